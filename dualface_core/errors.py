@@ -1,0 +1,92 @@
+"""The errors that a user can meet, each a whole sentence: what was found, what was expected, what to do.
+
+Belongs here: the base class and the errors of inputs, outputs and settings, which every layer may raise. Failures of
+an encoder have a taxonomy of their own in `dualface_core.media.errors`. A bug is not an error of these types: it keeps
+its traceback.
+"""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import ClassVar
+
+
+class DualfaceError(Exception):
+    """Anything that goes wrong in a way that we can explain.
+
+    Attributes:
+        permanent: True if trying again with the same input cannot help, so that nobody should retry.
+    """
+
+    permanent: ClassVar[bool] = False
+
+
+class FileError(DualfaceError):
+    """A problem with one file or folder.
+
+    Args:
+        path: the file that the sentence is about; it opens the message.
+        found: what is the matter with it.
+        action: what the reader can do about it.
+    """
+
+    def __init__(self, path: str | PathLike[str], found: str, *, action: str) -> None:
+        self.path = fspath(path)
+        self.found = found
+        self.action = action
+        super().__init__(self.path, found, action)
+
+    def __str__(self) -> str:
+        # A name may hold newlines or control characters; a message is one line.
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in self.path)
+        return f"{shown}: {self.found}. {self.action}"
+
+
+class InputError(FileError):
+    """The user's file cannot be used as it is."""
+
+    permanent = True
+
+
+class MissingInputError(InputError):
+    """There is no such file, or a folder holds no video."""
+
+
+class UnreadableVideoError(InputError):
+    """The file is not a video, or is damaged: empty, truncated, or not decodable."""
+
+
+class NoVideoStreamError(InputError):
+    """The file is readable but holds no moving picture, such as an audio file."""
+
+
+class UnsupportedVideoError(InputError):
+    """The file is a sound video of a kind that is not supported, such as HDR."""
+
+
+class NobodyFoundError(InputError):
+    """No face was found in the whole video."""
+
+
+class TableFormatError(InputError):
+    """A Parquet file is not the table that was expected, or belongs to another video."""
+
+
+class OutputError(FileError):
+    """The result cannot be written: no permission, no space, or no such folder."""
+
+
+class VerificationError(FileError):
+    """An output was made but is not right. It was not published."""
+
+
+class SettingsError(DualfaceError):
+    """A setting or option has a value that is not allowed."""
+
+    permanent = True
+
+
+class ModelError(DualfaceError):
+    """A model file is missing or is not the file that it should be."""
+
+    permanent = True

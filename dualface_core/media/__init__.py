@@ -1,0 +1,1 @@
+"""Containers, frames and codecs: the only place that imports PyAV."""

@@ -1,0 +1,1 @@
+"""Who is where, over time: shots, tracklets and the two identities."""
