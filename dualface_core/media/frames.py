@@ -1,0 +1,114 @@
+"""A decoded picture as the rest of the project sees it: three planes, a timestamp, and nothing of the decoder.
+
+Belongs here: the Frame and its cheap views. The one idea: pictures stay in 8-bit YUV 4:2:0, as they were coded;
+BGR is made only of what a detector or a person looks at, and only at the size needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+"""Y of shape (H, W), then U and V of shape ((H + 1) // 2, (W + 1) // 2), all uint8 of 4:2:0."""
+
+FULL_RANGE: Final = 2
+BT709: Final = 1
+UNSPECIFIED: Final = 2
+PQ: Final = 16
+HLG: Final = 18
+
+
+@dataclass(frozen=True)
+class ColorInfo:
+    """Colour tags with FFmpeg's numbers (ISO/IEC 23091-2); 2 is unspecified, range 0 too."""
+
+    range: int = 0
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    matrix: int = UNSPECIFIED
+
+    @property
+    def is_hdr(self) -> bool:
+        """True for PQ and HLG, whose values must not be shown as if they were SDR."""
+        return self.transfer in {PQ, HLG}
+
+    def yuv_to_bgr(self, height: int) -> NDArray[np.float32]:
+        """The 3x4 matrix that takes Y, U, V (0..255) to B, G, R (0..255).
+
+        Untagged video is BT.709 from 720 lines upwards and BT.601 below, as players assume.
+        """
+        use_709 = self.matrix == BT709 or (self.matrix in {UNSPECIFIED, 0} and height >= 720)
+        kr, kb = (0.2126, 0.0722) if use_709 else (0.299, 0.114)
+        kg = 1 - kr - kb
+        luma, chroma, offset = (1.0, 1.0, 0.0) if self.range == FULL_RANGE else (255 / 219, 255 / 224, 16.0)
+        b_u = 2 * (1 - kb) * chroma
+        r_v = 2 * (1 - kr) * chroma
+        g_u, g_v = -b_u * kb / kg, -r_v * kr / kg
+        rows = np.array([[luma, b_u, 0], [luma, g_u, g_v], [luma, 0, r_v]])
+        shift = -rows @ np.array([offset, 128, 128])
+        return np.column_stack([rows, shift]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture, upright and with square pixels.
+
+    Attributes:
+        index: its number in presentation order, from 0.
+        pts: presentation timestamp in units of the stream's time base.
+        time: the same in seconds.
+        planes: Y, U and V; valid for as long as the Frame is referenced. Not to be written to.
+        color: colour tags of the stream.
+    """
+
+    index: int
+    pts: int
+    time: float
+    planes: Planes
+    color: ColorInfo
+    owner: object = field(default=None, repr=False, compare=False)
+
+    @property
+    def width(self) -> int:
+        """Pixels in a row of luma."""
+        return int(self.planes[0].shape[1])
+
+    @property
+    def height(self) -> int:
+        """Rows of luma."""
+        return int(self.planes[0].shape[0])
+
+    def luma(self, width: int, height: int) -> NDArray[np.uint8]:
+        """Luma averaged down to (height, width) uint8."""
+        return np.asarray(cv2.resize(self.planes[0], (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+    def bgr(self, max_width: int | None = None) -> NDArray[np.uint8]:
+        """The whole picture as (h, w, 3) uint8 BGR, shrunk by averaging so that w <= max_width."""
+        width, height = self.width, self.height
+        if max_width is not None and width > max_width:
+            width, height = max_width, max(1, round(self.height * max_width / self.width))
+        return self._to_bgr([self._scaled(plane, width, height) for plane in self.planes])
+
+    def bgr_region(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        """A rectangle at full resolution as (height, width, 3) uint8 BGR; outside the frame, the edge repeats."""
+        rows = np.clip(np.arange(y, y + height), 0, self.height - 1)
+        columns = np.clip(np.arange(x, x + width), 0, self.width - 1)
+        luma, u, v = self.planes
+        chroma = np.ix_(rows // 2, columns // 2)
+        return self._to_bgr([luma[np.ix_(rows, columns)], u[chroma], v[chroma]])
+
+    @staticmethod
+    def _scaled(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+        if plane.shape == (height, width):
+            return plane
+        shrinks = plane.shape[1] > width
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(plane, (width, height), interpolation=interpolation), np.uint8)
+
+    def _to_bgr(self, planes: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        return np.asarray(cv2.transform(cv2.merge(planes), self.color.yuv_to_bgr(self.height)), np.uint8)

@@ -1,0 +1,266 @@
+"""VideoInfo: what a file is, exactly, or why it cannot be used.
+
+Belongs here: reading a container's streams and timestamps without decoding more than one picture. The numbers come
+from the packets themselves and not from what a header claims, so a file that was cut off is found out here.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import av
+import av.error
+import av.logging
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from dualface_core.errors import (
+    InputError,
+    MissingInputError,
+    NoVideoStreamError,
+    UnreadableVideoError,
+    UnsupportedVideoError,
+)
+from dualface_core.media.frames import ColorInfo
+
+_SEND_AGAIN: Final = "Copy or export the video again."
+_SHORT_OF_INDEX: Final = 0.99
+"""A file that holds less than this share of the frames that its own index promises was cut off."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """The first audio stream: codec by FFmpeg's name, rate in Hz, times in seconds."""
+
+    codec: str
+    sample_rate: int
+    channels: int
+    packet_count: int
+    start: float
+    duration: float
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file is.
+
+    Attributes:
+        path: the file.
+        fingerprint: SHA-256 of its bytes, in hex.
+        size_bytes: its size.
+        container: FFmpeg's name of the format, such as "mov,mp4,m4a,3gp,3g2,mj2".
+        codec: FFmpeg's name of the video codec.
+        pixel_format: as it is coded, such as "yuv420p10le".
+        width, height: of the upright picture with square pixels.
+        coded_width, coded_height: as it is coded.
+        rotation: degrees counter-clockwise by which the coded picture is turned for display: 0, 90, 180 or 270.
+        sample_aspect_ratio: width of a coded pixel divided by its height.
+        time_base: seconds per pts unit.
+        frame_count: pictures in the stream.
+        first_pts, last_pts: presentation timestamps of the first and the last picture.
+        duration: seconds from the first picture's begin to the last picture's end.
+        average_rate: pictures per second; for people and encoders, never for arithmetic on time.
+        constant_rate: whether all pictures are equally far apart (within one pts unit).
+        bit_rate: bits per second of the whole file.
+        color: colour tags.
+        audio: the first audio stream, or None.
+        audio_streams: how many audio streams there are.
+    """
+
+    path: Path
+    fingerprint: str
+    size_bytes: int
+    container: str
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    coded_width: int
+    coded_height: int
+    rotation: int
+    sample_aspect_ratio: Fraction
+    time_base: Fraction
+    frame_count: int
+    first_pts: int
+    last_pts: int
+    duration: float
+    average_rate: Fraction
+    constant_rate: bool
+    bit_rate: int
+    color: ColorInfo
+    audio: AudioInfo | None
+    audio_streams: int
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def probe(path: Path) -> VideoInfo:
+    """Read what a video file is.
+
+    Every packet is looked at and the first picture is decoded.
+
+    Raises:
+        MissingInputError: there is no such file.
+        UnreadableVideoError: not a video, empty, cut off, or damaged at the start.
+        NoVideoStreamError: nothing but audio or subtitles.
+        UnsupportedVideoError: a video that would come out wrong (HDR).
+    """
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise MissingInputError(path, "this is a folder", action="Name a video file.")
+    except FileNotFoundError:
+        raise MissingInputError(path, "there is no such file", action="Check the name and the folder.") from None
+    except OSError as error:
+        raise InputError(
+            path, f"cannot be read ({error.strerror})", action="Check its name and permissions."
+        ) from error
+    if size == 0:
+        raise UnreadableVideoError(path, "the file is empty (0 bytes)", action=_SEND_AGAIN)
+    try:
+        with av.open(path) as container:
+            return _read(container, path, size)
+    except InputError:
+        raise
+    except av.error.InvalidDataError as error:
+        raise UnreadableVideoError(
+            path, "not a video, or cut off before its index was written", action=f"{_SEND_AGAIN} Is it complete?"
+        ) from error
+    except (av.error.FFmpegError, OSError) as error:
+        if error.errno in {errno.EACCES, errno.EPERM}:
+            raise InputError(path, "no permission to read it", action="Change its permissions.") from error
+        raise UnreadableVideoError(path, f"cannot be read as video ({error.strerror})", action=_SEND_AGAIN) from error
+
+
+def picture_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The video stream to work on: the best one by FFmpeg's own rule, never a cover picture.
+
+    Raises NoVideoStreamError.
+    """
+    best = container.streams.best("video")
+    if isinstance(best, VideoStream) and not best.disposition & Disposition.attached_pic:
+        return best
+    kinds = ", ".join(sorted({str(stream.type) for stream in container.streams})) or "no stream at all"
+    raise NoVideoStreamError(path, f"holds no moving picture, only {kinds}", action="Choose a video file.")
+
+
+def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
+    stream = picture_stream(container, path)
+    audio_stream = container.streams.audio[0] if container.streams.audio else None
+    rotation, first_height, first_width = _first_picture(container, stream, path)
+    times, audio_times, audio_end = _timestamps(container, stream, audio_stream)
+    if not times:
+        raise UnreadableVideoError(path, "the video stream holds no picture", action=_SEND_AGAIN)
+    _check_complete(stream, len(times), path)
+    context = stream.codec_context
+    color = ColorInfo(
+        int(context.color_range), int(context.color_primaries), int(context.color_trc), int(context.colorspace)
+    )
+    if color.is_hdr:
+        raise UnsupportedVideoError(
+            path, "HDR (PQ or HLG) video, which would come out washed out", action="Export it as SDR (BT.709)."
+        )
+    time_base = Fraction(stream.time_base or Fraction(1, 90_000))
+    steps = [b - a for a, b in pairwise(times)]
+    last_step = steps[-1] if steps else round(1 / ((stream.average_rate or 25) * time_base))
+    span = float((times[-1] - times[0] + last_step) * time_base)
+    aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+    width, height = upright_size(first_width, first_height, rotation, aspect)
+    return VideoInfo(
+        path=path,
+        fingerprint=fingerprint(path),
+        size_bytes=size,
+        container=container.format.name,
+        codec=context.name.split("_")[0] if context.name.endswith("_cuvid") else stream.codec.name,
+        pixel_format=context.pix_fmt or "unknown",
+        width=width,
+        height=height,
+        coded_width=first_width,
+        coded_height=first_height,
+        rotation=rotation,
+        sample_aspect_ratio=aspect,
+        time_base=time_base,
+        frame_count=len(times),
+        first_pts=times[0],
+        last_pts=times[-1],
+        duration=span,
+        average_rate=Fraction(stream.average_rate or Fraction(len(times)) / Fraction(span).limit_denominator(90_000)),
+        constant_rate=not steps or max(steps) - min(steps) <= 1,
+        bit_rate=round(size * 8 / span) if span > 0 else 0,
+        color=color,
+        audio=_audio(audio_stream, audio_times, audio_end),
+        audio_streams=len(container.streams.audio),
+    )
+
+
+def upright_size(width: int, height: int, rotation: int, aspect: Fraction) -> tuple[int, int]:
+    """Width and height of the upright picture with square pixels: wide pixels widen it, tall ones heighten it."""
+    if aspect > 1:
+        width = round(width * aspect)
+    elif aspect < 1:
+        height = round(height / aspect)
+    return (height, width) if rotation in {90, 270} else (width, height)
+
+
+def _first_picture(container: InputContainer, stream: VideoStream, path: Path) -> tuple[int, int, int]:
+    for frame in container.decode(stream):
+        container.seek(0, backward=True, any_frame=False)
+        return round(frame.rotation / 90) % 4 * 90, frame.height, frame.width
+    raise UnreadableVideoError(path, "not one picture of it can be decoded", action=_SEND_AGAIN)
+
+
+def _timestamps(
+    container: InputContainer, stream: VideoStream, audio: AudioStream | None
+) -> tuple[list[int], list[int], int]:
+    """Sorted pts of the pictures; pts of the audio packets, and where the last one ends."""
+    times: list[int] = []
+    audio_times: list[int] = []
+    audio_end = 0
+    wanted = [stream] if audio is None else [stream, audio]
+    for packet in container.demux(wanted):
+        if packet.size == 0 or packet.is_discard:
+            continue
+        pts = packet.pts if packet.pts is not None else packet.dts
+        if pts is None:
+            continue
+        if packet.stream is stream or packet.stream_index == stream.index:
+            times.append(pts)
+        else:
+            audio_times.append(pts)
+            audio_end = max(audio_end, pts + (packet.duration or 0))
+    times.sort()
+    return times, audio_times, audio_end
+
+
+def _check_complete(stream: VideoStream, found: int, path: Path) -> None:
+    promised = stream.frames
+    if promised and found < promised * _SHORT_OF_INDEX:
+        raise UnreadableVideoError(
+            path, f"cut off: its index promises {promised} pictures and only {found} are there", action=_SEND_AGAIN
+        )
+
+
+def _audio(stream: AudioStream | None, times: list[int], end: int) -> AudioInfo | None:
+    if stream is None or not times:
+        return None
+    time_base = Fraction(stream.time_base or Fraction(1, stream.rate))
+    return AudioInfo(
+        codec=stream.codec_context.name,
+        sample_rate=stream.rate,
+        channels=stream.channels,
+        packet_count=len(times),
+        start=float(min(times) * time_base),
+        duration=float((end - min(times)) * time_base),
+    )
