@@ -183,7 +183,7 @@ def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
         fingerprint=fingerprint(path),
         size_bytes=size,
         container=container.format.name,
-        codec=context.name.split("_")[0] if context.name.endswith("_cuvid") else stream.codec.name,
+        codec=context.codec.canonical_name,
         pixel_format=context.pix_fmt or "unknown",
         width=width,
         height=height,
@@ -257,7 +257,7 @@ def _audio(stream: AudioStream | None, times: list[int], end: int) -> AudioInfo 
         return None
     time_base = Fraction(stream.time_base or Fraction(1, stream.rate))
     return AudioInfo(
-        codec=stream.codec_context.name,
+        codec=stream.codec_context.codec.canonical_name,
         sample_rate=stream.rate,
         channels=stream.channels,
         packet_count=len(times),

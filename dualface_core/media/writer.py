@@ -1,0 +1,302 @@
+"""Frames into an MP4: encode, carry the sound along, and end cleanly whatever happens.
+
+Belongs here: encoding, muxing and the three ways of ending (regular, safe, forced). A writer writes to the path that
+it is given; publishing under the final name, after a check, is its caller's business (`dualface_core.publish`).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self, cast
+
+import av
+import av.error
+import av.logging
+import numpy as np
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from dualface_core.errors import SettingsError, UnreadableVideoError
+from dualface_core.media.encoders import EncoderSpec
+from dualface_core.media.errors import EncoderError
+from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.publish import output_error
+
+if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
+    VideoPacket = Packet[VideoStream]
+    AudioPacket = Packet[AudioStream]
+
+os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its whole configuration on stderr unless told to keep to errors
+
+MP4_AUDIO: Final = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
+"""Audio codecs that MP4 carries and common players play; anything else becomes AAC."""
+
+
+class VideoWriter:
+    """Writes one MP4 with one video stream and, if asked for, one audio stream.
+
+    Args:
+        path: the file to write; its folder must exist.
+        width, height: of the pictures, in pixels, both even.
+        time_base: seconds per unit of the pts given to `write`; kept exactly.
+        average_rate: pictures per second, a hint for rate control and players.
+        color: colour tags to write.
+        encoder: what encodes.
+        audio_from: a media file whose first audio stream is carried along: its packets as they are where MP4 can carry
+            them, otherwise as AAC.
+
+    Raises:
+        EncoderError: the encoder cannot be opened or fails.
+        OutputError: the file cannot be written.
+        UnreadableVideoError: the sound cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        width: int,
+        height: int,
+        time_base: Fraction,
+        average_rate: Fraction,
+        color: ColorInfo,
+        encoder: EncoderSpec,
+        audio_from: Path | None = None,
+    ) -> None:
+        self._path = path
+        self._size = (width, height)
+        self._time_base = time_base
+        self._encoder = encoder
+        self._closed = False
+        self._last_pts: int | None = None
+        self.frames_written = 0
+        """Frames handed to the encoder so far."""
+        self._sound: _Sound | None = None
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream | None = None
+        try:
+            with self._writing():
+                container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+            self._container = container
+            with self._encoding():
+                self._stream = self._add_video(container, average_rate, color)
+            if audio_from is not None:
+                self._sound = _Sound.open(audio_from, container)
+        except BaseException:
+            self._force()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def write(self, planes: Planes, pts: int) -> None:
+        """Encode one picture.
+
+        Args:
+            planes: Y, U and V at the writer's size; copied, so the caller may reuse them.
+            pts: presentation timestamp in units of `time_base`, greater than the one before.
+        """
+        if self._container is None or self._stream is None:
+            raise ValueError("the writer is closed")
+        if self._last_pts is not None and pts <= self._last_pts:
+            raise ValueError(f"pts {pts} does not come after {self._last_pts}")
+        picture = VideoFrame(*self._size, "yuv420p")
+        for plane, rows in zip(picture.planes, planes, strict=True):
+            target = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+            target[:, : plane.width] = rows
+        picture.pts = pts
+        picture.time_base = self._time_base
+        with self._encoding():
+            packets = self._stream.encode(picture)
+        with self._writing():
+            self._mux(packets)
+        self._last_pts = pts
+        self.frames_written += 1
+
+    def close(self) -> None:
+        """End regularly: flush the encoder, write the rest of the sound and the index. Safe to call again."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._container is not None and self._stream is not None:
+                packets: list[VideoPacket] = []
+                if self.frames_written:
+                    with self._encoding():
+                        packets = self._stream.encode(None)
+                with self._writing():
+                    self._mux(packets)
+                    if self._sound is not None:
+                        self._sound.pump(self._container, None)
+                    self._container.close()
+        finally:
+            self._force()
+
+    def abort(self) -> None:
+        """End safely without flushing: what is in the encoder is dropped, and the file is not usable."""
+        if self._closed:
+            return
+        self._closed = True
+        self._force()
+
+    def _force(self) -> None:
+        """Let go of everything, whatever state it is in. NVENC ends a session when the last reference is gone."""
+        if self._sound is not None:
+            self._sound.close()
+        if self._container is not None:
+            with suppress(av.error.FFmpegError, OSError, ValueError):
+                self._container.close()
+        hardware = self._encoder.hardware and self._stream is not None
+        self._sound = None
+        self._stream = None
+        self._container = None
+        if hardware:
+            gc.collect()
+
+    def _add_video(self, container: OutputContainer, rate: Fraction, color: ColorInfo) -> VideoStream:
+        stream = cast(VideoStream, container.add_stream(self._encoder.name, rate=rate, options=self._encoder.options))
+        context: VideoCodecContext = stream.codec_context
+        context.width, context.height = self._size
+        context.pix_fmt = "yuv420p"
+        context.time_base = self._time_base
+        stream.time_base = self._time_base
+        context.color_range = color.range
+        context.color_primaries = color.primaries
+        context.color_trc = color.transfer
+        context.colorspace = color.matrix
+        if self._encoder.name == "libx265":
+            context.codec_tag = "hvc1"  # the tag that Apple's players ask for
+        context.open()
+        unknown = sorted(context.options)
+        if unknown:
+            raise SettingsError(f"{self._encoder.name} does not know these options: {', '.join(unknown)}.")
+        return stream
+
+    def _mux(self, packets: list[VideoPacket]) -> None:
+        assert self._container is not None
+        for packet in packets:
+            if self._sound is not None and packet.dts is not None and packet.time_base is not None:
+                self._sound.pump(self._container, packet.dts * packet.time_base)
+            self._container.mux(packet)
+
+    @contextmanager
+    def _encoding(self) -> Iterator[None]:
+        """Turn what FFmpeg raises and logs while encoding into an EncoderError."""
+        if av.logging.get_level() is None:
+            av.logging.set_level(av.logging.ERROR)  # without it, exceptions carry no reason
+        with av.logging.Capture() as lines:
+            try:
+                yield
+            except (av.error.FFmpegError, OSError) as error:
+                log = [f"[{name}] {text.strip()}" for _, name, text in lines]
+                raise EncoderError.caused_by(error, encoder=self._encoder.name, log=log) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn what the file system says while muxing into an OutputError."""
+        try:
+            yield
+        except (av.error.FFmpegError, OSError) as error:
+            raise output_error(self._path, OSError(error.errno, error.strerror)) from error
+
+
+class _Sound:
+    """The first audio stream of a file on its way into a container: copied, or encoded as AAC."""
+
+    def __init__(self, source: Path, container: InputContainer, stream: AudioStream, target: AudioStream) -> None:
+        self._source = source
+        self._container = container
+        self._target = target
+        self._copies = stream.codec_context.codec.canonical_name in MP4_AUDIO
+        self._packets = self._copied(stream) if self._copies else self._encoded(stream)
+        self._next: AudioPacket | None = None
+        self._ended = False
+
+    @classmethod
+    def open(cls, source: Path, output: OutputContainer) -> _Sound | None:
+        """Add an audio stream to `output`. None where the file has no sound."""
+        try:
+            container = av.open(source)
+        except (av.error.FFmpegError, OSError) as error:
+            raise _unreadable_sound(source, error) from error
+        if not container.streams.audio:
+            container.close()
+            return None
+        stream = container.streams.audio[0]
+        if stream.codec_context.codec.canonical_name in MP4_AUDIO:
+            target = output.add_stream_from_template(stream)
+        else:
+            target = output.add_stream("aac", rate=stream.rate)
+            target.codec_context.layout = "mono" if stream.channels == 1 else "stereo"
+            target.codec_context.bit_rate = 96_000 * min(2, stream.channels)
+        return cls(source, container, stream, target)
+
+    def pump(self, output: OutputContainer, until: Fraction | None) -> None:
+        """Write packets up to a decoding time in seconds, or all that are left.
+
+        Carried along with the pictures, so that the muxer need not hold a whole film's sound in memory.
+        """
+        while not self._ended:
+            if self._next is None:
+                self._next = self._read()
+                if self._next is None:
+                    self._ended = True
+                    return
+            packet = self._next
+            if until is not None and packet.dts is not None and packet.dts * packet.time_base > until:
+                return
+            packet.stream = self._target
+            output.mux(packet)
+            self._next = None
+
+    def close(self) -> None:
+        """Close the source."""
+        self._container.close()
+
+    def _read(self) -> AudioPacket | None:
+        try:
+            return next(self._packets, None)
+        except (av.error.FFmpegError, OSError) as error:
+            raise _unreadable_sound(self._source, error) from error
+
+    def _copied(self, stream: AudioStream) -> Iterator[AudioPacket]:
+        for packet in self._container.demux(stream):
+            if packet.size:  # the last one of a demux is an empty one that flushes decoders
+                if packet.dts is None:
+                    packet.dts = packet.pts
+                yield packet
+
+    def _encoded(self, stream: AudioStream) -> Iterator[AudioPacket]:
+        context = self._target.codec_context
+        resampler = AudioResampler(context.format, context.layout, context.sample_rate, context.frame_size or None)
+        for frame in self._container.decode(stream):
+            for part in resampler.resample(frame):
+                yield from self._target.encode(part)
+        for part in resampler.resample(None):
+            yield from self._target.encode(part)
+        yield from self._target.encode(None)
+
+
+def _unreadable_sound(source: Path, error: OSError | av.error.FFmpegError) -> UnreadableVideoError:
+    return UnreadableVideoError(
+        source, f"its sound cannot be read ({error.strerror})", action="Copy or export the video again."
+    )

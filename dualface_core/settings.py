@@ -1,0 +1,104 @@
+"""Settings: every knob that is set from outside, with a default that works.
+
+Belongs here: names, defaults and meanings, read from the environment (prefix `DUALFACE_`) and from a `.env` file.
+Parameters of the methods themselves live with the methods; nothing else in the project reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, Literal, Self
+
+import platformdirs
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dualface_core.errors import SettingsError
+
+_HOME: Final = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Immutable; make another to change one."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DUALFACE_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    store: str = Field(
+        default=str(_HOME / "data"),
+        description="Where uploads, tables, previews and results live: a folder, or any fsspec URL.",
+    )
+    inbox: Path | None = Field(
+        default=None, description="Where uploads are dropped. Without it, the folder `inbox` in a local store."
+    )
+    runtime: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_runtime_dir("dualface")),
+        description="NVENC slot files and counters: one folder per host, shared by all processes.",
+    )
+    cache: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_cache_dir("dualface")),
+        description="Sample material and what was found out about the GPU.",
+    )
+    nvenc_max_sessions: int | None = Field(
+        default=2,
+        ge=1,
+        validation_alias=AliasChoices("DUALFACE_NVENC_MAX_SESSIONS", "NVENC_MAX_SESSIONS"),
+        description="NVENC sessions at once per GPU, over all processes of this host.",
+    )
+    session_timeout: float = Field(default=30.0, gt=0, description="Longest wait for an NVENC session, in seconds.")
+    stall_timeout: float = Field(
+        default=60.0, gt=0, description="An NVENC encode without a new frame for so many seconds is ended."
+    )
+    streams: int | None = Field(
+        default=None,
+        ge=1,
+        validation_alias=AliasChoices("DUALFACE_STREAMS", "MULTISTREAM_BATCH_SIZE"),
+        description="Videos in work at once in `dualface run`. Without it, what suits the machine.",
+    )
+    software_fallback: bool = Field(
+        default=True,
+        validation_alias=AliasChoices("DUALFACE_SOFTWARE_FALLBACK", "ENABLE_SOFTWARE_FALLBACK"),
+        description="Whether software encode may replace NVENC when NVENC cannot work.",
+    )
+    encoder: Literal["auto", "nvenc", "software"] = Field(
+        default="auto", description="Who encodes: NVENC where there is one, only NVENC, or only software."
+    )
+    codec: Literal["h264", "hevc", "av1"] = Field(default="h264", description="Video codec of the result.")
+    quality: int = Field(default=20, ge=0, le=51, description="Quality on x264's CRF scale; smaller is better.")
+    preset: str = Field(
+        default="fast", description='"fast", "balanced", "best", or a preset name of the encoder itself.'
+    )
+    layout: str = Field(default="side-by-side", description="How the tiles lie on the canvas.")
+    detect_every: int | None = Field(
+        default=None, ge=1, description="Look for faces in every n-th frame. Without it, about six times a second."
+    )
+    detector_weights: Path | None = Field(default=None, description="Another file with YuNet's weights (ONNX).")
+    embedder_weights: Path | None = Field(default=None, description="Another file with SFace's weights (ONNX).")
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment. Raises SettingsError naming every setting that is not allowed."""
+        try:
+            return cls()
+        except ValidationError as error:
+            lines = [f"{_variable(item['loc'])}: {item['msg']} (found {item['input']!r})" for item in error.errors()]
+            raise SettingsError(f"Settings that are not allowed: {'; '.join(lines)}.") from None
+
+    @property
+    def inbox_folder(self) -> Path | None:
+        """The folder for uploads; None where the store is remote and no inbox is set."""
+        if self.inbox is not None:
+            return self.inbox
+        return None if "://" in self.store else Path(self.store) / "inbox"
+
+    @property
+    def cores(self) -> int:
+        """CPU cores that this process may use."""
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "settings"
+    return name if name.isupper() else f"DUALFACE_{name.upper()}"
