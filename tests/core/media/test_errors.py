@@ -184,15 +184,15 @@ def decode_noise(tmp_path: Path) -> None:
     av.open(io.BytesIO(b"this is no video" * 64))
 
 
-def write_one_timestamp_twice(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "twice.mp4"), "w") as container:
+def write_timestamps_backwards(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "backwards.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"tune": "zerolatency"})
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         for index in range(2):
             frame = av.VideoFrame.from_ndarray(np.zeros((96, 64), np.uint8), format="yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, 25)
             for packet in stream.encode(frame):
-                packet.dts = packet.pts = 0
+                packet.dts = packet.pts = 9 - index
                 container.mux(packet)
 
 
@@ -217,7 +217,7 @@ def has_driver() -> bool:
         ),
         (flush_twice, "double-flush"),
         (decode_noise, "user-error"),
-        (write_one_timestamp_twice, "user-error"),
+        (write_timestamps_backwards, "user-error"),
         (write_to_a_full_disk, "user-error"),
     ],
 )
