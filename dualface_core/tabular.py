@@ -6,6 +6,7 @@ and carries one JSON document (`dualface.metadata`), so that it can be understoo
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -76,3 +77,12 @@ def read_table(
             action="Run the step that makes it again.",
         ) from error
     return rows, metadata
+
+
+def sha256_of(table: pa.Table) -> str:
+    """SHA-256 of a table's rows, in hex: names what a later step was made from."""
+    sink = pa.BufferOutputStream()
+    rows = table.combine_chunks().replace_schema_metadata(None)
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows)
+    return hashlib.sha256(sink.getvalue()).hexdigest()

@@ -1,0 +1,46 @@
+# Short targets for people. Everything happens in .venv, which the first target makes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME := $(CURDIR)/dagster_home
+
+.PHONY: help install demo up test lint types contracts tests format clean
+
+help: ## Show the targets.
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dualface needs Python 3.11 or newer; set PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/installed ## Make .venv with everything in it.
+
+demo: install ## Run the main job on a sample video and print where the verified result is.
+	$(BIN)/python -m dualface_assets.demo
+
+up: install ## Start the Dagster UI and the daemon on http://127.0.0.1:3000, the upload sensor on.
+	$(BIN)/python -m dualface_assets.serve
+
+test: install lint types contracts tests ## Everything that must pass: format, lint, types, import contracts, tests.
+
+lint: install ## Check format and lint.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install ## Check types (mypy --strict).
+	$(BIN)/mypy
+
+contracts: install ## Check who may import whom.
+	$(BIN)/lint-imports
+
+tests: install ## Run the tests.
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+format: install ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove the environment and caches. Videos and results stay.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

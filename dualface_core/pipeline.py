@@ -1,0 +1,220 @@
+"""The five steps: probe, track, plan_tiles, render, verify. The command and the Dagster assets both call these.
+
+Belongs here: what each step takes and gives, and nothing of how. Importing this module is cheap: torch, OpenCV and
+PyAV are loaded by the step that needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from dualface_core.errors import NobodyFoundError, TableFormatError
+from dualface_core.settings import Settings
+
+if TYPE_CHECKING:
+    from dualface_core.media.encoders import EncoderSettings, EncoderSpec
+    from dualface_core.media.probe import VideoInfo
+    from dualface_core.quality.verify import Verification
+    from dualface_core.rendering.report import EncodeReport
+    from dualface_core.tiles.camera import CameraParameters
+    from dualface_core.tiles.table import TilePlan
+    from dualface_core.tracking.table import FaceTracks
+    from dualface_core.tracking.track import TrackParameters
+
+Progress = Callable[[int, int], None]
+"""Called with the frames done and the frames in all."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Pictures for people: a contact sheet (JPEG), and plots of the faces and of the cameras (PNG)."""
+
+    contact_sheet: bytes
+    tracks_plot: bytes
+    camera_plot: bytes
+
+
+def probe(path: Path) -> VideoInfo:
+    """Find out what a file is.
+
+    Raises MissingInputError, UnreadableVideoError, NoVideoStreamError or UnsupportedVideoError.
+    """
+    from dualface_core.media.probe import probe as probe_file
+
+    return probe_file(path)
+
+
+def track(
+    video: VideoInfo,
+    parameters: TrackParameters | None = None,
+    *,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> FaceTracks:
+    """Find out who is where in every frame.
+
+    Args:
+        video: the source.
+        parameters: of the method; those that `settings` imply if None.
+        settings: where the model files are; read from the environment if None.
+        progress: called after every frame.
+
+    Raises:
+        NobodyFoundError: no face in the whole video.
+        ModelError: a model file is missing or wrong.
+        UnreadableVideoError: the source breaks off.
+    """
+    from dualface_core.faces.sface import FaceEmbedder
+    from dualface_core.faces.yunet import FaceDetector
+    from dualface_core.media.reader import VideoReader
+    from dualface_core.tracking.track import FaceTracker, TrackParameters
+
+    settings = settings or Settings.load()
+    tracker = FaceTracker(
+        parameters or TrackParameters(detect_every=settings.detect_every),
+        FaceDetector(settings.detector_weights),
+        FaceEmbedder(settings.embedder_weights),
+        frame_size=(video.width, video.height),
+        time_base=video.time_base,
+        fingerprint=video.fingerprint,
+    )
+    with VideoReader(video, loop_filter=False) as reader:
+        for frame in reader:
+            tracker.add(frame)
+            if progress is not None:
+                progress(frame.index + 1, video.frame_count)
+    tracks = tracker.finish()
+    if not tracks.metadata.people:
+        raise NobodyFoundError(
+            video.path,
+            "no face was found in the whole video",
+            action="Choose a video in which people can be seen from the front.",
+        )
+    return tracks
+
+
+def plan_tiles(
+    video: VideoInfo, tracks: FaceTracks, *, layout: str | None = None, camera: CameraParameters | None = None
+) -> TilePlan:
+    """Decide what each tile shows in every frame.
+
+    Args:
+        video: the source.
+        tracks: who is where in it.
+        layout: name of the layout; "side-by-side" if None.
+        camera: of the method; its defaults if None.
+
+    Raises:
+        SettingsError: there is no such layout.
+        TableFormatError: the tracks belong to another video.
+    """
+    from dualface_core.tiles.camera import CameraParameters, plan_camera
+    from dualface_core.tiles.layouts import layout as find_layout
+
+    if tracks.metadata.fingerprint != video.fingerprint:
+        raise TableFormatError(video.path, "the tracks belong to another video", action="Track this video again.")
+    return plan_camera(tracks, find_layout(layout or "side-by-side"), camera or CameraParameters())
+
+
+def render(
+    video: VideoInfo,
+    plan: TilePlan,
+    output: Path,
+    *,
+    encoder: EncoderSettings | None = None,
+    progress: Progress | None = None,
+) -> EncodeReport:
+    """Render the plan into an MP4, which appears under its name only when it is complete. It is not verified yet.
+
+    Args:
+        video: the source.
+        plan: what each tile shows.
+        output: the MP4 to make; its folder must exist.
+        encoder: what to encode with; the defaults if None.
+        progress: called after every frame.
+
+    Raises:
+        EncoderError: the encoder cannot be opened or fails.
+        OutputError: the result cannot be written.
+        TableFormatError, UnreadableVideoError: the plan does not fit the source.
+    """
+    from dualface_core.media.encoders import EncoderSettings, software_encoder
+
+    encoder = encoder or EncoderSettings()
+    return _render(video, plan, output, encoder, software_encoder(encoder), progress)
+
+
+def _render(
+    video: VideoInfo,
+    plan: TilePlan,
+    output: Path,
+    settings: EncoderSettings,
+    spec: EncoderSpec,
+    progress: Progress | None,
+) -> EncodeReport:
+    from dualface_core.publish import published
+    from dualface_core.rendering.report import EncodeReport, versions
+    from dualface_core.rendering.stream import render_stream
+
+    total = plan.metadata.frame_count
+    start = perf_counter()
+    with published(output) as temporary:
+        frames = render_stream(
+            video, plan, temporary, spec, progress=None if progress is None else lambda done: progress(done, total)
+        )
+        seconds = perf_counter() - start
+        size = temporary.stat().st_size
+    return EncodeReport(
+        encoder_requested=settings.encoder,
+        encoder_used=spec.name,
+        codec=settings.codec,
+        quality=spec.quality,
+        preset=spec.preset,
+        frames_in=video.frame_count,
+        frames_out=frames,
+        size_bytes=size,
+        wall_seconds=seconds,
+        frames_per_second=frames / seconds,
+        versions=versions(),
+    )
+
+
+def verify(
+    output: Path, *, video: VideoInfo, tracks: FaceTracks, plan: TilePlan, progress: Progress | None = None
+) -> Verification:
+    """Decode a result from the first frame to the last and say whether it is right.
+
+    A wrong result is a finding, never an exception.
+    """
+    from dualface_core.quality.verify import verify_output
+
+    return verify_output(output, video=video, tracks=tracks, plan=plan, progress=progress)
+
+
+def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
+    """Pictures of what the result will show, made from a few source frames."""
+    from dualface_core.media.reader import VideoReader
+    from dualface_core.tiles.layouts import layout
+    from dualface_core.tiles.preview import camera_plot, contact_sheet, preview_frames, tracks_plot
+
+    indexes = preview_frames(plan)
+    with VideoReader(video) as reader:
+        frames = list(reader.at(indexes, [tracks.metadata.frame_pts[index] for index in indexes]))
+    return Preview(
+        contact_sheet(frames, plan, layout(plan.metadata.layout)), tracks_plot(tracks), camera_plot(tracks, plan)
+    )
+
+
+def thumbnail(video: VideoInfo) -> bytes:
+    """A small JPEG of the picture a tenth of the way into the video."""
+    from dualface_core.media.reader import VideoReader
+    from dualface_core.tiles.preview import thumbnail as draw
+
+    target = video.first_pts + (video.last_pts - video.first_pts) // 10
+    with VideoReader(video) as reader:
+        return draw(next(reader.at([0], [target])), None)
+

@@ -1,0 +1,62 @@
+"""EncodeReport: what was asked of the encoder, what it did, and what was found when the result was decoded again."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from dualface_core.publish import published
+from dualface_core.quality.verify import Verification
+
+_REPORTED_PACKAGES: Final = ("dualface", "av", "torch", "opencv-python-headless", "numpy")
+
+
+class EncodeReport(BaseModel):
+    """How a result was encoded. JSON beside the MP4.
+
+    Attributes:
+        encoder_requested: "auto", "nvenc" or "software".
+        encoder_used: FFmpeg's name of the encoder that made the result.
+        why: why it isn't what was asked for or preferred; None where it is.
+        codec, quality, preset: what the encoder was told.
+        frames_in, frames_out: frames of the source and of the result.
+        size_bytes: of the result.
+        wall_seconds: time of the pass that made the result.
+        frames_per_second: frames_out by wall_seconds.
+        session_wait_seconds: time spent waiting for an NVENC session.
+        driver: version of the NVIDIA driver; None without one.
+        versions: of Python and the packages that matter.
+        verification: what was found on decoding the result again; None before that.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    encoder_requested: str
+    encoder_used: str
+    why: str | None = None
+    codec: str
+    quality: str
+    preset: str
+    frames_in: int
+    frames_out: int
+    size_bytes: int
+    wall_seconds: float
+    frames_per_second: float
+    session_wait_seconds: float = 0.0
+    driver: str | None = None
+    versions: dict[str, str]
+    verification: Verification | None = None
+
+    def write(self, path: Path) -> None:
+        """Write JSON: to a temporary name first, then renamed. Raises OutputError."""
+        with published(path) as temporary:
+            temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide what a result looks like."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _REPORTED_PACKAGES}}
