@@ -1,0 +1,272 @@
+"""One emulated host with its NVENC card: its settings, and what happened on it.
+
+All processes that get the same state folder share the card: its session limit, its one-time faults and its log. The
+files in that folder are described in `emulation.h`; this module is the other side of them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Literal
+
+from tests.nvenc_emulator.build import LIBRARIES, build
+
+PREFIX = "DUALFACE_EMULATED_NVENC_"
+MAX_SLOTS = 64
+
+
+class Card(StrEnum):
+    """What kind of card and driver the host has."""
+
+    NVENC = "nvenc"
+    """A card with an encoder and a recent driver."""
+    NO_ENCODER = "no-encoder"
+    """A card without NVENC: every session is refused with code 2."""
+    NO_DEVICE = "no-device"
+    """A driver without a card: cuInit fails with CUDA_ERROR_NO_DEVICE."""
+    ZERO_DEVICES = "zero-devices"
+    """A driver that starts and counts no cards."""
+    OLD_DRIVER = "old-driver"
+    """A driver of NVENC API 12.2."""
+    NO_DRIVER = "no-driver"
+    """There is no libcuda.so.1, or a real one is hidden."""
+    NO_VIDEO_CAPABILITY = "no-video-capability"
+    """As in a container without the video capability: libcuda.so.1 without libnvidia-encode.so.1."""
+
+
+# A card whose libraries are missing can't be emulated by these libraries: they are hidden instead.
+_HIDDEN_LIBRARIES = {
+    Card.NO_DRIVER: tuple(LIBRARIES),
+    Card.NO_VIDEO_CAPABILITY: ("libnvidia-encode.so.1",),
+}
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What FFmpeg asked of the encoder, in NVENC's own numbers."""
+
+    width: int
+    height: int
+    preset: int
+    """1 to 7 for P1 to P7, 0 for another."""
+    tuning: int
+    """1 high quality, 2 low latency, 3 ultra low latency, 4 lossless, 5 ultra high quality."""
+    gop_length: int
+    b_pictures: int
+    rate_control: int
+    """0 constant QP, 1 variable, 2 constant bit rate."""
+    quality: float
+    """The option `cq`; 0 if not set."""
+    constant_qp: Sequence[int]
+    """For P, B and I pictures."""
+    average_bit_rate: int
+    max_bit_rate: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the log. What does not belong to the event is None.
+
+    Names: `opened`, `configured`, `picture` (encoded), `closed`, `refused` (a session), `fault` (was injected), and
+    `lost`: a session whose process had died without closing it. A lost session is noticed when the next one is opened,
+    so its `time` is late; its `pid` is the dead process.
+    """
+
+    time: float
+    """Seconds of CLOCK_MONOTONIC, comparable with time.monotonic()."""
+    name: Literal["opened", "configured", "picture", "closed", "refused", "fault", "lost"]
+    pid: int
+    slot: int | None = None
+    pictures: int | None = None
+    """How many pictures the session has encoded so far."""
+    code: int | None = None
+    """The NVENC status of a refusal."""
+    fault: str | None = None
+    configuration: Configuration | None = None
+
+
+@dataclass(frozen=True)
+class EmulatedDriver:
+    """The settings of one process's driver, and the state of the host that it runs on.
+
+    Args:
+        state_dir: the host: the folder that all its processes share. Made when it is missing.
+        sessions: how many NVENC sessions may be open on the host at once; 0 refuses all.
+        refusal: the code beyond that limit: 21 (recent drivers) or 10 (older ones).
+        card: what the host has.
+        fault: `error:CODE@N`, `hang@N`, `crash@N` (the Nth picture of a session, from 1) or `error:CODE@CALL`, such as
+            `error:10@CreateInputBuffer`; ending in `,once` it strikes one process of the host, once. See `emulation.h`.
+        pace_ms: the least time that a picture takes, in milliseconds.
+    """
+
+    state_dir: Path
+    sessions: int = 2
+    refusal: int = 21
+    card: Card = Card.NVENC
+    fault: str | None = None
+    pace_ms: int = 0
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that put a process on this host, to be merged into its environment."""
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        folders = [str(build())]
+        hidden = _HIDDEN_LIBRARIES.get(self.card, ())
+        if hidden:
+            folders.insert(0, str(self._hide(hidden)))
+        if already := os.environ.get("LD_LIBRARY_PATH"):
+            folders.append(already)
+        return {
+            "LD_LIBRARY_PATH": ":".join(folders),
+            f"{PREFIX}DIR": str(self.state_dir.resolve()),
+            f"{PREFIX}SESSIONS": str(self.sessions),
+            f"{PREFIX}REFUSAL": str(self.refusal),
+            f"{PREFIX}CARD": "nvenc" if hidden else self.card.value,
+            f"{PREFIX}FAULT": self.fault or "",
+            f"{PREFIX}PACE_MS": str(self.pace_ms),
+        }
+
+    def events(self) -> list[Event]:
+        """Return what happened on the host so far, oldest first."""
+        log = self.state_dir / "log.jsonl"
+        return [_event(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def most_open_at_once(self) -> int:
+        """Return the largest number of sessions that were open at the same time."""
+        return most_open_at_once(self.events())
+
+    def open_now(self) -> dict[int, int]:
+        """Return the pid that holds each slot of a session that is open now."""
+        held = {}
+        with self._openings_locked():
+            for slot in range(MAX_SLOTS):
+                with ExitStack() as stack:
+                    file = self._slot(slot, stack)
+                    if (pid := _holder(file)) and not _take(file):
+                        held[slot] = pid
+        return held
+
+    def wait_for(self, condition: Callable[[list[Event]], bool], *, timeout: float = 60) -> list[Event]:
+        """Wait until the log fulfils `condition`, and return it.
+
+        Raises:
+            TimeoutError: it did not within `timeout` seconds; the message holds the log.
+        """
+        end = time.monotonic() + timeout
+        while not condition(events := self.events()):
+            if time.monotonic() > end:
+                raise TimeoutError("the emulated driver's log is:\n" + "\n".join(map(str, events)))
+            time.sleep(0.01)
+        return events
+
+    @contextmanager
+    def outside_sessions(self, count: int) -> Iterator[None]:
+        """Hold `count` sessions of the host in this process, as another program on the machine would.
+
+        Raises:
+            RuntimeError: fewer than `count` sessions were free.
+        """
+        with ExitStack() as held:
+            with self._openings_locked():
+                self._log_lost_sessions()
+                for slot in range(self.sessions):
+                    if count and self._hold(slot, held):
+                        count -= 1
+            if count:
+                raise RuntimeError(f"{count} more sessions to hold, but all {self.sessions} are taken")
+            yield
+
+    def _hold(self, slot: int, held: ExitStack) -> bool:
+        with ExitStack() as stack:
+            file = self._slot(slot, stack)
+            if not _take(file):
+                return False
+            file.write(f"{os.getpid()} 0 0\n")
+            file.flush()
+            self._log("opened", os.getpid(), slot)
+            stack.callback(self._release, slot, file)
+            held.push(stack.pop_all())
+        return True
+
+    def _release(self, slot: int, file: IO[str]) -> None:
+        self._log("closed", os.getpid(), slot)
+        file.truncate(0)
+
+    def _slot(self, slot: int, stack: ExitStack) -> IO[str]:
+        return stack.enter_context((self.state_dir / f"slot-{slot:02d}").open("a+"))
+
+    @contextmanager
+    def _openings_locked(self) -> Iterator[None]:
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        with (self.state_dir / "opening.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _log_lost_sessions(self) -> None:
+        for slot in range(MAX_SLOTS):
+            with ExitStack() as stack:
+                file = self._slot(slot, stack)
+                if (pid := _holder(file)) and _take(file):
+                    self._log("lost", pid, slot)
+                    file.truncate(0)
+
+    def _log(self, name: str, pid: int, slot: int) -> None:
+        line = json.dumps({"time": time.monotonic(), "event": name, "pid": pid, "slot": slot}) + "\n"
+        with (self.state_dir / "log.jsonl").open("ab", buffering=0) as log:
+            log.write(line.encode())
+
+    def _hide(self, libraries: Iterable[str]) -> Path:
+        # The loader stops at the first file of that name, and an empty one is no library.
+        folder = self.state_dir / f"hidden-{self.card.value}"
+        folder.mkdir(exist_ok=True)
+        for library in libraries:
+            (folder / library).touch()
+        return folder
+
+
+def most_open_at_once(events: Iterable[Event]) -> int:
+    """Return the largest number of sessions that were open at the same time, by the slots that they held.
+
+    A process that died holds its slot until the log says `lost`. That is written before the next `opened`, which is the
+    only event that raises the number, so the dead are never counted.
+    """
+    open_slots: set[int | None] = set()
+    most = 0
+    for event in events:
+        if event.name == "opened":
+            open_slots.add(event.slot)
+        elif event.name in {"closed", "lost"}:
+            open_slots.discard(event.slot)
+        most = max(most, len(open_slots))
+    return most
+
+
+def _event(line: str) -> Event:
+    fields = json.loads(line)
+    configuration = fields.pop("configuration", None)
+    return Event(
+        name=fields.pop("event"),
+        configuration=Configuration(**configuration) if configuration else None,
+        **fields,
+    )
+
+
+def _holder(file: IO[str]) -> int | None:
+    file.seek(0)
+    text = file.read().split()
+    return int(text[0]) if text else None
+
+
+def _take(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
