@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from dualface_core.errors import NobodyFoundError, TableFormatError
+from dualface_core.errors import NobodyFoundError, TableFormatError, VerificationError
 from dualface_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """Called with the frames done and the frames in all."""
+
+StepProgress = Callable[[str, int, int], None]
+"""Called with the name of the step, the frames done and the frames in all."""
 
 
 @dataclass(frozen=True)
@@ -218,3 +221,50 @@ def thumbnail(video: VideoInfo) -> bytes:
     with VideoReader(video) as reader:
         return draw(next(reader.at([0], [target])), None)
 
+
+def process(
+    path: Path, output: Path, *, settings: Settings | None = None, progress: StepProgress | None = None
+) -> EncodeReport:
+    """All five steps: a video in, a verified split-screen video and its report (`report_path`) out.
+
+    Args:
+        path: the source.
+        output: the MP4 to make; its folder must exist. It appears, or replaces an older one, only when it has been
+            verified.
+        settings: read from the environment if None.
+        progress: called with the name of the step, the frames done and the frames in all.
+
+    Raises:
+        VerificationError: the result is not right; it was not published.
+        Every error of the five steps.
+    """
+    from dualface_core.publish import published
+    from dualface_core.tiles.layouts import layout as find_layout
+
+    settings = settings or Settings.load()
+    find_layout(settings.layout)  # a wrong name is told before the work, not after it
+    encoder = settings.encoder_settings()
+
+    def step(name: str) -> Progress | None:
+        return None if progress is None else lambda done, total: progress(name, done, total)
+
+    video = probe(path)
+    tracks = track(video, settings=settings, progress=step("track"))
+    plan = plan_tiles(video, tracks, layout=settings.layout)
+    with published(output) as temporary:
+        report = render(video, plan, temporary, encoder=encoder, progress=step("render"))
+        verification = verify(temporary, video=video, tracks=tracks, plan=plan, progress=step("verify"))
+        report = report.model_copy(update={"verification": verification})
+        if not verification.passed:
+            raise VerificationError(
+                output,
+                "the result is not right: " + "; ".join(finding.message for finding in verification.failures),
+                action="It was not published. Run again; if it stays like this, please report it.",
+            )
+    report.write(report_path(output))
+    return report
+
+
+def report_path(output: Path) -> Path:
+    """Where the report of a result lies: beside it, as NAME.report.json."""
+    return output.with_suffix(".report.json")

@@ -15,6 +15,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dualface_core.errors import SettingsError
+from dualface_core.media.encoders import EncoderKind, EncoderSettings, check_preset
 
 _HOME: Final = Path(__file__).resolve().parent.parent
 
@@ -85,6 +86,14 @@ class Settings(BaseSettings):
         except ValidationError as error:
             lines = [f"{_variable(item['loc'])}: {item['msg']} (found {item['input']!r})" for item in error.errors()]
             raise SettingsError(f"Settings that are not allowed: {'; '.join(lines)}.") from None
+
+    def encoder_settings(self) -> EncoderSettings:
+        """What to encode with. Raises SettingsError for a preset that none of the encoders in question has."""
+        chosen = EncoderSettings(
+            encoder=EncoderKind(self.encoder), codec=self.codec, quality=self.quality, preset=self.preset
+        )
+        check_preset(chosen)
+        return chosen
 
     @property
     def inbox_folder(self) -> Path | None:

