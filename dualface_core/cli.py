@@ -63,22 +63,22 @@ LayoutOption = Annotated[
     str | None, typer.Option("--layout", "-l", help="side-by-side or stacked.", show_default=False)
 ]
 EncoderOption = Annotated[
-    str | None, typer.Option("--encoder", help="auto, nvenc or software. [default: auto]", show_default=False)
+    str | None, typer.Option("--encoder", help="auto, nvenc or software. (default: auto)", show_default=False)
 ]
 CodecOption = Annotated[
-    str | None, typer.Option("--codec", help="h264, hevc or av1. [default: h264]", show_default=False)
+    str | None, typer.Option("--codec", help="h264, hevc or av1. (default: h264)", show_default=False)
 ]
 QualityOption = Annotated[
     int | None,
     typer.Option(
-        "--quality", "-q", help="0 to 51 on x264's CRF scale, smaller is better. [default: 20]", show_default=False
+        "--quality", "-q", help="0 to 51 on x264's CRF scale, smaller is better. (default: 20)", show_default=False
     ),
 ]
 PresetOption = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        help="fast, balanced, best, or the encoder's own name, such as veryfast. [default: fast]",
+        help="fast, balanced, best, or the encoder's own name, such as veryfast. (default: fast)",
         show_default=False,
     ),
 ]
@@ -105,7 +105,7 @@ def run(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="A folder, or for one video a file. [default: beside the input]", show_default=False
+            "-o", "--output", help="A folder, or for one video a file. (default: beside the input)", show_default=False
         ),
     ] = None,
     layout: LayoutOption = None,
@@ -154,7 +154,7 @@ def probe_command(video: Video, as_json: JsonOption = False) -> None:
 def track(
     video: Video,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="[default: NAME.tracks.parquet]", show_default=False)
+        Path | None, typer.Option("-o", "--output", help="(default: NAME.tracks.parquet)", show_default=False)
     ] = None,
 ) -> None:
     """Find out who is where in every frame, and write it as a Parquet table."""
@@ -170,10 +170,10 @@ def track(
 def tiles(
     video: Video,
     tracks: Annotated[
-        Path | None, typer.Option("--tracks", help="[default: NAME.tracks.parquet]", show_default=False)
+        Path | None, typer.Option("--tracks", help="(default: NAME.tracks.parquet)", show_default=False)
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="[default: NAME.tiles.parquet]", show_default=False)
+        Path | None, typer.Option("-o", "--output", help="(default: NAME.tiles.parquet)", show_default=False)
     ] = None,
     layout: LayoutOption = None,
 ) -> None:
@@ -195,10 +195,10 @@ def tiles(
 def render(
     video: Video,
     plan: Annotated[
-        Path | None, typer.Option("--plan", help="[default: NAME.tiles.parquet]", show_default=False)
+        Path | None, typer.Option("--plan", help="(default: NAME.tiles.parquet)", show_default=False)
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="[default: NAME.split.mp4]", show_default=False)
+        Path | None, typer.Option("-o", "--output", help="(default: NAME.split.mp4)", show_default=False)
     ] = None,
     encoder: EncoderOption = None,
     codec: CodecOption = None,
@@ -223,10 +223,10 @@ def verify(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="The MP4 to check.", show_default=False)],
     video: Annotated[Path, typer.Option("--video", help="The source that it was made from.", show_default=False)],
     tracks: Annotated[
-        Path | None, typer.Option("--tracks", help="[default: NAME.tracks.parquet of the source]", show_default=False)
+        Path | None, typer.Option("--tracks", help="(default: NAME.tracks.parquet of the source)", show_default=False)
     ] = None,
     plan: Annotated[
-        Path | None, typer.Option("--plan", help="[default: NAME.tiles.parquet of the source]", show_default=False)
+        Path | None, typer.Option("--plan", help="(default: NAME.tiles.parquet of the source)", show_default=False)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -284,7 +284,7 @@ def sample(
 def submit(
     paths: Paths,
     inbox: Annotated[
-        Path | None, typer.Option("--inbox", help="[default: the inbox of the settings]", show_default=False)
+        Path | None, typer.Option("--inbox", help="(default: the inbox of the settings)", show_default=False)
     ] = None,
 ) -> None:
     """Copy videos into the inbox, each appearing there only when it is complete."""

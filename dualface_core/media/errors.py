@@ -41,6 +41,7 @@ class FailureClass(StrEnum):
     BAD_PARAM = "bad-parameter"
     DEVICE_LOST = "device-lost"
     STALLED = "stalled"
+    CRASHED = "crashed"
     USER_ERROR = "user-error"
     DOUBLE_FLUSH = "double-flush"
     INTERNAL = "internal-error"
@@ -61,6 +62,7 @@ _REACTIONS: Final = {
     # The CUDA context is dead and nothing in this process can revive it.
     FailureClass.DEVICE_LOST: Reaction.SOFTWARE_FOR_PROCESS,
     FailureClass.STALLED: Reaction.SOFTWARE,
+    FailureClass.CRASHED: Reaction.SOFTWARE,
     FailureClass.USER_ERROR: Reaction.TELL_USER,
     FailureClass.DOUBLE_FLUSH: Reaction.BUG,
     FailureClass.INTERNAL: Reaction.BUG,
@@ -107,6 +109,9 @@ _ADVICE: Final = {
     FailureClass.STALLED: (
         "The encoder stopped answering. Its process has to end before its session is free; "
         "if it returns, restart the machine or update the driver."
+    ),
+    FailureClass.CRASHED: (
+        "The encoder took its process down. If it returns, update the driver, and look for 'Xid' in the kernel log."
     ),
     FailureClass.USER_ERROR: "The input or the place of the output is at fault, so no other encoder would do better.",
     FailureClass.DOUBLE_FLUSH: "The encoder was used after it had been flushed. This is a bug in dualface: report it.",
