@@ -11,8 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -70,7 +69,8 @@ class _Process:
     def __init__(self, job: Job) -> None:
         self._encoder = nvenc_encoder(job.encoder).name
         self._messages: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._stderr = tempfile.TemporaryFile()
+        self._resources = ExitStack()
+        self._stderr = self._resources.enter_context(tempfile.TemporaryFile())
         self._process = subprocess.Popen(
             [sys.executable, "-m", "dualface_core.rendering.worker"],
             stdin=subprocess.PIPE,
@@ -93,7 +93,7 @@ class _Process:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._end()
-        self._stderr.close()
+        self._resources.close()
 
     def next_message(self, patience: float) -> Message:
         """The next thing that the process says. Raises EncoderError if it says nothing in time, or dies."""

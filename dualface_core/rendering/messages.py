@@ -96,8 +96,12 @@ class Failed(BaseModel):
                 name = "session-timeout" if isinstance(error, SessionTimeoutError) else "encoder"
                 return cls(error=name, failure=error.failure, encoder=error.encoder, reason=error.reason, log=error.log)
             case FileError():
-                name = "input" if error.permanent else "output"
-                return cls(error=name, path=error.path, found=error.found, action=error.action)
+                return cls(
+                    error="input" if error.permanent else "output",
+                    path=error.path,
+                    found=error.found,
+                    action=error.action,
+                )
             case _:
                 return cls(error="other", reason=str(error))
 

@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Final
 
 from dualface_core.errors import DualfaceError
