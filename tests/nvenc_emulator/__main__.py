@@ -11,15 +11,15 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.nvenc_emulator.build import why_unavailable
 from tests.nvenc_emulator.driver import Card, EmulatedDriver
+from tests.nvenc_emulator.libraries import why_unavailable
 
 
 def main() -> int:
     """Run the command line; return the exit status of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.nvenc_emulator",
-        description="Run a command on a host with an emulated NVENC card. Without a command, print the variables to set.",
+        description="Run a command on a host with an emulated NVENC card; without a command, print the variables.",
     )
     parser.add_argument("--sessions", type=int, default=2, help="sessions at once on the host (default: 2)")
     parser.add_argument("--refusal", type=int, default=21, help="the code beyond that: 21 (default) or 10")

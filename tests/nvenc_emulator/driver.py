@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Literal
 
-from tests.nvenc_emulator.build import LIBRARIES, build
+from tests.nvenc_emulator.libraries import LIBRARIES, build
 
 PREFIX = "DUALFACE_EMULATED_NVENC_"
 MAX_SLOTS = 64

@@ -47,7 +47,9 @@ def nv12(planes: np.ndarray) -> np.ndarray:
     return np.concatenate([planes[:height], chroma.T.reshape(-1, width)])
 
 
-def encode(output: str, width: int, height: int, pixel_format: str, pictures: int, options: dict[str, str]) -> list[str]:
+def encode(
+    output: str, width: int, height: int, pixel_format: str, pictures: int, options: dict[str, str]
+) -> list[str]:
     """Encode into a file, and return the names of the exceptions that the calls raised, in order.
 
     A failing call is not the end: the next picture is offered all the same, and the encoder is flushed.

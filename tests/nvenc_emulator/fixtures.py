@@ -1,7 +1,7 @@
 """The pytest fixture `emulated_driver`, for every folder of tests.
 
-Registered by the line `pytest_plugins = ["tests.nvenc_emulator.fixtures"]` in `tests/conftest.py`. Tests that use it get
-the marker `emulator`, and are skipped with the reason where the emulator can't be built.
+Registered by the line `pytest_plugins = ["tests.nvenc_emulator.fixtures"]` in `tests/conftest.py`. Tests that use it
+get the marker `emulator`, and are skipped with the reason where the emulator can't be built.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.nvenc_emulator.build import build, why_unavailable
 from tests.nvenc_emulator.driver import EmulatedDriver
+from tests.nvenc_emulator.libraries import build, why_unavailable
 
 
 @pytest.fixture

@@ -201,7 +201,8 @@ enum {
     LOG2_MAX_FRAME_NUM = 8,
 };
 
-typedef struct {
+typedef struct InputBuffer {
+    struct InputBuffer *next;
     uint8_t *data;
     uint32_t format, height, pitch;
 } InputBuffer;
@@ -217,6 +218,7 @@ typedef struct {
     Fault fault;
     long pace_ms, pictures;
     const char *last_error;
+    InputBuffer *inputs;
     /* Known from InitializeEncoder on: */
     uint32_t width, height, columns, rows, gop_length;
     int profile;
@@ -644,20 +646,27 @@ static Status create_input_buffer(Session *session, CreateInputBuffer *parameter
     InputBuffer *buffer = malloc(sizeof *buffer);
     if (!buffer)
         return OUT_OF_MEMORY;
-    *buffer = (InputBuffer){.format = parameters->format, .height = parameters->height};
+    *buffer = (InputBuffer){.next = session->inputs, .format = parameters->format, .height = parameters->height};
     buffer->pitch = (parameters->width + 127) & ~127u;
     buffer->data = calloc((size_t)buffer->pitch, parameters->height + (parameters->height + 1) / 2);
     if (!buffer->data) {
         free(buffer);
         return OUT_OF_MEMORY;
     }
+    session->inputs = buffer;
     parameters->buffer = buffer;
     return SUCCESS;
 }
 
+/* When a bitstream buffer can't be made, FFmpeg 8.1 destroys the input buffer made with it twice. */
 static Status destroy_input_buffer(Session *session, InputBuffer *buffer)
 {
-    (void)session;
+    InputBuffer **link = &session->inputs;
+    while (*link && *link != buffer)
+        link = &(*link)->next;
+    if (!*link)
+        return INVALID_PTR;
+    *link = buffer->next;
     free(buffer->data);
     free(buffer);
     return SUCCESS;
@@ -687,6 +696,8 @@ static Status create_bitstream_buffer(Session *session, CreateBitstreamBuffer *p
 static Status destroy_bitstream_buffer(Session *session, BitstreamBuffer *buffer)
 {
     (void)session;
+    if (!buffer) /* FFmpeg destroys all that it wanted to have, made or not */
+        return INVALID_PTR;
     free(buffer->data);
     free(buffer);
     return SUCCESS;

@@ -1,0 +1,509 @@
+"""The emulated NVENC driver, checked by FFmpeg's own NVENC code inside PyAV, in processes of their own.
+
+Two things have to be true before other tests may rest on it: what it encodes comes back bit by bit, and its failures
+reach Python as a real driver's do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.nvenc_emulator import Card, EmulatedDriver, Event, most_open_at_once, why_unavailable
+from tests.nvenc_emulator import encode_pictures as program
+
+Drivers = Callable[..., EmulatedDriver]
+
+
+def command(output: Path, *arguments: str) -> list[str]:
+    return [sys.executable, program.__file__, str(output), *arguments]
+
+
+def encode(driver: EmulatedDriver, output: Path, *arguments: str) -> list[str]:
+    """Encode under the driver; return the errors that PyAV raised, each as "TYPE ERRNO: MESSAGE"."""
+    environment = os.environ | driver.environment()
+    done = subprocess.run(command(output, *arguments), env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def running(driver: EmulatedDriver, output: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start an encode and leave it running; it is killed at the end if it still runs."""
+    with subprocess.Popen(
+        command(output, *arguments),
+        env=os.environ | driver.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def count(name: str) -> Callable[[list[Event]], int]:
+    return lambda events: sum(event.name == name for event in events)
+
+
+def decoded(path: Path, pixel_format: str = "yuv420p") -> Iterator[tuple[av.VideoFrame, np.ndarray]]:
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            yield frame, frame.to_ndarray(format=pixel_format)
+
+
+def assert_bit_exact(path: Path, pictures: int, width: int, height: int) -> list[bool]:
+    """Compare a file with the pictures that the program encodes; return which of them are key frames."""
+    keys = []
+    for index, (frame, planes) in enumerate(decoded(path)):
+        assert frame.time == pytest.approx(index / program.RATE)
+        np.testing.assert_array_equal(planes, program.picture(index, width, height), err_msg=f"picture {index}")
+        keys.append(frame.key_frame)
+    assert len(keys) == pictures
+    return keys
+
+
+class TestPictures:
+    @pytest.mark.parametrize(
+        ("width", "height", "pixel_format"),
+        [(640, 360, "yuv420p"), (640, 360, "nv12"), (1920, 1080, "yuv420p")],
+    )
+    def test_sixty_pictures_come_back_from_an_mp4_bit_by_bit(
+        self, emulated_driver: Drivers, tmp_path: Path, width: int, height: int, pixel_format: str
+    ) -> None:
+        output = tmp_path / "out.mp4"
+        size = f"{width}x{height}"
+        errors = encode(emulated_driver(), output, "--size", size, "--format", pixel_format, "--pictures", "60")
+        assert errors == []
+        assert assert_bit_exact(output, 60, width, height) == [True] + [False] * 59
+        output.unlink()  # 1080p is 180 MB
+
+    @pytest.mark.parametrize("profile", ["baseline", "main", "high"])
+    def test_groups_of_pictures_and_profiles_are_as_asked_for(
+        self, emulated_driver: Drivers, tmp_path: Path, profile: str
+    ) -> None:
+        output = tmp_path / "out.mp4"
+        assert encode(emulated_driver(), output, "--option", "g=4", "--option", f"profile={profile}") == []
+        assert assert_bit_exact(output, 10, 640, 360) == [index % 4 == 0 for index in range(10)]
+        with av.open(str(output)) as container:
+            assert container.streams.video[0].codec_context.profile == {"baseline": "Baseline"}.get(
+                profile, profile.capitalize()
+            )
+
+    def test_a_bare_stream_carries_its_own_headers_and_cropping(self, emulated_driver: Drivers, tmp_path: Path) -> None:
+        output = tmp_path / "out.h264"
+        # 200 and 104 are no multiples of 16: only the cropping in the stream says how large the picture is.
+        assert encode(emulated_driver(), output, "--size", "200x104", "--option", "g=3") == []
+        pictures = [planes for _, planes in decoded(output)]
+        assert len(pictures) == 10
+        for index, planes in enumerate(pictures):
+            np.testing.assert_array_equal(planes, program.picture(index, 200, 104))
+
+    def test_a_picture_like_the_one_before_costs_next_to_nothing(
+        self, emulated_driver: Drivers, tmp_path: Path
+    ) -> None:
+        script = """
+import sys, av, numpy as np
+with av.open(sys.argv[1], "w") as container:
+    stream = container.add_stream("h264_nvenc", rate=30)
+    stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+    for _ in range(5):
+        frame = av.VideoFrame.from_ndarray(np.full((540, 640), 90, np.uint8), format="yuv420p")
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+"""
+        output = tmp_path / "out.mp4"
+        driver = emulated_driver()
+        subprocess.run([sys.executable, "-c", script, output], env=os.environ | driver.environment(), check=True)
+        with av.open(str(output)) as container:
+            sizes = [packet.size for packet in container.demux(video=0) if packet.size]
+        assert sizes[0] > 640 * 360
+        assert len(sizes) == 5
+        assert max(sizes[1:]) < 100
+        assert all((planes == 90).all() for _, planes in decoded(output))
+
+    def test_the_log_says_what_ffmpeg_asked_of_the_encoder(self, emulated_driver: Drivers, tmp_path: Path) -> None:
+        driver = emulated_driver()
+        options = ["--option", "preset=p6", "--option", "rc=vbr", "--option", "cq=23.5", "--option", "g=48"]
+        assert encode(driver, tmp_path / "out.mp4", *options) == []
+        (event,) = (event for event in driver.events() if event.name == "configured")
+        assert event.configuration is not None
+        assert (event.configuration.width, event.configuration.height) == (640, 360)
+        assert (event.configuration.preset, event.configuration.gop_length) == (6, 48)
+        assert (event.configuration.rate_control, event.configuration.quality) == (1, 23.5)
+
+
+class TestOpening:
+    """What PyAV raises when the encoder can't be opened, and what FFmpeg's log says of the reason."""
+
+    @pytest.mark.parametrize(
+        ("settings", "error", "reason"),
+        [
+            (
+                {"sessions": 0},
+                "ExternalError",
+                "OpenEncodeSessionEx failed: incompatible client key (21): (no details)",
+            ),
+            (
+                {"sessions": 0, "refusal": 10},
+                "ExternalError",
+                "OpenEncodeSessionEx failed: out of memory (10): (no details)",
+            ),
+            (
+                {"card": Card.NO_ENCODER},
+                "ExternalError",
+                "OpenEncodeSessionEx failed: unsupported device (2): (no details)",
+            ),
+            ({"card": Card.NO_DEVICE}, "UnknownError", "CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected"),
+            ({"card": Card.ZERO_DEVICES}, "ExternalError", "No CUDA capable devices found"),
+            (
+                {"card": Card.OLD_DRIVER},
+                "NotImplementedError 38",
+                "Driver does not support the required nvenc API version. Required: 13.0 Found: 12.2",
+            ),
+            ({"card": Card.NO_DRIVER}, "PermissionError 1", "Cannot load libcuda.so.1"),
+            ({"card": Card.NO_VIDEO_CAPABILITY}, "PermissionError 1", "Cannot load libnvidia-encode.so.1"),
+            ({"fault": "error:2@cuCtxCreate"}, "ExternalError", "CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+            ({"fault": "error:8@InitializeEncoder"}, "ArgumentError 22", "InitializeEncoder failed: invalid param (8)"),
+            (
+                {"fault": "error:10@CreateInputBuffer"},
+                "MemoryError 12",
+                "CreateInputBuffer failed: out of memory (10)",
+            ),
+            (
+                {"fault": "error:10@CreateBitstreamBuffer"},
+                "MemoryError 12",
+                "CreateBitstreamBuffer failed: out of memory (10)",
+            ),
+        ],
+        ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+    )
+    def test_a_failure_to_open_raises_what_a_real_driver_makes_pyav_raise(
+        self, emulated_driver: Drivers, tmp_path: Path, settings: dict[str, object], error: str, reason: str
+    ) -> None:
+        driver = emulated_driver(**settings)
+        arguments = command(tmp_path / "out.mp4")
+        environment = os.environ | driver.environment()
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+        (raised,) = json.loads(done.stdout)
+        assert raised.startswith(error)
+        assert "avcodec_open2" in raised
+        assert reason in done.stderr
+        assert driver.open_now() == {}
+
+    def test_the_session_limit_and_a_card_without_encoder_raise_the_same_type(
+        self, emulated_driver: Drivers, tmp_path: Path
+    ) -> None:
+        limit = encode(emulated_driver(sessions=0), tmp_path / "out.mp4")
+        no_encoder = encode(emulated_driver(card=Card.NO_ENCODER), tmp_path / "out.mp4")
+        # Only the captured log tells them apart.
+        assert limit[0].split(";")[0] == no_encoder[0].split(";")[0]
+        assert [event.code for event in emulated_driver().events() if event.name == "refused"] == [21, 2]
+
+    def test_a_picture_below_the_smallest_size_is_refused(self, emulated_driver: Drivers, tmp_path: Path) -> None:
+        (error,) = encode(emulated_driver(), tmp_path / "out.mp4", "--size", "128x96")
+        assert error.startswith("ArgumentError 22")
+        assert "invalid param (8): Frame Dimension less than the minimum supported value." in error
+
+
+class TestFaults:
+    @pytest.mark.parametrize(
+        ("code", "error", "reason"),
+        [
+            (20, "UnknownError", "generic error (20)"),
+            (10, "MemoryError 12", "out of memory (10)"),
+            (8, "ArgumentError 22", "invalid param (8)"),
+        ],
+    )
+    def test_a_driver_that_goes_on_failing_raises_twice_and_then_blocks(
+        self, emulated_driver: Drivers, tmp_path: Path, code: int, error: str, reason: str
+    ) -> None:
+        driver = emulated_driver(fault=f"error:{code}@4")
+        errors = encode(driver, tmp_path / "out.mp4", "--pictures", "8")
+        # Pictures 4 to 8 and the flush.
+        assert len(errors) == 6
+        assert all(e.startswith(error) and f"EncodePicture failed!: {reason}" in e for e in errors[:2])
+        assert all(e.startswith("BlockingIOError") for e in errors[2:])
+        assert [event.pictures for event in driver.events() if event.name == "closed"] == [3]
+
+    def test_after_a_single_failure_no_picture_is_lost(self, emulated_driver: Drivers, tmp_path: Path) -> None:
+        driver = emulated_driver(fault="error:20@4,once")
+        (error,) = encode(driver, tmp_path / "out.mp4")
+        assert error.startswith("UnknownError")
+        assert_bit_exact(tmp_path / "out.mp4", 10, 640, 360)
+
+    def test_a_fault_that_happens_once_spares_the_next_process_of_the_host(
+        self, emulated_driver: Drivers, tmp_path: Path
+    ) -> None:
+        driver = emulated_driver(fault="error:20@4,once")
+        assert [len(encode(driver, tmp_path / "out.mp4")) for _ in range(3)] == [1, 0, 0]
+        assert count("fault")(driver.events()) == 1
+
+    def test_a_crash_ends_the_process_by_signal_6(self, emulated_driver: Drivers, tmp_path: Path) -> None:
+        driver = emulated_driver(fault="crash@4")
+        with running(driver, tmp_path / "out.mp4") as process:
+            assert process.wait() == -signal.SIGABRT
+        assert driver.open_now() == {}
+        assert [event.name for event in driver.events()][-2:] == ["picture", "fault"]
+
+    def test_a_call_that_hangs_keeps_its_session_and_lets_other_threads_run(
+        self, emulated_driver: Drivers, tmp_path: Path
+    ) -> None:
+        driver = emulated_driver(fault="hang@4")
+        script = f"""
+import sys, threading, time
+sys.path.insert(0, {str(Path(program.__file__).parent)!r})
+import encode_pictures
+threading.Thread(target=encode_pictures.encode, args=(sys.argv[1], 640, 360, "nv12", 10, {{}}), daemon=True).start()
+while True:
+    print("alive", flush=True)
+    time.sleep(0.01)
+"""
+        with subprocess.Popen(
+            [sys.executable, "-c", script, tmp_path / "out.mp4"],
+            env=os.environ | driver.environment(),
+            stdout=subprocess.PIPE,
+        ) as process:
+            try:
+                driver.wait_for(count("fault"))
+                assert process.stdout is not None
+                os.set_blocking(process.stdout.fileno(), False)
+                process.stdout.read()  # what was printed before
+                os.set_blocking(process.stdout.fileno(), True)
+                assert process.stdout.readline().endswith(b"alive\n")
+                assert driver.open_now() == {0: process.pid}
+                assert count("picture")(driver.events()) == 3
+            finally:
+                process.kill()
+        assert driver.open_now() == {}
+
+    @pytest.mark.parametrize("variable", ["FAULT", "CARD", "SESSIONS", "PACE_MS"])
+    def test_a_setting_that_makes_no_sense_ends_the_process(
+        self, emulated_driver: Drivers, tmp_path: Path, variable: str
+    ) -> None:
+        environment = (
+            os.environ | emulated_driver().environment() | {f"DUALFACE_EMULATED_NVENC_{variable}": "sometimes"}
+        )
+        done = subprocess.run(
+            command(tmp_path / "out.mp4"), env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 70
+        assert f"DUALFACE_EMULATED_NVENC_{variable} is 'sometimes', expected" in done.stderr
+
+
+class TestSessions:
+    def test_the_limit_holds_across_processes_and_a_killed_process_frees_its_session(
+        self, emulated_driver: Drivers, tmp_path: Path
+    ) -> None:
+        stuck, free = emulated_driver(fault="hang@3"), emulated_driver()
+        with running(stuck, tmp_path / "1.mp4") as first, running(stuck, tmp_path / "2.mp4") as second:
+            stuck.wait_for(lambda events: count("fault")(events) == 2)
+            assert set(free.open_now().values()) == {first.pid, second.pid}
+            (refused,) = encode(free, tmp_path / "3.mp4")
+            assert "incompatible client key (21)" in refused
+
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+            assert set(free.open_now().values()) == {second.pid}
+            assert encode(free, tmp_path / "4.mp4") == []
+            assert [event.pid for event in free.events() if event.name == "lost"] == [first.pid]
+        assert free.most_open_at_once() == 2
+
+    def test_many_processes_at_once_never_have_more_sessions_than_allowed(
+        self, emulated_driver: Drivers, tmp_path: Path
+    ) -> None:
+        driver = emulated_driver(sessions=2, pace_ms=50)
+        environment = os.environ | driver.environment()
+        processes = [
+            subprocess.Popen(
+                command(tmp_path / f"{index}.mp4"), env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+            for index in range(5)
+        ]
+        refused = sum(bool(json.loads(process.communicate()[0])) for process in processes)
+        events = driver.events()
+        assert count("refused")(events) == refused
+        assert count("opened")(events) == count("closed")(events) == 5 - refused
+        assert 1 <= driver.most_open_at_once() <= 2
+
+    def test_two_sessions_of_one_process_count_as_two(self, emulated_driver: Drivers, tmp_path: Path) -> None:
+        driver = emulated_driver(sessions=1)
+        script = """
+import sys, av, numpy as np
+frame = av.VideoFrame.from_ndarray(np.zeros((540, 640), np.uint8), format="yuv420p")
+def encoder(path):
+    container = av.open(path, "w")
+    stream = container.add_stream("h264_nvenc", rate=30)
+    stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+    return container, stream
+one, one_stream = encoder(sys.argv[1] + ".1.mp4")
+one.mux(one_stream.encode(frame))
+two, two_stream = encoder(sys.argv[1] + ".2.mp4")
+try:
+    two_stream.encode(frame)
+except av.error.ExternalError:
+    print("refused")
+"""
+        arguments = [sys.executable, "-c", script, tmp_path / "out"]
+        environment = os.environ | driver.environment()
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout == "refused\n"
+        assert [event.name for event in driver.events()] == ["opened", "configured", "picture", "refused", "closed"]
+
+    def test_closing_the_file_does_not_end_the_session_while_a_packet_is_alive(
+        self, emulated_driver: Drivers, tmp_path: Path
+    ) -> None:
+        driver = emulated_driver()
+        script = """
+import sys, av, numpy as np
+container = av.open(sys.argv[1], "w")
+stream = container.add_stream("h264_nvenc", rate=30)
+stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+packets = stream.encode(av.VideoFrame.from_ndarray(np.zeros((540, 640), np.uint8), format="yuv420p"))
+packets += stream.encode(None)
+container.mux(packets)
+container.close()
+del container, stream
+input("closed? ")
+del packets
+input("freed? ")
+"""
+        with subprocess.Popen(
+            [sys.executable, "-c", script, tmp_path / "out.mp4"],
+            env=os.environ | driver.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdout.read(len("closed? "))
+            assert driver.open_now() == {0: process.pid}
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            process.stdout.read(len("freed? "))
+            assert driver.open_now() == {}
+            process.stdin.write(b"\n")
+
+    def test_sessions_held_by_another_program_count(self, emulated_driver: Drivers, tmp_path: Path) -> None:
+        driver = emulated_driver(sessions=2)
+        with driver.outside_sessions(1):
+            assert encode(driver, tmp_path / "out.mp4") == []
+            with driver.outside_sessions(1):
+                assert len(encode(driver, tmp_path / "out.mp4")) == 1
+                with pytest.raises(RuntimeError, match="all 2 are taken"), driver.outside_sessions(1):
+                    pass
+        assert encode(driver, tmp_path / "out.mp4") == []
+        assert driver.most_open_at_once() == 2
+
+    def test_the_log_has_the_times_of_this_machine_and_the_pace_is_kept(
+        self, emulated_driver: Drivers, tmp_path: Path
+    ) -> None:
+        driver = emulated_driver(pace_ms=20)
+        before = time.monotonic()
+        assert encode(driver, tmp_path / "out.mp4") == []
+        times = [event.time for event in driver.events()]
+        assert before < times[0] <= times[-1] < time.monotonic()
+        assert times == sorted(times)
+        pictures = [event.time for event in driver.events() if event.name == "picture"]
+        assert min(later - earlier for earlier, later in pairwise(pictures)) >= 0.02
+
+    def test_a_dead_process_that_nobody_noticed_yet_is_not_counted_twice(self) -> None:
+        def event(name: str, slot: int) -> Event:
+            return Event(time=0, name=name, pid=1, slot=slot)  # type: ignore[arg-type]
+
+        died = [event("opened", 1), event("lost", 1), event("opened", 0)]
+        assert most_open_at_once(died) == 1
+        assert most_open_at_once([event("opened", 1), event("opened", 0), event("closed", 1)]) == 2
+
+
+class TestNvml:
+    def test_nvml_shows_the_card_and_the_sessions_of_the_host(self, emulated_driver: Drivers) -> None:
+        driver = emulated_driver(sessions=3)
+        script = """
+import json, pynvml
+pynvml.nvmlInit()
+card = pynvml.nvmlDeviceGetHandleByIndex(0)
+print(json.dumps({
+    "cards": pynvml.nvmlDeviceGetCount(),
+    "name": pynvml.nvmlDeviceGetName(card),
+    "driver": pynvml.nvmlSystemGetDriverVersion(),
+    "memory": pynvml.nvmlDeviceGetMemoryInfo(card).total,
+    "sessions": [session.pid for session in pynvml.nvmlDeviceGetEncoderSessions(card)],
+    "stats": pynvml.nvmlDeviceGetEncoderStats(card)[0],
+}))
+"""
+        with driver.outside_sessions(2):
+            environment = os.environ | driver.environment()
+            done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+        assert json.loads(done.stdout) == {
+            "cards": 1,
+            "name": "Emulated NVENC card",
+            "driver": "570.0",
+            "memory": 8 << 30,
+            "sessions": [os.getpid(), os.getpid()],
+            "stats": 2,
+        }
+
+    @pytest.mark.parametrize(
+        ("card", "error"),
+        [(Card.NO_DEVICE, "NVMLError_DriverNotLoaded"), (Card.NO_DRIVER, "NVMLError_LibraryNotFound")],
+    )
+    def test_without_card_or_driver_nvml_does_not_start(self, emulated_driver: Drivers, card: Card, error: str) -> None:
+        script = "import pynvml; pynvml.nvmlInit()"
+        environment = os.environ | emulated_driver(card=card).environment()
+        arguments = [sys.executable, "-c", script]
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+        assert error in done.stderr
+
+
+class TestBuildingAndRunning:
+    @pytest.mark.usefixtures("emulated_driver")
+    def test_many_processes_may_build_at_once(self, tmp_path: Path) -> None:
+        script = f"""
+from pathlib import Path
+from tests.nvenc_emulator import libraries
+libraries.CACHE = Path({str(tmp_path / "cache")!r})
+print(libraries.build())
+"""
+        root = Path(program.__file__).parents[2]
+        processes = [
+            subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, text=True)
+            for _ in range(4)
+        ]
+        folders = {process.communicate()[0].strip() for process in processes}
+        (folder,) = folders
+        assert sorted(path.name for path in Path(folder).iterdir()) == [
+            "libcuda.so.1",
+            "libnvidia-encode.so.1",
+            "libnvidia-ml.so.1",
+        ]
+        assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == sorted([Path(folder).name, "lock"])
+
+    def test_a_machine_without_gcc_is_told_so(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert "no gcc" in (why_unavailable() or "")
+
+    @pytest.mark.usefixtures("emulated_driver")
+    def test_a_command_can_be_run_on_an_emulated_host(self, tmp_path: Path) -> None:
+        module = [sys.executable, "-m", "tests.nvenc_emulator", "--state", tmp_path / "host", "--sessions", "0", "--"]
+        done = subprocess.run(
+            [*module, *command(tmp_path / "out.mp4")],
+            cwd=Path(program.__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert len(json.loads(done.stdout)) == 1
+        assert "0 sessions opened, 0 at once at most, 1 refused" in done.stderr
