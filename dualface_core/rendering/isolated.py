@@ -11,9 +11,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -44,7 +44,7 @@ def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int],
         EncoderError: NVENC failed, hung (class STALLED) or took the process down (class CRASHED).
         InputError, OutputError: the source or the place of the output is at fault.
     """
-    with _Process(job) as process:
+    with tempfile.TemporaryFile() as stderr, _Process(job, stderr) as process:
         patience = _START_PATIENCE + job.session_timeout
         while True:
             message = process.next_message(patience)
@@ -66,11 +66,10 @@ def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int],
 class _Process:
     """The encoding process, from its start to its certain end."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, stderr: IO[bytes]) -> None:
         self._encoder = nvenc_encoder(job.encoder).name
         self._messages: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._resources = ExitStack()
-        self._stderr = self._resources.enter_context(tempfile.TemporaryFile())
+        self._stderr = stderr
         self._process = subprocess.Popen(
             [sys.executable, "-m", "dualface_core.rendering.worker"],
             stdin=subprocess.PIPE,
@@ -93,7 +92,6 @@ class _Process:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._end()
-        self._resources.close()
 
     def next_message(self, patience: float) -> Message:
         """The next thing that the process says. Raises EncoderError if it says nothing in time, or dies."""

@@ -93,8 +93,13 @@ class Failed(BaseModel):
         """Pack an error."""
         match error:
             case EncoderError():
-                name = "session-timeout" if isinstance(error, SessionTimeoutError) else "encoder"
-                return cls(error=name, failure=error.failure, encoder=error.encoder, reason=error.reason, log=error.log)
+                return cls(
+                    error="session-timeout" if isinstance(error, SessionTimeoutError) else "encoder",
+                    failure=error.failure,
+                    encoder=error.encoder,
+                    reason=error.reason,
+                    log=error.log,
+                )
             case FileError():
                 return cls(
                     error="input" if error.permanent else "output",
