@@ -131,6 +131,7 @@ def test_a_dead_waiter_does_not_block_the_queue(folder, start):
     dead.kill()
     holder.ask("release")
     assert alive.answer()["slot"] == 0
+    assert list((folder / "nvenc-GPU-0" / "queue").iterdir()) == []
     counters = guard.status().counters
     assert (counters.opened, counters.closed, counters.abandoned) == (2, 1, 0)
 
