@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 """Y of shape (H, W), then U and V of shape ((H + 1) // 2, (W + 1) // 2), all uint8 of 4:2:0."""
 
+LIMITED_RANGE: Final = 1
 FULL_RANGE: Final = 2
 BT709: Final = 1
 UNSPECIFIED: Final = 2
@@ -52,6 +53,10 @@ class ColorInfo:
         rows = np.array([[luma, b_u, 0], [luma, g_u, g_v], [luma, 0, r_v]])
         shift = -rows @ np.array([offset, 128, 128])
         return np.column_stack([rows, shift]).astype(np.float32)
+
+
+RGB_AS: Final = ColorInfo(range=LIMITED_RANGE, matrix=BT709)
+"""How RGB is written as YUV: its own tags would make players take the YUV for RGB."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -29,11 +29,17 @@ from dualface_core.errors import (
     UnreadableVideoError,
     UnsupportedVideoError,
 )
-from dualface_core.media.frames import ColorInfo
+from dualface_core.media.frames import RGB_AS, ColorInfo
 
 _SEND_AGAIN: Final = "Copy or export the video again."
 _SHORT_OF_INDEX: Final = 0.99
 """A file that holds less than this share of the frames that its own index promises was cut off."""
+_SHORT_SECONDS: Final = 0.5
+"""What may be missing at the end of a file whose header only rounds its duration."""
+_HEADER_SAYS_DURATION: Final = {"matroska,webm", "flv"}
+"""Formats whose header has the duration but whose index doesn't count pictures."""
+_PLAYLISTS: Final = {"concat", "dash", "hls", "imf", "sdp"}
+"""Formats that only name other files."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class VideoInfo:
         average_rate: pictures per second; for people and encoders, never for arithmetic on time.
         constant_rate: whether all pictures are equally far apart (within one pts unit).
         bit_rate: bits per second of the whole file.
-        color: colour tags.
+        color: colour tags; of RGB, those of the YUV that it is read as.
         audio: the first audio stream, or None.
         audio_streams: how many audio streams there are.
     """
@@ -121,6 +127,8 @@ def probe(path: Path) -> VideoInfo:
         size = path.stat().st_size
         if path.is_dir():
             raise MissingInputError(path, "this is a folder", action="Name a video file.")
+        if not path.is_file():
+            raise InputError(path, "not a regular file", action="Copy it into a file first.")
     except FileNotFoundError:
         raise MissingInputError(path, "there is no such file", action="Check the name and the folder.") from None
     except OSError as error:
@@ -130,7 +138,7 @@ def probe(path: Path) -> VideoInfo:
     if size == 0:
         raise UnreadableVideoError(path, "the file is empty (0 bytes)", action=_SEND_AGAIN)
     try:
-        with av.open(path) as container:
+        with open_input(path) as container:
             return _read(container, path, size)
     except InputError:
         raise
@@ -142,6 +150,15 @@ def probe(path: Path) -> VideoInfo:
         if error.errno in {errno.EACCES, errno.EPERM}:
             raise InputError(path, "no permission to read it", action="Change its permissions.") from error
         raise UnreadableVideoError(path, f"cannot be read as video ({error.strerror})", action=_SEND_AGAIN) from error
+
+
+def open_input(path: Path) -> InputContainer:
+    """Open a media file for reading.
+
+    The name is never taken for a protocol ("12:30.mp4"), nothing in the file can make FFmpeg reach for the network,
+    and text in another encoding than UTF-8 does no harm. Raises what PyAV raises.
+    """
+    return av.open(path.absolute(), options={"protocol_whitelist": "file"}, metadata_errors="replace")
 
 
 def picture_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -157,13 +174,18 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
 
 
 def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
+    if container.format.name in _PLAYLISTS:
+        raise UnreadableVideoError(path, "a playlist and not a video", action="Name the video itself.")
     stream = picture_stream(container, path)
     audio_stream = container.streams.audio[0] if container.streams.audio else None
-    rotation, first_height, first_width = _first_picture(container, stream, path)
-    times, audio_times, audio_end = _timestamps(container, stream, audio_stream)
-    if not times:
-        raise UnreadableVideoError(path, "the video stream holds no picture", action=_SEND_AGAIN)
-    _check_complete(stream, len(times), path)
+    # MP4's header counts pictures that an edit list has dropped; FFmpeg's index of the file doesn't.
+    promised = len(stream.index_entries) if stream.frames and "mp4" in container.format.name else stream.frames
+    packets = _read_packets(container, stream, audio_stream)
+    times = packets.picture_times
+    if packets.first_picture is None or not times:
+        raise UnreadableVideoError(path, "not one picture of it can be decoded and placed in time", action=_SEND_AGAIN)
+    _check_complete(container, promised, packets, path)
+    rotation, first_height, first_width = packets.first_picture
     context = stream.codec_context
     color = ColorInfo(
         int(context.color_range), int(context.color_primaries), int(context.color_trc), int(context.colorspace)
@@ -172,6 +194,8 @@ def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
         raise UnsupportedVideoError(
             path, "HDR (PQ or HLG) video, which would come out washed out", action="Export it as SDR (BT.709)."
         )
+    if context.format is not None and context.format.is_rgb:
+        color = replace(RGB_AS, primaries=color.primaries, transfer=color.transfer)
     time_base = Fraction(stream.time_base or Fraction(1, 90_000))
     steps = [b - a for a, b in pairwise(times)]
     last_step = steps[-1] if steps else round(1 / ((stream.average_rate or 25) * time_base))
@@ -200,7 +224,7 @@ def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
         constant_rate=not steps or max(steps) - min(steps) <= 1,
         bit_rate=round(size * 8 / span) if span > 0 else 0,
         color=color,
-        audio=_audio(audio_stream, audio_times, audio_end),
+        audio=_audio(audio_stream, packets),
         audio_streams=len(container.streams.audio),
     )
 
@@ -214,45 +238,66 @@ def upright_size(width: int, height: int, rotation: int, aspect: Fraction) -> tu
     return (height, width) if rotation in {90, 270} else (width, height)
 
 
-def _first_picture(container: InputContainer, stream: VideoStream, path: Path) -> tuple[int, int, int]:
-    for frame in container.decode(stream):
-        container.seek(0, backward=True, any_frame=False)
-        return round(frame.rotation / 90) % 4 * 90, frame.height, frame.width
-    raise UnreadableVideoError(path, "not one picture of it can be decoded", action=_SEND_AGAIN)
+@dataclass
+class _Packets:
+    """What one pass over all packets of a file has shown.
+
+    Attributes:
+        picture_times, audio_times: pts of the pictures in ascending order, and of the audio packets as they come.
+        pictures: video packets, those that an edit list hides among them.
+        audio_end: where the last audio packet ends, in its time base.
+        end: where the last packet of any stream ends, in seconds.
+        first_picture: rotation, height and width of the first picture.
+    """
+
+    picture_times: list[int] = field(default_factory=list)
+    audio_times: list[int] = field(default_factory=list)
+    pictures: int = 0
+    audio_end: int = 0
+    end: float = 0.0
+    first_picture: tuple[int, int, int] | None = None
 
 
-def _timestamps(
-    container: InputContainer, stream: VideoStream, audio: AudioStream | None
-) -> tuple[list[int], list[int], int]:
-    """Sorted pts of the pictures; pts of the audio packets, and where the last one ends."""
-    times: list[int] = []
-    audio_times: list[int] = []
-    audio_end = 0
-    wanted = [stream] if audio is None else [stream, audio]
-    for packet in container.demux(wanted):
-        if packet.size == 0 or packet.is_discard:
-            continue
+def _read_packets(container: InputContainer, stream: VideoStream, audio: AudioStream | None) -> _Packets:
+    found = _Packets()
+    for packet in container.demux():
         pts = packet.pts if packet.pts is not None else packet.dts
-        if pts is None:
-            continue
-        if packet.stream is stream or packet.stream_index == stream.index:
-            times.append(pts)
-        else:
-            audio_times.append(pts)
-            audio_end = max(audio_end, pts + (packet.duration or 0))
-    times.sort()
-    return times, audio_times, audio_end
+        if pts is not None:
+            found.end = max(found.end, float((pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream is stream:
+            if found.first_picture is None:
+                found.first_picture = next(
+                    ((round(p.rotation / 90) % 4 * 90, p.height, p.width) for p in stream.decode(packet)), None
+                )
+            found.pictures += packet.size > 0
+            if packet.size and pts is not None and not packet.is_discard:
+                found.picture_times.append(pts)
+        elif packet.stream is audio and packet.size and pts is not None and not packet.is_discard:
+            found.audio_times.append(pts)
+            found.audio_end = max(found.audio_end, pts + (packet.duration or 0))
+    found.picture_times.sort()
+    return found
 
 
-def _check_complete(stream: VideoStream, found: int, path: Path) -> None:
-    promised = stream.frames
-    if promised and found < promised * _SHORT_OF_INDEX:
+def _check_complete(container: InputContainer, promised: int, packets: _Packets, path: Path) -> None:
+    if packets.pictures < promised * _SHORT_OF_INDEX:
         raise UnreadableVideoError(
-            path, f"cut off: its index promises {promised} pictures and only {found} are there", action=_SEND_AGAIN
+            path,
+            f"cut off: its index promises {promised} pictures and only {packets.pictures} are there",
+            action=_SEND_AGAIN,
         )
+    if container.format.name in _HEADER_SAYS_DURATION and container.duration:
+        declared = container.duration / av.time_base
+        if packets.end < declared - max(_SHORT_SECONDS, declared * (1 - _SHORT_OF_INDEX)):
+            raise UnreadableVideoError(
+                path,
+                f"cut off: its header says {declared:.1f} s and only {packets.end:.1f} s are there",
+                action=_SEND_AGAIN,
+            )
 
 
-def _audio(stream: AudioStream | None, times: list[int], end: int) -> AudioInfo | None:
+def _audio(stream: AudioStream | None, packets: _Packets) -> AudioInfo | None:
+    times = packets.audio_times
     if stream is None or not times:
         return None
     time_base = Fraction(stream.time_base or Fraction(1, stream.rate))
@@ -262,5 +307,5 @@ def _audio(stream: AudioStream | None, times: list[int], end: int) -> AudioInfo 
         channels=stream.channels,
         packet_count=len(times),
         start=float(min(times) * time_base),
-        duration=float((end - min(times)) * time_base),
+        duration=float((packets.audio_end - min(times)) * time_base),
     )

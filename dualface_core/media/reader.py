@@ -7,10 +7,10 @@ grow with the length of the video: a frame lives for as long as somebody holds i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from types import TracebackType
 from typing import Final, Self
 
-import av
 import av.error
 import numpy as np
 from av.container import InputContainer
@@ -18,10 +18,13 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from dualface_core.errors import UnreadableVideoError
-from dualface_core.media.frames import Frame, Planes
-from dualface_core.media.probe import VideoInfo, picture_stream
+from dualface_core.media.frames import RGB_AS, Frame, Planes
+from dualface_core.media.probe import VideoInfo, open_input, picture_stream
 
 _PLANAR: Final = {"yuv420p", "yuvj420p"}
+_SEEKABLE: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
+"""Formats whose timestamps after a seek are those of reading from the start. AVI has none for pictures out of order,
+and MPEG program streams have them for some packets only."""
 
 
 class VideoReader:
@@ -38,15 +41,9 @@ class VideoReader:
 
     def __init__(self, video: VideoInfo, *, threads: int = 0, loop_filter: bool = True) -> None:
         self._video = video
-        try:
-            self._container: InputContainer = av.open(video.path)
-        except (av.error.FFmpegError, OSError) as error:
-            raise self._unreadable(error) from error
-        self._stream = picture_stream(self._container, video.path)
-        self._stream.thread_type = "AUTO"
-        self._stream.codec_context.thread_count = threads
-        if not loop_filter:
-            self._stream.codec_context.options = {"skip_loop_filter": "all"}
+        self._threads = threads
+        self._loop_filter = loop_filter
+        self._open()
 
     def __enter__(self) -> Self:
         return self
@@ -64,26 +61,74 @@ class VideoReader:
             yield self._frame(index, last, picture)
 
     def at(self, indexes: Sequence[int], pts: Sequence[int]) -> Iterator[Frame]:
-        """Selected frames, in ascending order, found by seeking.
+        """Selected frames, in ascending order, found by seeking where the container's index can be relied on.
 
         Args:
             indexes: frame numbers, ascending; they become `Frame.index`.
-            pts: their presentation timestamps.
+            pts: their presentation timestamps. A frame that the file doesn't have is left out.
         """
         wanted = list(zip(indexes, pts, strict=True))
-        time_base = self._video.time_base
+        if self._container.format.name not in _SEEKABLE:
+            yield from self._picked(dict(wanted))
+            return
         position: int | None = None
         pictures: Iterator[VideoFrame] = iter(())
-        far = 2 / time_base  # within two seconds, decoding on is cheaper than seeking
+        far = 2 / self._video.time_base  # within two seconds, decoding on is cheaper than seeking
         for index, target in wanted:
             if position is None or target - position > far:
-                self._container.seek(target, stream=self._stream, backward=True)
-                pictures = self._decoded()
+                pictures = self._decoded_from(target)
             for picture in pictures:
                 position = picture.pts
                 if position is not None and position >= target:
                     yield self._frame(index, target, picture)
                     break
+
+    def _picked(self, wanted: dict[int, int]) -> Iterator[Frame]:
+        """Frames by their number, decoding from the start."""
+        self._reopen()
+        last = max(wanted, default=-1)
+        for index, picture in enumerate(self._decoded()):
+            if index in wanted:
+                yield self._frame(index, wanted[index], picture)
+            if index >= last:
+                return
+
+    def _open(self) -> None:
+        video = self._video
+        try:
+            self._container: InputContainer = open_input(video.path)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._unreadable(error) from error
+        self._stream = picture_stream(self._container, video.path)
+        self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = self._threads
+        if not self._loop_filter:
+            self._stream.codec_context.options = {"skip_loop_filter": "all"}
+
+    def _reopen(self) -> None:
+        """Go to the start: not every container can seek there, but every file can be opened again."""
+        self._container.close()
+        self._open()
+
+    def _decoded_from(self, target: int) -> Iterator[VideoFrame]:
+        """Pictures from a key frame that is shown at `target` or before.
+
+        Containers look for a key frame by decoding time, or by guess. The one that they find may be shown later than
+        `target`, if pictures shown before it are stored after it (open GOPs).
+        """
+        back = 0
+        while target - back > self._video.first_pts:
+            try:
+                self._container.seek(target - back, stream=self._stream, backward=True)
+            except av.error.FFmpegError as error:
+                raise self._unreadable(error) from error
+            pictures = self._decoded()
+            first = next(pictures, None)
+            if first is not None and first.pts is not None and first.pts <= target:
+                return chain([first], pictures)
+            back = max(2 * back, round(1 / self._video.time_base))
+        self._reopen()
+        return self._decoded()
 
     def _decoded(self) -> Iterator[VideoFrame]:
         try:
@@ -117,6 +162,10 @@ class VideoReader:
         width, height = (video.width, video.height) if video.rotation % 180 == 0 else (video.height, video.width)
         if picture.format.name in _PLANAR and (picture.width, picture.height) == (width, height):
             return picture
+        if picture.format.is_rgb:
+            return picture.reformat(
+                width=width, height=height, format="yuv420p", dst_colorspace=RGB_AS.matrix, dst_color_range=RGB_AS.range
+            )
         return picture.reformat(width=width, height=height, format="yuv420p")
 
 
