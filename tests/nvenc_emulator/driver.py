@@ -153,7 +153,7 @@ class EmulatedDriver:
                         held[slot] = pid
         return held
 
-    def wait_for(self, condition: Callable[[list[Event]], bool], *, timeout: float = 60) -> list[Event]:
+    def wait_for(self, condition: Callable[[list[Event]], object], *, timeout: float = 60) -> list[Event]:
         """Wait until the log fulfils `condition`, and return it.
 
         Raises:
@@ -232,19 +232,19 @@ class EmulatedDriver:
 
 
 def most_open_at_once(events: Iterable[Event]) -> int:
-    """Return the largest number of sessions that were open at the same time, by the slots that they held.
+    """Return the largest number of sessions that were open at the same time.
 
-    A process that died holds its slot until the log says `lost`. That is written before the next `opened`, which is the
-    only event that raises the number, so the dead are never counted.
+    A process that died holds its session until the log says `lost`. That is written before the next `opened`, which is
+    the only event that raises the number, so the dead are never counted.
     """
-    open_slots: set[int | None] = set()
+    sessions: set[tuple[int | None, int]] = set()
     most = 0
     for event in events:
         if event.name == "opened":
-            open_slots.add(event.slot)
+            sessions.add((event.slot, event.pid))
         elif event.name in {"closed", "lost"}:
-            open_slots.discard(event.slot)
-        most = max(most, len(open_slots))
+            sessions.discard((event.slot, event.pid))
+        most = max(most, len(sessions))
     return most
 
 

@@ -36,7 +36,8 @@ def encode(driver: EmulatedDriver, output: Path, *arguments: str) -> list[str]:
     environment = os.environ | driver.environment()
     done = subprocess.run(command(output, *arguments), env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    errors: list[str] = json.loads(done.stdout)
+    return errors
 
 
 @contextmanager
@@ -250,6 +251,8 @@ class TestFaults:
         driver = emulated_driver(fault="error:20@4,once")
         assert [len(encode(driver, tmp_path / "out.mp4")) for _ in range(3)] == [1, 0, 0]
         assert count("fault")(driver.events()) == 1
+        assert count("closed")(driver.events()) == 3
+        assert count("lost")(driver.events()) == 0
 
     def test_a_crash_ends_the_process_by_signal_6(self, emulated_driver: Drivers, tmp_path: Path) -> None:
         driver = emulated_driver(fault="crash@4")
@@ -356,7 +359,7 @@ try:
 except av.error.ExternalError:
     print("refused")
 """
-        arguments = [sys.executable, "-c", script, tmp_path / "out"]
+        arguments = [sys.executable, "-c", script, str(tmp_path / "out")]
         environment = os.environ | driver.environment()
         done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
         assert done.stdout == "refused\n"
@@ -419,13 +422,13 @@ input("freed? ")
         pictures = [event.time for event in driver.events() if event.name == "picture"]
         assert min(later - earlier for earlier, later in pairwise(pictures)) >= 0.02
 
-    def test_a_dead_process_that_nobody_noticed_yet_is_not_counted_twice(self) -> None:
-        def event(name: str, slot: int) -> Event:
-            return Event(time=0, name=name, pid=1, slot=slot)  # type: ignore[arg-type]
+    def test_the_dead_are_not_counted_and_an_overlap_on_one_slot_is(self) -> None:
+        def event(name: str, slot: int, pid: int) -> Event:
+            return Event(time=0, name=name, pid=pid, slot=slot)  # type: ignore[arg-type]
 
-        died = [event("opened", 1), event("lost", 1), event("opened", 0)]
-        assert most_open_at_once(died) == 1
-        assert most_open_at_once([event("opened", 1), event("opened", 0), event("closed", 1)]) == 2
+        assert most_open_at_once([event("opened", 1, 10), event("lost", 1, 10), event("opened", 0, 11)]) == 1
+        assert most_open_at_once([event("opened", 1, 10), event("opened", 0, 11), event("closed", 1, 10)]) == 2
+        assert most_open_at_once([event("opened", 0, 10), event("opened", 0, 11)]) == 2
 
 
 class TestNvml:
@@ -497,7 +500,16 @@ print(libraries.build())
 
     @pytest.mark.usefixtures("emulated_driver")
     def test_a_command_can_be_run_on_an_emulated_host(self, tmp_path: Path) -> None:
-        module = [sys.executable, "-m", "tests.nvenc_emulator", "--state", tmp_path / "host", "--sessions", "0", "--"]
+        module = [
+            sys.executable,
+            "-m",
+            "tests.nvenc_emulator",
+            "--state",
+            str(tmp_path / "host"),
+            "--sessions",
+            "0",
+            "--",
+        ]
         done = subprocess.run(
             [*module, *command(tmp_path / "out.mp4")],
             cwd=Path(program.__file__).parents[2],
