@@ -1,0 +1,193 @@
+"""Which files in the inbox are complete uploads.
+
+Belongs here: looking, never touching. A file is an upload once nobody writes it any more. The kernel knows that: a
+read lease is granted only while no process has the file open for writing. Where it cannot say (network file systems,
+other users' files), two looks some seconds apart must see the same.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+_TEMPORARY_SUFFIXES: Final = tuple(
+    ".part .partial .tmp .temp .crdownload .download .opdownload .filepart .aria2 .!ut ~".split()  # noqa: SIM905
+)
+_NOT_UPLOADS: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+
+
+@dataclass(frozen=True)
+class FileState:
+    """Two equal ones mean that nobody has touched the file in between. Bytes, nanoseconds."""
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The state of the file itself, not of what a link points at. Raises OSError."""
+        return cls.read(path.lstat())
+
+    @classmethod
+    def read(cls, found: os.stat_result) -> Self:
+        """The state that a stat call found."""
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a file must have been left alone before it counts as complete, in seconds.
+
+    Attributes:
+        quiet: unchanged, and nobody has it open for writing.
+        unknown: watched and unchanged, where the kernel does not say who writes.
+        empty: unchanged and empty: nearly always an upload that is about to begin.
+    """
+
+    quiet: float = 2.0
+    unknown: float = 8.0
+    empty: float = 60.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at the inbox found: complete uploads, smallest first, and why the others are not (yet)."""
+
+    complete: dict[Path, FileState]
+    waiting: dict[Path, str]
+
+
+class Inbox:
+    """Looks at a folder again and again, and remembers what it saw.
+
+    Args:
+        patience: how long files must have been left alone.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, patience: Patience, *, clock: Callable[[], float] = time.time) -> None:
+        self._patience = patience
+        self._clock = clock
+        self._seen: dict[Path, tuple[FileState, float]] = {}
+        self._leases_work: dict[int, bool] = {}
+
+    def look(self, folder: Path, *, beside: Path) -> Look:
+        """Sort the files in `folder` and below into complete and waiting; `beside` is a folder to stay out of.
+
+        Links, pipes and devices are none of our business, nor are hidden, temporary and half-downloaded files.
+        """
+        waiting: dict[Path, str] = {}
+        files = dict(_files(folder, beside, waiting))
+        now = self._clock()
+        self._seen = {path: self._since(path, state, now) for path, state in files.items()}
+        complete: dict[Path, FileState] = {}
+        for path, state in sorted(files.items(), key=lambda item: item[1].size):
+            try:
+                reason = self._incomplete(path, state, now)
+            except FileNotFoundError:
+                continue  # whoever put it there has taken it away again
+            except OSError as error:
+                reason = f"cannot be read ({error.strerror})"
+            if reason is None:
+                complete[path] = state
+            else:
+                waiting[path] = reason
+        return Look(complete, waiting)
+
+    def _since(self, path: Path, state: FileState, now: float) -> tuple[FileState, float]:
+        before = self._seen.get(path)
+        return before if before is not None and before[0] == state else (state, now)
+
+    def _incomplete(self, path: Path, state: FileState, now: float) -> str | None:
+        """Why this file may not be complete yet; None if it is."""
+        watched = now - self._seen[path][1]
+        # By the file's own clock or by ours, whichever says longer: a file server's clock may be ahead.
+        quiet = max(now - max(state.changed, state.modified) / 1e9, watched)
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            return "no permission to take files out of this folder"
+        if state.size == 0 and quiet < self._patience.empty:
+            return "empty so far"
+        if quiet < self._patience.quiet:
+            return "changed a moment ago"
+        writer = _has_writer(path) if self._kernel_knows(path.parent) else None
+        if writer:
+            return "another program is still writing it"
+        if writer is None and watched < self._patience.unknown:
+            return "being watched: it may still grow"
+        return None
+
+    def _kernel_knows(self, folder: Path) -> bool:
+        """Whether leases work on this folder's file system. Some refuse them all, as if every file were written."""
+        device = folder.stat().st_dev
+        if device not in self._leases_work:
+            trial = folder / ".dualface-lease"
+            try:
+                trial.touch()
+                self._leases_work[device] = _has_writer(trial) is False
+            finally:
+                trial.unlink(missing_ok=True)
+        return self._leases_work[device]
+
+
+def _files(folder: Path, beside: Path, waiting: dict[Path, str]) -> Iterator[tuple[Path, FileState]]:
+    """Every regular file that may be an upload, in any sub-folder."""
+    folders = [folder]
+    while folders:
+        here = folders.pop()
+        try:
+            with os.scandir(here) as found:
+                entries = list(found)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            waiting[here] = f"this folder cannot be read ({error.strerror})"
+            continue
+        names = {entry.name.lower() for entry in entries}
+        for entry in entries:
+            if _is_temporary(entry.name, names):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if Path(entry.path) != beside:
+                    folders.append(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                try:
+                    yield Path(entry.path), FileState.read(entry.stat(follow_symlinks=False))
+                except FileNotFoundError:
+                    continue
+
+
+def _is_temporary(name: str, names: set[str]) -> bool:
+    """Whether a program is at work on it: by its own name, or by the name of a companion such as `x.mp4.part`."""
+    lower = name.lower()
+    return (
+        lower.startswith((".", "~"))
+        or lower.endswith(_TEMPORARY_SUFFIXES)
+        or lower in _NOT_UPLOADS
+        or any(lower + suffix in names for suffix in _TEMPORARY_SUFFIXES)
+    )
+
+
+def _has_writer(path: Path) -> bool | None:
+    """Whether any process has the file open for writing; None where the kernel does not say."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        # Somebody who opens the file for writing while we hold the lease makes the kernel send a signal. The default
+        # one, SIGIO, would end this process; SIGURG is ignored by default.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    else:
+        return False
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,143 @@
+"""Resources: where things lie (VideoStore) and what may encode (GpuResource).
+
+Belongs here: what assets, IO managers and the sensor share, so that a test or a deployment swaps it in one place.
+How an upload gets into the store is `uploads`' business; how tables are read and written is `storage`'s.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dualface_assets.partitions import check_key, is_key
+from dualface_core.errors import MissingInputError, SettingsError
+
+_OWN_FOLDERS: Final = frozenset({"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "scratch"})
+_UPLOAD_AGAIN: Final = "Put the video into the inbox again."
+
+
+class Upload(BaseModel):
+    """One video as it was taken into the store. Stored as `video.json` beside it.
+
+    Attributes:
+        key: the partition.
+        name: what the file was called, for people; bytes that are no text are shown as �.
+        file: what it is called in the store.
+        sha256: of its content, in hex.
+        size_bytes: its size.
+        claim: identifies this act of uploading; the same video uploaded again is another claim.
+        claimed_at: ISO 8601, UTC.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    name: str
+    file: str
+    sha256: str
+    size_bytes: int
+    claim: str
+    claimed_at: str
+
+
+class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """A folder with a place for everything that is known about each video.
+
+        inbox/...                                     uploads, until they are taken
+        claims/CLAIM/                                 uploads that are being taken, or whose run does not exist yet
+        raw_video/KEY/{FILE, video.json, probe.json}  the video as it came
+        face_tracks/KEY.parquet, composed_tiles/KEY.parquet
+        encoded_video/KEY/SLUG.split.mp4              the result, verified, with its report beside it
+        scratch/RUN/                                  what a run needs only while it lasts
+
+    All of it but the inbox must be one file system, so that a rename is atomic.
+
+    Attributes:
+        root: the folder; it need not exist yet.
+        inbox: the folder for uploads; without it, `inbox` in `root`.
+    """
+
+    root: str
+    inbox: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The root as a path. Raises SettingsError for a URL, which is not a folder."""
+        if "://" in self.root:
+            raise SettingsError(f"DUALFACE_STORE is {self.root!r}; the pipeline needs a local folder.")
+        return Path(self.root).absolute()
+
+    @property
+    def inbox_folder(self) -> Path:
+        """Where uploads are dropped. Raises SettingsError for a folder that the store uses itself."""
+        folder = Path(self.inbox).absolute() if self.inbox else self.folder / "inbox"
+        inside = folder.relative_to(self.folder).parts if folder.is_relative_to(self.folder) else ("",)
+        if not inside or inside[0] in _OWN_FOLDERS:
+            raise SettingsError(
+                f"The inbox {str(folder)!r} is a folder that the store uses itself. Choose another one."
+            )
+        return folder
+
+    @property
+    def claims_folder(self) -> Path:
+        """Where uploads are while they are being taken."""
+        return self.folder / "claims"
+
+    @property
+    def raw_folder(self) -> Path:
+        """Where the videos are, one folder per key."""
+        return self.folder / "raw_video"
+
+    @property
+    def scratch_folder(self) -> Path:
+        """What runs need only while they last, one folder per run."""
+        return self.folder / "scratch"
+
+    def video_folder(self, key: str) -> Path:
+        """Where the video and what is known of it lie. Raises UnsafeKeyError."""
+        return self.raw_folder / check_key(key)
+
+    def upload(self, key: str) -> Upload:
+        """What was uploaded under this key. Raises UnsafeKeyError or MissingInputError."""
+        record = self.video_folder(key) / "video.json"
+        try:
+            return Upload.model_validate_json(record.read_bytes())
+        except FileNotFoundError:
+            raise MissingInputError(key, "this video is not in the store (any more)", action=_UPLOAD_AGAIN) from None
+        except ValidationError as error:
+            raise MissingInputError(record, f"not readable ({error})", action=_UPLOAD_AGAIN) from error
+
+    def video_path(self, key: str) -> Path:
+        """The uploaded video. Raises UnsafeKeyError or MissingInputError."""
+        return self.video_folder(key) / self.upload(key).file
+
+    def probe_path(self, key: str) -> Path:
+        """Where `raw_video` notes what the video is."""
+        return self.video_folder(key) / "probe.json"
+
+    def table_path(self, table: str, key: str) -> Path:
+        """Where a table of this video lies; `table` is the asset's name. Raises UnsafeKeyError."""
+        return self.folder / table / f"{check_key(key)}.parquet"
+
+    def result_path(self, key: str) -> Path:
+        """Where the verified video is published. Raises UnsafeKeyError."""
+        slug = check_key(key).rpartition("-")[0]
+        return self.folder / "encoded_video" / key / f"{slug}.split.mp4"
+
+    def scratch(self, run_id: str) -> Path:
+        """A folder for this run alone, made if it is not there."""
+        folder = self.scratch_folder / run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def video_keys(self) -> list[str]:
+        """Keys of all videos in the store, in no order."""
+        try:
+            with os.scandir(self.raw_folder) as folders:
+                return [folder.name for folder in folders if is_key(folder.name)]
+        except FileNotFoundError:
+            return []

@@ -1,0 +1,85 @@
+"""The sensor on the inbox: every few seconds it brings inbox, store, partitions and runs into line.
+
+Belongs here: what a tick tells Dagster. The store is the truth. A tick registers a partition for every video in it, and
+asks for one run per upload until that run exists; only then is the upload's claim settled. So a crash anywhere, even
+between the launch of a run and the end of the tick, is made good by the next tick. The claim is the run key: the same
+video uploaded again later is another claim, and is not swallowed by Dagster's memory of run keys.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dagster as dg
+
+from dualface_assets.jobs import process_video
+from dualface_assets.partitions import videos
+from dualface_assets.resources import Upload, VideoStore
+from dualface_assets.uploads import Intake, pending, settle
+
+_UNDER_WAY: Final = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+
+
+def upload_sensor(intake: Intake) -> dg.SensorDefinition:
+    """The sensor that takes uploads with `intake`."""
+
+    @dg.sensor(
+        name="uploads",
+        job=process_video,
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Takes new videos from the inbox and starts process_video for each.",
+    )
+    def uploads(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SensorResult | dg.SkipReason:
+        report = intake.tick(store)
+        for upload in report.taken:
+            context.log.info("Took %s as %s.", upload.name, upload.key)
+        missing = _unregistered(store, context.instance)
+        requests = _run_requests(store, context.instance)
+        if not requests and not missing:
+            known = [f"{upload.name}: in the store already, as {upload.key}" for upload in report.taken]
+            waiting = [f"{name}: {why}" for name, why in sorted(report.waiting.items())]
+            return dg.SkipReason("; ".join((known + waiting)[:20]) or f"Nothing new in {store.inbox_folder}")
+        return dg.SensorResult(
+            run_requests=requests, dynamic_partitions_requests=[videos.build_add_request(missing)] if missing else []
+        )
+
+    return uploads
+
+
+def _unregistered(store: VideoStore, instance: dg.DagsterInstance) -> list[str]:
+    """Keys of videos that are in the store and have no partition."""
+    known = set(instance.get_dynamic_partitions(str(videos.name)))
+    return sorted(key for key in store.video_keys() if key not in known)
+
+
+def _run_requests(store: VideoStore, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    """One request per video that waits for its run; claims that wait for nothing any more are settled."""
+    requests: dict[str, dg.RunRequest] = {}
+    for upload in pending(store):
+        if _run_exists(upload, instance) or (upload.key not in requests and _needs_no_run(upload, store, instance)):
+            settle(store, upload)
+        elif upload.key not in requests:
+            requests[upload.key] = dg.RunRequest(
+                run_key=upload.claim, partition_key=upload.key, tags={"dualface/upload": upload.name}
+            )
+    return list(requests.values())
+
+
+def _run_exists(upload: Upload, instance: dg.DagsterInstance) -> bool:
+    """Whether this claim's run was launched. One that was only created is asked for again: Dagster then launches it."""
+    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": upload.claim}), limit=1)
+    return bool(runs) and runs[0].status != dg.DagsterRunStatus.NOT_STARTED
+
+
+def _needs_no_run(upload: Upload, store: VideoStore, instance: dg.DagsterInstance) -> bool:
+    """Whether this content's result is there or on its way, so that uploading it once more adds nothing."""
+    if store.result_path(upload.key).exists():
+        return True
+    under_way = dg.RunsFilter(tags={"dagster/partition": upload.key}, statuses=_UNDER_WAY)
+    return instance.get_runs_count(under_way) > 0

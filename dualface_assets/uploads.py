@@ -1,0 +1,322 @@
+"""How a video gets from the inbox into the store: once, whole, and whatever crashes.
+
+Belongs here: files and folders. That a partition and a run follow is `sensors`' business. The one idea: an upload is a
+folder `claims/CLAIM/` whose content says how far it has come, and every tick carries on from what it finds there:
+
+    source.json               nothing has left the inbox: dropped
+    source.json, data.part    a copy from another file system that was cut short: dropped, the source is still there
+    source.json, data         the video has left the inbox; its SHA-256, once worked out, gives the key
+    upload.json, data         the key is known: the video goes to raw_video/KEY/
+    upload.json               it is in the store; dropped when its run exists
+
+Data moves by rename only, so there is no moment at which a video is in neither place.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from pydantic import BaseModel
+
+from dualface_assets.inbox import FileState, Inbox, Patience
+from dualface_assets.partitions import DIGEST_DIGITS, partition_key, slug
+from dualface_assets.resources import Upload, VideoStore
+from dualface_core.errors import DualfaceError, MissingInputError
+from dualface_core.publish import published
+
+_CHUNK_BYTES: Final = 4 << 20
+_SUFFIX_LETTERS: Final = 10
+
+
+@dataclass(frozen=True)
+class TickReport:
+    """What one tick did: uploads that are in the store since then, and what is not yet, and why."""
+
+    taken: list[Upload]
+    waiting: dict[str, str]
+
+
+class _Source(BaseModel):
+    """`source.json`: what the file was called."""
+
+    name: str
+
+
+class _Hashing:
+    """The SHA-256 of one file, worked out over as many ticks as it takes."""
+
+    def __init__(self, path: Path) -> None:
+        self.state = FileState.of(path)
+        self.offset = 0
+        self._path = path
+        self._digest = hashlib.sha256()
+
+    def advance(self, deadline: float) -> str | None:
+        """Read on until the deadline (`time.monotonic`). The digest in hex, once the end has been reached."""
+        with self._path.open("rb") as file:
+            file.seek(self.offset)
+            while chunk := file.read(_CHUNK_BYTES):
+                self._digest.update(chunk)
+                self.offset += len(chunk)
+                if self.offset < self.state.size and time.monotonic() > deadline:
+                    return None
+        return self._digest.hexdigest()
+
+
+class Intake:
+    """Takes uploads into a store, tick by tick.
+
+    What it keeps in memory only saves work: what the inbox looked like, digests and copies that are half done. Another
+    process, or this one after a crash, carries on from the claims on disk.
+
+    Args:
+        inbox: decides which files are complete.
+        claims_at_once: uploads that may wait for their run; the others stay in the inbox, so that no tick has too much
+            to do.
+    """
+
+    def __init__(self, inbox: Inbox | None = None, *, claims_at_once: int = 100) -> None:
+        self._inbox = inbox or Inbox(Patience())
+        self._claims_at_once = claims_at_once
+        self._hashing: dict[Path, _Hashing] = {}
+        self._copying: dict[Path, tuple[Path, FileState]] = {}
+
+    def tick(self, store: VideoStore, *, seconds: float = 20.0) -> TickReport:
+        """Claim what is complete in the inbox, and put what is claimed into the store.
+
+        Args:
+            store: whose inbox to look at. Its folders are made where they are missing.
+            seconds: stop reading and copying after about so long; the next tick carries on.
+        """
+        deadline = time.monotonic() + seconds
+        store.inbox_folder.mkdir(parents=True, exist_ok=True)
+        with _alone(store) as alone:
+            if not alone:
+                return TickReport([], {"inbox": "another process is taking uploads at this moment"})
+            waiting = self._claim(store, deadline)
+            taken = self._put_away(store, deadline, waiting)
+        return TickReport(taken, waiting)
+
+    def _claim(self, store: VideoStore, deadline: float) -> dict[str, str]:
+        """Move complete uploads into claims of their own; say of all others why not."""
+        look = self._inbox.look(store.inbox_folder, beside=store.folder)
+        waiting = dict(look.waiting)
+        self._copying = {path: copy for path, copy in self._copying.items() if look.complete.get(path) == copy[1]}
+        copies = {claim for claim, _ in self._copying.values()}
+        claims = _claims(store)
+        for claim in claims:
+            if claim not in copies and not (claim / "data").exists() and not (claim / "upload.json").exists():
+                shutil.rmtree(claim)
+        room = self._claims_at_once - len(claims)
+        for path, state in look.complete.items():
+            if room <= 0 and path not in self._copying:
+                waiting[path] = "behind other uploads"
+                continue
+            try:
+                if self._move(store, path, state, deadline):
+                    room -= 1
+                else:
+                    waiting[path] = "being copied into the store"
+            except FileNotFoundError:
+                continue  # whoever put it there has taken it away again
+            except OSError as error:
+                waiting[path] = f"cannot be taken ({error.strerror})"
+        return {printable(str(path.relative_to(store.inbox_folder))): reason for path, reason in waiting.items()}
+
+    def _move(self, store: VideoStore, path: Path, state: FileState, deadline: float) -> bool:
+        """Claim one file. False while it is still being copied from another file system."""
+        claim, _ = self._copying.get(path) or (_new_claim(store, path.name), state)
+        try:
+            if path not in self._copying:
+                path.rename(claim / "data")
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._copying[path] = (claim, state)
+        if path in self._copying:
+            if not _copy_on(path, claim / "data.part", deadline) or FileState.of(path) != state:
+                return False
+            (claim / "data.part").rename(claim / "data")
+            _sync(claim)
+            path.unlink()
+            del self._copying[path]
+        _sync(claim)
+        return True
+
+    def _put_away(self, store: VideoStore, deadline: float, waiting: dict[str, str]) -> list[Upload]:
+        """Find the key of every claimed video, smallest first, and put the video into the store."""
+        taken = []
+        claims = {claim: FileState.of(claim / "data") for claim in _claims(store) if (claim / "data").exists()}
+        self._hashing = {
+            claim: hashing for claim, hashing in self._hashing.items() if claims.get(claim) == hashing.state
+        }
+        for claim, state in sorted(claims.items(), key=lambda item: item[1].size):
+            if not (claim / "upload.json").exists():
+                hashing = self._hashing.setdefault(claim, _Hashing(claim / "data"))
+                digest = hashing.advance(deadline)
+                if digest is None or FileState.of(claim / "data") != state:
+                    share = hashing.offset / max(1, state.size)
+                    waiting[_source(claim).name] = f"being read ({share:.0%})"
+                    continue
+                _write(claim / "upload.json", _identify(store, claim, digest))
+            taken.append(_install(store, claim))
+        return taken
+
+
+def add(store: VideoStore, source: Path) -> Upload:
+    """Copy a video straight into the store, as if it had come through the inbox; the copy is complete on return.
+
+    Raises MissingInputError, or OSError where the store cannot be written.
+    """
+    if not source.is_file():
+        raise MissingInputError(source, "there is no such file", action="Check the name and the folder.")
+    with _alone(store, wait=True):
+        claim = _new_claim(store, source.name)
+        shutil.copyfile(source, claim / "data.part")
+        (claim / "data.part").rename(claim / "data")
+        digest = _Hashing(claim / "data").advance(float("inf"))
+        _write(claim / "upload.json", _identify(store, claim, str(digest)))
+        return _install(store, claim)
+
+
+def pending(store: VideoStore) -> list[Upload]:
+    """Uploads that are in the store and whose run is not known to exist yet, oldest first."""
+    in_store = [claim for claim in _claims(store) if (claim / "upload.json").exists() and not (claim / "data").exists()]
+    return [_upload(claim) for claim in in_store]
+
+
+def settle(store: VideoStore, upload: Upload) -> None:
+    """Forget a claim: its run exists, or none is needed."""
+    shutil.rmtree(store.claims_folder / upload.claim, ignore_errors=True)
+
+
+def printable(name: str) -> str:
+    """A file's name for people: one line of text, with a replacement mark for what is no visible character."""
+    text = os.fsencode(name).decode(errors="replace")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _identify(store: VideoStore, claim: Path, sha256: str) -> Upload:
+    """Find the key of a claimed video: the one that its content has already, or a new one."""
+    name = _source(claim).name
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122
+    upload = Upload(
+        key=partition_key(stem, sha256),
+        name=name,
+        file=slug(stem) + _plain_suffix(suffix),
+        sha256=sha256,
+        size_bytes=(claim / "data").stat().st_size,
+        claim=claim.name,
+        claimed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    for digits in DIGEST_DIGITS:
+        key = partition_key(stem, sha256, digits=digits)
+        for folder in {store.raw_folder / key, *store.raw_folder.glob(f"*-{sha256[:digits]}")}:
+            known = _known(store, folder.name)
+            if known is not None and known.sha256 == sha256:
+                return known.model_copy(update={"claim": upload.claim, "claimed_at": upload.claimed_at})
+        if _known(store, key) is None:
+            return upload.model_copy(update={"key": key})
+    msg = f"Two files of different content have the SHA-256 {sha256}."
+    raise AssertionError(msg)
+
+
+def _known(store: VideoStore, key: str) -> Upload | None:
+    with suppress(DualfaceError):
+        return store.upload(key)
+    return None
+
+
+def _install(store: VideoStore, claim: Path) -> Upload:
+    """Put a claimed video where its key says. The same content may be there: the new copy is known to be whole."""
+    upload = _upload(claim)
+    folder = store.video_folder(upload.key)
+    folder.mkdir(parents=True, exist_ok=True)
+    _sync(store.raw_folder)
+    _write(folder / "video.json", upload)  # first: while the claim has its data, a crash means that this is done again
+    (claim / "data").replace(folder / upload.file)
+    _sync(folder)
+    return upload
+
+
+def _new_claim(store: VideoStore, name: str) -> Path:
+    claim = store.claims_folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid4().hex[:12]}"
+    claim.mkdir()
+    _write(claim / "source.json", _Source(name=printable(name)))
+    return claim
+
+
+def _claims(store: VideoStore) -> list[Path]:
+    return sorted(path for path in store.claims_folder.iterdir() if path.is_dir())
+
+
+def _source(claim: Path) -> _Source:
+    return _Source.model_validate_json((claim / "source.json").read_bytes())
+
+
+def _upload(claim: Path) -> Upload:
+    return Upload.model_validate_json((claim / "upload.json").read_bytes())
+
+
+def _plain_suffix(suffix: str) -> str:
+    """The suffix if it is a harmless one; `.json` would look like our own notes."""
+    letters = suffix[1:].lower()
+    harmless = letters.isascii() and letters.isalnum() and len(letters) <= _SUFFIX_LETTERS and letters != "json"
+    return f".{letters}" if harmless else ""
+
+
+def _copy_on(source: Path, part: Path, deadline: float) -> bool:
+    """Append to `part` what it lacks of `source`, until the deadline. True once it has all, on the disk itself."""
+    with source.open("rb") as original, part.open("ab") as copy:
+        original.seek(copy.tell())
+        size = os.fstat(original.fileno()).st_size
+        while chunk := original.read(_CHUNK_BYTES):
+            copy.write(chunk)
+            if copy.tell() < size and time.monotonic() > deadline:
+                return False
+        copy.flush()
+        os.fsync(copy.fileno())
+    return True
+
+
+def _write(path: Path, document: BaseModel) -> None:
+    """Write a document as JSON, whole and on the disk itself."""
+    with published(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(document.model_dump_json(indent=2))
+        file.flush()
+        os.fsync(file.fileno())
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Make renames in this folder outlive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _alone(store: VideoStore, *, wait: bool = False) -> Iterator[bool]:
+    """Hold the store's lock, which dies with the process. Yields False where another process holds it."""
+    store.claims_folder.mkdir(parents=True, exist_ok=True)
+    with (store.claims_folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

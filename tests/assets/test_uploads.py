@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualface_assets.inbox import Inbox, Patience
+from dualface_assets.resources import Upload, VideoStore
+from dualface_assets.uploads import Intake, add, pending, settle
+from dualface_core.errors import MissingInputError, SettingsError
+
+Drop = Callable[..., Path]
+FILE_STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
+
+
+def eager() -> Intake:
+    return Intake(Inbox(Patience(quiet=0, unknown=0, empty=0)))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+@pytest.fixture
+def other_file_system(store: VideoStore) -> Iterator[VideoStore]:
+    """A store whose inbox lies on another file system."""
+    shared_memory = Path("/dev/shm")
+    store.folder.mkdir(parents=True)
+    if not os.access(shared_memory, os.W_OK) or shared_memory.stat().st_dev == store.folder.stat().st_dev:
+        pytest.skip("there is only one file system")
+    with tempfile.TemporaryDirectory(dir=shared_memory) as inbox:
+        yield VideoStore(root=store.root, inbox=inbox)
+
+
+def test_an_upload_moves_into_the_store_under_its_key(store: VideoStore, drop: Drop, intake: Intake) -> None:
+    drop("team/Interview #3.MP4", b"a video")
+    (upload,) = intake.tick(store).taken
+    digest = hashlib.sha256(b"a video").hexdigest()
+    assert upload.key == f"interview-3-{digest[:10]}"
+    assert upload.name == "Interview #3.MP4"
+    assert (upload.sha256, upload.size_bytes) == (digest, 7)
+    assert store.video_path(upload.key).read_bytes() == b"a video"
+    assert store.video_path(upload.key).name == "interview-3.mp4"
+    assert store.upload(upload.key) == upload
+    assert store.video_keys() == [upload.key]
+    assert files(store.inbox_folder) == {}
+    assert pending(store) == [upload]
+
+
+def test_a_settled_claim_leaves_nothing_behind(store: VideoStore, drop: Drop, intake: Intake) -> None:
+    drop("a.mp4")
+    (upload,) = intake.tick(store).taken
+    settle(store, upload)
+    assert pending(store) == []
+    assert files(store.claims_folder) == {}
+
+
+def test_the_same_content_twice_is_one_video_and_two_claims(store: VideoStore, drop: Drop, intake: Intake) -> None:
+    drop("first.mp4", b"same")
+    (first,) = intake.tick(store).taken
+    drop("second.mp4", b"same")
+    (second,) = intake.tick(store).taken
+    assert second.key == first.key
+    assert second.claim != first.claim
+    assert store.video_keys() == [first.key]
+    assert files(store.inbox_folder) == {}
+
+
+def test_a_copy_that_was_damaged_in_the_store_is_healed_by_uploading_again(
+    store: VideoStore, drop: Drop, intake: Intake
+) -> None:
+    drop("a.mp4", b"content")
+    (upload,) = intake.tick(store).taken
+    store.video_path(upload.key).write_bytes(b"damaged")
+    drop("again.mp4", b"content")
+    intake.tick(store)
+    assert store.video_path(upload.key).read_bytes() == b"content"
+
+
+def test_different_content_never_shares_a_key(store: VideoStore, drop: Drop, intake: Intake) -> None:
+    drop("a.mp4", b"content")
+    (upload,) = intake.tick(store).taken
+    # Make the store believe that a file with the same first ten digits is there already.
+    other = upload.model_copy(update={"sha256": upload.sha256[:10] + "0" * 54})
+    (store.video_folder(upload.key) / "video.json").write_text(other.model_dump_json())
+    drop("a.mp4", b"content")
+    (longer,) = intake.tick(store).taken
+    assert longer.key == f"a-{upload.sha256[:20]}"
+    assert store.upload(upload.key) == other
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        (b"\xff\xfe.mp4", "video.mp4"),
+        ("video.json", "video"),
+        ("probe.json", "probe"),
+        ("a.<b>", "a"),
+        ("no suffix", "no-suffix"),
+        ("-rf.mkv", "rf.mkv"),
+        ("new\nline.mp4", "new-line.mp4"),
+        ("\u202egnp.mp4", "gnp.mp4"),
+        ("한" * 83 + ".mp4", "한" * 26 + ".mp4"),
+    ],
+)
+def test_any_name_is_stored_harmlessly(store: VideoStore, drop: Drop, intake: Intake, name: str, stored: str) -> None:
+    drop(name)
+    (upload,) = intake.tick(store).taken
+    assert upload.file == stored
+    assert upload.name.isprintable()
+    assert store.video_path(upload.key).read_bytes() == b"a video"
+
+
+def test_a_crash_at_any_step_loses_nothing(store: VideoStore, drop: Drop) -> None:
+    step, finished = 0, False
+    while not finished:
+        content = f"video {step}".encode()
+        drop("a.mp4", content)
+        finished = crash_at(step, store)
+        carry_on(store, content)
+        step += 1
+    assert step > 15
+
+
+def test_a_crash_at_any_step_of_a_copy_loses_nothing(other_file_system: VideoStore) -> None:
+    step, finished = 0, False
+    while not finished:
+        content = f"video {step}".encode()
+        (other_file_system.inbox_folder / "a.mp4").write_bytes(content)
+        finished = crash_at(step, other_file_system)
+        carry_on(other_file_system, content)
+        step += 1
+    assert step > 15
+
+
+def crash_at(step: int, store: VideoStore) -> bool:
+    """Take uploads in a child process that dies before its `step`-th access to a file. True if it got to the end."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def count(event: str, _: object) -> None:
+            nonlocal left
+            if event in FILE_STEPS:
+                if left == 0:
+                    os._exit(9)
+                left -= 1
+
+        sys.addaudithook(count)
+        eager().tick(store)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def carry_on(store: VideoStore, content: bytes) -> None:
+    """What the next ticks make of it: the video is in the store once, waits for one run, and nothing lies about."""
+    for _ in range(2):
+        eager().tick(store)
+    waiting = pending(store)
+    assert {upload.sha256 for upload in waiting} == {hashlib.sha256(content).hexdigest()}
+    assert store.video_path(waiting[0].key).read_bytes() == content
+    assert files(store.inbox_folder) == {}
+    for upload in waiting:
+        settle(store, upload)
+    assert files(store.claims_folder) == {}
+
+
+def test_an_upload_from_another_file_system_is_copied_and_then_removed(other_file_system: VideoStore) -> None:
+    source = other_file_system.inbox_folder / "a.mp4"
+    source.write_bytes(os.urandom(9 << 20))
+    content = source.read_bytes()
+    intake = eager()
+    assert intake.tick(other_file_system, seconds=0).waiting == {"a.mp4": "being copied into the store"}
+    assert source.exists()
+    while not (taken := intake.tick(other_file_system, seconds=0).taken):
+        pass
+    assert other_file_system.video_path(taken[0].key).read_bytes() == content
+    assert not source.exists()
+
+
+def test_a_large_file_is_read_over_several_ticks(store: VideoStore, drop: Drop, intake: Intake) -> None:
+    drop("large.mp4", os.urandom(9 << 20))
+    drop("small.mp4", b"small")
+    first, second, third = (intake.tick(store, seconds=0) for _ in range(3))
+    assert [upload.name for upload in first.taken] == ["small.mp4"]
+    assert first.waiting == {"large.mp4": "being read (44%)"}
+    assert second.waiting == {"large.mp4": "being read (89%)"}
+    assert [upload.name for upload in third.taken] == ["large.mp4"]
+
+
+def test_many_uploads_wait_for_their_turn(store: VideoStore, drop: Drop) -> None:
+    intake = Intake(Inbox(Patience(quiet=0, unknown=0, empty=0)), claims_at_once=5)
+    for number in range(8):
+        drop(f"{number}.mp4", str(number).encode())
+    report = intake.tick(store)
+    assert len(report.taken) == 5
+    assert list(report.waiting.values()) == ["behind other uploads"] * 3
+    assert intake.tick(store).taken == []
+    for upload in pending(store):
+        settle(store, upload)
+    assert len(intake.tick(store).taken) == 3
+
+
+def test_two_processes_do_not_take_the_same_upload(store: VideoStore, drop: Drop) -> None:
+    for number in range(20):
+        drop(f"{number}.mp4", str(number).encode())
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            try:
+                eager().tick(store)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+    eager().tick(store)
+    assert len(pending(store)) == len({upload.key for upload in pending(store)}) == 20
+
+
+def test_a_video_is_added_without_the_inbox(store: VideoStore, tmp_path: Path) -> None:
+    source = tmp_path / "a.mp4"
+    source.write_bytes(b"a video")
+    upload = add(store, source)
+    assert source.exists()
+    assert store.video_path(upload.key).read_bytes() == b"a video"
+    assert pending(store) == [upload]
+    with pytest.raises(MissingInputError):
+        add(store, tmp_path / "missing.mp4")
+
+
+def test_a_video_that_is_not_in_the_store_is_said_to_be_missing(store: VideoStore) -> None:
+    with pytest.raises(MissingInputError, match="not in the store"):
+        store.upload("a-0123456789")
+
+
+@pytest.mark.parametrize("inbox", ["", "raw_video", "encoded_video/x", "claims"])
+def test_the_inbox_may_not_be_a_folder_of_the_store(tmp_path: Path, inbox: str) -> None:
+    store = VideoStore(root=str(tmp_path), inbox=str(tmp_path / inbox))
+    with pytest.raises(SettingsError, match="that the store uses itself"):
+        eager().tick(store)
+
+
+def test_an_inbox_around_the_store_does_not_take_what_is_in_the_store(tmp_path: Path) -> None:
+    store = VideoStore(root=str(tmp_path / "data"), inbox=str(tmp_path))
+    (tmp_path / "a.mp4").write_bytes(b"a video")
+    intake = eager()
+    (upload,) = intake.tick(store).taken
+    settle(store, upload)
+    assert intake.tick(store).taken == []
+    assert store.video_path(upload.key).exists()
+
+
+@given(st.builds(Upload, *[], **{f: st.text() for f in ("key", "name", "file", "sha256", "claim", "claimed_at")}))
+def test_what_is_noted_of_an_upload_reads_back(upload: Upload) -> None:
+    assert Upload.model_validate_json(upload.model_dump_json()) == upload
