@@ -7,6 +7,7 @@ it is given; publishing under the final name, after a check, is its caller's bus
 from __future__ import annotations
 
 import gc
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,7 @@ from dualface_core.errors import SettingsError, UnreadableVideoError
 from dualface_core.media.encoders import EncoderSpec
 from dualface_core.media.errors import EncoderError
 from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.media.probe import open_input
 from dualface_core.publish import output_error
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
@@ -41,6 +43,12 @@ os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its whole configuration 
 
 MP4_AUDIO: Final = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 """Audio codecs that MP4 carries and common players play; anything else becomes AAC."""
+
+_AAC_RATES: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+"""Samples per second; AAC knows higher ones, but few players do."""
+
+_LEAST_TIMESCALE: Final = 10_000
+_LARGEST_TIMESCALE: Final = 2**31 - 1
 
 
 class VideoWriter:
@@ -86,13 +94,21 @@ class VideoWriter:
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         try:
+            if audio_from is not None:
+                self._sound = _Sound.open(audio_from)
+            timescale = _movie_timescale(time_base, self._sound)
             with self._writing():
-                container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+                container = av.open(
+                    str(path.absolute()),  # a bare "12:30.mp4" would be taken for a protocol
+                    "w",
+                    format="mp4",
+                    options={"movflags": "+faststart", "movie_timescale": str(timescale)},
+                )
             self._container = container
             with self._encoding():
                 self._stream = self._add_video(container, average_rate, color)
-            if audio_from is not None:
-                self._sound = _Sound.open(audio_from, container)
+            if self._sound is not None:
+                self._sound.add_to(container)
         except BaseException:
             self._force()
             raise
@@ -222,39 +238,52 @@ class VideoWriter:
 class _Sound:
     """The first audio stream of a file on its way into a container: copied, or encoded as AAC."""
 
-    def __init__(self, source: Path, container: InputContainer, stream: AudioStream, target: AudioStream) -> None:
+    def __init__(self, source: Path, container: InputContainer) -> None:
         self._source = source
         self._container = container
-        self._target = target
-        self._copies = stream.codec_context.codec.canonical_name in MP4_AUDIO
-        self._packets = self._copied(stream) if self._copies else self._encoded(stream)
+        self._stream = container.streams.audio[0]
+        self._copies = self._stream.codec_context.codec.canonical_name in MP4_AUDIO
+        self._packets: Iterator[AudioPacket] = iter(())
+        self._target: AudioStream | None = None
         self._next: AudioPacket | None = None
         self._ended = False
 
     @classmethod
-    def open(cls, source: Path, output: OutputContainer) -> _Sound | None:
-        """Add an audio stream to `output`. None where the file has no sound."""
+    def open(cls, source: Path) -> _Sound | None:
+        """Open the sound of a file. None where it has none."""
         try:
-            container = av.open(source)
+            container = open_input(source)
         except (av.error.FFmpegError, OSError) as error:
             raise _unreadable_sound(source, error) from error
         if not container.streams.audio:
             container.close()
             return None
-        stream = container.streams.audio[0]
-        if stream.codec_context.codec.canonical_name in MP4_AUDIO:
-            target = output.add_stream_from_template(stream)
-        else:
-            target = output.add_stream("aac", rate=stream.rate)
-            target.codec_context.layout = "mono" if stream.channels == 1 else "stereo"
-            target.codec_context.bit_rate = 96_000 * min(2, stream.channels)
-        return cls(source, container, stream, target)
+        return cls(source, container)
+
+    @property
+    def rate(self) -> int:
+        """Samples per second of what is written."""
+        rate = self._stream.rate
+        return rate if self._copies else min((known for known in _AAC_RATES if known >= rate), default=max(_AAC_RATES))
+
+    def add_to(self, output: OutputContainer) -> None:
+        """Add an audio stream to `output`."""
+        if self._copies:
+            self._target = output.add_stream_from_template(self._stream)
+            self._packets = self._copied()
+            return
+        self._target = output.add_stream("aac", rate=self.rate)
+        channels = min(2, self._stream.channels)
+        self._target.codec_context.layout = "mono" if channels == 1 else "stereo"
+        self._target.codec_context.bit_rate = 96_000 * channels
+        self._packets = self._encoded(self._target)
 
     def pump(self, output: OutputContainer, until: Fraction | None) -> None:
         """Write packets up to a decoding time in seconds, or all that are left.
 
         Carried along with the pictures, so that the muxer need not hold a whole film's sound in memory.
         """
+        assert self._target is not None
         while not self._ended:
             if self._next is None:
                 self._next = self._read()
@@ -278,22 +307,34 @@ class _Sound:
         except (av.error.FFmpegError, OSError) as error:
             raise _unreadable_sound(self._source, error) from error
 
-    def _copied(self, stream: AudioStream) -> Iterator[AudioPacket]:
-        for packet in self._container.demux(stream):
+    def _copied(self) -> Iterator[AudioPacket]:
+        for packet in self._container.demux(self._stream):
             if packet.size:  # the last one of a demux is an empty one that flushes decoders
                 if packet.dts is None:
                     packet.dts = packet.pts
                 yield packet
 
-    def _encoded(self, stream: AudioStream) -> Iterator[AudioPacket]:
-        context = self._target.codec_context
+    def _encoded(self, target: AudioStream) -> Iterator[AudioPacket]:
+        context = target.codec_context
         resampler = AudioResampler(context.format, context.layout, context.sample_rate, context.frame_size or None)
-        for frame in self._container.decode(stream):
+        for frame in self._container.decode(self._stream):
             for part in resampler.resample(frame):
-                yield from self._target.encode(part)
+                yield from target.encode(part)
         for part in resampler.resample(None):
-            yield from self._target.encode(part)
-        yield from self._target.encode(None)
+            yield from target.encode(part)
+        yield from target.encode(None)
+
+
+def _movie_timescale(time_base: Fraction, sound: _Sound | None) -> int:
+    """Units per second in which MP4 says how much later than the film its streams begin, so that none is rounded.
+
+    FFmpeg counts a video stream in its time base, divided by two until a second has 10,000 units, and sound in samples.
+    """
+    video = time_base.denominator
+    while video < _LEAST_TIMESCALE:
+        video *= 2
+    both = math.lcm(video, sound.rate) if sound is not None else video
+    return both if both <= _LARGEST_TIMESCALE else video
 
 
 def _unreadable_sound(source: Path, error: OSError | av.error.FFmpegError) -> UnreadableVideoError:
