@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from av.audio.resampler import AudioResampler
 from av.container import OutputContainer
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from dualface_core.media.frames import Frame
@@ -42,6 +43,10 @@ class MakeClip(Protocol):
     def __call__(self, name: str, **choices: Any) -> Path: ...
 
 
+class MakeSound(Protocol):
+    def __call__(self, path: Path, *, codec: str, cover: bool = False) -> None: ...
+
+
 @pytest.fixture(scope="session")
 def read_number() -> Callable[[Frame], int]:
     return number_of
@@ -63,6 +68,26 @@ def make_clip(tmp_path: Path) -> MakeClip:
     return make
 
 
+@pytest.fixture(scope="session")
+def make_sound() -> MakeSound:
+    """Makes files of sound alone, with or without a cover picture."""
+
+    def make(path: Path, *, codec: str, cover: bool = False) -> None:
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=48_000)
+            art = container.add_stream("mjpeg", rate=1) if cover else None
+            if art is not None:
+                art.codec_context.width, art.codec_context.height = 64, 64
+                art.codec_context.pix_fmt = "yuvj420p"
+                art.disposition = Disposition.attached_pic
+                frame = av.VideoFrame.from_ndarray(picture(5, 64, 64), format="rgb24").reformat(format="yuvj420p")
+                container.mux(art.encode(frame))
+                container.mux(art.encode(None))
+            write_sound(container, stream, Fraction(0), 0.5)
+
+    return make
+
+
 def write_clip(
     path: Path,
     *,
@@ -79,10 +104,13 @@ def write_clip(
     sound_start: Fraction = Fraction(0),
     sound_seconds: float = 0.8,
     sound_rate: int = 48_000,
+    title: str | None = None,
     container_options: dict[str, str] | None = None,
 ) -> None:
     """Write a clip; `color` names attributes of the codec context, `turn` is in degrees counter-clockwise."""
     with av.open(str(path), "w", options=container_options or {}) as container:
+        if title is not None:
+            container.metadata["title"] = title
         stream = container.add_stream(codec, rate=15, options={"crf": "12"} | (options or {}))
         context = stream.codec_context
         context.width, context.height = size

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import pytest
+
+from dualface_core.errors import (
+    InputError,
+    MissingInputError,
+    NoVideoStreamError,
+    UnreadableVideoError,
+    UnsupportedVideoError,
+)
+from dualface_core.media.frames import BT709, HLG, LIMITED_RANGE, PQ
+from dualface_core.media.probe import fingerprint, probe
+
+if TYPE_CHECKING:
+    from tests.core.media.conftest import MakeClip, MakeSound
+
+MILLISECONDS = Fraction(1, 1000)
+LONG = {"pts": range(60), "options": {"g": "12", "bf": "2"}, "sound": "aac", "sound_seconds": 4.0}
+
+
+def test_a_plain_video_is_described_in_full(make_clip: MakeClip) -> None:
+    video = probe(make_clip("plain.mp4", sound="aac"))
+    assert (video.container, video.codec, video.pixel_format) == ("mov,mp4,m4a,3gp,3g2,mj2", "h264", "yuv420p")
+    assert (video.width, video.height, video.coded_width, video.coded_height) == (96, 64, 96, 64)
+    assert (video.frame_count, video.duration, video.constant_rate) == (12, 0.8, True)
+    assert (video.average_rate, video.rotation, video.sample_aspect_ratio) == (15, 0, 1)
+    assert video.size_bytes == video.path.stat().st_size
+    assert video.bit_rate == round(video.size_bytes * 8 / 0.8)
+    assert video.fingerprint == fingerprint(video.path)
+    assert video.audio_streams == 1
+    assert video.audio is not None
+    assert (video.audio.codec, video.audio.sample_rate, video.audio.channels) == ("aac", 48_000, 2)
+    assert (video.audio.start, video.audio.duration) == pytest.approx((0.0, 0.8))
+
+
+def test_a_video_without_sound_has_no_audio(make_clip: MakeClip) -> None:
+    video = probe(make_clip("silent.mp4"))
+    assert (video.audio, video.audio_streams) == (None, 0)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_variable_rate_is_told_from_the_timestamps(
+    make_clip: MakeClip, variable_pts: tuple[int, ...], suffix: str
+) -> None:
+    path = make_clip(f"variable.{suffix}", pts=variable_pts, time_base=MILLISECONDS, options={"bf": "3"})
+    video = probe(path)
+    assert not video.constant_rate
+    assert video.first_pts * video.time_base == 0
+    assert video.last_pts * video.time_base == variable_pts[-1] * MILLISECONDS
+    assert video.duration == pytest.approx((variable_pts[-1] + variable_pts[-1] - variable_pts[-2]) / 1000)
+
+
+def test_a_start_offset_is_kept(make_clip: MakeClip) -> None:
+    path = make_clip(
+        "late.mkv", pts=range(500, 1300, 100), time_base=MILLISECONDS, sound="pcm_s16le", sound_start=Fraction(3, 10)
+    )
+    video = probe(path)
+    assert video.first_pts * video.time_base == Fraction(1, 2)
+    assert video.duration == pytest.approx(0.8)
+    assert video.audio is not None
+    assert video.audio.start == pytest.approx(0.3)
+
+
+def test_one_frame_is_a_video(make_clip: MakeClip) -> None:
+    video = probe(make_clip("one.mp4", pts=[0]))
+    assert (video.frame_count, video.first_pts, video.last_pts) == (1, 0, 0)
+    assert video.duration == pytest.approx(1 / 15)
+
+
+@pytest.mark.parametrize(("turn", "size"), [(0, (96, 64)), (90, (64, 96)), (180, (96, 64)), (270, (64, 96))])
+def test_a_rotated_video_is_measured_upright(make_clip: MakeClip, turn: int, size: tuple[int, int]) -> None:
+    video = probe(make_clip("turned.mp4", turn=turn))
+    assert (video.rotation, video.width, video.height) == (turn, *size)
+    assert (video.coded_width, video.coded_height) == (96, 64)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "turn", "size"),
+    [
+        (Fraction(4, 3), 0, (128, 64)),
+        (Fraction(1, 2), 0, (96, 128)),
+        (Fraction(4, 3), 90, (64, 128)),
+    ],
+)
+def test_pixels_that_are_not_square_are_made_square(
+    make_clip: MakeClip, aspect: Fraction, turn: int, size: tuple[int, int]
+) -> None:
+    video = probe(make_clip("wide.mp4", aspect=aspect, turn=turn))
+    assert video.sample_aspect_ratio == aspect
+    assert (video.width, video.height) == size
+
+
+def test_ten_bits_are_named(make_clip: MakeClip) -> None:
+    path = make_clip("ten.mp4", codec="libx265", pixel_format="yuv420p10le", options={"x265-params": "log-level=none"})
+    assert (probe(path).pixel_format, probe(path).codec) == ("yuv420p10le", "hevc")
+
+
+def test_colour_tags_are_read(make_clip: MakeClip) -> None:
+    tags = {"color_range": 2, "color_primaries": 1, "color_trc": 1, "colorspace": 1}
+    color = probe(make_clip("tagged.mp4", color=tags)).color
+    assert (color.range, color.primaries, color.transfer, color.matrix) == (2, 1, 1, 1)
+
+
+def test_rgb_is_announced_as_the_yuv_that_it_is_read_as(make_clip: MakeClip) -> None:
+    color = probe(make_clip("rgb.mp4", codec="libx264rgb", pixel_format="rgb24")).color
+    assert (color.range, color.matrix) == (LIMITED_RANGE, BT709)
+
+
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_hdr_is_refused(make_clip: MakeClip, transfer: int) -> None:
+    path = make_clip("hdr.mp4", color={"color_primaries": 9, "color_trc": transfer, "colorspace": 9})
+    with pytest.raises(UnsupportedVideoError, match=r"hdr\.mp4: HDR .* Export it as SDR"):
+        probe(path)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match=r"nothing\.mp4: there is no such file"):
+        probe(tmp_path / "nothing.mp4")
+    with pytest.raises(MissingInputError, match="this is a folder"):
+        probe(tmp_path)
+
+
+def test_a_pipe_is_refused_at_once_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(InputError, match="not a regular file"):
+        probe(tmp_path / "pipe.mp4")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_named(make_clip: MakeClip) -> None:
+    path = make_clip("mine.mp4")
+    path.chmod(0)
+    with pytest.raises(InputError, match="no permission to read it"):
+        probe(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "the file is empty"),
+        (b"hello world\n" * 50, "not a video"),
+        (b"\0" * 5_000, "not a video"),
+        (b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n", "not a video"),
+    ],
+)
+def test_what_is_no_video_at_all_is_called_so(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "named.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableVideoError, match=expected):
+        probe(path)
+
+
+def test_a_playlist_is_not_followed_to_another_file(make_clip: MakeClip, tmp_path: Path) -> None:
+    make_clip("other.ts")
+    playlist = tmp_path / "playlist.mp4"
+    playlist.write_text("ffconcat version 1.0\nfile 'other.ts'\n")
+    with pytest.raises(UnreadableVideoError, match="a playlist"):
+        probe(playlist)
+
+
+def test_subtitles_alone_are_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "text.mp4"
+    path.write_text("1\n00:00:01,000 --> 00:00:02,000\nHello\n\n" * 5)
+    with pytest.raises(NoVideoStreamError, match="no moving picture, only subtitle"):
+        probe(path)
+
+
+def test_sound_alone_is_no_video(tmp_path: Path, make_sound: MakeSound) -> None:
+    path = tmp_path / "sound.m4a"
+    make_sound(path, codec="aac")
+    with pytest.raises(NoVideoStreamError, match="no moving picture, only audio"):
+        probe(path)
+
+
+def test_a_cover_picture_is_no_video(tmp_path: Path, make_sound: MakeSound) -> None:
+    path = tmp_path / "song.mp3"
+    make_sound(path, codec="libmp3lame", cover=True)
+    with av.open(str(path)) as container:
+        assert container.streams.video  # the trap is set
+    with pytest.raises(NoVideoStreamError, match="no moving picture"):
+        probe(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices", "expected"),
+    [
+        ("moov-last.mp4", {}, "cut off before its index was written"),
+        ("moov-first.mp4", {"container_options": {"movflags": "+faststart"}}, "its index promises 60 pictures"),
+        ("cues.mkv", {}, "its header says 4.0 s and only 2"),
+        ("cues.webm", {"codec": "libvpx", "options": {}, "sound": "libopus"}, "its header says 4.0 s and only 2"),
+        ("list.avi", {"sound": "pcm_s16le"}, "its index promises 60 pictures"),
+    ],
+)
+def test_a_file_cut_in_half_is_found_out(
+    make_clip: MakeClip, name: str, choices: dict[str, object], expected: str
+) -> None:
+    path = make_clip(name, **(LONG | choices))
+    assert probe(path).frame_count == 60
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UnreadableVideoError, match=expected):
+        probe(path)
+
+
+def test_the_first_112_bytes_of_a_video_are_no_video(make_clip: MakeClip) -> None:
+    path = make_clip("stub.mp4")
+    path.write_bytes(path.read_bytes()[:112])
+    with pytest.raises(UnreadableVideoError, match="not a video"):
+        probe(path)
+
+
+def test_a_video_trimmed_without_recoding_is_whole(make_clip: MakeClip, tmp_path: Path) -> None:
+    # Phones and editors trim by an edit list: pictures before the cut stay in the file, but are not shown.
+    trimmed = tmp_path / "trimmed.mp4"
+    with av.open(str(make_clip("whole.mp4", **LONG))) as source, av.open(str(trimmed), "w") as target:
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                shift = round(Fraction(26, 15) / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = streams[packet.stream_index]
+                target.mux(packet)
+    video = probe(trimmed)
+    assert (video.frame_count, video.first_pts) == (34, 0)
+    assert video.duration == pytest.approx(34 / 15)
+
+
+@pytest.mark.parametrize("name", ["12:30.mkv", "file:x.mkv", "ünï 'c\"ödé %03d.mkv", "-x.mkv"])
+def test_any_name_is_only_a_name(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    make_clip("plain.mkv").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert probe(Path(name)).frame_count == 12
+
+
+def test_text_in_another_encoding_does_no_harm(make_clip: MakeClip) -> None:
+    path = make_clip("plain.mkv", title="a title")
+    content = path.read_bytes()
+    assert content.count(b"a title") == 1
+    path.write_bytes(content.replace(b"a title", b"a caf\xe9 "))
+    assert probe(path).frame_count == 12
