@@ -77,7 +77,7 @@ class CameraParameters(BaseModel):
     position_ease: float = Field(default=1.4, ge=0.1, le=10.0)
     zoom_ease: float = Field(default=2.0, ge=0.1, le=10.0)
     pan_speed: float = Field(default=0.5, ge=0.05, le=10.0)
-    shortest_stand: float = Field(default=1.0, ge=0.0, le=10.0)
+    shortest_stand: float = Field(default=2.0, ge=0.0, le=10.0)
     median_window: float = Field(default=0.4, ge=0.0, le=5.0)
     bridge: float = Field(default=0.5, ge=0.0, le=5.0)
     hold: float = Field(default=2.0, ge=0.0, le=30.0)
@@ -96,7 +96,8 @@ def plan_camera(tracks: FaceTracks, layout: Layout, parameters: CameraParameters
     Returns:
         One row per frame and tile. Every rectangle has its tile's aspect and lies inside the frame. In the state
         "tracking" the face box with its margin lies inside the rectangle, wherever the widest rectangle can hold it.
-        "holding" also covers an absence that is too short to open out and close in again calmly.
+        "holding" also covers an absence too short to open out and close in again calmly; then the camera goes
+        straight to where the person comes back.
     """
     parameters = parameters or CameraParameters()
     metadata = tracks.metadata
@@ -445,10 +446,10 @@ def _pan_across(path: Signal, take: _Take, gap: _Gap, speed: float, parameters: 
     ease = parameters.position_ease
     before, after = _ends(path, gap)
     path[gap.first : gap.end] = before
-    arrival = gap.latest_turn(max(parameters.zoom_ease, ease / 2) if gap.opens_out(parameters) else ease / 2)
-    departure = max(
-        take.index(gap.start + parameters.hold + ease / 2), arrival - int(abs(after - before) / speed / _STEP)
-    )
+    opens_out = gap.opens_out(parameters)
+    arrival = gap.latest_turn(max(parameters.zoom_ease, ease / 2) if opens_out else ease / 2)
+    earliest = take.index(gap.start + (parameters.hold if opens_out else 0.0) + ease / 2)
+    departure = max(earliest, arrival - int(abs(after - before) / speed / _STEP))
     if departure < arrival:
         path[departure:arrival] = np.linspace(before, after, arrival - departure)
     path[arrival : gap.end] = after
@@ -463,9 +464,10 @@ def _ends(path: Signal, gap: _Gap) -> tuple[float, float]:
 def _states(take: _Take, parameters: CameraParameters) -> NDArray[np.int8]:
     states = np.full(len(take.times), _TRACKING, np.int8)
     for gap in take.gaps:
-        inside = ~take.followed & (take.times >= gap.start) & (take.times <= gap.stop)
-        waiting = take.times - gap.start <= parameters.hold if gap.lost else np.False_
-        states[inside] = np.where(waiting | ~np.bool_(gap.opens_out(parameters)), _HOLDING, _WIDE)
+        absent = ~take.followed & (take.times >= gap.start) & (take.times <= gap.stop)
+        states[absent] = _WIDE if gap.opens_out(parameters) else _HOLDING
+        if gap.lost:
+            states[absent & (take.times <= gap.start + parameters.hold)] = _HOLDING
     return states
 
 

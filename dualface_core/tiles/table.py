@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.tabular import read_table, schema_with_metadata, write_table
@@ -77,6 +79,16 @@ class TilePlan:
 
     table: pa.Table
     metadata: PlanMetadata
+
+    def rectangles(self) -> NDArray[np.float32]:
+        """Source rectangles: (frames, tiles, 4) of center x, center y, width and height in pixels."""
+        columns = [self.table.column(name).to_numpy() for name in ("center_x", "center_y", "width", "height")]
+        return np.stack(columns, axis=-1).reshape(self.metadata.frame_count, -1, 4).astype(np.float32, copy=False)
+
+    def states(self) -> NDArray[np.str_]:
+        """States: (frames, tiles) of "tracking", "holding" or "wide"."""
+        column = self.table.column("state").cast(pa.string())
+        return column.to_numpy().astype(np.str_).reshape(self.metadata.frame_count, -1)
 
     def to_arrow(self) -> pa.Table:
         """The table with the metadata inside its schema."""
