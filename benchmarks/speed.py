@@ -1,8 +1,8 @@
 """Wall time of `dualface run` against the plain ffmpeg command line, in one run, as paired ratios.
 
-ffmpeg does the least that a split screen can be: one decode, two fixed crops, scale, hstack, x264 at the same preset and
-CRF, the sound copied. `dualface run` tracks, plans, renders with moving cameras and verifies. Both are whole processes,
-alternating, so that a machine that slows down slows both.
+ffmpeg does the least that a split screen can be: one decode, two fixed crops, scale, hstack, x264 at the same preset
+and CRF, the sound copied. `dualface run` tracks, plans, renders with moving cameras and verifies. Both are whole
+processes, alternating, so that a machine that slows down slows both.
 
     python benchmarks/speed.py --seconds 60 --repeat 3
 """

@@ -14,6 +14,8 @@ from dualface_core.settings import Settings
 
 SampleClip = Callable[..., Path]
 
+pytest_plugins = ["tests.nvenc_emulator.fixtures"]
+
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
