@@ -1,0 +1,143 @@
+"""make_sample: a two-person video with sound, and the truth about it, from a scene's name and a few numbers.
+
+Belongs here: checking what was asked for, and the loop that draws, encodes and notes down. The result depends on
+nothing but the arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import pyarrow as pa
+
+from dualface_core.errors import SettingsError
+from dualface_core.media.encoders import EncoderKind, EncoderSettings, software_encoder
+from dualface_core.media.loop import write_looped_audio
+from dualface_core.media.writer import VideoWriter
+from dualface_core.publish import output_error, published
+from dualface_core.sample.color import COLOR
+from dualface_core.sample.drawing import Painter, Region
+from dualface_core.sample.people import Man, Woman
+from dualface_core.sample.scenes import PEOPLE, Scene, choreograph
+from dualface_core.sample.sources import fetch_clips
+from dualface_core.sample.studio import Studio
+from dualface_core.sample.truth import SCHEMA, SampleTruth, TruthMetadata, truth_path
+
+_ENCODER: Final = EncoderSettings(encoder=EncoderKind.SOFTWARE, quality=20, preset="veryfast")
+_MP4_TIMESCALE: Final = 10_000
+"""FFmpeg's MP4 muxer doubles a coarser time base than this until it is finer. A time base that is fine enough is kept,
+so that the truth can state the timestamps that readers see."""
+_LEAST_SECONDS: Final = 2.0
+_SIDES: Final = (128, 8192)
+_ABSENT: Final = Region(0, 0, 0, 0, visible=0.0)
+
+
+def make_sample(
+    output: Path,
+    *,
+    scene: Scene | str,
+    seconds: float,
+    width: int,
+    height: int,
+    fps: Fraction,
+    seed: int,
+    cache: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Make a video of two talking people, H.264 with AAC sound, and the truth about it.
+
+    Neither file appears before both are complete.
+
+    Args:
+        output: the MP4 file to write; the truth lies beside it (see `truth_path`).
+        scene: what happens; one of `Scene`.
+        seconds: length, at least 2; rounded to whole frames.
+        width: of the picture in pixels, even, from 128 to 8192.
+        height: likewise.
+        fps: frames per second, from 1 to 240.
+        seed: another number, another choreography.
+        cache: folder in which the clips that the people are taken from are kept.
+        progress: called with frames done and frames in all.
+
+    Returns:
+        Path of the truth.
+
+    Raises:
+        SettingsError: a value that is not allowed.
+        SourceError: the clips cannot be fetched.
+        OutputError: the result cannot be written.
+    """
+    scene = _checked(scene, seconds, width, height, fps)
+    truth = truth_path(output)
+    if not output.parent.is_dir():
+        raise output_error(output, FileNotFoundError(2, "no such folder"))
+    clips = fetch_clips(cache)
+    frames = round(seconds * fps)
+    time_base = _time_base(fps)
+    step = int(1 / (fps * time_base))
+    choreography = choreograph(scene, seconds=float(frames / fps), seed=seed)
+    painter = Painter(Studio(width, height), {"woman": Woman(clips["woman"]), "man": Man(clips["man"])})
+    rows: list[tuple[int, int, int, str, float, float, float, float, float]] = []
+    with TemporaryDirectory(prefix="dualface-") as folder, published(output) as temporary:
+        sound = Path(folder) / "sound.m4a"
+        write_looped_audio(clips["woman"], sound, float(frames / fps))
+        with VideoWriter(
+            temporary,
+            width=width,
+            height=height,
+            time_base=time_base,
+            average_rate=fps,
+            color=COLOR,
+            encoder=software_encoder(_ENCODER),
+            audio_from=sound,
+        ) as writer:
+            for frame in range(frames):
+                time = float(frame / fps)
+                moment = choreography.at(time)
+                planes, regions = painter.draw(moment, time)
+                writer.write(planes, frame * step)
+                for person in PEOPLE:
+                    region = regions.get(person, _ABSENT)
+                    box = (region.x, region.y, region.width, region.height)
+                    rows.append((frame, frame * step, moment.shot, person, *box, region.visible))
+                if progress is not None:
+                    progress(frame + 1, frames)
+        metadata = TruthMetadata(
+            scene=scene,
+            seconds=float(frames / fps),
+            seed=seed,
+            time_base=str(time_base),
+            frame_width=width,
+            frame_height=height,
+            frame_count=frames,
+        )
+        columns = dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True))
+        SampleTruth(pa.table(columns, schema=SCHEMA), metadata).write(truth)
+    return truth
+
+
+def _checked(scene: Scene | str, seconds: float, width: int, height: int, fps: Fraction) -> Scene:
+    try:
+        known = Scene(scene)
+    except ValueError:
+        raise SettingsError(f"Unknown scene {scene!r}. Choose one of: {', '.join(Scene)}.") from None
+    if not math.isfinite(seconds) or seconds < _LEAST_SECONDS:
+        raise SettingsError(f"A sample of {seconds} seconds is not possible. It must last {_LEAST_SECONDS:g} at least.")
+    least, most = _SIDES
+    if width % 2 or height % 2 or not (least <= width <= most and least <= height <= most):
+        raise SettingsError(f"A sample of {width}x{height} is not possible. Both must be even, from {least} to {most}.")
+    if not 1 <= fps <= 240:
+        raise SettingsError(f"A sample at {fps} frames per second is not possible. Choose a rate from 1 to 240.")
+    return known
+
+
+def _time_base(fps: Fraction) -> Fraction:
+    timescale = fps.numerator
+    while timescale < _MP4_TIMESCALE:
+        timescale *= 2
+    return Fraction(1, timescale)

@@ -1,0 +1,112 @@
+"""The room that the samples are set in: a dark wall with warm lamps out of focus, and a table to sit behind.
+
+Belongs here: backgrounds, computed from nothing but their coordinates, and a light that moves slowly across them. There
+is deliberately nothing in the room that looks like a face.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from dualface_core.media.frames import Planes
+from dualface_core.sample.color import bgr_to_planes
+from dualface_core.sample.scenes import View
+
+FloatImage = NDArray[np.float32]
+
+_TABLE_EDGE: Final = 0.24
+"""Where the table begins, in the units of `scenes`."""
+_CLOSE_ZOOM: Final = 2.2
+_CLOSE_CENTERS: Final = {View.CLOSE_LEFT: (-0.44, -0.1), View.CLOSE_RIGHT: (0.44, -0.12)}
+_WOOD: Final = np.array((46, 66, 98), np.float32)
+_LAMPLIGHT: Final = np.array((50, 105, 165), np.float32)
+_LAMPS: Final = ((-0.80, -0.33, 0.030), (-0.66, -0.27, 0.019), (-0.50, -0.36, 0.026), (-0.18, -0.40, 0.020),
+                 (0.02, -0.34, 0.028), (0.21, -0.41, 0.018), (0.52, -0.35, 0.024), (0.68, -0.26, 0.032),
+                 (0.83, -0.36, 0.020))  # fmt: skip
+"""Lamps out of focus: x, y and radius."""
+
+
+class Studio:
+    """The room, filmed at one size.
+
+    Args:
+        width, height: of the picture in pixels, both even.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width = width
+        self.height = height
+        self.unit = min(float(height), width * 9 / 16)
+        self._background = lru_cache(maxsize=None)(self._render)
+        self._light_grid = np.mgrid[0 : math.ceil(height / 16), 0 : math.ceil(width / 16)].astype(np.float32) * 16
+
+    def stage_height(self, view: View) -> int:
+        """Rows from the top that people can be seen in: in a wide shot the table hides the rest. Even."""
+        if view is View.WIDE:
+            return min(self.height, 2 * round((self.height / 2 + _TABLE_EDGE * self.unit) / 2))
+        return self.height
+
+    def film(self, view: View, time: float) -> Planes:
+        """The empty room at a time in seconds; planes that the caller may draw on."""
+        luma, u, v = self._background(view)
+        rows, columns = self._light_grid
+        x = self.width * (0.5 + 0.35 * math.sin(2 * math.pi * time / 23))
+        y = self.height * (0.3 + 0.1 * math.sin(2 * math.pi * time / 31))
+        distance = ((columns - x) ** 2 + (rows - y) ** 2) / (0.5 * self.unit) ** 2
+        light = (10 * np.exp(-distance)).astype(np.uint8)
+        light = cv2.resize(light, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.add(luma, light), np.uint8), u.copy(), v.copy()
+
+    def _render(self, view: View) -> Planes:
+        rows, columns = np.mgrid[0 : self.height, 0 : self.width].astype(np.float32)
+        x = (columns - self.width / 2) / self.unit
+        y = (rows - self.height / 2) / self.unit
+        if view is View.WIDE:
+            picture = _wall(x, y)
+            self._add_table(picture, x, y)
+        else:
+            center_x, center_y = _CLOSE_CENTERS[view]
+            picture = _wall(center_x + x / _CLOSE_ZOOM, center_y + y / _CLOSE_ZOOM)
+            picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.012 * self.unit), np.float32)
+        # A little grain keeps the gradients from showing as steps.
+        grain = np.random.default_rng(0).normal(0, 1.1, (self.height, self.width, 1)).astype(np.float32)
+        return bgr_to_planes(np.clip(picture + grain, 0, 255))
+
+    def _add_table(self, picture: FloatImage, x: FloatImage, y: FloatImage) -> None:
+        edge = self.stage_height(View.WIDE)
+        depth = (y[edge:] - _TABLE_EDGE) / 0.26
+        coarse = np.random.default_rng(1).normal(0, 1, (self.height - edge, max(2, self.width // 40)))
+        grain = cv2.GaussianBlur(cv2.resize(coarse, (self.width, self.height - edge)), (0, 0), 0.8)
+        shine = 0.35 * np.exp(-(((np.abs(x[edge:]) - 0.4) / 0.33) ** 2) - (depth / 0.5) ** 2)
+        brightness = 0.62 - 0.3 * depth + shine + 0.03 * grain
+        picture[edge:] = _WOOD * brightness[..., None]
+        line = max(1, round(0.003 * self.unit))
+        picture[edge : edge + line] *= 1.7
+
+
+def _wall(x: FloatImage, y: FloatImage) -> FloatImage:
+    """The wall in BGR, 0 to 255."""
+    picture = np.empty((*x.shape, 3), np.float32)
+    picture[:] = (37, 37, 39)
+    slats = 0.5 + 0.5 * np.tanh(6 * np.cos(2 * np.pi * x / 0.052))
+    picture *= (1 - 0.22 * slats * expit((0.335 - np.abs(x)) / 0.002))[..., None]
+    for glow_x, glow_y, reach, color in (
+        (-0.62, -0.30, 0.42, (11, 26, 50)),
+        (0.62, -0.30, 0.42, (11, 26, 50)),
+        (0.0, -0.05, 0.55, (16, 13, 6)),
+    ):
+        glow = np.exp(-((x - glow_x) ** 2 + (y - glow_y) ** 2) / reach**2)
+        picture += np.array(color, np.float32) * glow[..., None]
+    for lamp_x, lamp_y, radius in _LAMPS:
+        distance = np.hypot(x - lamp_x, y - lamp_y)
+        disc = expit((radius - distance) / (0.07 * radius))
+        picture += _LAMPLIGHT * (0.55 * disc + 0.25 * np.exp(-((distance / (3 * radius)) ** 2)))[..., None]
+    picture *= (1 - 0.18 * (x / 0.9) ** 2 - 0.1 * (y / 0.5) ** 2)[..., None]
+    return picture
