@@ -78,8 +78,8 @@ _ADVICE: Final = {
         "The GPU's memory is full. Close other programs that use it, or work on fewer videos at once."
     ),
     FailureClass.NO_NVENC_HW: (
-        "This GPU has no NVENC encoder for this codec. Nothing needs to be installed: use software, another codec or "
-        "another card."
+        "This GPU has no engine for this codec (NVENC encodes, NVDEC decodes). Nothing needs to be installed: use "
+        "software, another codec or another card."
     ),
     FailureClass.GPU_VISIBILITY: (
         "The driver is installed but does not show this process a GPU that it may use. "
@@ -144,7 +144,11 @@ _PATTERNS: Final = tuple(
         (FailureClass.OLD_DRIVER, r"does not support the required nvenc API version|failed: invalid version \(15\)"),
         (FailureClass.GPU_VISIBILITY, r"CUDA_ERROR_NO_DEVICE|No CUDA capable devices found"),
         (FailureClass.CTX_CONFLICT, r"Primary context already active|resource register failed \(23\)"),
-        (FailureClass.NO_NVENC_HW, r"unsupported device \(2\)|no encode device \(1\)|Codec not supported"),
+        (
+            FailureClass.NO_NVENC_HW,
+            r"unsupported device \(2\)|no encode device \(1\)|Codec not supported"
+            r"|Hardware is lacking required capabilities|doesn't support hardware accelerated",
+        ),
         (
             FailureClass.BAD_PARAM,
             r"InitializeEncoder failed: (invalid param \(8\)|unsupported param \(12\))|EncodePicture failed!?: invalid"
@@ -247,7 +251,8 @@ def explain(failure: FailureClass, error: BaseException, log: Sequence[str] = ()
     if isinstance(error, EncoderError):
         return error.reason
     patterns = [pattern for named, pattern in _PATTERNS if named is failure]
-    lines = [line.strip() for line in log if line.strip()]
+    # FFmpeg logs some lines in pieces, the last of them empty but for the name of whoever speaks.
+    lines = [line.strip() for line in log if re.sub(r"^\[.*?\]", "", line).strip()]
     telling = next((line for line in lines if any(pattern.search(line) for pattern in patterns)), None)
     words = telling or (lines[-1] if lines else str(error).strip()) or type(error).__name__
     return f"{advice(failure)} (What was said: {words})"

@@ -1,0 +1,102 @@
+"""One picture through NVENC or NVDEC: `python -m dualface_core.media.nvenc_trial encode h264`.
+
+Belongs here: what happens in the process that `nvenc_probe` starts. Its last line on standard output is the answer, as
+JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final, cast
+
+import av
+import av.codec.codec
+import av.error
+import av.logging
+import numpy as np
+from av.codec.hwaccel import HWAccel
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+
+from dualface_core.media.encoders import Codec
+from dualface_core.media.errors import FailureClass, advice, classify, explain
+from dualface_core.media.nvenc_probe import NvdecAbility, NvencAbility, Trial
+
+if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
+    from av.video.stream import VideoStream
+
+    VideoPacket = Packet[VideoStream]
+
+SIZE: Final = 256
+"""Width and height of the picture: NVENC refuses pictures narrower than about 145 pixels."""
+
+_NVENC_ENCODERS: Final[dict[Codec, str]] = {"h264": "h264_nvenc", "hevc": "hevc_nvenc", "av1": "av1_nvenc"}
+_SOFTWARE_ENCODERS: Final[dict[Codec, str]] = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
+# FFmpeg's own AV1 decoder works on hardware only.
+_SOFTWARE_DECODERS: Final[dict[Codec, str]] = {"h264": "h264", "hevc": "hevc", "av1": "libdav1d"}
+
+
+def main(trial: Trial, codec: Codec) -> None:
+    """Try, and say what came of it."""
+    av.logging.set_level(av.logging.WARNING)
+    found = _nvenc(codec) if trial == "encode" else _nvdec(codec)
+    sys.stdout.write(found.model_dump_json() + "\n")
+    sys.stdout.flush()
+
+
+def _nvenc(codec: Codec) -> NvencAbility:
+    encoder = _NVENC_ENCODERS[codec]
+    with av.logging.Capture() as lines:
+        try:
+            packets = _encode(encoder)
+            pictures = _decode(_SOFTWARE_DECODERS[codec], packets)
+        except av.codec.codec.UnknownCodecError:
+            return NvencAbility.lacking(FailureClass.NO_NVENC_HW, f"This build of FFmpeg has no encoder {encoder}.")
+        except (av.error.FFmpegError, OSError) as error:
+            return NvencAbility.lacking(*_cause(error, lines))
+    if [(picture.width, picture.height) for picture in pictures] != [(SIZE, SIZE)]:
+        reason = f"{advice(FailureClass.UNKNOWN)} ({encoder} encoded 1 picture, but {len(pictures)} came out of it.)"
+        return NvencAbility.lacking(FailureClass.UNKNOWN, reason)
+    return NvencAbility(available=True, reason=f"{encoder} encoded a picture of {SIZE}x{SIZE}.")
+
+
+def _nvdec(codec: Codec) -> NvdecAbility:
+    with av.logging.Capture() as lines:
+        try:
+            packets = _encode(_SOFTWARE_ENCODERS[codec])
+            hardware = HWAccel("cuda", allow_software_fallback=False, is_hw_owned=True)
+            pictures = _decode(codec, packets, hardware)
+        except (av.error.FFmpegError, OSError, NotImplementedError, RuntimeError) as error:
+            return NvdecAbility.lacking(*_cause(error, lines))
+    # FFmpeg may fall back to software without a word; only the frame itself tells where it lies.
+    places = {picture.format.name for picture in pictures}
+    if places != {"cuda"}:
+        reason = f"{advice(FailureClass.NO_NVENC_HW)} (The picture came out as {', '.join(places) or 'nothing'}.)"
+        return NvdecAbility.lacking(FailureClass.NO_NVENC_HW, reason)
+    return NvdecAbility(available=True, reason=f"NVDEC decoded a {codec} picture of {SIZE}x{SIZE}.")
+
+
+def _encode(encoder: str) -> list[VideoPacket]:
+    context = cast(VideoCodecContext, av.CodecContext.create(encoder, "w"))
+    context.width, context.height, context.pix_fmt, context.time_base = SIZE, SIZE, "yuv420p", Fraction(1, 25)
+    grey = np.full((SIZE * 3 // 2, SIZE), 128, np.uint8)
+    picture = VideoFrame.from_ndarray(grey, format="yuv420p")
+    picture.pts, picture.time_base = 0, context.time_base
+    return [*context.encode(picture), *context.encode(None)]
+
+
+def _decode(decoder: str, packets: list[VideoPacket], hardware: HWAccel | None = None) -> list[VideoFrame]:
+    context = cast(VideoCodecContext, av.CodecContext.create(decoder, "r", hardware))
+    return [picture for packet in [*packets, None] for picture in context.decode(packet)]
+
+
+def _cause(error: Exception, lines: list[tuple[int, str, str]]) -> tuple[FailureClass, str]:
+    log = [f"[{name}] {text.strip()}" for _, name, text in lines]
+    failure = classify(error, log)
+    return failure, explain(failure, error, log)
+
+
+if __name__ == "__main__":
+    main(cast(Trial, sys.argv[1]), cast(Codec, sys.argv[2]))

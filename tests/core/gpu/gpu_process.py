@@ -1,0 +1,35 @@
+"""A process that says as JSON what it finds out about the GPU: run on an emulated host, or on a machine without any."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from dualface_core.gpu.device import LoadReader, encoder_sessions, find_gpus, nvdec_ability, nvenc_ability
+from dualface_core.gpu.sessions import NvencSessions
+
+
+def main(question: str, folder: Path) -> object:
+    inventory = find_gpus()
+    gpu = inventory.gpus[0] if inventory.gpus else None
+    sessions = NvencSessions(folder / "run", gpu=gpu.uuid if gpu else 0, limit=2, timeout=0.2)
+    match question:
+        case "gpus":
+            return asdict(inventory)
+        case "sessions":
+            return [asdict(session) for session in encoder_sessions(gpu)]
+        case "nvenc":
+            answer = nvenc_ability("h264", gpu=gpu, cache=folder / "cache", sessions=sessions)
+            return json.loads(answer.model_dump_json()) | {"opened": sessions.status().counters.opened}
+        case "nvdec":
+            return json.loads(nvdec_ability("h264", gpu=gpu, cache=folder / "cache").model_dump_json())
+        case "load":
+            with LoadReader(gpu) as reader:
+                return asdict(reader.read())
+    raise ValueError(question)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], Path(sys.argv[2]))))
