@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import pytest
+
+from dualface_core.errors import UnreadableVideoError
+from dualface_core.media.frames import Frame
+from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.media.reader import VideoReader
+
+if TYPE_CHECKING:
+    from tests.core.media.conftest import MakeClip
+
+ReadNumber = Callable[[Frame], int]
+MILLISECONDS = Fraction(1, 1000)
+RED, BLUE = (200, 40, 40), (40, 40, 200)
+
+OUT_OF_ORDER = {"bf": "3", "g": "5"}
+QUIET_X265 = {"x265-params": "log-level=none"}
+CONTAINERS = [
+    ("order.mp4", {"options": OUT_OF_ORDER}),
+    ("order.mkv", {"options": OUT_OF_ORDER}),
+    ("order.ts", {"options": OUT_OF_ORDER}),
+    ("order.avi", {"codec": "mpeg4", "options": {"bf": "2"}}),
+    ("program.mpg", {"codec": "mpeg2video", "options": {"bf": "2", "b": "2M"}}),
+    ("open-gop.mp4", {"options": {"x264-params": "open-gop=1:keyint=12:bframes=3"}}),
+    ("open-gop.mkv", {"options": {"x264-params": "open-gop=1:keyint=12:bframes=3"}}),
+    ("hevc.mp4", {"codec": "libx265", "options": {"x265-params": "open-gop=1:keyint=12:bframes=3:log-level=none"}}),
+    (
+        "hidden-frames.webm",
+        {"codec": "libvpx-vp9", "options": {"auto-alt-ref": "1", "lag-in-frames": "16", "b": "200k"}},
+    ),
+]
+
+
+def frames_at(video: VideoInfo, indexes: Sequence[int], pts: Sequence[int], read_number: ReadNumber) -> list[int]:
+    with VideoReader(video) as reader:
+        return [read_number(frame) for frame in reader.at(indexes, pts)]
+
+
+def mean_rgb(frame: Frame, columns: slice, rows: slice) -> tuple[int, ...]:
+    image = frame.bgr()[rows, columns].reshape(-1, 3).mean(axis=0)
+    return tuple(round(float(level)) for level in image[::-1])
+
+
+def assert_colours(frame: Frame, left: tuple[int, int, int], right: tuple[int, int, int]) -> None:
+    """The lower half is of one colour on the left and of another on the right."""
+    rows = slice(frame.height * 5 // 8, frame.height * 7 // 8)
+    assert mean_rgb(frame, slice(frame.width // 8, frame.width * 3 // 8), rows) == pytest.approx(left, abs=4)
+    assert mean_rgb(frame, slice(frame.width * 5 // 8, frame.width * 7 // 8), rows) == pytest.approx(right, abs=4)
+
+
+@pytest.mark.parametrize(("name", "choices"), CONTAINERS, ids=[name for name, _ in CONTAINERS])
+def test_every_frame_comes_once_in_the_order_of_its_timestamps(
+    make_clip: MakeClip, read_number: ReadNumber, name: str, choices: dict[str, object]
+) -> None:
+    video = probe(make_clip(name, pts=range(40), **choices))
+    with VideoReader(video) as reader:
+        seen = [(frame.index, read_number(frame), frame.pts, frame.time) for frame in reader]
+    assert [number for _, number, _, _ in seen] == list(range(40))
+    assert [index for index, _, _, _ in seen] == list(range(40))
+    assert video.frame_count == 40
+    assert (seen[0][2], seen[-1][2]) == (video.first_pts, video.last_pts)
+    steps = np.diff([time for _, _, _, time in seen])
+    np.testing.assert_allclose(steps, 1 / 15, atol=0.001)
+
+
+@pytest.mark.parametrize(("name", "choices"), CONTAINERS, ids=[name for name, _ in CONTAINERS])
+def test_any_single_frame_can_be_fetched(
+    make_clip: MakeClip, read_number: ReadNumber, name: str, choices: dict[str, object]
+) -> None:
+    video = probe(make_clip(name, pts=range(40), **choices))
+    with VideoReader(video) as reader:
+        pts = [frame.pts for frame in reader]
+    assert [frames_at(video, [index], [pts[index]], read_number) for index in range(40)] == [[n] for n in range(40)]
+    assert frames_at(video, range(40), pts, read_number) == list(range(40))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_timestamps_of_a_variable_rate_are_exact(
+    make_clip: MakeClip, variable_pts: tuple[int, ...], read_number: ReadNumber, suffix: str
+) -> None:
+    video = probe(make_clip(f"variable.{suffix}", pts=variable_pts, time_base=MILLISECONDS, options=OUT_OF_ORDER))
+    with VideoReader(video) as reader:
+        seen = [(frame.pts * video.time_base, read_number(frame), frame.time) for frame in reader]
+    assert seen == [(time * MILLISECONDS, number, time / 1000) for number, time in enumerate(variable_pts)]
+
+
+def test_frames_far_apart_are_found_by_seeking(make_clip: MakeClip, read_number: ReadNumber) -> None:
+    video = probe(make_clip("long.mp4", size=(32, 32), pts=range(600), options={"g": "30"}))
+    step = round(Fraction(1, 15) / video.time_base)
+    wanted = [0, 1, 200, 201, 450, 599]
+    with VideoReader(video) as reader:
+        found = [
+            (frame.index, frame.pts, read_number(frame)) for frame in reader.at(wanted, [n * step for n in wanted])
+        ]
+    assert found == [(n, n * step, n % 64) for n in wanted]
+
+
+def test_a_frame_that_the_file_does_not_have_is_left_out(make_clip: MakeClip, read_number: ReadNumber) -> None:
+    video = probe(make_clip("short.mp4"))
+    assert frames_at(video, [3, 99], [3 * 1024, 99 * 1024], read_number) == [3]
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_rotated_video_is_read_upright(make_clip: MakeClip, read_number: ReadNumber, turn: int) -> None:
+    # The camera was held so that its picture must be turned counter-clockwise: what was its right is the top.
+    video = probe(make_clip("turned.mp4", turn=turn))
+    with VideoReader(video) as reader:
+        frame = list(reader)[5]
+    assert (frame.width, frame.height) == (video.width, video.height)
+    turned_back = Frame(
+        frame.index,
+        frame.pts,
+        frame.time,
+        tuple(np.ascontiguousarray(np.rot90(plane, -turn // 90)) for plane in frame.planes),  # type: ignore[arg-type]
+        frame.color,
+    )
+    assert read_number(turned_back) == 5
+    assert_colours(turned_back, RED, BLUE)
+
+
+@pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(1, 2)])
+def test_pixels_are_made_square(make_clip: MakeClip, read_number: ReadNumber, aspect: Fraction) -> None:
+    video = probe(make_clip("wide.mp4", aspect=aspect))
+    with VideoReader(video) as reader:
+        frame = list(reader)[7]
+    assert Fraction(frame.width, frame.height) == Fraction(96, 64) * aspect
+    assert read_number(frame) == 7
+    assert_colours(frame, RED, BLUE)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("limited.mp4", {}),
+        ("full.mp4", {"pixel_format": "yuvj420p"}),
+        ("bt709.mp4", {"color": {"colorspace": 1}}),
+        ("422.mp4", {"pixel_format": "yuv422p"}),
+        ("full-422.avi", {"codec": "mjpeg", "pixel_format": "yuvj422p"}),
+        ("444.mp4", {"pixel_format": "yuv444p"}),
+        ("ten.mp4", {"codec": "libx265", "pixel_format": "yuv420p10le", "options": QUIET_X265}),
+        ("ten-full.mkv", {"codec": "ffv1", "pixel_format": "yuv420p10le", "color": {"color_range": 2}}),
+        ("prores.mov", {"codec": "prores_ks", "pixel_format": "yuv422p10le"}),
+        ("rgb.mp4", {"codec": "libx264rgb", "pixel_format": "rgb24"}),
+        ("rgb-hd.mp4", {"codec": "libx264rgb", "pixel_format": "rgb24", "size": (1280, 720)}),
+        ("rgb.avi", {"codec": "rawvideo", "pixel_format": "bgr24"}),
+        ("odd.mkv", {"codec": "ffv1", "size": (97, 63)}),
+        ("nv12.mkv", {"codec": "rawvideo", "pixel_format": "nv12"}),
+    ],
+)  # fmt: skip
+def test_any_coding_comes_out_as_8_bit_planes_of_the_right_colours(
+    make_clip: MakeClip, read_number: ReadNumber, name: str, choices: dict[str, object]
+) -> None:
+    video = probe(make_clip(name, pts=range(3), **choices))
+    with VideoReader(video) as reader:
+        frame = list(reader)[2]
+    luma, u, v = frame.planes
+    assert luma.dtype == u.dtype == v.dtype == np.uint8
+    assert luma.shape == (video.height, video.width)
+    assert u.shape == v.shape == ((video.height + 1) // 2, (video.width + 1) // 2)
+    assert read_number(frame) == 2
+    assert_colours(frame, RED, BLUE)
+
+
+def test_a_frame_stays_as_it_is_while_it_is_held(make_clip: MakeClip, read_number: ReadNumber) -> None:
+    with VideoReader(probe(make_clip("held.mp4", pts=range(40)))) as reader:
+        held = list(reader)
+    gc.collect()
+    assert [read_number(frame) for frame in held] == list(range(40))
+
+
+def test_skipping_the_loop_filter_changes_neither_count_nor_times(make_clip: MakeClip, read_number: ReadNumber) -> None:
+    video = probe(make_clip("filtered.mp4", size=(180, 100), options=OUT_OF_ORDER | {"crf": "36"}))
+    with VideoReader(video) as full, VideoReader(video, loop_filter=False, threads=1) as quick:
+        pairs = list(zip(full, quick, strict=True))
+    assert all(a.pts == b.pts and read_number(a) == read_number(b) for a, b in pairs)
+    assert any((a.planes[0] != b.planes[0]).any() for a, b in pairs)
+
+
+def test_a_damaged_file_is_reported_by_name(make_clip: MakeClip) -> None:
+    path = make_clip("damaged.mkv", pts=range(60), options={"g": "60"})
+    video = probe(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3 : len(content) * 2 // 3] = bytes(len(content) * 2 // 3 - len(content) // 3)
+    path.write_bytes(content)
+    with VideoReader(video) as reader, pytest.raises(UnreadableVideoError, match=r"damaged\.mkv: decoding failed"):
+        list(reader)
+
+
+def test_a_file_that_is_gone_is_reported_by_name(make_clip: MakeClip) -> None:
+    video = probe(make_clip("gone.mp4"))
+    video.path.unlink()
+    with pytest.raises(UnreadableVideoError, match=r"gone\.mp4"):
+        VideoReader(video)
+
+
+def test_a_reader_closes_its_file_even_when_left_by_an_error(make_clip: MakeClip) -> None:
+    video = probe(make_clip("closed.mp4"))
+    with suppress(KeyError), VideoReader(video) as reader:
+        next(iter(reader))
+        next(reader.at([0], [0]))
+        raise KeyError
+    assert Path(video.path) not in {Path(file.path) for file in psutil.Process().open_files()}

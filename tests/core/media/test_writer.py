@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+
+from dualface_core.errors import OutputError, SettingsError, UnreadableVideoError
+from dualface_core.media.encoders import Codec, EncoderSettings, EncoderSpec, software_encoder
+from dualface_core.media.errors import EncoderError, FailureClass
+from dualface_core.media.frames import ColorInfo, Frame, Planes
+from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.media.reader import VideoReader
+from dualface_core.media.writer import VideoWriter
+
+if TYPE_CHECKING:
+    from tests.core.media.conftest import MakeClip
+
+ReadNumber = Callable[[Frame], int]
+MILLISECONDS = Fraction(1, 1000)
+FIFTEENTH = Fraction(1, 15)
+H264 = software_encoder(EncoderSettings())
+RATE = 48_000
+
+
+def writer(path: Path, encoder: EncoderSpec = H264, **choices: Any) -> VideoWriter:
+    defaults: dict[str, Any] = {
+        "width": 96,
+        "height": 64,
+        "time_base": FIFTEENTH,
+        "average_rate": Fraction(15),
+        "color": ColorInfo(),
+    }
+    return VideoWriter(path, encoder=encoder, **(defaults | choices))
+
+
+def grey(level: int) -> Planes:
+    half = np.full((32, 48), 128, np.uint8)
+    return np.full((64, 96), level, np.uint8), half, half.copy()
+
+
+def copy(source: VideoInfo, target: Path, encoder: EncoderSpec = H264, **choices: Any) -> None:
+    with (
+        VideoReader(source) as reader,
+        writer(
+            target,
+            encoder,
+            width=source.width,
+            height=source.height,
+            time_base=source.time_base,
+            color=source.color,
+            audio_from=source.path,
+            **choices,
+        ) as output,
+    ):
+        for frame in reader:
+            output.write(frame.planes, frame.pts)
+
+
+def times(video: VideoInfo) -> list[Fraction]:
+    with VideoReader(video) as reader:
+        return [frame.pts * video.time_base for frame in reader]
+
+
+def packets(path: Path) -> list[tuple[bytes, Fraction]]:
+    """Payload and time in seconds of every audio packet."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        return [(bytes(p), p.pts * Fraction(p.time_base)) for p in container.demux(stream) if p.size]
+
+
+def samples(path: Path) -> NDArray[np.float32]:
+    """The sound of the first channel at 48 kHz, as it is heard from second 0 on."""
+    heard = np.zeros(3 * RATE, np.float32)
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        resampler = av.AudioResampler("fltp", "stereo", RATE)
+        for frame in container.decode(stream):
+            for part in resampler.resample(frame):
+                start = round(part.pts * Fraction(part.time_base) * RATE)
+                values = part.to_ndarray()[0][max(0, -start) :]
+                heard[max(0, start) : max(0, start) + len(values)] = values
+    return heard
+
+
+def open_paths() -> set[str]:
+    return {file.path for file in psutil.Process().open_files()}
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+def test_timestamps_of_a_variable_rate_come_back_exactly(
+    make_clip: MakeClip, variable_pts: tuple[int, ...], tmp_path: Path, read_number: ReadNumber, codec: Codec
+) -> None:
+    source = probe(make_clip("source.mkv", pts=variable_pts, time_base=MILLISECONDS))
+    target = tmp_path / "target.mp4"
+    copy(source, target, software_encoder(EncoderSettings(codec=codec, preset="balanced")))
+    video = probe(target)
+    assert video.codec == codec
+    assert times(video) == [time * MILLISECONDS for time in variable_pts]
+    with VideoReader(video) as reader:
+        assert [read_number(frame) for frame in reader] == list(range(len(variable_pts)))
+
+
+@pytest.mark.parametrize(
+    ("time_base", "pts"),
+    [
+        (Fraction(1001, 30_000), range(1, 9)),
+        (Fraction(1, 90_000), range(126_001, 126_001 + 8 * 3003, 3003)),
+        (Fraction(1, 15_360), range(5, 5 + 8 * 512, 512)),
+        (Fraction(1, 1_000_000), range(33_367, 33_367 * 9, 33_367)),
+    ],
+)
+def test_a_start_offset_is_not_rounded(
+    make_clip: MakeClip, tmp_path: Path, time_base: Fraction, pts: Sequence[int]
+) -> None:
+    sound = make_clip("sound.mkv", sound="pcm_s16le", sound_rate=44_100)
+    target = tmp_path / "target.mp4"
+    with writer(target, time_base=time_base, audio_from=sound) as output:
+        for number, time in enumerate(pts):
+            output.write(grey(20 * number), time)
+    assert times(probe(target)) == [time * time_base for time in pts]
+
+
+@pytest.mark.parametrize("quality", [10, 30])
+def test_pictures_come_back_as_they_were_given(tmp_path: Path, quality: int) -> None:
+    rng = np.random.default_rng(0)
+    smooth = np.add.outer(np.arange(64), np.arange(96)).astype(np.uint8) + rng.integers(0, 20, (64, 96), np.uint8)
+    given = (smooth, *grey(0)[1:])
+    with writer(tmp_path / "t.mp4", software_encoder(EncoderSettings(quality=quality))) as output:
+        for number in range(5):
+            output.write(given, number)
+    with VideoReader(probe(tmp_path / "t.mp4")) as reader:
+        errors = [np.abs(frame.planes[0].astype(int) - smooth).mean() for frame in reader]
+    assert max(errors) < (1.5 if quality == 10 else 6)
+    if quality == 30:
+        assert min(errors) > 1.5  # so the quality does reach the encoder
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+@pytest.mark.parametrize("tags", [(2, 1, 1, 1), (1, 6, 6, 6), (1, 9, 14, 9)])
+def test_colour_tags_are_written(tmp_path: Path, codec: Codec, tags: tuple[int, int, int, int]) -> None:
+    color = ColorInfo(*tags)
+    with writer(tmp_path / "t.mp4", software_encoder(EncoderSettings(codec=codec)), color=color) as output:
+        output.write(grey(100), 0)
+    assert probe(tmp_path / "t.mp4").color == color
+
+
+def test_one_frame_is_a_video(tmp_path: Path) -> None:
+    with writer(tmp_path / "t.mp4") as output:
+        output.write(grey(100), 0)
+    assert output.frames_written == 1
+    assert probe(tmp_path / "t.mp4").frame_count == 1
+
+
+def test_the_index_comes_first_so_that_players_can_start_at_once(tmp_path: Path) -> None:
+    with writer(tmp_path / "t.mp4") as output:
+        output.write(grey(100), 0)
+    content = (tmp_path / "t.mp4").read_bytes()
+    assert 0 < content.index(b"moov") < content.index(b"mdat")
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("aac", "mp4"), ("libmp3lame", "mkv"), ("libopus", "mkv"), ("flac", "mkv"), ("ac3", "ts")]
+)
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 5)])
+def test_sound_that_mp4_can_carry_is_copied_byte_by_byte(
+    make_clip: MakeClip, tmp_path: Path, codec: str, suffix: str, start: Fraction
+) -> None:
+    source = make_clip(f"source.{suffix}", sound=codec, sound_start=start)
+    copy(probe(source), tmp_path / "target.mp4")
+    before, after = packets(source), packets(tmp_path / "target.mp4")
+    assert len(after) > 8
+    assert [payload for payload, _ in after] == [payload for payload, _ in before]
+    # MP4 counts time in samples; a container that counts in milliseconds may be off that grid by half a sample.
+    lags = [float(b - a) for (_, a), (_, b) in zip(before, after, strict=True)]
+    assert max(map(abs, lags)) <= 0.5 / RATE
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("pcm_s16le", "mov"), ("pcm_s16le", "mkv"), ("vorbis", "mkv"), ("mp2", "ts")]
+)
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 5)])
+def test_any_other_sound_becomes_aac_and_stays_in_sync(
+    make_clip: MakeClip, tmp_path: Path, codec: str, suffix: str, start: Fraction
+) -> None:
+    source = make_clip(f"source.{suffix}", sound=codec, sound_start=start)
+    copy(probe(source), tmp_path / "target.mp4")
+    sound = probe(tmp_path / "target.mp4").audio
+    assert sound is not None
+    assert (sound.codec, sound.sample_rate, sound.channels) == ("aac", RATE, 2)
+    before, after = samples(source), samples(tmp_path / "target.mp4")
+    lags = range(-240, 241, 12)  # 5 ms either way
+    likeness = [float(np.dot(before, np.roll(after, -lag))) for lag in lags]
+    assert abs(lags[int(np.argmax(likeness))]) <= 24
+    assert np.corrcoef(before, after)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(96_000, 48_000), (44_100, 44_100), (18_900, 22_050)])
+def test_sound_of_a_rate_that_aac_lacks_is_resampled(
+    make_clip: MakeClip, tmp_path: Path, rate: int, expected: int
+) -> None:
+    source = probe(make_clip("source.mkv", sound="pcm_s16le", sound_rate=rate))
+    copy(source, tmp_path / "target.mp4")
+    sound = probe(tmp_path / "target.mp4").audio
+    assert sound is not None
+    assert sound.sample_rate == expected
+    assert sound.duration == pytest.approx(0.8, abs=2 * 1024 / expected)
+
+
+def test_a_source_without_sound_gives_a_result_without_sound(make_clip: MakeClip, tmp_path: Path) -> None:
+    copy(probe(make_clip("silent.mp4")), tmp_path / "target.mp4")
+    assert probe(tmp_path / "target.mp4").audio is None
+
+
+def test_sound_that_is_gone_is_reported_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableVideoError, match=r"gone\.mp4: its sound cannot be read"):
+        writer(tmp_path / "t.mp4", audio_from=tmp_path / "gone.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_closing_twice_or_after_an_abort_is_harmless(tmp_path: Path) -> None:
+    closed = writer(tmp_path / "closed.mp4")
+    closed.write(grey(100), 0)
+    closed.close()
+    closed.close()
+    closed.abort()
+    assert probe(tmp_path / "closed.mp4").frame_count == 1
+    aborted = writer(tmp_path / "aborted.mp4")
+    aborted.write(grey(100), 0)
+    aborted.abort()
+    aborted.abort()
+    aborted.close()
+
+
+def test_a_writer_that_was_never_fed_closes_cleanly(tmp_path: Path, make_clip: MakeClip) -> None:
+    sound = make_clip("sound.mp4", sound="aac")
+    before = open_paths()
+    writer(tmp_path / "silent.mp4").close()
+    writer(tmp_path / "loud.mp4", audio_from=sound).close()
+    assert open_paths() == before
+
+
+def test_nothing_can_be_written_after_the_end(tmp_path: Path) -> None:
+    with writer(tmp_path / "t.mp4") as output:
+        output.write(grey(100), 0)
+    with pytest.raises(ValueError, match="closed"):
+        output.write(grey(100), 1)
+
+
+@pytest.mark.parametrize("pts", [5, 4])
+def test_time_cannot_stand_still_or_run_backwards(tmp_path: Path, pts: int) -> None:
+    with writer(tmp_path / "t.mp4") as output:
+        output.write(grey(100), 5)
+        with pytest.raises(ValueError, match=f"pts {pts} does not come after 5"):
+            output.write(grey(100), pts)
+    assert probe(tmp_path / "t.mp4").frame_count == 1
+
+
+def test_an_error_in_the_block_leaves_no_open_file(make_clip: MakeClip, tmp_path: Path) -> None:
+    sound = make_clip("sound.mkv", sound="pcm_s16le")
+    before = open_paths()
+    with suppress(KeyError), writer(tmp_path / "t.mp4", audio_from=sound) as output:
+        for number in range(60):  # more than the encoder keeps to itself, so that the file is open
+            output.write(grey(number), number)
+        assert str(tmp_path / "t.mp4") in open_paths()
+        raise KeyError
+    assert open_paths() == before
+
+
+def test_an_option_that_the_encoder_does_not_know_is_named(tmp_path: Path) -> None:
+    wrong = replace(H264, options=H264.options | {"rate-control": "cbr"})
+    with pytest.raises(SettingsError, match="libx264 does not know these options: rate-control"):
+        writer(tmp_path / "t.mp4", wrong)
+
+
+def test_a_value_that_the_encoder_refuses_is_a_bad_parameter(tmp_path: Path) -> None:
+    wrong = replace(H264, options=H264.options | {"tune": "no-such-tune"})
+    with pytest.raises(EncoderError) as caught:
+        writer(tmp_path / "t.mp4", wrong)
+    assert caught.value.failure is FailureClass.BAD_PARAM
+    assert "no-such-tune" in str(caught.value)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"none/t\.mp4: its folder does not exist"),
+        writer(tmp_path / "none/t.mp4") as output,
+    ):
+        output.write(grey(100), 0)
+
+
+def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="a folder has this name"), writer(tmp_path) as output:
+        output.write(grey(100), 0)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="no permission"), writer(tmp_path / "t.mp4") as output:
+        output.write(grey(100), 0)
+
+
+def write_until_full(path: Path, sound: Path) -> None:
+    rng = np.random.default_rng(0)
+    with writer(path, audio_from=sound) as output:
+        for number in range(400):
+            noise = rng.integers(0, 255, (64, 96), np.uint8)
+            output.write((noise, *grey(0)[1:]), number)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_device_that_is_full_is_said_to_be(make_clip: MakeClip) -> None:
+    sound = make_clip("sound.mp4", sound="aac")
+    before = open_paths()
+    with pytest.raises(OutputError, match="the disk is full"):
+        write_until_full(Path("/dev/full"), sound)
+    assert open_paths() == before
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB. Only root can mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small disk: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_fills_up_is_said_to_be_full(make_clip: MakeClip, small_disk: Path) -> None:
+    sound = make_clip("sound.mp4", sound="aac")
+    with pytest.raises(OutputError, match="the disk is full"):
+        write_until_full(small_disk / "t.mp4", sound)
+    assert str(small_disk / "t.mp4") not in open_paths()
+
+
+def test_a_file_may_be_named_like_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with writer(Path("12:30.mp4")) as output:
+        output.write(grey(100), 0)
+    assert probe(tmp_path / "12:30.mp4").frame_count == 1
