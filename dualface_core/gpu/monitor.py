@@ -1,0 +1,336 @@
+"""LoadMonitor: how busy the host and the GPU were while a job ran, sampled once a second.
+
+Belongs here: the sampling thread, the table that it fills, and its plot. The one idea: measuring must not disturb what
+is measured, so it happens in a thread of its own, and its memory is bounded however long the job takes.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+import psutil
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from dualface_core.gpu.device import Gpu, GpuLoad, LoadReader
+from dualface_core.tabular import read_table, schema_with_metadata, write_table
+
+FORMAT: Final = "dualface.load.1"
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("time", pa.float64(), nullable=False),
+        pa.field("cpu_percent", pa.float32(), nullable=False),
+        pa.field("load_average", pa.float32(), nullable=False),
+        pa.field("memory_used", pa.int64(), nullable=False),
+        pa.field("job_cpu_percent", pa.float32(), nullable=False),
+        pa.field("job_memory", pa.int64(), nullable=False),
+        pa.field("job_processes", pa.int32(), nullable=False),
+        pa.field("disk_read", pa.float64()),
+        pa.field("disk_written", pa.float64()),
+        pa.field("gpu_percent", pa.float32()),
+        pa.field("encoder_percent", pa.float32()),
+        pa.field("decoder_percent", pa.float32()),
+        pa.field("gpu_memory_used", pa.int64()),
+        pa.field("encoder_sessions", pa.int32()),
+        pa.field("temperature", pa.float32()),
+        pa.field("power", pa.float32()),
+    ]
+)
+"""Columns of a LoadLog, one row per sample.
+
+`time` is seconds since the start; `cpu_percent` is of all cores (0 to 100), `load_average` the host's of one minute,
+`memory_used` bytes of the host. The job is this process and its descendants: `job_cpu_percent` is 100 per busy core,
+`job_memory` bytes of resident memory (shared pages count in every process). `disk_read` and `disk_written` are bytes a
+second of the whole host. The rest is the GPU's, with units as in `GpuLoad`, null without a GPU.
+"""
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+class LoadMetadata(BaseModel):
+    """What the rows alone don't say. Stored as JSON in the Parquet schema metadata.
+
+    Attributes:
+        started: when `time` was 0.
+        pid: the process that was sampled, with its descendants.
+        cores: CPU cores of the host.
+        memory: bytes of memory of the host.
+        gpu: the card's name; None without one.
+        gpu_memory: bytes of memory of the card; None without one.
+        driver: version of the NVIDIA driver; None without one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: str = FORMAT
+    started: datetime
+    pid: int
+    cores: int
+    memory: int
+    gpu: str | None = None
+    gpu_memory: int | None = None
+    driver: str | None = None
+
+
+class LoadSummary(BaseModel):
+    """A job's load in a few figures, for reports. GPU figures are None without a GPU.
+
+    Attributes:
+        seconds: from the start to the last sample.
+        job_cpu_percent: mean; 100 per busy core.
+        job_memory_peak: bytes.
+        gpu_percent, encoder_percent, decoder_percent: means.
+        gpu_memory_peak: bytes.
+        encoder_sessions_peak: most NVENC sessions that a sample saw open.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    seconds: float
+    job_cpu_percent: float
+    job_memory_peak: int
+    gpu_percent: float | None
+    encoder_percent: float | None
+    decoder_percent: float | None
+    gpu_memory_peak: int | None
+    encoder_sessions_peak: int | None
+
+
+@dataclass(frozen=True)
+class LoadLog:
+    """What was sampled: a table of `SCHEMA`, and its metadata."""
+
+    table: pa.Table
+    metadata: LoadMetadata
+
+    def to_arrow(self) -> pa.Table:
+        """The table with the metadata inside its schema."""
+        return self.table.replace_schema_metadata(schema_with_metadata(SCHEMA, FORMAT, self.metadata).metadata)
+
+    def write(self, path: Path) -> None:
+        """Write Parquet: to a temporary name first, then renamed. Raises OutputError."""
+        write_table(self.to_arrow(), path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote. Raises MissingInputError or TableFormatError."""
+        rows, metadata = read_table(path, SCHEMA, FORMAT, LoadMetadata, str(path))
+        return cls(rows, metadata)
+
+    def summary(self) -> LoadSummary:
+        """The job's load in a few figures."""
+        columns = {name: self._known(name) for name in SCHEMA.names}
+        means = {name: float(values.mean()) if values.size else None for name, values in columns.items()}
+        peaks = {name: int(values.max()) if values.size else None for name, values in columns.items()}
+        return LoadSummary(
+            seconds=float(columns["time"].max(initial=0)),
+            job_cpu_percent=means["job_cpu_percent"] or 0.0,
+            job_memory_peak=peaks["job_memory"] or 0,
+            gpu_percent=means["gpu_percent"],
+            encoder_percent=means["encoder_percent"],
+            decoder_percent=means["decoder_percent"],
+            gpu_memory_peak=peaks["gpu_memory_used"],
+            encoder_sessions_peak=peaks["encoder_sessions"],
+        )
+
+    def plot(self, *, max_bytes: int = 30_000) -> bytes:
+        """A PNG of load over time: processors, memory and, where there is one, the GPU; at most `max_bytes` long."""
+        for dots_per_inch in (100, 80, 60, 40):
+            picture = self._drawn(dots_per_inch)
+            if len(picture) <= max_bytes:
+                return picture
+        raise ValueError(f"no plot fits into {max_bytes} bytes")
+
+    def _known(self, name: str) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = self.table.column(name).drop_null().to_numpy().astype(np.float64)
+        return values
+
+    def _drawn(self, dots_per_inch: int) -> bytes:
+        from matplotlib.figure import Figure
+        from PIL import Image
+
+        times = _thinned(self.table.column("time").to_numpy()) / 60
+        panels = self._panels()
+        figure = Figure(figsize=(8, 1.7 * len(panels)), dpi=dots_per_inch, layout="constrained")
+        all_axes = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
+        for axes, (title, curves) in zip(all_axes, panels.items(), strict=True):
+            for label, values in curves.items():
+                axes.plot(times, _thinned(values), label=label, linewidth=1.2)
+            axes.set_ylabel(title)
+            axes.set_ylim(bottom=0)
+            axes.grid(visible=True, alpha=0.3)
+            axes.legend(loc="upper right", fontsize="small", ncols=len(curves))
+        all_axes[-1].set_xlabel("minutes")
+        drawn, reduced = io.BytesIO(), io.BytesIO()
+        figure.savefig(drawn, format="png")
+        Image.open(drawn).convert("RGB").quantize(32).save(reduced, "PNG", optimize=True)
+        return reduced.getvalue()
+
+    def _panels(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        cores, gib = self.metadata.cores, float(1 << 30)
+        panels = {
+            "CPU, %": {"host": self._filled("cpu_percent"), "this job": self._filled("job_cpu_percent") / cores},
+            "memory, GiB": {"this job": self._filled("job_memory") / gib},
+        }
+        if self.metadata.gpu is not None:
+            panels["GPU, %"] = {
+                "kernels": self._filled("gpu_percent"),
+                "NVENC": self._filled("encoder_percent"),
+                "NVDEC": self._filled("decoder_percent"),
+            }
+            panels["memory, GiB"]["GPU"] = self._filled("gpu_memory_used") / gib
+        return panels
+
+    def _filled(self, name: str) -> NDArray[np.float64]:
+        """A column with NaN for null, as long as the table."""
+        values: NDArray[np.float64] = self.table.column(name).cast(pa.float64()).fill_null(np.nan).to_numpy()
+        return values
+
+
+class LoadMonitor:
+    """Samples host and GPU in a thread while its block runs.
+
+        with LoadMonitor(gpu) as monitor:
+            ...
+        monitor.log().write(path)
+
+    Args:
+        gpu: the card to sample; without one the GPU's columns are null.
+        interval: seconds between samples.
+        most_rows: beyond so many rows (ten hours of seconds) every second one is dropped and the interval doubled.
+    """
+
+    def __init__(self, gpu: Gpu | None, *, interval: float = 1.0, most_rows: int = 36_000) -> None:
+        self._gpu = gpu
+        self._interval = interval
+        self._most_rows = most_rows
+        self._rows: list[tuple[float | int | None, ...]] = []
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="load-monitor", daemon=True)
+        self._started = 0.0
+        self._metadata = LoadMetadata(
+            started=datetime.now(UTC),
+            pid=os.getpid(),
+            cores=psutil.cpu_count() or 1,
+            memory=psutil.virtual_memory().total,
+            gpu=gpu.name if gpu else None,
+            gpu_memory=gpu.memory_total if gpu else None,
+            driver=gpu.driver if gpu else None,
+        )
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        self._metadata = self._metadata.model_copy(update={"started": datetime.now(UTC)})
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def log(self) -> LoadLog:
+        """What has been sampled so far; complete after the block, and then at least one row."""
+        with self._lock:
+            rows = list(self._rows)
+        columns = zip(*rows, strict=True) if rows else ([] for _ in SCHEMA)
+        arrays = [pa.array(values, field.type) for field, values in zip(SCHEMA, columns, strict=True)]
+        return LoadLog(pa.Table.from_arrays(arrays, schema=SCHEMA), self._metadata)
+
+    def _run(self) -> None:
+        try:
+            with LoadReader(self._gpu) as reader:
+                host = _HostReader()
+                latest, due = -math.inf, self._started + self._interval
+                while not self._end.wait(max(0.0, due - time.monotonic())):
+                    latest = self._sample(host, reader.read())
+                    due = max(due + self._interval, latest)
+                if time.monotonic() - latest > self._interval / 4:  # rates over no time at all would say nothing
+                    self._sample(host, reader.read())
+        except Exception:
+            # A job must not fail because it could not be watched.
+            _LOGGER.exception("the load is no longer sampled")
+
+    def _sample(self, host: _HostReader, gpu: GpuLoad) -> float:
+        now = time.monotonic()
+        row = (now - self._started, *host.read(), *astuple(gpu))
+        with self._lock:
+            self._rows.append(row)
+            if len(self._rows) > self._most_rows:
+                del self._rows[1::2]
+                self._interval *= 2
+        return now
+
+
+class _HostReader:
+    """Reads the host's columns of SCHEMA, as differences since the last reading where they are rates."""
+
+    def __init__(self) -> None:
+        self._tree: dict[psutil.Process, psutil.Process] = {}
+        self._disk: tuple[float, int, int] | None = None
+        self.read()
+
+    def read(self) -> tuple[float | int | None, ...]:
+        busy, resident, processes = self._job()
+        return (
+            psutil.cpu_percent(),
+            psutil.getloadavg()[0],
+            psutil.virtual_memory().used,
+            busy,
+            resident,
+            processes,
+            *self._disk_rates(),
+        )
+
+    def _job(self) -> tuple[float, int, int]:
+        this = psutil.Process()
+        # Equal objects of the last reading, since psutil keeps in them what CPU use is counted from.
+        self._tree = {found: self._tree.get(found, found) for found in [this, *this.children(recursive=True)]}
+        busy, resident, processes = 0.0, 0, 0
+        for process in self._tree.values():
+            try:
+                with process.oneshot():
+                    memory = process.memory_info().rss
+                    busy += process.cpu_percent()
+            except psutil.Error:  # it has ended, or is another user's
+                continue
+            resident += memory
+            processes += 1
+        return busy, resident, processes
+
+    def _disk_rates(self) -> tuple[float | None, float | None]:
+        counters = psutil.disk_io_counters()
+        if counters is None:
+            return None, None
+        now = (time.monotonic(), counters.read_bytes, counters.write_bytes)
+        before, self._disk = self._disk, now
+        if before is None or now[0] <= before[0]:
+            return None, None
+        read, written = ((new - old) / (now[0] - before[0]) for new, old in zip(now[1:], before[1:], strict=True))
+        return read, written
+
+
+def _thinned(values: Iterable[float], most: int = 400) -> NDArray[np.float64]:
+    """At most `most` means of neighbouring values: more can't be seen in a plot."""
+    series = np.asarray(values, np.float64)
+    if len(series) <= most:
+        return series
+    edges = np.linspace(0, len(series), most, endpoint=False).astype(int)
+    means: NDArray[np.float64] = np.add.reduceat(series, edges) / np.diff([*edges, len(series)])
+    return means

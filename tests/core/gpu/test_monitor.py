@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from dualface_core.errors import TableFormatError
+from dualface_core.gpu.monitor import SCHEMA, LoadLog, LoadMetadata, LoadMonitor
+from dualface_core.tabular import write_table
+
+GPU_COLUMNS = SCHEMA.names[SCHEMA.names.index("gpu_percent") :]
+
+
+def watched(seconds: float, *, interval: float = 0.05, most_rows: int = 36_000) -> LoadLog:
+    with LoadMonitor(None, interval=interval, most_rows=most_rows) as monitor:
+        time.sleep(seconds)
+    return monitor.log()
+
+
+def long_log(rows: int, *, gpu: str | None) -> LoadLog:
+    """What ten hours of a busy machine look like."""
+    random = np.random.default_rng(0)
+    columns = {field.name: random.uniform(0, 100, rows) for field in SCHEMA} | {"time": np.arange(rows, dtype=float)}
+    columns["job_memory"] = random.uniform(1 << 30, 4 << 30, rows)
+    arrays = [
+        pa.nulls(rows, field.type)
+        if gpu is None and field.name in GPU_COLUMNS
+        else pa.array(columns[field.name]).cast(field.type, safe=False)
+        for field in SCHEMA
+    ]
+    metadata = LoadMetadata(started=datetime.now(UTC), pid=1, cores=4, memory=1 << 34, gpu=gpu)
+    return LoadLog(pa.Table.from_arrays(arrays, schema=SCHEMA), metadata)
+
+
+def test_the_host_is_sampled_where_there_is_no_gpu():
+    log = watched(0.5)
+    assert log.table.schema.equals(SCHEMA)
+    assert log.table.num_rows >= 3
+    times = log.table.column("time").to_numpy()
+    assert (np.diff(times) > 0).all()
+    for name in GPU_COLUMNS:
+        assert log.table.column(name).null_count == log.table.num_rows
+    own = psutil.Process().memory_info().rss
+    assert own / 2 < log.table.column("job_memory").to_numpy().min() < 8 * own
+    assert log.metadata.pid == os.getpid()
+
+
+def test_a_job_shorter_than_the_interval_has_a_sample():
+    assert watched(0.02, interval=60.0).table.num_rows == 1
+
+
+def test_work_of_a_child_process_counts_as_the_jobs():
+    with LoadMonitor(None, interval=0.1) as monitor:
+        child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        time.sleep(1.5)
+        child.kill()
+        child.wait()
+    table = monitor.log().table
+    assert table.column("job_cpu_percent").to_numpy().max() > 20
+    assert table.column("job_processes").to_numpy().max() == 2
+
+
+def test_a_failing_job_is_sampled_to_its_end_and_fails():
+    monitor = LoadMonitor(None, interval=60.0)
+    with pytest.raises(ZeroDivisionError), monitor:
+        _ = 1 / 0
+    assert monitor.log().table.num_rows == 1
+
+
+def test_the_number_of_rows_is_bounded_and_they_still_span_the_whole_job():
+    log = watched(1.5, interval=0.01, most_rows=16)
+    times = log.table.column("time").to_numpy()
+    assert 4 <= len(times) <= 16
+    assert times[0] < 0.2
+    assert times[-1] > 1.0
+
+
+def test_what_was_written_is_read_back_equal(tmp_path):
+    log = watched(0.1)
+    path = tmp_path / "load.parquet"
+    log.write(path)
+    again = LoadLog.read(path)
+    assert again.table.equals(log.table)
+    assert again.metadata == log.metadata
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_another_table_is_refused(tmp_path):
+    path = tmp_path / "other.parquet"
+    write_table(pa.table({"time": [1.0]}), path)
+    with pytest.raises(TableFormatError, match=r"dualface\.load\.1"):
+        LoadLog.read(path)
+
+
+@pytest.mark.parametrize("gpu", [None, "NVIDIA GeForce RTX 4060"])
+def test_the_plot_of_ten_hours_is_a_small_picture(gpu):
+    picture = long_log(36_000, gpu=gpu).plot()
+    assert len(picture) <= 30_000
+    image = Image.open(io.BytesIO(picture))
+    assert image.format == "PNG"
+    # A panel more for the GPU, and curves in more than one colour.
+    assert image.height / image.width > (0.6 if gpu else 0.4)
+    assert len(image.convert("RGB").getcolors(1 << 20)) > 8
+
+
+def test_one_sample_is_enough_for_a_plot_and_a_summary():
+    log = watched(0.01, interval=60.0)
+    assert log.plot().startswith(b"\x89PNG")
+    summary = log.summary()
+    assert summary.job_memory_peak > 0
+    assert summary.gpu_percent is None
+    assert summary.encoder_sessions_peak is None
+
+
+def test_the_summary_gives_means_and_peaks():
+    log = long_log(1000, gpu="a card")
+    summary = log.summary()
+    assert summary.seconds == 999
+    assert summary.gpu_percent == pytest.approx(log.table.column("gpu_percent").to_numpy().mean())
+    assert summary.job_memory_peak == log.table.column("job_memory").to_numpy().max()
+
+
+def test_the_gpus_columns_are_filled_from_nvml(emulated_driver):
+    driver = emulated_driver()
+    program = """
+import json, time
+from dualface_core.gpu.device import find_gpus
+from dualface_core.gpu.monitor import LoadMonitor
+with LoadMonitor(find_gpus().gpus[0], interval=0.05) as monitor:
+    time.sleep(0.3)
+log = monitor.log()
+print(json.dumps({"rows": log.table.num_rows, "summary": log.summary().model_dump(), "gpu": log.metadata.gpu}))
+"""
+    with driver.outside_sessions(1):
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | driver.environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    found = json.loads(ended.stdout)
+    assert found["rows"] >= 1
+    assert found["gpu"] == "Emulated NVENC card"
+    assert found["summary"]["encoder_sessions_peak"] == 1
+    assert found["summary"]["encoder_percent"] == 50
+    assert found["summary"]["gpu_memory_peak"] == (512 + 128) << 20
