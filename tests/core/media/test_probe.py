@@ -133,10 +133,11 @@ def test_a_pipe_is_refused_at_once_instead_of_waited_for(tmp_path: Path) -> None
         probe(tmp_path / "pipe.mp4")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_named(make_clip: MakeClip) -> None:
     path = make_clip("mine.mp4")
     path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read everything")
     with pytest.raises(InputError, match="no permission to read it"):
         probe(path)
 

@@ -304,9 +304,10 @@ def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
         output.write(grey(100), 0)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
+    if os.access(tmp_path, os.W_OK):
+        pytest.skip("this user may write everywhere")
     with pytest.raises(OutputError, match="no permission"), writer(tmp_path / "t.mp4") as output:
         output.write(grey(100), 0)
 

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from dualface_core.media.frames import ColorInfo, Frame, Planes
+
+COLOURS = np.array([(255, 255, 255), (0, 0, 0), (200, 40, 40), (40, 200, 40), (40, 40, 200), (128, 90, 60)], np.uint8)
+UNSPECIFIED_MATRIX, RANGE_LIMITED, RANGE_FULL = 2, 1, 2
+
+
+def patches(size: int) -> NDArray[np.uint8]:
+    """RGB: a column of six flat patches, each `size` pixels square."""
+    return np.repeat(np.repeat(COLOURS[:, None], size, 0), size, 1)
+
+
+def planes_of(image: NDArray[np.uint8], *, matrix: str, color_range: str) -> Planes:
+    """What swscale makes of RGB."""
+    picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace=matrix, dst_color_range=color_range
+    )
+    y, u, v = (
+        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        for plane in picture.planes
+    )
+    return y, u, v
+
+
+def frame_of(planes: Planes, color: ColorInfo | None = None) -> Frame:
+    return Frame(0, 0, 0.0, planes, color or ColorInfo())
+
+
+def gradient(width: int, height: int) -> Frame:
+    rows, columns = np.mgrid[:height, :width]
+    half = ((height + 1) // 2, (width + 1) // 2)
+    return frame_of(
+        ((16 + 3 * columns + 2 * rows).astype(np.uint8), np.full(half, 128, np.uint8), np.full(half, 128, np.uint8))
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "tag", "matrix"),
+    [
+        (16, 1, "ITU709"),
+        (16, 6, "ITU601"),
+        (16, UNSPECIFIED_MATRIX, "ITU601"),
+        (120, UNSPECIFIED_MATRIX, "ITU709"),  # 720 lines: what players take for HD
+    ],
+)
+@pytest.mark.parametrize(("number", "color_range"), [(0, "MPEG"), (RANGE_LIMITED, "MPEG"), (RANGE_FULL, "JPEG")])
+def test_colours_follow_the_tags(size: int, tag: int, matrix: str, number: int, color_range: str) -> None:
+    planes = planes_of(patches(size), matrix=matrix, color_range=color_range)
+    image = frame_of(planes, ColorInfo(range=number, matrix=tag)).bgr()
+    centers = image[size // 2 :: size, size // 2, ::-1]
+    np.testing.assert_allclose(centers.astype(int), COLOURS.astype(int), atol=3)
+
+
+def test_a_picture_is_shrunk_to_the_width_asked_for_and_never_enlarged() -> None:
+    frame = gradient(96, 54)
+    assert frame.bgr(max_width=48).shape == (27, 48, 3)
+    assert frame.bgr(max_width=960).shape == (54, 96, 3)
+    assert frame.bgr().shape == (54, 96, 3)
+
+
+def test_shrinking_averages() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (64, 96), np.uint8)
+    frame = frame_of((noise, *gradient(96, 64).planes[1:]))
+    expected = noise.reshape(8, 8, 12, 8).mean(axis=(1, 3))
+    np.testing.assert_allclose(frame.luma(12, 8), expected, atol=0.51)
+
+
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(1, 64))
+def test_any_size_can_be_looked_at(width: int, height: int, max_width: int) -> None:
+    frame = gradient(width, height)
+    assert (frame.width, frame.height) == (width, height)
+    assert frame.bgr().shape == (height, width, 3)
+    assert frame.bgr(max_width).shape[1] == min(width, max_width)
+    assert frame.luma(4, 3).shape == (3, 4)
+
+
+def test_a_region_is_the_same_pixels_as_the_whole_picture() -> None:
+    planes = planes_of(patches(16), matrix="ITU709", color_range="MPEG")
+    frame = frame_of(planes, ColorInfo(matrix=1))
+    region = frame.bgr_region(2, 20, 10, 40)
+    assert region.shape == (40, 10, 3)
+    # Chroma is not interpolated here, so only the insides of the patches are alike.
+    inside = slice(2, 8)
+    np.testing.assert_allclose(region[inside].astype(int), frame.bgr()[20:60, 2:12][inside].astype(int), atol=2)
+
+
+@given(st.integers(-30, 60), st.integers(-30, 60), st.integers(1, 50), st.integers(1, 50))
+def test_outside_the_frame_a_region_repeats_the_edge(x: int, y: int, width: int, height: int) -> None:
+    frame = gradient(31, 21)
+    whole = frame.bgr_region(0, 0, 31, 21)
+    rows = np.clip(np.arange(y, y + height), 0, 20)
+    columns = np.clip(np.arange(x, x + width), 0, 30)
+    np.testing.assert_array_equal(frame.bgr_region(x, y, width, height), whole[np.ix_(rows, columns)])
+
+
+@pytest.mark.parametrize(("transfer", "expected"), [(1, False), (2, False), (14, False), (16, True), (18, True)])
+def test_pq_and_hlg_are_hdr(transfer: int, expected: bool) -> None:
+    assert ColorInfo(transfer=transfer).is_hdr is expected
