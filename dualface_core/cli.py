@@ -214,7 +214,7 @@ def render(
     table = TilePlan.read(plan or video.with_suffix(".tiles.parquet"))
     target = output or video.with_suffix(".split.mp4")
     with _progress() as (bars, _), _bar(bars, "render", video) as progress:
-        report = pipeline.render(info, table, target, encoder=settings.encoder_settings(), progress=progress)
+        report = pipeline.render(info, table, target, settings=settings, progress=progress)
     typer.echo(report.model_dump_json(indent=2) if as_json else str(target))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dualface_core.media.encoders import EncoderSettings, EncoderSpec
     from dualface_core.media.probe import VideoInfo
     from dualface_core.quality.verify import Verification
+    from dualface_core.rendering.choice import EncoderChoice
     from dualface_core.rendering.report import EncodeReport
     from dualface_core.tiles.camera import CameraParameters
     from dualface_core.tiles.table import TilePlan
@@ -128,52 +129,137 @@ def render(
     plan: TilePlan,
     output: Path,
     *,
-    encoder: EncoderSettings | None = None,
+    settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Render the plan into an MP4, which appears under its name only when it is complete. It is not verified yet.
+
+    NVENC is used where it works and the settings allow it; where it fails, software does the work instead, if the
+    settings allow that, and the report says why.
 
     Args:
         video: the source.
         plan: what each tile shows.
         output: the MP4 to make; its folder must exist.
-        encoder: what to encode with; the defaults if None.
+        settings: encoder, quality, sessions; read from the environment if None.
         progress: called after every frame.
 
     Raises:
-        EncoderError: the encoder cannot be opened or fails.
+        EncoderError: the encoder cannot be opened or fails, and nothing else may take its place.
         OutputError: the result cannot be written.
         TableFormatError, UnreadableVideoError: the plan does not fit the source.
     """
-    from dualface_core.media.encoders import EncoderSettings, software_encoder
+    from dualface_core.media.errors import EncoderError
+    from dualface_core.rendering.choice import choose_encoder, may_fall_back, remember
 
-    encoder = encoder or EncoderSettings()
-    return _render(video, plan, output, encoder, software_encoder(encoder), progress)
+    settings = settings or Settings.load()
+    choice = choose_encoder(settings)
+    why = choice.why
+    if choice.nvenc:
+        try:
+            return render_with_nvenc(video, plan, output, choice, settings=settings, progress=progress)
+        except EncoderError as error:
+            remember(error, choice.gpu)
+            if not may_fall_back(error, settings):
+                raise
+            why = str(error)
+    return render_with_software(video, plan, output, why=why, settings=settings, progress=progress)
 
 
-def _render(
+def render_with_nvenc(
     video: VideoInfo,
     plan: TilePlan,
     output: Path,
-    settings: EncoderSettings,
-    spec: EncoderSpec,
-    progress: Progress | None,
+    choice: EncoderChoice,
+    *,
+    settings: Settings,
+    progress: Progress | None = None,
 ) -> EncodeReport:
+    """Like `render`, with NVENC and nothing else: in a process of its own that holds one of the GPU's sessions.
+
+    Raises SessionTimeoutError if none becomes free in time, EncoderError if NVENC fails, hangs or crashes.
+    """
+    import tempfile
+
     from dualface_core.publish import published
-    from dualface_core.rendering.report import EncodeReport, versions
+    from dualface_core.rendering.isolated import render_isolated
+    from dualface_core.rendering.messages import Job
+
+    encoder = settings.encoder_settings()
+    with tempfile.TemporaryDirectory(prefix="dualface-") as folder, published(output) as temporary:
+        table = Path(folder) / "plan.parquet"
+        plan.write(table)
+        job = Job(
+            video=video,
+            plan=table,
+            output=temporary,
+            encoder=encoder,
+            runtime=settings.runtime,
+            gpu=choice.gpu,
+            max_sessions=settings.nvenc_max_sessions,
+            session_timeout=settings.session_timeout,
+        )
+        done = render_isolated(job, stall_timeout=settings.stall_timeout, progress=_of(progress, plan))
+        size = temporary.stat().st_size
+    return _report(
+        video,
+        encoder,
+        job.spec(),
+        frames=done.frames,
+        size=size,
+        seconds=done.seconds,
+        session_wait_seconds=done.waited,
+        driver=choice.driver,
+    )
+
+
+def render_with_software(
+    video: VideoInfo,
+    plan: TilePlan,
+    output: Path,
+    *,
+    why: str | None = None,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> EncodeReport:
+    """Like `render`, in software and in this process. `why` says in the report why it isn't NVENC."""
+    from dualface_core.media.encoders import software_encoder
+    from dualface_core.publish import published
     from dualface_core.rendering.stream import render_stream
 
-    total = plan.metadata.frame_count
+    encoder = settings.encoder_settings()
+    spec = software_encoder(encoder)
     start = perf_counter()
     with published(output) as temporary:
-        frames = render_stream(
-            video, plan, temporary, spec, progress=None if progress is None else lambda done: progress(done, total)
-        )
+        frames = render_stream(video, plan, temporary, spec, progress=_of(progress, plan))
         seconds = perf_counter() - start
         size = temporary.stat().st_size
+    return _report(video, encoder, spec, frames=frames, size=size, seconds=seconds, why=why)
+
+
+def _of(progress: Progress | None, plan: TilePlan) -> Callable[[int], None] | None:
+    total = plan.metadata.frame_count
+    return None if progress is None else lambda done: progress(done, total)
+
+
+def _report(
+    video: VideoInfo,
+    settings: EncoderSettings,
+    spec: EncoderSpec,
+    *,
+    frames: int,
+    size: int,
+    seconds: float,
+    why: str | None = None,
+    session_wait_seconds: float = 0.0,
+    driver: str | None = None,
+) -> EncodeReport:
+    from dualface_core.rendering.report import EncodeReport, versions
+
     return EncodeReport(
         encoder_requested=settings.encoder,
         encoder_used=spec.name,
+        why=why,
         codec=settings.codec,
         quality=spec.quality,
         preset=spec.preset,
@@ -182,6 +268,8 @@ def _render(
         size_bytes=size,
         wall_seconds=seconds,
         frames_per_second=frames / seconds,
+        session_wait_seconds=session_wait_seconds,
+        driver=driver,
         versions=versions(),
     )
 
@@ -242,8 +330,9 @@ def process(
     from dualface_core.tiles.layouts import layout as find_layout
 
     settings = settings or Settings.load()
-    find_layout(settings.layout)  # a wrong name is told before the work, not after it
-    encoder = settings.encoder_settings()
+    # What cannot work is told before the work, not after it.
+    find_layout(settings.layout)
+    settings.encoder_settings()
 
     def step(name: str) -> Progress | None:
         return None if progress is None else lambda done, total: progress(name, done, total)
@@ -252,7 +341,7 @@ def process(
     tracks = track(video, settings=settings, progress=step("track"))
     plan = plan_tiles(video, tracks, layout=settings.layout)
     with published(output) as temporary:
-        report = render(video, plan, temporary, encoder=encoder, progress=step("render"))
+        report = render(video, plan, temporary, settings=settings, progress=step("render"))
         verification = verify(temporary, video=video, tracks=tracks, plan=plan, progress=step("verify"))
         report = report.model_copy(update={"verification": verification})
         if not verification.passed:

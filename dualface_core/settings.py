@@ -6,16 +6,15 @@ Parameters of the methods themselves live with the methods; nothing else in the 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 import platformdirs
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dualface_core.errors import SettingsError
-from dualface_core.media.encoders import EncoderKind, EncoderSettings, check_preset
+from dualface_core.media.encoders import Codec, EncoderKind, EncoderSettings, check_preset
 
 _HOME: Final = Path(__file__).resolve().parent.parent
 
@@ -42,9 +41,9 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(platformdirs.user_cache_dir("dualface")),
         description="Sample material and what was found out about the GPU.",
     )
-    nvenc_max_sessions: int | None = Field(
+    nvenc_max_sessions: int = Field(
         default=2,
-        ge=1,
+        ge=0,
         validation_alias=AliasChoices("DUALFACE_NVENC_MAX_SESSIONS", "NVENC_MAX_SESSIONS"),
         description="NVENC sessions at once per GPU, over all processes of this host.",
     )
@@ -61,12 +60,13 @@ class Settings(BaseSettings):
     software_fallback: bool = Field(
         default=True,
         validation_alias=AliasChoices("DUALFACE_SOFTWARE_FALLBACK", "ENABLE_SOFTWARE_FALLBACK"),
-        description="Whether software encode may replace NVENC when NVENC cannot work.",
+        description="Whether software encode may replace NVENC that was chosen and fails.",
     )
-    encoder: Literal["auto", "nvenc", "software"] = Field(
-        default="auto", description="Who encodes: NVENC where there is one, only NVENC, or only software."
+    encoder: EncoderKind = Field(
+        default=EncoderKind.AUTO,
+        description="Who encodes: NVENC where it works (auto), NVENC (nvenc), or software.",
     )
-    codec: Literal["h264", "hevc", "av1"] = Field(default="h264", description="Video codec of the result.")
+    codec: Codec = Field(default="h264", description="Video codec of the result.")
     quality: int = Field(default=20, ge=0, le=51, description="Quality on x264's CRF scale; smaller is better.")
     preset: str = Field(
         default="fast", description='"fast", "balanced", "best", or a preset name of the encoder itself.'
@@ -89,9 +89,7 @@ class Settings(BaseSettings):
 
     def encoder_settings(self) -> EncoderSettings:
         """What to encode with. Raises SettingsError for a preset that none of the encoders in question has."""
-        chosen = EncoderSettings(
-            encoder=EncoderKind(self.encoder), codec=self.codec, quality=self.quality, preset=self.preset
-        )
+        chosen = EncoderSettings(encoder=self.encoder, codec=self.codec, quality=self.quality, preset=self.preset)
         check_preset(chosen)
         return chosen
 
@@ -101,11 +99,6 @@ class Settings(BaseSettings):
         if self.inbox is not None:
             return self.inbox
         return None if "://" in self.store else Path(self.store) / "inbox"
-
-    @property
-    def cores(self) -> int:
-        """CPU cores that this process may use."""
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
