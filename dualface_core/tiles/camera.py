@@ -31,7 +31,7 @@ from dualface_core.tracking.table import FaceTracks
 Signal = NDArray[np.float64]
 """One value per sample of a shot."""
 
-EYE_LINE_IN_BOX: Final = 0.40
+EYE_LINE_IN_BOX: Final = 0.38
 """Height of the eyes within a detector's face box, as a share of the box from its top."""
 
 STATES: Final = ("tracking", "holding", "wide")

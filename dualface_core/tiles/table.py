@@ -87,8 +87,8 @@ class TilePlan:
 
     def states(self) -> NDArray[np.str_]:
         """States: (frames, tiles) of "tracking", "holding" or "wide"."""
-        column = self.table.column("state").cast(pa.string())
-        return column.to_numpy().astype(np.str_).reshape(self.metadata.frame_count, -1)
+        names = np.asarray(self.table.column("state").cast(pa.string()).to_numpy(), np.str_)
+        return names.reshape(self.metadata.frame_count, -1)
 
     def to_arrow(self) -> pa.Table:
         """The table with the metadata inside its schema."""
