@@ -74,8 +74,8 @@ class CameraParameters(BaseModel):
     closest: float = Field(default=0.6, ge=0.2, le=1.0)
     position_dead_zone: float = Field(default=0.05, ge=0.0, le=0.2)
     zoom_dead_zone: float = Field(default=0.08, ge=0.0, le=0.5)
-    position_ease: float = Field(default=1.4, ge=0.1, le=10.0)
-    zoom_ease: float = Field(default=2.0, ge=0.1, le=10.0)
+    position_ease: float = Field(default=2.0, ge=0.1, le=10.0)
+    zoom_ease: float = Field(default=2.5, ge=0.1, le=10.0)
     pan_speed: float = Field(default=0.5, ge=0.05, le=10.0)
     shortest_stand: float = Field(default=2.0, ge=0.0, le=10.0)
     median_window: float = Field(default=0.4, ge=0.0, le=5.0)
@@ -132,6 +132,21 @@ def face_boxes(tracks: FaceTracks, person: str) -> NDArray[np.float64]:
     for column, name in enumerate(("x", "y", "width", "height")):
         boxes[frames, column] = rows.column(name).to_numpy()
     return boxes
+
+
+def kept_in_tile(boxes: NDArray[np.float64], margin: float, width: float, height: float) -> tuple[Signal, ...]:
+    """What a tile must show of a face: left, top, right and bottom of the box with its margin, inside the frame.
+
+    Args:
+        boxes: (n, 4) of x, y, width, height.
+        margin: as a share of the box.
+        width: of the frame.
+        height: of the frame.
+    """
+    x, y, w, h = boxes.T
+    left, right = np.clip((x - margin * w, x + (1 + margin) * w), 0, width)
+    top, bottom = np.clip((y - margin * h, y + (1 + margin) * h), 0, height)
+    return left, top, right, bottom
 
 
 def tracks_digest(tracks: FaceTracks) -> str:
@@ -299,9 +314,7 @@ class _Take:
 def _film(take: _Take, stage: _Stage, parameters: CameraParameters) -> NDArray[np.float64]:
     """The rectangles of one shot: (frames, 4) of center x, center y, width, height."""
     x, y, width, height = take.boxes.T
-    margin = parameters.face_margin
-    left, right = np.clip((x - margin * width, x + (1 + margin) * width), 0, stage.width)
-    top, bottom = np.clip((y - margin * height, y + (1 + margin) * height), 0, stage.height)
+    left, top, right, bottom = kept_in_tile(take.boxes, parameters.face_margin, stage.width, stage.height)
 
     size = _film_zoom(take, np.maximum(bottom - top, (right - left) / stage.aspect), stage, parameters)
     eyes_to_center = (0.5 - parameters.eye_line) * size.on_grid
