@@ -69,7 +69,11 @@ def _nvdec(codec: Codec) -> NvdecAbility:
             hardware = HWAccel("cuda", allow_software_fallback=False, is_hw_owned=True)
             pictures = _decode(codec, packets, hardware)
         except (av.error.FFmpegError, OSError, NotImplementedError, RuntimeError) as error:
-            return NvdecAbility.lacking(*_cause(error, lines))
+            failure, reason = _cause(error, lines)
+            if failure is FailureClass.BAD_PARAM:
+                # The stream is valid and plain. A card that can't decode AV1 says no more than "get_buffer() failed".
+                failure, reason = FailureClass.NO_NVENC_HW, explain(FailureClass.NO_NVENC_HW, error, _log(lines))
+            return NvdecAbility.lacking(failure, reason)
     # FFmpeg may fall back to software without a word; only the frame itself tells where it lies.
     places = {picture.format.name for picture in pictures}
     if places != {"cuda"}:
@@ -93,9 +97,12 @@ def _decode(decoder: str, packets: list[VideoPacket], hardware: HWAccel | None =
 
 
 def _cause(error: Exception, lines: list[tuple[int, str, str]]) -> tuple[FailureClass, str]:
-    log = [f"[{name}] {text.strip()}" for _, name, text in lines]
-    failure = classify(error, log)
-    return failure, explain(failure, error, log)
+    failure = classify(error, _log(lines))
+    return failure, explain(failure, error, _log(lines))
+
+
+def _log(lines: list[tuple[int, str, str]]) -> list[str]:
+    return [f"[{name}] {text.strip()}" for _, name, text in lines]
 
 
 if __name__ == "__main__":
