@@ -6,6 +6,8 @@ Parameters of the methods themselves live with the methods; nothing else in the 
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,6 +19,13 @@ from dualface_core.errors import SettingsError
 from dualface_core.media.encoders import Codec, EncoderKind, EncoderSettings, check_preset
 
 _HOME: Final = Path(__file__).resolve().parent.parent
+
+
+def runtime_folder() -> Path:
+    """The user's runtime folder, the same for a shell, a service and a cron job: found by user, not by environment."""
+    user = os.getuid()
+    folder = Path(f"/run/user/{user}")
+    return folder / "dualface" if os.access(folder, os.W_OK) else Path(tempfile.gettempdir()) / f"dualface-{user}"
 
 
 class Settings(BaseSettings):
@@ -34,7 +43,7 @@ class Settings(BaseSettings):
         default=None, description="Where uploads are dropped. Without it, the folder `inbox` in a local store."
     )
     runtime: Path = Field(
-        default_factory=lambda: Path(platformdirs.user_runtime_dir("dualface")),
+        default_factory=runtime_folder,
         description="NVENC slot files and counters: one folder per host, shared by all processes.",
     )
     cache: Path = Field(
