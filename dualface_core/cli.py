@@ -481,7 +481,7 @@ def _progress() -> Iterator[tuple[Progress, TaskID]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=errors, transient=True) as bars:
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
         yield bars, bars.add_task("all videos", step="", visible=False)
 
 

@@ -338,9 +338,10 @@ def process(
         return None if progress is None else lambda done, total: progress(name, done, total)
 
     video = probe(path)
-    tracks = track(video, settings=settings, progress=step("track"))
-    plan = plan_tiles(video, tracks, layout=settings.layout)
     with published(output) as temporary:
+        temporary.touch()  # a place that cannot be written to is told now, too
+        tracks = track(video, settings=settings, progress=step("track"))
+        plan = plan_tiles(video, tracks, layout=settings.layout)
         report = render(video, plan, temporary, settings=settings, progress=step("render"))
         verification = verify(temporary, video=video, tracks=tracks, plan=plan, progress=step("verify"))
         report = report.model_copy(update={"verification": verification})

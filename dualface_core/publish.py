@@ -28,6 +28,10 @@ def published(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(target)
+    except OutputError as error:
+        if error.path != str(temporary):
+            raise
+        raise OutputError(target, error.found, action=error.action) from error
     except OSError as error:
         raise output_error(target, error) from error
     finally:
