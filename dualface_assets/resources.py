@@ -6,15 +6,26 @@ How an upload gets into the store is `uploads`' business; how tables are read an
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from dualface_assets.partitions import check_key, is_key
+from dualface_core import pipeline
 from dualface_core.errors import MissingInputError, SettingsError
+from dualface_core.publish import published
+
+if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
+    from dualface_core.media.probe import VideoInfo
+    from dualface_core.pipeline import Progress
+    from dualface_core.rendering.choice import EncoderChoice
+    from dualface_core.rendering.report import EncodeReport
+    from dualface_core.settings import Settings
+    from dualface_core.tiles.table import TilePlan
 
 _OWN_FOLDERS: Final = frozenset({"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "scratch"})
 _UPLOAD_AGAIN: Final = "Put the video into the inbox again."
@@ -115,9 +126,23 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The uploaded video. Raises UnsafeKeyError or MissingInputError."""
         return self.video_folder(key) / self.upload(key).file
 
-    def probe_path(self, key: str) -> Path:
-        """Where `raw_video` notes what the video is."""
-        return self.video_folder(key) / "probe.json"
+    def write_video_info(self, key: str, info: VideoInfo) -> None:
+        """Note what the video is, for the steps that follow. Raises UnsafeKeyError or OutputError."""
+        from dualface_core.media.probe import VideoInfo
+
+        with published(self.video_folder(key) / "probe.json") as temporary:
+            temporary.write_bytes(TypeAdapter(VideoInfo).dump_json(info, indent=2))
+
+    def video_info(self, key: str) -> VideoInfo:
+        """What the video is, as `raw_video` noted it. Raises UnsafeKeyError or MissingInputError."""
+        from dualface_core.media.probe import VideoInfo
+
+        path = self.video_path(key)
+        try:
+            info = TypeAdapter(VideoInfo).validate_json((self.video_folder(key) / "probe.json").read_bytes())
+        except (FileNotFoundError, ValidationError):
+            raise MissingInputError(key, "this video was not looked at yet", action="Materialize raw_video.") from None
+        return dataclasses.replace(info, path=path)  # the store may have moved since
 
     def table_path(self, table: str, key: str) -> Path:
         """Where a table of this video lies; `table` is the asset's name. Raises UnsafeKeyError."""
@@ -141,3 +166,26 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
                 return [folder.name for folder in folders if is_key(folder.name)]
         except FileNotFoundError:
             return []
+
+
+class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The GPU's encoder: whether it is the one to use, and one of its sessions to encode in."""
+
+    def choose(self, settings: Settings) -> EncoderChoice:
+        """Decide between NVENC and software. Raises EncoderError where only NVENC will do and it doesn't work here."""
+        from dualface_core.rendering.choice import choose_encoder
+
+        return choose_encoder(settings)
+
+    def render(
+        self,
+        video: VideoInfo,
+        plan: TilePlan,
+        output: Path,
+        choice: EncoderChoice,
+        *,
+        settings: Settings,
+        progress: Progress | None = None,
+    ) -> EncodeReport:
+        """Render with NVENC, in one of the GPU's sessions. Raises EncoderError."""
+        return pipeline.render_with_nvenc(video, plan, output, choice, settings=settings, progress=progress)

@@ -6,8 +6,6 @@ between the launch of a run and the end of the tick, is made good by the next ti
 video uploaded again later is another claim, and is not swallowed by Dagster's memory of run keys.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import dagster as dg

@@ -226,7 +226,7 @@ def _identify(store: VideoStore, claim: Path, sha256: str) -> Upload:
         for folder in {store.raw_folder / key, *store.raw_folder.glob(f"*-{sha256[:digits]}")}:
             known = _known(store, folder.name)
             if known is not None and known.sha256 == sha256:
-                return known.model_copy(update={"claim": upload.claim, "claimed_at": upload.claimed_at})
+                return upload.model_copy(update={"key": known.key, "file": known.file})
         if _known(store, key) is None:
             return upload.model_copy(update={"key": key})
     msg = f"Two files of different content have the SHA-256 {sha256}."

@@ -1,0 +1,1 @@
+"""The four assets, one module each, in the order of the pipeline."""

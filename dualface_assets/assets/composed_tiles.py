@@ -1,0 +1,99 @@
+"""composed_tiles: what each tile shows in every frame."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import dagster as dg
+import pyarrow.compute as pc
+
+from dualface_assets.failures import explained
+from dualface_assets.metadata import COLUMN_LINEAGE, COLUMN_SCHEMA, columns, lineage, picture
+from dualface_assets.partitions import videos
+from dualface_assets.resources import VideoStore
+from dualface_core import pipeline
+from dualface_core.settings import Settings
+from dualface_core.tiles.layouts import layout
+from dualface_core.tiles.table import SCHEMA, TilePlan
+from dualface_core.tracking.table import FaceTracks
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "frame": "Number of the frame, from 0, the same in source and result.",
+    "pts": "Presentation timestamp of the frame, in units of the source's time base.",
+    "tile": "Number of the tile in the layout.",
+    "person": "Whom the tile belongs to.",
+    "center_x": "Middle of the part of the source that the tile shows, in pixels of the upright frame.",
+    "center_y": "The same, downwards.",
+    "width": "Width of that part.",
+    "height": "Height of that part.",
+    "shot": "Number of the shot: the stretch between two cuts.",
+    "state": "tracking (the person is shown), holding (lost for a moment) or wide (not there: the wide shot).",
+}
+
+_BOX: Final = ("x", "y", "width", "height", "landmarks", "person")
+ORIGINS: Final[Mapping[str, tuple[str, ...]]] = {
+    "frame": ("frame",),
+    "pts": ("pts",),
+    "person": ("person",),
+    "center_x": _BOX,
+    "center_y": _BOX,
+    "width": _BOX,
+    "height": _BOX,
+    "shot": ("shot",),
+    "state": ("frame", "person"),
+}
+"""The columns of face_tracks that each column was made from. `tile` comes from the layout."""
+
+
+class TilesConfig(dg.Config):
+    """What can be chosen for one run.
+
+    Attributes:
+        layout: how the tiles lie on the canvas: "side-by-side" or "stacked"; the setting's if it is not given.
+    """
+
+    layout: str | None = None
+
+
+@dg.asset(
+    partitions_def=videos,
+    io_manager_key="table_storage",
+    group_name="dualface",
+    kinds={"numpy", "parquet"},
+    owners=["team:video"],
+    code_version="1",
+    metadata={COLUMN_SCHEMA: columns(SCHEMA, COLUMNS)},
+)
+def composed_tiles(
+    context: dg.AssetExecutionContext, config: TilesConfig, store: VideoStore, face_tracks: FaceTracks
+) -> TilePlan:
+    """The path of each tile's virtual camera: the part of the source that it shows, in every frame.
+
+    Pictures are not stored: 10 minutes of them are 50 GB. The contact sheet shows what the result will look like.
+    """
+    with explained(context):
+        video = store.video_info(context.partition_key)
+        plan = pipeline.plan_tiles(video, face_tracks, layout=config.layout or Settings.load().layout)
+        preview = pipeline.preview(video, face_tracks, plan)
+    context.add_output_metadata(
+        {
+            "contact sheet": picture(preview.contact_sheet, "frames of the result"),
+            "cameras": picture(preview.camera_plot, "where the cameras look over time"),
+            **_figures(plan),
+            COLUMN_SCHEMA: columns(SCHEMA, COLUMNS),
+            COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks"),
+        }
+    )
+    return plan
+
+
+def _figures(plan: TilePlan) -> dict[str, Any]:
+    canvas = layout(plan.metadata.layout)
+    figures: dict[str, Any] = {"layout": canvas.name, "frames": plan.metadata.frame_count}
+    for number, tile in enumerate(canvas.tiles):
+        rows = plan.table.filter(pc.equal(plan.table["tile"], number))
+        states = rows["state"].cast("string")
+        for state in ("tracking", "holding", "wide"):
+            share = pc.mean(pc.equal(states, state)).as_py()
+            figures[f"{tile.person}: {state} (%)"] = 100 * float(share)
+        figures[f"{tile.person}: largest enlargement"] = tile.width / float(pc.min(rows["width"]).as_py())
+    return figures

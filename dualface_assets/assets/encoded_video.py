@@ -1,0 +1,245 @@
+"""encoded_video: the split-screen video, encoded, verified and published.
+
+A graph of four steps, because a pool slot is held by a step:
+
+    choose_encoder -> encode_on_gpu (pool nvenc)  -> publish
+                   -> encode_in_software          ->
+
+The fallback from NVENC to software is made by the next run, not by the same one: a driver that hangs or crashes may
+take the process with it, and then only a new run can go on. `choose_encoder` leaves a tag on the run before NVENC is
+touched, so that the run that follows knows what was tried even if nothing could be said at the end.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+from pydantic import ValidationError
+
+from dualface_assets import checks
+from dualface_assets.failures import explained, failure_of
+from dualface_assets.metadata import picture
+from dualface_assets.partitions import videos
+from dualface_assets.progress import logged
+from dualface_assets.resources import GpuResource, VideoStore
+from dualface_core import pipeline
+from dualface_core.errors import MissingInputError, SettingsError, VerificationError
+from dualface_core.publish import published
+from dualface_core.rendering.choice import EncoderChoice
+from dualface_core.settings import Settings
+from dualface_core.tiles.table import TilePlan
+from dualface_core.tracking.table import FaceTracks
+
+ENCODER_TAG: Final = "dualface/encoder"
+"""Tag of a run: who encodes in it. It is there before the encoder is."""
+
+NVENC: Final = "nvenc"
+"""Value of that tag, and name of the pool."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What `choose_encoder` hands on: who encodes, and the settings of this run."""
+
+    choice: EncoderChoice
+    settings: Settings
+
+
+class EncoderConfig(dg.Config):
+    """What can be chosen for one run; what is not given is as in the settings.
+
+    Attributes:
+        encoder: "auto", "nvenc" or "software".
+        codec: "h264", "hevc" or "av1".
+        quality: on x264's CRF scale: 0 to 51, smaller is better.
+        preset: "fast", "balanced" or "best", or a name that the encoder knows.
+    """
+
+    encoder: str | None = None
+    codec: str | None = None
+    quality: int | None = None
+    preset: str | None = None
+
+    def settings(self) -> Settings:
+        """The settings, with what is given here over them. Raises SettingsError."""
+        given = {name: value for name, value in self.model_dump().items() if value is not None}
+        try:
+            settings = Settings.model_validate({**Settings.load().model_dump(), **given})
+        except ValidationError as error:
+            wrong = "; ".join(f"{item['loc'][0]}: found {item['input']!r}. {item['msg']}" for item in error.errors())
+            raise SettingsError(f"The configuration of this run is not allowed. {wrong}.") from None
+        settings.encoder_settings()
+        return settings
+
+
+def after_failure(choice: EncoderChoice, earlier_failure: str | None, *, fallback: bool) -> EncoderChoice:
+    """The choice in view of what happened before.
+
+    Args:
+        choice: what would be chosen if this were the first attempt.
+        earlier_failure: how an attempt with NVENC at this very video ended; None if there was none.
+        fallback: whether software may stand in for NVENC.
+    """
+    if not (choice.nvenc and earlier_failure and fallback):
+        return choice
+    return replace(choice, nvenc=False, why=f"NVENC failed at this video before ({earlier_failure}).")
+
+
+@dg.op(
+    ins={"raw_video": dg.In(dg.Nothing)},
+    out={"for_gpu": dg.Out(Order, is_required=False), "for_software": dg.Out(Order, is_required=False)},
+)
+def choose_encoder(
+    context: dg.OpExecutionContext, config: EncoderConfig, gpu: GpuResource
+) -> Iterator[dg.Output[Order]]:
+    """Decide who encodes: NVENC where it works, software where it does not, or failed at this video before."""
+    with explained(context):
+        settings = config.settings()
+        choice = after_failure(gpu.choose(settings), _earlier_failure(context), fallback=settings.software_fallback)
+    context.log.info("Encoding %s. %s", "with NVENC" if choice.nvenc else "in software", choice.why or "")
+    context.instance.add_run_tags(context.run_id, {ENCODER_TAG: NVENC if choice.nvenc else "software"})
+    yield dg.Output(Order(choice, settings), output_name="for_gpu" if choice.nvenc else "for_software")
+
+
+def _earlier_failure(context: dg.OpExecutionContext) -> str | None:
+    """How NVENC failed in the run that this one repeats; None if this repeats none, or that one did without NVENC."""
+    parent = context.run.parent_run_id and context.instance.get_run_by_id(context.run.parent_run_id)
+    if not parent or parent.tags.get(ENCODER_TAG) != NVENC:
+        return None
+    return failure_of(parent.run_id, context.instance) or "its process ended without a word"
+
+
+@dg.op(pool=NVENC)
+def encode_on_gpu(
+    context: dg.OpExecutionContext, store: VideoStore, gpu: GpuResource, order: Order, composed_tiles: TilePlan
+) -> str:
+    """Render the plan with NVENC, in one of the pool's slots. Gives the path in the run's scratch folder."""
+    output = _candidate(context, store)
+    with explained(context):
+        report = gpu.render(
+            store.video_info(context.partition_key),
+            composed_tiles,
+            output,
+            order.choice,
+            settings=order.settings,
+            progress=logged(context, "Encoding with NVENC"),
+        )
+        report.write(pipeline.report_path(output))
+    return str(output)
+
+
+@dg.op
+def encode_in_software(
+    context: dg.OpExecutionContext, store: VideoStore, order: Order, composed_tiles: TilePlan
+) -> str:
+    """Render the plan with the processor. Gives the path in the run's scratch folder."""
+    output = _candidate(context, store)
+    with explained(context):
+        report = pipeline.render_with_software(
+            store.video_info(context.partition_key),
+            composed_tiles,
+            output,
+            why=order.choice.why,
+            settings=order.settings,
+            progress=logged(context, "Encoding in software"),
+        )
+        report.write(pipeline.report_path(output))
+    return str(output)
+
+
+def _candidate(context: dg.OpExecutionContext, store: VideoStore) -> Path:
+    return store.scratch(context.run_id) / store.result_path(context.partition_key).name
+
+
+@dg.op(out={"result": dg.Out(dg.Nothing), **{name: dg.Out(dg.Nothing, is_required=False) for name in checks.GROUPS}})
+def publish(
+    context: dg.OpExecutionContext,
+    store: VideoStore,
+    rendered: list[str],
+    face_tracks: FaceTracks,
+    composed_tiles: TilePlan,
+) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+    """Decode what was rendered from the first frame to the last, and publish it if it is right."""
+    from dualface_core.rendering.report import EncodeReport
+
+    key = context.partition_key
+    (candidate,) = map(Path, rendered)
+    result = store.result_path(key)
+    with explained(context):
+        if not candidate.exists():
+            found = "what was rendered is gone: it is removed when a run ends"
+            raise MissingInputError(candidate, found, action="Materialize encoded_video as a whole.")
+        try:
+            video = store.video_info(key)
+            verification = pipeline.verify(
+                candidate, video=video, tracks=face_tracks, plan=composed_tiles, progress=logged(context, "Verifying")
+            )
+            report = EncodeReport.model_validate_json(pipeline.report_path(candidate).read_bytes())
+            report = report.model_copy(update={"verification": verification})
+            if not verification.passed:
+                yield from checks.results(verification)
+                raise VerificationError(
+                    result,
+                    "the result is not right: " + "; ".join(finding.message for finding in verification.failures),
+                    action="It was not published. It is made again once by itself; if that fails too, report it.",
+                )
+            result.parent.mkdir(parents=True, exist_ok=True)
+            with published(result) as temporary:
+                candidate.replace(temporary)
+            report.write(pipeline.report_path(result))
+        finally:
+            candidate.unlink(missing_ok=True)
+            pipeline.report_path(candidate).unlink(missing_ok=True)
+        info = pipeline.probe(result)
+        thumbnail = pipeline.thumbnail(info)
+    yield dg.Output(
+        None,
+        output_name="result",
+        metadata={
+            "picture": picture(thumbnail, "a picture of the result"),
+            "path": dg.MetadataValue.path(result),
+            "report": dg.MetadataValue.path(pipeline.report_path(result)),
+            "encoder": report.encoder_used,
+            "why not another encoder": report.why or "",
+            "quality": report.quality,
+            "preset": report.preset,
+            "duration (s)": info.duration,
+            "width": info.width,
+            "height": info.height,
+            "frames": report.frames_out,
+            "frames per second of encoding": report.frames_per_second,
+            "seconds of encoding": report.wall_seconds,
+            "seconds of waiting for a session": report.session_wait_seconds,
+            "size (bytes)": report.size_bytes,
+            "bits per second": info.bit_rate,
+            "findings": checks.findings_table(verification.findings),
+        },
+        data_version=dg.DataVersion(info.fingerprint),
+    )
+    yield from checks.results(verification)
+
+
+@dg.graph_asset(
+    partitions_def=videos,
+    ins={"raw_video": dg.AssetIn(dagster_type=dg.Nothing)},
+    check_specs=checks.specs("encoded_video"),
+    group_name="dualface",
+    kinds={"video", "ffmpeg", "nvenc"},
+    owners=["team:video"],
+    code_version="1",
+)
+def encoded_video(raw_video: Any, face_tracks: Any, composed_tiles: Any) -> Any:
+    """The split-screen video with its original sound. It is here only if it was decoded again and found right.
+
+    Encoded with NVENC where the machine has it, never in more than the pool's number of sessions at once, and in
+    software where it has not, or where NVENC has failed in the attempt before.
+    """
+    on_gpu, in_software = choose_encoder(raw_video)
+    rendered = [encode_on_gpu(on_gpu, composed_tiles), encode_in_software(in_software, composed_tiles)]
+    result, *found = publish(rendered, face_tracks, composed_tiles)
+    return {
+        "result": result,
+        **{f"encoded_video_{name}": check for name, check in zip(checks.GROUPS, found, strict=True)},
+    }

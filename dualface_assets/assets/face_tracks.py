@@ -1,0 +1,94 @@
+"""face_tracks: who is where in every frame."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import dagster as dg
+import pyarrow.compute as pc
+
+from dualface_assets.assets.raw_video import raw_video
+from dualface_assets.failures import explained
+from dualface_assets.metadata import COLUMN_SCHEMA, columns, picture
+from dualface_assets.partitions import videos
+from dualface_assets.progress import logged
+from dualface_assets.resources import VideoStore
+from dualface_core import pipeline
+from dualface_core.tracking.table import SCHEMA, FaceTracks
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "frame": "Number of the frame, from 0, in presentation order.",
+    "pts": "Presentation timestamp of the frame, in units of the file's time base.",
+    "time": "The same in seconds.",
+    "shot": "Number of the shot: the stretch between two cuts.",
+    "tracklet": "Number of the unbroken sighting of one face within a shot.",
+    "person": "A, B, or null for anyone else. A is on the left where both are first seen together.",
+    "x": "Left edge of the face, in pixels of the upright frame.",
+    "y": "Top edge of the face.",
+    "width": "Width of the face.",
+    "height": "Height of the face.",
+    "score": "The detector's confidence, 0 to 1.",
+    "landmarks": "x and y of: eye on the image's left, eye on its right, nose, mouth corner left, mouth corner right.",
+    "source": "detected, or interpolated between two detections.",
+    "identity_margin": "How much worse the labelling with A and B swapped would be. Small means: look here.",
+}
+
+
+@dg.asset(
+    partitions_def=videos,
+    deps=[raw_video],
+    io_manager_key="table_storage",
+    group_name="dualface",
+    kinds={"pytorch", "parquet"},
+    owners=["team:video"],
+    code_version="1",
+    metadata={COLUMN_SCHEMA: columns(SCHEMA, COLUMNS)},
+)
+def face_tracks(context: dg.AssetExecutionContext, store: VideoStore) -> FaceTracks:
+    """Every face in every frame, and which of them are person A and person B. One row per face per frame."""
+    started = time.monotonic()
+    with explained(context):
+        video = store.video_info(context.partition_key)
+        tracks = pipeline.track(video, progress=logged(context, "Looking for faces"))
+        plot = _plot(tracks)
+    seconds = time.monotonic() - started
+    context.add_output_metadata(
+        {
+            "where the faces are": picture(plot, "where the faces are over time"),
+            **_figures(tracks),
+            "frames per second": len(tracks.metadata.frame_pts) / seconds,
+            "seconds": seconds,
+            COLUMN_SCHEMA: columns(SCHEMA, COLUMNS),
+        }
+    )
+    return tracks
+
+
+def _plot(tracks: FaceTracks) -> bytes:
+    from dualface_core.tiles.preview import tracks_plot
+
+    return tracks_plot(tracks)
+
+
+def _figures(tracks: FaceTracks) -> dict[str, Any]:
+    table = tracks.table
+    frames = len(tracks.metadata.frame_pts)
+    seen = {
+        f"frames with {person} (%)": 100
+        * _distinct(table.filter(pc.equal(table["person"].cast("string"), person)), "frame")
+        / frames
+        for person in tracks.metadata.people
+    }
+    margins = pc.drop_null(table["identity_margin"])
+    return {
+        "people": len(tracks.metadata.people),
+        "frames": frames,
+        "shots": len(tracks.metadata.shots),
+        "tracklets": _distinct(table, "tracklet"),
+        **seen,
+        **({"smallest identity margin": float(pc.min(margins).as_py())} if len(margins) else {}),
+    }
+
+
+def _distinct(table: Any, column: str) -> int:
+    return int(pc.count_distinct(table[column]).as_py())

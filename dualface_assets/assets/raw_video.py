@@ -1,0 +1,57 @@
+"""raw_video: an upload, looked at and found fit to be used."""
+
+import dagster as dg
+
+from dualface_assets.failures import explained
+from dualface_assets.metadata import picture
+from dualface_assets.partitions import videos
+from dualface_assets.resources import VideoStore
+from dualface_core import pipeline
+from dualface_core.errors import UnreadableVideoError
+
+
+@dg.asset(
+    partitions_def=videos,
+    group_name="dualface",
+    kinds={"video", "ffmpeg"},
+    owners=["team:video"],
+    code_version="1",
+)
+def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.MaterializeResult[None]:
+    """A video as it was uploaded, and what it is: exact frame count, timestamps, rotation, colour and sound.
+
+    The upload sensor has put it into the store; nothing is configured, so it can be materialized from here at any time.
+    A file that is not a usable video fails here, with the reason.
+    """
+    key = context.partition_key
+    with explained(context):
+        upload = store.upload(key)
+        context.log.info("Looking at %s, uploaded %s.", upload.name, upload.claimed_at)
+        info = pipeline.probe(store.video_path(key))
+        if info.fingerprint != upload.sha256:
+            raise UnreadableVideoError(
+                info.path, "its content has changed since it was uploaded", action="Put it into the inbox again."
+            )
+        store.write_video_info(key, info)
+        thumbnail = pipeline.thumbnail(info)
+    audio = info.audio
+    return dg.MaterializeResult(
+        metadata={
+            "picture": picture(thumbnail, "a picture of the video"),
+            "uploaded as": dg.MetadataValue.text(upload.name),
+            "path": dg.MetadataValue.path(info.path),
+            "duration (s)": info.duration,
+            "width": info.width,
+            "height": info.height,
+            "frames": info.frame_count,
+            "frames per second": float(info.average_rate),
+            "constant frame rate": info.constant_rate,
+            "rotation (degrees)": info.rotation,
+            "codec": f"{info.codec}, {info.pixel_format}",
+            "sound": "none" if audio is None else f"{audio.codec}, {audio.sample_rate} Hz, {audio.channels} channels",
+            "size (bytes)": info.size_bytes,
+            "bits per second": info.bit_rate,
+            "SHA-256": info.fingerprint,
+        },
+        data_version=dg.DataVersion(info.fingerprint),
+    )

@@ -1,0 +1,71 @@
+"""Asset checks: what is found when a result is decoded again, grouped by what a viewer would notice.
+
+Belongs here: which findings make up which check. A result is verified once, before it is published, by the step that
+publishes it; that step also reports these checks. So a check in the web page always is about a decoding that took
+place, and a failed one means that nothing was published.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+
+from dualface_assets.partitions import videos
+
+if TYPE_CHECKING:
+    from dualface_core.quality.verify import Finding, Verification
+
+GROUPS: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
+    "timing": ("Every frame is there, at its own time.", frozenset({"frame count", "timestamps"})),
+    "sound": ("The sound is there, complete and in time.", frozenset({"audio"})),
+    "picture": ("The picture has its size, and no tile is black or frozen.", frozenset({"size", "black", "frozen"})),
+    "people": ("Each tile shows a face, and it is the right person's.", frozenset({"face", "identity"})),
+}
+"""Name of each check: its description, and the findings that belong to it."""
+
+
+def specs(asset: str) -> list[dg.AssetCheckSpec]:
+    """The checks of `asset`, one per group. A failed error stops what comes after it."""
+    with warnings.catch_warnings():
+        # Without a partition a check would show the last video's result for every video.
+        warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec.*")
+        return [
+            dg.AssetCheckSpec(name, asset=asset, description=description, blocking=True, partitions_def=videos)
+            for name, (description, _) in GROUPS.items()
+        ]
+
+
+def results(verification: Verification) -> Iterator[dg.AssetCheckResult]:
+    """The checks' results, one per group; a group that nothing was found about passed."""
+    for name, (_, members) in GROUPS.items():
+        findings = [finding for finding in verification.findings if finding.check in members]
+        failed = [finding for finding in findings if not finding.passed]
+        error = any(finding.severity == "error" for finding in failed)
+        yield dg.AssetCheckResult(
+            check_name=name,
+            passed=not failed,
+            severity=dg.AssetCheckSeverity.ERROR if error or not failed else dg.AssetCheckSeverity.WARN,
+            description=" ".join(finding.message for finding in failed or findings),
+            metadata={"findings": findings_table(findings)},
+        )
+
+
+def findings_table(findings: list[Finding]) -> dg.TableMetadataValue:
+    """Findings as a table for the web page."""
+    records = [
+        dg.TableRecord(
+            {
+                "finding": finding.check,
+                "result": "passed" if finding.passed else finding.severity,
+                "value": "" if finding.value is None else str(finding.value),
+                "expected": finding.expected,
+                "message": finding.message,
+            }
+        )
+        for finding in findings
+    ]
+    names = ("finding", "result", "value", "expected", "message")
+    return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name, "string") for name in names]))

@@ -1,0 +1,55 @@
+"""The code location that `workspace.yaml` names.
+
+Belongs here: putting the parts together. Loading it must be quick (Dagster does it at every start of a run), so torch,
+OpenCV and PyAV are loaded by the steps that need them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from dualface_assets.assets.composed_tiles import composed_tiles
+from dualface_assets.assets.encoded_video import encoded_video
+from dualface_assets.assets.face_tracks import face_tracks
+from dualface_assets.assets.raw_video import raw_video
+from dualface_assets.jobs import process_video
+from dualface_assets.resources import GpuResource, VideoStore
+from dualface_assets.sensors import upload_sensor
+from dualface_assets.storage import TableStorage, scratch_storage
+from dualface_assets.uploads import Intake
+from dualface_core.settings import Settings
+
+
+def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Fresh definitions.
+
+    Args:
+        resource_overrides: resources to take instead of those that the settings imply: `store` (a VideoStore) and
+            `gpu` (a GpuResource).
+    """
+    overrides = dict(resource_overrides or {})
+    settings = Settings.load()
+    store = overrides.pop("store", None) or video_store(settings)
+    return dg.Definitions(
+        assets=[raw_video, face_tracks, composed_tiles, encoded_video],
+        jobs=[process_video],
+        sensors=[upload_sensor(Intake())],
+        resources={
+            "store": store,
+            "gpu": GpuResource(),
+            "table_storage": TableStorage(store=store),
+            "io_manager": scratch_storage(store),
+            **overrides,
+        },
+    )
+
+
+def video_store(settings: Settings) -> VideoStore:
+    """The store that the settings name."""
+    return VideoStore(root=settings.store, inbox=None if settings.inbox is None else str(settings.inbox))
+
+
+defs = build_defs()

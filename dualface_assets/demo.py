@@ -1,0 +1,89 @@
+"""`python -m dualface_assets.demo [VIDEO]`: the job `process_video` on one video, here and now.
+
+Belongs here: what `make demo` shows. It is the job that the web page and the sensor start, on the same instance and
+store, so its run, its assets and its pictures are there to be looked at afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+from rich.console import Console
+from rich.table import Table
+
+from dualface_assets.definitions import build_defs, video_store
+from dualface_assets.partitions import videos
+from dualface_assets.resources import VideoStore
+from dualface_assets.serve import REPOSITORY
+from dualface_assets.uploads import add, settle
+from dualface_core.settings import Settings
+
+_SAMPLE_SECONDS: Final = 10
+
+
+def main() -> int:
+    """Process the video that is named, or a sample. The exit status is 0 if there is a verified result."""
+    os.environ.setdefault("DAGSTER_HOME", str(REPOSITORY / "dagster_home"))
+    settings = Settings.load()
+    store = video_store(settings)
+    source = Path(sys.argv[1]) if len(sys.argv) > 1 else _sample(settings.cache)
+    with dg.DagsterInstance.get() as instance:
+        return 0 if process(source, store, instance, Console()) else 1
+
+
+def process(source: Path, store: VideoStore, instance: dg.DagsterInstance, console: Console) -> bool:
+    """Put a video into the store, run the job on it, and show what came of it. True if the result was published."""
+    upload = add(store, source)
+    instance.add_dynamic_partitions(str(videos.name), [upload.key])
+    run = (
+        build_defs(resource_overrides={"store": store})
+        .resolve_job_def("process_video")
+        .execute_in_process(
+            run_config={"loggers": {"console": {"config": {"log_level": "INFO"}}}},
+            instance=instance,
+            partition_key=upload.key,
+            tags={"dagster/run_key": upload.claim},  # so that the sensor knows this upload's run
+            raise_on_error=False,
+        )
+    )
+    settle(store, upload)
+    console.print(_summary(run))
+    if run.success:
+        console.print(f"Verified video: {store.result_path(upload.key)}", soft_wrap=True)
+    return run.success
+
+
+def _summary(run: dg.ExecuteInProcessResult) -> Table:
+    """Every number and sentence that the run has left, asset by asset; or why it failed."""
+    table = Table("", "", "", title="process_video")
+    for event in run.get_asset_materialization_events():
+        asset = event.materialization.asset_key.to_user_string()
+        for name, value in event.materialization.metadata.items():
+            if isinstance(value.value, int | float):
+                table.add_row(asset, name, f"{value.value:.6g}")
+                asset = ""
+        table.add_section()
+    for check in run.get_asset_check_evaluations():
+        table.add_row("check", check.check_name, "passed" if check.passed else f"failed: {check.description}")
+    for event in run.filter_events(lambda event: event.is_step_failure):
+        told = event.step_failure_data.user_failure_data
+        table.add_row("failed", str(event.step_key), str(told.description if told else event.step_failure_data.error))
+    return table
+
+
+def _sample(cache: Path) -> Path:
+    from dualface_core.sample import make_sample
+
+    path = cache / f"demo-{_SAMPLE_SECONDS}s.mp4"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make_sample(path, scene="talk", seconds=_SAMPLE_SECONDS, width=1920, height=1080, fps=30, seed=0, cache=cache)
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

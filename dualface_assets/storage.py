@@ -1,0 +1,45 @@
+"""IO managers: how the two tables get from asset to asset, and what a run keeps while it lasts.
+
+Belongs here: reading and writing; where a file lies is decided by `VideoStore`, which refuses a partition key that is
+not one. (Dagster's own path-based IO managers write outside their folder for a key such as `../../x`.)
+"""
+
+from typing import Final
+
+import dagster as dg
+
+from dualface_assets.metadata import ROW_COUNT
+from dualface_assets.resources import VideoStore
+from dualface_core.tiles.table import TilePlan
+from dualface_core.tracking.table import FaceTracks
+
+TABLES: Final[dict[str, type[FaceTracks | TilePlan]]] = {"face_tracks": FaceTracks, "composed_tiles": TilePlan}
+
+
+class TableStorage(dg.ConfigurableIOManager):
+    """Keeps FaceTracks and TilePlan as Parquet, one file per video."""
+
+    store: dg.ResourceDependency[VideoStore]
+
+    def handle_output(self, context: dg.OutputContext, obj: FaceTracks | TilePlan) -> None:
+        """Write a table, and note where. Raises UnsafeKeyError or OutputError."""
+        path = self.store.table_path(context.asset_key.path[-1], context.partition_key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        obj.write(path)
+        context.add_output_metadata(
+            {
+                "path": dg.MetadataValue.path(path),
+                "size (bytes)": path.stat().st_size,
+                ROW_COUNT: obj.table.num_rows,
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> FaceTracks | TilePlan:
+        """Read a table. Raises UnsafeKeyError, MissingInputError or TableFormatError."""
+        name = context.asset_key.path[-1]
+        return TABLES[name].read(self.store.table_path(name, context.partition_key))
+
+
+def scratch_storage(store: VideoStore) -> dg.FilesystemIOManager:
+    """Keeps what the steps of one run tell each other, in that run's scratch folder."""
+    return dg.FilesystemIOManager(base_dir=str(store.scratch_folder))

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dualface_assets.definitions import build_defs
+from dualface_assets.resources import VideoStore
+from dualface_assets.sensors import upload_sensor
+from dualface_assets.uploads import Intake, pending
+
+Drop = Callable[..., Path]
+Tick = Callable[[], tuple[list[dg.RunRequest], list[str], str | None]]
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def tick(store: VideoStore, intake: Intake, instance: dg.DagsterInstance) -> Tick:
+    """Evaluate the sensor as the daemon does, and do what it asks for except launching the runs.
+
+    Gives the run requests, the keys of new partitions, and why there is nothing to do.
+    """
+    sensor = upload_sensor(intake)
+    definitions = build_defs(resource_overrides={"store": store})
+
+    def tick() -> tuple[list[dg.RunRequest], list[str], str | None]:
+        context = dg.build_sensor_context(instance, definitions=definitions, resources={"store": store})
+        result = sensor(context)
+        if isinstance(result, dg.SkipReason):
+            return [], [], result.skip_message
+        assert isinstance(result, dg.SensorResult)
+        keys = [key for request in result.dynamic_partitions_requests or [] for key in request.partition_keys]
+        instance.add_dynamic_partitions("videos", keys)
+        return list(result.run_requests or []), keys, None
+
+    return tick
+
+
+def launch(
+    instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED
+) -> dg.DagsterRun:
+    """What the daemon does with a request, up to the run's status."""
+    tags = {**request.tags, "dagster/run_key": str(request.run_key), "dagster/partition": str(request.partition_key)}
+    return instance.add_run(dg.DagsterRun(job_name="process_video", tags=tags, status=status))
+
+
+def test_an_upload_becomes_a_partition_and_one_run(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("Interview.mp4")
+    (request,), keys, _ = tick()
+    assert keys == [request.partition_key]
+    assert str(request.partition_key).startswith("interview-")
+    launch(instance, request)
+    assert tick() == ([], [], f"Nothing new in {store.inbox_folder}")
+
+
+def test_a_run_is_asked_for_until_it_exists(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    (again,), _, _ = tick()  # the daemon died before it launched the run
+    assert again.run_key == first.run_key
+    run = launch(instance, again, dg.DagsterRunStatus.NOT_STARTED)
+    assert len(tick()[0]) == 1  # it died after it had created the run, and before it had launched it
+    instance.report_run_failed(run)
+    assert tick()[0] == []
+    assert pending(store) == []
+
+
+def test_the_same_video_again_is_not_processed_again(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (request,), _, _ = tick()
+    run = launch(instance, request)
+    drop("copy of a.mp4")
+    assert tick() == ([], [], f"copy of a.mp4: in the store already, as {request.partition_key}")
+    result = store.result_path(str(request.partition_key))
+    result.parent.mkdir(parents=True)
+    result.touch()
+    instance.delete_run(run.run_id)
+    drop("a.mp4")
+    assert tick()[0] == []
+
+
+def test_two_copies_at_once_are_one_run(tick: Tick, drop: Drop, instance: dg.DagsterInstance) -> None:
+    drop("a.mp4")
+    drop("b.mp4")
+    (request,), keys, _ = tick()
+    assert len(keys) == 1
+    launch(instance, request)
+    assert tick()[0] == []
+
+
+def test_a_video_that_failed_is_tried_again_when_it_is_uploaded_again(
+    tick: Tick, drop: Drop, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    launch(instance, first, dg.DagsterRunStatus.FAILURE)
+    drop("a.mp4")
+    (second,), _, _ = tick()
+    assert second.partition_key == first.partition_key
+    assert second.run_key != first.run_key
+
+
+def test_a_video_that_was_deleted_can_be_uploaded_again(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    launch(instance, first, dg.DagsterRunStatus.SUCCESS)
+    tick()
+    key = str(first.partition_key)
+    instance.delete_dynamic_partition("videos", key)
+    shutil.rmtree(store.video_folder(key))
+    drop("a.mp4")
+    (second,), keys, _ = tick()
+    assert (second.partition_key, keys) == (key, [key])
+
+
+def test_partitions_come_back_when_the_instance_is_new(tick: Tick, drop: Drop, instance: dg.DagsterInstance) -> None:
+    drop("a.mp4")
+    (request,), keys, _ = tick()
+    launch(instance, request, dg.DagsterRunStatus.SUCCESS)
+    tick()
+    instance.delete_dynamic_partition("videos", keys[0])
+    assert tick() == ([], keys, None)
