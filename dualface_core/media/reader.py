@@ -73,15 +73,21 @@ class VideoReader:
             return
         position: int | None = None
         pictures: Iterator[VideoFrame] = iter(())
-        far = 2 / self._video.time_base  # within two seconds, decoding on is cheaper than seeking
         for index, target in wanted:
-            if position is None or target - position > far:
+            if position is None or self._better_sought(position, target):
                 pictures = self._decoded_from(target)
             for picture in pictures:
                 position = picture.pts
                 if position is not None and position >= target:
                     yield self._frame(index, target, picture)
                     break
+
+    def _better_sought(self, position: int, target: int) -> bool:
+        """Whether seeking is likely to save work: not within two seconds, nor to a key frame that lies behind."""
+        far = 2 / self._video.time_base
+        entries = self._stream.index_entries
+        found = entries.search_timestamp(target) if len(entries) else -1
+        return target - position > far and (found < 0 or entries[found].timestamp > position)
 
     def _picked(self, wanted: dict[int, int]) -> Iterator[Frame]:
         """Frames by their number, decoding from the start."""
