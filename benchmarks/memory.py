@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+DUALFACE = (sys.executable, "-m", "dualface_core.cli")
 LIMIT_GROWTH = 0.10
 LIMIT_BYTES = 1_500_000_000
 
@@ -60,12 +61,12 @@ def main() -> None:
         for name, seconds in (("short", options.short), ("long", options.long)):
             video = Path(folder) / f"{name}.mp4"
             subprocess.run(
-                ["dualface", "sample", str(video), "--seconds", str(seconds), "--size", options.size],
+                [*DUALFACE, "sample", str(video), "--seconds", str(seconds), "--size", options.size],
                 check=True,
                 stdout=subprocess.DEVNULL,
             )
             start = time.perf_counter()
-            peaks[name] = peak_of(["dualface", "run", str(video), "--encoder", "software"])
+            peaks[name] = peak_of([*DUALFACE, "run", str(video), "--encoder", "software"])
             print(
                 f"{seconds:g} s: peak {peaks[name] / 1e6:.0f} MB, {time.perf_counter() - start:.0f} s", file=sys.stderr
             )

@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+DUALFACE = (sys.executable, "-m", "dualface_core.cli")
+
 
 def timed(command: list[str]) -> float:
     """Seconds that a command takes; its own output is shown if it fails."""
@@ -80,10 +82,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         video = options.video or Path(folder) / "talk.mp4"
         if options.video is None:
-            timed(["dualface", "sample", str(video), "--seconds", str(options.seconds), "--size", options.size])
+            timed([*DUALFACE, "sample", str(video), "--seconds", str(options.seconds), "--size", options.size])
         plain, ours = Path(folder) / "plain.mp4", Path(folder) / "ours.mp4"
         run = [
-            "dualface",
+            *DUALFACE,
             "run",
             str(video),
             "-o",
