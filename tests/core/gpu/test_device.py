@@ -121,8 +121,11 @@ def test_only_failures_that_last_are_remembered(
     answer = ask(emulated_driver(**settings), "nvenc", tmp_path)
     assert (answer["available"], answer["failure"]) == (False, failure)
     assert (tmp_path / "cache").exists() == remembered
-    if not remembered:
-        assert ask(emulated_driver(), "nvenc", tmp_path)["available"]
+
+
+def test_after_a_full_house_the_next_trial_finds_the_encoder(emulated_driver, tmp_path):
+    assert ask(emulated_driver(sessions=0), "nvenc", tmp_path)["failure"] == "session-limit"
+    assert ask(emulated_driver(), "nvenc", tmp_path)["available"]
 
 
 def test_a_trial_waits_for_a_slot_and_reports_a_full_house_as_such(emulated_driver, tmp_path):

@@ -24,6 +24,9 @@ def main(folder: str, limit: str, timeout: str) -> None:
     for line in sys.stdin:
         command, *arguments = line.split()
         match command:
+            case "use":
+                sessions = NvencSessions(Path(arguments[0]), gpu="GPU-0", limit=int(limit), timeout=float(timeout))
+                say(folder=arguments[0])
             case "acquire":
                 try:
                     slot = held.enter_context(sessions.acquire(arguments[0]))
@@ -45,12 +48,12 @@ def main(folder: str, limit: str, timeout: str) -> None:
                     os._exit(0)
                 say(child=child)
             case "loop":
-                # Short holds; each writes down when it began and ended.
+                # Each hold writes down when it began and ended. It is longer than a waiter sleeps, so that two overlap.
                 for number in range(int(arguments[0])):
                     with sessions.acquire(f"hold-{number}") as slot, Path(arguments[1]).open("a") as log:
                         log.write(f"{time.monotonic_ns()} 1 {slot.index} {os.getpid()}\n")
                         log.flush()
-                        time.sleep(0.002)
+                        time.sleep(0.03)
                         log.write(f"{time.monotonic_ns()} -1 {slot.index} {os.getpid()}\n")
                 say(done=True)
 
