@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -64,14 +65,12 @@ class EncoderSpec:
 
 @dataclass(frozen=True)
 class _Encoder:
-    """How one encoder spells the settings: preset names, and quality = offset + slope * CRF within its limits."""
+    """How one encoder spells the settings: its preset names, and pairs of our quality and its own, in order."""
 
     name: str
     presets: dict[str, str]
     own_presets: frozenset[str]
-    offset: float
-    slope: float
-    limit: int
+    scale: tuple[tuple[float, float], ...]
     fixed: dict[str, str]
     quality_option: str
 
@@ -79,39 +78,38 @@ class _Encoder:
 _X26X_PRESETS: Final = frozenset(
     "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split()  # noqa: SIM905
 )
+_X26X_NAMES: Final = {"fast": "veryfast", "balanced": "medium", "best": "slow"}
 _NVENC_PRESETS: Final = frozenset(f"p{number}" for number in range(1, 8))
 _SVT_PRESETS: Final = frozenset(str(number) for number in range(14))
 _NVENC_NAMES: Final = {"fast": "p3", "balanced": "p5", "best": "p7"}
 # With a target quality and no bit rate, NVENC's variable bit rate is its constant-quality mode.
 _NVENC_FIXED: Final = {"rc": "vbr", "b": "0", "spatial-aq": "1"}
 
-_SOFTWARE: Final[dict[str, _Encoder]] = {
-    "h264": _Encoder(
-        "libx264",
-        {"fast": "veryfast", "balanced": "medium", "best": "slow"},
-        _X26X_PRESETS,
-        0,
-        1,
-        51,
-        {},
-        "crf",
-    ),
+# Pairs of equal SSIM (luma) at the presets named "fast", by benchmarks/encoder_quality.py; see docs/encoding.md.
+# NVENC's are not measured: its constant-quality numbers are said to lie a few steps above x264's for the same picture.
+_SOFTWARE: Final = {
+    "h264": _Encoder("libx264", _X26X_NAMES, _X26X_PRESETS, ((0, 0), (51, 51)), {}, "crf"),
     "hevc": _Encoder(
         "libx265",
-        {"fast": "veryfast", "balanced": "medium", "best": "slow"},
+        _X26X_NAMES,
         _X26X_PRESETS,
-        2,
-        1,
-        51,
+        ((0, 0), (14, 10), (17, 14), (20, 17), (23, 22), (26, 28), (30, 33), (51, 51)),
         {"x265-params": "log-level=error"},
         "crf",
     ),
-    "av1": _Encoder("libsvtav1", {"fast": "10", "balanced": "8", "best": "5"}, _SVT_PRESETS, 4, 1.3, 63, {}, "crf"),
+    "av1": _Encoder(
+        "libsvtav1",
+        {"fast": "10", "balanced": "8", "best": "5"},
+        _SVT_PRESETS,
+        ((0, 1), (17, 7), (20, 11), (23, 23), (26, 36), (30, 45), (51, 63)),
+        {},
+        "crf",
+    ),
 }
-_NVENC: Final[dict[str, _Encoder]] = {
-    "h264": _Encoder("h264_nvenc", _NVENC_NAMES, _NVENC_PRESETS, 3, 1, 51, _NVENC_FIXED, "cq"),
-    "hevc": _Encoder("hevc_nvenc", _NVENC_NAMES, _NVENC_PRESETS, 4, 1, 51, _NVENC_FIXED, "cq"),
-    "av1": _Encoder("av1_nvenc", _NVENC_NAMES, _NVENC_PRESETS, 6, 1.3, 63, _NVENC_FIXED, "cq"),
+_NVENC: Final = {
+    "h264": _Encoder("h264_nvenc", _NVENC_NAMES, _NVENC_PRESETS, ((0, 1), (48, 51)), _NVENC_FIXED, "cq"),
+    "hevc": _Encoder("hevc_nvenc", _NVENC_NAMES, _NVENC_PRESETS, ((0, 1), (47, 51)), _NVENC_FIXED, "cq"),
+    "av1": _Encoder("av1_nvenc", _NVENC_NAMES, _NVENC_PRESETS, ((0, 1), (47, 63)), _NVENC_FIXED, "cq"),
 }
 
 
@@ -148,6 +146,14 @@ def _spec(encoder: _Encoder, settings: EncoderSettings, *, hardware: bool) -> En
     if preset not in encoder.own_presets:
         names = [*encoder.presets, *sorted(encoder.own_presets - encoder.presets.keys())]
         raise SettingsError(f"{encoder.name} has no preset {settings.preset!r}. Choose one of: {', '.join(names)}.")
-    quality = str(min(encoder.limit, max(0, round(encoder.offset + encoder.slope * settings.quality))))
+    quality = str(_interpolated(encoder.scale, settings.quality))
     options = {**encoder.fixed, "preset": preset, encoder.quality_option: quality}
     return EncoderSpec(encoder.name, hardware, options, f"{encoder.quality_option} {quality}", preset)
+
+
+def _interpolated(scale: tuple[tuple[float, float], ...], quality: int) -> int:
+    """The encoder's own number for a quality: between two pairs along the line, beyond the last one as the last."""
+    for (low, low_value), (high, high_value) in pairwise(scale):
+        if quality <= high:
+            return round(low_value + (quality - low) / (high - low) * (high_value - low_value))
+    return round(scale[-1][1])
