@@ -79,10 +79,15 @@ class Inbox:
         self._seen: dict[Path, tuple[FileState, float]] = {}
         self._leases_work: dict[int, bool] = {}
 
-    def look(self, folder: Path, *, beside: Path) -> Look:
-        """Sort the files in `folder` and below into complete and waiting; `beside` is a folder to stay out of.
+    def look(self, folder: Path, *, beside: Path, most: int) -> Look:
+        """Sort the files in `folder` and below into complete and waiting.
 
         Links, pipes and devices are none of our business, nor are hidden, temporary and half-downloaded files.
+
+        Args:
+            folder: the inbox.
+            beside: a folder below it to stay out of.
+            most: complete files to find; those behind them wait without being looked at more closely.
         """
         waiting: dict[Path, str] = {}
         files = dict(_files(folder, beside, waiting))
@@ -90,6 +95,9 @@ class Inbox:
         self._seen = {path: self._since(path, state, now) for path, state in files.items()}
         complete: dict[Path, FileState] = {}
         for path, state in sorted(files.items(), key=lambda item: item[1].size):
+            if len(complete) >= most:
+                waiting[path] = "behind other uploads"
+                continue
             try:
                 reason = self._incomplete(path, state, now)
             except FileNotFoundError:

@@ -15,6 +15,9 @@ from dualface_assets.partitions import videos
 from dualface_assets.resources import Upload, VideoStore
 from dualface_assets.uploads import Intake, pending, settle
 
+RUN_KEY: Final = "dagster/run_key"
+PARTITION: Final = "dagster/partition"
+
 _UNDER_WAY: Final = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
@@ -58,9 +61,12 @@ def _unregistered(store: VideoStore, instance: dg.DagsterInstance) -> list[str]:
 
 def _run_requests(store: VideoStore, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     """One request per video that waits for its run; claims that wait for nothing any more are settled."""
+    uploads = pending(store)
+    launched = _launched(uploads, instance)
+    done = _done(uploads, store, instance)
     requests: dict[str, dg.RunRequest] = {}
-    for upload in pending(store):
-        if _run_exists(upload, instance) or (upload.key not in requests and _needs_no_run(upload, store, instance)):
+    for upload in uploads:
+        if upload.claim in launched or upload.key in done:
             settle(store, upload)
         elif upload.key not in requests:
             requests[upload.key] = dg.RunRequest(
@@ -69,15 +75,18 @@ def _run_requests(store: VideoStore, instance: dg.DagsterInstance) -> list[dg.Ru
     return list(requests.values())
 
 
-def _run_exists(upload: Upload, instance: dg.DagsterInstance) -> bool:
-    """Whether this claim's run was launched. One that was only created is asked for again: Dagster then launches it."""
-    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": upload.claim}), limit=1)
-    return bool(runs) and runs[0].status != dg.DagsterRunStatus.NOT_STARTED
+def _launched(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:
+    """Claims whose run was launched. One that was only created is asked for again: Dagster then launches it."""
+    if not uploads:
+        return set()
+    runs = instance.get_runs(dg.RunsFilter(tags={RUN_KEY: [upload.claim for upload in uploads]}))
+    return {run.tags[RUN_KEY] for run in runs if run.status != dg.DagsterRunStatus.NOT_STARTED}
 
 
-def _needs_no_run(upload: Upload, store: VideoStore, instance: dg.DagsterInstance) -> bool:
-    """Whether this content's result is there or on its way, so that uploading it once more adds nothing."""
-    if store.result_path(upload.key).exists():
-        return True
-    under_way = dg.RunsFilter(tags={"dagster/partition": upload.key}, statuses=_UNDER_WAY)
-    return instance.get_runs_count(under_way) > 0
+def _done(uploads: list[Upload], store: VideoStore, instance: dg.DagsterInstance) -> set[str]:
+    """Keys whose result is there or on its way, so that uploading the same content once more adds nothing."""
+    if not uploads:
+        return set()
+    keys = {upload.key for upload in uploads}
+    runs = instance.get_runs(dg.RunsFilter(tags={PARTITION: list(keys)}, statuses=_UNDER_WAY))
+    return {run.tags[PARTITION] for run in runs} | {key for key in keys if store.result_path(key).exists()}

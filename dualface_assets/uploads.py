@@ -92,6 +92,7 @@ class Intake:
         self._claims_at_once = claims_at_once
         self._hashing: dict[Path, _Hashing] = {}
         self._copying: dict[Path, tuple[Path, FileState]] = {}
+        self._refused: dict[Path, FileState] = {}
 
     def tick(self, store: VideoStore, *, seconds: float = 20.0) -> TickReport:
         """Claim what is complete in the inbox, and put what is claimed into the store.
@@ -111,49 +112,54 @@ class Intake:
 
     def _claim(self, store: VideoStore, deadline: float) -> dict[str, str]:
         """Move complete uploads into claims of their own; say of all others why not."""
-        look = self._inbox.look(store.inbox_folder, beside=store.folder)
-        waiting = dict(look.waiting)
-        self._copying = {path: copy for path, copy in self._copying.items() if look.complete.get(path) == copy[1]}
-        copies = {claim for claim, _ in self._copying.values()}
         claims = _claims(store)
+        copies = {claim for claim, _ in self._copying.values()}
         for claim in claims:
             if claim not in copies and not (claim / "data").exists() and not (claim / "upload.json").exists():
                 shutil.rmtree(claim)
-        room = self._claims_at_once - len(claims)
-        for path, state in look.complete.items():
-            if room <= 0 and path not in self._copying:
-                waiting[path] = "behind other uploads"
+        room = max(0, self._claims_at_once - len(claims))
+        look = self._inbox.look(store.inbox_folder, beside=store.folder, most=room)
+        waiting = dict(look.waiting)
+        for path, state in {**{path: state for path, (_, state) in self._copying.items()}, **look.complete}.items():
+            if self._refused.get(path) == state:
+                waiting[path] = "no permission to take it"
                 continue
             try:
-                if self._move(store, path, state, deadline):
-                    room -= 1
-                else:
+                if not self._move(store, path, state, deadline):
                     waiting[path] = "being copied into the store"
             except FileNotFoundError:
-                continue  # whoever put it there has taken it away again
+                self._copying.pop(path, None)  # whoever put it there has taken it away again
+            except PermissionError:
+                self._refused[path] = state  # as in a folder where everyone may only remove what is their own
             except OSError as error:
                 waiting[path] = f"cannot be taken ({error.strerror})"
         return {printable(str(path.relative_to(store.inbox_folder))): reason for path, reason in waiting.items()}
 
     def _move(self, store: VideoStore, path: Path, state: FileState, deadline: float) -> bool:
         """Claim one file. False while it is still being copied from another file system."""
-        claim, _ = self._copying.get(path) or (_new_claim(store, path.name), state)
-        try:
-            if path not in self._copying:
+        if path not in self._copying:
+            claim = _new_claim(store, path.name)
+            try:
                 path.rename(claim / "data")
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            self._copying[path] = (claim, state)
-        if path in self._copying:
-            if not _copy_on(path, claim / "data.part", deadline) or FileState.of(path) != state:
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self._copying[path] = (claim, state)
+            else:
+                _sync(claim)
+                return True
+        claim, begun = self._copying[path]
+        if FileState.of(path) == begun:
+            if not _copy_on(path, claim / "data.part", deadline):
                 return False
-            (claim / "data.part").rename(claim / "data")
-            _sync(claim)
-            path.unlink()
-            del self._copying[path]
-        _sync(claim)
-        return True
+            if FileState.of(path) == begun:
+                del self._copying[path]
+                (claim / "data.part").rename(claim / "data")
+                _sync(claim)
+                path.unlink()
+                return True
+        del self._copying[path]  # it has changed: it is looked at as if it were new
+        return False
 
     def _put_away(self, store: VideoStore, deadline: float, waiting: dict[str, str]) -> list[Upload]:
         """Find the key of every claimed video, smallest first, and put the video into the store."""

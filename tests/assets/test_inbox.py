@@ -37,14 +37,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def complete(inbox: Inbox, folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in inbox.look(folder, beside=folder / "store").complete}
+    return {str(path.relative_to(folder)) for path in inbox.look(folder, beside=folder / "store", most=100).complete}
 
 
 def test_a_file_is_complete_once_it_has_been_quiet(inbox: Inbox, folder: Path, clock: Clock) -> None:
     (folder / "a.mp4").write_bytes(b"video")
     assert complete(inbox, folder) == set()
     clock.ahead = 120
-    inbox.look(folder, beside=folder)
+    inbox.look(folder, beside=folder, most=100)
     clock.ahead = 240
     assert complete(inbox, folder) == {"a.mp4"}
 
@@ -72,7 +72,7 @@ def test_a_file_that_another_process_still_writes_is_left_alone(inbox: Inbox, fo
         writer.stdout.readline()
         complete(inbox, folder)
         clock.ahead = 3600
-        look = inbox.look(folder, beside=folder)
+        look = inbox.look(folder, beside=folder, most=100)
         if "another program is still writing it" not in look.waiting.values():
             pytest.skip("this file system does not tell who writes")
         assert not look.complete
@@ -107,11 +107,11 @@ def test_temporary_hidden_and_half_downloaded_files_are_no_uploads(folder: Path)
 def test_smaller_files_come_first(folder: Path) -> None:
     for name, size in (("big", 300), ("small", 1), ("middle", 20)):
         (folder / name).write_bytes(bytes(size))
-    look = Inbox(Patience(0, 0, 0)).look(folder, beside=folder)
+    look = Inbox(Patience(0, 0, 0)).look(folder, beside=folder, most=100)
     assert [path.name for path in look.complete] == ["small", "middle", "big"]
 
 
 def test_looking_leaves_nothing_behind(folder: Path) -> None:
     (folder / "a.mp4").write_bytes(b"x")
-    Inbox(Patience(0, 0, 0)).look(folder, beside=folder)
+    Inbox(Patience(0, 0, 0)).look(folder, beside=folder, most=100)
     assert [path.name for path in folder.iterdir()] == ["a.mp4"]
