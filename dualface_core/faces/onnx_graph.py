@@ -17,7 +17,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-_DTYPES: Final[dict[int, np.dtype[Any]]] = {1: np.dtype("<f4"), 3: np.dtype("i1"), 6: np.dtype("<i4"), 7: np.dtype("<i8")}
+_DTYPES: Final[dict[int, np.dtype[Any]]] = {
+    1: np.dtype("<f4"),
+    3: np.dtype("i1"),
+    6: np.dtype("<i4"),
+    7: np.dtype("<i8"),
+}
 """TensorProto.DataType to numpy, for the types that occur."""
 
 

@@ -8,6 +8,7 @@ into its convolutions. Two faces of one person have a cosine of about 0.363 or m
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ TEMPLATE: Final = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
 """Where the five landmarks lie in an aligned face, in pixels: ArcFace's template, image-left first."""
+
+_TURNED: Final = 8.0
+"""Mean distance of landmarks from the template, in pixels of an aligned face, at which a face counts as turned away."""
 
 _STRIDES: Final = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 """Of the 13 separable blocks, of which each 3x3 convolution does the striding."""
@@ -148,15 +152,40 @@ def align_face(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDAr
     Returns:
         (112, 112, 3) uint8, in the channel order of the image.
     """
-    # A similarity without reflection is one complex product and sum: target = factor * source + offset.
-    points = landmarks.astype(np.float64) @ [1, 1j]
-    target = TEMPLATE.astype(np.float64) @ [1, 1j]
-    centred = points - points.mean()
-    factor = np.vdot(centred, target - target.mean()) / max(np.vdot(centred, centred).real, 1e-12)
+    factor, offset = _similarity(landmarks)
     # Linear interpolation that shrinks by more than 2 skips pixels: sample finer, then average.
     finer = max(1, int(1 / max(abs(factor), 0.05)))
-    factor *= finer
-    offset = finer * target.mean() + (finer - 1) / 2 - factor * points.mean()
+    factor = finer * factor
+    offset = finer * offset + (finer - 1) / 2
     matrix = np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
     face = cv2.warpAffine(image, matrix, (finer * CROP, finer * CROP), flags=cv2.INTER_LINEAR)
     return np.asarray(cv2.resize(face, (CROP, CROP), interpolation=cv2.INTER_AREA) if finer > 1 else face, np.uint8)
+
+
+def crop_bounds(landmarks: NDArray[np.float32]) -> tuple[int, int, int, int]:
+    """The part of the image that `align_face` takes its pixels from: left, top, right, bottom, all included."""
+    factor, offset = _similarity(landmarks)
+    corners = (np.array([0, CROP, CROP * 1j, CROP * (1 + 1j)]) - offset) / (factor or 1)
+    left, top = corners.real.min(), corners.imag.min()
+    right, bottom = corners.real.max(), corners.imag.max()
+    return math.floor(left) - 1, math.floor(top) - 1, math.ceil(right) + 1, math.ceil(bottom) + 1
+
+
+def frontality(landmarks: NDArray[np.float32]) -> float:
+    """How squarely the face looks at the camera: near 1 from the front, near 0 in profile.
+
+    Args:
+        landmarks: (5, 2) x, y in pixels, in the order of `Detections.landmarks`.
+    """
+    factor, offset = _similarity(landmarks)
+    aside = factor * (landmarks.astype(np.float64) @ [1, 1j]) + offset - TEMPLATE.astype(np.float64) @ [1, 1j]
+    return float(np.exp(-np.mean(np.abs(aside) ** 2) / _TURNED**2))
+
+
+def _similarity(landmarks: NDArray[np.float32]) -> tuple[complex, complex]:
+    """Factor and offset that take landmarks, as complex numbers, as close to `TEMPLATE` as turning and scaling can."""
+    points = landmarks.astype(np.float64) @ [1, 1j]
+    target = TEMPLATE.astype(np.float64) @ [1, 1j]
+    centred = points - points.mean()
+    factor = complex(np.vdot(centred, target - target.mean()) / max(np.vdot(centred, centred).real, 1e-12))
+    return factor, complex(target.mean() - factor * points.mean())

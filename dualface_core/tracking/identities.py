@@ -1,0 +1,348 @@
+"""Which tracklets are person A, which are person B, and which are somebody else, over the whole video.
+
+Belongs here: deciding from the embeddings, times and places of tracklets when the whole video is known. First,
+tracklets are clustered into people, never joining two that are seen together; the two people with the most presence
+are the persons. Then every tracklet gets the label that makes the whole most likely, and never two of one person at a
+time. That step is exact: a tracklet may get a label if the last one with this label has ended, so dynamic programming
+(Viterbi) needs to know no more than the last tracklet of each person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core.tracking.tracklets import Tracklet, center, size
+
+PERSONS: Final = ("A", "B")
+
+_OTHER: Final = 2
+"""The label of somebody else; 0 and 1 are the persons."""
+
+_SAME: Final = 0.3
+"""Mean cosine from which on two groups of tracklets are one person. SFace's own threshold for two pictures is 0.363; in
+videos the same person turned aside falls below it, and two people stay below 0.25."""
+
+_DISTINCT: Final = 0.15
+"""Mean cosine below which two who are never seen together are two people. In between, one person is assumed."""
+
+_UNKNOWN: Final = 0.25
+"""A stranger's cosine: somebody who looks less than this like A and B is more likely to be neither."""
+
+_SHARPNESS: Final = 10.0
+"""Nats of evidence per unit of cosine, for one clear picture of a face."""
+
+_MOST_EVIDENCE: Final = 4.0
+"""Pictures of one tracklet look alike: no more than so many clear ones count."""
+
+_STRANGER: Final = 1.5
+"""Nats against being neither A nor B."""
+
+_CONTINUITY: Final = 2.0
+"""Nats for one label of two tracklets of which the second begins where the first was heading."""
+
+_CONTINUITY_SECONDS: Final = 1.0
+"""How long that counts."""
+
+_JUMP: Final = 6.0
+"""Nats against one label of two tracklets if the second begins somewhere else altogether."""
+
+_SHORTEST_PRESENCE: Final = 0.5
+"""Seconds for which a second person is seen at least; less is a false detection."""
+
+_TOGETHER: Final = 0.3
+"""Seconds for which both are seen together, so that it may decide who is called A."""
+
+_CLUSTERED: Final = 400
+"""Tracklets, those with the most presence, that people are made of; the others are only labelled."""
+
+_ROUNDS: Final = 10
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A tracklet and what the face looks like.
+
+    Attributes:
+        tracklet: where it is, and when.
+        embedding: (128,) float32 of length 1, the mean over its clear pictures.
+        evidence: how many clear pictures that is worth; a blurred or turned face counts for less than one.
+    """
+
+    tracklet: Tracklet
+    embedding: NDArray[np.float32]
+    evidence: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts; a single look counts as a tenth of a second."""
+        return self.tracklet.times[-1] - self.tracklet.times[0] + 0.1
+
+    @property
+    def presence(self) -> float:
+        """Seconds times size in pixels."""
+        return self.seconds * float(np.mean([size(box) for box in self.tracklet.boxes]))
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Who is who.
+
+    Attributes:
+        people: the persons that there are: none, A, or A and B.
+        persons: the person of every sighting, or None for somebody else.
+        margins: for every sighting of a person, how many nats worse everything would be with the other person's label
+            here; None where there is no other person.
+        prototypes: (128,) float32 of length 1 for each of `people`.
+    """
+
+    people: tuple[str, ...]
+    persons: tuple[str | None, ...]
+    margins: tuple[float | None, ...]
+    prototypes: dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class _People:
+    """Prototypes, each of length 1: (persons, 128) with at most two persons, and (strangers, 128)."""
+
+    persons: NDArray[np.float32]
+    strangers: NDArray[np.float32]
+
+
+def identify(sightings: Sequence[Sighting]) -> Labelling:
+    """Label the sightings of a whole video, given in the order of their first frames."""
+    if not sightings:
+        return Labelling((), (), (), {})
+    people = _people(sightings)
+    labels: list[int] = []
+    margins: list[float] = []
+    for _ in range(_ROUNDS):
+        before = labels
+        labels, margins = _most_likely(sightings, people)
+        if labels == before:
+            break
+        people = _refined(sightings, labels, people)
+    names = _names(sightings, labels)
+    return Labelling(
+        people=tuple(sorted(names.values())),
+        persons=tuple(names.get(label) for label in labels),
+        margins=tuple(
+            margin if len(names) == len(PERSONS) and label in names else None
+            for label, margin in zip(labels, margins, strict=True)
+        ),
+        prototypes={name: people.persons[label] for label, name in sorted(names.items(), key=lambda item: item[1])},
+    )
+
+
+def _people(sightings: Sequence[Sighting]) -> _People:
+    """Cluster the sightings by average linkage, never joining two that are seen together, and choose the persons."""
+    ranked = sorted(sightings, key=lambda sighting: -sighting.presence)[:_CLUSTERED]
+    means = np.array([sighting.embedding for sighting in ranked])
+    evidence = np.array([sighting.evidence for sighting in ranked])
+    seconds = np.array([sighting.seconds for sighting in ranked])
+    presence = np.array([sighting.presence for sighting in ranked])
+    together = np.array([[_seen_together(a.tracklet, b.tracklet) for b in ranked] for a in ranked])
+    alive = np.ones(len(ranked), bool)
+    while True:
+        # The mean cosine between the members of two clusters is the product of the clusters' mean vectors.
+        cosines = np.where(together | ~alive | ~alive[:, None], -np.inf, means @ means.T)
+        np.fill_diagonal(cosines, -np.inf)
+        kept, merged = np.unravel_index(np.argmax(cosines), cosines.shape)
+        if cosines[kept, merged] < _SAME:
+            break
+        weights = evidence[[kept, merged]] / evidence[[kept, merged]].sum()
+        means[kept] = weights @ means[[kept, merged]]
+        for total in (evidence, seconds, presence):
+            total[kept] += total[merged]
+        together[kept] |= together[merged]
+        together[:, kept] |= together[:, merged]
+        alive[merged] = False
+    prototypes = means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    def is_new(cluster: int, known: list[int]) -> bool:
+        """Whether a cluster is surely none of the people known."""
+        distinct = together[cluster, known] | (prototypes[known] @ prototypes[cluster] < _DISTINCT)
+        return bool(distinct.all()) and seconds[cluster] >= _SHORTEST_PRESENCE and evidence[cluster] >= 1
+
+    clusters = sorted(np.flatnonzero(alive).tolist(), key=lambda cluster: -presence[cluster])
+    known = clusters[:1]
+    for cluster in clusters[1:]:
+        if is_new(cluster, known):
+            known.append(cluster)
+    return _People(prototypes[known[:2]], prototypes[known[2:]])
+
+
+def _seen_together(one: Tracklet, other: Tracklet) -> bool:
+    """Whether two faces are in the picture at the same time, at different places."""
+    begin, end = max(one.times[0], other.times[0]), min(one.times[-1], other.times[-1])
+    if one is other or begin > end:
+        return False
+    middle = (begin + end) / 2
+    apart = np.linalg.norm(_position(one, middle) - _position(other, middle))
+    return bool(apart > (size(one.boxes[0]) + size(other.boxes[0])) / 2)
+
+
+def _position(tracklet: Tracklet, time: float) -> NDArray[np.float64]:
+    """The centre at a time within the tracklet, in pixels."""
+    centers = np.array([center(box) for box in tracklet.boxes])
+    return np.array([np.interp(time, tracklet.times, centers[:, axis]) for axis in range(2)])
+
+
+def _refined(sightings: Sequence[Sighting], labels: list[int], people: _People) -> _People:
+    """The persons' prototypes again, from what was labelled as them."""
+    persons = people.persons.copy()
+    for label in range(len(persons)):
+        mean = sum(
+            (s.evidence * s.embedding for s, found in zip(sightings, labels, strict=True) if found == label),
+            np.zeros_like(persons[label]),
+        )
+        if np.any(mean):
+            persons[label] = mean / np.linalg.norm(mean)
+    return _People(persons, people.strangers)
+
+
+def _label_costs(sightings: Sequence[Sighting], people: _People) -> NDArray[np.float64]:
+    """(sightings, 3): how unlikely A, B and somebody else are by looks alone, in nats."""
+    embeddings = np.array([sighting.embedding for sighting in sightings])
+    cosines = np.full((len(sightings), 3), -np.inf)
+    cosines[:, : len(people.persons)] = embeddings @ people.persons.T
+    cosines[:, _OTHER] = np.max(embeddings @ people.strangers.T, axis=1, initial=_UNKNOWN)
+    likelihoods = _SHARPNESS * cosines
+    evidence = np.array([min(sighting.evidence, _MOST_EVIDENCE) for sighting in sightings])
+    costs = evidence[:, None] * (np.logaddexp.reduce(likelihoods, axis=1, keepdims=True) - likelihoods)
+    costs[:, _OTHER] += _STRANGER
+    return costs
+
+
+_State = tuple[int | None, int | None]
+"""The last sighting of each person, as far as it still matters."""
+
+
+@dataclass(frozen=True)
+class _Move:
+    """One sighting gets a label, which takes one state to the next at a cost."""
+
+    state: _State
+    label: int
+    then: _State
+    cost: float
+
+
+def _most_likely(sightings: Sequence[Sighting], people: _People) -> tuple[list[int], list[float]]:
+    """The labels with the least total cost, and for each sighting by how much the other person's label is worse."""
+    steps, reached = _trellis(sightings, _label_costs(sightings, people))
+    # What the rest costs at least, from every state before every sighting on.
+    rest: list[dict[_State, float]] = [dict.fromkeys(reached[-1], 0.0)]
+    for step in reversed(steps):
+        before: dict[_State, float] = {}
+        for move in step:
+            before[move.state] = min(before.get(move.state, np.inf), move.cost + rest[-1][move.then])
+        rest.append(before)
+    rest.reverse()
+
+    labels, margins = [], []
+    state: _State = (None, None)
+    best = rest[0][state]
+    for step, so_far, ahead in zip(steps, reached, rest[1:], strict=False):
+        chosen = min((move for move in step if move.state == state), key=lambda move: move.cost + ahead[move.then])
+        swapped = min(
+            (so_far[move.state] + move.cost + ahead[move.then] for move in step if move.label == 1 - chosen.label),
+            default=np.inf,
+        )
+        labels.append(chosen.label)
+        margins.append(float(swapped - best))
+        state = chosen.then
+    return labels, margins
+
+
+def _trellis(
+    sightings: Sequence[Sighting], label_costs: NDArray[np.float64]
+) -> tuple[list[list[_Move]], list[dict[_State, float]]]:
+    """All moves at every sighting, and before each sighting (and at the end) the least cost of every state."""
+    steps: list[list[_Move]] = []
+    reached: list[dict[_State, float]] = [{(None, None): 0.0}]
+    for number in range(len(sightings)):
+        moves = [
+            move
+            for state in reached[-1]
+            for label in np.flatnonzero(np.isfinite(label_costs[number])).tolist()
+            if (move := _move(sightings, state, number, label, float(label_costs[number, label]))) is not None
+        ]
+        after: dict[_State, float] = {}
+        for move in moves:
+            after[move.then] = min(after.get(move.then, np.inf), reached[-1][move.state] + move.cost)
+        steps.append(moves)
+        reached.append(after)
+    return steps, reached
+
+
+def _move(sightings: Sequence[Sighting], state: _State, number: int, label: int, label_cost: float) -> _Move | None:
+    """Give sighting `number` a label, or None if the label is taken by another one at the same time."""
+    tracklet = sightings[number].tracklet
+    # Long gone is as good as never seen: states that differ in nothing else become one.
+    recent = [last if last is not None and _matters(sightings[last].tracklet, tracklet) else None for last in state]
+    cost = label_cost
+    if label != _OTHER:
+        last = recent[label]
+        if last is not None:
+            if sightings[last].tracklet.frames[-1] >= tracklet.frames[0]:
+                return None
+            cost += _link_cost(sightings[last].tracklet, tracklet)
+        recent[label] = number
+    return _Move(state, label, (recent[0], recent[1]), cost)
+
+
+def _matters(last: Tracklet, tracklet: Tracklet) -> bool:
+    """Whether an earlier tracklet says anything about one that begins now."""
+    return last.shot == tracklet.shot and tracklet.times[0] - last.times[-1] <= _CONTINUITY_SECONDS
+
+
+def _link_cost(last: Tracklet, tracklet: Tracklet) -> float:
+    """How unlikely it is, in nats, that somebody who was last seen there is next seen here; below 0 for likely."""
+    gap = tracklet.times[0] - last.times[-1]
+    before, after = size(last.boxes[-1]), size(tracklet.boxes[0])
+    aside = np.linalg.norm(center(tracklet.boxes[0]) - last.expected(tracklet.times[0])) / np.sqrt(before * after)
+    surprise = (aside**2 + np.log(after / before) ** 2) / (2 * (0.4 + gap) ** 2)
+    return float((min(surprise, _JUMP + _CONTINUITY) - _CONTINUITY) * (1 - gap / _CONTINUITY_SECONDS))
+
+
+def _names(sightings: Sequence[Sighting], labels: list[int]) -> dict[int, str]:
+    """Which label is called A and which B: A is the one on the left where both are first seen together."""
+    first, second = (
+        [sighting.tracklet for sighting, label in zip(sightings, labels, strict=True) if label == person]
+        for person in range(2)
+    )
+    if not first or not second:
+        return {0: "A"} if first else {1: "A"} if second else {}
+    side = _first_side(first, second)
+    if side is None:
+        side = first[0].frames[0] - second[0].frames[0]
+    return {0: "A", 1: "B"} if side <= 0 else {0: "B", 1: "A"}
+
+
+def _first_side(first: list[Tracklet], second: list[Tracklet]) -> float | None:
+    """By how much the first person is to the right of the second where both are first seen together, in pixels.
+
+    Moments shorter than `_TOGETHER` count only if there is no longer one. None if there is no such moment.
+    """
+    moments = []
+    i = j = 0
+    while i < len(first) and j < len(second):
+        begin = max(first[i].times[0], second[j].times[0])
+        end = min(first[i].times[-1], second[j].times[-1])
+        if begin <= end:
+            moments.append((end - begin < _TOGETHER, begin, min(end, begin + _TOGETHER), first[i], second[j]))
+        if first[i].times[-1] <= second[j].times[-1]:
+            i += 1
+        else:
+            j += 1
+    if not moments:
+        return None
+    _, begin, end, one, other = min(moments, key=lambda moment: moment[:2])
+    middle = (begin + end) / 2
+    return float(_position(one, middle)[0] - _position(other, middle)[0])

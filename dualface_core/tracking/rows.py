@@ -1,0 +1,111 @@
+"""The rows of FaceTracks: labelled tracklets, and what lies between their detections.
+
+Belongs here: interpolation and the layout of the table. A face is interpolated between two detections of one tracklet,
+and between two tracklets of one person in a shot if the gap is short; nothing is ever guessed before the first or after
+the last detection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dualface_core.tracking.identities import PERSONS, Labelling, Sighting
+from dualface_core.tracking.table import SCHEMA
+from dualface_core.tracking.tracklets import LONGEST_GAP, Tracklet
+
+_SOURCES = ("detected", "interpolated")
+
+
+def face_rows(
+    sightings: Sequence[Sighting], labelling: Labelling, pts: NDArray[np.int64], times: NDArray[np.float64]
+) -> pa.Table:
+    """Lay out the table.
+
+    Args:
+        sightings: in the order of their first frames.
+        labelling: who they are.
+        pts: (frames,) presentation timestamp of every frame.
+        times: (frames,) the same in seconds.
+
+    Returns:
+        A table of `SCHEMA`, sorted by frame and tracklet.
+    """
+    blocks: list[dict[str, NDArray[Any]]] = []
+    last: dict[str, tuple[Tracklet, float]] = {}
+    for sighting, person, margin in zip(sightings, labelling.persons, labelling.margins, strict=True):
+        tracklet = sighting.tracklet
+        label = PERSONS.index(person) if person is not None else -1
+        worth = np.nan if margin is None else margin
+        blocks.append(_block(tracklet.number, label, worth, tracklet.shot, times, _keys(tracklet)))
+        if person is None:
+            continue
+        if person in last:
+            earlier, earlier_worth = last[person]
+            if earlier.shot == tracklet.shot and tracklet.times[0] - earlier.times[-1] <= LONGEST_GAP:
+                (frames, values), (next_frames, next_values) = _keys(earlier), _keys(tracklet)
+                ends = np.append(frames[-1:], next_frames[:1]), np.vstack([values[-1:], next_values[:1]])
+                between = _block(earlier.number, label, min(worth, earlier_worth), tracklet.shot, times, ends)
+                blocks.append({name: column[1:-1] for name, column in between.items()})
+        last[person] = (tracklet, worth)
+    if not blocks:
+        return SCHEMA.empty_table()
+    columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    order = np.lexsort((columns["tracklet"], columns["frame"]))
+    return _arrow({name: column[order] for name, column in columns.items()}, pts, times)
+
+
+def _keys(tracklet: Tracklet) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Frame numbers (n,), and (n, 15) of x, y, width, height, score and landmarks, of the detections."""
+    boxes, scores = np.array(tracklet.boxes), np.array(tracklet.scores)[:, None]
+    landmarks = np.array(tracklet.landmarks).reshape(-1, 10)
+    return np.array(tracklet.frames), np.hstack([boxes, scores, landmarks], dtype=np.float64)
+
+
+def _block(
+    number: int,
+    label: int,
+    margin: float,
+    shot: int,
+    times: NDArray[np.float64],
+    keys: tuple[NDArray[np.intp], NDArray[np.float64]],
+) -> dict[str, NDArray[Any]]:
+    """Columns for every frame from the first key to the last, linear in time between the keys."""
+    frames, values = keys
+    every = np.arange(frames[0], frames[-1] + 1)
+    filled = np.column_stack([np.interp(times[every], times[frames], column) for column in values.T])
+    return {
+        "frame": every,
+        "shot": np.full(len(every), shot),
+        "tracklet": np.full(len(every), number),
+        "person": np.full(len(every), label),
+        "values": filled,
+        "source": np.where(np.isin(every, frames), 0, 1),
+        "identity_margin": np.full(len(every), margin),
+    }
+
+
+def _arrow(columns: dict[str, NDArray[Any]], pts: NDArray[np.int64], times: NDArray[np.float64]) -> pa.Table:
+    frames, values, person = columns["frame"], columns["values"].astype(np.float32), columns["person"]
+    margin = columns["identity_margin"]
+    arrays = {
+        "frame": frames,
+        "pts": pts[frames],
+        "time": times[frames],
+        "shot": columns["shot"],
+        "tracklet": columns["tracklet"],
+        "person": pa.DictionaryArray.from_arrays(pa.array(person, pa.int8(), mask=person < 0), list(PERSONS)),
+        "x": values[:, 0],
+        "y": values[:, 1],
+        "width": values[:, 2],
+        "height": values[:, 3],
+        "score": values[:, 4],
+        "landmarks": pa.FixedSizeListArray.from_arrays(values[:, 5:].ravel(), 10),
+        "source": pa.DictionaryArray.from_arrays(pa.array(columns["source"], pa.int8()), list(_SOURCES)),
+        "identity_margin": pa.array(margin, pa.float32(), mask=np.isnan(margin)),
+    }
+    return pa.table(arrays).cast(SCHEMA)
