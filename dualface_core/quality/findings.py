@@ -1,0 +1,77 @@
+"""What a verification says: findings, each with a figure, and whether they let a result pass.
+
+Belongs here: the values alone. They go into reports and asset checks as JSON.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Check(StrEnum):
+    """What is looked at. A check that is about a tile gives a finding per tile."""
+
+    READABLE = "readable"
+    SIZE = "size"
+    CODEC = "codec"
+    COLOUR = "colour"
+    FRAME_COUNT = "frame count"
+    TIMESTAMPS = "timestamps"
+    AUDIO = "audio"
+    AUDIO_PACKETS = "audio packets"
+    AUDIO_TIMING = "audio timing"
+    DRIFT = "drift"
+    BLACK = "black"
+    FROZEN = "frozen"
+    LIKENESS = "likeness"
+    FACE = "face"
+    IDENTITY = "identity"
+    PEOPLE = "people"
+
+
+class Finding(BaseModel):
+    """One thing that was looked at.
+
+    Attributes:
+        check: what was looked at.
+        passed: whether it is as expected.
+        severity: what it means if it is not: "error" keeps a result from being published, "warning" doesn't.
+        value: the figure that was found.
+        expected: what it should be, in words.
+        message: a plain sentence.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    check: Check
+    passed: bool
+    severity: Literal["error", "warning"] = "error"
+    value: float | int | str | None
+    expected: str
+    message: str
+
+
+class Verification(BaseModel):
+    """All findings about one result."""
+
+    model_config = ConfigDict(frozen=True)
+
+    findings: list[Finding]
+
+    @property
+    def passed(self) -> bool:
+        """True if the result may be published: no error was found."""
+        return not self.failures
+
+    @property
+    def failures(self) -> list[Finding]:
+        """The errors."""
+        return [finding for finding in self.findings if not finding.passed and finding.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """What a person should know, though the result is right."""
+        return [finding for finding in self.findings if not finding.passed and finding.severity == "warning"]

@@ -1,0 +1,144 @@
+"""Decodes a result again, from the first frame to the last, and says whether it is right.
+
+Belongs here: the order of the checks; what each looks at is in the modules beside this one. The one idea: nothing
+that an encoder says about its work counts, only what can be read back. Importing this module is cheap.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from dualface_core.errors import InputError
+from dualface_core.quality.findings import Check, Finding, Verification
+
+if TYPE_CHECKING:
+    from dualface_core.media.probe import VideoInfo
+    from dualface_core.tiles.table import TilePlan
+    from dualface_core.tracking.table import FaceTracks
+
+__all__ = ["Check", "Finding", "Verification", "verify_output"]
+
+_SOURCE_FRAMES: Final = 24
+"""Frames that are compared with the source, however long it is."""
+
+
+def verify_output(
+    output: Path,
+    *,
+    video: VideoInfo,
+    tracks: FaceTracks,
+    plan: TilePlan,
+    progress: Callable[[int, int], None] | None = None,
+) -> Verification:
+    """Say whether a result is what the plan makes of the source.
+
+    The result is decoded once in full; of the source, only frames that are cheap to reach are decoded. Memory does not
+    grow with the length.
+
+    Args:
+        output: the result.
+        video: the source.
+        tracks: who is where in it.
+        plan: what each tile shows.
+        progress: called after every frame with the frames done and those in all.
+
+    Returns:
+        Findings, each with a figure. Where the result cannot be read to its end, that is the only one.
+
+    Raises:
+        UnreadableVideoError: the source cannot be read.
+        ModelError: a model file is missing or wrong.
+        Nothing for a wrong result: that is a finding.
+    """
+    from dualface_core.media.probe import probe
+    from dualface_core.quality.streams import sound_findings, stream_findings, timing_findings
+    from dualface_core.tiles.layouts import layout as find_layout
+
+    layout = find_layout(plan.metadata.layout)
+    step = Fraction(plan.metadata.time_base)
+    planned = [pts * step for pts in plan.table.column("pts").to_pylist()[:: len(layout.tiles)]]
+    try:
+        result = probe(output)
+        streams = [*stream_findings(result, video, layout), *sound_findings(result, video)]
+        if (result.width, result.height) != (layout.width, layout.height):
+            # No tile is where it should be, so nothing can be said about tiles.
+            return Verification(findings=streams)
+        shown, pictures = _look(result, video, tracks, plan, planned, progress)
+    except InputError as error:
+        if Path(error.path) != output:
+            raise
+        return Verification(findings=[_readable(passed=False, value=None, message=str(error))])
+    readable = _readable(
+        passed=True, value=len(shown), message=f"All {len(shown)} frames of the result could be decoded."
+    )
+    return Verification(findings=[readable, *timing_findings(shown, planned), *streams, *pictures])
+
+
+def _look(
+    result: VideoInfo,
+    video: VideoInfo,
+    tracks: FaceTracks,
+    plan: TilePlan,
+    planned: Sequence[Fraction],
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[Fraction], list[Finding]]:
+    """Decode the result. Returns when each frame is shown, in seconds, and the findings about pictures."""
+    from dualface_core.faces.sface import FaceEmbedder
+    from dualface_core.faces.yunet import FaceDetector
+    from dualface_core.media.reader import VideoReader
+    from dualface_core.quality.expected import Source, thumbnail
+    from dualface_core.quality.people import PeopleWatch
+    from dualface_core.quality.pictures import LikenessWatch, TileWatch, standstill_findings
+    from dualface_core.settings import Settings
+    from dualface_core.tiles.layouts import layout
+
+    settings = Settings.load()
+    tiles = layout(plan.metadata.layout).tiles
+    people = PeopleWatch(
+        tiles,
+        tracks,
+        plan,
+        result.color,
+        FaceDetector(settings.detector_weights),
+        FaceEmbedder(settings.embedder_weights),
+    )
+    source = Source(video, plan, layout(plan.metadata.layout))
+    expected = {}
+    for there in source.render(source.cheap_frames(_SOURCE_FRAMES)):
+        expected[there.frame.index] = [thumbnail(tile) for tile in there.tiles]
+        people.learn(there.frame)
+    people.learn_more(source)
+    likeness = LikenessWatch(tiles, expected, video.color)
+    watches = [TileWatch(tile, result.color) for tile in tiles]
+    shown: list[Fraction] = []
+    with VideoReader(result) as reader:
+        for frame in reader:
+            shown.append(frame.pts * result.time_base)
+            number = _nearest(planned, shown[-1], frame.index)
+            for watch in watches:
+                watch.look(number, frame.time, frame.planes)
+            likeness.look(number, frame.planes)
+            people.look(number, frame.planes)
+            if progress is not None:
+                progress(frame.index + 1, len(planned))
+    for watch in watches:
+        watch.finish(float(result.first_pts * result.time_base) + result.duration)
+    return shown, [*standstill_findings(watches, source), *likeness.findings(), *people.findings()]
+
+
+def _nearest(planned: Sequence[Fraction], time: Fraction, guess: int) -> int:
+    """The number of the planned frame that is nearest in time, so that a lost frame doesn't put off all that follow."""
+    if guess < len(planned) and planned[guess] == time:
+        return guess
+    after = bisect_left(planned, time)
+    return min((n for n in (after - 1, after) if 0 <= n < len(planned)), key=lambda n: abs(planned[n] - time))
+
+
+def _readable(*, passed: bool, value: int | None, message: str) -> Finding:
+    return Finding(
+        check=Check.READABLE, passed=passed, value=value, expected="a video that decodes to its end", message=message
+    )
