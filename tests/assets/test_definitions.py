@@ -44,7 +44,7 @@ def test_the_assets_form_the_pipeline(store: VideoStore) -> None:
         "encoded_video": ["composed_tiles", "face_tracks", "raw_video"],
     }
     checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
-    assert checks == {("encoded_video", name) for name in ("timing", "sound", "picture", "people")}
+    assert checks == {("encoded_video", name) for name in ("file", "timing", "sound", "picture", "people")}
 
 
 def test_every_asset_says_what_it_is(store: VideoStore) -> None:
