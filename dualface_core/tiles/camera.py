@@ -44,6 +44,10 @@ _LONGEST_FRAME: Final = 1.0
 """Seconds. A frame that is shown for longer counts as this long, so that broken timestamps cannot exhaust memory."""
 
 
+_OUTLIER_WINDOW: Final = 0.8
+"""Seconds of the median that a face is compared with; one that lies a face's height away from it is not believed."""
+
+
 class CameraParameters(BaseModel):
     """How the virtual cameras behave.
 
@@ -52,7 +56,8 @@ class CameraParameters(BaseModel):
         eye_line: distance of the eyes from the top of the tile, as a share of the tile's height.
         max_upscale: tile pixels per source pixel that zooming in may reach.
         closest: the rectangle may always shrink to this share of the widest one, however small the source is.
-        position_dead_zone: how far a face may drift while the camera stands still, as a share of the rectangle.
+        position_dead_zone: how far a face may drift to either side while the camera stands still, as a share of the
+            rectangle.
         zoom_dead_zone: how far its size may drift meanwhile, in natural logarithms (0.08 is about 8 %).
         position_ease: seconds that the camera takes from one stand to the next.
         zoom_ease: seconds that a change of zoom takes.
@@ -250,7 +255,7 @@ class _Take:
 
     Attributes:
         times: of the frames, in seconds.
-        followed: per frame, whether the person counts as in the picture.
+        followed: per frame, whether the person counts as in the picture, and where they are believed to be.
         boxes: per frame, x, y, width, height of the face; between sightings on a straight line.
         grid: times of the samples; they reach from the first frame to the last, or beyond.
         before: per frame, the sample at or before it.
@@ -268,16 +273,17 @@ class _Take:
 
     @classmethod
     def of(cls, times: Signal, boxes: NDArray[np.float64], appearances: NDArray[np.intp]) -> _Take:
-        followed = np.zeros(len(times), bool)
-        for first, last in appearances:
-            followed[first : last + 1] = True
-        seen = followed & ~np.isnan(boxes[:, 0])
-        boxes = np.stack([np.interp(times, times[seen], column[seen]) for column in boxes.T], axis=1)
-
         samples = max(4, int(np.ceil((times[-1] - times[0]) / _STEP - 1e-9)) + 1)
         grid = times[0] + _STEP * np.arange(samples)
         before = np.clip(np.searchsorted(grid, times + 1e-9, side="right") - 1, 0, samples - 2)
         runs = before[appearances] + np.array([0, 2])
+
+        followed = np.zeros(len(times), bool)
+        for first, last in appearances:
+            followed[first : last + 1] = True
+        followed &= ~_outliers(times, boxes, grid, followed)
+        seen = followed & ~np.isnan(boxes[:, 0])
+        boxes = np.stack([np.interp(times, times[seen], column[seen]) for column in boxes.T], axis=1)
 
         gaps = []
         for index in range(len(runs) + 1):
@@ -309,6 +315,19 @@ class _Take:
     def index(self, time: float) -> int:
         """The sample nearest to a time."""
         return int(np.clip(round((time - self.grid[0]) / _STEP), 0, len(self.grid)))
+
+
+def _outliers(
+    times: Signal, boxes: NDArray[np.float64], grid: Signal, followed: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Frames in which a face is for a moment far from where it is just before and after: a detector's mistake."""
+    known = followed & ~np.isnan(boxes[:, 0])
+    outlying = np.zeros(len(times), bool)
+    for corner, extent in ((0, 2), (1, 3)):
+        center = boxes[known, corner] + boxes[known, extent] / 2
+        usual = _median(np.interp(grid, times[known], center), _OUTLIER_WINDOW)
+        outlying[known] |= np.abs(center - np.interp(times[known], grid, usual)) > boxes[known, 3]
+    return outlying if (known & ~outlying).any() else np.zeros_like(outlying)
 
 
 def _film(take: _Take, stage: _Stage, parameters: CameraParameters) -> NDArray[np.float64]:
@@ -403,16 +422,15 @@ def _limits(near: Signal, far: Signal, size: Signal, room: float) -> tuple[Signa
 def _stands(target: Signal, dead_zone: Signal, shortest: float) -> Signal:
     """Stand still as long as the target stays within the dead zone; between two stands, move in one stroke.
 
-    The greedy longest hold, with the median of what it covers as its value. Holds shorter than `shortest` seconds
-    are only points that a longer move passes through.
+    The greedy longest hold, at the median of what it covers: not in the middle of its range, since that is drawn
+    towards the move at its end. Holds shorter than `shortest` seconds are only points that a longer move passes.
     """
     lower, upper = target - dead_zone, target + dead_zone
     holds: list[tuple[int, int, float]] = []
     start = 0
     while start < len(target):
         stop = _longest_hold(lower, upper, start)
-        median = np.median(target[start:stop])
-        holds.append((start, stop, float(np.clip(median, lower[start:stop].max(), upper[start:stop].min()))))
+        holds.append((start, stop, float(np.median(target[start:stop]))))
         start = stop
     knots: list[tuple[float, float]] = []
     passed: list[tuple[float, float]] = []
@@ -475,7 +493,7 @@ def _ends(path: Signal, gap: _Gap) -> tuple[float, float]:
 
 
 def _states(take: _Take, parameters: CameraParameters) -> NDArray[np.int8]:
-    states = np.full(len(take.times), _TRACKING, np.int8)
+    states = np.where(take.followed, _TRACKING, _HOLDING).astype(np.int8)
     for gap in take.gaps:
         absent = ~take.followed & (take.times >= gap.start) & (take.times <= gap.stop)
         states[absent] = _WIDE if gap.opens_out(parameters) else _HOLDING

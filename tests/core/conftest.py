@@ -1,0 +1,79 @@
+"""Face tracks made by hand, for tests of what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import ArrayLike
+
+from dualface_core.tracking.table import SCHEMA, FaceTracks, Shot, TracksMetadata
+
+BuildTracks = Callable[..., FaceTracks]
+
+
+@pytest.fixture(scope="session")
+def face_tracks() -> BuildTracks:
+    """Build tracks from boxes: `face_tracks({"A": boxes})`."""
+    return _face_tracks
+
+
+def _face_tracks(
+    people: Mapping[str, ArrayLike],
+    *,
+    size: tuple[int, int] = (1920, 1080),
+    pts: Sequence[int] | None = None,
+    time_base: str = "1/30",
+    cuts: Sequence[int] = (),
+    detected: Mapping[str, ArrayLike] | None = None,
+) -> FaceTracks:
+    """Tracks of the given boxes.
+
+    `people` holds (frames, 4) of x, y, width, height for each person, NaN where they are not seen; `pts` are 0, 1, 2...
+    unless given; `cuts` are the first frames of all shots but the first; `detected` says which frames' faces were
+    detected, all unless given.
+    """
+    boxes = {person: np.asarray(values, np.float64) for person, values in people.items()}
+    frames = len(next(iter(boxes.values())))
+    frame_pts = list(range(frames)) if pts is None else [int(value) for value in pts]
+    edges = [0, *cuts, frames]
+    shot_of = np.searchsorted(list(cuts), np.arange(frames), side="right")
+    metadata = TracksMetadata(
+        fingerprint="0" * 64,
+        time_base=time_base,
+        frame_width=size[0],
+        frame_height=size[1],
+        frame_pts=frame_pts,
+        shots=[Shot(first=first, last=stop - 1) for first, stop in pairwise(edges)],
+        people=list(people),
+    )
+    rows = []
+    for tracklet, (person, values) in enumerate(boxes.items()):
+        for frame in np.flatnonzero(~np.isnan(values[:, 0])):
+            x, y, width, height = values[frame].tolist()
+            eyes, mouth = y + 0.38 * height, y + 0.78 * height
+            left, right = x + 0.3 * width, x + 0.7 * width
+            seen = detected is None or bool(np.asarray(detected[person])[frame])
+            rows.append(
+                {
+                    "frame": int(frame),
+                    "pts": frame_pts[frame],
+                    "time": frame_pts[frame] * float(metadata.seconds_per_pts),
+                    "shot": int(shot_of[frame]),
+                    "tracklet": tracklet,
+                    "person": person,
+                    "x": x,
+                    "y": y,
+                    "width": width,
+                    "height": height,
+                    "score": 0.9,
+                    "landmarks": [left, eyes, right, eyes, x + width / 2, y + 0.6 * height, left, mouth, right, mouth],
+                    "source": "detected" if seen else "interpolated",
+                    "identity_margin": 1.0,
+                }
+            )
+    rows.sort(key=lambda row: (row["frame"], row["tracklet"]))
+    return FaceTracks(pa.Table.from_pylist(rows, schema=SCHEMA), metadata)
