@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import cycle
+from itertools import cycle, islice
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,17 +43,16 @@ def write_looped_audio(source: Path, target: Path, seconds: float) -> None:
         try:
             with av.open(target, "w", format="mp4") as output:
                 copied = output.add_stream_from_template(stream)
-                elapsed = 0
-                for packet in cycle(packets):
-                    time_base, duration = packet.time_base, packet.duration or 0
-                    if elapsed * time_base >= seconds:
-                        break
-                    packet.pts = packet.dts = elapsed
-                    elapsed += duration
+                time_base = packets[0].time_base
+                # The last packet may claim to be shorter than what it decodes to.
+                length = max(packet.duration or 0 for packet in packets)
+                for number, packet in enumerate(islice(cycle(packets), ceil(seconds / (length * time_base)))):
+                    # All set anew each time, since muxing moves a packet to the output's time base.
+                    packet.time_base = time_base
+                    packet.pts = packet.dts = number * length
+                    packet.duration = length
                     packet.stream = copied
                     output.mux(packet)
-                    # Muxing moved the packet to the output's time base; it is needed as it was for its next turn.
-                    packet.time_base, packet.duration = time_base, duration
         except (av.error.FFmpegError, OSError) as error:
             raise output_error(target, OSError(error.errno, error.strerror)) from error
 

@@ -32,8 +32,8 @@ _ENCODER: Final = EncoderSettings(encoder=EncoderKind.SOFTWARE, quality=20, pres
 _MP4_TIMESCALE: Final = 10_000
 """FFmpeg's MP4 muxer doubles a coarser time base than this until it is finer. A time base that is fine enough is kept,
 so that the truth can state the timestamps that readers see."""
-_LEAST_SECONDS: Final = 2.0
-_SIDES: Final = (128, 8192)
+_LEAST_SECONDS: Final = 1.0
+_SIDES: Final = (64, 8192)
 _ABSENT: Final = Region(0, 0, 0, 0, visible=0.0)
 
 
@@ -44,7 +44,7 @@ def make_sample(
     seconds: float,
     width: int,
     height: int,
-    fps: Fraction,
+    fps: Fraction | int,
     seed: int,
     cache: Path,
     progress: Callable[[int, int], None] | None = None,
@@ -56,8 +56,8 @@ def make_sample(
     Args:
         output: the MP4 file to write; the truth lies beside it (see `truth_path`).
         scene: what happens; one of `Scene`.
-        seconds: length, at least 2; rounded to whole frames.
-        width: of the picture in pixels, even, from 128 to 8192.
+        seconds: length, at least 1; rounded to whole frames.
+        width: of the picture in pixels, even, from 64 to 8192.
         height: likewise.
         fps: frames per second, from 1 to 240.
         seed: another number, another choreography.
@@ -72,6 +72,7 @@ def make_sample(
         SourceError: the clips cannot be fetched.
         OutputError: the result cannot be written.
     """
+    fps = Fraction(fps)
     scene = _checked(scene, seconds, width, height, fps)
     truth = truth_path(output)
     if not output.parent.is_dir():

@@ -69,12 +69,8 @@ class Person(ABC):
     head: Head
 
     def __init__(self, clip: Path, *, last: int, start: float) -> None:
-        self.frames: list[Frame] = []
         with VideoReader(probe(clip)) as reader:
-            for frame in reader:
-                self.frames.append(frame)
-                if frame.index == last:
-                    break
+            self.frames: list[Frame] = list(reader)[: last + 1]
         self._times = [frame.time for frame in self.frames]
         self._start = start
         self._sprite: Callable[[int], Sprite] = lru_cache(maxsize=4)(self._make_sprite)
@@ -160,7 +156,7 @@ class Woman(Person):
     _NOISE_LUMA: Final = 7
     _FIRST_COLUMN: Final = 200
     """She never comes further to the left than this."""
-    _HAIR_BGR: Final = np.array((36, 41, 50), np.float32)
+    _HAIR_BGR: Final = np.array((24, 27, 33), np.float32)
     _PULLOVER_BGR: Final = np.array((82, 72, 44), np.float32)
 
     def __init__(self, clip: Path) -> None:

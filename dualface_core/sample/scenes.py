@@ -195,8 +195,8 @@ class _Leave:
         # The one on the left leaves, then the one on the right, and so on. Each departure swaps the sides.
         leaver, home, door = (left, _LEFT, -_OUTSIDE) if number % 2 == 0 else (right, _RIGHT, 1 + _OUTSIDE)
         stayer = right if leaver == left else left
-        walk = min(1.5, 0.12 * period)
-        away = min(4.0, 0.4 * period)
+        walk = min(1.5, 0.18 * period)
+        away = min(4.0, 0.35 * period)
         begin = (period - away) / 2 - walk
         since = time - number * period - begin
         moved = _ease((since - walk) / away)

