@@ -68,7 +68,7 @@ def parse_onnx(data: bytes) -> OnnxGraph:
     nodes: list[Node] = []
     constants: dict[str, NDArray[Any]] = {}
     try:
-        (graph,) = (value for number, value in _fields(memoryview(data)) if number == 7)
+        graph = dict(_fields(memoryview(data)))[7]
         for number, value in _fields(graph):
             if number == 1:
                 nodes.append(_node(value))
@@ -76,7 +76,7 @@ def parse_onnx(data: bytes) -> OnnxGraph:
                 name, tensor = _tensor(value)
                 constants[name] = tensor
         remaining = tuple(node for node in nodes if not _folded(node, constants))
-    except (AttributeError, IndexError, KeyError, TypeError, struct.error) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
         raise ValueError(f"not a readable ONNX file ({error!r})") from error
     return OnnxGraph(remaining, constants)
 
@@ -123,14 +123,14 @@ def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
             case 2:
                 size, position = _varint(message, position)
                 if position + size > len(message):
-                    raise ValueError("not a readable ONNX file (it breaks off)")
+                    raise ValueError("a field reaches beyond the end")
                 yield key >> 3, message[position : position + size]
                 position += size
             case 5:
                 yield key >> 3, struct.unpack_from("<f", message, position)[0]
                 position += 4
             case wire_type:
-                raise ValueError(f"not a readable ONNX file (wire type {wire_type})")
+                raise ValueError(f"unknown wire type {wire_type}")
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:

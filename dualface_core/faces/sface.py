@@ -71,10 +71,10 @@ class SFace(nn.Module):
     def load_onnx(self, graph: OnnxGraph) -> None:
         """Take the weights of SFace in ONNX. Raises ValueError if its layers are not those of this network."""
         layers, slopes = graph.layers("Conv"), graph.layers("PRelu")
-        *normalisations, before, after = [_scale_and_shift(layer) for layer in graph.layers("BatchNormalization")]
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
-        if not len(layers) == len(slopes) == len(normalisations) == len(convolutions):
+        if len(layers) != len(convolutions):
             raise ValueError(f"found {len(layers)} convolutions, not those of SFace")
+        *normalisations, before, after = [_scale_and_shift(layer) for layer in graph.layers("BatchNormalization")]
         for convolution, layer, (scale, shift) in zip(convolutions, layers, normalisations, strict=True):
             _assign(convolution.weight, layer.weights[0] * scale[:, None, None, None])
             _assign(convolution.bias, shift)
@@ -165,7 +165,9 @@ def align_face(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDAr
 def crop_bounds(landmarks: NDArray[np.float32]) -> tuple[int, int, int, int]:
     """The part of the image that `align_face` takes its pixels from: left, top, right, bottom, all included."""
     factor, offset = _similarity(landmarks)
-    corners = (np.array([0, CROP, CROP * 1j, CROP * (1 + 1j)]) - offset) / (factor or 1)
+    # A pixel reaches half a pixel to either side of its centre, which has whole coordinates.
+    corners = np.array([0, 1, 1j, 1 + 1j]) * CROP - 0.5 * (1 + 1j)
+    corners = (corners - offset) / (factor or 1)
     left, top = corners.real.min(), corners.imag.min()
     right, bottom = corners.real.max(), corners.imag.max()
     return math.floor(left) - 1, math.floor(top) - 1, math.ceil(right) + 1, math.ceil(bottom) + 1

@@ -1,7 +1,7 @@
 """YuNet, the face detector, in torch: any batch, any size, CPU or CUDA, float32 or float16.
 
 Belongs here: the network, and turning its maps into faces. The network is YuNet_s as OpenCV Zoo publishes it
-("2023mar", 54,608 parameters; Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023). It is fully
+("2023mar"; Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023). It is fully
 convolutional; its weights are read from the ONNX file in the order in which that file lists its convolutions.
 """
 

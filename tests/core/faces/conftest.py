@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from dualface_core.faces.sface import FaceEmbedder
+from dualface_core.faces.yunet import FaceDetector
+from dualface_core.media.probe import probe
+from dualface_core.media.reader import VideoReader
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Test workers run side by side."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def pictures(sample_clip: Callable[..., Path]) -> NDArray[np.uint8]:
+    """(6, 360, 640, 3) BGR: a woman and a man side by side, at several moments."""
+    with VideoReader(probe(sample_clip("talk"))) as reader:
+        return np.stack([frame.bgr() for frame in islice(reader, 0, 60, 10)])
+
+
+@pytest.fixture(scope="session")
+def detector() -> FaceDetector:
+    return FaceDetector()
+
+
+@pytest.fixture(scope="session")
+def embedder() -> FaceEmbedder:
+    return FaceEmbedder()

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dualface_core.errors import ModelError
+from dualface_core.faces.sface import FaceEmbedder
+from dualface_core.faces.weights import CARRIER, SFACE, YUNET, ModelFile, read_weights
+from dualface_core.faces.yunet import FaceDetector
+
+
+@pytest.fixture
+def carrier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of the carrier's name, found before the real one, that must not be imported."""
+    folder = tmp_path / CARRIER
+    (folder / "models").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise AssertionError('the carrier was imported')")
+    monkeypatch.delitem(sys.modules, CARRIER, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    return folder / "models"
+
+
+@pytest.mark.parametrize("model", [YUNET, SFACE])
+def test_models_are_read_from_the_carrier_without_importing_it(model: ModelFile, carrier: Path) -> None:
+    sys.path.pop(0)
+    data = read_weights(model).path.read_bytes()
+    sys.path.insert(0, str(carrier.parent.parent))
+    (carrier / model.name).write_bytes(data)
+    weights = read_weights(model)
+    assert weights.path == carrier / model.name
+    assert weights.sha256 == model.sha256
+
+
+def test_a_carrier_with_another_file_is_refused(carrier: Path) -> None:
+    (carrier / YUNET.name).write_bytes(b"another model")
+    with pytest.raises(ModelError, match=f"expected {YUNET.sha256}"):
+        read_weights(YUNET)
+
+
+def test_a_carrier_without_the_file_is_named(carrier: Path) -> None:
+    with pytest.raises(ModelError, match=rf"{YUNET.name}: .*cannot be read \(No such file"):
+        read_weights(YUNET)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"weights\.onnx: the YuNet face detector cannot be read"):
+        FaceDetector(tmp_path / "weights.onnx")
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.onnx"
+    path.write_text("not a model")
+    with pytest.raises(ModelError, match="not a readable ONNX file"):
+        FaceEmbedder(path)
+
+
+def test_the_other_model_is_refused() -> None:
+    with pytest.raises(ModelError, match="found 27 convolutions, not those of YuNet"):
+        FaceDetector(read_weights(SFACE).path)
+    with pytest.raises(ModelError, match="found 53 convolutions, not those of SFace"):
+        FaceEmbedder(read_weights(YUNET).path)
+
+
+def test_a_copy_of_the_weights_elsewhere_does_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(read_weights(YUNET).path.read_bytes())
+    assert FaceDetector(path).sha256 == YUNET.sha256
