@@ -60,7 +60,7 @@ def test_a_ramp_is_reproduced_within_one_level_at_any_position_and_zoom(
     else:
         luma = top + (np.arange(108) + 0.5)[:, None] / zoom - 0.5
         chroma = top + (2 * np.arange(54) + 1.0)[:, None] / zoom
-    level = 1.1  # two roundings, of half a level each, and some of fixed-point arithmetic
+    level = 1.25  # rounded twice, and interpolation may magnify the first rounding
     assert np.abs(y - luma).max() < level
     assert np.abs(u - chroma).max() < level
     assert np.abs(v - (255 - chroma)).max() < level
