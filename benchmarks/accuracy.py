@@ -1,0 +1,254 @@
+"""Does each tile show its person? Measured on samples, whose truth comes from the drawing and not from a detector.
+
+For every scene a sample is made (or taken from the folder, if this version of the drawing has made it before), then
+probed, tracked and planned; nothing is encoded. Person A is whoever is further left in the first frame in which both
+are at least half visible, as the program is told to name them.
+
+A frame counts for a person who is at least half visible in it. Where the plan's state for their tile is "tracking", the
+tile *shows* them if both hold:
+- three quarters of the head, taken as the upper half of the region that they were drawn in, lie within the tile;
+- if the other one is to be seen too, the tile's centre is nearer to them than to the other, from side to side.
+
+Printed per scene:
+- shown: share of the counted frames in the state "tracking" in which the tile shows its person. This has a target.
+- coverage: share of the counted frames that are in the state "tracking".
+- swaps: how often a tile turns to the wrong person for more than a quarter of a second.
+- phantoms: share of the frames in the state "tracking" in which the person is not a tenth visible.
+- labels: share of the detected faces named A or B that lie on that person's head.
+- and how calm the cameras are (see `dualface_core.quality.smoothness`), averaged over the tiles.
+
+    python benchmarks/accuracy.py --seconds 60 --scenes talk cross
+
+The exit code is 1 if a scene misses its target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core import pipeline, sample
+from dualface_core.quality.smoothness import smoothness
+from dualface_core.sample import make_sample
+from dualface_core.sample.scenes import PEOPLE, Scene
+from dualface_core.sample.truth import SampleTruth, truth_path
+from dualface_core.settings import Settings
+from dualface_core.tiles.layouts import layout
+from dualface_core.tiles.table import TilePlan
+from dualface_core.tracking.table import FaceTracks
+
+TARGETS: Final = {Scene.TALK: 0.99, Scene.CROSS: 0.97, Scene.LEAVE: 0.99, Scene.CUTS: 0.99}
+COUNTED: Final = 0.5
+PHANTOM: Final = 0.1
+HEAD_SHOWN: Final = 0.75
+SWAP_SECONDS: Final = 0.25
+
+Signal = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The figures of one scene. Shares are from 0 to 1; see the module."""
+
+    scene: str
+    frames: int
+    shown: float
+    target: float
+    coverage: float
+    swaps: int
+    phantoms: float
+    labels: float
+    path_length: float
+    jerk: float
+    seconds_tracking: float
+    seconds_planning: float
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target is reached."""
+        return self.shown >= self.target
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The truth by person "A" and "B".
+
+    Attributes:
+        boxes: (frames, 4) each: left, top, right, bottom of what lies within the frame of the drawn region.
+        heads: the same of its upper half.
+        visible: (frames,) each.
+    """
+
+    boxes: dict[str, Signal]
+    heads: dict[str, Signal]
+    visible: dict[str, Signal]
+
+    @classmethod
+    def read(cls, path: Path) -> Truth:
+        """Read a sample's truth and name the people."""
+        truth = SampleTruth.read(path)
+        rows = truth.table.to_pandas()
+        boxes, heads, visible = {}, {}, {}
+        for person in PEOPLE:
+            own = rows[rows["person"] == person]
+            x, y, width, height = (own[name].to_numpy(np.float64) for name in ("x", "y", "width", "height"))
+            limits = (truth.metadata.frame_width, truth.metadata.frame_height) * 2
+            boxes[person] = np.clip(np.stack([x, y, x + width, y + height], axis=1), 0, limits)
+            heads[person] = np.clip(np.stack([x, y, x + width, y + height / 2], axis=1), 0, limits)
+            visible[person] = own["visible"].to_numpy(np.float64)
+        together = np.flatnonzero(np.all([visible[person] >= COUNTED for person in PEOPLE], axis=0))
+        left_first = sorted(PEOPLE, key=lambda person: boxes[person][together[0], 0])
+        names = dict(zip("AB", left_first, strict=True))
+        return cls(*({name: part[person] for name, person in names.items()} for part in (boxes, heads, visible)))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", nargs="+", type=Scene, choices=list(Scene), default=list(Scene), metavar="SCENE")
+    parser.add_argument("--seconds", type=float, default=60, help="length of the samples")
+    parser.add_argument("--size", default="1920x1080", help="size of the samples")
+    parser.add_argument("--fps", type=int, default=30, help="frame rate of the samples")
+    parser.add_argument("--seed", type=int, default=0, help="another number, another choreography")
+    parser.add_argument("--folder", type=Path, help="where to keep samples (default: in the program's cache)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    width, height = (int(number) for number in options.size.split("x"))
+    folder = options.folder or Settings.load().cache / "samples"
+    folder.mkdir(parents=True, exist_ok=True)
+    results = []
+    for scene in options.scenes:
+        name = f"{scene}-{options.seconds:g}s-{options.size}-{options.fps}fps-{options.seed}-{drawing_version()}.mp4"
+        video = folder / name
+        if not (video.exists() and truth_path(video).exists()):
+            print(f"making {video}", file=sys.stderr)
+            make_sample(
+                video,
+                scene=scene,
+                seconds=options.seconds,
+                width=width,
+                height=height,
+                fps=options.fps,
+                seed=options.seed,
+                cache=Settings.load().cache,
+            )
+        print(f"measuring {scene}", file=sys.stderr)
+        results.append(measure(video, scene))
+    if options.json:
+        machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+        print(json.dumps({"machine": machine, "results": [asdict(result) for result in results]}, indent=2))
+    else:
+        print_table(results)
+    sys.exit(0 if all(result.reached for result in results) else 1)
+
+
+def drawing_version() -> str:
+    """Changes whenever the code that draws samples does."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(sample.__path__[0]).glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def measure(path: Path, scene: Scene) -> Accuracy:
+    """Track and plan one sample, and compare with the truth."""
+    video = pipeline.probe(path)
+    start = time.perf_counter()
+    tracks = pipeline.track(video)
+    tracked = time.perf_counter()
+    plan = pipeline.plan_tiles(video, tracks)
+    planned = time.perf_counter()
+    truth = Truth.read(truth_path(path))
+    shown, counted_tracking, counted, phantoms, tracking, swaps = 0, 0, 0, 0, 0, 0
+    for index, tile in enumerate(layout(plan.metadata.layout).tiles):
+        is_tracking = plan.states()[:, index] == "tracking"
+        is_counted = truth.visible[tile.person] >= COUNTED
+        is_shown, is_other = compare(plan, index, tile.person, truth)
+        counted += int(is_counted.sum())
+        counted_tracking += int((is_counted & is_tracking).sum())
+        shown += int((is_counted & is_tracking & is_shown).sum())
+        tracking += int(is_tracking.sum())
+        phantoms += int((is_tracking & (truth.visible[tile.person] < PHANTOM)).sum())
+        swaps += long_runs(is_counted & is_tracking & is_other, SWAP_SECONDS * float(video.average_rate))
+    calm = smoothness(plan, tracks)
+    return Accuracy(
+        scene=scene,
+        frames=video.frame_count,
+        shown=shown / max(1, counted_tracking),
+        target=TARGETS[scene],
+        coverage=counted_tracking / max(1, counted),
+        swaps=swaps,
+        phantoms=phantoms / max(1, tracking),
+        labels=labels_right(tracks, truth),
+        path_length=float(np.mean([tile.path_length or 0 for tile in calm])),
+        jerk=float(np.mean([tile.jerk or 0 for tile in calm])),
+        seconds_tracking=tracked - start,
+        seconds_planning=planned - tracked,
+    )
+
+
+def compare(plan: TilePlan, tile: int, person: str, truth: Truth) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Per frame: whether the tile shows the person, and whether it is turned to the other one instead."""
+    rectangles = plan.rectangles()[:, tile].astype(np.float64)
+    corners = np.concatenate(
+        [rectangles[:, :2] - rectangles[:, 2:] / 2, rectangles[:, :2] + rectangles[:, 2:] / 2], axis=1
+    )
+    head = truth.heads[person]
+    common = area(np.concatenate([np.maximum(corners[:, :2], head[:, :2]), np.minimum(corners[:, 2:], head[:, 2:])], 1))
+    holds_head = common >= HEAD_SHOWN * np.maximum(area(head), 1)
+    other = "B" if person == "A" else "A"
+    distance, other_distance = (
+        np.abs(truth.boxes[who][:, ::2].mean(axis=1) - rectangles[:, 0]) for who in (person, other)
+    )
+    turned_away = (truth.visible[other] > PHANTOM) & (other_distance < distance)
+    return holds_head & ~turned_away, turned_away
+
+
+def labels_right(tracks: FaceTracks, truth: Truth) -> float:
+    """Share of the detected faces with a name whose centre lies on that person's head."""
+    rows = tracks.table.select(["frame", "person", "source", "x", "y", "width", "height"]).to_pandas()
+    right, count = 0, 0
+    for person in "AB":
+        own = rows[(rows["person"] == person) & (rows["source"] == "detected")]
+        x, y = own["x"] + own["width"] / 2, own["y"] + own["height"] / 2
+        left, top, far, bottom = truth.heads[person][own["frame"].to_numpy()].T
+        right += int(((left <= x) & (x <= far) & (top <= y) & (y <= bottom)).sum())
+        count += len(own)
+    return right / max(1, count)
+
+
+def area(boxes: Signal) -> Signal:
+    """Of (N, 4) rectangles given by their corners; 0 where they are empty."""
+    return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+
+
+def long_runs(flags: NDArray[np.bool_], longer_than: float) -> int:
+    """How many runs of True there are of more frames than that."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
+    return int((edges[1::2] - edges[::2] > longer_than).sum())
+
+
+def print_table(results: list[Accuracy]) -> None:
+    """Print one line a scene."""
+    print("scene  frames   shown  target coverage swaps phantoms  labels  path px/s  jerk px/s3  tracking s")
+    for result in results:
+        print(
+            f"{result.scene:<6} {result.frames:6} {result.shown:7.2%} {result.target:7.0%} {result.coverage:8.2%} "
+            f"{result.swaps:5} {result.phantoms:8.2%} {result.labels:7.2%} {result.path_length:10.1f} "
+            f"{result.jerk:11.0f} {result.seconds_tracking:11.1f}{'' if result.reached else '  MISSED'}"
+        )
+
+
+if __name__ == "__main__":
+    main()
