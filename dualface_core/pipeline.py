@@ -73,6 +73,7 @@ def track(
         UnreadableVideoError: the source breaks off.
     """
     from dualface_core.faces.sface import FaceEmbedder
+    from dualface_core.faces.threads import one_thread
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.reader import VideoReader
     from dualface_core.tracking.track import FaceTracker, TrackParameters
@@ -86,12 +87,12 @@ def track(
         time_base=video.time_base,
         fingerprint=video.fingerprint,
     )
-    with VideoReader(video, loop_filter=False) as reader:
+    with one_thread(), VideoReader(video, loop_filter=False) as reader:
         for frame in reader:
             tracker.add(frame)
             if progress is not None:
                 progress(frame.index + 1, video.frame_count)
-    tracks = tracker.finish()
+        tracks = tracker.finish()
     if not tracks.metadata.people:
         raise NobodyFoundError(
             video.path,
@@ -281,9 +282,11 @@ def verify(
 
     A wrong result is a finding, never an exception.
     """
+    from dualface_core.faces.threads import one_thread
     from dualface_core.quality.verify import verify_output
 
-    return verify_output(output, video=video, tracks=tracks, plan=plan, progress=progress)
+    with one_thread():
+        return verify_output(output, video=video, tracks=tracks, plan=plan, progress=progress)
 
 
 def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
