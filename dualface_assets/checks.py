@@ -74,7 +74,7 @@ def findings_table(findings: list[Finding]) -> dg.TableMetadataValue:
     records = [
         dg.TableRecord(
             {
-                "finding": finding.check,
+                "finding": finding.check.value,
                 "result": "passed" if finding.passed else finding.severity,
                 "value": "" if finding.value is None else str(finding.value),
                 "expected": finding.expected,

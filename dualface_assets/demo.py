@@ -64,14 +64,16 @@ def _summary(run: dg.ExecuteInProcessResult) -> Table:
         asset = event.materialization.asset_key.to_user_string()
         for name, value in event.materialization.metadata.items():
             if isinstance(value.value, int | float):
-                table.add_row(asset, name, f"{value.value:.6g}")
+                shown = ("no", "yes")[value.value] if isinstance(value.value, bool) else f"{value.value:,.6g}"
+                table.add_row(asset, name, shown)
                 asset = ""
         table.add_section()
     for check in run.get_asset_check_evaluations():
         table.add_row("check", check.check_name, "passed" if check.passed else f"failed: {check.description}")
     for event in run.filter_events(lambda event: event.is_step_failure):
-        told = event.step_failure_data.user_failure_data
-        table.add_row("failed", str(event.step_key), str(told.description if told else event.step_failure_data.error))
+        failure = event.step_failure_data
+        told = failure.user_failure_data.description if failure.user_failure_data else None
+        table.add_row("failed", str(event.step_key), told or failure.error_display_string.partition("\n")[0])
     return table
 
 

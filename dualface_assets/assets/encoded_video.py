@@ -13,7 +13,7 @@ touched, so that the run that follows knows what was tried even if nothing could
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 from pydantic import ValidationError
@@ -27,10 +27,15 @@ from dualface_assets.resources import GpuResource, VideoStore
 from dualface_core import pipeline
 from dualface_core.errors import MissingInputError, SettingsError, VerificationError
 from dualface_core.publish import published
+from dualface_core.quality.findings import Verification
 from dualface_core.rendering.choice import EncoderChoice
 from dualface_core.settings import Settings
 from dualface_core.tiles.table import TilePlan
 from dualface_core.tracking.table import FaceTracks
+
+if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
+    from dualface_core.media.probe import VideoInfo
+    from dualface_core.rendering.report import EncodeReport
 
 ENCODER_TAG: Final = "dualface/encoder"
 """Tag of a run: who encodes in it. It is there before the encoder is."""
@@ -162,38 +167,30 @@ def publish(
     composed_tiles: TilePlan,
 ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
     """Decode what was rendered from the first frame to the last, and publish it if it is right."""
-    from dualface_core.rendering.report import EncodeReport
-
     key = context.partition_key
     (candidate,) = map(Path, rendered)
     result = store.result_path(key)
     with explained(context):
-        if not candidate.exists():
-            found = "what was rendered is gone: it is removed when a run ends"
-            raise MissingInputError(candidate, found, action="Materialize encoded_video as a whole.")
+        video = store.video_info(key)
         try:
-            video = store.video_info(key)
-            verification = pipeline.verify(
-                candidate, video=video, tracks=face_tracks, plan=composed_tiles, progress=logged(context, "Verifying")
+            report, verification = _verified(
+                candidate, video, face_tracks, composed_tiles, progress=logged(context, "Verifying")
             )
-            report = EncodeReport.model_validate_json(pipeline.report_path(candidate).read_bytes())
-            report = report.model_copy(update={"verification": verification})
-            if not verification.passed:
-                yield from checks.results(verification)
-                raise VerificationError(
-                    result,
-                    "the result is not right: " + "; ".join(finding.message for finding in verification.failures),
-                    action="It was not published. It is made again once by itself; if that fails too, report it.",
-                )
-            result.parent.mkdir(parents=True, exist_ok=True)
-            with published(result) as temporary:
-                candidate.replace(temporary)
-            report.write(pipeline.report_path(result))
+            if verification.passed:
+                info = pipeline.probe(candidate)
+                thumbnail = pipeline.thumbnail(info)
+                _put_in_place(candidate, report, result)
         finally:
             candidate.unlink(missing_ok=True)
             pipeline.report_path(candidate).unlink(missing_ok=True)
-        info = pipeline.probe(result)
-        thumbnail = pipeline.thumbnail(info)
+    if not verification.passed:
+        yield from checks.results(verification)
+        with explained(context):
+            raise VerificationError(
+                result,
+                "the result is not right: " + "; ".join(f.message.rstrip(".") for f in verification.failures),
+                action="It was not published. It is made again once by itself; if that fails too, report it.",
+            )
     yield dg.Output(
         None,
         output_name="result",
@@ -219,6 +216,27 @@ def publish(
         data_version=dg.DataVersion(info.fingerprint),
     )
     yield from checks.results(verification)
+
+
+def _verified(
+    candidate: Path, video: "VideoInfo", tracks: FaceTracks, plan: TilePlan, *, progress: pipeline.Progress
+) -> tuple["EncodeReport", Verification]:
+    """Verify what was rendered; its report then says what was found."""
+    from dualface_core.rendering.report import EncodeReport
+
+    if not candidate.exists():
+        found = "what was rendered is gone: it is removed when a run ends"
+        raise MissingInputError(candidate, found, action="Materialize encoded_video as a whole.")
+    verification = pipeline.verify(candidate, video=video, tracks=tracks, plan=plan, progress=progress)
+    report = EncodeReport.model_validate_json(pipeline.report_path(candidate).read_bytes())
+    return report.model_copy(update={"verification": verification}), verification
+
+
+def _put_in_place(candidate: Path, report: "EncodeReport", result: Path) -> None:
+    result.parent.mkdir(parents=True, exist_ok=True)
+    with published(result) as temporary:
+        candidate.replace(temporary)
+    report.write(pipeline.report_path(result))
 
 
 @dg.graph_asset(
