@@ -55,22 +55,21 @@ def main() -> None:
     parser.add_argument("--short", type=float, default=60, help="seconds of the short video")
     parser.add_argument("--long", type=float, default=600, help="seconds of the long video")
     parser.add_argument("--size", default="1920x1080")
+    parser.add_argument("--folder", type=Path, help="keep the samples here, and take those that are here already")
     options = parser.parse_args()
     peaks = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
         for name, seconds in (("short", options.short), ("long", options.long)):
-            video = Path(folder) / f"{name}.mp4"
-            subprocess.run(
-                [*DUALFACE, "sample", str(video), "--seconds", str(seconds), "--size", options.size],
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
+            video = folder / f"{name}-{seconds:g}s.mp4"
+            if not video.exists():
+                sample = ["sample", str(video), "--seconds", str(seconds), "--size", options.size]
+                subprocess.run([*DUALFACE, *sample], check=True, stdout=subprocess.DEVNULL)
             start = time.perf_counter()
             peaks[name] = peak_of([*DUALFACE, "run", str(video), "--encoder", "software"])
             print(
                 f"{seconds:g} s: peak {peaks[name] / 1e6:.0f} MB, {time.perf_counter() - start:.0f} s", file=sys.stderr
             )
-            video.unlink()
     growth = peaks["long"] / peaks["short"] - 1
     print(json.dumps({**peaks, "growth": round(growth, 4)}))
     if growth > LIMIT_GROWTH or peaks["long"] > LIMIT_BYTES:
