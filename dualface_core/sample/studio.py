@@ -21,8 +21,8 @@ from dualface_core.sample.scenes import View
 
 FloatImage = NDArray[np.float32]
 
-_TABLE_EDGE: Final = 0.24
-"""Where the table begins, in the units of `scenes`."""
+_TABLE_EDGES: Final = {View.WIDE: 0.24, View.CLOSE_LEFT: 0.5, View.CLOSE_RIGHT: 0.5}
+"""Where the table begins, in the units of `scenes`: 0.5 is the lower edge of a picture of 16:9."""
 _CLOSE_ZOOM: Final = 2.2
 _CLOSE_CENTERS: Final = {View.CLOSE_LEFT: (-0.44, -0.1), View.CLOSE_RIGHT: (0.44, -0.12)}
 _WOOD: Final = np.array((46, 66, 98), np.float32)
@@ -50,10 +50,8 @@ class Studio:
         self._light_grid = np.mgrid[0 : math.ceil(height / 16), 0 : math.ceil(width / 16)].astype(np.float32) * 16
 
     def stage_height(self, view: View) -> int:
-        """Rows from the top that people can be seen in: in a wide shot the table hides the rest. Even."""
-        if view is View.WIDE:
-            return min(self.height, 2 * round((self.height / 2 + _TABLE_EDGE * self.unit) / 2))
-        return self.height
+        """Rows from the top that people can be seen in, an even number; the table hides the rest."""
+        return min(self.height, 2 * round((self.height / 2 + _TABLE_EDGES[view] * self.unit) / 2))
 
     def film(self, view: View, time: float) -> Planes:
         """The empty room at a time in seconds; planes that the caller may draw on."""
@@ -72,25 +70,26 @@ class Studio:
         y = (rows - self.height / 2) / self.unit
         if view is View.WIDE:
             picture = _wall(x, y)
-            self._add_table(picture, x, y)
         else:
             center_x, center_y = _CLOSE_CENTERS[view]
             picture = _wall(center_x + x / _CLOSE_ZOOM, center_y + y / _CLOSE_ZOOM)
             picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.012 * self.unit), np.float32)
+        edge = self.stage_height(view)
+        if edge < self.height:
+            picture[edge:] = self._table(x[edge:], y[edge:] - _TABLE_EDGES[view])
         # A little grain keeps the gradients from showing as steps.
         grain = np.random.default_rng(0).normal(0, 1.1, (self.height, self.width, 1)).astype(np.float32)
         return bgr_to_planes(np.clip(picture + grain, 0, 255))
 
-    def _add_table(self, picture: FloatImage, x: FloatImage, y: FloatImage) -> None:
-        edge = self.stage_height(View.WIDE)
-        depth = (y[edge:] - _TABLE_EDGE) / 0.26
-        coarse = np.random.default_rng(1).normal(0, 1, (self.height - edge, max(2, self.width // 40)))
-        grain = cv2.GaussianBlur(cv2.resize(coarse, (self.width, self.height - edge)), (0, 0), 0.8)
-        shine = 0.35 * np.exp(-(((np.abs(x[edge:]) - 0.4) / 0.33) ** 2) - (depth / 0.5) ** 2)
-        brightness = 0.62 - 0.3 * depth + shine + 0.03 * grain
-        picture[edge:] = _WOOD * brightness[..., None]
-        line = max(1, round(0.003 * self.unit))
-        picture[edge : edge + line] *= 1.7
+    def _table(self, x: FloatImage, depth: FloatImage) -> FloatImage:
+        """The table in BGR, 0 to 255; `depth` is counted from its edge downwards."""
+        rows, columns = x.shape
+        coarse = np.random.default_rng(1).normal(0, 1, (rows, max(2, columns // 40)))
+        grain = cv2.GaussianBlur(cv2.resize(coarse, (columns, rows)), (0, 0), 0.8)
+        shine = 0.35 * np.exp(-(((np.abs(x) - 0.4) / 0.33) ** 2) - (depth / 0.13) ** 2)
+        brightness = 0.28 + 0.34 * np.exp(-depth / 0.2) + shine + 0.03 * grain
+        brightness[: max(1, round(0.003 * self.unit))] *= 1.7  # the light catches its edge
+        return np.asarray(_WOOD * brightness[..., None], np.float32)
 
 
 def _wall(x: FloatImage, y: FloatImage) -> FloatImage:
@@ -105,5 +104,5 @@ def _wall(x: FloatImage, y: FloatImage) -> FloatImage:
         distance = np.hypot(x - lamp_x, y - lamp_y)
         disc = expit((radius - distance) / (0.07 * radius))
         picture += _LAMPLIGHT * (0.55 * disc + 0.25 * np.exp(-((distance / (3 * radius)) ** 2)))[..., None]
-    picture *= (1 - 0.18 * (x / 0.9) ** 2 - 0.1 * (y / 0.5) ** 2)[..., None]
+    picture *= np.clip(1 - 0.18 * (x / 0.9) ** 2 - 0.1 * (y / 0.5) ** 2, 0.6, 1)[..., None]
     return picture
