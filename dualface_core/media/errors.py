@@ -40,6 +40,7 @@ class FailureClass(StrEnum):
     CTX_CONFLICT = "context-conflict"
     BAD_PARAM = "bad-parameter"
     DEVICE_LOST = "device-lost"
+    ENCODE_FAILED = "encode-failed"
     STALLED = "stalled"
     CRASHED = "crashed"
     USER_ERROR = "user-error"
@@ -59,8 +60,9 @@ _REACTIONS: Final = {
     FailureClass.CTX_CONFLICT: Reaction.SOFTWARE_FOR_PROCESS,
     # Other settings may work where these do not, and the next video may have others: nothing to remember.
     FailureClass.BAD_PARAM: Reaction.SOFTWARE,
-    # The CUDA context is dead and nothing in this process can revive it.
-    FailureClass.DEVICE_LOST: Reaction.SOFTWARE_FOR_PROCESS,
+    # The CUDA context is dead, but it dies with the process that encodes: the next encode has one of its own.
+    FailureClass.DEVICE_LOST: Reaction.SOFTWARE,
+    FailureClass.ENCODE_FAILED: Reaction.SOFTWARE,
     FailureClass.STALLED: Reaction.SOFTWARE,
     FailureClass.CRASHED: Reaction.SOFTWARE,
     FailureClass.USER_ERROR: Reaction.TELL_USER,
@@ -103,8 +105,12 @@ _ADVICE: Final = {
         "The encoder refused its settings; the GPU itself is fine. Choose another preset, size or codec."
     ),
     FailureClass.DEVICE_LOST: (
-        "The GPU reported a fault and this process can no longer use it. "
-        "Start the program again; if it returns, look for 'Xid' in the kernel log."
+        "The GPU reported a fault, and the process that encoded could no longer use it. "
+        "If it returns, look for 'Xid' in the kernel log and restart the machine."
+    ),
+    FailureClass.ENCODE_FAILED: (
+        "The driver reported a failure while encoding. "
+        "If it returns, update the driver, and look for 'Xid' in the kernel log."
     ),
     FailureClass.STALLED: (
         "The encoder stopped answering. Its process has to end before its session is free; "
@@ -138,7 +144,7 @@ _PATTERNS: Final = tuple(
             r"CUDA_ERROR_OUT_OF_MEMORY|CUDA out of memory|CUDA error: out of memory|No decoder surfaces left",
         ),
         (FailureClass.SESSION_LIMIT, r"OpenEncodeSessionEx failed: .*\(10\)"),
-        (FailureClass.VRAM_OOM, r"failed!?: out of memory"),
+        (FailureClass.VRAM_OOM, r"failed!?: out of memory|Failed (un)?locking .*: out of memory"),
         (FailureClass.NO_DRIVER, r"Cannot load (libcuda|nvcuda)|CUDA_ERROR_SYSTEM_(DRIVER_MISMATCH|NOT_READY)"),
         (FailureClass.NO_VIDEO_CAP, r"Cannot load (libnvidia-encode|libnvcuvid|nvEncodeAPI|nvcuvid)"),
         (FailureClass.OLD_DRIVER, r"does not support the required nvenc API version|failed: invalid version \(15\)"),
@@ -157,6 +163,7 @@ _PATTERNS: Final = tuple(
         ),
         (FailureClass.NO_NVENC_HW, r"No capable devices found"),
         (FailureClass.DEVICE_LOST, r"CUDA error:"),
+        (FailureClass.ENCODE_FAILED, r"EncodePicture failed|Failed (un)?(lock|mapp)ing .*(buffer|resource)"),
     )
 )
 

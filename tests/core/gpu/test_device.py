@@ -110,7 +110,7 @@ def test_a_damaged_answer_is_found_out_again(emulated_driver, tmp_path):
         ({"fault": "error:2@cuCtxCreate"}, "vram-oom", False),
         ({"fault": "error:10@1"}, "vram-oom", False),
         ({"fault": "error:8@1"}, "bad-parameter", False),
-        ({"fault": "error:20@1"}, "unknown", False),
+        ({"fault": "error:20@1"}, "encode-failed", False),
         ({"fault": "crash@1"}, "crashed", False),
         ({"card": Card.NO_VIDEO_CAPABILITY}, "no-video-capability", False),
         ({"card": Card.NO_DEVICE}, "gpu-visibility", False),

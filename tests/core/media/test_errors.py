@@ -72,6 +72,7 @@ FAILURES = [
     (errno.ENOMEM, ["CreateInputBuffer failed: out of memory (10): "], "vram-oom"),
     (errno.ENOMEM, ["CreateBitstreamBuffer failed: out of memory (10): "], "vram-oom"),
     (errno.ENOMEM, ["EncodePicture failed!: out of memory (10): "], "vram-oom"),
+    (errno.ENOMEM, ["Failed locking bitstream buffer: out of memory (10): "], "vram-oom"),
     (errno.ENOMEM, ["No decoder surfaces left"], "vram-oom"),
     # Drivers.
     (errno.EPERM, ["Cannot load libcuda.so.1"], "no-driver"),
@@ -117,8 +118,10 @@ FAILURES = [
     (errno.EINVAL, ["Application provided invalid, non monotonically increasing dts to muxer"], "user-error"),
     # Our own.
     (541478725, [], "double-flush"),
+    # The driver, in the middle of the work.
+    (UNKNOWN_NUMBER, ["EncodePicture failed!: generic error (20): "], "encode-failed"),
+    (UNKNOWN_NUMBER, ["Failed locking bitstream buffer: generic error (20): "], "encode-failed"),
     # What nobody can tell apart.
-    (UNKNOWN_NUMBER, ["EncodePicture failed!: generic error (20): "], "unknown"),
     (errno.EINVAL, ["OpenEncodeSessionEx failed: invalid encoder device (3): "], "unknown"),
     (EXTERNAL, [], "unknown"),
     (errno.EAGAIN, [], "unknown"),
