@@ -9,8 +9,9 @@ from __future__ import annotations
 import gc
 import math
 import os
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Final, Self, cast
 
 import av
 import av.error
-import av.logging
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -32,6 +32,7 @@ from dualface_core.errors import SettingsError, UnreadableVideoError
 from dualface_core.media.encoders import EncoderSpec
 from dualface_core.media.errors import EncoderError
 from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.media.log import heard
 from dualface_core.media.probe import open_input
 from dualface_core.publish import output_error
 
@@ -94,35 +95,21 @@ class VideoWriter:
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         try:
-            if audio_from is not None:
-                self._sound = _Sound.open(audio_from)
-            timescale = _movie_timescale(time_base, self._sound)
-            with self._writing():
-                container = av.open(
-                    str(path.absolute()),  # a bare "12:30.mp4" would be taken for a protocol
-                    "w",
-                    format="mp4",
-                    options={"movflags": "+faststart", "movie_timescale": str(timescale)},
-                )
-            self._container = container
-            with self._encoding():
-                self._stream = self._add_video(container, average_rate, color)
-            if self._sound is not None:
-                self._sound.add_to(container)
-        except BaseException:
-            self._force()
+            self._open(audio_from, average_rate, color)
+        except BaseException as error:
+            self._force(error)
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
             self.close()
         else:
-            self.abort()
+            self._abort(error)
 
     def write(self, planes: Planes, pts: int) -> None:
         """Encode one picture.
@@ -154,28 +141,28 @@ class VideoWriter:
             return
         self._closed = True
         try:
-            if self._container is not None and self._stream is not None:
-                packets: list[VideoPacket] = []
-                if self.frames_written:
-                    with self._encoding():
-                        packets = self._stream.encode(None)
-                with self._writing():
-                    self._mux(packets)
-                    if self._sound is not None:
-                        self._sound.pump(self._container, None)
-                    self._container.close()
-        finally:
-            self._force()
+            self._finish()
+        except BaseException as error:
+            self._force(error)
+            raise
+        self._force()
 
     def abort(self) -> None:
         """End safely without flushing: what is in the encoder is dropped, and the file is not usable."""
+        self._abort(None)
+
+    def _abort(self, error: BaseException | None) -> None:
         if self._closed:
             return
         self._closed = True
-        self._force()
+        self._force(error)
 
-    def _force(self) -> None:
-        """Let go of everything, whatever state it is in. NVENC ends a session when the last reference is gone."""
+    def _force(self, error: BaseException | None = None) -> None:
+        """Let go of everything, whatever state it is in.
+
+        NVENC ends a session when the last reference to its codec context is gone, and streams, packets and the local
+        variables in the traceback of `error` are such references.
+        """
         if self._sound is not None:
             self._sound.close()
         if self._container is not None:
@@ -186,7 +173,39 @@ class VideoWriter:
         self._stream = None
         self._container = None
         if hardware:
+            while error is not None:
+                traceback.clear_frames(error.__traceback__)
+                error = error.__cause__ or error.__context__
             gc.collect()
+
+    def _open(self, audio_from: Path | None, average_rate: Fraction, color: ColorInfo) -> None:
+        if audio_from is not None:
+            self._sound = _Sound.open(audio_from)
+        timescale = _movie_timescale(self._time_base, self._sound)
+        with self._writing():
+            self._container = av.open(
+                str(self._path.absolute()),  # a bare "12:30.mp4" would be taken for a protocol
+                "w",
+                format="mp4",
+                options={"movflags": "+faststart", "movie_timescale": str(timescale)},
+            )
+        with self._encoding():
+            self._stream = self._add_video(self._container, average_rate, color)
+        if self._sound is not None:
+            self._sound.add_to(self._container)
+
+    def _finish(self) -> None:
+        if self._container is None or self._stream is None:
+            return
+        packets: list[VideoPacket] = []
+        if self.frames_written:
+            with self._encoding():
+                packets = self._stream.encode(None)
+        with self._writing():
+            self._mux(packets)
+            if self._sound is not None:
+                self._sound.pump(self._container, None)
+            self._container.close()
 
     def _add_video(self, container: OutputContainer, rate: Fraction, color: ColorInfo) -> VideoStream:
         stream = cast(VideoStream, container.add_stream(self._encoder.name, rate=rate, options=self._encoder.options))
@@ -216,10 +235,12 @@ class VideoWriter:
 
     @contextmanager
     def _encoding(self) -> Iterator[None]:
-        """Turn what FFmpeg raises and logs while encoding into an EncoderError."""
-        if av.logging.get_level() is None:
-            av.logging.set_level(av.logging.ERROR)  # without it, exceptions carry no reason
-        with av.logging.Capture() as lines:
+        """Turn what FFmpeg raises and logs while opening an encoder or encoding into an EncoderError.
+
+        A software encoder is listened to only while it is opened: other videos may be in work in this process.
+        """
+        with ExitStack() as listening:
+            lines = listening.enter_context(heard()) if self._encoder.hardware or self._stream is None else []
             try:
                 yield
             except (av.error.FFmpegError, OSError) as error:
