@@ -7,7 +7,6 @@ Parameters of the methods themselves live with the methods; nothing else in the 
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Final, Self
 
@@ -22,10 +21,12 @@ _HOME: Final = Path(__file__).resolve().parent.parent
 
 
 def runtime_folder() -> Path:
-    """The user's runtime folder, the same for a shell, a service and a cron job: found by user, not by environment."""
-    user = os.getuid()
-    folder = Path(f"/run/user/{user}")
-    return folder / "dualface" if os.access(folder, os.W_OK) else Path(tempfile.gettempdir()) / f"dualface-{user}"
+    """The user's folder for slot files, the same for a shell, a service and a cron job on this host.
+
+    So it depends on the user alone: /run/user goes away when its user logs out, while encodes may still run and hold
+    slots, and TMPDIR and the XDG variables differ between a login and a service.
+    """
+    return Path(f"/tmp/dualface-{os.getuid()}")  # noqa: S108  made with mode 0700, and refused if another user made it
 
 
 class Settings(BaseSettings):

@@ -37,6 +37,10 @@ class FileLock:
                 if isinstance(error, BlockingIOError):
                     return None
                 raise
+            if os.fstat(descriptor).st_nlink == 0:
+                # It was removed before we had it, as programs that tidy up do, so nobody else would see our lock.
+                os.close(descriptor)
+                return None
             lock = cls(path, descriptor)
             _held.add(lock)
             return lock
@@ -47,7 +51,7 @@ class FileLock:
         return self._descriptor >= 0
 
     def touch(self) -> None:
-        """Set the file's time to now."""
+        """Set the file's time to now: what tells a living waiter, and what keeps programs that tidy up away."""
         os.utime(self._descriptor)
 
     def release(self) -> None:

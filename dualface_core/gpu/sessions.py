@@ -78,7 +78,7 @@ class Counters(BaseModel):
         opened: slots given out.
         closed: slots given back, whatever the encode came to.
         abandoned: slots freed by the death of their holder.
-        refused: slots whose holder was refused by the driver, because another program had the sessions.
+        refused: slots whose holder the driver refused, once or more often, because other programs had the sessions.
         failed: slots whose holder met another failure of NVENC.
         timed_out: waits that ended without a slot.
         longest_wait: seconds, over waits that succeeded and waits that did not.
@@ -119,17 +119,19 @@ class SessionStatus:
     counters: Counters
 
 
-@dataclass(frozen=True)
+@dataclass
 class Slot:
     """The right to one NVENC session.
 
     Attributes:
         index: number of the slot, from 0.
         waited: seconds from asking to getting it.
+        refused: to be set by its holder where the driver refuses a session and the holder tries again in this slot.
     """
 
     index: int
     waited: float
+    refused: bool = False
 
 
 class NvencSessions:
@@ -139,7 +141,8 @@ class NvencSessions:
             ...  # open the encoder, encode, close it, drop every reference to it
 
     Args:
-        runtime_dir: a folder of one's own on a local disk (`/run/user/...`); made with mode 0700 if it is missing.
+        runtime_dir: a folder of one's own on a local disk; made with mode 0700 if it is missing. It must not go away
+            while slots are held, as `/run/user/...` does when its user logs out.
         gpu: what tells the GPUs of this host apart: the UUID, or the index (which CUDA_VISIBLE_DEVICES can change).
         limit: sessions at once; 0 forbids NVENC. Where processes disagree, each keeps to its own limit and counts the
             others' slots.
@@ -189,6 +192,8 @@ class NvencSessions:
                 outcome = "failed"
             raise
         finally:
+            if outcome == "closed" and slot.refused:
+                outcome = "refused"
             if lock.held:
                 self._give_back(slot, lock, outcome)
 
@@ -237,6 +242,7 @@ class NvencSessions:
                 }
             )
             self._save(_State(counters=counters, holders=(*state.holders, holder)))
+            free[index].touch()
             return Slot(index, waited), free.pop(index)
 
     def _give_back(self, slot: Slot, lock: FileLock, outcome: Outcome) -> None:
@@ -378,13 +384,14 @@ class NvencSessions:
         for folder in (self._runtime_dir, self._folder, self._queue):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                found = folder.stat()
+                found, named = folder.stat(), folder.lstat()
             except OSError as error:
                 raise _unusable(folder, error) from error
-            if found.st_uid != os.geteuid():
+            owner = next((uid for uid in (named.st_uid, found.st_uid) if uid != os.geteuid()), None)
+            if owner is not None:
                 raise RuntimeFolderError(
                     folder,
-                    f"belongs to user {found.st_uid}, not to user {os.geteuid()} who runs this",
+                    f"belongs to user {owner}, not to user {os.geteuid()} who runs this",
                     action="Set DUALFACE_RUNTIME to a folder of your own.",
                 )
             if found.st_mode & 0o022:

@@ -377,3 +377,51 @@ def test_opened_is_always_closed_and_abandoned_and_held(tmp_path_factory, start,
     for worker, holds in zip(three_workers, holding, strict=True):
         if holds:
             worker.ask("release")
+
+
+def hold_refused(guard: NvencSessions, error: EncoderError | None = None) -> None:
+    with guard.acquire("a.mp4") as slot:
+        slot.refused = True
+        if error is not None:
+            raise error
+
+
+def test_a_refusal_that_was_waited_out_is_counted_once(folder):
+    guard = sessions(folder)
+    hold_refused(guard)
+    with pytest.raises(EncoderError):
+        hold_refused(guard, EncoderError(FailureClass.DEVICE_LOST, encoder="h264_nvenc", reason="as told"))
+    counters = guard.status().counters
+    assert (counters.opened, counters.closed, counters.refused, counters.failed) == (2, 2, 1, 1)
+
+
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_no_lock(tmp_path):
+    first = FileLock.attempt(tmp_path / "mutex")
+    (tmp_path / "mutex").unlink()
+    second = FileLock.attempt(tmp_path / "mutex")
+    assert first is not None
+    assert second is not None  # a new file, which first does not lock
+    assert FileLock.attempt(tmp_path / "mutex") is None
+    first.release()
+    second.release()
+
+
+def test_a_slot_in_use_looks_fresh_to_programs_that_tidy_up(folder):
+    guard = sessions(folder, limit=1)
+    with guard.acquire("a.mp4"):
+        pass
+    slot = folder / "nvenc-GPU-0" / "slot-0"
+    os.utime(slot, (0, 0))
+    with guard.acquire("b.mp4"):
+        assert slot.stat().st_mtime > time.time() - 60
+
+
+def test_the_link_of_somebody_else_is_not_followed(folder, tmp_path):
+    (tmp_path / "real").mkdir(mode=0o700)
+    folder.symlink_to(tmp_path / "real")
+    sessions(folder).status()  # one's own may be
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a link away")
+    os.chown(folder, 12345, -1, follow_symlinks=False)
+    with pytest.raises(RuntimeFolderError, match="belongs to user 12345"):
+        sessions(folder).status()
