@@ -398,12 +398,15 @@ def _film_axis(
     for gap in take.gaps:
         _pan_across(path, take, gap, float(parameters.pan_speed * size.on_grid.max()), parameters)
     path = _eased(np.clip(path, nearest, farthest), ease)
+    path += _correction(nearest - path, ease)
+    path -= _correction(path - farthest, ease)
 
     near = np.where(take.followed, face[0], room)
     far = np.where(take.followed, face[1], 0.0)
     lower, upper = _limits(-take.greatest(-near, -room), take.greatest(far, 0.0), size.on_grid, room)
-    path += _correction(lower - path, ease)
-    path -= _correction(path - upper, ease)
+    # Here the camera just stops at the frame's edge: one more eased correction would take back that for the face.
+    path = np.clip(path + _correction(lower - path, ease), nearest, farthest)
+    path = np.clip(path - _correction(path - upper, ease), nearest, farthest)
     return np.clip(take.read(np.clip(path, lower, upper)), *_limits(near, far, size.at_frames, room))
 
 

@@ -307,6 +307,15 @@ def test_a_person_who_comes_in_later_is_awaited_where_they_appear(face_tracks: B
     assert tile(plan)[0] == pytest.approx([1300, 540, 960, 1080], abs=1)
 
 
+def test_someone_who_hurries_in_through_the_edge_of_the_frame_is_met_without_a_jolt(face_tracks: BuildTracks) -> None:
+    walk = at((0, 1880), (5, 1880), (5.6, 1400), (10, 1400))
+    plan = plan_camera(face_tracks({"A": gone(person(walk), (0, 5))}), SIDE_BY_SIDE)
+    path = tile(plan)[:, 0]
+    assert_whole_face_in_tile(plan, gone(person(walk), (0, 5)))
+    assert (np.diff(path[5 * FPS :]) <= 1e-3).all()  # it never swings back
+    assert (np.abs(np.diff(path, n=2)) * FPS**2).max() < 6000
+
+
 def test_a_shot_that_ends_soon_after_someone_left_is_held(face_tracks: BuildTracks) -> None:
     plan = plan_camera(face_tracks({"A": gone(person(600), (7, 10))}), SIDE_BY_SIDE)
     assert set(plan.states()[round(7.1 * FPS) :, 0]) == {"holding"}
