@@ -19,14 +19,15 @@ THUMBNAIL: Final = (64, 36)
 LOOK: Final = 6
 """Frames looked at on either side of a suspected cut; flashes are shorter, shots are longer."""
 
-SUSPICIOUS: Final = 0.2
-"""Change from one frame to the next from which on a cut is possible; see `change`."""
+_STEP: Final = 0.06
+"""The least change from one frame to the next that may be a cut; see `change`. Two people who swap sides before one
+background make 0.17 to 0.3, a cut to another view 0.6 to 1."""
 
-_STANDS_OUT: Final = 3.0
-"""A cut changes the picture this many times as much as the steps around it do (their median)."""
+_STANDS_OUT: Final = 2.0
+"""A cut exceeds the steps right around it by `_STEP` and this factor; movements and whipped cameras build up."""
 
-_STANDS_ALONE: Final = 1.5
-"""A cut changes the picture this many times as much as the steps right beside it do; a whipped camera doesn't."""
+_AROUND: Final = 3
+"""Frames on either side that count for that: pictures shown twice or three times make every other step zero."""
 
 _STAYS: Final = 0.6
 """After a cut the picture stays different from before, by at least this share of the step itself."""
@@ -65,13 +66,13 @@ class ShotDetector:
         """Take the next frame's luma, (36, 64) uint8. True if there may be a cut right before it."""
         picture = thumbnail.astype(np.float32)
         step = change(self._pictures[-1], picture) if self._pictures else 0.0
-        previous = self._steps[-1] if self._steps else 0.0
+        before = max(list(self._steps)[-_AROUND:], default=0.0)
         self._pictures.append(picture)
         self._steps.append(step)
         self._count += 1
         if self._count > LOOK:
             self._settle(self._count - 1 - LOOK)
-        return step >= max(SUSPICIOUS, _STANDS_ALONE * previous)
+        return step >= _STEP + _STANDS_OUT * before
 
     def finish(self) -> None:
         """There are no more frames: settle the last ones."""
@@ -85,13 +86,9 @@ class ShotDetector:
             self.starts.append(frame)
 
     def _is_cut(self, at: int) -> bool:
-        step = self._steps[at]
-        if step < SUSPICIOUS:
-            return False
         steps, pictures = list(self._steps), list(self._pictures)
-        around = steps[max(0, at - LOOK) : at] + steps[at + 1 : at + 1 + LOOK]
-        beside = steps[at - 1 : at] + steps[at + 1 : at + 2]
-        if step < max(_STANDS_OUT * float(np.median(around)), _STANDS_ALONE * max(beside)):
+        around = steps[max(0, at - _AROUND) : at] + steps[at + 1 : at + 1 + _AROUND]
+        if steps[at] < _STEP + _STANDS_OUT * max(around):
             return False
         before, after = pictures[max(0, at - LOOK) : at], pictures[at : at + LOOK]
-        return min(change(a, b) for a in before for b in after) >= _STAYS * step
+        return min(change(a, b) for a in before for b in after) >= _STAYS * steps[at]
