@@ -20,6 +20,7 @@ from dualface_assets.partitions import videos
 from dualface_assets.resources import VideoStore
 from dualface_assets.serve import REPOSITORY
 from dualface_assets.uploads import add, settle
+from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
 
 _SAMPLE_SECONDS: Final = 10
@@ -28,11 +29,14 @@ _SAMPLE_SECONDS: Final = 10
 def main() -> int:
     """Process the video that is named, or a sample. The exit status is 0 if there is a verified result."""
     os.environ.setdefault("DAGSTER_HOME", str(REPOSITORY / "dagster_home"))
-    settings = Settings.load()
-    store = video_store(settings)
-    source = Path(sys.argv[1]) if len(sys.argv) > 1 else _sample(settings.cache)
-    with dg.DagsterInstance.get() as instance:
-        return 0 if process(source, store, instance, Console()) else 1
+    try:
+        settings = Settings.load()
+        source = Path(sys.argv[1]) if len(sys.argv) > 1 else _sample(settings.cache)
+        with dg.DagsterInstance.get() as instance:
+            return 0 if process(source, video_store(settings), instance, Console()) else 1
+    except DualfaceError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 def process(source: Path, store: VideoStore, instance: dg.DagsterInstance, console: Console) -> bool:
@@ -43,7 +47,6 @@ def process(source: Path, store: VideoStore, instance: dg.DagsterInstance, conso
         build_defs(resource_overrides={"store": store})
         .resolve_job_def("process_video")
         .execute_in_process(
-            run_config={"loggers": {"console": {"config": {"log_level": "INFO"}}}},
             instance=instance,
             partition_key=upload.key,
             tags={"dagster/run_key": upload.claim},  # so that the sensor knows this upload's run

@@ -16,8 +16,12 @@ import time
 from pathlib import Path
 from typing import Final
 
+from dualface_assets.definitions import video_store
+from dualface_core.errors import DualfaceError
+from dualface_core.settings import Settings
+
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
-_PROGRAMS: Final = (("dagster_webserver",), ("dagster._daemon", "run"))
+_PROGRAMS: Final = (("dagster_webserver",), ("dagster._daemon", "run", "--log-level", "warning"))
 _SECONDS_TO_END: Final = 20.0
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -25,6 +29,14 @@ _PR_SET_PDEATHSIG: Final = 1
 def main() -> int:
     """Run until a signal comes or one of the programs ends, which is a failure. Gives the exit status."""
     environment = {"DAGSTER_HOME": str(REPOSITORY / "dagster_home"), **os.environ}
+    try:
+        inbox = video_store(Settings.load()).inbox_folder
+    except DualfaceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    host, port = (os.environ.get(f"DAGSTER_WEBSERVER_{part}") for part in ("HOST", "PORT"))
+    print(f"Web page: http://{host or '127.0.0.1'}:{port or 3000}")
+    print(f"Put videos into {inbox}", flush=True)
     workspace = ("--workspace", str(REPOSITORY / "workspace.yaml"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     programs: list[subprocess.Popen[bytes]] = []

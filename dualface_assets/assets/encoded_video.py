@@ -6,8 +6,8 @@ A graph of four steps, because a pool slot is held by a step:
                    -> encode_in_software          ->
 
 The fallback from NVENC to software is made by the next run, not by the same one: a driver that hangs or crashes may
-take the process with it, and then only a new run can go on. `choose_encoder` leaves a tag on the run before NVENC is
-touched, so that the run that follows knows what was tried even if nothing could be said at the end.
+take the process with it, and then only a new run can go on. `encode_on_gpu` leaves a tag on the run before it touches
+NVENC, so that the run that follows knows what was tried even if nothing could be said at the end.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.rendering.report import EncodeReport
 
 ENCODER_TAG: Final = "dualface/encoder"
-"""Tag of a run: who encodes in it. It is there before the encoder is."""
+"""Tag of a run: who encodes in it. It is set before the encoder is touched."""
 
 NVENC: Final = "nvenc"
 """Value of that tag, and name of the pool."""
@@ -93,7 +93,8 @@ def after_failure(choice: EncoderChoice, earlier_failure: str | None, *, fallbac
 
 
 @dg.op(
-    ins={"raw_video": dg.In(dg.Nothing)},
+    # Only when the plan is there, so that the choice is as fresh as can be.
+    ins={"raw_video": dg.In(dg.Nothing), "composed_tiles": dg.In(dg.Nothing)},
     out={"for_gpu": dg.Out(Order, is_required=False), "for_software": dg.Out(Order, is_required=False)},
 )
 def choose_encoder(
@@ -104,7 +105,6 @@ def choose_encoder(
         settings = config.settings()
         choice = after_failure(gpu.choose(settings), _earlier_failure(context), fallback=settings.software_fallback)
     context.log.info("Encoding %s. %s", "with NVENC" if choice.nvenc else "in software", choice.why or "")
-    context.instance.add_run_tags(context.run_id, {ENCODER_TAG: NVENC if choice.nvenc else "software"})
     yield dg.Output(Order(choice, settings), output_name="for_gpu" if choice.nvenc else "for_software")
 
 
@@ -122,6 +122,7 @@ def encode_on_gpu(
 ) -> str:
     """Render the plan with NVENC, in one of the pool's slots. Gives the path in the run's scratch folder."""
     output = _candidate(context, store)
+    context.instance.add_run_tags(context.run_id, {ENCODER_TAG: NVENC})
     with explained(context):
         report = gpu.render(
             store.video_info(context.partition_key),
@@ -141,6 +142,8 @@ def encode_in_software(
 ) -> str:
     """Render the plan with the processor. Gives the path in the run's scratch folder."""
     output = _candidate(context, store)
+    # A repeated run has the tags of the run that it repeats.
+    context.instance.add_run_tags(context.run_id, {ENCODER_TAG: "software"})
     with explained(context):
         report = pipeline.render_with_software(
             store.video_info(context.partition_key),
@@ -213,7 +216,6 @@ def publish(
             "bits per second": info.bit_rate,
             "findings": checks.findings_table(verification.findings),
         },
-        data_version=dg.DataVersion(info.fingerprint),
     )
     yield from checks.results(verification)
 
@@ -254,7 +256,7 @@ def encoded_video(raw_video: Any, face_tracks: Any, composed_tiles: Any) -> Any:
     Encoded with NVENC where the machine has it, never in more than the pool's number of sessions at once, and in
     software where it has not, or where NVENC has failed in the attempt before.
     """
-    on_gpu, in_software = choose_encoder(raw_video)
+    on_gpu, in_software = choose_encoder(raw_video=raw_video, composed_tiles=composed_tiles)
     rendered = [encode_on_gpu(on_gpu, composed_tiles), encode_in_software(in_software, composed_tiles)]
     result, *found = publish(rendered, face_tracks, composed_tiles)
     return {
