@@ -137,11 +137,15 @@ class _Axis:
 
 def _resample(plane: NDArray[np.uint8], x: _Axis, y: _Axis, out: NDArray[np.uint8]) -> None:
     picture = _region(plane, x, y)
-    if x.reach or y.reach:
-        anchor = (max(x.reach - 1, 0), max(y.reach - 1, 0))
-        picture = np.asarray(cv2.sepFilter2D(picture, cv2.CV_8U, x.kernel, y.kernel, anchor=anchor), np.uint8)
-        height, width = picture.shape
-        picture = picture[y.reach : height - y.reach, x.reach : width - x.reach]
+    # Two plain filters of one row and one column take half the time of OpenCV's separable one.
+    if y.reach:
+        column = y.kernel[:, np.newaxis]
+        picture = np.asarray(cv2.filter2D(picture, cv2.CV_8U, column, anchor=(0, y.reach - 1)), np.uint8)
+        picture = picture[y.reach : -y.reach]
+    if x.reach:
+        row = x.kernel[np.newaxis]
+        picture = np.asarray(cv2.filter2D(picture, cv2.CV_8U, row, anchor=(x.reach - 1, 0)), np.uint8)
+        picture = picture[:, x.reach : -x.reach]
     if x.step != 1 or y.step != 1:
         # Without a target size, the scale is taken as it is given; with one, it would be rounded to whole pixels.
         picture = np.asarray(
