@@ -9,13 +9,13 @@ process keeps a driver that hangs or crashes, and its CUDA context, away from ou
 from __future__ import annotations
 
 import subprocess
-import sys
 from typing import Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dualface_core.media.encoders import Codec
 from dualface_core.media.errors import FailureClass, advice
+from dualface_core.media.processes import command, environment
 
 PATIENCE: Final = 30.0
 """Longest wait for an answer in seconds. A driver that starts its first CUDA context can take several."""
@@ -59,20 +59,31 @@ class NvdecAbility(_Ability):
     """
 
 
-def try_nvenc(codec: Codec) -> NvencAbility:
-    """Encode a picture with NVENC. Raises nothing: what goes wrong is the answer."""
-    return _in_a_process("encode", codec, NvencAbility)
+def try_nvenc(codec: Codec, *, gpu: str | None = None) -> NvencAbility:
+    """Encode a picture with NVENC. Raises nothing: what goes wrong is the answer.
+
+    Args:
+        codec: what to encode.
+        gpu: UUID of the card; without one FFmpeg takes the first that can.
+    """
+    return _in_a_process("encode", codec, gpu, NvencAbility)
 
 
-def try_nvdec(codec: Codec) -> NvdecAbility:
-    """Decode a picture with NVDEC. Raises nothing: what goes wrong is the answer."""
-    return _in_a_process("decode", codec, NvdecAbility)
+def try_nvdec(codec: Codec, *, gpu: str | None = None) -> NvdecAbility:
+    """Decode a picture with NVDEC. Raises nothing: what goes wrong is the answer. Arguments as for `try_nvenc`."""
+    return _in_a_process("decode", codec, gpu, NvdecAbility)
 
 
-def _in_a_process(trial: Trial, codec: Codec, ability: type[Found]) -> Found:
-    command = [sys.executable, "-m", "dualface_core.media.nvenc_trial", trial, codec]
+def _in_a_process(trial: Trial, codec: Codec, gpu: str | None, ability: type[Found]) -> Found:
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        ended = subprocess.run(
+            command("dualface_core.media.nvenc_trial", trial, codec),
+            env=environment(gpu),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         reason = f"{advice(FailureClass.STALLED)} (It gave no answer within {PATIENCE:g} s.)"
         return ability.lacking(FailureClass.STALLED, reason)

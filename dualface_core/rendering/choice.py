@@ -9,17 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from dualface_core.gpu.device import Gpu, find_gpus, nvenc_ability
+from dualface_core.errors import SettingsError
+from dualface_core.gpu.device import Gpu, find_gpus, gpu_name, nvenc_ability
+from dualface_core.gpu.profiles import profile_in_force
 from dualface_core.gpu.sessions import NvencSessions
-from dualface_core.media.encoders import EncoderKind, nvenc_encoder
+from dualface_core.media.encoders import Codec, EncoderKind, nvenc_encoder
 from dualface_core.media.errors import EncoderError, FailureClass, Reaction, reaction
 from dualface_core.settings import Settings
 
 _TRIAL_PATIENCE: Final = 10.0
 """Longest wait for a slot to try NVENC in, in seconds. Other trials end sooner; an encode means that NVENC works."""
 
-_given_up: Final[dict[str, str]] = {}
-"""GPUs whose NVENC this process has given up on, and why: a context that is lost stays lost until the process ends."""
+_given_up: Final[dict[tuple[str, Codec], tuple[FailureClass, str]]] = {}
+"""GPUs and codecs that this process has given up on, and why."""
 
 
 @dataclass(frozen=True)
@@ -29,40 +31,78 @@ class EncoderChoice:
     Attributes:
         nvenc: True for NVENC, False for software.
         why: why it isn't NVENC, where NVENC was to be used if possible; None otherwise.
-        gpu: name under which the slots of the GPU's sessions are kept.
+        gpu: name under which the slots of the GPU's sessions are kept: its UUID, or "0" where NVML doesn't tell.
         driver: version of the NVIDIA driver; None without one.
+        preset: what suits the GPU where the settings name none.
     """
 
     nvenc: bool
     why: str | None
     gpu: str
     driver: str | None
+    preset: str = "fast"
 
 
 def choose_encoder(settings: Settings) -> EncoderChoice:
     """Decide between NVENC and software, by trying NVENC where the answer isn't known yet.
 
-    Raises EncoderError where only NVENC will do and it doesn't work here.
+    Of several GPUs that can encode it is the one with the fewest sessions in use or waited for.
+
+    Raises:
+        EncoderError: only NVENC will do, and it doesn't work here.
+        SettingsError: NVENC is asked for and does not know the preset; or only NVENC will do and no session is allowed.
     """
     if settings.encoder is EncoderKind.SOFTWARE:
         return EncoderChoice(nvenc=False, why=None, gpu="", driver=None)
+    nvenc_only = settings.encoder is EncoderKind.NVENC and not settings.software_fallback
     if settings.nvenc_max_sessions == 0:
+        if nvenc_only:
+            raise SettingsError("NVENC alone may encode, but 0 sessions are allowed. Allow one, or software.")
         return EncoderChoice(nvenc=False, why="The settings allow no NVENC session.", gpu="", driver=None)
+    try:
+        nvenc_encoder(settings.encoder_settings())
+    except SettingsError as error:
+        if settings.encoder is EncoderKind.NVENC:
+            raise
+        return EncoderChoice(nvenc=False, why=str(error), gpu="", driver=None)
     inventory = find_gpus()
-    gpu = inventory.gpus[0] if inventory.gpus else None
-    name = gpu_name(gpu)
-    if name in _given_up:
-        failure, why = FailureClass.DEVICE_LOST, _given_up[name]
-    else:
-        sessions = NvencSessions(settings.runtime, gpu=name, limit=settings.nvenc_max_sessions, timeout=_TRIAL_PATIENCE)
-        ability = nvenc_ability(settings.codec, gpu=gpu, cache=settings.cache, sessions=sessions)
-        # Sessions that are all in use are the best proof that there are some.
-        if ability.available or ability.failure is FailureClass.SESSION_LIMIT:
-            return EncoderChoice(nvenc=True, why=None, gpu=name, driver=inventory.driver)
-        failure, why = ability.failure or FailureClass.UNKNOWN, ability.reason
-    if settings.encoder is EncoderKind.NVENC and not settings.software_fallback:
+    able: list[tuple[Gpu | None, NvencSessions]] = []
+    problems: list[tuple[FailureClass, str]] = []
+    for gpu in inventory.gpus or (None,):
+        sessions = NvencSessions(
+            settings.runtime, gpu=gpu_name(gpu), limit=settings.nvenc_max_sessions, timeout=_TRIAL_PATIENCE
+        )
+        problem = _problem(gpu, sessions, settings)
+        if problem is None:
+            able.append((gpu, sessions))
+        else:
+            problems.append(problem)
+    if able:
+        gpu, sessions = min(able, key=lambda candidate: _queue_length(candidate[1]))
+        preset = profile_in_force(settings, gpu).preset
+        return EncoderChoice(nvenc=True, why=None, gpu=sessions.gpu, driver=inventory.driver, preset=preset)
+    failure, why = problems[0][0], " ".join(dict.fromkeys(reason for _, reason in problems))
+    if nvenc_only:
         raise EncoderError(failure, encoder=nvenc_encoder(settings.encoder_settings()).name, reason=why)
-    return EncoderChoice(nvenc=False, why=why, gpu=name, driver=inventory.driver)
+    return EncoderChoice(nvenc=False, why=why, gpu="", driver=inventory.driver)
+
+
+def _problem(gpu: Gpu | None, sessions: NvencSessions, settings: Settings) -> tuple[FailureClass, str] | None:
+    """Why this GPU cannot encode; None if it can."""
+    if known := _given_up.get((sessions.gpu, settings.codec)):
+        return known
+    ability = nvenc_ability(settings.codec, gpu=gpu, cache=settings.cache, sessions=sessions)
+    # Sessions that are all in use are the best proof that there are some.
+    if ability.available or ability.failure is FailureClass.SESSION_LIMIT:
+        return None
+    failure = ability.failure or FailureClass.UNKNOWN
+    _remember(failure, ability.reason, sessions.gpu, settings.codec)
+    return failure, ability.reason
+
+
+def _queue_length(sessions: NvencSessions) -> int:
+    status = sessions.status()
+    return len(status.holders) + status.waiting
 
 
 def may_fall_back(error: EncoderError, settings: Settings) -> bool:
@@ -70,12 +110,11 @@ def may_fall_back(error: EncoderError, settings: Settings) -> bool:
     return settings.software_fallback and reaction(error.failure) not in {Reaction.TELL_USER, Reaction.BUG}
 
 
-def remember(error: EncoderError, gpu: str) -> None:
+def remember(error: EncoderError, gpu: str, settings: Settings) -> None:
     """Give up on a GPU for the rest of this process, where the failure says that trying again is vain."""
-    if reaction(error.failure) is Reaction.SOFTWARE_FOR_PROCESS:
-        _given_up[gpu] = str(error)
+    _remember(error.failure, str(error), gpu, settings.codec)
 
 
-def gpu_name(gpu: Gpu | None) -> str:
-    """What the slots of a GPU's sessions are kept under: its UUID, or "0" where NVML doesn't tell."""
-    return "0" if gpu is None else gpu.uuid
+def _remember(failure: FailureClass, why: str, gpu: str, codec: Codec) -> None:
+    if reaction(failure) is Reaction.SOFTWARE_FOR_PROCESS:
+        _given_up[gpu, codec] = (failure, why)

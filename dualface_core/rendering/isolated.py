@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -18,11 +18,21 @@ from typing import IO, Final, Self
 from pydantic import TypeAdapter, ValidationError
 
 from dualface_core.media.encoders import nvenc_encoder
-from dualface_core.media.errors import EncoderError, FailureClass
-from dualface_core.rendering.messages import Done, Failed, Job, Message, Opened, Progressed
+from dualface_core.media.errors import EncoderError, FailureClass, advice
+from dualface_core.media.processes import command, environment
+from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Refused
 
 _START_PATIENCE: Final = 60.0
 """Seconds that a fresh process may take to load and to queue up, on a machine that is busy."""
+
+_SLOW_DISK: Final = 10e6
+"""Bytes per second. At the end the whole file is written once more, to put its index first."""
+
+_HEARTBEAT: Final = 0.25
+"""Seconds of silence after which the caller's `progress` is called all the same."""
+
+_END_PATIENCE: Final = 10.0
+"""Seconds for a killed process to be gone. One that is stuck in the kernel goes when the driver lets it."""
 
 _STDERR_LINES: Final = 20
 _MESSAGES: Final[TypeAdapter[Message]] = TypeAdapter(Message)
@@ -31,10 +41,13 @@ _MESSAGES: Final[TypeAdapter[Message]] = TypeAdapter(Message)
 def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int], None] | None = None) -> Done:
     """Render a job with NVENC in another process.
 
+    Whatever ends this call, an exception out of `progress` or KeyboardInterrupt included, ends that process first.
+
     Args:
         job: what to encode.
         stall_timeout: seconds without a new frame after which the process is killed.
-        progress: called with the number of frames that have been encoded.
+        progress: called several times a second, in this thread, with the number of frames that were handed to the
+            encoder so far; it may raise to stop the work.
 
     Returns:
         What the process said at the end.
@@ -42,25 +55,37 @@ def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int],
     Raises:
         SessionTimeoutError: no session became free in time.
         EncoderError: NVENC failed, hung (class STALLED) or took the process down (class CRASHED).
-        InputError, OutputError: the source or the place of the output is at fault.
+        DualfaceError: the source, the plan, the settings or the place of the output is at fault.
     """
+    frames = 0
+    queueing = _START_PATIENCE + job.session_timeout
+
+    def beat() -> None:
+        if progress is not None:
+            progress(frames)
+
     with tempfile.TemporaryFile() as stderr, _Process(job, stderr) as process:
-        patience = _START_PATIENCE + job.session_timeout
+        patience = queueing
         while True:
-            message = process.next_message(patience)
+            message = process.next_message(patience, beat)
             match message:
-                case Opened() | Progressed():
+                case Opened():
                     patience = stall_timeout
-                    if isinstance(message, Progressed) and progress is not None:
-                        progress(message.frames)
+                case Refused():
+                    patience = queueing
+                case Progressed():
+                    frames = message.frames
+                    patience = stall_timeout
+                case Finishing():
+                    frames = message.frames
+                    patience = stall_timeout + job.output.stat().st_size / _SLOW_DISK
                 case Done():
-                    if progress is not None:
-                        progress(message.frames)
+                    frames = message.frames
+                    beat()
                     return message
                 case Failed():
                     raise message.unpacked()
-                case _:
-                    patience = _START_PATIENCE + job.session_timeout
+            beat()
 
 
 class _Process:
@@ -71,19 +96,23 @@ class _Process:
         self._messages: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._stderr = stderr
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "dualface_core.rendering.worker"],
+            command("dualface_core.rendering.worker"),
+            env=environment(job.gpu),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             text=True,
             encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # Ctrl-C is for us alone: we end the process, and know why it ended
         )
-        assert self._process.stdin is not None
-        # Left open: the worker ends when it is closed, be it by us or by our death.
-        self._process.stdin.write(job.model_dump_json() + "\n")
-        self._process.stdin.flush()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it died at once, as the reader will tell
+            # Left open: the worker ends when it is closed, be it by us or by our death.
+            self._process.stdin.write(job.model_dump_json() + "\n")
+            self._process.stdin.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -93,17 +122,22 @@ class _Process:
     ) -> None:
         self._end()
 
-    def next_message(self, patience: float) -> Message:
-        """The next thing that the process says. Raises EncoderError if it says nothing in time, or dies."""
-        try:
-            line = self._messages.get(timeout=patience)
-        except queue.Empty:
-            self._end()
-            raise EncoderError(
-                FailureClass.STALLED,
-                encoder=self._encoder,
-                reason=f"no new frame for {patience:g} s, so its process was ended.",
-            ) from None
+    def next_message(self, patience: float, beat: Callable[[], None]) -> Message:
+        """The next thing that the process says. Raises EncoderError if it says nothing in time, or dies.
+
+        Args:
+            patience: the longest wait, in seconds.
+            beat: called every now and then while waiting.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                line = self._messages.get(timeout=min(_HEARTBEAT, max(0.0, deadline - time.monotonic())))
+                break
+            except queue.Empty:
+                if time.monotonic() >= deadline:
+                    raise self._stalled(patience) from None
+                beat()
         if line is None:
             raise self._died()
         try:
@@ -119,19 +153,31 @@ class _Process:
             self._messages.put(line)
         self._messages.put(None)
 
+    def _stalled(self, patience: float) -> EncoderError:
+        self._end()
+        reason = f"no new frame for {patience:g} s, so its process was ended. {advice(FailureClass.STALLED)}"
+        return EncoderError(FailureClass.STALLED, encoder=self._encoder, reason=reason)
+
     def _died(self) -> EncoderError:
         code = self._process.wait()
         self._stderr.seek(0)
         last = self._stderr.read().decode(errors="replace").strip().splitlines()[-_STDERR_LINES:]
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        return EncoderError(FailureClass.CRASHED, encoder=self._encoder, reason=f"its process {how}.", log=tuple(last))
+        return EncoderError(
+            FailureClass.CRASHED,
+            encoder=self._encoder,
+            reason=f"its process {how}. {advice(FailureClass.CRASHED)}",
+            log=tuple(last),
+        )
 
     def _end(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        self._reader.join()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(BrokenPipeError):  # what was still buffered for a dead process
-                    stream.close()
+        self._process.kill()  # does nothing to a process that has been waited for
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_PATIENCE)
+        self._reader.join(_END_PATIENCE)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):  # what was still buffered for a dead process
+            self._process.stdin.close()
+        if not self._reader.is_alive():
+            self._process.stdout.close()

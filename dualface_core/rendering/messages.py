@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dualface_core.errors import DualfaceError, FileError, InputError, OutputError
+from dualface_core.errors import (
+    DualfaceError,
+    FileError,
+    InputError,
+    MissingInputError,
+    ModelError,
+    NobodyFoundError,
+    NoVideoStreamError,
+    OutputError,
+    SettingsError,
+    TableFormatError,
+    UnreadableVideoError,
+    UnsupportedVideoError,
+    VerificationError,
+)
+from dualface_core.gpu.sessions import RuntimeFolderError
 from dualface_core.media.encoders import EncoderSettings, EncoderSpec, nvenc_encoder
 from dualface_core.media.errors import EncoderError, FailureClass, SessionTimeoutError
 from dualface_core.media.probe import VideoInfo
+
+_ENCODER_ERRORS: Final = {kind.__name__: kind for kind in (EncoderError, SessionTimeoutError)}
+_FILE_ERRORS: Final = {
+    kind.__name__: kind
+    for kind in (
+        FileError,
+        InputError,
+        MissingInputError,
+        NoVideoStreamError,
+        NobodyFoundError,
+        OutputError,
+        RuntimeFolderError,
+        TableFormatError,
+        UnreadableVideoError,
+        UnsupportedVideoError,
+        VerificationError,
+    )
+}
+_OTHER_ERRORS: Final = {kind.__name__: kind for kind in (DualfaceError, ModelError, SettingsError)}
 
 
 class Job(BaseModel):
@@ -21,8 +55,9 @@ class Job(BaseModel):
         plan: the Parquet file of the plan.
         output: where to write; the parent publishes it.
         encoder: quality, codec and preset.
+        decode_threads: CPU threads of the source's decoder; 0 lets FFmpeg choose.
         runtime: folder of the slot files.
-        gpu: what the slots are of.
+        gpu: what the slots are of: the UUID of the card, which is the only one that the process sees, or another name.
         max_sessions: slots that there are.
         session_timeout: longest wait for one, in seconds.
     """
@@ -33,6 +68,7 @@ class Job(BaseModel):
     plan: Path
     output: Path
     encoder: EncoderSettings
+    decode_threads: int = 0
     runtime: Path
     gpu: str
     max_sessions: int
@@ -60,9 +96,16 @@ class Refused(BaseModel):
 
 
 class Progressed(BaseModel):
-    """So many frames have been encoded."""
+    """So many frames have been handed to the encoder."""
 
     kind: Literal["progressed"] = "progressed"
+    frames: int
+
+
+class Finishing(BaseModel):
+    """All frames have been handed to the encoder; the file is being completed."""
+
+    kind: Literal["finishing"] = "finishing"
     frames: int
 
 
@@ -79,7 +122,7 @@ class Failed(BaseModel):
     """It did not work: which error, so that the parent can raise it again."""
 
     kind: Literal["failed"] = "failed"
-    error: Literal["session-timeout", "encoder", "input", "output", "other"]
+    error: str
     failure: FailureClass = FailureClass.UNKNOWN
     encoder: str = ""
     reason: str = ""
@@ -91,39 +134,23 @@ class Failed(BaseModel):
     @classmethod
     def of(cls, error: DualfaceError) -> Self:
         """Pack an error."""
+        name = type(error).__name__
         match error:
             case EncoderError():
-                return cls(
-                    error="session-timeout" if isinstance(error, SessionTimeoutError) else "encoder",
-                    failure=error.failure,
-                    encoder=error.encoder,
-                    reason=error.reason,
-                    log=error.log,
-                )
+                return cls(error=name, failure=error.failure, encoder=error.encoder, reason=error.reason, log=error.log)
             case FileError():
-                return cls(
-                    error="input" if error.permanent else "output",
-                    path=error.path,
-                    found=error.found,
-                    action=error.action,
-                )
+                return cls(error=name, path=error.path, found=error.found, action=error.action)
             case _:
-                return cls(error="other", reason=str(error))
+                return cls(error=name, reason=str(error))
 
     def unpacked(self) -> DualfaceError:
         """The error, as the process met it."""
-        match self.error:
-            case "session-timeout":
-                return SessionTimeoutError(self.failure, encoder=self.encoder, reason=self.reason, log=self.log)
-            case "encoder":
-                return EncoderError(self.failure, encoder=self.encoder, reason=self.reason, log=self.log)
-            case "input":
-                return InputError(self.path, self.found, action=self.action)
-            case "output":
-                return OutputError(self.path, self.found, action=self.action)
-            case "other":
-                return DualfaceError(self.reason)
+        if kind := _ENCODER_ERRORS.get(self.error):
+            return kind(self.failure, encoder=self.encoder, reason=self.reason, log=self.log)
+        if file_kind := _FILE_ERRORS.get(self.error):
+            return file_kind(self.path, self.found, action=self.action)
+        return _OTHER_ERRORS.get(self.error, DualfaceError)(self.reason)
 
 
-Message = Annotated[Opened | Refused | Progressed | Done | Failed, Field(discriminator="kind")]
+Message = Annotated[Opened | Refused | Progressed | Finishing | Done | Failed, Field(discriminator="kind")]
 """What the encoding process says."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.publish import published
 from dualface_core.quality.verify import Verification
 
@@ -30,6 +31,8 @@ class EncodeReport(BaseModel):
         session_wait_seconds: time spent waiting for an NVENC session.
         driver: version of the NVIDIA driver; None without one.
         versions: of Python and the packages that matter.
+        load: how busy this process and the GPU were while the video was in work; None where nobody looked. With several
+            videos in work at once it is the load of all of them.
         verification: what was found on decoding the result again; None before that.
     """
 
@@ -49,6 +52,7 @@ class EncodeReport(BaseModel):
     session_wait_seconds: float = 0.0
     driver: str | None = None
     versions: dict[str, str]
+    load: LoadSummary | None = None
     verification: Verification | None = None
 
     def write(self, path: Path) -> None:

@@ -10,9 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dualface_core.errors import TableFormatError, UnreadableVideoError
 from dualface_core.media.encoders import EncoderSpec
 from dualface_core.media.frames import ColorInfo
@@ -26,18 +23,13 @@ from dualface_core.tiles.table import TilePlan
 _LIMITED_RANGE: Final = 1
 
 
-def rectangles(plan: TilePlan) -> NDArray[np.float32]:
-    """The source rectangles of a plan: (frames, tiles, 4) float32 of center x, center y, width, height in pixels."""
-    columns = [plan.table.column(name).to_numpy() for name in ("center_x", "center_y", "width", "height")]
-    return np.stack(columns, axis=-1).reshape(plan.metadata.frame_count, -1, 4).astype(np.float32, copy=False)
-
-
 def render_stream(
     video: VideoInfo,
     plan: TilePlan,
     path: Path,
     encoder: EncoderSpec,
     *,
+    decode_threads: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Render a plan into a file.
@@ -47,6 +39,7 @@ def render_stream(
         plan: what each tile shows in each frame.
         path: where to write; the caller publishes it.
         encoder: what encodes.
+        decode_threads: CPU threads of the source's decoder; 0 lets FFmpeg choose.
         progress: called with the number of frames that have been handed to the encoder.
 
     Returns:
@@ -62,11 +55,11 @@ def render_stream(
             video.path, "the plan was made from another video", action="Track and plan this video again."
         )
     canvas = layout(plan.metadata.layout)
-    sources = rectangles(plan)
+    sources = plan.rectangles()
     times = plan.table.column("pts").to_numpy()[:: len(canvas.tiles)]
     compositor = Compositor(canvas, video.width, video.height)
     with (
-        VideoReader(video) as reader,
+        VideoReader(video, threads=decode_threads) as reader,
         VideoWriter(
             path,
             width=canvas.width,

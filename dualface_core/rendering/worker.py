@@ -11,12 +11,15 @@ import signal
 import sys
 import threading
 import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from dualface_core.errors import DualfaceError
-from dualface_core.gpu.sessions import NvencSessions
-from dualface_core.media.errors import EncoderError, Reaction, reaction
-from dualface_core.rendering.messages import Done, Failed, Job, Message, Opened, Progressed, Refused
+from dualface_core.gpu.sessions import NvencSessions, Slot
+from dualface_core.media.errors import EncoderError, Reaction, classify, explain, reaction
+from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Refused
 from dualface_core.rendering.stream import render_stream
 from dualface_core.tiles.table import TilePlan
 
@@ -26,67 +29,97 @@ _REPORT_EVERY: Final = 0.1
 _TRY_AGAIN_AFTER: Final = 0.5
 """Seconds between two attempts to open a session that the driver refuses."""
 
+Tell = Callable[[Message], None]
+
 
 def main() -> None:
     """Do the job that comes as one line of JSON on standard input, and tell about it on standard output."""
+    tell = _only_voice()
     job = Job.model_validate_json(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=[job.output], daemon=True).start()
+    tell(_outcome(job, tell))
+
+
+def _outcome(job: Job, tell: Tell) -> Done | Failed:
     try:
-        _tell(_encode(job))
+        return _encode(job, tell)
     except DualfaceError as error:
-        _tell(Failed.of(error))
+        return Failed.of(error)
+    except Exception as error:  # noqa: BLE001  told to the parent, with its traceback
+        failure = classify(error)
+        lines = tuple("".join(traceback.format_exception(error)).splitlines())
+        return Failed.of(
+            EncoderError(failure, encoder=job.spec().name, reason=explain(failure, error), log=lines),
+        )
 
 
-def _encode(job: Job) -> Done:
+def _encode(job: Job, tell: Tell) -> Done:
     plan = TilePlan.read(job.plan)
+    asked = time.monotonic()
     sessions = NvencSessions(job.runtime, gpu=job.gpu, limit=job.max_sessions, timeout=job.session_timeout)
-    deadline = time.monotonic() + job.session_timeout
     with sessions.acquire(job.video.path.name) as slot:
+        tell(Opened(slot=slot.index, waited=slot.waited))
+        return _attempts(job, plan, slot, asked, tell)
+
+
+def _attempts(job: Job, plan: TilePlan, slot: Slot, asked: float, tell: Tell) -> Done:
+    progress = _Progress(plan.metadata.frame_count, tell)
+    refusals = 0
+    while True:
         started = time.monotonic()
-        _tell(Opened(slot=slot.index, waited=slot.waited))
-        refusals = 0
-        progress = _Progress()
-        while True:
-            try:
-                frames = render_stream(job.video, plan, job.output, job.spec(), progress=progress)
-            except EncoderError as error:
-                # The slot is ours, so whoever has the session is no process of ours: it may yet let go of it.
-                if reaction(error.failure) is not Reaction.WAIT or progress.frames or time.monotonic() > deadline:
-                    raise
-                refusals += 1
-                _tell(Refused(times=refusals, reason=error.reason))
-                time.sleep(_TRY_AGAIN_AFTER)
-                started = time.monotonic()
-            else:
-                return Done(
-                    frames=frames, waited=slot.waited + refusals * _TRY_AGAIN_AFTER, seconds=time.monotonic() - started
-                )
+        try:
+            frames = render_stream(
+                job.video, plan, job.output, job.spec(), decode_threads=job.decode_threads, progress=progress
+            )
+        except EncoderError as error:
+            # The slot is ours, so whoever has the session is no process of ours: it may yet let go of it.
+            late = time.monotonic() - asked > job.session_timeout
+            if reaction(error.failure) is not Reaction.WAIT or progress.frames or late:
+                raise
+            slot.refused = True
+            refusals += 1
+            tell(Refused(times=refusals, reason=error.reason))
+        else:
+            return Done(frames=frames, waited=started - asked, seconds=time.monotonic() - started)
+        time.sleep(_TRY_AGAIN_AFTER)
 
 
 class _Progress:
     """Tells about frames, but not more often than anybody can see."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: int, tell: Tell) -> None:
         self.frames = 0
+        self._total = total
+        self._tell = tell
         self._next = 0.0
 
     def __call__(self, frames: int) -> None:
         self.frames = frames
         now = time.monotonic()
-        if now >= self._next:
+        if frames == self._total:
+            self._tell(Finishing(frames=frames))
+        elif now >= self._next:
             self._next = now + _REPORT_EVERY
-            _tell(Progressed(frames=frames))
+            self._tell(Progressed(frames=frames))
 
 
-def _tell(message: Message) -> None:
-    sys.stdout.write(message.model_dump_json() + "\n")
-    sys.stdout.flush()
+def _only_voice() -> Tell:
+    """Keep standard output for messages: what libraries print goes to standard error from now on."""
+    voice = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def tell(message: Message) -> None:
+        voice.write(message.model_dump_json() + "\n")
+        voice.flush()
+
+    return tell
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(output: Path) -> None:
     """End at once when standard input does: the parent is gone, and with it whoever would publish the result."""
     while os.read(sys.stdin.fileno(), 4096):
         pass
+    output.unlink(missing_ok=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
