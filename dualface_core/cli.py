@@ -11,7 +11,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +36,7 @@ from dualface_core.publish import output_error, published
 from dualface_core.settings import Settings
 
 if TYPE_CHECKING:
+    from dualface_core.gpu.overview import CardOverview, GpuOverview
     from dualface_core.media.probe import VideoInfo
     from dualface_core.quality.verify import Verification
     from dualface_core.rendering.report import EncodeReport
@@ -78,7 +81,7 @@ PresetOption = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        help="fast, balanced, best, or the encoder's own name, such as veryfast. (default: fast)",
+        help="fast, balanced, best, or the encoder's own name, such as veryfast. (default: what suits this machine)",
         show_default=False,
     ),
 ]
@@ -114,8 +117,19 @@ def run(
     quality: QualityOption = None,
     preset: PresetOption = None,
     streams: Annotated[
-        int | None, typer.Option("--streams", "-j", min=1, help="Videos in work at once.", show_default=False)
+        int | None,
+        typer.Option(
+            "--streams",
+            "-j",
+            min=1,
+            help="Videos in work at once. (default: what suits this machine)",
+            show_default=False,
+        ),
     ] = None,
+    monitor: Annotated[
+        bool,
+        typer.Option("--monitor", help="Write the load of host and GPU beside each output, as a table and a picture."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a verified split-screen video of each input, as NAME.split.mp4 with NAME.split.report.json beside it.
@@ -125,7 +139,7 @@ def run(
     settings = _settings(layout=layout, encoder=encoder, codec=codec, quality=quality, preset=preset, streams=streams)
     videos = expand(paths)
     jobs = [_Job(video, _output_for(video, output, several=len(videos) > 1)) for video in videos]
-    results = _run_jobs(jobs, settings, debug=bool(context.obj))
+    results = _run_jobs(jobs, settings, keep_load=monitor, debug=bool(context.obj))
     if as_json:
         typer.echo(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
     else:
@@ -280,6 +294,24 @@ def sample(
     typer.echo(f"{output}\n{truth}")
 
 
+@app.command()
+def gpu(as_json: JsonOption = False) -> None:
+    """Say what the GPU can do, who uses its encoder, and what follows for this machine. Works without one, too.
+
+    Encoding and decoding are really tried, with one picture, the first time; the answers are kept until the driver
+    changes.
+    """
+    from dualface_core.gpu.overview import GpuOverview, gpu_overview
+
+    settings = Settings.load()
+    with errors.status("trying what the GPU can do"):
+        overview = gpu_overview(settings)
+    if as_json:
+        typer.echo(TypeAdapter(GpuOverview).dump_json(overview, indent=2).decode())
+    else:
+        Console().print(_overview_table(overview))
+
+
 @app.command(epilog="Example: dualface submit interview.mp4  and the sensor of a running pipeline picks it up.")
 def submit(
     paths: Paths,
@@ -331,6 +363,7 @@ def expand(paths: list[str]) -> list[Path]:
 
 def main() -> None:
     """Entry point: errors of ours become one line and an exit code; anything else is a bug and keeps its traceback."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is in work is ended and cleared away, as by Ctrl-C
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -368,32 +401,51 @@ class _Result:
         }
 
 
-def _run_jobs(jobs: list[_Job], settings: Settings, *, debug: bool) -> list[_Result]:
-    streams = min(len(jobs), settings.streams or 1)
+def _run_jobs(jobs: list[_Job], settings: Settings, *, keep_load: bool, debug: bool) -> list[_Result]:
+    """Work on several videos at once, each as a thread gets free; a failure of one is none of the others' business."""
+    streams = min(len(jobs), pipeline.profile(settings).streams)
+    stop = threading.Event()
     with _progress() as (bars, overall), ThreadPoolExecutor(streams) as pool:
         bars.update(overall, total=len(jobs), visible=len(jobs) > 1)
 
         def work(job: _Job) -> _Result:
-            result = _run_job(job, settings, bars, debug=debug)
+            result = _run_job(job, settings, bars, stop, keep_load=keep_load, debug=debug)
             bars.advance(overall)
             return result
 
-        return list(pool.map(work, jobs))
+        pending = [pool.submit(work, job) for job in jobs]
+        try:
+            return [result.result() for result in pending]
+        except BaseException:  # Ctrl-C: nothing new begins, and what is in work ends at its next frame
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _run_job(job: _Job, settings: Settings, bars: Progress, *, debug: bool) -> _Result:
+class _Stopped(BaseException):
+    """The user wants no more; not an Exception, so that nobody takes it for a failure."""
+
+
+def _run_job(
+    job: _Job, settings: Settings, bars: Progress, stop: threading.Event, *, keep_load: bool, debug: bool
+) -> _Result:
     task = bars.add_task(escape(job.video.name), total=None, step="probe")
 
     def progress(step: str, done: int, total: int) -> None:
+        if stop.is_set():
+            raise _Stopped
         bars.update(task, step=step, completed=done, total=total)
 
     try:
-        report = pipeline.process(job.video, job.output, settings=settings, progress=progress)
+        report = pipeline.process(job.video, job.output, settings=settings, keep_load=keep_load, progress=progress)
     except DualfaceError as error:
         if debug:
             bars.console.print_exception()
         bars.console.print(f"dualface: {error}", markup=False, highlight=False, soft_wrap=True)
         return _Result(job, error=error)
+    except Exception:  # noqa: BLE001  a bug keeps its traceback, and the other videos go on
+        bars.console.print_exception()
+        return _Result(job, error=DualfaceError(f"{job.video}: a bug in dualface stopped the work. Please report it."))
     finally:
         bars.remove_task(task)
     return _Result(job, report=report)
@@ -469,6 +521,48 @@ def _findings_table(verification: Verification) -> Table:
         )
         table.add_row(mark, escape(finding.check), escape(str(finding.value)), escape(finding.expected))
     return table
+
+
+def _overview_table(overview: GpuOverview) -> Table:
+    table = Table(show_header=False, box=None)
+    for card in overview.cards:
+        for name, text in _card_lines(card, overview):
+            table.add_row(f"[bold]{name}[/]", escape(text))
+    profile = overview.profile
+    table.add_row(
+        "[bold]profile[/]",
+        f"NVENC sessions {profile.sessions}, videos at once {profile.streams}, decoder threads for each "
+        f"{profile.decode_threads}, pictures at once to the detector {profile.batch_size}, "
+        f"preset {escape(profile.preset)}",
+    )
+    return table
+
+
+def _card_lines(card: CardOverview, overview: GpuOverview) -> Iterator[tuple[str, str]]:
+    if card.gpu is None:
+        yield "card", f"none: {overview.problem}"
+    else:
+        memory = "memory unknown" if card.gpu.memory_total is None else f"{card.gpu.memory_total / 2**30:.1f} GiB"
+        yield "card", f"{card.gpu.index}: {card.gpu.name}, {card.generation or 'generation unknown'}, {memory}"
+        yield "", f"{card.gpu.uuid}, driver {card.gpu.driver}"
+    for name, abilities in (("NVENC", card.nvenc), ("NVDEC", card.nvdec)):
+        for codec, ability in abilities.items():
+            yield f"{name} {codec}", "yes" if ability.available else f"no. {ability.reason}"
+    status, counters = card.sessions, card.sessions.counters
+    yield "sessions", f"{len(status.holders)} of {status.limit} held, {status.waiting} waiting"
+    for holder in status.holders:
+        yield "", f"slot {holder.slot}: {holder}"
+    yield (
+        "",
+        f"so far {counters.opened} opened, {counters.closed} closed, {counters.abandoned} abandoned, "
+        f"{counters.refused} refused, {counters.failed} failed ({counters.error_rate:.1%} errors), "
+        f"{counters.timed_out} waited in vain, longest wait {counters.longest_wait:.1f} s",
+    )
+    if card.gpu is not None:
+        yield "NVML", f"lists {len(card.listed)} NVENC sessions of all programs"
+        for session in card.listed:
+            size = f"{session.codec} {session.width}x{session.height}"
+            yield "", f"process {session.pid or 'unknown'}: {size}, {session.frames_per_second:.0f} frames a second"
 
 
 @contextmanager

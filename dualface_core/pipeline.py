@@ -16,6 +16,7 @@ from dualface_core.errors import NobodyFoundError, TableFormatError, Verificatio
 from dualface_core.settings import Settings
 
 if TYPE_CHECKING:
+    from dualface_core.gpu.profiles import Profile
     from dualface_core.media.encoders import EncoderSettings, EncoderSpec
     from dualface_core.media.probe import VideoInfo
     from dualface_core.quality.verify import Verification
@@ -79,8 +80,9 @@ def track(
     from dualface_core.tracking.track import FaceTracker, TrackParameters
 
     settings = settings or Settings.load()
+    suited = profile(settings)
     tracker = FaceTracker(
-        parameters or TrackParameters(detect_every=settings.detect_every),
+        parameters or TrackParameters(detect_every=settings.detect_every, batch_size=suited.batch_size),
         FaceDetector(settings.detector_weights),
         FaceEmbedder(settings.embedder_weights),
         frame_size=(video.width, video.height),
@@ -160,11 +162,12 @@ def render(
         try:
             return render_with_nvenc(video, plan, output, choice, settings=settings, progress=progress)
         except EncoderError as error:
-            remember(error, choice.gpu)
+            remember(error, choice.gpu, settings)
             if not may_fall_back(error, settings):
                 raise
             why = str(error)
-    return render_with_software(video, plan, output, why=why, settings=settings, progress=progress)
+    report = render_with_software(video, plan, output, why=why, settings=settings, progress=progress)
+    return report.model_copy(update={"driver": choice.driver})
 
 
 def render_with_nvenc(
@@ -186,7 +189,7 @@ def render_with_nvenc(
     from dualface_core.rendering.isolated import render_isolated
     from dualface_core.rendering.messages import Job
 
-    encoder = settings.encoder_settings()
+    encoder = settings.encoder_settings(preset=choice.preset)
     with tempfile.TemporaryDirectory(prefix="dualface-") as folder, published(output) as temporary:
         table = Path(folder) / "plan.parquet"
         plan.write(table)
@@ -195,6 +198,7 @@ def render_with_nvenc(
             plan=table,
             output=temporary,
             encoder=encoder,
+            decode_threads=profile(settings).decode_threads,
             runtime=settings.runtime,
             gpu=choice.gpu,
             max_sessions=settings.nvenc_max_sessions,
@@ -224,18 +228,33 @@ def render_with_software(
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Like `render`, in software and in this process. `why` says in the report why it isn't NVENC."""
-    from dualface_core.media.encoders import software_encoder
+    from dualface_core.media.encoders import EncoderKind, software_encoder, standing_in
     from dualface_core.publish import published
     from dualface_core.rendering.stream import render_stream
 
     encoder = settings.encoder_settings()
-    spec = software_encoder(encoder)
+    spec = software_encoder(encoder if encoder.encoder is EncoderKind.SOFTWARE else standing_in(encoder))
     start = perf_counter()
     with published(output) as temporary:
-        frames = render_stream(video, plan, temporary, spec, progress=_of(progress, plan))
+        frames = render_stream(
+            video,
+            plan,
+            temporary,
+            spec,
+            decode_threads=profile(settings).decode_threads,
+            progress=_of(progress, plan),
+        )
         seconds = perf_counter() - start
         size = temporary.stat().st_size
     return _report(video, encoder, spec, frames=frames, size=size, seconds=seconds, why=why)
+
+
+def profile(settings: Settings) -> Profile:
+    """What suits this machine, by its first GPU, with the settings' word over it."""
+    from dualface_core.gpu.device import find_gpus
+    from dualface_core.gpu.profiles import profile_in_force
+
+    return profile_in_force(settings, next(iter(find_gpus().gpus), None))
 
 
 def _of(progress: Progress | None, plan: TilePlan) -> Callable[[int], None] | None:
@@ -314,7 +333,12 @@ def thumbnail(video: VideoInfo) -> bytes:
 
 
 def process(
-    path: Path, output: Path, *, settings: Settings | None = None, progress: StepProgress | None = None
+    path: Path,
+    output: Path,
+    *,
+    settings: Settings | None = None,
+    keep_load: bool = False,
+    progress: StepProgress | None = None,
 ) -> EncodeReport:
     """All five steps: a video in, a verified split-screen video and its report (`report_path`) out.
 
@@ -323,12 +347,17 @@ def process(
         output: the MP4 to make; its folder must exist. It appears, or replaces an older one, only when it has been
             verified.
         settings: read from the environment if None.
-        progress: called with the name of the step, the frames done and the frames in all.
+        keep_load: whether to write what was sampled of the load beside the output too, as NAME.load.parquet and, as a
+            picture, NAME.load.png. The report has a summary in any case.
+        progress: called with the name of the step, the frames done and the frames in all; it may raise to stop the
+            work.
 
     Raises:
         VerificationError: the result is not right; it was not published.
         Every error of the five steps.
     """
+    from dualface_core.gpu.device import find_gpus
+    from dualface_core.gpu.monitor import LoadMonitor
     from dualface_core.publish import published
     from dualface_core.tiles.layouts import layout as find_layout
 
@@ -341,7 +370,7 @@ def process(
         return None if progress is None else lambda done, total: progress(name, done, total)
 
     video = probe(path)
-    with published(output) as temporary:
+    with published(output) as temporary, LoadMonitor(next(iter(find_gpus().gpus), None)) as monitor:
         temporary.touch()  # a place that cannot be written to is told now, too
         tracks = track(video, settings=settings, progress=step("track"))
         plan = plan_tiles(video, tracks, layout=settings.layout)
@@ -354,7 +383,13 @@ def process(
                 "the result is not right: " + "; ".join(finding.message for finding in verification.failures),
                 action="It was not published. Run again; if it stays like this, please report it.",
             )
+    load = monitor.log()
+    report = report.model_copy(update={"load": load.summary()})
     report.write(report_path(output))
+    if keep_load:
+        load.write(output.with_suffix(".load.parquet"))
+        with published(output.with_suffix(".load.png")) as temporary:
+            temporary.write_bytes(load.plot())
     return report
 
 

@@ -78,8 +78,10 @@ class Settings(BaseSettings):
     )
     codec: Codec = Field(default="h264", description="Video codec of the result.")
     quality: int = Field(default=20, ge=0, le=51, description="Quality on x264's CRF scale; smaller is better.")
-    preset: str = Field(
-        default="fast", description='"fast", "balanced", "best", or a preset name of the encoder itself.'
+    preset: str | None = Field(
+        default=None,
+        description='"fast", "balanced", "best", or a preset name of the encoder itself. Without it, "fast", or what '
+        "suits the GPU.",
     )
     layout: str = Field(default="side-by-side", description="How the tiles lie on the canvas.")
     detect_every: int | None = Field(
@@ -97,9 +99,14 @@ class Settings(BaseSettings):
             lines = [f"{_variable(item['loc'])}: {item['msg']} (found {item['input']!r})" for item in error.errors()]
             raise SettingsError(f"Settings that are not allowed: {'; '.join(lines)}.") from None
 
-    def encoder_settings(self) -> EncoderSettings:
-        """What to encode with. Raises SettingsError for a preset that none of the encoders in question has."""
-        chosen = EncoderSettings(encoder=self.encoder, codec=self.codec, quality=self.quality, preset=self.preset)
+    def encoder_settings(self, *, preset: str = "fast") -> EncoderSettings:
+        """What to encode with; `preset` is for settings that name none.
+
+        Raises SettingsError for a preset that none of the encoders in question has.
+        """
+        chosen = EncoderSettings(
+            encoder=self.encoder, codec=self.codec, quality=self.quality, preset=self.preset or preset
+        )
         check_preset(chosen)
         return chosen
 

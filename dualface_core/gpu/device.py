@@ -8,8 +8,9 @@ answer.
 from __future__ import annotations
 
 import logging
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -50,7 +51,7 @@ class Gpu:
     """One card, as NVML describes it.
 
     Attributes:
-        index: NVML's, by PCI bus; CUDA may count differently.
+        index: NVML's and nvidia-smi's, by PCI bus; CUDA may count differently.
         uuid: stays the same whatever is visible in what order.
         name: the product's name.
         driver: version of the NVIDIA driver, such as "580.95.05".
@@ -140,15 +141,35 @@ class GpuLoad:
 
 
 def find_gpus() -> GpuInventory:
-    """List the GPUs that NVML knows of."""
+    """List the GPUs that NVML knows of and that CUDA_VISIBLE_DEVICES does not hide."""
     with _nvml() as (nvml, problem):
         if nvml is None:
             return GpuInventory((), None, problem)
         driver = _told(nvml, nvml.nvmlSystemGetDriverVersion) or "unknown"
         indexes = range(_told(nvml, nvml.nvmlDeviceGetCount) or 0)
         described = (_told(nvml, _describe, nvml, index, driver) for index in indexes)
-        gpus = tuple(gpu for gpu in described if gpu is not None)
-        return GpuInventory(gpus, driver, None if gpus else "The NVIDIA driver is here, but shows no working GPU.")
+        gpus = [gpu for gpu in described if gpu is not None]
+        if not gpus:
+            return GpuInventory((), driver, "The NVIDIA driver is here, but shows no working GPU.")
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+        visible = tuple(gpus) if shown is None else _named(shown, gpus)
+        return GpuInventory(visible, driver, None if visible else f"CUDA_VISIBLE_DEVICES={shown} hides every GPU.")
+
+
+def _named(shown: str, gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
+    """The GPUs that a value of CUDA_VISIBLE_DEVICES names: by beginnings of UUIDs, or by numbers as nvidia-smi's.
+
+    CUDA itself counts so only where CUDA_DEVICE_ORDER is PCI_BUS_ID or all cards are alike. As with CUDA, the first
+    word that names no card ends the list.
+    """
+    found: list[Gpu] = []
+    for word in (part.strip() for part in shown.split(",")):
+        named = (gpu for gpu in gpus if word == str(gpu.index) or (word[:4] == "GPU-" and gpu.uuid.startswith(word)))
+        gpu = next(named, None)
+        if gpu is None:
+            break
+        found.append(gpu)
+    return tuple(found)
 
 
 def encoder_sessions(gpu: Gpu) -> tuple[EncoderSession, ...]:
@@ -180,8 +201,8 @@ def nvenc_ability(codec: Codec, *, gpu: Gpu | None, cache: Path, sessions: Nvenc
 
     Args:
         codec: what to encode.
-        gpu: the card, to remember the answer by; without one (no NVML) nothing is remembered, as nothing would tell
-            when the driver changes. FFmpeg itself takes the first card that can encode.
+        gpu: the card; without one (no NVML) FFmpeg takes the first that can encode, and nothing is remembered, as
+            nothing would tell when the driver changes.
         cache: folder for answers; one is kept per driver, card, codec and PyAV version.
         sessions: the trial needs a session like any other, and holds one of these slots.
 
@@ -192,7 +213,7 @@ def nvenc_ability(codec: Codec, *, gpu: Gpu | None, cache: Path, sessions: Nvenc
     def find_out() -> NvencAbility:
         try:
             with sessions.acquire(f"trial of {codec}"):
-                found = try_nvenc(codec)
+                found = try_nvenc(codec, gpu=_uuid(gpu))
         except SessionTimeoutError as error:
             return NvencAbility.lacking(error.failure, error.reason)
         if found.failure is FailureClass.NO_NVENC_HW and codec == "h264" and gpu is not None and gpu.nvenc_engines:
@@ -206,7 +227,16 @@ def nvenc_ability(codec: Codec, *, gpu: Gpu | None, cache: Path, sessions: Nvenc
 
 def nvdec_ability(codec: Codec, *, gpu: Gpu | None, cache: Path) -> NvdecAbility:
     """Whether NVDEC decodes this codec here, found out by doing it. Arguments as for `nvenc_ability`."""
-    return _remembered(NvdecAbility, f"nvdec-{codec}", gpu, cache, lambda: try_nvdec(codec))
+    return _remembered(NvdecAbility, f"nvdec-{codec}", gpu, cache, lambda: try_nvdec(codec, gpu=_uuid(gpu)))
+
+
+def gpu_name(gpu: Gpu | None) -> str:
+    """What the slots of a GPU's sessions are kept under: its UUID, or "0" where NVML doesn't tell."""
+    return "0" if gpu is None else gpu.uuid
+
+
+def _uuid(gpu: Gpu | None) -> str | None:
+    return None if gpu is None else gpu.uuid
 
 
 class LoadReader:

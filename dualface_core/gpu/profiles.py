@@ -1,16 +1,18 @@
-"""Profiles: what suits a machine, by what its card reports. Settings override every value.
+"""Profiles: what suits a machine, by what its card reports. Settings override what they name.
 
-Belongs here: numbers and the published or measured facts that they follow from. Everything is a pure function of a
-card's description; nothing here asks a driver.
+Belongs here: numbers and the facts that they follow from; docs/gpu.md lists the sources. A profile is a pure function
+of a card's description; nothing here asks a driver.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from typing import Final
 
 from dualface_core.gpu.device import Gpu
 from dualface_core.media.encoders import Codec
+from dualface_core.settings import Settings
 
 _GIB: Final = 1 << 30
 
@@ -52,43 +54,32 @@ class Profile:
     preset: str
     memory: int | None
 
-    def overridden(
-        self,
-        *,
-        sessions: int | None = None,
-        streams: int | None = None,
-        decode_threads: int | None = None,
-        batch_size: int | None = None,
-        preset: str | None = None,
-        memory: int | None = None,
-    ) -> Self:
-        """The profile with every value that is not None in place of its own."""
-        given: dict[str, Any] = {
-            "sessions": sessions,
-            "streams": streams,
-            "decode_threads": decode_threads,
-            "batch_size": batch_size,
-            "preset": preset,
-            "memory": memory,
-        }
-        return replace(self, **{name: value for name, value in given.items() if value is not None})
+
+def profile_in_force(settings: Settings, gpu: Gpu | None) -> Profile:
+    """What suits this machine, with the settings' word over it; `gpu` is its card, None without one."""
+    cores = len(os.sched_getaffinity(0))
+    suited = profile_for(gpu, cores=cores, codec=settings.codec, sessions=settings.nvenc_max_sessions)
+    return replace(suited, streams=settings.streams or suited.streams, preset=settings.preset or suited.preset)
 
 
-def profile_for(gpu: Gpu | None, *, cores: int, codec: Codec = "h264") -> Profile:
+def profile_for(gpu: Gpu | None, *, cores: int, codec: Codec = "h264", sessions: int = 2) -> Profile:
     """What suits a machine.
 
     Args:
         gpu: its card, as `find_gpus` describes it; None without one.
         cores: CPU cores that this process may use.
         codec: what will be encoded.
+        sessions: NVENC sessions that may be open at once. Two, unless somebody asks for more: a card with three
+            engines has work for three.
     """
-    sessions = _sessions(gpu)
+    if gpu is None or gpu.nvenc_engines == 0:
+        sessions = 0
     memory = None if gpu is None or gpu.memory_total is None else gpu.memory_total * 4 // 5
     streams = _streams(sessions, cores, memory)
     return Profile(
         sessions=sessions,
         streams=streams,
-        # 262 fps with one thread and 374 with two (1080p H.264, measured); the rest of the cores compose and encode.
+        # Four threads decode 1080p faster than anything else here goes on; the other cores compose and encode.
         decode_threads=max(1, min(4, cores // streams)),
         batch_size=_batch_size(gpu),
         preset=_preset(gpu, sessions, codec),
@@ -96,20 +87,13 @@ def profile_for(gpu: Gpu | None, *, cores: int, codec: Codec = "h264") -> Profil
     )
 
 
-def _sessions(gpu: Gpu | None) -> int:
-    if gpu is None or gpu.nvenc_engines == 0:
-        return 0
-    # One H.264 session keeps at most one engine busy, so a third pays only on a third engine. A second pays on one
-    # engine too: the engine works for one while the other's frames are made, and sharing it costs nothing (six sessions
-    # of P5 on the one engine of an RTX 5060 Ti gave 324 fps in all, and its table says 317).
-    return 3 if (gpu.nvenc_engines or 1) >= 3 else 2
-
-
 def _streams(sessions: int, cores: int, memory: int | None) -> int:
     if sessions == 0:
-        # Four encodes of four cores each gave 593 fps, one of all sixteen 376 (x264 ultrafast, 1080p, measured).
+        # x264 does not keep many cores busy with one video: on 16, four encodes made 593 frames a second in all and one
+        # made 376 (ultrafast, 1080p).
         return max(1, min(4, cores // 4))
-    # Half of them track while the other half encode. Each needs a core to decode and one to compose.
+    # Half of them track while the other half encode, even on one engine: it works for one while the other's frames are
+    # made, and sharing it costs nothing. Each needs a core to decode and one to compose.
     fitting = 2 * sessions if memory is None else memory // _STREAM_MEMORY
     return max(1, min(2 * sessions, cores // 2, fitting))
 

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
 from dualface_core.errors import DualfaceError, FileError, SettingsError
 from dualface_core.gpu.locks import FileLock
@@ -94,6 +94,7 @@ class Counters(BaseModel):
     timed_out: int = Field(default=0, ge=0)
     longest_wait: float = Field(default=0.0, ge=0)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def error_rate(self) -> float:
         """Share of the slots given out that were refused, failed or abandoned; 0 before the first."""

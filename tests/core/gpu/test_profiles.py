@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dualface_core.gpu.device import Gpu
-from dualface_core.gpu.profiles import profile_for
+from dualface_core.gpu.profiles import profile_for, profile_in_force
+from dualface_core.settings import Settings
 
 GIB = 1 << 30
 
@@ -25,8 +29,10 @@ def test_four_videos_are_in_work_and_two_of_them_encode_on_a_consumer_card():
     assert (profile.sessions, profile.streams) == (2, 4)
 
 
-def test_a_third_session_needs_a_third_engine():
-    assert profile_for(RTX_5090, cores=16).sessions == 3
+def test_two_sessions_are_the_default_even_where_three_engines_would_have_work_for_more():
+    assert profile_for(RTX_5090, cores=16).sessions == 2
+    assert profile_for(RTX_5090, cores=16, sessions=3).sessions == 3
+    assert profile_for(H200, cores=16, sessions=3).sessions == 0
 
 
 @pytest.mark.parametrize("gpu", [None, H200])
@@ -42,18 +48,20 @@ def test_little_gpu_memory_means_fewer_videos_and_smaller_batches():
 
 
 @pytest.mark.parametrize(
-    ("gpu", "codec", "preset"),
+    ("gpu", "codec", "sessions", "preset"),
     [
-        (RTX_5090, "h264", "fast"),  # three engines at P5 give 951 frames a second, and 1,140 are wanted
-        (RTX_5090, "hevc", "balanced"),  # 1,563
-        (RTX_5090, "av1", "balanced"),  # 1,656
-        (RTX_4060, "hevc", "fast"),
-        (card("NVIDIA GeForce RTX 9999", 8, None), "h264", "fast"),
-        (None, "h264", "fast"),
+        (RTX_5090, "h264", 2, "fast"),  # two engines at P5 give 634 frames a second, and 1,140 are wanted
+        (RTX_5090, "h264", 3, "fast"),  # 951
+        (RTX_5090, "av1", 2, "fast"),  # 1,104
+        (RTX_5090, "hevc", 3, "balanced"),  # 1,563
+        (RTX_5090, "av1", 3, "balanced"),  # 1,656
+        (RTX_4060, "hevc", 3, "fast"),
+        (card("NVIDIA GeForce RTX 9999", 8, None), "h264", 2, "fast"),
+        (None, "h264", 2, "fast"),
     ],
 )
-def test_the_better_preset_is_chosen_where_the_engines_are_fast_enough_for_it(gpu, codec, preset):
-    assert profile_for(gpu, cores=16, codec=codec).preset == preset
+def test_the_better_preset_is_chosen_where_the_engines_are_fast_enough_for_it(gpu, codec, sessions, preset):
+    assert profile_for(gpu, cores=16, codec=codec, sessions=sessions).preset == preset
 
 
 @given(
@@ -71,8 +79,9 @@ def test_every_machine_gets_work_done_within_its_means(gpu, cores, codec):
         assert profile.memory < gpu.memory_total
 
 
-def test_settings_override_the_profile_value_by_value():
-    profile = profile_for(RTX_4060, cores=16)
-    changed = profile.overridden(sessions=1, preset="best", streams=None)
-    assert (changed.sessions, changed.preset) == (1, "best")
-    assert (changed.streams, changed.batch_size) == (profile.streams, profile.batch_size)
+def test_settings_override_what_they_name_and_nothing_else():
+    suited = profile_in_force(Settings(), RTX_4060)
+    assert profile_in_force(Settings(streams=9, preset="best", nvenc_max_sessions=1), RTX_4060) == replace(
+        profile_for(RTX_4060, cores=len(os.sched_getaffinity(0)), sessions=1), streams=9, preset="best"
+    )
+    assert profile_in_force(Settings(preset="best"), RTX_4060) == replace(suited, preset="best")
