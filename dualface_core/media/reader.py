@@ -51,6 +51,9 @@ class VideoReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # Lets the decoder's threads end while others may run. Closing waits for them with Python's lock held, and one
+        # of them that has a line for the log would wait for that lock.
+        self._stream.codec_context.flush_buffers()
         self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
