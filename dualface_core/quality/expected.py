@@ -26,7 +26,7 @@ from dualface_core.tiles.table import TilePlan
 _ENOUGH_KEY_FRAMES: Final = 8
 """With fewer of them in a video, other frames are looked at too, though they cost more."""
 
-_THUMBNAIL_WIDTH: Final = 48
+_THUMBNAIL_WIDTH: Final = 24
 _WINDOW: Final = 7
 """Pixels of a thumbnail: side of the window in which two are compared."""
 
@@ -73,7 +73,10 @@ class Source:
             yield from reader.at(numbers, [self._pts[number] for number in numbers])
 
     def render(self, numbers: Sequence[int]) -> Iterator[Expected]:
-        """Frames of the source, ascending, and what the plan makes of them. Raises UnreadableVideoError."""
+        """Frames of the source, ascending, and what the plan makes of them: until the next one, which is drawn over it.
+
+        Raises UnreadableVideoError.
+        """
         compositor = Compositor(self._layout, self._video.width, self._video.height)
         for frame in self.frames(numbers):
             canvas = compositor.compose(frame.planes, self._rectangles[frame.index])
@@ -81,12 +84,12 @@ class Source:
 
 
 def tile_picture(canvas: Planes, tile: Tile, color: ColorInfo) -> Frame:
-    """A copy of one tile of a canvas, as a picture of its own."""
+    """One tile of a canvas as a picture of its own, which shares the canvas' memory."""
     planes = []
     for plane, scale in zip(canvas, (1, 2, 2), strict=True):
         rows = slice(tile.y // scale, (tile.y + tile.height) // scale)
         columns = slice(tile.x // scale, (tile.x + tile.width) // scale)
-        planes.append(plane[rows, columns].copy())
+        planes.append(plane[rows, columns])
     return Frame(0, 0, 0.0, (planes[0], planes[1], planes[2]), color)
 
 
@@ -97,13 +100,27 @@ def evenly(values: Sequence[int], count: int) -> list[int]:
     return [values[round(place)] for place in np.linspace(0, len(values) - 1, count)]
 
 
-def thumbnail(picture: Frame) -> NDArray[np.float32]:
-    """A small BGR picture, (h, 48, 3) float32, in which neither noise nor coding shows."""
-    return picture.bgr(_THUMBNAIL_WIDTH).astype(np.float32)
+@dataclass(frozen=True)
+class Thumbnail:
+    """A picture so small that neither noise nor coding shows: luma (h, 24) and two chroma planes, float32."""
+
+    luma: NDArray[np.float32]
+    chroma: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, picture: Frame) -> Thumbnail:
+        """Shrink a picture by averaging."""
+        size = (_THUMBNAIL_WIDTH, max(_WINDOW, round(_THUMBNAIL_WIDTH * picture.height / picture.width)))
+        small = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32) for plane in picture.planes]
+        return cls(small[0], np.stack(small[1:]))
+
+    def color_distance(self, other: Thumbnail) -> float:
+        """Mean difference of chroma, in levels of 8 bits."""
+        return float(np.abs(self.chroma - other.chroma).mean())
 
 
 def likeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Structural similarity of two thumbnails, the mean over colours: 1 for equal ones, about 0 for unrelated ones.
+    """Structural similarity of two luma thumbnails: 1 for equal ones, about 0 for unrelated ones.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity",
     2004, with a flat window.

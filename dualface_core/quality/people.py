@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.sface import FaceEmbedder, align_face, frontality
 from dualface_core.faces.yunet import FaceDetector
-from dualface_core.media.frames import ColorInfo, Frame, Planes
-from dualface_core.quality.expected import Source, evenly, tile_picture
+from dualface_core.media.frames import Frame
+from dualface_core.quality.expected import Source, evenly
 from dualface_core.quality.findings import Check, Finding
 from dualface_core.tiles.camera import face_boxes
 from dualface_core.tiles.layouts import Tile
@@ -36,20 +36,40 @@ Box = NDArray[np.float64]
 MOST_FRAMES: Final = 60
 """Frames of the result in which faces are looked for, however long it is."""
 
-LEAST_FACES: Final = 0.85
-"""Share of the frames looked at in which a tile's face must be found. The detector misses some that turn away."""
+LEAST_GAP: Final = 0.25
+"""Seconds between two of them: what is nearer in time looks alike."""
 
-LEAST_RIGHT: Final = 0.9
-"""Share of a tile's faces that must be nearer to its own person than to the other. A face in profile may be astray."""
+LEAST_FACES: Final = 0.6
+FEWER_FACES: Final = 0.85
+"""Shares of the frames looked at in which a tile's face must be found; between the two, a person should look. The
+detector misses some faces that are dark, turned or coarsely coded, though the tile shows them."""
 
 SAME_PERSON: Final = 0.363
-"""Cosine of two embeddings of one person, by OpenCV Zoo's measure of SFace."""
+"""Cosine of two embeddings of one person, by OpenCV Zoo's measure of SFace. A face below it is like nobody's."""
 
-_LOOK_WIDTH: Final = 480
+UNDECIDED: Final = 0.05
+"""Difference of cosines below which a face is as like one person as the other."""
+
+LEAST_TELLING: Final = 0.5
+"""Share of a tile's faces that must be like somebody's; of fewer, it cannot be told whose they are."""
+
+MOST_WRONG: Final = 0.1
+"""Share of these that may be more like the other person's: a face in profile, or one that passes in front."""
+
+CONFUSED: Final = 0.6
+"""Cosine of two faces that are surely one person's."""
+
+MOST_CONFUSED: Final = 0.25
+"""Share of the faces of the source that may be so like one of the other name."""
+
 _SOURCE_WIDTH: Final = 640
-"""Pixels to which a tile, and a source frame, are shrunk for the detector: it sees faces of 10 to 300 pixels."""
+"""Pixels to which source frames are shrunk for the detector, which sees faces of 10 to 300 pixels."""
 
-_SCORE: Final = 0.5
+_LOOK_WIDTHS: Final = (128, 384)
+"""Pixels to which tiles are shrunk, at the least and at the most: a face is looked for at the size that it has in a
+source frame so shrunk. Enlarged, a face that was small in the source is only a blur."""
+
+_SCORE: Final = 0.3
 """Of a detection. Low, since the place must fit as well."""
 
 _ASIDE: Final = 0.6
@@ -82,7 +102,6 @@ class PeopleWatch:
         tiles: of the layout.
         tracks: who is where in the source.
         plan: what each tile shows.
-        color: colour tags of the result.
         detector: finds faces.
         embedder: describes them.
     """
@@ -92,7 +111,6 @@ class PeopleWatch:
         tiles: Sequence[Tile],
         tracks: FaceTracks,
         plan: TilePlan,
-        color: ColorInfo,
         detector: FaceDetector,
         embedder: FaceEmbedder,
     ) -> None:
@@ -101,16 +119,16 @@ class PeopleWatch:
         self._people = tracks.metadata.people
         self._boxes = {person: face_boxes(tracks, person) for person in self._people}
         self._rectangles = plan.rectangles().astype(np.float64)
-        self._color = color
+        self._shrink = min(1.0, _SOURCE_WIDTH / plan.metadata.frame_width)
         self._detector = detector
         self._embedder = embedder
         nobody = np.full((len(self._rectangles), 4), np.nan)
         seen = np.stack([~np.isnan(self._boxes.get(tile.person, nobody)[:, 0]) for tile in tiles], axis=1)
         self._due = seen & (plan.states() == "tracking")
-        shots = [range(shot.first, shot.last + 1) for shot in tracks.metadata.shots]
-        self.frames = frozenset(_spread(self._due.any(axis=1), shots))
+        self.frames = frozenset(_spread(self._due.any(axis=1), tracks))
         """Numbers of the frames that are looked at."""
         self._looked = [0] * len(tiles)
+        self._outside = [0] * len(tiles)
         self._found: list[list[_Face]] = [[] for _ in tiles]
         self._references: dict[str, list[_Face]] = {person: [] for person in self._people}
 
@@ -125,37 +143,40 @@ class PeopleWatch:
                 for frame in source.frames(_telling_frames(self._tracks, person)):
                     self._learn(frame, [person])
 
-    def look(self, number: int, canvas: Planes) -> None:
-        """Take a frame of the result: its number in the plan and its planes."""
+    def look(self, number: int, pictures: Sequence[Frame]) -> None:
+        """Take the tiles of a frame of the result, with the frame's number in the plan."""
         if number not in self.frames:
             return
-        for place, tile in enumerate(self._tiles):
+        for place, (tile, picture) in enumerate(zip(self._tiles, pictures, strict=True)):
             if not self._due[number, place]:
                 continue
             self._looked[place] += 1
-            image = tile_picture(canvas, tile, self._color).bgr(_LOOK_WIDTH)
             center_x, center_y, width, height = self._rectangles[number, place]
             box = self._boxes[tile.person][number] - [center_x - width / 2, center_y - height / 2, 0, 0]
-            face = self._find(number, image, image, box * image.shape[1] / width)
+            middle = box[:2] + box[2:] / 2
+            self._outside[place] += not (0 <= middle[0] <= width and 0 <= middle[1] <= height)
+            small = picture.bgr(round(np.clip(width * self._shrink, *_LOOK_WIDTHS)))
+            face = self._find(number, small, picture.bgr(_LOOK_WIDTHS[1]), box * small.shape[1] / width)
             if face is not None:
                 self._found[place].append(face)
 
     def findings(self) -> Iterator[Finding]:
         """Per tile: whether its face is there, and whose it is."""
-        known = {
-            person: self._embedder.embed(np.stack([face.crop for face in _best(faces, _REFERENCES)]))
-            for person, faces in self._references.items()
-            if faces
-        }
-        for tile, looked, faces in zip(self._tiles, self._looked, self._found, strict=True):
+        references = {person: _best_of_parts(faces, _REFERENCES) for person, faces in self._references.items() if faces}
+        known = {person: self._embed(faces) for person, faces in references.items()}
+        if len(known) > 1:
+            yield _naming_finding(references, known)
+        for tile, looked, outside, faces in zip(self._tiles, self._looked, self._outside, self._found, strict=True):
             if tile.person not in self._people:
                 yield _absence(tile)
                 continue
-            yield _face_finding(tile, len(faces), looked)
+            yield _face_finding(tile, len(faces), looked, outside)
             if faces and tile.person in known:
-                chosen = [_best(part, 1)[0] for part in _parts(faces, _COMPARED)]
-                embeddings = self._embedder.embed(np.stack([face.crop for face in chosen]))
-                yield _identity_finding(tile, [face.number for face in chosen], embeddings, known)
+                chosen = _best_of_parts(faces, _COMPARED)
+                yield _identity_finding(tile, [face.number for face in chosen], self._embed(chosen), known)
+
+    def _embed(self, faces: Sequence[_Face]) -> NDArray[np.float32]:
+        return self._embedder.embed(np.stack([face.crop for face in faces]))
 
     def _learn(self, frame: Frame, people: Sequence[str]) -> None:
         boxes = {person: self._boxes[person][frame.index] for person in people}
@@ -179,12 +200,17 @@ class PeopleWatch:
         return _Face(number, align_face(whole, landmarks), quality)
 
 
-def _spread(due: NDArray[np.bool_], shots: Sequence[range]) -> list[int]:
-    """Up to `MOST_FRAMES` frames of those that are due: the middle of every shot, then evenly over all."""
-    numbers = [int(number) for number in np.flatnonzero(due)]
-    by_shot = [[number for number in shot if due[number]] for shot in shots]
-    middles = evenly([shot[len(shot) // 2] for shot in by_shot if shot], MOST_FRAMES // 2)
-    return sorted({*middles, *evenly(numbers, MOST_FRAMES - len(middles))})
+def _spread(due: NDArray[np.bool_], tracks: FaceTracks) -> list[int]:
+    """Up to `MOST_FRAMES` frames of those that are due: one from the middle of every shot, the rest evenly."""
+    shots = [np.arange(shot.first, shot.last + 1) for shot in tracks.metadata.shots]
+    by_shot = [shot[due[shot]] for shot in shots]
+    middles = evenly([int(numbers[len(numbers) // 2]) for numbers in by_shot if len(numbers)], MOST_FRAMES // 2)
+    gap = LEAST_GAP / tracks.metadata.seconds_per_pts
+    apart: list[int] = []
+    for number in np.flatnonzero(due):
+        if not apart or tracks.metadata.frame_pts[number] - tracks.metadata.frame_pts[apart[-1]] >= gap:
+            apart.append(int(number))
+    return sorted({*middles, *evenly(apart, MOST_FRAMES - len(middles))})
 
 
 def _telling_frames(tracks: FaceTracks, person: str) -> list[int]:
@@ -202,8 +228,8 @@ def _parts(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
     return [items[begin:end] for begin, end in pairwise(edges)]
 
 
-def _best(faces: Sequence[_Face], count: int) -> list[_Face]:
-    return sorted(faces, key=lambda face: -face.quality)[:count]
+def _best_of_parts(faces: Sequence[_Face], count: int) -> list[_Face]:
+    return [max(part, key=lambda face: face.quality) for part in _parts(faces, count)]
 
 
 def _fitting(found: Detections, box: Box) -> int | None:
@@ -230,47 +256,80 @@ def _absence(tile: Tile) -> Finding:
     )
 
 
-def _face_finding(tile: Tile, found: int, looked: int) -> Finding:
+def _face_finding(tile: Tile, found: int, looked: int, outside: int) -> Finding:
     share = found / looked if looked else 1.0
+    wrong = share < LEAST_FACES or outside > (1 - FEWER_FACES) * looked
+    message = (
+        f"Tile {tile.person} shows a face where the plan has one in {found} of {looked} frames looked at."
+        if looked
+        else f"The plan never has a face in tile {tile.person}."
+    )
+    if outside:
+        message += f" In {outside} of them the plan itself leaves it outside the tile."
     return Finding(
         check=Check.FACE,
-        passed=share >= LEAST_FACES,
+        passed=not wrong and share >= FEWER_FACES,
+        severity="error" if wrong else "warning",
         value=round(100 * share, 1),
-        expected=f"at least {LEAST_FACES:.0%}",
-        message=(
-            f"Tile {tile.person} shows a face where the plan has one in {found} of {looked} frames looked at."
-            if looked
-            else f"The plan never has a face in tile {tile.person}."
-        ),
+        expected=f"at least {FEWER_FACES:.0%}",
+        message=message,
     )
 
 
 def _identity_finding(
     tile: Tile, numbers: Sequence[int], embeddings: NDArray[np.float32], known: Mapping[str, NDArray[np.float32]]
 ) -> Finding:
-    """Whose faces the tile shows: by the mean cosine with the faces that stand for each person."""
-    nearness = {person: (embeddings @ faces.T).mean(axis=1) for person, faces in known.items()}
+    """Whose faces the tile shows: by the cosine with the most similar face that stands for each person."""
+    nearness = {person: (embeddings @ faces.T).max(axis=1) for person, faces in known.items()}
     own = nearness.pop(tile.person)
-    # Without another person to compare with, it must be near enough to its own.
-    other = max(nearness.values(), key=lambda values: float(values.mean()), default=np.full_like(own, SAME_PERSON / 2))
+    other = np.max(list(nearness.values()), axis=0) if nearness else np.zeros_like(own)
     margins = own - other
-    margin, right = float(margins.mean()), float((margins > 0).mean())
-    passed = margin > 0 and right >= LEAST_RIGHT
+    telling = (np.maximum(own, other) >= SAME_PERSON) & (np.abs(margins) >= UNDECIDED)
+    wrong = telling & (margins < 0)
+    clear = telling.mean() >= LEAST_TELLING
+    passed = bool(clear and wrong.sum() <= MOST_WRONG * telling.sum())
+    right = int((telling & ~wrong).sum())
     message = (
-        f"Tile {tile.person} shows the right person in {round(right * len(own))} of {len(own)} faces compared: "
-        f"cosine {own.mean():.2f} with their own face and {other.mean():.2f} with the other's."
+        f"Of {len(own)} faces in tile {tile.person}, {right} are the right person's, {int(wrong.sum())} another's"
+        f"{f' (first in frame {numbers[int(np.argmax(wrong))]})' if wrong.any() else ''} and "
+        f"{int((~telling).sum())} cannot be told: mean cosine {own.mean():.2f} with their own face and "
+        f"{other.mean():.2f} with the other's."
     )
-    if not passed:
-        first = numbers[int(np.argmax(margins <= 0))]
-        message = (
-            f"Tile {tile.person} shows another person in {round((1 - right) * len(own))} of {len(own)} faces compared, "
-            f"first in frame {first}: cosine {own.mean():.2f} with their own face and {other.mean():.2f} with the "
-            "other's."
-        )
     return Finding(
         check=Check.IDENTITY,
         passed=passed,
-        value=round(margin, 3),
-        expected=f"above 0, and for at least {LEAST_RIGHT:.0%} of the faces",
+        severity="error" if clear else "warning",
+        value=round(float(margins.mean()), 3),
+        expected=f"above 0, for all but {MOST_WRONG:.0%} of the faces",
+        message=message,
+    )
+
+
+def _naming_finding(references: Mapping[str, Sequence[_Face]], known: Mapping[str, NDArray[np.float32]]) -> Finding:
+    """Whether the tracks mean the same person by a name throughout.
+
+    Two people who are told apart when they are seen at once must not be taken for one another at other times.
+    """
+    first, second = known
+    likeness = known[first] @ known[second].T
+    numbers = [np.array([face.number for face in references[person]]) for person in (first, second)]
+    at_once = numbers[0][:, None] == numbers[1][None]
+    together = float(likeness[at_once].mean()) if at_once.any() else 0.0
+    apart = np.where(at_once, -1.0, likeness)
+    confused = float(np.mean(np.concatenate([apart.max(axis=0), apart.max(axis=1)]) > CONFUSED))
+    alike = together >= SAME_PERSON
+    passed = confused <= MOST_CONFUSED
+    message = f"{first} and {second} keep their names over the whole video."
+    if not passed:
+        message = (
+            f"{confused:.0%} of the faces called {first} or {second} are like one that has the other name at another "
+            f"time: {'the two look alike, so this may be right' if alike else 'the tracks mix the two up'}."
+        )
+    return Finding(
+        check=Check.PEOPLE,
+        passed=passed,
+        severity="warning" if alike else "error",
+        value=round(confused, 3),
+        expected=f"at most {MOST_CONFUSED:g}",
         message=message,
     )

@@ -90,7 +90,7 @@ def _look(
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.reader import VideoReader
-    from dualface_core.quality.expected import Source, thumbnail
+    from dualface_core.quality.expected import Source, Thumbnail, tile_picture
     from dualface_core.quality.people import PeopleWatch
     from dualface_core.quality.pictures import LikenessWatch, TileWatch, standstill_findings
     from dualface_core.settings import Settings
@@ -102,32 +102,34 @@ def _look(
         tiles,
         tracks,
         plan,
-        result.color,
         FaceDetector(settings.detector_weights),
         FaceEmbedder(settings.embedder_weights),
     )
     source = Source(video, plan, layout(plan.metadata.layout))
-    expected = {}
+    expected: list[dict[int, Thumbnail]] = [{} for _ in tiles]
     for there in source.render(source.cheap_frames(_SOURCE_FRAMES)):
-        expected[there.frame.index] = [thumbnail(tile) for tile in there.tiles]
+        for thumbnails, picture in zip(expected, there.tiles, strict=True):
+            thumbnails[there.frame.index] = Thumbnail.of(picture)
         people.learn(there.frame)
     people.learn_more(source)
-    likeness = LikenessWatch(tiles, expected, video.color)
+    likenesses = [LikenessWatch(tile, thumbnails) for tile, thumbnails in zip(tiles, expected, strict=True)]
     watches = [TileWatch(tile, result.color) for tile in tiles]
     shown: list[Fraction] = []
     with VideoReader(result) as reader:
         for frame in reader:
             shown.append(frame.pts * result.time_base)
             number = _nearest(planned, shown[-1], frame.index)
-            for watch in watches:
-                watch.look(number, frame.time, frame.planes)
-            likeness.look(number, frame.planes)
-            people.look(number, frame.planes)
+            pictures = [tile_picture(frame.planes, tile, result.color) for tile in tiles]
+            for watch, likeness, picture in zip(watches, likenesses, pictures, strict=True):
+                watch.look(number, frame.time, picture)
+                likeness.look(number, picture)
+            people.look(number, pictures)
             if progress is not None:
                 progress(frame.index + 1, len(planned))
     for watch in watches:
         watch.finish(float(result.first_pts * result.time_base) + result.duration)
-    return shown, [*standstill_findings(watches, source), *likeness.findings(), *people.findings()]
+    findings = [finding for likeness in likenesses for finding in likeness.findings()]
+    return shown, [*standstill_findings(watches, source), *findings, *people.findings()]
 
 
 def _nearest(planned: Sequence[Fraction], time: Fraction, guess: int) -> int:
