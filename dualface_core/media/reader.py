@@ -51,10 +51,7 @@ class VideoReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Lets the decoder's threads end while others may run. Closing waits for them with Python's lock held, and one
-        # of them that has a line for the log would wait for that lock.
-        self._stream.codec_context.flush_buffers()
-        self._container.close()
+        self._close()
 
     def __iter__(self) -> Iterator[Frame]:
         """Every frame, from where the container stands (the start, for a fresh reader)."""
@@ -116,8 +113,14 @@ class VideoReader:
 
     def _reopen(self) -> None:
         """Go to the start: not every container can seek there, but every file can be opened again."""
-        self._container.close()
+        self._close()
         self._open()
+
+    def _close(self) -> None:
+        # Lets the decoder's threads end while others may run. Closing waits for them with Python's lock held, and one
+        # of them that has a line for the log would wait for that lock.
+        self._stream.codec_context.flush_buffers()
+        self._container.close()
 
     def _decoded_from(self, target: int) -> Iterator[VideoFrame]:
         """Pictures from a key frame that is shown at `target` or before.
