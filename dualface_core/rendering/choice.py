@@ -6,6 +6,7 @@ Belongs here: the decisions, each with the sentence that explains it in the repo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,7 +67,7 @@ def choose_encoder(settings: Settings) -> EncoderChoice:
             raise
         return EncoderChoice(nvenc=False, why=str(error), gpu="", driver=None)
     inventory = find_gpus()
-    able: list[tuple[Gpu | None, NvencSessions]] = []
+    able: dict[NvencSessions, Gpu | None] = {}
     problems: list[tuple[FailureClass, str]] = []
     for gpu in inventory.gpus or (None,):
         sessions = NvencSessions(
@@ -74,13 +75,13 @@ def choose_encoder(settings: Settings) -> EncoderChoice:
         )
         problem = _problem(gpu, sessions, settings)
         if problem is None:
-            able.append((gpu, sessions))
+            able[sessions] = gpu
         else:
             problems.append(problem)
     if able:
-        gpu, sessions = min(able, key=lambda candidate: _queue_length(candidate[1]))
-        preset = profile_in_force(settings, gpu).preset
-        return EncoderChoice(nvenc=True, why=None, gpu=sessions.gpu, driver=inventory.driver, preset=preset)
+        chosen = least_busy(able)
+        preset = profile_in_force(settings, able[chosen]).preset
+        return EncoderChoice(nvenc=True, why=None, gpu=chosen.gpu, driver=inventory.driver, preset=preset)
     failure, why = problems[0][0], " ".join(dict.fromkeys(reason for _, reason in problems))
     if nvenc_only:
         raise EncoderError(failure, encoder=nvenc_encoder(settings.encoder_settings()).name, reason=why)
@@ -100,9 +101,14 @@ def _problem(gpu: Gpu | None, sessions: NvencSessions, settings: Settings) -> tu
     return failure, ability.reason
 
 
-def _queue_length(sessions: NvencSessions) -> int:
-    status = sessions.status()
-    return len(status.holders) + status.waiting
+def least_busy(candidates: Iterable[NvencSessions]) -> NvencSessions:
+    """The GPU with the fewest sessions in use or waited for; of equals the first."""
+
+    def queue_length(sessions: NvencSessions) -> int:
+        status = sessions.status()
+        return len(status.holders) + status.waiting
+
+    return min(candidates, key=queue_length)
 
 
 def may_fall_back(error: EncoderError, settings: Settings) -> bool:

@@ -73,17 +73,21 @@ def render_stream(
     ):
         for frame in reader:
             if frame.index >= len(times) or frame.pts != times[frame.index]:
-                break
+                raise _changed(video, frame.index)
             writer.write(compositor.compose(frame.planes, sources[frame.index]), frame.pts)
             if progress is not None:
                 progress(writer.frames_written)
         if writer.frames_written != len(times):
-            raise UnreadableVideoError(
-                video.path,
-                f"frame {writer.frames_written} is not the one that was tracked",
-                action="The file has changed or is damaged: track and plan it again.",
-            )
+            raise _changed(video, writer.frames_written)
     return len(times)
+
+
+def _changed(video: VideoInfo, frame: int) -> UnreadableVideoError:
+    return UnreadableVideoError(
+        video.path,
+        f"frame {frame} is not the one that was tracked",
+        action="The file has changed or is damaged: track and plan it again.",
+    )
 
 
 def canvas_color(source: ColorInfo) -> ColorInfo:

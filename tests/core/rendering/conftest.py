@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dualface_core.media.probe import VideoInfo
+from dualface_core.rendering import choice
+from dualface_core.settings import Settings
+from dualface_core.tiles.table import TilePlan
+from tests.core.rendering.still_scene import still_plan, still_video
+from tests.nvenc_emulator import EmulatedDriver
+
+PTS = range(0, 40 * 12, 40)
+"""Twelve frames, fifteen a second."""
+
+Scene = tuple[VideoInfo, TilePlan]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """A short video of people who never move, and its plan."""
+    video = still_video(tmp_path / "still.mp4", PTS)
+    return video, still_plan(video, PTS)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Make settings whose folders are the test's own."""
+
+    def make(**given: object) -> Settings:
+        return Settings.model_validate({"runtime": tmp_path / "run", "cache": tmp_path / "cache", **given})
+
+    return make
+
+
+@pytest.fixture
+def emulated(
+    emulated_driver: Callable[..., EmulatedDriver], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., EmulatedDriver]:
+    """Put the processes that this one starts on an emulated host; this process itself sees no card."""
+
+    def put(**given: object) -> EmulatedDriver:
+        driver = emulated_driver(**given)
+        for name, value in driver.environment().items():
+            monkeypatch.setenv(name, value)
+        return driver
+
+    return put
+
+
+@pytest.fixture(autouse=True)
+def nothing_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test's process has given up on must not decide another test."""
+    monkeypatch.setattr(choice, "_given_up", {})

@@ -1,0 +1,73 @@
+"""A video of two people who never move, and its plan: made in a moment, and cheap to render.
+
+Only the first picture costs the emulated NVENC anything, since every macroblock after it is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from dualface_core.media.encoders import EncoderSettings, software_encoder
+from dualface_core.media.frames import ColorInfo
+from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.media.writer import VideoWriter
+from dualface_core.tiles.table import SCHEMA, PlanMetadata, TilePlan
+
+WIDTH, HEIGHT = 160, 90
+TIME_BASE = Fraction(1, 600)
+
+
+def still_video(path: Path, pts: Sequence[int]) -> VideoInfo:
+    """Write a video whose pictures are all the same, shown at the given times in units of `TIME_BASE`."""
+    ramp = np.linspace(40, 200, WIDTH, dtype=np.uint8)
+    planes = (np.tile(ramp, (HEIGHT, 1)), *(np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8) for _ in range(2)))
+    with VideoWriter(
+        path,
+        width=WIDTH,
+        height=HEIGHT,
+        time_base=TIME_BASE,
+        average_rate=Fraction(15),
+        color=ColorInfo(),
+        encoder=software_encoder(EncoderSettings(preset="ultrafast")),
+    ) as writer:
+        for time in pts:
+            writer.write(planes, time)
+    return probe(path)
+
+
+def still_plan(video: VideoInfo, pts: Sequence[int]) -> TilePlan:
+    """A plan for a video with these times: each tile shows one half of the picture all the time."""
+    units = TIME_BASE / video.time_base
+    tiles = [("A", WIDTH / 4), ("B", WIDTH * 3 / 4)]
+    rows = [
+        {
+            "frame": frame,
+            "pts": int(time * units),
+            "tile": tile,
+            "person": person,
+            "center_x": center,
+            "center_y": HEIGHT / 2,
+            "width": WIDTH / 2,
+            "height": WIDTH / 2 * 1080 / 960,
+            "shot": 0,
+            "state": "tracking",
+        }
+        for frame, time in enumerate(pts)
+        for tile, (person, center) in enumerate(tiles)
+    ]
+    metadata = PlanMetadata(
+        fingerprint=video.fingerprint,
+        tracks_sha256="0" * 64,
+        time_base=f"{video.time_base.numerator}/{video.time_base.denominator}",
+        frame_width=WIDTH,
+        frame_height=HEIGHT,
+        frame_count=len(pts),
+        layout="side-by-side",
+        people=["A", "B"],
+    )
+    return TilePlan(pa.Table.from_pylist(rows, schema=SCHEMA), metadata)

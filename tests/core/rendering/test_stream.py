@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dualface_core.errors import TableFormatError, UnreadableVideoError
+from dualface_core.media.encoders import EncoderSettings, software_encoder
+from dualface_core.media.frames import ColorInfo
+from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.media.reader import VideoReader
+from dualface_core.rendering.stream import canvas_color, render_stream
+from tests.core.rendering.still_scene import TIME_BASE, still_plan, still_video
+
+X264 = software_encoder(EncoderSettings(preset="ultrafast"))
+UNEVEN = (0, 40, 70, 131, 132, 400, 401, 640)
+
+
+def times(video: VideoInfo) -> list[float]:
+    with VideoReader(video) as reader:
+        return [frame.pts * video.time_base for frame in reader]
+
+
+@pytest.mark.parametrize("pts", [range(0, 480, 40), UNEVEN, [0]])
+def test_every_frame_of_the_plan_is_in_the_result_at_its_own_time(tmp_path: Path, pts: Sequence[int]) -> None:
+    video = still_video(tmp_path / "still.mp4", pts)
+    told: list[int] = []
+    output = tmp_path / "out.mp4"
+    assert render_stream(video, still_plan(video, pts), output, X264, progress=told.append) == len(pts)
+    result = probe(output)
+    assert (result.width, result.height) == (1920, 1080)
+    assert times(result) == [time * TIME_BASE for time in pts]
+    assert told == list(range(1, len(pts) + 1))
+
+
+def test_tiles_show_what_the_plan_says(tmp_path: Path) -> None:
+    pts = range(0, 80, 40)
+    video = still_video(tmp_path / "still.mp4", pts)
+    render_stream(video, still_plan(video, pts), tmp_path / "out.mp4", X264)
+    with VideoReader(probe(tmp_path / "out.mp4")) as reader:
+        luma = next(iter(reader)).planes[0].astype(float)
+    left, right = luma[540, 200:760], luma[540, 1160:1720]  # the source brightens from left to right
+    assert (np.diff(left[::80]) > 0).all()
+    assert left.max() < 125 < right.min()
+
+
+def test_a_plan_of_another_video_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    pts = range(0, 80, 40)
+    video = still_video(tmp_path / "still.mp4", pts)
+    plan = still_plan(replace(video, fingerprint="f" * 64), pts)
+    with pytest.raises(TableFormatError, match="made from another video"):
+        render_stream(video, plan, tmp_path / "out.mp4", X264)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "where"),
+    [
+        ((0, 40, 80), "frame 3"),  # cut off
+        ((0, 40, 80, 120, 160), "frame 4"),  # longer
+        ((0, 40, 90, 130), "frame 2"),  # shown at other times
+    ],
+)
+def test_a_source_that_changed_since_it_was_tracked_is_noticed(
+    tmp_path: Path, changed: Sequence[int], where: str
+) -> None:
+    tracked = (0, 40, 80, 120)
+    video = still_video(tmp_path / "still.mp4", tracked)
+    still_video(tmp_path / "other.mp4", changed)
+    (tmp_path / "other.mp4").replace(video.path)
+    with pytest.raises(UnreadableVideoError, match=f"{where} is not the one that was tracked"):
+        render_stream(video, still_plan(video, tracked), tmp_path / "out.mp4", X264)
+
+
+def test_colour_tags_are_the_sources_but_an_unknown_range_is_limited() -> None:
+    assert canvas_color(ColorInfo(0, 9, 16, 9)) == ColorInfo(1, 9, 16, 9)
+    assert canvas_color(ColorInfo(2, 1, 1, 1)) == ColorInfo(2, 1, 1, 1)
