@@ -8,7 +8,6 @@ into its convolutions. Two faces of one person have a cosine of about 0.363 or m
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dualface_core.errors import ModelError
+from dualface_core.faces.inference import inference
 from dualface_core.faces.onnx_graph import Layer, OnnxGraph
 from dualface_core.faces.weights import SFACE, read_weights
 
@@ -129,7 +129,7 @@ class FaceEmbedder:
         self._dtype = dtype
         self._network = network.eval().to(self._device, dtype)
 
-    @torch.inference_mode()
+    @inference()
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, 112, 112, 3) uint8 BGR, aligned by `align_face`, to (N, 128) float32 of length 1."""
         if not len(crops):
@@ -160,17 +160,6 @@ def align_face(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDAr
     matrix = np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
     face = cv2.warpAffine(image, matrix, (finer * CROP, finer * CROP), flags=cv2.INTER_LINEAR)
     return np.asarray(cv2.resize(face, (CROP, CROP), interpolation=cv2.INTER_AREA) if finer > 1 else face, np.uint8)
-
-
-def crop_bounds(landmarks: NDArray[np.float32]) -> tuple[int, int, int, int]:
-    """The part of the image that `align_face` takes its pixels from: left, top, right, bottom, all included."""
-    factor, offset = _similarity(landmarks)
-    # A pixel reaches half a pixel to either side of its centre, which has whole coordinates.
-    corners = np.array([0, 1, 1j, 1 + 1j]) * CROP - 0.5 * (1 + 1j)
-    corners = (corners - offset) / (factor or 1)
-    left, top = corners.real.min(), corners.imag.min()
-    right, bottom = corners.real.max(), corners.imag.max()
-    return math.floor(left) - 1, math.floor(top) - 1, math.ceil(right) + 1, math.ceil(bottom) + 1
 
 
 def frontality(landmarks: NDArray[np.float32]) -> float:

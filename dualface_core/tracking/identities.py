@@ -27,8 +27,15 @@ _SAME: Final = 0.3
 """Mean cosine from which on two groups of tracklets are one person. SFace's own threshold for two pictures is 0.363; in
 videos the same person turned aside falls below it, and two people stay below 0.25."""
 
-_DISTINCT: Final = 0.15
-"""Mean cosine below which two who are never seen together are two people. In between, one person is assumed."""
+_DISTINCT: Final = 0.25
+"""Cosine below which two who are never seen together are two people, if their faces are clear. Otherwise one person,
+now from the front and now in profile, is assumed."""
+
+_CLEAR: Final = 2.0
+"""Clear pictures that this needs."""
+
+_SOMEBODY: Final = 0.5
+"""Clear pictures that any person needs; less is a false detection."""
 
 _UNKNOWN: Final = 0.25
 """A stranger's cosine: somebody who looks less than this like A and B is more likely to be neither."""
@@ -52,7 +59,7 @@ _JUMP: Final = 6.0
 """Nats against one label of two tracklets if the second begins somewhere else altogether."""
 
 _SHORTEST_PRESENCE: Final = 0.5
-"""Seconds for which a second person is seen at least; less is a false detection."""
+"""Seconds for which a person is seen at least; less is a false detection."""
 
 _TOGETHER: Final = 0.3
 """Seconds for which both are seen together, so that it may decide who is called A."""
@@ -165,13 +172,15 @@ def _people(sightings: Sequence[Sighting]) -> _People:
     prototypes = means / np.linalg.norm(means, axis=1, keepdims=True)
 
     def is_new(cluster: int, known: list[int]) -> bool:
-        """Whether a cluster is surely none of the people known."""
-        distinct = together[cluster, known] | (prototypes[known] @ prototypes[cluster] < _DISTINCT)
-        return bool(distinct.all()) and seconds[cluster] >= _SHORTEST_PRESENCE and evidence[cluster] >= 1
+        """Whether a cluster is somebody, and surely none of the people known."""
+        seen = together[cluster, known]
+        looks = (prototypes[known] @ prototypes[cluster] < _DISTINCT) & (evidence[cluster] >= _CLEAR)
+        somebody = seconds[cluster] >= _SHORTEST_PRESENCE and evidence[cluster] >= _SOMEBODY
+        return bool(somebody and np.all(seen | looks))
 
     clusters = sorted(np.flatnonzero(alive).tolist(), key=lambda cluster: -presence[cluster])
-    known = clusters[:1]
-    for cluster in clusters[1:]:
+    known: list[int] = []
+    for cluster in clusters:
         if is_new(cluster, known):
             known.append(cluster)
     return _People(prototypes[known[:2]], prototypes[known[2:]])

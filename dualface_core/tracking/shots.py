@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-THUMBNAIL: Final = (64, 36)
+_THUMBNAIL: Final = (64, 36)
 """Width and height of the luma pictures that are compared."""
+
+_ROWS: Final = 6
+"""Rows of pixels that make a row of such a picture."""
 
 LOOK: Final = 6
 """Frames looked at on either side of a suspected cut; flashes are shorter, shots are longer."""
@@ -46,6 +50,21 @@ def change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
     return float(np.square(a - b).mean() / (a.var() + b.var() + _NOISE))
 
 
+def _thumbnail(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Luma averaged down to (36, 64), in a fraction of the time that all of its pixels would take.
+
+    OpenCV is quick at averaging whole numbers of pixels, and a few rows of each block do. What is left over on the right
+    and at the bottom is not looked at.
+    """
+    width, height = _THUMBNAIL
+    block_height, block_width = luma.shape[0] // height, luma.shape[1] // width
+    if block_height and block_width:
+        of_block = min(block_height, _ROWS)
+        rows = np.arange(height * of_block) * block_height // of_block
+        luma = luma[rows, : width * block_width]
+    return np.asarray(cv2.resize(luma, _THUMBNAIL, interpolation=cv2.INTER_AREA), np.float32)
+
+
 class ShotDetector:
     """Splits a stream of frames into shots.
 
@@ -62,9 +81,9 @@ class ShotDetector:
         self._pictures: deque[NDArray[np.float32]] = deque(maxlen=2 * LOOK + 1)
         self._steps: deque[float] = deque(maxlen=2 * LOOK + 1)
 
-    def add(self, thumbnail: NDArray[np.uint8]) -> bool:
-        """Take the next frame's luma, (36, 64) uint8. True if there may be a cut right before it."""
-        picture = thumbnail.astype(np.float32)
+    def add(self, luma: NDArray[np.uint8]) -> bool:
+        """Take the next frame's luma, (height, width) uint8. True if there may be a cut right before it."""
+        picture = _thumbnail(luma)
         step = change(self._pictures[-1], picture) if self._pictures else 0.0
         before = max(list(self._steps)[-_AROUND:], default=0.0)
         self._pictures.append(picture)

@@ -12,6 +12,7 @@ import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
@@ -22,26 +23,24 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dualface_core.faces.detections import Detections
-from dualface_core.faces.sface import FaceEmbedder, align_face, crop_bounds, frontality
+from dualface_core.faces.portraits import SIDE, Portrait, make_portrait, portrait_square, upright
+from dualface_core.faces.sface import FaceEmbedder, frontality
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
 from dualface_core.tracking.identities import Sighting, identify
 from dualface_core.tracking.rows import face_rows
-from dualface_core.tracking.shots import THUMBNAIL, ShotDetector
+from dualface_core.tracking.shots import ShotDetector
 from dualface_core.tracking.table import FaceTracks, Shot, TracksMetadata
-from dualface_core.tracking.tracklets import Tracklet, TrackletLinker, size
+from dualface_core.tracking.tracklets import Tracklet, TrackletLinker
 
-_PICTURES: Final = 6
-"""Pictures of a tracklet that are embedded; more of them say little more."""
+_PORTRAITS: Final = 6
+"""Portraits of a tracklet that are embedded; more of them say little more."""
 
-_PICTURE_SECONDS: Final = 0.3
-"""Pictures of a tracklet are at least this far apart."""
+_PORTRAIT_SECONDS: Final = 0.3
+"""Portraits of a tracklet are the best of stretches at least this long."""
 
-_LEAST_QUALITY: Final = 0.01
-"""The worst picture of a face still counts for so much."""
-
-_CLEAR_SIZE: Final = 64.0
-"""A face of so many pixels or more is as clear as it gets for the embedder."""
+_LEAST_CLARITY: Final = 0.01
+"""The worst portrait still counts for so much."""
 
 
 class TrackParameters(BaseModel):
@@ -68,24 +67,33 @@ class TrackParameters(BaseModel):
 
 @dataclass
 class _Portraits:
-    """The best pictures of one tracklet, spread over its length: the best one of each stretch of time."""
+    """The best portraits of one tracklet, spread over its length: the best one of each stretch of time."""
 
     tracklet: Tracklet
-    stretch: float = _PICTURE_SECONDS
-    best: dict[int, tuple[float, NDArray[np.uint8]]] = field(default_factory=dict)
+    stretch: float = _PORTRAIT_SECONDS
+    best: dict[int, tuple[float, Portrait]] = field(default_factory=dict)
 
-    def offer(self, frame: Frame, landmarks: NDArray[np.float32], quality: float) -> None:
-        """Take the face's picture if it is better than the one of this stretch of time."""
-        key = int((frame.time - self.tracklet.times[0]) / self.stretch)
-        if key in self.best and quality <= self.best[key][0]:
-            return
-        self.best[key] = (quality, _portrait(frame, landmarks))
-        while len(self.best) > _PICTURES:
+    def wants(self, time: float, quality: float) -> bool:
+        """Whether a portrait would be better than the one of its stretch of time."""
+        best = self.best.get(self._key(time))
+        return best is None or quality > best[0]
+
+    def add(self, time: float, quality: float, portrait: Portrait) -> None:
+        """Keep a portrait. If there are too many, stretches of time are joined two by two."""
+        self.best[self._key(time)] = quality, portrait
+        while len(self.best) > _PORTRAITS:
             self.stretch *= 2
-            merged: dict[int, tuple[float, NDArray[np.uint8]]] = {}
-            for old, picture in self.best.items():
-                merged[old // 2] = max(merged.get(old // 2, picture), picture, key=lambda item: item[0])
-            self.best = merged
+            joined: dict[int, tuple[float, Portrait]] = {}
+            for key, kept in self.best.items():
+                joined[key // 2] = max(joined.get(key // 2, kept), kept, key=lambda item: item[0])
+            self.best = joined
+
+    def _key(self, time: float) -> int:
+        return int((time - self.tracklet.times[0]) / self.stretch)
+
+
+_Look = tuple[Frame, NDArray[np.uint8]]
+"""A frame in which faces are looked for, and the shrunk picture of it that the detector gets."""
 
 
 class FaceTracker:
@@ -122,14 +130,17 @@ class FaceTracker:
         self._due = -math.inf
         self._last_look = -1
         # Frames to look at, until the shots that they lie in are known and there are enough of them.
-        self._waiting: deque[tuple[Frame, NDArray[np.uint8]]] = deque()
+        self._waiting: deque[_Look] = deque()
+        # The detector works in a thread of its own, one batch at a time.
+        self._worker = ThreadPoolExecutor(1, "face-detector")
+        self._running: tuple[list[_Look], Future[list[Detections]]] | None = None
         self._portraits: dict[int, _Portraits] = {}
         self._sightings: list[Sighting] = []
 
     def add(self, frame: Frame) -> None:
         """Take the next frame."""
         self._pts.append(frame.pts)
-        cut_likely = self._shots.add(frame.luma(*THUMBNAIL))
+        cut_likely = self._shots.add(frame.planes[0])
         if cut_likely and self._previous is not None:
             self._look_at(self._previous)
         if cut_likely or self._is_due(frame):
@@ -145,6 +156,8 @@ class FaceTracker:
         if self._previous is not None:
             self._look_at(self._previous)
         self._detect(len(self._waiting))
+        self._collect()
+        self._worker.shutdown()
         self._close(())
         self._sightings.sort(key=lambda sighting: (sighting.tracklet.frames[0], sighting.tracklet.number))
         labelling = identify(self._sightings)
@@ -186,14 +199,22 @@ class FaceTracker:
         self._waiting.append((frame, frame.bgr(width)))
 
     def _detect(self, count: int) -> None:
-        """Look for faces in the first `count` frames that wait."""
-        size_at_once = self._parameters.batch_size
+        """Look for faces in the first `count` frames that wait, while the next ones are being decoded."""
         while count > 0:
-            batch = [self._waiting.popleft() for _ in range(min(count, size_at_once))]
+            batch = [self._waiting.popleft() for _ in range(min(count, self._parameters.batch_size))]
             count -= len(batch)
-            found = self._faces(np.stack([image for _, image in batch]))
-            for (frame, image), faces in zip(batch, found, strict=True):
-                self._follow(frame, faces.scaled(frame.width / image.shape[1], frame.height / image.shape[0]))
+            found = self._worker.submit(self._faces, np.stack([image for _, image in batch]))
+            self._collect()
+            self._running = batch, found
+
+    def _collect(self) -> None:
+        """Wait for the faces of the batch that is being worked on, and follow them."""
+        if self._running is None:
+            return
+        batch, found = self._running
+        self._running = None
+        for (frame, image), faces in zip(batch, found.result(), strict=True):
+            self._follow(frame, image, faces)
 
     def _faces(self, images: NDArray[np.uint8]) -> list[Detections]:
         """Find faces in (B, H, W, 3) BGR. Where there is none, it may be too large: look again at half the size."""
@@ -207,37 +228,42 @@ class FaceTracker:
                     found[number] = coarse.scaled(2, 2)
         return found
 
-    def _follow(self, frame: Frame, faces: Detections) -> None:
-        """Link the faces of one frame to tracklets, and embed the tracklets that have ended."""
+    def _follow(self, frame: Frame, image: NDArray[np.uint8], faces: Detections) -> None:
+        """Link the faces of one frame, found in its shrunk image, and describe the tracklets that have ended."""
         shot = bisect_right(self._shots.starts, frame.index) - 1
-        for tracklet, row in self._linker.add(frame.index, frame.time, shot, faces):
-            box, landmarks = faces.boxes[row], faces.landmarks[row]
-            quality = float(faces.scores[row]) * frontality(landmarks) * min(1.0, size(box) / _CLEAR_SIZE)
+        for tracklet, row in self._linker.add(frame.index, frame.time, shot, _scaled(faces, image, frame)):
             portraits = self._portraits.setdefault(tracklet.number, _Portraits(tracklet))
-            portraits.offer(frame, landmarks, quality)
+            quality = float(faces.scores[row]) * frontality(faces.landmarks[row])
+            if portraits.wants(frame.time, quality):
+                portraits.add(frame.time, quality, _portrait(frame, image, faces, row))
         self._close({tracklet.number for tracklet in self._linker.open})
 
     def _close(self, still_open: Collection[int]) -> None:
-        """Turn the pictures of the tracklets that have ended into embeddings."""
+        """Turn the portraits of the tracklets that have ended into embeddings."""
         for number in [number for number in self._portraits if number not in still_open]:
-            portraits = self._portraits.pop(number)
-            qualities, pictures = zip(*portraits.best.values(), strict=True)
-            weights = np.maximum(qualities, _LEAST_QUALITY)
-            mean = weights @ self._embedder.embed(np.stack(pictures))
-            self._sightings.append(
-                Sighting(
-                    portraits.tracklet,
-                    np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32),
-                    float(weights.sum()),
-                )
-            )
+            closed = self._portraits.pop(number)
+            portraits = [upright(portrait, self._detector) for _, portrait in closed.best.values()]
+            clarity = np.array([max(portrait.clarity, _LEAST_CLARITY) for portrait in portraits])
+            mean = clarity @ self._embedder.embed(np.stack([portrait.face for portrait in portraits]))
+            embedding = np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
+            self._sightings.append(Sighting(closed.tracklet, embedding, float(clarity.sum())))
 
 
-def _portrait(frame: Frame, landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The aligned face, from the full-resolution frame."""
-    left, top, right, bottom = crop_bounds(landmarks)
-    # Landmarks of something that is no face may ask for any rectangle.
-    left, right = np.clip([left, right], 0, frame.width - 1).tolist()
-    top, bottom = np.clip([top, bottom], 0, frame.height - 1).tolist()
-    image = frame.bgr_region(left, top, right - left + 1, bottom - top + 1)
-    return align_face(image, landmarks - np.array([left, top], np.float32))
+def _portrait(frame: Frame, image: NDArray[np.uint8], faces: Detections, row: int) -> Portrait:
+    """Cut a face out of the frame, or out of its shrunk `image`, in which it was detected, if it is large there."""
+    scaled = _scaled(faces, image, frame)
+    score, face_size = float(faces.scores[row]), float(max(scaled.boxes[row, 2:]))
+    x, y, side = portrait_square(faces.boxes[row])
+    if side >= SIDE:
+        rows = np.clip(np.arange(y, y + side), 0, image.shape[0] - 1)
+        columns = np.clip(np.arange(x, x + side), 0, image.shape[1] - 1)
+        square, landmarks = image[np.ix_(rows, columns)], faces.landmarks[row]
+    else:
+        x, y, side = portrait_square(scaled.boxes[row])
+        square, landmarks = frame.bgr_region(x, y, side, side), scaled.landmarks[row]
+    return make_portrait(square, (x, y), landmarks, score=score, size=face_size)
+
+
+def _scaled(faces: Detections, image: NDArray[np.uint8], frame: Frame) -> Detections:
+    """Faces that were detected in the shrunk `image`, in pixels of the frame."""
+    return faces.scaled(frame.width / image.shape[1], frame.height / image.shape[0])

@@ -102,6 +102,7 @@ class TrackletLinker:
         self.open: list[Tracklet] = []
         self._start_score = start_score
         self._made = 0
+        self._last_frame = -1
 
     def add(self, frame: int, time: float, shot: int, detections: Detections) -> list[tuple[Tracklet, int]]:
         """Link the detections of one frame.
@@ -110,8 +111,13 @@ class TrackletLinker:
             Every tracklet that was begun or extended, with the row of its detection.
         """
         self.open = [
-            tracklet for tracklet in self.open if tracklet.shot == shot and time - tracklet.times[-1] <= LONGEST_GAP
+            tracklet
+            for tracklet in self.open
+            if tracklet.shot == shot
+            # Where looks are rare, a face of the last one may go on all the same.
+            and (time - tracklet.times[-1] <= LONGEST_GAP or tracklet.frames[-1] == self._last_frame)
         ]
+        self._last_frame = frame
         costs = _costs(self.open, time, detections)
         sure = np.flatnonzero(detections.scores >= self._start_score)
         faint = np.flatnonzero(detections.scores < self._start_score)

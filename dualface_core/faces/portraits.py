@@ -1,0 +1,122 @@
+"""Pictures of one face, kept until somebody asks who it is, and turned upright for that.
+
+Belongs here: cutting a face out with its surroundings, and finding its landmarks again in turned copies. The one idea:
+the detector finds a head that is tilted by 40 degrees, but puts the landmarks where those of an upright head would
+be, and an embedding of a face that was aligned by them says little. Of several turned copies, the one in which the
+detector is most sure has the head upright, and its landmarks can be trusted.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core.faces.detections import Detections
+from dualface_core.faces.sface import align_face, frontality
+from dualface_core.faces.yunet import FaceDetector
+
+SIDE: Final = 192
+"""Pixels of a portrait's side; the face's longer side is half of it."""
+
+_TURNS: Final = (-35.0, 35.0)
+"""Degrees by which a portrait is turned in search of the upright head: landmarks are good up to some 20 degrees off."""
+
+_SEARCHED: Final = 128
+"""Pixels of the side in which the upright head is looked for."""
+
+_FAINT: Final = 0.3
+"""Score of the faintest face that counts in a turned copy."""
+
+_CLEARLY: Final = 0.01
+"""A turned copy must score this much better than the portrait as it is."""
+
+_CLEAR_SIZE: Final = 64.0
+"""A face whose longer side has so many pixels or more is as clear as it gets for the embedder."""
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A face with its surroundings.
+
+    Attributes:
+        picture: (192, 192, 3) uint8 BGR; the face is in the middle and half as high or wide.
+        landmarks: (5, 2) float32 x, y in pixels of the picture, as they were detected in the whole frame.
+        score: of that detection, 0..1.
+        size: of the face's longer side in the frame, in pixels.
+    """
+
+    picture: NDArray[np.uint8]
+    landmarks: NDArray[np.float32]
+    score: float
+    size: float
+
+    @property
+    def face(self) -> NDArray[np.uint8]:
+        """(112, 112, 3) uint8 BGR: the face as the embedder expects it."""
+        return align_face(self.picture, self.landmarks)
+
+    @property
+    def clarity(self) -> float:
+        """0..1: how much the picture says about who it is; turned away, small and doubtful faces say less."""
+        return self.score * frontality(self.landmarks) * min(1.0, self.size / _CLEAR_SIZE)
+
+
+def portrait_square(box: NDArray[np.float32]) -> tuple[int, int, int]:
+    """The part of an image that a portrait shows, for a face's box: x, y and side, which may reach beyond the image."""
+    side = max(2, round(2 * float(max(box[2:]))))
+    x, y = (box[:2] + box[2:] / 2 - side / 2).round().astype(int).tolist()
+    return x, y, side
+
+
+def make_portrait(
+    square: NDArray[np.uint8], origin: tuple[int, int], landmarks: NDArray[np.float32], *, score: float, size: float
+) -> Portrait:
+    """Make a portrait of the part of an image that `portrait_square` names.
+
+    Args:
+        square: (side, side, 3) uint8 BGR.
+        origin: x and y of its upper left corner in the image.
+        landmarks: (5, 2) in pixels of the image.
+        score: of the detection.
+        size: of the face's longer side in the frame, in pixels.
+    """
+    factor = SIDE / len(square)
+    shrinks = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    picture = np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=shrinks), np.uint8)
+    return Portrait(picture, ((landmarks - np.array(origin) + 0.5) * factor - 0.5).astype(np.float32), score, size)
+
+
+def upright(portrait: Portrait, detector: FaceDetector) -> Portrait:
+    """The portrait with its landmarks found anew if the head is tilted, otherwise as it is."""
+    copies = [_turned(portrait.picture, degrees) for degrees in (0, *_TURNS)]
+    found = detector.detect(np.stack([copy for copy, _ in copies]), score_threshold=_FAINT)
+    as_it_is, *turned = [_middle_face(faces) for faces in found]
+    best, best_score = portrait, _CLEARLY + (as_it_is[0] if as_it_is else 0)
+    for face, (_, matrix) in zip(turned, copies[1:], strict=True):
+        if face and face[0] > best_score:
+            best_score, landmarks = face
+            back = cv2.transform(landmarks[None], cv2.invertAffineTransform(matrix))[0]
+            best = replace(portrait, landmarks=np.asarray(back, np.float32), score=best_score)
+    return best
+
+
+def _turned(picture: NDArray[np.uint8], degrees: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The picture turned about its middle and shrunk to `_SEARCHED`, and the (2, 3) matrix that did it."""
+    factor = cmath.rect(_SEARCHED / SIDE, math.radians(degrees))
+    offset = (_SEARCHED - 1) / 2 * (1 + 1j) - factor * (SIDE - 1) / 2 * (1 + 1j)
+    matrix = np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
+    return np.asarray(cv2.warpAffine(picture, matrix, (_SEARCHED, _SEARCHED)), np.uint8), matrix
+
+
+def _middle_face(faces: Detections) -> tuple[float, NDArray[np.float32]] | None:
+    """Score and landmarks of the best face in the middle of a copy; somebody else may be at its side."""
+    aside = np.abs(faces.boxes[:, :2] + faces.boxes[:, 2:] / 2 - _SEARCHED / 2).max(axis=1)
+    for row in np.flatnonzero(aside < _SEARCHED / 6):
+        return float(faces.scores[row]), faces.landmarks[row]
+    return None
