@@ -1,0 +1,152 @@
+"""What `pipeline.render` makes of NVENC's failures: a video all the same, and the reason in the report."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dualface_core import pipeline
+from dualface_core.errors import OutputError
+from dualface_core.gpu.sessions import NvencSessions
+from dualface_core.media.errors import EncoderError, SessionTimeoutError
+from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.rendering.choice import EncoderChoice
+from dualface_core.rendering.report import EncodeReport
+from dualface_core.settings import Settings
+from dualface_core.tiles.table import TilePlan
+from tests.core.rendering.still_scene import still_plan, still_video
+from tests.nvenc_emulator import EmulatedDriver
+
+Emulated = Callable[..., EmulatedDriver]
+MakeSettings = Callable[..., Settings]
+FRAMES = 55
+
+
+@pytest.fixture
+def long_scene(tmp_path: Path) -> tuple[VideoInfo, TilePlan]:
+    pts = range(0, 40 * FRAMES, 40)
+    video = still_video(tmp_path / "still.mp4", pts)
+    return video, still_plan(video, pts)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "still.split.mp4"
+
+
+@pytest.mark.parametrize(
+    ("fault", "failure"),
+    [
+        ("error:20@50", "encode-failed"),
+        ("hang@50", "stalled"),
+        ("crash@50", "crashed"),
+    ],
+)
+def test_nvenc_that_fails_half_way_ends_in_software_and_the_report_says_why(
+    emulated: Emulated,
+    settings: MakeSettings,
+    long_scene: tuple[VideoInfo, TilePlan],
+    output: Path,
+    fault: str,
+    failure: str,
+) -> None:
+    driver = emulated(fault=fault)
+    told: list[int] = []
+    report = pipeline.render(
+        *long_scene, output, settings=settings(stall_timeout=1.5), progress=lambda done, _: told.append(done)
+    )
+    assert report.encoder_used == "libx264"
+    assert f"h264_nvenc failed ({failure}): " in report.why
+    assert report.frames_out == probe(output).frame_count == FRAMES
+    assert report.size_bytes == output.stat().st_size
+    assert told[-1] == FRAMES
+    assert list(output.parent.iterdir()) == [output]
+    assert sum(event.name == "fault" for event in driver.events()) == 1
+    assert driver.open_now() == {}
+    assert psutil.Process().children() == []
+
+
+def test_without_fallback_the_failure_is_raised_with_its_class_and_nothing_is_published(
+    emulated: Emulated, settings: MakeSettings, scene: tuple[VideoInfo, TilePlan], output: Path
+) -> None:
+    emulated(fault="crash@5")
+    with pytest.raises(EncoderError, match=r"h264_nvenc failed \(crashed\): "):
+        pipeline.render(*scene, output, settings=settings(software_fallback=False))
+    assert list(output.parent.iterdir()) == []
+
+
+def test_a_retry_with_nvenc_after_a_crash_works(
+    emulated: Emulated, settings: MakeSettings, scene: tuple[VideoInfo, TilePlan], output: Path
+) -> None:
+    emulated(fault="crash@5,once")
+    strict = settings(software_fallback=False)
+    with pytest.raises(EncoderError):
+        pipeline.render(*scene, output, settings=strict)
+    assert pipeline.render(*scene, output, settings=strict).encoder_used == "h264_nvenc"
+
+
+def test_sessions_held_by_an_outside_program_are_waited_for_and_then_done_without(
+    emulated: Emulated, settings: MakeSettings, scene: tuple[VideoInfo, TilePlan], output: Path
+) -> None:
+    with emulated().outside_sessions(2):
+        report = pipeline.render(*scene, output, settings=settings(session_timeout=0.7))
+    assert report.encoder_used == "libx264"
+    assert "h264_nvenc failed (session-limit): All NVENC sessions that the driver allows are in use." in report.why
+    counters = NvencSessions(settings().runtime, gpu="0").status().counters
+    assert counters.refused >= 1
+    assert counters.opened == counters.closed
+
+
+def test_one_session_held_by_an_outside_program_leaves_one_to_share(
+    emulated: Emulated, settings: MakeSettings, scene: tuple[VideoInfo, TilePlan], output: Path
+) -> None:
+    driver = emulated(pace_ms=20)
+    reports: list[EncodeReport] = []
+
+    def render(name: str) -> None:
+        reports.append(pipeline.render(*scene, output.with_name(name), settings=settings()))
+
+    with driver.outside_sessions(1):
+        threads = [threading.Thread(target=render, args=[f"{number}.mp4"]) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [report.encoder_used for report in reports] == ["h264_nvenc"] * 2
+    assert driver.most_open_at_once() == 2  # the outside program's and one of ours
+
+
+def test_the_third_is_told_who_holds_the_sessions(
+    emulated: Emulated, settings: MakeSettings, scene: tuple[VideoInfo, TilePlan], output: Path
+) -> None:
+    driver = emulated()
+    guard = NvencSessions(settings().runtime, gpu="0")
+    nvenc = EncoderChoice(nvenc=True, why=None, gpu="0", driver=None)
+    told = pytest.raises(SessionTimeoutError, match=r"session-limit.*'interview\.mp4'.*'podcast\.mp4'")
+    with guard.acquire("interview.mp4"), guard.acquire("podcast.mp4"), told:
+        pipeline.render_with_nvenc(*scene, output, nvenc, settings=settings(session_timeout=0.3))
+    assert driver.events() == []
+    assert list(output.parent.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_to_is_nobodys_failure_but_its_own(
+    emulated: Emulated, settings: MakeSettings, scene: tuple[VideoInfo, TilePlan], output: Path
+) -> None:
+    driver = emulated()
+    missing = output.parent / "none" / "a.mp4"
+    with pytest.raises(OutputError, match=r"none/a\.mp4: its folder does not exist"):
+        pipeline.render(*scene, missing, settings=settings())
+    assert sum(event.name == "opened" for event in driver.events()) <= 2  # the trial's and one more, and no fallback
+
+
+def test_a_preset_of_nvencs_own_has_a_counterpart_in_software(
+    emulated: Emulated, settings: MakeSettings, scene: tuple[VideoInfo, TilePlan], output: Path
+) -> None:
+    emulated(fault="crash@5")
+    report = pipeline.render(*scene, output, settings=settings(preset="p4"))
+    assert (report.encoder_used, report.preset) == ("libx264", "medium")
