@@ -74,7 +74,6 @@ def track(
         UnreadableVideoError: the source breaks off.
     """
     from dualface_core.faces.sface import FaceEmbedder
-    from dualface_core.faces.threads import one_thread
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.reader import VideoReader
     from dualface_core.tracking.track import FaceTracker, TrackParameters
@@ -89,7 +88,7 @@ def track(
         time_base=video.time_base,
         fingerprint=video.fingerprint,
     )
-    with one_thread(), VideoReader(video, loop_filter=False) as reader:
+    with VideoReader(video, loop_filter=False) as reader:
         for frame in reader:
             tracker.add(frame)
             if progress is not None:
@@ -301,11 +300,9 @@ def verify(
 
     A wrong result is a finding, never an exception.
     """
-    from dualface_core.faces.threads import one_thread
     from dualface_core.quality.verify import verify_output
 
-    with one_thread():
-        return verify_output(output, video=video, tracks=tracks, plan=plan, progress=progress)
+    return verify_output(output, video=video, tracks=tracks, plan=plan, progress=progress)
 
 
 def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
