@@ -53,8 +53,8 @@ def change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
 def _thumbnail(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Luma averaged down to (36, 64), in a fraction of the time that all of its pixels would take.
 
-    OpenCV is quick at averaging whole numbers of pixels, and a few rows of each block do. What is left over on the right
-    and at the bottom is not looked at.
+    OpenCV is quick at averaging whole numbers of pixels, and a few rows of each block do. What is left over at the
+    right and lower edges is not looked at.
     """
     width, height = _THUMBNAIL
     block_height, block_width = luma.shape[0] // height, luma.shape[1] // width

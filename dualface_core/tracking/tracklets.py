@@ -28,7 +28,10 @@ _SIZE_WEIGHT: Final = 1.0
 """A change of size by a factor e costs as much as a distance of so many face sizes."""
 
 _CLEARANCE: Final = 0.35
-"""Face sizes by which a link must be better than any other that one of its two ends could have."""
+"""Face sizes by which a link is better than any other that one of its two ends could have."""
+
+_FASTEST: Final = 2.5
+"""Face sizes per second that a face may move at unnoticed: the clearance of one that was seen only once grows by it."""
 
 _MEMORY: Final = 0.25
 """Seconds over which a face's velocity is averaged."""
@@ -77,6 +80,10 @@ class Tracklet:
         """Where the centre would be at `time`, moving on as it did."""
         return center(self.boxes[-1]) + self.velocity * (time - self.times[-1])
 
+    def clearance(self, time: float) -> float:
+        """Face sizes by which a link at `time` must be better than any other."""
+        return _CLEARANCE + (_FASTEST * (time - self.times[-1]) if len(self.times) == 1 else 0.0)
+
 
 def center(box: NDArray[np.float32]) -> NDArray[np.float64]:
     """(2,) of a (4,) box."""
@@ -119,11 +126,12 @@ class TrackletLinker:
         ]
         self._last_frame = frame
         costs = _costs(self.open, time, detections)
+        clearance = np.array([tracklet.clearance(time) for tracklet in self.open])
         sure = np.flatnonzero(detections.scores >= self._start_score)
         faint = np.flatnonzero(detections.scores < self._start_score)
-        links, unclear = _clear_links(costs, sure, taken=())
+        links, unclear = _clear_links(costs, clearance, sure, taken=())
         # A faint detection only carries on what nothing better did, as in ByteTrack (Zhang and others, 2022).
-        links |= _clear_links(costs, faint, taken=links)[0]
+        links |= _clear_links(costs, clearance, faint, taken=links)[0]
 
         extended = [(self.open[number], row) for number, row in links.items()]
         self.open = [tracklet for number, tracklet in enumerate(self.open) if number in links or number not in unclear]
@@ -152,12 +160,13 @@ def _costs(tracklets: list[Tracklet], time: float, detections: Detections) -> ND
 
 
 def _clear_links(
-    costs: NDArray[np.float64], rows: NDArray[np.intp], *, taken: Collection[int]
+    costs: NDArray[np.float64], clearance: NDArray[np.float64], rows: NDArray[np.intp], *, taken: Collection[int]
 ) -> tuple[dict[int, int], set[int]]:
     """The best assignment of some detections, where it is beyond doubt.
 
     Args:
         costs: (tracklets, detections), infinite where there can be no link.
+        clearance: (tracklets,) by how much a link must be better than others.
         rows: the detections to assign.
         taken: tracklets that are linked already. They get no other detection, but may cast doubt on it.
 
@@ -171,7 +180,7 @@ def _clear_links(
     possible[list(taken)] = np.inf
     numbers, columns = linear_sum_assignment(np.where(np.isfinite(possible), possible, 1e6))
     for number, column in zip(numbers.tolist(), columns.tolist(), strict=True):
-        limit = possible[number, column] + _CLEARANCE
+        limit = possible[number, column] + clearance[number]
         if not np.isfinite(limit):
             continue
         rivals = set(np.flatnonzero(near[:, column] < limit).tolist())
