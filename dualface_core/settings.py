@@ -119,5 +119,9 @@ class Settings(BaseSettings):
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
+    """The name under which a setting was given: of several the one that is set."""
     name = str(location[0]) if location else "settings"
+    for field in Settings.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices) and name in field.validation_alias.choices:
+            return next((str(choice) for choice in field.validation_alias.choices if str(choice) in os.environ), name)
     return name if name.isupper() else f"DUALFACE_{name.upper()}"
