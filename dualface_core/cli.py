@@ -139,6 +139,7 @@ def run(
     settings = _settings(layout=layout, encoder=encoder, codec=codec, quality=quality, preset=preset, streams=streams)
     videos = expand(paths)
     jobs = [_Job(video, _output_for(video, output, several=len(videos) > 1)) for video in videos]
+    _check_outputs(jobs)
     results = _run_jobs(jobs, settings, keep_load=monitor, debug=bool(context.obj))
     if as_json:
         typer.echo(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
@@ -464,6 +465,23 @@ def _output_for(video: Path, output: Path | None, *, several: bool) -> Path:
     if not os.access(target.parent, os.W_OK):
         raise output_error(target, OSError(errno.EACCES if target.parent.exists() else errno.ENOENT, ""))
     return target
+
+
+def _check_outputs(jobs: list[_Job]) -> None:
+    """Raise OutputError where a result would take the place of an input, or of another result."""
+    inputs = {job.video.resolve() for job in jobs}
+    makers: dict[Path, Path] = {}
+    for job in jobs:
+        target = job.output.resolve()
+        if target in inputs:
+            raise OutputError(job.output, "this is an input", action="Choose another name with -o.")
+        other = makers.setdefault(target, job.video)
+        if other is not job.video:
+            raise OutputError(
+                job.output,
+                f"both {other} and {job.video} would be written here",
+                action="Run them one after the other.",
+            )
 
 
 def _is_video(path: Path) -> bool:

@@ -1,0 +1,285 @@
+"""The `dualface` command as a person uses it: real files in, verified files out, plain sentences when that can't be."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from dualface_core import cli
+from dualface_core.media.encoders import EncoderKind, EncoderSettings, software_encoder
+from dualface_core.media.frames import ColorInfo
+from dualface_core.media.writer import VideoWriter
+from dualface_core.sample.sources import fetch_clips
+from dualface_core.settings import Settings
+
+
+@pytest.fixture
+def dualface(monkeypatch, capfd):
+    """Run the command in this process; gives its exit code and what it said."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dualface", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capfd.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def processed(sample_clip, tmp_path_factory) -> tuple[Path, Path, dict]:
+    """A sample, its result and its report, made once by the real command in a process of its own."""
+    video = sample_clip("talk")
+    folder = tmp_path_factory.mktemp("processed")
+    command = [sys.executable, "-m", "dualface_core.cli", "run", str(video), "-o", str(folder), "--encoder", "software"]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)
+    return video, Path(result["output"]), result["report"]
+
+
+def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
+    with av.open(path) as container:
+        stream = container.streams.best(kind)
+        return sorted(
+            (packet.pts * packet.time_base, bytes(packet)) for packet in container.demux(stream) if packet.size
+        )
+
+
+def faceless(path: Path) -> Path:
+    size = (320, 180)
+    rows = np.linspace(40, 200, size[1], dtype=np.uint8)[:, None].repeat(size[0], axis=1)
+    chroma = np.full((size[1] // 2, size[0] // 2), 128, np.uint8)
+    with VideoWriter(
+        path,
+        width=size[0],
+        height=size[1],
+        time_base=Fraction(1, 10),
+        average_rate=Fraction(10),
+        color=ColorInfo(),
+        encoder=software_encoder(EncoderSettings(encoder=EncoderKind.SOFTWARE)),
+    ) as writer:
+        for number in range(20):
+            writer.write((np.roll(rows, number, axis=0), chroma, chroma), number)
+    return path
+
+
+def test_a_video_becomes_a_verified_split_screen_video_with_a_report_beside_it(processed):
+    _, output, report = processed
+    assert output.name.endswith(".split.mp4")
+    assert json.loads(output.with_suffix(".report.json").read_text()) == report
+    assert report["encoder_used"] == "libx264"
+    assert all(finding["passed"] for finding in report["verification"]["findings"])
+
+
+def test_frames_timestamps_and_audio_packets_are_those_of_the_input(processed):
+    video, output, _ = processed
+    assert [time for time, _ in packets(output, "video")] == [time for time, _ in packets(video, "video")]
+    assert packets(output, "audio") == packets(video, "audio")
+
+
+def test_nothing_but_the_result_and_its_report_is_left(processed):
+    _, output, _ = processed
+    assert {entry.name for entry in output.parent.iterdir()} == {
+        output.name,
+        output.with_suffix(".report.json").name,
+    }
+
+
+def test_the_single_steps_make_what_run_makes(sample_clip, dualface, tmp_path):
+    video = tmp_path / "talk.mp4"
+    video.write_bytes(sample_clip("talk").read_bytes())
+    assert dualface("track", video)[:2] == (0, f"{tmp_path}/talk.tracks.parquet\n")
+    code, out, _ = dualface("tiles", video)
+    assert code == 0
+    assert out.split() == [f"{tmp_path}/talk.tiles.parquet", f"{tmp_path}/talk.tiles.jpg"]
+    assert dualface("render", video)[:2] == (0, f"{tmp_path}/talk.split.mp4\n")
+    code, out, _ = dualface("verify", tmp_path / "talk.split.mp4", "--video", video, "--json")
+    assert code == 0
+    assert all(finding["passed"] for finding in json.loads(out)["findings"])
+
+
+def test_verify_finds_a_result_of_112_bytes_out(processed, dualface, tmp_path):
+    video, output, _ = processed
+    for step in ("track", "tiles"):
+        copy = tmp_path / "talk.mp4"
+        copy.write_bytes(video.read_bytes())
+        assert dualface(step, copy)[0] == 0
+    stub = tmp_path / "stub.mp4"
+    stub.write_bytes(output.read_bytes()[:112])
+    code, out, _ = dualface("verify", stub, "--video", copy)
+    assert code == 1
+    assert "FAILED" in out
+
+
+def test_one_person_alone_is_no_error_and_the_report_says_what_tile_b_shows(dualface, tmp_path):
+    video = tmp_path / "alone.mp4"
+    video.write_bytes(fetch_clips(Settings().cache)["man"].read_bytes())
+    code, out, err = dualface("run", video, "--json")
+    assert code == 0, err
+    (result,) = json.loads(out)
+    said = [finding["message"] for finding in result["report"]["verification"]["findings"] if not finding["passed"]]
+    assert any("wide" in message for message in said)
+
+
+def bad_inputs(folder: Path, talk: Path) -> dict[str, tuple[Path, str]]:
+    """Inputs that can't be used, and a word that the message about each must have."""
+    (folder / "no videos").mkdir()
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("This is no video.\n" * 20)
+    (folder / "half.mp4").write_bytes(talk.read_bytes()[: talk.stat().st_size // 2])
+    with av.open(talk) as source, av.open(folder / "sound.mp4", "w") as sound:
+        stream = source.streams.audio[0]
+        copy = sound.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.size:
+                packet.stream = copy
+                sound.mux(packet)
+    faceless(folder / "faceless.mp4")
+    return {
+        "missing": (folder / "missing.mp4", "no such file"),
+        "folder": (folder / "no videos", "no video"),
+        "empty": (folder / "empty.mp4", "empty"),
+        "text": (folder / "text.mp4", "not a video"),
+        "half": (folder / "half.mp4", "cut off"),
+        "sound": (folder / "sound.mp4", "no moving picture"),
+        "faceless": (folder / "faceless.mp4", "no face"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text", "half", "sound", "faceless"])
+def test_an_input_that_cannot_be_used_gets_one_line_and_leaves_nothing_behind(kind, sample_clip, dualface, tmp_path):
+    path, word = bad_inputs(tmp_path, sample_clip("talk"))[kind]
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = dualface("run", path)
+    assert (code, out) == (2, "")
+    (line,) = err.strip().splitlines()
+    assert line.startswith(f"dualface: {path}: ")
+    assert word in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--layout", "circle"], "side-by-side"),
+        (["--encoder", "abacus"], "software"),
+        (["--preset", "warp"], "veryfast"),
+        (["--codec", "mpeg1"], "hevc"),
+        (["--quality", "99"], "51"),
+    ],
+)
+def test_an_unknown_option_value_is_told_with_what_is_allowed(options, word, sample_clip, dualface, tmp_path):
+    code, _, err = dualface("run", sample_clip("talk"), "-o", tmp_path, *options)
+    assert code == 2
+    (line,) = err.strip().splitlines()
+    assert word in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_the_traceback(dualface, tmp_path):
+    with pytest.raises(Exception, match="no such file"):
+        dualface("probe", tmp_path / "missing.mp4", "--debug")
+
+
+def test_an_output_folder_that_is_not_there_is_told_before_any_work(sample_clip, dualface, tmp_path):
+    code, _, err = dualface("run", sample_clip("talk"), "-o", tmp_path / "not there" / "out.mp4")
+    assert code == 2
+    assert "folder does not exist" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_full_disk_gets_one_line_and_leaves_nothing_behind(sample_clip, dualface, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("this sandbox allows no mounts")
+    try:
+        code, _, err = dualface("run", sample_clip("talk"), "-o", disk / "out.mp4")
+        left = list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert code == 2
+    assert err.strip().splitlines() == [f"dualface: {disk / 'out.mp4'}: the disk is full. {FREE_SPACE}"]
+    assert not left
+
+
+FREE_SPACE = "Free some space, or write to another disk, and run again."
+
+
+def test_a_result_never_takes_the_place_of_its_input(sample_clip, dualface, tmp_path):
+    video = tmp_path / "talk.mp4"
+    video.write_bytes(sample_clip("talk").read_bytes())
+    code, _, err = dualface("run", video, "-o", video)
+    assert code == 2
+    assert "this is an input" in err
+    assert video.read_bytes() == sample_clip("talk").read_bytes()
+
+
+def test_two_inputs_of_one_name_are_not_written_to_one_file(dualface, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "talk.mp4").touch()
+    code, _, err = dualface("run", tmp_path / "a", tmp_path / "b", "-o", tmp_path)
+    assert code == 2
+    assert "both" in err
+
+
+def test_one_bad_video_does_not_keep_the_others_from_being_made(sample_clip, dualface, tmp_path):
+    (tmp_path / "bad.mp4").write_text("no video")
+    (tmp_path / "good.mp4").write_bytes(sample_clip("talk").read_bytes())
+    code, out, err = dualface("run", tmp_path, "--json")
+    assert code == 2
+    bad, good = json.loads(out)
+    assert "not a video" in bad["error"]
+    assert bad["output"] is None
+    assert Path(good["output"]).exists()
+    assert "bad.mp4" in err
+
+
+def test_folders_and_patterns_name_videos_but_never_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.mp4", "a.MOV", "a.split.mp4", ".hidden.mp4", "notes.txt"):
+        Path(name).touch()
+    assert cli.expand(["."]) == [Path("a.MOV"), Path("b.mp4")]
+    assert cli.expand(["*.mp4", "b.mp4"]) == [Path("b.mp4")]
+    assert cli.expand([str(tmp_path / "*.mp4")]) == [tmp_path / "b.mp4"]
+
+
+def test_submit_puts_a_complete_copy_into_the_inbox(dualface, tmp_path):
+    video = tmp_path / "talk.mp4"
+    video.write_bytes(b"anything")
+    inbox = tmp_path / "inbox"
+    assert dualface("submit", video, "--inbox", inbox)[:2] == (0, f"{inbox / 'talk.mp4'}\n")
+    assert (inbox / "talk.mp4").read_bytes() == b"anything"
+    code, _, err = dualface("submit", video, "--inbox", inbox)
+    assert code == 2
+    assert "waits there already" in err
+
+
+def test_probe_says_what_a_file_is(sample_clip, dualface):
+    code, out, _ = dualface("probe", sample_clip("talk"), "--json")
+    info = json.loads(out)
+    assert code == 0
+    assert (info["width"], info["height"], info["frame_count"], info["codec"]) == (640, 360, 60, "h264")
+
+
+@pytest.mark.parametrize("command", ["run", "probe", "track", "tiles", "render", "verify", "sample", "submit", "gpu"])
+def test_every_command_explains_itself(command, dualface):
+    code, out, _ = dualface(command, "--help")
+    assert code == 0
+    assert "Usage: dualface" in out
