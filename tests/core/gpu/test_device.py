@@ -13,6 +13,7 @@ import pytest
 from dualface_core.gpu.device import Gpu, GpuLoad, LoadReader, find_gpus, nvdec_ability, nvenc_ability
 from dualface_core.gpu.sessions import NvencSessions
 from dualface_core.media.errors import FailureClass
+from dualface_core.media.processes import environment
 from tests.nvenc_emulator import Card, EmulatedDriver
 
 PROCESS = Path(__file__).with_name("gpu_process.py")
@@ -179,3 +180,27 @@ def test_published_engines_are_known_for_cards_whose_names_say_enough(name, engi
 )
 def test_the_generation_follows_from_the_compute_capability(capability, generation):
     assert Gpu(0, "GPU-0", "a card", "580.0", compute_capability=capability).generation == generation
+
+
+@pytest.mark.parametrize(
+    ("shown", "visible"),
+    [
+        ("GPU-00000000-0000", True),
+        ("0,1", True),
+        ("1,0", False),  # the first that names no card ends the list
+        ("", False),
+    ],
+)
+def test_a_card_that_cuda_is_not_to_see_is_not_there(emulated_driver, tmp_path, monkeypatch, shown, visible):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    inventory = ask(emulated_driver(), "gpus", tmp_path)
+    assert [gpu["index"] for gpu in inventory["gpus"]] == ([0] if visible else [])
+    if not visible:
+        assert inventory["problem"] == f"CUDA_VISIBLE_DEVICES={shown} hides every GPU."
+
+
+def test_a_process_that_uses_a_card_sees_no_other(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    assert environment("GPU-00000000-0000")["CUDA_VISIBLE_DEVICES"] == "GPU-00000000-0000"
+    assert environment("0") | {"PYTHONSAFEPATH": ""} == dict(os.environ) | {"PYTHONSAFEPATH": ""}
+    assert environment(None)["CUDA_VISIBLE_DEVICES"] == "1,0"
