@@ -20,6 +20,7 @@ import av.logging
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from dualface_core.errors import (
@@ -185,7 +186,9 @@ def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
     if packets.first_picture is None or not times:
         raise UnreadableVideoError(path, "not one picture of it can be decoded and placed in time", action=_SEND_AGAIN)
     _check_complete(container, promised, packets, path)
-    rotation, first_height, first_width = packets.first_picture
+    first_picture = packets.first_picture
+    rotation = round(first_picture.rotation / 90) % 4 * 90
+    first_width, first_height = first_picture.width, first_picture.height
     context = stream.codec_context
     color = ColorInfo(
         int(context.color_range), int(context.color_primaries), int(context.color_trc), int(context.colorspace)
@@ -247,7 +250,7 @@ class _Packets:
         pictures: video packets, those that an edit list hides among them.
         audio_end: where the last audio packet ends, in its time base.
         end: where the last packet of any stream ends, in seconds.
-        first_picture: rotation, height and width of the first picture.
+        first_picture: the first picture that can be decoded.
     """
 
     picture_times: list[int] = field(default_factory=list)
@@ -255,7 +258,7 @@ class _Packets:
     pictures: int = 0
     audio_end: int = 0
     end: float = 0.0
-    first_picture: tuple[int, int, int] | None = None
+    first_picture: VideoFrame | None = None
 
 
 def _read_packets(container: InputContainer, stream: VideoStream, audio: AudioStream | None) -> _Packets:
@@ -266,16 +269,16 @@ def _read_packets(container: InputContainer, stream: VideoStream, audio: AudioSt
             found.end = max(found.end, float((pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream is stream:
             if found.first_picture is None:
-                found.first_picture = next(
-                    ((round(p.rotation / 90) % 4 * 90, p.height, p.width) for p in stream.decode(packet)), None
-                )
+                found.first_picture = next(iter(stream.decode(packet)), None)
             found.pictures += packet.size > 0
             if packet.size and pts is not None and not packet.is_discard:
                 found.picture_times.append(pts)
         elif packet.stream is audio and packet.size and pts is not None and not packet.is_discard:
             found.audio_times.append(pts)
             found.audio_end = max(found.audio_end, pts + (packet.duration or 0))
-    found.picture_times.sort()
+    # A recording may begin between two key frames; what comes before the first of them is never seen.
+    first = found.first_picture.pts if found.first_picture is not None else None
+    found.picture_times = sorted(time for time in found.picture_times if first is None or time >= first)
     return found
 
 

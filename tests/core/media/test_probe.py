@@ -17,6 +17,7 @@ from dualface_core.errors import (
 )
 from dualface_core.media.frames import BT709, HLG, LIMITED_RANGE, PQ
 from dualface_core.media.probe import fingerprint, probe
+from dualface_core.media.reader import VideoReader
 
 if TYPE_CHECKING:
     from tests.core.media.conftest import MakeClip, MakeSound
@@ -231,6 +232,17 @@ def test_a_video_trimmed_without_recoding_is_whole(make_clip: MakeClip, tmp_path
     video = probe(trimmed)
     assert (video.frame_count, video.first_pts) == (34, 0)
     assert video.duration == pytest.approx(34 / 15)
+
+
+def test_pictures_that_lack_their_key_frame_do_not_count(make_clip: MakeClip) -> None:
+    path = make_clip("recording.ts", pts=range(60), options={"g": "12", "bf": "2"})
+    content = path.read_bytes()
+    path.write_bytes(content[len(content) // 3 :])
+    video = probe(path)
+    with VideoReader(video) as reader:
+        pts = [frame.pts for frame in reader]
+    assert 12 <= len(pts) < 48
+    assert (video.frame_count, video.first_pts, video.last_pts) == (len(pts), pts[0], pts[-1])
 
 
 @pytest.mark.parametrize("name", ["12:30.mkv", "file:x.mkv", "ünï 'c\"ödé %03d.mkv", "-x.mkv"])
