@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -136,7 +136,9 @@ def run(
 
     An output appears only when it has been decoded again and found right; an older one of that name is replaced.
     """
-    settings = _settings(layout=layout, encoder=encoder, codec=codec, quality=quality, preset=preset, streams=streams)
+    settings = Settings.load().overlaid(
+        layout=layout, encoder=encoder, codec=codec, quality=quality, preset=preset, streams=streams
+    )
     videos = expand(paths)
     jobs = [_Job(video, _output_for(video, output, several=len(videos) > 1)) for video in videos]
     _check_outputs(jobs)
@@ -197,7 +199,7 @@ def tiles(
 
     info = pipeline.probe(video)
     table = FaceTracks.read(tracks or video.with_suffix(".tracks.parquet"))
-    plan = pipeline.plan_tiles(info, table, layout=_settings(layout=layout).layout)
+    plan = pipeline.plan_tiles(info, table, layout=Settings.load().overlaid(layout=layout).layout)
     target = output or video.with_suffix(".tiles.parquet")
     plan.write(target)
     sheet = target.with_suffix(".jpg")
@@ -224,7 +226,7 @@ def render(
     """Render a plan into an MP4. It is complete but not yet verified: `dualface verify` does that."""
     from dualface_core.tiles.table import TilePlan
 
-    settings = _settings(encoder=encoder, codec=codec, quality=quality, preset=preset)
+    settings = Settings.load().overlaid(encoder=encoder, codec=codec, quality=quality, preset=preset)
     info = pipeline.probe(video)
     table = TilePlan.read(plan or video.with_suffix(".tiles.parquet"))
     target = output or video.with_suffix(".split.mp4")
@@ -491,17 +493,6 @@ def _is_video(path: Path) -> bool:
         and not path.stem.endswith(".split")
         and path.is_file()
     )
-
-
-def _settings(**options: Any) -> Settings:
-    """The settings of the environment, with what was given on the command line over them."""
-    given = {name: value for name, value in options.items() if value is not None}
-    settings = Settings.load()
-    try:
-        return Settings.model_validate({**settings.model_dump(), **given})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SettingsError(f"--{first['loc'][0]}: found {first['input']!r}. {first['msg']}.") from None
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -377,7 +377,8 @@ def process(
         if not verification.passed:
             raise VerificationError(
                 output,
-                "the result is not right: " + "; ".join(finding.message for finding in verification.failures),
+                "the result is not right: "
+                + "; ".join(finding.message.rstrip(".") for finding in verification.failures),
                 action="It was not published. Run again; if it stays like this, please report it.",
             )
     load = monitor.log()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import platformdirs
 from pydantic import AliasChoices, Field, ValidationError
@@ -98,6 +98,15 @@ class Settings(BaseSettings):
         except ValidationError as error:
             lines = [f"{_variable(item['loc'])}: {item['msg']} (found {item['input']!r})" for item in error.errors()]
             raise SettingsError(f"Settings that are not allowed: {'; '.join(lines)}.") from None
+
+    def overlaid(self, **given: Any) -> Self:
+        """These settings with some replaced; None leaves one as it is. Raises SettingsError."""
+        chosen = {name: value for name, value in given.items() if value is not None}
+        try:
+            return self.model_validate({**self.model_dump(), **chosen})
+        except ValidationError as error:
+            wrong = "; ".join(f"{item['loc'][0]}: found {item['input']!r}. {item['msg']}" for item in error.errors())
+            raise SettingsError(f"{wrong}.") from None
 
     def encoder_settings(self, *, preset: str = "fast") -> EncoderSettings:
         """What to encode with; `preset` is for settings that name none.

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
-from pydantic import ValidationError
 
 from dualface_assets import checks
 from dualface_assets.failures import explained, failure_of
@@ -25,7 +24,7 @@ from dualface_assets.partitions import videos
 from dualface_assets.progress import logged
 from dualface_assets.resources import GpuResource, VideoStore
 from dualface_core import pipeline
-from dualface_core.errors import MissingInputError, SettingsError, VerificationError
+from dualface_core.errors import MissingInputError, VerificationError
 from dualface_core.publish import published
 from dualface_core.quality.findings import Verification
 from dualface_core.rendering.choice import EncoderChoice
@@ -69,12 +68,7 @@ class EncoderConfig(dg.Config):
 
     def settings(self) -> Settings:
         """The settings, with what is given here over them. Raises SettingsError."""
-        given = {name: value for name, value in self.model_dump().items() if value is not None}
-        try:
-            settings = Settings.model_validate({**Settings.load().model_dump(), **given})
-        except ValidationError as error:
-            wrong = "; ".join(f"{item['loc'][0]}: found {item['input']!r}. {item['msg']}" for item in error.errors())
-            raise SettingsError(f"The configuration of this run is not allowed. {wrong}.") from None
+        settings = Settings.load().overlaid(**self.model_dump())
         settings.encoder_settings()
         return settings
 
