@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -121,3 +122,9 @@ def test_a_failure_that_stays_is_remembered_and_one_that_passes_is_not(
     choice = choose_encoder(settings())
     assert not choice.nvenc
     assert "gpu-visibility" in choice.why
+
+
+@pytest.mark.parametrize("failure", list(FailureClass))
+def test_the_documentation_names_every_class_of_failure(failure: FailureClass) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "encoding.md").read_text(encoding="utf-8")
+    assert f"`{failure.value}`" in text
