@@ -98,6 +98,11 @@ class ShotDetector:
         for frame in range(self.settled, self._count):
             self._settle(frame)
 
+    def spans(self) -> list[tuple[int, int]]:
+        """First and last frame of every shot, of the frames so far."""
+        ends = [start - 1 for start in self.starts[1:]] + [self._count - 1]
+        return list(zip(self.starts, ends, strict=True)) if self._count else []
+
     def _settle(self, frame: int) -> None:
         at = len(self._steps) - (self._count - frame)
         self.settled = frame + 1

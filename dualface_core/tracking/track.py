@@ -39,6 +39,12 @@ _PORTRAITS: Final = 6
 _PORTRAIT_SECONDS: Final = 0.3
 """Portraits of a tracklet are the best of stretches at least this long."""
 
+_CLEARLY_FOUND: Final = 0.8
+"""Score of a face that was surely detected at a size that suits the detector."""
+
+_SMALLEST_PICTURE: Final = 160
+"""Longer side of the smallest picture in which a face that more than fills the frame is looked for, in pixels."""
+
 _LEAST_CLARITY: Final = 0.01
 """The worst portrait still counts for so much."""
 
@@ -161,7 +167,7 @@ class FaceTracker:
         self._close(())
         self._sightings.sort(key=lambda sighting: (sighting.tracklet.frames[0], sighting.tracklet.number))
         labelling = identify(self._sightings)
-        starts = [start for start in self._shots.starts if start < len(self._pts)]
+        prototypes = {person: vector.tolist() for person, vector in labelling.prototypes.items()}
         width, height = self._frame_size
         metadata = TracksMetadata(
             fingerprint=self._fingerprint,
@@ -169,14 +175,9 @@ class FaceTracker:
             frame_width=width,
             frame_height=height,
             frame_pts=self._pts,
-            shots=[
-                Shot(first=start, last=end - 1)
-                for start, end in zip(starts, [*starts[1:], len(self._pts)], strict=True)
-            ],
+            shots=[Shot(first=first, last=last) for first, last in self._shots.spans()],
             people=list(labelling.people),
-            prototypes={person: vector.tolist() for person, vector in labelling.prototypes.items()}
-            if self._parameters.keep_prototypes
-            else {},
+            prototypes=prototypes if self._parameters.keep_prototypes else {},
             model_sha256={"yunet": self._detector.sha256, "sface": self._embedder.sha256},
             parameters=self._parameters.model_dump(),
         )
@@ -217,15 +218,20 @@ class FaceTracker:
             self._follow(frame, image, faces)
 
     def _faces(self, images: NDArray[np.uint8]) -> list[Detections]:
-        """Find faces in (B, H, W, 3) BGR. Where there is none, it may be too large: look again at half the size."""
-        faint, sure = self._parameters.faint_threshold, self._parameters.score_threshold
+        """Find faces in (B, H, W, 3) BGR. Where none is clear, it may be too large: look again at smaller sizes."""
+        faint = self._parameters.faint_threshold
         found = self._detector.detect(images, score_threshold=faint)
-        for number, faces in enumerate(found):
-            if not np.any(faces.scores >= sure):
-                half = cv2.resize(images[number], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-                (coarse,) = self._detector.detect(half[None], score_threshold=faint)
-                if np.any(coarse.scores >= sure):
-                    found[number] = coarse.scaled(2, 2)
+        for number, picture in enumerate(images):
+            smaller, shrunk = picture, 1
+            while _best_score(found[number]) < _CLEARLY_FOUND and max(smaller.shape) >= 2 * _SMALLEST_PICTURE:
+                smaller = cv2.resize(smaller, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+                shrunk *= 2
+                (large,) = self._detector.detect(smaller[None], score_threshold=faint)
+                if (
+                    _best_score(large) > _best_score(found[number])
+                    and max(large.boxes[0, 2:]) > min(smaller.shape[:2]) / 2
+                ):
+                    found[number] = large.scaled(shrunk, shrunk)
         return found
 
     def _follow(self, frame: Frame, image: NDArray[np.uint8], faces: Detections) -> None:
@@ -247,6 +253,10 @@ class FaceTracker:
             mean = clarity @ self._embedder.embed(np.stack([portrait.face for portrait in portraits]))
             embedding = np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
             self._sightings.append(Sighting(closed.tracklet, embedding, float(clarity.sum())))
+
+
+def _best_score(faces: Detections) -> float:
+    return float(np.max(faces.scores, initial=0))
 
 
 def _portrait(frame: Frame, image: NDArray[np.uint8], faces: Detections, row: int) -> Portrait:
