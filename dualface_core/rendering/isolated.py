@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
@@ -78,7 +79,7 @@ def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int],
                     patience = stall_timeout
                 case Finishing():
                     frames = message.frames
-                    patience = stall_timeout + job.output.stat().st_size / _SLOW_DISK
+                    patience = stall_timeout + _size(job.output) / _SLOW_DISK
                 case Done():
                     frames = message.frames
                     beat()
@@ -86,6 +87,14 @@ def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int],
                 case Failed():
                     raise message.unpacked()
             beat()
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 before its first packet, when there is no file yet."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 class _Process:

@@ -20,6 +20,7 @@ from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.rendering.isolated import render_isolated
 from dualface_core.rendering.messages import Job
 from dualface_core.tiles.table import TilePlan
+from tests.core.rendering.still_scene import still_plan, still_video
 from tests.nvenc_emulator import Card, EmulatedDriver
 
 Emulated = Callable[..., EmulatedDriver]
@@ -112,7 +113,7 @@ def test_a_failure_comes_back_with_its_class_and_leaves_neither_session_nor_proc
 ) -> None:
     driver = emulated(fault=fault)
     with pytest.raises(EncoderError) as caught:
-        render_isolated(make_job(), stall_timeout=1.5)
+        render_isolated(make_job(), stall_timeout=3.0 if fault.startswith("hang") else PATIENCE)
     assert caught.value.failure is failure
     assert caught.value.encoder == "h264_nvenc"
     assert driver.open_now() == {}
@@ -286,3 +287,14 @@ def test_a_driver_that_is_gone_since_it_was_tried_is_a_failure_like_any_other(
     with pytest.raises(EncoderError) as caught:
         render_isolated(make_job(), stall_timeout=PATIENCE)
     assert caught.value.failure is FailureClass.NO_DRIVER
+
+
+def test_a_video_of_one_frame_is_done_before_its_file_is_there(
+    emulated: Emulated, make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    emulated()
+    video = still_video(tmp_path / "one.mp4", [0])
+    still_plan(video, [0]).write(tmp_path / "one.parquet")
+    job = make_job(video=video, plan=tmp_path / "one.parquet")
+    assert render_isolated(job, stall_timeout=PATIENCE).frames == 1
+    assert probe(job.output).frame_count == 1
