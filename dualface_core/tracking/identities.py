@@ -40,6 +40,12 @@ _SOMEBODY: Final = 0.5
 _UNKNOWN: Final = 0.25
 """A stranger's cosine: somebody who looks less than this like A and B is more likely to be neither."""
 
+_CHANGED: Final = 0.25
+"""Cosine of a tracklet's portraits before and after a moment, below which it shows two people."""
+
+_CHANGED_CLEARLY: Final = 1.0
+"""Clear pictures before and after that moment that this needs."""
+
 _SHARPNESS: Final = 10.0
 """Nats of evidence per unit of cosine, for one clear picture of a face."""
 
@@ -93,6 +99,42 @@ class Sighting:
     def presence(self) -> float:
         """Seconds times size in pixels."""
         return self.seconds * float(np.mean([size(box) for box in self.tracklet.boxes]))
+
+
+def divide(
+    tracklet: Tracklet,
+    *,
+    times: NDArray[np.float64],
+    embeddings: NDArray[np.float32],
+    clarity: NDArray[np.float64],
+) -> list[Sighting]:
+    """Describe a tracklet by its portraits; where they show two people after all, as two tracklets.
+
+    That happens where one person takes the other's place unnoticed, as when the picture dissolves into another one.
+    When exactly is not known, so what lies between the last portrait of the one and the first of the other is left out.
+
+    Args:
+        tracklet: the detections.
+        times: (n,) of the portraits, ascending, in seconds.
+        embeddings: (n, 128), of length 1.
+        clarity: (n,) above 0, how much each portrait says.
+    """
+    weighted = clarity[:, None] * embeddings
+    before, after = np.cumsum(weighted, axis=0)[:-1], np.cumsum(weighted[::-1], axis=0)[-2::-1]
+    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    evidence = np.cumsum(clarity)[:-1]
+    clear = np.minimum(evidence, clarity.sum() - evidence) >= _CHANGED_CLEARLY
+    alike = np.where(clear, np.sum(before * after, axis=1) / np.maximum(lengths, 1e-9), 1.0)
+    if np.min(alike, initial=1.0) < _CHANGED:
+        at = int(np.argmin(alike)) + 1
+        first, second = tracklet.part(-np.inf, times[at - 1]), tracklet.part(times[at], np.inf)
+        return [
+            *divide(first, times=times[:at], embeddings=embeddings[:at], clarity=clarity[:at]),
+            *divide(second, times=times[at:], embeddings=embeddings[at:], clarity=clarity[at:]),
+        ]
+    mean = weighted.sum(axis=0)
+    embedding = np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
+    return [Sighting(tracklet, embedding, float(clarity.sum()))]
 
 
 @dataclass(frozen=True)

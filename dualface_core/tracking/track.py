@@ -27,7 +27,7 @@ from dualface_core.faces.portraits import SIDE, Portrait, make_portrait, portrai
 from dualface_core.faces.sface import FaceEmbedder, frontality
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
-from dualface_core.tracking.identities import Sighting, identify
+from dualface_core.tracking.identities import Sighting, divide, identify
 from dualface_core.tracking.rows import face_rows
 from dualface_core.tracking.shots import ShotDetector
 from dualface_core.tracking.table import FaceTracks, Shot, TracksMetadata
@@ -71,27 +71,36 @@ class TrackParameters(BaseModel):
     )
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A portrait, when it was taken, and how good it seemed then."""
+
+    quality: float
+    time: float
+    portrait: Portrait
+
+
 @dataclass
 class _Portraits:
     """The best portraits of one tracklet, spread over its length: the best one of each stretch of time."""
 
     tracklet: Tracklet
     stretch: float = _PORTRAIT_SECONDS
-    best: dict[int, tuple[float, Portrait]] = field(default_factory=dict)
+    best: dict[int, _Kept] = field(default_factory=dict)
 
     def wants(self, time: float, quality: float) -> bool:
         """Whether a portrait would be better than the one of its stretch of time."""
         best = self.best.get(self._key(time))
-        return best is None or quality > best[0]
+        return best is None or quality > best.quality
 
     def add(self, time: float, quality: float, portrait: Portrait) -> None:
         """Keep a portrait. If there are too many, stretches of time are joined two by two."""
-        self.best[self._key(time)] = quality, portrait
+        self.best[self._key(time)] = _Kept(quality, time, portrait)
         while len(self.best) > _PORTRAITS:
             self.stretch *= 2
-            joined: dict[int, tuple[float, Portrait]] = {}
+            joined: dict[int, _Kept] = {}
             for key, kept in self.best.items():
-                joined[key // 2] = max(joined.get(key // 2, kept), kept, key=lambda item: item[0])
+                joined[key // 2] = max(joined.get(key // 2, kept), kept, key=lambda item: item.quality)
             self.best = joined
 
     def _key(self, time: float) -> int:
@@ -166,6 +175,8 @@ class FaceTracker:
         self._worker.shutdown()
         self._close(())
         self._sightings.sort(key=lambda sighting: (sighting.tracklet.frames[0], sighting.tracklet.number))
+        for number, sighting in enumerate(self._sightings):
+            sighting.tracklet.number = number
         labelling = identify(self._sightings)
         prototypes = {person: vector.tolist() for person, vector in labelling.prototypes.items()}
         width, height = self._frame_size
@@ -248,11 +259,14 @@ class FaceTracker:
         """Turn the portraits of the tracklets that have ended into embeddings."""
         for number in [number for number in self._portraits if number not in still_open]:
             closed = self._portraits.pop(number)
-            portraits = [upright(portrait, self._detector) for _, portrait in closed.best.values()]
-            clarity = np.array([max(portrait.clarity, _LEAST_CLARITY) for portrait in portraits])
-            mean = clarity @ self._embedder.embed(np.stack([portrait.face for portrait in portraits]))
-            embedding = np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
-            self._sightings.append(Sighting(closed.tracklet, embedding, float(clarity.sum())))
+            kept = sorted(closed.best.values(), key=lambda item: item.time)
+            portraits = [upright(item.portrait, self._detector) for item in kept]
+            self._sightings += divide(
+                closed.tracklet,
+                times=np.array([item.time for item in kept]),
+                embeddings=self._embedder.embed(np.stack([portrait.face for portrait in portraits])),
+                clarity=np.array([max(portrait.clarity, _LEAST_CLARITY) for portrait in portraits]),
+            )
 
 
 def _best_score(faces: Detections) -> float:

@@ -80,6 +80,17 @@ class Tracklet:
         """Where the centre would be at `time`, moving on as it did."""
         return center(self.boxes[-1]) + self.velocity * (time - self.times[-1])
 
+    def part(self, begin: float, end: float) -> Tracklet:
+        """A tracklet of the detections from `begin` to `end`, in seconds, both included."""
+        part = Tracklet(self.number, self.shot)
+        for row, time in enumerate(self.times):
+            if begin <= time <= end:
+                score = np.array([self.scores[row]], np.float32)
+                part.extend(
+                    self.frames[row], time, Detections(self.boxes[row][None], self.landmarks[row][None], score), 0
+                )
+        return part
+
     def clearance(self, time: float) -> float:
         """Face sizes by which a link at `time` must be better than any other."""
         return _CLEARANCE + (_FASTEST * (time - self.times[-1]) if len(self.times) == 1 else 0.0)

@@ -18,6 +18,7 @@ from dualface_core.tracking.identities import (
     _matters,
     _most_likely,
     _People,
+    divide,
     identify,
 )
 from dualface_core.tracking.tracklets import Tracklet
@@ -164,6 +165,43 @@ def test_the_margin_is_small_where_a_face_says_little() -> None:
     assert clear is not None
     assert doubtful is not None
     assert 0 <= doubtful < clear
+
+
+def portraits(people: Sequence[int], *, unlike: float = 0.5) -> NDArray[np.float32]:
+    return np.array([look_of(person, unlike=unlike, seed=seed) for seed, person in enumerate(people)])
+
+
+def test_a_tracklet_that_shows_two_people_is_divided() -> None:
+    (whole,) = sightings_of([Seen(person=1, begin=0, end=5, x=3)])
+    first, second = divide(
+        whole.tracklet,
+        times=np.array([0.5, 1.5, 2.5, 3.5, 4.5]),
+        embeddings=portraits([1, 1, 2, 2, 2]),
+        clarity=np.full(5, 0.8),
+    )
+    # What lies between 1.5 and 2.5 s may be either.
+    assert (first.tracklet.times[0], first.tracklet.times[-1]) == (0, 1.5)
+    assert (second.tracklet.times[0], second.tracklet.times[-1]) == (2.5, 5)
+    assert first.embedding @ look_of(1, unlike=0) > 0.8
+    assert second.embedding @ look_of(2, unlike=0) > 0.8
+    assert (first.evidence, second.evidence) == pytest.approx((1.6, 2.4))
+
+
+@pytest.mark.parametrize(
+    ("people", "clarity"),
+    [([1, 1, 1, 1], [0.8] * 4), ([1, 1, 1, 2], [0.8, 0.8, 0.8, 0.1]), ([1], [0.8])],
+    ids=["one person", "a blurred portrait", "a single portrait"],
+)
+def test_a_tracklet_of_one_person_stays_whole(people: list[int], clarity: list[float]) -> None:
+    (whole,) = sightings_of([Seen(person=1, begin=0, end=5, x=3)])
+    (same,) = divide(
+        whole.tracklet,
+        times=np.linspace(0.5, 4.5, len(people)),
+        embeddings=portraits(people),
+        clarity=np.array(clarity),
+    )
+    assert same.tracklet is whole.tracklet
+    assert np.linalg.norm(same.embedding) == pytest.approx(1)
 
 
 seen = st.builds(

@@ -41,7 +41,7 @@ def starts_of(frames: list[NDArray[np.uint8]]) -> list[int]:
     return detector.starts
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 1000), lengths=st.lists(st.integers(LOOK + 1, 25), min_size=1, max_size=4))
 def test_every_cut_between_still_views_is_found_at_its_frame(seed: int, lengths: list[int]) -> None:
     frames = [view(scenery(1000 * seed + shot)) for shot, length in enumerate(lengths) for _ in range(length)]
@@ -56,7 +56,7 @@ def test_a_cut_that_only_swaps_two_people_is_found() -> None:
     assert starts_of(noisy([before] * 20 + [after] * 20)) == [0, 20]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 1000), speed=st.floats(0, 12), repeats=st.integers(1, 3))
 def test_a_moving_camera_does_not_cut(seed: int, speed: float, repeats: int) -> None:
     # The camera sets off and comes to rest, as cameras do; every picture is shown once, twice or three times.

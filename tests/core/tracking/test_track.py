@@ -143,6 +143,20 @@ def test_one_person_is_not_made_two(sample_clip: SampleClip, models: Models) -> 
     assert tracks.table["identity_margin"].null_count == len(tracks.table) == len(frames)
 
 
+def test_people_who_swap_sides_in_a_dissolve_keep_their_names(sample_clip: SampleClip, models: Models) -> None:
+    # The picture dissolves into its mirror image, within a second.
+    frames = []
+    with VideoReader(probe(sample_clip("talk"))) as reader:
+        for frame in reader:
+            share = min(max((frame.index - 22) / 15, 0), 1)
+            y, u, v = (cv2.addWeighted(plane, 1 - share, cv2.flip(plane, 1), share, 0) for plane in frame.planes)
+            frames.append(Frame(frame.index, frame.index * 66, frame.index * 0.066, (y, u, v), frame.color))
+    rows = track_frames(frames, models).table.to_pylist()
+    middles = {(row["frame"], row["person"]): row["x"] + row["width"] / 2 for row in rows if row["person"] is not None}
+    assert middles[0, "A"] < 320 < middles[0, "B"]
+    assert middles[59, "A"] > 320 > middles[59, "B"]
+
+
 def test_a_face_that_more_than_fills_the_picture_is_found(sample_clip: SampleClip, models: Models) -> None:
     detector, _ = models
     with VideoReader(probe(sample_clip("talk"))) as reader:
