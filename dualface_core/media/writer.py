@@ -201,6 +201,10 @@ class VideoWriter:
         if self.frames_written:
             with self._encoding():
                 packets = self._stream.encode(None)
+        if self.frames_written <= 2:
+            # Two pictures cannot be out of order; x265 takes their decoding times from uninitialised memory.
+            for packet in packets:
+                packet.dts = packet.pts
         with self._writing():
             self._mux(packets)
             if self._sound is not None:

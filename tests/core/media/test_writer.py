@@ -155,11 +155,14 @@ def test_colour_tags_are_written(tmp_path: Path, codec: Codec, tags: tuple[int, 
     assert probe(tmp_path / "t.mp4").color == color
 
 
-def test_one_frame_is_a_video(tmp_path: Path) -> None:
-    with writer(tmp_path / "t.mp4") as output:
-        output.write(grey(100), 0)
-    assert output.frames_written == 1
-    assert probe(tmp_path / "t.mp4").frame_count == 1
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_few_frames_are_a_video(tmp_path: Path, codec: Codec, count: int) -> None:
+    with writer(tmp_path / "t.mp4", software_encoder(EncoderSettings(codec=codec))) as output:
+        for number in range(count):
+            output.write(grey(100), 4 * number + 1)
+    assert output.frames_written == count
+    assert times(probe(tmp_path / "t.mp4")) == [(4 * number + 1) * FIFTEENTH for number in range(count)]
 
 
 def test_the_index_comes_first_so_that_players_can_start_at_once(tmp_path: Path) -> None:
