@@ -15,6 +15,7 @@ from dualface_assets.assets.composed_tiles import composed_tiles
 from dualface_assets.assets.encoded_video import encoded_video
 from dualface_assets.assets.face_tracks import face_tracks
 from dualface_assets.assets.raw_video import raw_video
+from dualface_assets.executor import one_process
 from dualface_assets.jobs import process_video
 from dualface_assets.resources import GpuResource, VideoStore
 from dualface_assets.sensors import upload_sensor
@@ -37,6 +38,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
         assets=[raw_video, face_tracks, composed_tiles, encoded_video],
         jobs=[process_video],
         sensors=[upload_sensor(Intake())],
+        executor=one_process,
         resources={
             "store": store,
             "gpu": GpuResource(),

@@ -1,23 +1,26 @@
 """The job that makes a result of an upload.
 
-Belongs here: which assets run together and what happens when one fails. Retries are asked for by this job's own tags;
+Belongs here: which assets run together and what happens when one fails. Retries are asked for by a run's own tags;
 the instance retries nothing by itself.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import dagster as dg
+
+RETRIES: Final = {
+    "dagster/max_retries": "1",
+    # After a failed encode or check the whole asset is made again (in software if NVENC was the cause), and what came
+    # before it is not. The default strategy would only run the failed step again.
+    "dagster/retry_strategy": "FROM_ASSET_FAILURE",
+}
+"""Tags of a run that ask for one more run if it fails."""
 
 process_video = dg.define_asset_job(
     "process_video",
     selection=dg.AssetSelection.assets("raw_video", "face_tracks", "composed_tiles", "encoded_video"),
     description="From an upload to a verified split-screen video. Needs no configuration.",
-    # One process: torch, the models and CUDA are loaded once, and the run is what is retried.
-    executor_def=dg.in_process_executor,
-    tags={
-        "dagster/max_retries": "1",
-        # After a failed encode or check the whole asset is made again (in software if NVENC was the cause), and what
-        # came before it is not. The default strategy would only run the failed step again.
-        "dagster/retry_strategy": "FROM_ASSET_FAILURE",
-    },
+    tags=RETRIES,
 )

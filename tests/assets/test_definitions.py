@@ -63,7 +63,7 @@ def test_the_job_retries_a_failed_asset_once(store: VideoStore) -> None:
     job = build_defs(resource_overrides={"store": store}).resolve_job_def("process_video")
     assert job.tags["dagster/max_retries"] == "1"
     assert job.tags["dagster/retry_strategy"] == "FROM_ASSET_FAILURE"
-    assert job.executor_def.name == "in_process"
+    assert job.executor_def.name == "one_process"
 
 
 def test_only_the_step_on_the_gpu_takes_a_slot(store: VideoStore) -> None:
