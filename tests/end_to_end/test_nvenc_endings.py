@@ -53,15 +53,12 @@ def test_a_writer_that_was_fed_nothing_one_picture_or_some_ends_without_an_error
 @pytest.mark.parametrize(
     ("fault", "failure"),
     [
-        ("error:20@1", "encode-failed"),
         ("error:20@3", "encode-failed"),
         ("error:10@3", "vram-oom"),
         ("error:20@LockBitstream", "encode-failed"),
         ("error:8@InitializeEncoder", "bad-parameter"),
         ("error:10@CreateInputBuffer", "vram-oom"),
-        ("error:10@CreateBitstreamBuffer", "vram-oom"),
         ("error:21@OpenEncodeSessionEx", "session-limit"),
-        ("error:2@cuCtxCreate", "vram-oom"),
     ],
 )
 def test_an_encoder_that_died_leaves_no_session_no_open_file_and_nothing_in_the_folder(

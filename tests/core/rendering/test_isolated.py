@@ -101,7 +101,6 @@ def test_a_job_is_done_in_one_session_which_is_closed_at_the_end(
     ("fault", "failure"),
     [
         ("error:20@5", FailureClass.ENCODE_FAILED),
-        ("error:10@5", FailureClass.VRAM_OOM),
         ("error:8@5", FailureClass.BAD_PARAM),
         ("error:10@CreateInputBuffer", FailureClass.VRAM_OOM),
         ("hang@5", FailureClass.STALLED),
