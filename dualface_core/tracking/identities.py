@@ -9,6 +9,7 @@ time. That step is exact: a tracklet may get a label if the last one with this l
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -239,9 +240,11 @@ def _seen_together(one: Tracklet, other: Tracklet) -> bool:
 
 
 def _position(tracklet: Tracklet, time: float) -> NDArray[np.float64]:
-    """The centre at a time within the tracklet, in pixels."""
-    centers = np.array([center(box) for box in tracklet.boxes])
-    return np.array([np.interp(time, tracklet.times, centers[:, axis]) for axis in range(2)])
+    """The centre at a time within the tracklet, in pixels, between the two detections around it."""
+    after = min(bisect_left(tracklet.times, time), len(tracklet.times) - 1)
+    around = slice(max(after - 1, 0), after + 1)
+    centers = np.array([center(box) for box in tracklet.boxes[around]])
+    return np.array([np.interp(time, tracklet.times[around], centers[:, axis]) for axis in range(2)])
 
 
 def _refined(sightings: Sequence[Sighting], labels: list[int], people: _People) -> _People:
