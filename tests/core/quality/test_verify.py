@@ -53,13 +53,9 @@ def test_a_right_result_passes_every_check(good: Job) -> None:
     assert calls == [(number, 30) for number in range(1, 31)]
     margins = [finding.value for finding in verification.findings if finding.check is Check.IDENTITY]
     assert all(isinstance(margin, float) and margin > 0.3 for margin in margins)
-
-
-def test_findings_survive_json_and_hold_no_embedding(good: Job) -> None:
-    verification = good.verify()
     text = verification.model_dump_json()
     assert Verification.model_validate_json(text) == verification
-    assert len(text) < 10_000
+    assert len(text) < 10_000  # figures and sentences; an embedding alone would be 128 numbers
 
 
 @pytest.mark.parametrize("content", ["nothing", "112 bytes", "half", "text"])
@@ -136,13 +132,12 @@ def test_sound_where_the_source_has_none_is_found_out(good: Job, tmp_path: Path)
     assert (finding.value, finding.expected) == ("aac", "none")
 
 
-@pytest.mark.parametrize("delay", [Fraction(1, 10), Fraction(1, 100)])
-def test_sound_at_a_wrong_offset_is_found_out(good: Job, remuxed: Make, delay: Fraction) -> None:
-    verification = good.verify(remuxed(sound_delay=delay))
+def test_sound_at_a_wrong_offset_is_found_out(good: Job, remuxed: Make) -> None:
+    verification = good.verify(remuxed(sound_delay=Fraction(1, 100)))
     assert Check.AUDIO_TIMING in failed(verification)
     assert failed(verification) <= {Check.AUDIO_TIMING, Check.DRIFT}
     finding = next(finding for finding in verification.failures if finding.check is Check.AUDIO_TIMING)
-    assert finding.value == pytest.approx(float(delay), abs=1 / 48_000)
+    assert finding.value == pytest.approx(0.01, abs=1 / 48_000)
 
 
 def test_one_lost_audio_packet_is_found_out(good: Job, remuxed: Make) -> None:
@@ -180,7 +175,7 @@ def test_sound_that_was_coded_anew_passes_and_must_keep_its_time(good: Job, tmp_
     assert Check.AUDIO_TIMING in failed(job.verify(late))
 
 
-@pytest.mark.parametrize("lost", [0, 17, 29])
+@pytest.mark.parametrize("lost", [17, 29])
 def test_one_lost_frame_is_found_out(good: Job, rendered: Make, lost: int) -> None:
     path = rendered(edit=lambda number, planes: None if number == lost else planes)
     finding = only(good.verify(path), Check.FRAME_COUNT)
