@@ -16,6 +16,7 @@ from dualface_core.errors import NobodyFoundError, TableFormatError, Verificatio
 from dualface_core.settings import Settings
 
 if TYPE_CHECKING:
+    from dualface_core.gpu.monitor import LoadMonitor
     from dualface_core.gpu.profiles import Profile
     from dualface_core.media.encoders import EncoderSettings, EncoderSpec
     from dualface_core.media.probe import VideoInfo
@@ -353,8 +354,6 @@ def process(
         VerificationError: the result is not right; it was not published.
         Every error of the five steps.
     """
-    from dualface_core.gpu.device import find_gpus
-    from dualface_core.gpu.monitor import LoadMonitor
     from dualface_core.publish import published
     from dualface_core.tiles.layouts import layout as find_layout
 
@@ -367,7 +366,7 @@ def process(
         return None if progress is None else lambda done, total: progress(name, done, total)
 
     video = probe(path)
-    with published(output) as temporary, LoadMonitor(next(iter(find_gpus().gpus), None)) as monitor:
+    with published(output) as temporary, load_monitor() as monitor:
         temporary.touch()  # a place that cannot be written to is told now, too
         tracks = track(video, settings=settings, progress=step("track"))
         plan = plan_tiles(video, tracks, layout=settings.layout)
@@ -385,7 +384,7 @@ def process(
     report = report.model_copy(update={"load": load.summary()})
     report.write(report_path(output))
     if keep_load:
-        load.write(output.with_suffix(".load.parquet"))
+        load.write(load_path(output))
         with published(output.with_suffix(".load.png")) as temporary:
             temporary.write_bytes(load.plot())
     return report
@@ -394,3 +393,16 @@ def process(
 def report_path(output: Path) -> Path:
     """Where the report of a result lies: beside it, as NAME.report.json."""
     return output.with_suffix(".report.json")
+
+
+def load_monitor() -> LoadMonitor:
+    """A context manager that samples host and GPU once a second for the length of its block, off the hot path."""
+    from dualface_core.gpu.device import find_gpus
+    from dualface_core.gpu.monitor import LoadMonitor
+
+    return LoadMonitor(next(iter(find_gpus().gpus), None))
+
+
+def load_path(output: Path) -> Path:
+    """Where the samples of the load while a result was made lie: beside it, as NAME.load.parquet."""
+    return output.with_suffix(".load.parquet")

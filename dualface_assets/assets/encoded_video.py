@@ -33,6 +33,7 @@ from dualface_core.tiles.table import TilePlan
 from dualface_core.tracking.table import FaceTracks
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
+    from dualface_core.gpu.monitor import LoadLog
     from dualface_core.media.probe import VideoInfo
     from dualface_core.rendering.report import EncodeReport
 
@@ -118,15 +119,16 @@ def encode_on_gpu(
     output = _candidate(context, store)
     context.instance.add_run_tags(context.run_id, {ENCODER_TAG: NVENC})
     with explained(context):
-        report = gpu.render(
-            store.video_info(context.partition_key),
-            composed_tiles,
-            output,
-            order.choice,
-            settings=order.settings,
-            progress=logged(context, "Encoding with NVENC"),
-        )
-        report.write(pipeline.report_path(output))
+        with pipeline.load_monitor() as monitor:
+            report = gpu.render(
+                store.video_info(context.partition_key),
+                composed_tiles,
+                output,
+                order.choice,
+                settings=order.settings,
+                progress=logged(context, "Encoding with NVENC"),
+            )
+        _note(output, report, monitor.log())
     return str(output)
 
 
@@ -139,16 +141,23 @@ def encode_in_software(
     # A repeated run has the tags of the run that it repeats.
     context.instance.add_run_tags(context.run_id, {ENCODER_TAG: "software"})
     with explained(context):
-        report = pipeline.render_with_software(
-            store.video_info(context.partition_key),
-            composed_tiles,
-            output,
-            why=order.choice.why,
-            settings=order.settings,
-            progress=logged(context, "Encoding in software"),
-        )
-        report.write(pipeline.report_path(output))
+        with pipeline.load_monitor() as monitor:
+            report = pipeline.render_with_software(
+                store.video_info(context.partition_key),
+                composed_tiles,
+                output,
+                why=order.choice.why,
+                settings=order.settings,
+                progress=logged(context, "Encoding in software"),
+            )
+        _note(output, report, monitor.log())
     return str(output)
+
+
+def _note(output: Path, report: "EncodeReport", load: "LoadLog") -> None:
+    """Write beside what was rendered how it was made, and what host and GPU had to do meanwhile."""
+    load.write(pipeline.load_path(output))
+    report.model_copy(update={"load": load.summary()}).write(pipeline.report_path(output))
 
 
 def _candidate(context: dg.OpExecutionContext, store: VideoStore) -> Path:
@@ -176,10 +185,10 @@ def publish(
             if verification.passed:
                 info = pipeline.probe(candidate)
                 thumbnail = pipeline.thumbnail(info)
-                _put_in_place(candidate, report, result)
+                load = _put_in_place(candidate, report, result)
         finally:
-            candidate.unlink(missing_ok=True)
-            pipeline.report_path(candidate).unlink(missing_ok=True)
+            for path in (candidate, pipeline.report_path(candidate), pipeline.load_path(candidate)):
+                path.unlink(missing_ok=True)
     if not verification.passed:
         yield from checks.results(verification)
         with explained(context):
@@ -208,6 +217,9 @@ def publish(
             "seconds of waiting for a session": report.session_wait_seconds,
             "size (bytes)": report.size_bytes,
             "bits per second": info.bit_rate,
+            "load": picture(load.plot(), "the load of the host and of its graphics card while it was encoded"),
+            "load samples": dg.MetadataValue.path(pipeline.load_path(result)),
+            **{f"load: {name}": value for name, value in load.summary() if value is not None},
             "findings": checks.findings_table(verification.findings),
         },
     )
@@ -228,11 +240,17 @@ def _verified(
     return report.model_copy(update={"verification": verification}), verification
 
 
-def _put_in_place(candidate: Path, report: "EncodeReport", result: Path) -> None:
+def _put_in_place(candidate: Path, report: "EncodeReport", result: Path) -> "LoadLog":
+    """Publish a result, its report and the load, which it gives back."""
+    from dualface_core.gpu.monitor import LoadLog
+
+    load = LoadLog.read(pipeline.load_path(candidate))
     result.parent.mkdir(parents=True, exist_ok=True)
     with published(result) as temporary:
         candidate.replace(temporary)
     report.write(pipeline.report_path(result))
+    load.write(pipeline.load_path(result))
+    return load
 
 
 @dg.graph_asset(

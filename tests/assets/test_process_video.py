@@ -19,6 +19,7 @@ from dualface_assets.metadata import PICTURE_BYTES
 from dualface_assets.resources import GpuResource, VideoStore
 from dualface_assets.uploads import add
 from dualface_core import pipeline
+from dualface_core.gpu.monitor import LoadLog
 from dualface_core.media.errors import EncoderError, FailureClass
 from dualface_core.media.probe import VideoInfo
 from dualface_core.rendering.choice import EncoderChoice
@@ -103,6 +104,7 @@ def test_a_video_becomes_a_verified_result(
     assert report.verification is not None
     assert report.verification.passed
     assert sorted(path.name for path in output.parent.iterdir()) == [
+        "talk-2s-640x360-15fps-0.split.load.parquet",
         "talk-2s-640x360-15fps-0.split.mp4",
         "talk-2s-640x360-15fps-0.split.report.json",
     ]
@@ -133,6 +135,7 @@ def test_pictures_are_small_and_can_be_seen(processed: tuple[str, dg.ExecuteInPr
         ("composed_tiles", "contact sheet"),
         ("composed_tiles", "cameras"),
         ("encoded_video", "picture"),
+        ("encoded_video", "load"),
     }
     for markdown in pictures.values():
         match = re.fullmatch(r"!\[[a-z ]+\]\(data:image/(?:jpeg|png);base64,([A-Za-z0-9+/=]+)\)", markdown)
@@ -159,6 +162,8 @@ def test_figures_columns_and_lineage_are_shown(
     assert sum(float(str(share)) for share in shares) == pytest.approx(100)
     assert plan.metadata.frame_count == found["encoded_video"]["frames"].value
     assert found["encoded_video"]["path"].value == str(processing.store.result_path(processed[0]))
+    load = LoadLog.read(Path(found["encoded_video"]["load samples"].value))
+    assert found["encoded_video"]["load: job_memory_peak"].value == load.summary().job_memory_peak
 
 
 def test_nothing_of_a_run_is_left_but_notes(
