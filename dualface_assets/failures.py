@@ -36,7 +36,7 @@ def explained(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iter
         yield
     except DualfaceError as error:
         kind = failure_class(error)
-        context.instance.add_run_tags(context.run_id, {RETRY_TAG: "false" if error.permanent else "true"})
+        context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "false" if error.permanent else "true"})
         raise dg.Failure(
             description=str(error),
             metadata={CLASS: kind, "what to do": next_step(error), "permanent": error.permanent},
@@ -48,7 +48,12 @@ def failure_class(error: DualfaceError) -> str:
     """A short name for a kind of failure, such as `unreadable-video` or `session-limit`."""
     if isinstance(error, EncoderError):
         return error.failure.value
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__.removesuffix("Error")).lower()
+    return class_name(type(error))
+
+
+def class_name(kind: type[DualfaceError]) -> str:
+    """The short name of a kind of error, such as `unreadable-video`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__.removesuffix("Error")).lower()
 
 
 def failure_of(run_id: str, instance: dg.DagsterInstance) -> str | None:

@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from dualface_assets import checks
-from dualface_assets.failures import explained, failure_of
+from dualface_assets.failures import class_name, explained, failure_of
 from dualface_assets.metadata import picture
 from dualface_assets.partitions import videos
 from dualface_assets.progress import logged
 from dualface_assets.resources import GpuResource, VideoStore
+from dualface_assets.timeouts import limit_runtime
 from dualface_core import pipeline
 from dualface_core.errors import MissingInputError, VerificationError
+from dualface_core.media.errors import FailureClass, Reaction, reaction
 from dualface_core.publish import published
 from dualface_core.quality.findings import Verification
 from dualface_core.rendering.choice import EncoderChoice
@@ -93,11 +95,12 @@ def after_failure(choice: EncoderChoice, earlier_failure: str | None, *, fallbac
     out={"for_gpu": dg.Out(Order, is_required=False), "for_software": dg.Out(Order, is_required=False)},
 )
 def choose_encoder(
-    context: dg.OpExecutionContext, config: EncoderConfig, gpu: GpuResource
+    context: dg.OpExecutionContext, config: EncoderConfig, store: VideoStore, gpu: GpuResource
 ) -> Iterator[dg.Output[Order]]:
     """Decide who encodes: NVENC where it works, software where it does not, or failed at this video before."""
     with explained(context):
         settings = config.settings()
+        limit_runtime(context, store.video_info(context.partition_key))
         choice = after_failure(gpu.choose(settings), _earlier_failure(context), fallback=settings.software_fallback)
     context.log.info("Encoding %s. %s", "with NVENC" if choice.nvenc else "in software", choice.why or "")
     yield dg.Output(Order(choice, settings), output_name="for_gpu" if choice.nvenc else "for_software")
@@ -108,7 +111,23 @@ def _earlier_failure(context: dg.OpExecutionContext) -> str | None:
     parent = context.run.parent_run_id and context.instance.get_run_by_id(context.run.parent_run_id)
     if not parent or parent.tags.get(ENCODER_TAG) != NVENC:
         return None
-    return failure_of(parent.run_id, context.instance) or "its process ended without a word"
+    done = context.instance.all_logs(parent.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS)
+    encoded = any(str(event.get_dagster_event().step_key).endswith(f".{encode_on_gpu.name}") for event in done)
+    return blamed_on_nvenc(failure_of(parent.run_id, context.instance), encoded=encoded)
+
+
+def blamed_on_nvenc(failure: str | None, *, encoded: bool) -> str | None:
+    """What to say of a failed attempt with NVENC if NVENC may have been the cause; None if it was not.
+
+    Args:
+        failure: the class of the failure; None if the process ended without a word.
+        encoded: whether NVENC had done its work by then.
+    """
+    if failure is None:
+        return None if encoded else "its process ended without a word"
+    if failure in set(FailureClass):
+        return failure if reaction(FailureClass(failure)) not in {Reaction.TELL_USER, Reaction.BUG} else None
+    return failure if failure == class_name(VerificationError) else None
 
 
 @dg.op(pool=NVENC)

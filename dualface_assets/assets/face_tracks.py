@@ -13,6 +13,7 @@ from dualface_assets.metadata import COLUMN_SCHEMA, columns, picture
 from dualface_assets.partitions import videos
 from dualface_assets.progress import logged
 from dualface_assets.resources import VideoStore
+from dualface_assets.timeouts import limit_runtime
 from dualface_core import pipeline
 from dualface_core.tracking.table import SCHEMA, FaceTracks
 
@@ -49,6 +50,7 @@ def face_tracks(context: dg.AssetExecutionContext, store: VideoStore) -> FaceTra
     started = time.monotonic()
     with explained(context):
         video = store.video_info(context.partition_key)
+        limit_runtime(context, video)
         tracks = pipeline.track(video, progress=logged(context, "Looking for faces"))
         plot = _plot(tracks)
     seconds = time.monotonic() - started

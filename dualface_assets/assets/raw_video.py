@@ -6,6 +6,7 @@ from dualface_assets.failures import explained
 from dualface_assets.metadata import picture
 from dualface_assets.partitions import videos
 from dualface_assets.resources import VideoStore
+from dualface_assets.timeouts import limit_runtime
 from dualface_core import pipeline
 from dualface_core.errors import UnreadableVideoError
 
@@ -28,6 +29,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
         upload = store.upload(key)
         context.log.info("Looking at %s, uploaded %s.", upload.name, upload.claimed_at)
         info = pipeline.probe(store.video_path(key))
+        limit_runtime(context, info)
         if info.fingerprint != upload.sha256:
             raise UnreadableVideoError(
                 info.path, "its content has changed since it was uploaded", action="Put it into the inbox again."

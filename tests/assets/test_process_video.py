@@ -13,7 +13,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from dualface_assets.assets.encoded_video import after_failure
+from dualface_assets.assets.encoded_video import after_failure, blamed_on_nvenc
 from dualface_assets.definitions import build_defs
 from dualface_assets.metadata import PICTURE_BYTES
 from dualface_assets.resources import GpuResource, VideoStore
@@ -284,6 +284,35 @@ def test_software_follows_a_failure_of_nvenc_where_it_may(
         assert choice.why == "NVENC failed at this video before (session-limit)."
     else:
         assert choice.why == why
+
+
+@pytest.mark.parametrize(
+    ("failure", "encoded", "expected"),
+    [
+        ("session-limit", False, "session-limit"),
+        ("crashed", False, "crashed"),
+        ("verification", True, "verification"),
+        (None, False, "its process ended without a word"),
+        (None, True, None),
+        ("output", True, None),
+        ("output", False, None),
+        ("user-error", False, None),
+        ("internal-error", False, None),
+    ],
+)
+def test_nvenc_is_blamed_only_for_what_it_may_have_done(
+    failure: str | None, encoded: bool, expected: str | None
+) -> None:
+    assert blamed_on_nvenc(failure, encoded=encoded) == expected
+
+
+def test_a_run_may_take_longer_where_the_video_is_longer(
+    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
+) -> None:
+    run = processing.instance.get_run_by_id(processed[1].run_id)
+    assert run is not None
+    duration = float(str(metadata_of(processed[1])["raw_video"]["duration (s)"].value))
+    assert int(run.tags["dagster/max_runtime"]) == round(7200 + 30 * duration)
 
 
 def test_a_run_can_be_configured_and_a_wrong_value_is_explained(
