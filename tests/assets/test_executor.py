@@ -1,0 +1,83 @@
+"""The executor, in runs of a small job of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from dualface_assets.executor import one_process
+from dualface_assets.jobs import RETRIES
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dg.op(pool="gpu")
+def encode() -> None: ...
+
+
+@dg.job(executor_def=one_process)
+def encoding() -> None:
+    encode()
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", tmp_path)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        yield instance
+
+
+def test_a_run_without_tags_asks_for_the_retry_that_our_job_asks_for(instance: dg.DagsterInstance) -> None:
+    with dg.execute_job(dg.reconstructable(encoding), instance=instance) as result:
+        assert result.success
+        run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags.items() >= RETRIES.items()
+
+
+def test_a_run_keeps_what_it_was_told_about_retries(instance: dg.DagsterInstance) -> None:
+    tags = {"dagster/max_retries": "0"}
+    with dg.execute_job(dg.reconstructable(encoding), instance=instance, tags=tags) as result:
+        run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags["dagster/max_retries"] == "0"
+
+
+def test_a_run_that_waits_for_a_slot_leaves_the_processor_to_others(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    storage.initialize_concurrency_limit_to_default("gpu")
+    for step in ("one", "two"):
+        assert storage.claim_concurrency_slot("gpu", "another run", step).is_claimed
+    command = [sys.executable, __file__, instance.root_directory]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while not (runs := instance.get_runs()) or not blocked(runs[0], instance):
+            assert process.poll() is None
+            time.sleep(0.05)
+        waiting = psutil.Process(process.pid)
+        before, begun = sum(waiting.cpu_times()[:2]), time.monotonic()
+        time.sleep(3)
+        used, waited = sum(waiting.cpu_times()[:2]) - before, time.monotonic() - begun
+        storage.free_concurrency_slots_for_run("another run")
+        assert process.wait(60) == 0
+    assert used < waited / 10
+    assert storage.get_concurrency_info("gpu").active_slot_count == 0
+
+
+def blocked(run: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
+    return any("blocked by limit for pool gpu" in entry.message for entry in instance.all_logs(run.run_id))
+
+
+if __name__ == "__main__":
+    with (
+        dg.DagsterInstance.from_config(sys.argv[1]) as given,
+        dg.execute_job(dg.reconstructable(encoding), instance=given) as done,
+    ):
+        sys.exit(not done.success)
