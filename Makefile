@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 
-.PHONY: help install demo up test lint types contracts tests format clean
+.PHONY: help install demo up doctor test lint types contracts tests format clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ demo: install ## Run the main job on a sample video and print where the verified
 up: install ## Start the Dagster UI and the daemon on http://127.0.0.1:3000, the upload sensor on.
 	$(BIN)/python -m dualface_assets.serve
 
+doctor: install ## Look whether everything is set up as it should be, and say what to do.
+	$(BIN)/python -m dualface_assets.doctor
+
 test: install lint types contracts tests ## Everything that must pass: format, lint, types, import contracts, tests.
 
 lint: install ## Check format and lint.
@@ -36,7 +39,8 @@ contracts: install ## Check who may import whom.
 	$(BIN)/lint-imports
 
 tests: install ## Run the tests.
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 -m 'not daemon'
+	$(BIN)/pytest -m daemon
 
 format: install ## Format the code.
 	$(BIN)/ruff format .
