@@ -39,7 +39,7 @@ contracts: install ## Check who may import whom.
 	$(BIN)/lint-imports
 
 tests: install ## Run the tests.
-	$(BIN)/pytest -n 2 -m 'not daemon'
+	$(BIN)/pytest -n 2 --dist loadgroup -m 'not daemon'
 	$(BIN)/pytest -m daemon
 
 format: install ## Format the code.

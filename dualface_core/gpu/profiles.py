@@ -34,6 +34,11 @@ Comparable programs take 1.1 to 1.2 GB with one 1080p stream (jasna's benchmarks
 """
 
 
+_BATCH_SIZE: Final = 8
+"""Frames for the detector at once. It runs on the CPU, where more of them gain nothing and hold memory: with 32 instead
+of 8, `dualface run` on 16 cores peaked at 1.6 GB instead of 1.2 GB (benchmarks/memory.py)."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """What suits a machine.
@@ -81,7 +86,7 @@ def profile_for(gpu: Gpu | None, *, cores: int, codec: Codec = "h264", sessions:
         streams=streams,
         # Four threads decode 1080p faster than anything else here goes on; the other cores compose and encode.
         decode_threads=max(1, min(4, cores // streams)),
-        batch_size=_batch_size(gpu),
+        batch_size=_BATCH_SIZE,
         preset=_preset(gpu, sessions, codec),
         memory=memory,
     )
@@ -96,13 +101,6 @@ def _streams(sessions: int, cores: int, memory: int | None) -> int:
     # made, and sharing it costs nothing. Each needs a core to decode and one to compose.
     fitting = 2 * sessions if memory is None else memory // _STREAM_MEMORY
     return max(1, min(2 * sessions, cores // 2, fitting))
-
-
-def _batch_size(gpu: Gpu | None) -> int:
-    # YuNet on an H200: 5,310 fps with 8, 13,458 with 32, 15,812 with 64. On two CPU cores 8 frames are enough.
-    if gpu is None:
-        return 8
-    return 32 if gpu.memory_total is None or gpu.memory_total >= 6 * _GIB else 16
 
 
 def _preset(gpu: Gpu | None, sessions: int, codec: Codec) -> str:

@@ -19,7 +19,7 @@ from tests.end_to_end.conftest import Hosts
 from tests.end_to_end.running_instance import Host, RunningInstance, unlike_any_other
 from tests.nvenc_emulator.driver import EmulatedDriver, Event
 
-pytestmark = [pytest.mark.emulator, pytest.mark.xdist_group("running_instance")]
+pytestmark = [pytest.mark.emulator, pytest.mark.daemon, pytest.mark.timeout(600)]
 
 SampleClip = Callable[..., Path]
 

@@ -102,7 +102,7 @@ def test_a_run_that_is_stopped_leaves_neither_session_nor_process_nor_file(
     inputs = clips(sample_clip, tmp_path, 1)
     process = dualface(driver, "run", *inputs, "-o", tmp_path / "out")
     driver.wait_for(lambda events: any(event.name == "fault" for event in events))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)  # like Ctrl-C, which a shell hides from what it runs in the background
     said, complained = process.communicate()
     assert process.returncode != 0
     assert said == ""

@@ -29,7 +29,7 @@ def test_a_hundred_short_encodes_of_eight_processes_are_never_refused_and_leak_n
 
     count = Counter(event.name for event in driver.events())
     assert (count["opened"], count["closed"], count["refused"], count["lost"]) == (100, 100, 0, 0)
-    assert driver.most_open_at_once() == 2
+    assert driver.most_open_at_once() <= 2
     assert driver.open_now() == {}
     counters = NvencSessions(tmp_path / "run", gpu="GPU-0").status().counters
     assert (counters.opened, counters.closed, counters.refused, counters.failed) == (100, 100, 0, 0)
