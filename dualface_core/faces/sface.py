@@ -85,7 +85,9 @@ class SFace(nn.Module):
         scale_before, shift_before = (np.repeat(values, weight.shape[1] // len(values)) for values in before)
         scale_after, shift_after = after
         _assign(self.project.weight, weight * scale_before * scale_after[:, None])
-        _assign(self.project.bias, (bias + weight @ shift_before) * scale_after + shift_after)
+        # Summed without BLAS: OpenBLAS's threads have been seen to wait for one another for ever in this product.
+        moved = bias + (weight * shift_before).sum(axis=1)
+        _assign(self.project.bias, moved * scale_after + shift_after)
 
 
 def _scale_and_shift(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
