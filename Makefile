@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)/dagster_home
+# numpy's BLAS has little to do here, and its threads have been seen to wait for one another for ever.
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: help install demo up doctor test lint types contracts tests format clean
 
