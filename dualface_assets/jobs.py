@@ -10,16 +10,13 @@ from typing import Final
 
 import dagster as dg
 
-MAX_RETRIES: Final = "dagster/max_retries"
-
 RETRIES: Final = {
-    # For processes that are killed. What a run lives to tell of is tried again once: see `executor`.
-    MAX_RETRIES: "3",
+    "dagster/max_retries": "1",
     # After a failed encode or check the whole asset is made again (in software if NVENC was the cause), and what came
     # before it is not. The default strategy would only run the failed step again.
     "dagster/retry_strategy": "FROM_ASSET_FAILURE",
 }
-"""Tags of a run that ask for another one if it fails."""
+"""Tags of a run that ask for one more run if it fails."""
 
 process_video = dg.define_asset_job(
     "process_video",

@@ -14,9 +14,8 @@ from typing import Final
 
 import dagster as dg
 
-from dualface_assets.jobs import MAX_RETRIES
 from dualface_assets.resources import VideoStore
-from dualface_assets.workers import left
+from dualface_assets.workers import abandoned
 from dualface_core.publish import TEMPORARY_PREFIX
 
 _NOTES_STAY: Final = 86_400.0
@@ -43,21 +42,15 @@ def recovery(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SkipR
 
 
 def end_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
-    """End all runs that a process of this machine has left without ending them. Gives their ids.
-
-    Where that process died alone, Dagster's code server has seen it within a second or two, and ended the run. What is
-    left to do here went down together with its code server, so it is no fault of the run's: it may be tried once more.
-    """
+    """End all runs that a process of this machine has left without ending them. Gives their ids."""
     ended = []
-    for run_id in left(instance):
+    for run_id in abandoned(instance):
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             continue
         if run.status is dg.DagsterRunStatus.CANCELING:
             instance.report_run_canceled(run)
         else:
-            if (retries := int(run.tags.get(MAX_RETRIES, 0))) > 0:
-                instance.add_run_tags(run_id, {MAX_RETRIES: str(retries + 1)})
             instance.report_run_failed(
                 run, "The process that worked on this run is gone: it was killed, or the machine went down."
             )

@@ -23,19 +23,9 @@ REPOSITORY = Path(__file__).parents[2]
 def encode() -> None: ...
 
 
-@dg.op
-def fail() -> None:
-    raise ValueError("no such luck")
-
-
 @dg.job(executor_def=one_process)
 def encoding() -> None:
     encode()
-
-
-@dg.job(executor_def=one_process)
-def failing() -> None:
-    fail()
 
 
 @pytest.fixture
@@ -59,33 +49,6 @@ def test_a_run_keeps_what_it_was_told_about_retries(instance: dg.DagsterInstance
         run = instance.get_run_by_id(result.run_id)
     assert run is not None
     assert run.tags["dagster/max_retries"] == "0"
-
-
-def test_a_run_that_fails_is_tried_again_once_however_often_it_was_killed_in_between(
-    instance: dg.DagsterInstance,
-) -> None:
-    def fails(parent: dg.DagsterRun | None = None) -> dg.DagsterRun:
-        repeats = parent and dg.ReexecutionOptions(parent_run_id=parent.run_id)
-        job = dg.reconstructable(failing)
-        with dg.execute_job(job, instance, reexecution_options=repeats, raise_on_error=False) as result:
-            return known(result.run_id)
-
-    def is_killed(parent: dg.DagsterRun) -> dg.DagsterRun:
-        root = parent.root_run_id or parent.run_id
-        run = instance.create_run_for_job(failing, parent_run_id=parent.run_id, root_run_id=root, tags=parent.tags)
-        instance.report_run_failed(run)
-        return known(run.run_id)
-
-    def known(run_id: str) -> dg.DagsterRun:
-        run = instance.get_run_by_id(run_id)
-        assert run is not None
-        return run
-
-    first = fails()
-    second = is_killed(first)
-    third = is_killed(second)
-    last = fails(third)
-    assert [run.tags["dagster/will_retry"] for run in (first, second, third, last)] == ["true", "true", "true", "false"]
 
 
 def test_a_run_that_waits_for_a_slot_leaves_the_processor_to_others(instance: dg.DagsterInstance) -> None:

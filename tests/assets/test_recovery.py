@@ -14,6 +14,7 @@ import pytest
 
 from dualface_assets.recovery import end_abandoned_runs, recovery, remove_leftovers
 from dualface_assets.resources import VideoStore
+from dualface_assets.workers import abandoned
 
 REPOSITORY = Path(__file__).parents[2]
 DAY = 86_400
@@ -21,10 +22,9 @@ DAY = 86_400
 WORKER = """
 import sys
 import dagster as dg
-from dualface_assets.workers import work_on
+from dualface_assets.workers import working_on
 
-with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
-    work_on(sys.argv[2], instance)
+with dg.DagsterInstance.from_config(sys.argv[1]) as instance, working_on(sys.argv[2], instance):
     print("at work", flush=True)
     sys.stdin.read()
 """
@@ -61,7 +61,7 @@ def work(instance: dg.DagsterInstance) -> Iterator[Work]:
 
 
 def a_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> dg.DagsterRun:
-    tags = {"dagster/max_retries": "3"}
+    tags = {"dagster/max_retries": "1"}
     return instance.add_run(dg.DagsterRun("process_video", run_id=str(uuid4()), tags=tags, status=status))
 
 
@@ -71,9 +71,7 @@ def status_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterRun
     return found.status
 
 
-def test_a_run_whose_process_was_killed_fails_and_is_tried_again_without_counting(
-    instance: dg.DagsterInstance, work: Work
-) -> None:
+def test_a_run_whose_process_was_killed_fails_and_is_tried_again(instance: dg.DagsterInstance, work: Work) -> None:
     run = a_run(instance)
     worker = work(run)
     worker.kill()
@@ -83,7 +81,6 @@ def test_a_run_whose_process_was_killed_fails_and_is_tried_again_without_countin
     assert ended is not None
     assert ended.status is dg.DagsterRunStatus.FAILURE
     assert ended.tags["dagster/will_retry"] == "true"
-    assert ended.tags["dagster/max_retries"] == "4"
     assert end_abandoned_runs(instance) == []
 
 
@@ -94,13 +91,22 @@ def test_a_run_that_is_worked_on_is_left_alone(instance: dg.DagsterInstance, wor
     assert status_of(run, instance) is dg.DagsterRunStatus.STARTED
 
 
-def test_a_run_that_ended_before_its_process_did_stays_as_it_is(instance: dg.DagsterInstance, work: Work) -> None:
+def test_a_process_that_ends_as_it_should_leaves_no_trace(instance: dg.DagsterInstance, work: Work) -> None:
+    worker = work(a_run(instance))
+    worker.communicate("")
+    assert list(abandoned(instance)) == []
+    assert list((Path(instance.root_directory) / "workers").iterdir()) == []
+
+
+def test_a_run_that_ended_before_its_process_was_killed_stays_as_it_is(
+    instance: dg.DagsterInstance, work: Work
+) -> None:
     run = a_run(instance, dg.DagsterRunStatus.SUCCESS)
     worker = work(run)
-    worker.communicate("")
+    worker.kill()
+    worker.wait()
     assert end_abandoned_runs(instance) == []
     assert status_of(run, instance) is dg.DagsterRunStatus.SUCCESS
-    assert list((Path(instance.root_directory) / "workers").iterdir()) == []
 
 
 def test_a_run_that_was_being_terminated_is_cancelled_and_not_tried_again(
