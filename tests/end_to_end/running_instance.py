@@ -105,7 +105,7 @@ class RunningInstance:
 
         def ended() -> list[dg.DagsterRun] | None:
             found = self.runs(key)
-            return found if sum(run.is_finished for run in found) >= runs else None
+            return found if sum(map(_over, found)) >= runs else None
 
         return self.wait_for(ended, f"{runs} runs of {key} to end")
 
@@ -135,6 +135,11 @@ class RunningInstance:
     def slots_in_use(self) -> int:
         """Slots of the pool that are claimed."""
         return self.instance.event_log_storage.get_concurrency_info("nvenc").active_slot_count
+
+
+def _over(run: dg.DagsterRun) -> bool:
+    """Whether nothing more happens to a run. Of a failed one it is then known whether it is tried again."""
+    return run.is_success or (run.is_failure and "dagster/will_retry" in run.tags)
 
 
 def unlike_any_other(clip: Path) -> bytes:
