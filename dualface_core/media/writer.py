@@ -224,7 +224,8 @@ class VideoWriter:
         context.colorspace = color.matrix
         if self._encoder.name == "libx265":
             context.codec_tag = "hvc1"  # the tag that Apple's players ask for
-        context.open()
+        with _own_priority():
+            context.open()
         unknown = sorted(context.options)
         if unknown:
             raise SettingsError(f"{self._encoder.name} does not know these options: {', '.join(unknown)}.")
@@ -258,6 +259,31 @@ class VideoWriter:
             yield
         except (av.error.FFmpegError, OSError) as error:
             raise output_error(self._path, OSError(error.errno, error.strerror)) from error
+
+
+@contextmanager
+def _own_priority() -> Iterator[None]:
+    """Let an encoder that opens leave the scheduling of this process as it is.
+
+    SVT-AV1, where it may (as root, so in containers), makes the thread that opens it and all of its own real-time
+    threads, which threads and processes made later inherit: whatever of them spins stops the whole machine.
+    """
+    tasks = Path("/proc/self/task")
+    if not tasks.exists():
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    before: dict[str, int] = {}
+    for entry in tasks.iterdir():
+        with suppress(ProcessLookupError):
+            before[entry.name] = os.sched_getscheduler(int(entry.name))
+    try:
+        yield
+    finally:
+        for entry in tasks.iterdir():
+            with suppress(ProcessLookupError, PermissionError):
+                if os.sched_getscheduler(int(entry.name)) != before.get(entry.name, policy):
+                    os.sched_setscheduler(int(entry.name), policy, parameters)
 
 
 class _Sound:

@@ -358,3 +358,20 @@ def test_a_file_may_be_named_like_a_protocol(tmp_path: Path, monkeypatch: pytest
     with writer(Path("12:30.mp4")) as output:
         output.write(grey(100), 0)
     assert probe(tmp_path / "12:30.mp4").frame_count == 1
+
+
+def test_av1_leaves_the_scheduling_of_the_process_as_it_is(tmp_path):
+    """As root, SVT-AV1 makes threads real-time, and everything that is started later with them."""
+    chroma = np.full((90, 160), 128, np.uint8)
+    with VideoWriter(
+        tmp_path / "out.mp4",
+        width=320,
+        height=180,
+        time_base=Fraction(1, 10),
+        average_rate=Fraction(10),
+        color=ColorInfo(),
+        encoder=software_encoder(EncoderSettings(codec="av1")),
+    ) as writer:
+        writer.write((np.full((180, 320), 100, np.uint8), chroma, chroma), 0)
+        policies = {os.sched_getscheduler(int(entry.name)) for entry in Path("/proc/self/task").iterdir()}
+    assert policies == {os.SCHED_OTHER}
