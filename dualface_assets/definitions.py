@@ -17,6 +17,7 @@ from dualface_assets.assets.face_tracks import face_tracks
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.executor import one_process
 from dualface_assets.jobs import process_video
+from dualface_assets.notifications import run_failed, video_finished
 from dualface_assets.recovery import recovery
 from dualface_assets.resources import GpuResource, VideoStore
 from dualface_assets.sensors import upload_sensor
@@ -38,7 +39,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     return dg.Definitions(
         assets=[raw_video, face_tracks, composed_tiles, encoded_video],
         jobs=[process_video],
-        sensors=[upload_sensor(Intake()), recovery],
+        sensors=[upload_sensor(Intake()), recovery, video_finished, run_failed],
         executor=one_process,
         resources={
             "store": store,

@@ -23,12 +23,14 @@ from rich.table import Table
 
 from dualface_assets.assets.encoded_video import NVENC
 from dualface_assets.definitions import video_store
+from dualface_assets.notifications import run_failed, video_finished
 from dualface_assets.recovery import recovery
 from dualface_assets.resources import VideoStore
 from dualface_assets.serve import REPOSITORY
+from dualface_assets.webhook import Webhook
 from dualface_core.errors import DualfaceError
 from dualface_core.rendering.choice import choose_encoder
-from dualface_core.settings import Settings
+from dualface_core.settings import Settings, WebhookSettings
 
 Verdict = Literal["good", "warning", "problem"]
 
@@ -91,6 +93,7 @@ def examine(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Diagno
     yield pool(instance, settings)
     yield daemon(instance)
     yield sensors(instance)
+    yield notifications()
 
 
 def folders(settings: Settings, store: VideoStore) -> Iterator[Diagnosis]:
@@ -216,17 +219,32 @@ def daemon(instance: dg.DagsterInstance) -> Diagnosis:
 
 
 def sensors(instance: dg.DagsterInstance) -> Diagnosis:
-    """Whether somebody has switched off a sensor in the web page; both are on by themselves."""
+    """Whether somebody has switched off a sensor in the web page; all are on by themselves."""
     states = instance.all_instigator_state()
     stopped = sorted(
         state.instigator_name
         for state in states
-        if state.instigator_name in {"uploads", recovery.name} and state.status.value == "STOPPED"
+        if state.instigator_name in {"uploads", recovery.name, video_finished.name, run_failed.name}
+        and state.status.value == "STOPPED"
     )
     if stopped:
         advice = "Switch on under Automation in the web page."
         return Diagnosis("sensors", "warning", f"Switched off: {', '.join(stopped)}. {advice}")
     return Diagnosis("sensors", "good", "on")
+
+
+def notifications() -> Diagnosis:
+    """Who is told of finished and failed videos, and whether it can be known that it is us who tell."""
+    try:
+        webhook = Webhook.configured(WebhookSettings.load())
+    except DualfaceError as error:
+        return Diagnosis("notifications", "problem", str(error))
+    if webhook is None:
+        return Diagnosis("notifications", "good", "Nobody is told: DUALFACE_WEBHOOK_URL is not set.")
+    if webhook.secret is None:
+        advice = "Set DUALFACE_WEBHOOK_SECRET, so that the receiver can know who sent them."
+        return Diagnosis("notifications", "warning", f"Messages to {webhook.receiver} are not signed. {advice}")
+    return Diagnosis("notifications", "good", f"Signed messages go to {webhook.receiver}.")
 
 
 def _monitors(instance: dg.DagsterInstance, setting: str) -> bool:

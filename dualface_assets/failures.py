@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
@@ -28,6 +29,26 @@ RETRY_TAG: Final = "dagster/retry_on_asset_or_op_failure"
 CLASS: Final = "failure"
 """Metadata of a failed step: the class of its failure."""
 
+NEXT_STEP: Final = "what to do"
+"""Metadata of a failed step: a sentence."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a failed step has left for people.
+
+    Attributes:
+        step: its key.
+        failure: the class of its failure.
+        sentence: what happened.
+        next_step: what to do.
+    """
+
+    step: str
+    failure: str
+    sentence: str
+    next_step: str
+
 
 @contextmanager
 def explained(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[None]:
@@ -39,7 +60,7 @@ def explained(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iter
         context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "false" if error.permanent else "true"})
         raise dg.Failure(
             description=str(error),
-            metadata={CLASS: kind, "what to do": next_step(error), "permanent": error.permanent},
+            metadata={CLASS: kind, NEXT_STEP: next_step(error), "permanent": error.permanent},
             allow_retries=not error.permanent,
         ) from error
 
@@ -58,11 +79,18 @@ def class_name(kind: type[DualfaceError]) -> str:
 
 def failure_of(run_id: str, instance: dg.DagsterInstance) -> str | None:
     """The class of the failure that ended a run; None if the run ended without a word: its process was killed."""
+    told = explanation_of(run_id, instance)
+    return None if told is None else told.failure
+
+
+def explanation_of(run_id: str, instance: dg.DagsterInstance) -> Explanation | None:
+    """What the failed step of a run has left; None if the run ended without a word, or because of a bug."""
     for record in reversed(instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)):
         event = record.dagster_event
         told = event.step_failure_data.user_failure_data if event else None
-        if told is not None and CLASS in told.metadata:
-            return str(told.metadata[CLASS].value)
+        if event is not None and told is not None and CLASS in told.metadata:
+            named = {name: str(told.metadata[name].value) for name in (CLASS, NEXT_STEP)}
+            return Explanation(str(event.step_key), named[CLASS], told.description or "", named[NEXT_STEP])
     return None
 
 

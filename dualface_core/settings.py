@@ -6,12 +6,14 @@ Parameters of the methods themselves live with the methods; nothing else in the 
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dualface_core.errors import SettingsError
@@ -125,6 +127,57 @@ class Settings(BaseSettings):
         if self.inbox is not None:
             return self.inbox
         return None if "://" in self.store else Path(self.store) / "inbox"
+
+
+class WebhookSettings(BaseSettings):
+    """Who is told what has become of a video.
+
+    Apart from `Settings`, which are handed from step to step and so into files: these hold secrets.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="DUALFACE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    webhook_url: SecretStr | None = Field(
+        default=None, description="Where a message is sent when a video is finished or has failed. http or https."
+    )
+    webhook_secret: SecretStr | None = Field(default=None, description="Key with which the messages are signed.")
+    web_url: str | None = Field(
+        default=None, description="The address under which people see the web page, for links in the messages."
+    )
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment. Raises SettingsError, which does not repeat what it found."""
+        settings = cls()
+        if settings.webhook_url is not None and not _is_web_address(settings.webhook_url.get_secret_value()):
+            raise SettingsError("DUALFACE_WEBHOOK_URL is no address such as https://example.com/hook.")
+        if settings.webhook_secret is not None and not _is_key(settings.webhook_secret.get_secret_value()):
+            raise SettingsError("DUALFACE_WEBHOOK_SECRET begins with whsec_, but what follows is no Base64.")
+        if settings.web_url is not None and (not _is_web_address(settings.web_url) or "@" in settings.web_url):
+            raise SettingsError("DUALFACE_WEB_URL is no address such as https://example.com.")
+        return settings
+
+
+def _is_web_address(url: str) -> bool:
+    """Whether this is a URL that can be asked for as it is: http or https, a host, nothing that needs quoting."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = url.isascii() and url.isprintable() and " " not in url
+    return plain and parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0
+
+
+def _is_key(secret: str) -> bool:
+    """Whether a secret can be used: anything, but Base64 where it says so by its prefix."""
+    try:
+        base64.b64decode(secret.partition("whsec_")[2] if secret.startswith("whsec_") else b"", validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

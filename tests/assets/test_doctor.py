@@ -60,7 +60,7 @@ def test_all_is_well_where_the_daemon_runs(settings: Settings, instance: Instanc
     assert {answer.verdict for answer in answers} <= {"good", "warning"}  # a disk may be rather full
     subjects = {answer.subject for answer in answers}
     assert subjects == set(
-        "store inbox runtime cache model encoder instance recovery pool daemon sensors".split()  # noqa: SIM905
+        "store inbox runtime cache model encoder instance recovery pool daemon sensors notifications".split()  # noqa: SIM905
     ) | {"disk space"}
 
 
@@ -147,6 +147,26 @@ def test_a_sensor_that_was_switched_off_is_told(instance: Instance) -> None:
     assert doctor.sensors(ours) == Diagnosis(
         "sensors", "warning", "Switched off: uploads. Switch on under Automation in the web page."
     )
+
+
+@pytest.mark.parametrize(
+    ("variables", "verdict", "said"),
+    [
+        ({}, "good", "Nobody is told"),
+        ({"URL": "https://example.com/s3cret"}, "warning", "https://example.com are not signed"),
+        ({"URL": "https://example.com/s3cret", "SECRET": "s3cret"}, "good", "go to https://example.com."),
+        ({"URL": "example.com/s3cret"}, "problem", "DUALFACE_WEBHOOK_URL is no address"),
+    ],
+)
+def test_it_is_said_who_is_told_but_nothing_that_is_secret(
+    variables: dict[str, str], verdict: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"DUALFACE_WEBHOOK_{name}", value)
+    answer = doctor.notifications()
+    assert answer.verdict == verdict
+    assert said in answer.text
+    assert "s3cret" not in answer.text
 
 
 @pytest.mark.parametrize("home", ["dagster_home", "/there/is/no/such/folder"])

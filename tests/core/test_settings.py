@@ -6,7 +6,7 @@ import pytest
 
 from dualface_core.errors import SettingsError
 from dualface_core.media.encoders import EncoderKind
-from dualface_core.settings import Settings, runtime_folder
+from dualface_core.settings import Settings, WebhookSettings, runtime_folder
 
 ALIASES = [
     ("NVENC_MAX_SESSIONS", "nvenc_max_sessions", "3", 3),
@@ -18,7 +18,8 @@ ALIASES = [
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)  # no .env file
-    monkeypatch.delenv("DUALFACE_RUNTIME", raising=False)
+    for variable in ("RUNTIME", "WEBHOOK_URL", "WEBHOOK_SECRET", "WEB_URL"):
+        monkeypatch.delenv(f"DUALFACE_{variable}", raising=False)
     for alias, name, _, _ in ALIASES:
         for variable in (alias, f"DUALFACE_{name.upper()}"):
             monkeypatch.delenv(variable, raising=False)
@@ -71,3 +72,45 @@ def test_the_runtime_folder_depends_on_the_user_and_nothing_else(monkeypatch: py
 def test_a_preset_that_is_not_set_is_the_one_that_suits() -> None:
     assert Settings().encoder_settings(preset="balanced").preset == "balanced"
     assert Settings(preset="best").encoder_settings(preset="balanced").preset == "best"
+
+
+def test_without_a_webhook_nobody_is_told() -> None:
+    settings = WebhookSettings.load()
+    assert (settings.webhook_url, settings.webhook_secret, settings.web_url) == (None, None, None)
+
+
+@pytest.mark.parametrize("url", ["https://example.com", "http://u:p@127.0.0.1:8000/a?b=c", "http://[::1]:1/"])
+def test_an_address_of_a_webhook_is_taken_as_it_is(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUALFACE_WEBHOOK_URL", url)
+    found = WebhookSettings.load()
+    assert found.webhook_url is not None
+    assert found.webhook_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DUALFACE_WEBHOOK_URL", "ftp://example.com/s3cret"),
+        ("DUALFACE_WEBHOOK_URL", "file:///etc/s3cret"),
+        ("DUALFACE_WEBHOOK_URL", "s3cret"),
+        ("DUALFACE_WEBHOOK_URL", "https:///s3cret"),
+        ("DUALFACE_WEBHOOK_URL", "https://example.com:s3cret/"),
+        ("DUALFACE_WEBHOOK_URL", "https://example.com/s3cret\r\nX-Header: 1"),
+        ("DUALFACE_WEBHOOK_URL", "https://example.com/s3cret 1"),
+        ("DUALFACE_WEBHOOK_URL", "https://example.com/s3crét"),
+        ("DUALFACE_WEBHOOK_SECRET", "whsec_s3cret"),
+        ("DUALFACE_WEB_URL", "https://ann:s3cret@example.com/"),
+        ("DUALFACE_WEB_URL", "javascript:s3cret"),
+    ],
+)
+def test_a_wrong_address_is_refused_and_not_repeated(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name) as caught:
+        WebhookSettings.load()
+    assert "s3cr" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_what_is_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUALFACE_WEBHOOK_URL", "https://example.com/s3cret")
+    monkeypatch.setenv("DUALFACE_WEBHOOK_SECRET", "s3cret")
+    assert "s3cret" not in f"{WebhookSettings.load()!r} {WebhookSettings.load().model_dump_json()}"
