@@ -15,6 +15,7 @@ from dualface_assets.assets.composed_tiles import composed_tiles
 from dualface_assets.assets.encoded_video import encoded_video
 from dualface_assets.assets.face_tracks import face_tracks
 from dualface_assets.assets.raw_video import raw_video
+from dualface_assets.clean_up import clean_up, clean_up_daily
 from dualface_assets.executor import one_process
 from dualface_assets.jobs import process_video
 from dualface_assets.notifications import run_failed, video_finished
@@ -38,7 +39,8 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     store = overrides.pop("store", None) or video_store(settings)
     return dg.Definitions(
         assets=[raw_video, face_tracks, composed_tiles, encoded_video],
-        jobs=[process_video],
+        jobs=[process_video, clean_up],
+        schedules=[clean_up_daily],
         sensors=[upload_sensor(Intake()), recovery, video_finished, run_failed],
         executor=one_process,
         resources={

@@ -6,6 +6,7 @@ setting means is said where the setting is; what NVENC can do is found out by th
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -22,10 +23,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from dualface_assets.assets.encoded_video import NVENC
+from dualface_assets.clean_up import clean_up_daily
 from dualface_assets.definitions import video_store
 from dualface_assets.notifications import run_failed, video_finished
 from dualface_assets.recovery import recovery
 from dualface_assets.resources import VideoStore
+from dualface_assets.retention import Retention
 from dualface_assets.serve import REPOSITORY
 from dualface_assets.webhook import Webhook
 from dualface_core.errors import DualfaceError
@@ -87,6 +90,7 @@ def examine(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Diagno
     store = video_store(settings)
     yield from folders(settings, store)
     yield disk_space(store)
+    yield retention(settings)
     yield from models(settings)
     yield encoder(settings)
     yield from configuration(instance)
@@ -127,6 +131,15 @@ def disk_space(store: VideoStore) -> Diagnosis:
     return Diagnosis(
         "disk space", "problem" if free < _NO_SPACE else "warning", f"{text}. Free some, or move the store."
     )
+
+
+def retention(settings: Settings) -> Diagnosis:
+    """What is deleted by itself."""
+    kept = Retention.of(settings)
+    days = {name: days for name, days in dataclasses.asdict(kept).items() if days is not None}
+    if not days:
+        return Diagnosis("retention", "good", "Everything is kept for ever. Set DUALFACE_KEEP_... to change that.")
+    return Diagnosis("retention", "good", ", ".join(f"{name} are kept for {n:g} days" for name, n in days.items()))
 
 
 def models(settings: Settings) -> Iterator[Diagnosis]:
@@ -219,12 +232,13 @@ def daemon(instance: dg.DagsterInstance) -> Diagnosis:
 
 
 def sensors(instance: dg.DagsterInstance) -> Diagnosis:
-    """Whether somebody has switched off a sensor in the web page; all are on by themselves."""
+    """Whether somebody has switched off a sensor or the schedule in the web page; all are on by themselves."""
     states = instance.all_instigator_state()
     stopped = sorted(
         state.instigator_name
         for state in states
-        if state.instigator_name in {"uploads", recovery.name, video_finished.name, run_failed.name}
+        if state.instigator_name
+        in {"uploads", recovery.name, video_finished.name, run_failed.name, clean_up_daily.name}
         and state.status.value == "STOPPED"
     )
     if stopped:

@@ -7,7 +7,10 @@ How an upload gets into the store is `uploads`' business; how tables are read an
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +30,9 @@ if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.settings import Settings
     from dualface_core.tiles.table import TilePlan
 
-_OWN_FOLDERS: Final = frozenset({"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "scratch"})
+_OWN_FOLDERS: Final = frozenset(
+    {"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "scratch", "trash"}
+)
 _UPLOAD_AGAIN: Final = "Put the video into the inbox again."
 
 
@@ -64,6 +69,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         face_tracks/KEY.parquet, composed_tiles/KEY.parquet
         encoded_video/KEY/SLUG.split.mp4              the result, verified, with its report beside it
         scratch/RUN/                                  what a run needs only while it lasts
+        trash/KEY/                                    what is being deleted
 
     All of it but the inbox must be one file system, so that a rename is atomic.
 
@@ -107,6 +113,29 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     def scratch_folder(self) -> Path:
         """What runs need only while they last, one folder per run."""
         return self.folder / "scratch"
+
+    @property
+    def trash_folder(self) -> Path:
+        """What is being deleted, one folder per key."""
+        return self.folder / "trash"
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """At the beginning of a run, wait for what is being deleted at this moment."""
+        if context.run is not None and self.folder.exists():
+            with self._deletion_lock(fcntl.LOCK_SH):
+                pass
+
+    @contextmanager
+    def no_run_begins(self) -> Iterator[None]:
+        """For the length of the block, runs wait before their first step; Dagster knows of them by then."""
+        with self._deletion_lock(fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _deletion_lock(self, kind: int) -> Iterator[None]:
+        with (self.folder / ".deleting").open("w") as lock:
+            fcntl.flock(lock, kind)
+            yield
 
     def video_folder(self, key: str) -> Path:
         """Where the video and what is known of it lie. Raises UnsafeKeyError."""
@@ -161,11 +190,21 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def video_keys(self) -> list[str]:
         """Keys of all videos in the store, in no order."""
-        try:
-            with os.scandir(self.raw_folder) as folders:
-                return [folder.name for folder in folders if is_key(folder.name)]
-        except FileNotFoundError:
-            return []
+        return [name for name in _names(self.raw_folder) if is_key(name)]
+
+    def known_keys(self) -> set[str]:
+        """Keys of all videos of which there is anything in the store."""
+        folders = [*_names(self.raw_folder), *_names(self.folder / "encoded_video")]
+        tables = [*_names(self.folder / "face_tracks"), *_names(self.folder / "composed_tiles")]
+        return {name for name in (*folders, *(table.removesuffix(".parquet") for table in tables)) if is_key(name)}
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except FileNotFoundError:
+        return []
 
 
 class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]

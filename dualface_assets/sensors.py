@@ -13,17 +13,10 @@ import dagster as dg
 from dualface_assets.jobs import process_video
 from dualface_assets.partitions import videos
 from dualface_assets.resources import Upload, VideoStore
+from dualface_assets.under_way import PARTITION, UNDER_WAY
 from dualface_assets.uploads import Intake, pending, settle
 
 RUN_KEY: Final = "dagster/run_key"
-PARTITION: Final = "dagster/partition"
-
-_UNDER_WAY: Final = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 
 def upload_sensor(intake: Intake) -> dg.SensorDefinition:
@@ -88,5 +81,5 @@ def _done(uploads: list[Upload], store: VideoStore, instance: dg.DagsterInstance
     if not uploads:
         return set()
     keys = {upload.key for upload in uploads}
-    runs = instance.get_runs(dg.RunsFilter(tags={PARTITION: list(keys)}, statuses=_UNDER_WAY))
+    runs = instance.get_runs(dg.RunsFilter(tags={PARTITION: list(keys)}, statuses=UNDER_WAY))
     return {run.tags[PARTITION] for run in runs} | {key for key in keys if store.result_path(key).exists()}

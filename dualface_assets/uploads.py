@@ -103,7 +103,7 @@ class Intake:
         """
         deadline = time.monotonic() + seconds
         store.inbox_folder.mkdir(parents=True, exist_ok=True)
-        with _alone(store) as alone:
+        with taking_uploads(store) as alone:
             if not alone:
                 return TickReport([], {"inbox": "another process is taking uploads at this moment"})
             waiting = self._claim(store, deadline)
@@ -188,7 +188,7 @@ def add(store: VideoStore, source: Path) -> Upload:
     """
     if not source.is_file():
         raise MissingInputError(source, "there is no such file", action="Check the name and the folder.")
-    with _alone(store, wait=True):
+    with taking_uploads(store, wait=True):
         claim = _new_claim(store, source.name)
         shutil.copyfile(source, claim / "data.part")
         (claim / "data.part").rename(claim / "data")
@@ -206,6 +206,28 @@ def pending(store: VideoStore) -> list[Upload]:
 def settle(store: VideoStore, upload: Upload) -> None:
     """Forget a claim: its run exists, or none is needed."""
     shutil.rmtree(store.claims_folder / upload.claim, ignore_errors=True)
+
+
+def claimed_keys(store: VideoStore) -> set[str]:
+    """Keys of all videos with a claim that isn't settled yet, as far as the keys are known."""
+    keys = set()
+    for claim in _claims(store):
+        with suppress(FileNotFoundError):  # the key isn't known yet, or the claim is being settled
+            keys.add(_upload(claim).key)
+    return keys
+
+
+@contextmanager
+def taking_uploads(store: VideoStore, *, wait: bool = False) -> Iterator[bool]:
+    """Be the only one who takes uploads. The lock dies with the process. Yields False where another process has it."""
+    store.claims_folder.mkdir(parents=True, exist_ok=True)
+    with (store.claims_folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def printable(name: str) -> str:
@@ -313,16 +335,3 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _alone(store: VideoStore, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the store's lock, which dies with the process. Yields False where another process holds it."""
-    store.claims_folder.mkdir(parents=True, exist_ok=True)
-    with (store.claims_folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True

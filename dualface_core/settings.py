@@ -45,6 +45,25 @@ class Settings(BaseSettings):
     inbox: Path | None = Field(
         default=None, description="Where uploads are dropped. Without it, the folder `inbox` in a local store."
     )
+    keep_uploads: float | None = Field(
+        default=None,
+        ge=0,
+        description="Days for which an upload is kept after its result was published. Without it, for ever.",
+    )
+    keep_tables: float | None = Field(
+        default=None,
+        ge=0,
+        description="Days for which tables are kept after the result was published. Without it, for ever.",
+    )
+    keep_results: float | None = Field(
+        default=None, ge=0, description="Days for which a result is kept after it was published. Without it, for ever."
+    )
+    keep_unfinished: float | None = Field(
+        default=None,
+        ge=0,
+        description="Days for which an upload that has had no result, such as a file that is no video, is kept after "
+        "anything was last done with it. Without it, for ever.",
+    )
     runtime: Path = Field(
         default_factory=runtime_folder,
         description="NVENC slot files and counters: one folder per host, shared by all processes.",

@@ -60,7 +60,9 @@ def test_all_is_well_where_the_daemon_runs(settings: Settings, instance: Instanc
     assert {answer.verdict for answer in answers} <= {"good", "warning"}  # a disk may be rather full
     subjects = {answer.subject for answer in answers}
     assert subjects == set(
-        "store inbox runtime cache model encoder instance recovery pool daemon sensors notifications".split()  # noqa: SIM905
+        (
+            "store inbox runtime cache retention model encoder instance recovery pool daemon sensors notifications"
+        ).split()
     ) | {"disk space"}
 
 
@@ -70,6 +72,12 @@ def test_a_folder_that_cannot_be_is_a_problem(settings: Settings, tmp_path: Path
     problems = [answer for answer in doctor.folders(changed, video_store(changed)) if answer.verdict == "problem"]
     assert [problem.subject for problem in problems] == ["runtime"]
     assert "Set DUALFACE_RUNTIME" in problems[0].text
+
+
+def test_what_is_deleted_by_itself_is_told(settings: Settings) -> None:
+    assert "kept for ever" in doctor.retention(settings).text
+    changed = settings.model_copy(update={"keep_uploads": 30.0, "keep_results": 0.5})
+    assert doctor.retention(changed).text == "uploads are kept for 30 days, results are kept for 0.5 days"
 
 
 def test_models_that_are_not_there_are_a_problem(settings: Settings, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from dualface_assets.definitions import build_defs
 from dualface_assets.resources import VideoStore
+from dualface_assets.retention import Retention, clean_up
 from dualface_assets.sensors import upload_sensor
 from dualface_assets.uploads import Intake, pending
 
@@ -127,6 +129,25 @@ def test_a_video_that_was_deleted_can_be_uploaded_again(
     drop("a.mp4")
     (second,), keys, _ = tick()
     assert (second.partition_key, keys) == (key, [key])
+
+
+def test_a_video_that_retention_has_deleted_can_be_uploaded_again(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    key = str(first.partition_key)
+    launch(instance, first, dg.DagsterRunStatus.SUCCESS)
+    store.result_path(key).parent.mkdir(parents=True)
+    store.result_path(key).touch()
+    tick()
+    clean_up(store, instance, Retention(uploads=0, results=0), now=time.time() + 1)
+    assert instance.get_dynamic_partitions("videos") == []
+    assert tick()[:2] == ([], [])
+    drop("a.mp4")
+    (second,), keys, _ = tick()
+    assert (second.partition_key, keys) == (key, [key])
+    assert second.run_key != first.run_key
 
 
 def test_partitions_come_back_when_the_instance_is_new(tick: Tick, drop: Drop, instance: dg.DagsterInstance) -> None:

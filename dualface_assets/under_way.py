@@ -1,0 +1,40 @@
+"""Whether anything is at work on a video, or soon will be.
+
+Belongs here: what the instance knows of runs that are not over yet. Who must leave the video alone meanwhile decides
+for himself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+
+PARTITION: Final = "dagster/partition"
+"""Tag of a run: the key of its video."""
+
+UNDER_WAY: Final = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+
+_WILL_RETRY: Final = "dagster/will_retry"
+
+
+def why_in_use(key: str, instance: dg.DagsterInstance) -> str | None:
+    """Why a video must be left alone, for people; None if nothing is at work on it and nothing is about to be."""
+    statuses = [dg.DagsterRunStatus.NOT_STARTED, *UNDER_WAY, dg.DagsterRunStatus.FAILURE]
+    for run in instance.get_runs(dg.RunsFilter(tags={PARTITION: key}, statuses=statuses)):
+        if run.status is not dg.DagsterRunStatus.FAILURE:
+            return f"run {run.run_id} is under way ({run.status.value.lower()})"
+        # A run that has failed is told a moment later whether it is tried again.
+        undecided = instance.run_retries_enabled and _WILL_RETRY not in run.tags
+        if undecided or run.is_complete_and_waiting_to_retry:
+            return f"run {run.run_id} has failed and is about to be tried again"
+    at_work = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+    if backfills := instance.get_backfills(filters=BulkActionsFilter(statuses=at_work), limit=1):
+        return f"the backfill {backfills[0].backfill_id} is under way, and its runs may be yet to come"
+    return None
