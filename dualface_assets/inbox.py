@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from dualface_core.settings import REPROCESS
+
 _TEMPORARY_SUFFIXES: Final = tuple(
     ".part .partial .tmp .temp .crdownload .download .opdownload .filepart .aria2 .!ut ~".split()  # noqa: SIM905
 )
@@ -82,7 +84,8 @@ class Inbox:
     def look(self, folder: Path, *, beside: Path, most: int) -> Look:
         """Sort the files in `folder` and below into complete and waiting.
 
-        Links, pipes and devices are none of our business, nor are hidden, temporary and half-downloaded files.
+        Links, pipes and devices are none of our business, nor are hidden, temporary and half-downloaded files. The one
+        hidden folder that is looked into is `REPROCESS`.
 
         Args:
             folder: the inbox.
@@ -147,7 +150,7 @@ class Inbox:
 
 def _files(folder: Path, beside: Path, waiting: dict[Path, str]) -> Iterator[tuple[Path, FileState]]:
     """Every regular file that may be an upload, in any sub-folder."""
-    folders = [folder]
+    folders = [folder / REPROCESS, folder]
     while folders:
         here = folders.pop()
         try:

@@ -47,6 +47,7 @@ class Upload(BaseModel):
         size_bytes: its size.
         claim: identifies this act of uploading; the same video uploaded again is another claim.
         claimed_at: ISO 8601, UTC.
+        reprocess: whether the result is to be made again if there is one already.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +59,7 @@ class Upload(BaseModel):
     size_bytes: int
     claim: str
     claimed_at: str
+    reprocess: bool = False
 
 
 class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]

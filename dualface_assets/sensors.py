@@ -53,15 +53,19 @@ def _unregistered(store: VideoStore, instance: dg.DagsterInstance) -> list[str]:
 
 
 def _run_requests(store: VideoStore, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    """One request per video that waits for its run; claims that wait for nothing any more are settled."""
+    """One request per video that waits for its run; claims that wait for nothing any more are settled.
+
+    What is to be made again waits until the run that is at work on it is over.
+    """
     uploads = pending(store)
     launched = _launched(uploads, instance)
-    done = _done(uploads, store, instance)
+    under_way = _under_way(uploads, instance)
     requests: dict[str, dg.RunRequest] = {}
     for upload in uploads:
-        if upload.claim in launched or upload.key in done:
+        done = upload.key in under_way or store.result_path(upload.key).exists()
+        if upload.claim in launched or (done and not upload.reprocess):
             settle(store, upload)
-        elif upload.key not in requests:
+        elif upload.key not in requests and upload.key not in under_way:
             requests[upload.key] = dg.RunRequest(
                 run_key=upload.claim, partition_key=upload.key, tags={"dualface/upload": upload.name}
             )
@@ -76,10 +80,10 @@ def _launched(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:
     return {run.tags[RUN_KEY] for run in runs if run.status != dg.DagsterRunStatus.NOT_STARTED}
 
 
-def _done(uploads: list[Upload], store: VideoStore, instance: dg.DagsterInstance) -> set[str]:
-    """Keys whose result is there or on its way, so that uploading the same content once more adds nothing."""
+def _under_way(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:
+    """Keys that a run is at work on, or will be."""
     if not uploads:
         return set()
-    keys = {upload.key for upload in uploads}
-    runs = instance.get_runs(dg.RunsFilter(tags={PARTITION: list(keys)}, statuses=UNDER_WAY))
-    return {run.tags[PARTITION] for run in runs} | {key for key in keys if store.result_path(key).exists()}
+    keys = list({upload.key for upload in uploads})
+    runs = instance.get_runs(dg.RunsFilter(tags={PARTITION: keys}, statuses=UNDER_WAY))
+    return {run.tags[PARTITION] for run in runs}

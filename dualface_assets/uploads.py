@@ -35,6 +35,7 @@ from dualface_assets.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.resources import Upload, VideoStore
 from dualface_core.errors import DualfaceError, MissingInputError
 from dualface_core.publish import published
+from dualface_core.settings import REPROCESS
 
 _CHUNK_BYTES: Final = 4 << 20
 _SUFFIX_LETTERS: Final = 10
@@ -49,9 +50,10 @@ class TickReport:
 
 
 class _Source(BaseModel):
-    """`source.json`: what the file was called."""
+    """`source.json`: what the file was called, and whether its result is to be made again."""
 
     name: str
+    reprocess: bool = False
 
 
 class _Hashing:
@@ -138,7 +140,7 @@ class Intake:
     def _move(self, store: VideoStore, path: Path, state: FileState, deadline: float) -> bool:
         """Claim one file. False while it is still being copied from another file system."""
         if path not in self._copying:
-            claim = _new_claim(store, path.name)
+            claim = _new_claim(store, path.name, reprocess=path.is_relative_to(store.inbox_folder / REPROCESS))
             try:
                 path.rename(claim / "data")
             except OSError as error:
@@ -238,16 +240,17 @@ def printable(name: str) -> str:
 
 def _identify(store: VideoStore, claim: Path, sha256: str) -> Upload:
     """Find the key of a claimed video: the one that its content has already, or a new one."""
-    name = _source(claim).name
-    stem, suffix = os.path.splitext(name)  # noqa: PTH122
+    source = _source(claim)
+    stem, suffix = os.path.splitext(source.name)  # noqa: PTH122
     upload = Upload(
         key=partition_key(stem, sha256),
-        name=name,
+        name=source.name,
         file=slug(stem) + _plain_suffix(suffix),
         sha256=sha256,
         size_bytes=(claim / "data").stat().st_size,
         claim=claim.name,
         claimed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        reprocess=source.reprocess,
     )
     for digits in DIGEST_DIGITS:
         key = partition_key(stem, sha256, digits=digits)
@@ -279,10 +282,10 @@ def _install(store: VideoStore, claim: Path) -> Upload:
     return upload
 
 
-def _new_claim(store: VideoStore, name: str) -> Path:
+def _new_claim(store: VideoStore, name: str, *, reprocess: bool = False) -> Path:
     claim = store.claims_folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid4().hex[:12]}"
     claim.mkdir()
-    _write(claim / "source.json", _Source(name=printable(name)))
+    _write(claim / "source.json", _Source(name=printable(name), reprocess=reprocess))
     return claim
 
 

@@ -33,7 +33,7 @@ from rich.table import Table
 from dualface_core import pipeline
 from dualface_core.errors import DualfaceError, InputError, MissingInputError, OutputError, SettingsError
 from dualface_core.publish import output_error, published
-from dualface_core.settings import Settings
+from dualface_core.settings import REPROCESS, Settings
 
 if TYPE_CHECKING:
     from dualface_core.gpu.overview import CardOverview, GpuOverview
@@ -321,11 +321,20 @@ def submit(
     inbox: Annotated[
         Path | None, typer.Option("--inbox", help="(default: the inbox of the settings)", show_default=False)
     ] = None,
+    reprocess: Annotated[
+        bool, typer.Option("--reprocess", help="Make the result again, even if there is one already.")
+    ] = False,
 ) -> None:
-    """Copy videos into the inbox, each appearing there only when it is complete."""
+    """Copy videos into the inbox, each appearing there only when it is complete.
+
+    A video whose result is there, or on its way, is not made again unless you ask for it. The old result stays until
+    the new one is verified.
+    """
     folder = inbox or Settings.load().inbox_folder
     if folder is None:
         raise SettingsError("The store is remote and no inbox is set. Set DUALFACE_INBOX or pass --inbox.")
+    if reprocess:
+        folder /= REPROCESS
     folder.mkdir(parents=True, exist_ok=True)
     for video in expand(paths):
         target = folder / video.name

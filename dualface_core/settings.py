@@ -19,6 +19,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from dualface_core.errors import SettingsError
 from dualface_core.media.encoders import Codec, EncoderKind, EncoderSettings, check_preset
 
+REPROCESS: Final = ".reprocess"
+"""The folder of an inbox whose videos are made again even if their result is there already. Its name is hidden, and it
+counts only at the top of the inbox, so that no copy of other folders brings one by accident."""
+
 _HOME: Final = Path(__file__).resolve().parent.parent
 
 

@@ -150,6 +150,46 @@ def test_a_video_that_retention_has_deleted_can_be_uploaded_again(
     assert second.run_key != first.run_key
 
 
+def test_a_video_is_made_again_where_that_is_asked_for(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    key = str(first.partition_key)
+    launch(instance, first, dg.DagsterRunStatus.SUCCESS)
+    tick()
+    store.result_path(key).parent.mkdir(parents=True)
+    store.result_path(key).touch()
+    drop(".reprocess/a.mp4")
+    (again,), _, _ = tick()
+    assert (again.partition_key, again.run_key != first.run_key) == (key, True)
+    assert store.result_path(key).exists()  # until the new one takes its place
+    (asked_twice,), _, _ = tick()  # the daemon died before it launched the run
+    assert asked_twice.run_key == again.run_key
+    launch(instance, again, dg.DagsterRunStatus.SUCCESS)
+    assert tick()[0] == []
+    assert pending(store) == []
+    drop("a.mp4")  # a plain copy of the same name is a plain upload
+    assert tick()[0] == []
+
+
+def test_what_is_to_be_made_again_waits_for_the_run_that_is_at_work_on_it(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    run = launch(instance, first)
+    drop(".reprocess/a.mp4")
+    assert tick()[0] == []
+    assert tick()[0] == []
+    instance.report_run_failed(run)
+    (second,), _, _ = tick()
+    assert second.run_key != first.run_key
+    launch(instance, second)
+    assert tick()[0] == []
+    assert pending(store) == []
+
+
 def test_partitions_come_back_when_the_instance_is_new(tick: Tick, drop: Drop, instance: dg.DagsterInstance) -> None:
     drop("a.mp4")
     (request,), keys, _ = tick()

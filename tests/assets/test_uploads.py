@@ -118,13 +118,14 @@ def test_any_name_is_stored_harmlessly(store: VideoStore, drop: Drop, intake: In
     assert store.video_path(upload.key).read_bytes() == b"a video"
 
 
-def test_a_crash_at_any_step_loses_nothing(store: VideoStore, drop: Drop) -> None:
+@pytest.mark.parametrize("name", ["a.mp4", ".reprocess/a.mp4"])
+def test_a_crash_at_any_step_loses_nothing(store: VideoStore, drop: Drop, name: str) -> None:
     step, finished = 0, False
     while not finished:
         content = f"video {step}".encode()
-        drop("a.mp4", content)
+        drop(name, content)
         finished = crash_at(step, store)
-        carry_on(store, content)
+        carry_on(store, content, reprocess=name.startswith("."))
         step += 1
     assert step > 15
 
@@ -159,12 +160,13 @@ def crash_at(step: int, store: VideoStore) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def carry_on(store: VideoStore, content: bytes) -> None:
+def carry_on(store: VideoStore, content: bytes, *, reprocess: bool = False) -> None:
     """What the next ticks make of it: the video is in the store once, waits for one run, and nothing lies about."""
     for _ in range(2):
         eager().tick(store)
     waiting = pending(store)
     assert {upload.sha256 for upload in waiting} == {hashlib.sha256(content).hexdigest()}
+    assert all(upload.reprocess is reprocess for upload in waiting)
     assert store.video_path(waiting[0].key).read_bytes() == content
     assert files(store.inbox_folder) == {}
     for upload in waiting:
@@ -183,6 +185,15 @@ def test_an_upload_from_another_file_system_is_copied_and_then_removed(other_fil
         pass
     assert other_file_system.video_path(taken[0].key).read_bytes() == content
     assert not source.exists()
+
+
+def test_a_video_is_made_again_only_if_it_lies_in_the_folder_for_that(
+    store: VideoStore, drop: Drop, intake: Intake
+) -> None:
+    for name in (".reprocess/a.mp4", ".reprocess/deep/b.mp4", "c.mp4", "reprocess/d.mp4", "team/.reprocess/e.mp4"):
+        drop(name, name.encode())
+    taken = {upload.name: upload.reprocess for upload in intake.tick(store).taken}
+    assert taken == {"a.mp4": True, "b.mp4": True, "c.mp4": False, "d.mp4": False}
 
 
 def test_a_large_file_is_read_over_several_ticks(store: VideoStore, drop: Drop, intake: Intake) -> None:

@@ -269,6 +269,9 @@ def test_submit_puts_a_complete_copy_into_the_inbox(dualface, tmp_path):
     code, _, err = dualface("submit", video, "--inbox", inbox)
     assert code == 2
     assert "waits there already" in err
+    again = inbox / ".reprocess" / "talk.mp4"
+    assert dualface("submit", "--reprocess", video, "--inbox", inbox)[:2] == (0, f"{again}\n")
+    assert again.read_bytes() == b"anything"
 
 
 def test_probe_says_what_a_file_is(sample_clip, dualface):
