@@ -1,13 +1,16 @@
 """What happens to an error: who is told what, and whether anybody tries again.
 
-Belongs here: the one way from a `DualfaceError` to Dagster. Dagster has two kinds of retry, and they know nothing of
-each other. A retry policy works inside a run and listens to `Failure(allow_retries=False)`. A run retry is a new run,
-started by the daemon, and listens to a tag of the failed run only: `dagster/retry_on_asset_or_op_failure`. Here it is
-run retries alone (when a process is killed, nothing inside it can try again), and so it is that tag which decides.
-Without it every file that is no video would be looked at twice.
+Belongs here: the one way from an error to Dagster, and back to people. Dagster has two kinds of retry, and they know
+nothing of each other. A retry policy works inside a run and listens to `Failure(allow_retries=False)`. A run retry is
+a new run, started by the daemon, and listens to a tag of the failed run only: `dagster/retry_on_asset_or_op_failure`.
+Here it is run retries alone (when a process is killed, nothing inside it can try again), and so it is that tag which
+decides. Without it every file that is no video would be looked at twice.
 
 A retry inherits the tags of the run that failed, whoever starts it. So the tag is written at every failure: what was
 permanent once, such as a wrong setting, may be put right, and then the next failure has to be judged by itself.
+
+Three kinds of failure have no class of ours in the code that met them: what the operating system refuses ("machine"),
+an error that nobody foresaw ("bug"), and a run that ended without a word ("interrupted").
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ from dualface_core.media.errors import EncoderError
 RETRY_TAG: Final = "dagster/retry_on_asset_or_op_failure"
 
 
+MACHINE: Final = "machine"
+BUG: Final = "bug"
+INTERRUPTED: Final = "interrupted"
+
 CLASS: Final = "failure"
 """Metadata of a failed step: the class of its failure."""
 
@@ -35,34 +42,74 @@ NEXT_STEP: Final = "what to do"
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a failed step has left for people.
+    """Why a run has failed, for people.
 
     Attributes:
-        step: its key.
+        step: key of the step that failed; None if the run ended in no step of its own.
         failure: the class of its failure.
         sentence: what happened.
         next_step: what to do.
     """
 
-    step: str
+    step: str | None
     failure: str
     sentence: str
     next_step: str
 
 
+Context = dg.OpExecutionContext | dg.AssetExecutionContext | dg.OutputContext | dg.InputContext
+
+
 @contextmanager
-def explained(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[None]:
-    """Turn our errors into failures that say what happened and what to do. Bugs pass, with their traceback."""
+def explained(context: Context) -> Iterator[None]:
+    """Turn errors into failures that say what happened and what to do. Their cause stays, with its traceback."""
     try:
         yield
+    except dg.Failure:  # it has been explained already, further in
+        raise
     except DualfaceError as error:
-        kind = failure_class(error)
-        context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "false" if error.permanent else "true"})
-        raise dg.Failure(
-            description=str(error),
-            metadata={CLASS: kind, NEXT_STEP: next_step(error), "permanent": error.permanent},
-            allow_retries=not error.permanent,
+        raise _failure(
+            context, failure_class(error), str(error), next_step(error), permanent=error.permanent
         ) from error
+    except (OSError, MemoryError) as error:
+        found = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+        sentence = f"The machine could not do what was asked of it in {_place(context)}: {found}."
+        action = f"Look at its disks, permissions and memory; `make doctor` helps. {_AGAIN}"
+        raise _failure(context, MACHINE, sentence, action, permanent=False) from error
+    except Exception as error:
+        # What the error says is left out: it may hold anything, and the log has it.
+        sentence = f"A bug in dualface stopped {_place(context)} ({type(error).__name__})."
+        action = f"{_AGAIN} Report it with the log: the traceback is below, and in the step's stderr on the run's page."
+        raise _failure(context, BUG, sentence, action, permanent=False) from error
+
+
+_AGAIN: Final = "It is tried once more by itself."
+
+
+def _failure(context: Context, kind: str, sentence: str, action: str, *, permanent: bool) -> dg.Failure:
+    if isinstance(context, dg.OutputContext | dg.InputContext):
+        run_id, instance = context.step_context.run_id, context.step_context.instance
+    else:
+        run_id, instance = context.run.run_id, context.instance
+    instance.add_run_tags(run_id, {RETRY_TAG: "false" if permanent else "true"})
+    return dg.Failure(
+        description=sentence,
+        metadata={CLASS: kind, NEXT_STEP: action, "permanent": permanent},
+        allow_retries=not permanent,
+    )
+
+
+def _place(context: Context) -> str:
+    """Which step it is, and what it was doing if not its own work."""
+    match context:
+        case dg.OutputContext():
+            return f"the storing of {context.step_key}"
+        case dg.InputContext():
+            return f"the loading of {context.asset_key.to_user_string()}"
+        case dg.AssetExecutionContext():
+            return f"the step {context.op_execution_context.op_handle}"
+        case _:
+            return f"the step {context.op_handle}"
 
 
 def failure_class(error: DualfaceError) -> str:
@@ -79,19 +126,23 @@ def class_name(kind: type[DualfaceError]) -> str:
 
 def failure_of(run_id: str, instance: dg.DagsterInstance) -> str | None:
     """The class of the failure that ended a run; None if the run ended without a word: its process was killed."""
-    told = explanation_of(run_id, instance)
-    return None if told is None else told.failure
+    kind = explanation_of(run_id, instance).failure
+    return None if kind == INTERRUPTED else kind
 
 
-def explanation_of(run_id: str, instance: dg.DagsterInstance) -> Explanation | None:
-    """What the failed step of a run has left; None if the run ended without a word, or because of a bug."""
+def explanation_of(run_id: str, instance: dg.DagsterInstance) -> Explanation:
+    """Why a failed run has failed."""
     for record in reversed(instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)):
-        event = record.dagster_event
-        told = event.step_failure_data.user_failure_data if event else None
-        if event is not None and told is not None and CLASS in told.metadata:
+        event = record.get_dagster_event()
+        step, told = str(event.step_key), event.step_failure_data.user_failure_data
+        if told is not None and CLASS in told.metadata:
             named = {name: str(told.metadata[name].value) for name in (CLASS, NEXT_STEP)}
-            return Explanation(str(event.step_key), named[CLASS], told.description or "", named[NEXT_STEP])
-    return None
+            return Explanation(step, named[CLASS], told.description or "", named[NEXT_STEP])
+        sentence = f"The step {step} ended with an error that is not explained."
+        return Explanation(step, BUG, sentence, "Report it, with the run's log.")
+    ends = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    sentence = (ends[-1].get_dagster_event().message if ends else None) or "The run ended without a word."
+    return Explanation(None, INTERRUPTED, sentence, "Look at the run's log, and materialize what is missing.")
 
 
 def next_step(error: DualfaceError) -> str:
@@ -100,4 +151,4 @@ def next_step(error: DualfaceError) -> str:
         return error.action
     if error.permanent:
         return "Put this right, then materialize the asset again."
-    return "It is tried once more by itself. If that fails too, look at the log of the run."
+    return f"{_AGAIN} If that fails too, look at the log of the run."

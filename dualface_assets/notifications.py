@@ -223,22 +223,12 @@ class Teller:
     def _failure(self, run: dg.DagsterRun) -> dict[str, str | None]:
         """Why a run has failed. Of a bug only where: its message may hold anything, and the log has it."""
         told = explanation_of(run.run_id, self.instance)
-        if told is not None:
-            return {
-                "class": told.failure,
-                "message": told.sentence,
-                "what_to_do": told.next_step,
-                "step": told.step,
-            }
-        failed = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-        if failed:
-            step = str(failed[-1].get_dagster_event().step_key)
-            sentence = f"The step {step} ended with an error that is not explained."
-            return {"class": "bug", "message": sentence, "what_to_do": "Report it, with the run's log.", "step": step}
-        ends = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
-        sentence = (ends[-1].get_dagster_event().message if ends else None) or "The run ended without a word."
-        advice = "Look at the run's log, and materialize what is missing."
-        return {"class": "interrupted", "message": sentence, "what_to_do": advice, "step": None}
+        return {
+            "class": told.failure,
+            "message": told.sentence,
+            "what_to_do": told.next_step,
+            "step": told.step,
+        }
 
 
 def _described(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:

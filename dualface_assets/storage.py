@@ -8,6 +8,7 @@ from typing import Final
 
 import dagster as dg
 
+from dualface_assets.failures import explained
 from dualface_assets.metadata import ROW_COUNT
 from dualface_assets.resources import VideoStore
 from dualface_core.tiles.table import TilePlan
@@ -22,10 +23,11 @@ class TableStorage(dg.ConfigurableIOManager):
     store: dg.ResourceDependency[VideoStore]
 
     def handle_output(self, context: dg.OutputContext, obj: FaceTracks | TilePlan) -> None:
-        """Write a table, and note where. Raises UnsafeKeyError or OutputError."""
-        path = self.store.table_path(context.asset_key.path[-1], context.partition_key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        obj.write(path)
+        """Write a table, and note where. Fails for a hostile key, or where it cannot be written."""
+        with explained(context):
+            path = self.store.table_path(context.asset_key.path[-1], context.partition_key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            obj.write(path)
         context.add_output_metadata(
             {
                 "path": dg.MetadataValue.path(path),
@@ -35,9 +37,10 @@ class TableStorage(dg.ConfigurableIOManager):
         )
 
     def load_input(self, context: dg.InputContext) -> FaceTracks | TilePlan:
-        """Read a table. Raises UnsafeKeyError, MissingInputError or TableFormatError."""
+        """Read a table. Fails for a hostile key, and where the table is missing or is another one."""
         name = context.asset_key.path[-1]
-        return TABLES[name].read(self.store.table_path(name, context.partition_key))
+        with explained(context):
+            return TABLES[name].read(self.store.table_path(name, context.partition_key))
 
 
 def scratch_storage(store: VideoStore) -> dg.FilesystemIOManager:

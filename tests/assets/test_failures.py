@@ -1,9 +1,10 @@
+import errno
 from collections.abc import Iterator
 
 import dagster as dg
 import pytest
 
-from dualface_assets.failures import explained, failure_class, failure_of
+from dualface_assets.failures import CLASS, NEXT_STEP, explained, explanation_of, failure_class, failure_of
 from dualface_core.errors import DualfaceError, NobodyFoundError, OutputError
 from dualface_core.media.errors import EncoderError, FailureClass
 
@@ -55,8 +56,53 @@ def test_a_failure_has_a_class_that_can_be_found_again(
     assert failure_of(run_that_raises(error, instance).run_id, instance) == name
 
 
-def test_a_bug_has_no_class(instance: dg.DagsterInstance) -> None:
-    assert failure_of(run_that_raises(RuntimeError("a bug"), instance).run_id, instance) is None
+def test_a_bug_is_called_one_and_its_traceback_is_kept(instance: dg.DagsterInstance) -> None:
+    run = run_that_raises(RuntimeError("password: xyzzy"), instance)
+    told = explanation_of(run.run_id, instance)
+    assert told.failure == "bug"
+    assert told.sentence == "A bug in dualface stopped the step fails (RuntimeError)."
+    assert "Report it with the log" in told.next_step
+    assert failure_of(run.run_id, instance) == "bug"
+    (record,) = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    error = record.get_dagster_event().step_failure_data.error
+    assert error is not None
+    assert error.cause is not None
+    assert "password: xyzzy" in error.cause.message
+    assert any("raise error" in line for line in error.cause.stack)
+
+
+def test_what_the_machine_refuses_is_no_bug(instance: dg.DagsterInstance) -> None:
+    told = explanation_of(run_that_raises(OSError(errno.ENOSPC, "No space left on device"), instance).run_id, instance)
+    assert told.failure == "machine"
+    assert told.sentence == "The machine could not do what was asked of it in the step fails: No space left on device."
+
+
+def test_a_failure_that_was_explained_is_not_explained_again(instance: dg.DagsterInstance) -> None:
+    told = explanation_of(
+        run_that_raises(dg.Failure("So it is.", metadata={CLASS: "x", NEXT_STEP: "y"}), instance).run_id, instance
+    )
+    assert (told.failure, told.sentence, told.next_step) == ("x", "So it is.", "y")
+
+
+def test_an_error_outside_of_our_steps_is_a_bug_too(instance: dg.DagsterInstance) -> None:
+    @dg.op
+    def fails() -> None:
+        raise ValueError
+
+    @dg.job
+    def job() -> None:
+        fails()
+
+    run_id = job.execute_in_process(instance=instance, raise_on_error=False).run_id
+    assert explanation_of(run_id, instance).failure == "bug"
+
+
+def test_a_run_that_was_killed_was_interrupted(instance: dg.DagsterInstance) -> None:
+    run = instance.add_run(dg.DagsterRun("job", status=dg.DagsterRunStatus.STARTED))
+    instance.report_run_failed(run, "Its process is gone.")
+    assert explanation_of(run.run_id, instance).failure == "interrupted"
+    assert explanation_of(run.run_id, instance).sentence == "Its process is gone."
+    assert failure_of(run.run_id, instance) is None
 
 
 def test_a_failure_says_what_to_do(instance: dg.DagsterInstance) -> None:

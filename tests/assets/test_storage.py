@@ -5,10 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dualface_assets.failures import RETRY_TAG, explanation_of
 from dualface_assets.partitions import UnsafeKeyError, is_key, videos
 from dualface_assets.resources import VideoStore
 from dualface_assets.storage import TableStorage
-from dualface_core.errors import MissingInputError
 from dualface_core.tracking.table import SCHEMA, FaceTracks, TracksMetadata
 
 KEY = "interview-0123456789"
@@ -36,10 +36,37 @@ def test_a_table_is_read_as_it_was_written(store: VideoStore) -> None:
     assert output.get_logged_metadata()["dagster/row_count"].value == 0
 
 
+def run_of_tables(
+    store: VideoStore, instance: dg.DagsterInstance, key: str, *selection: str
+) -> dg.ExecuteInProcessResult:
+    """A run in which face_tracks are stored, and loaded by the asset that follows."""
+
+    @dg.asset(partitions_def=videos, io_manager_key="table_storage")
+    def face_tracks() -> FaceTracks:
+        return TRACKS
+
+    @dg.asset(partitions_def=videos)
+    def reader(face_tracks: FaceTracks) -> None:
+        assert face_tracks.metadata == TRACKS.metadata
+
+    instance.add_dynamic_partitions("videos", [key])
+    return dg.materialize(
+        [face_tracks, reader],
+        selection=list(selection) or None,
+        instance=instance,
+        partition_key=key,
+        resources={"table_storage": TableStorage(store=store)},
+        raise_on_error=False,
+    )
+
+
 def test_a_table_that_was_not_made_is_said_to_be_missing(store: VideoStore) -> None:
-    context = dg.build_input_context(asset_key="composed_tiles", partition_key=KEY)
-    with pytest.raises(MissingInputError, match="there is no such file"):
-        TableStorage(store=store).load_input(context)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_of_tables(store, instance, KEY, "reader")
+        told = explanation_of(result.run_id, instance)
+    assert told.failure == "missing-input"
+    assert "there is no such file" in told.sentence
+    assert told.next_step == "Run the step that makes it first."
 
 
 @given(key=st.text() | st.from_regex(r"(\.\./){1,3}[a-z]-[0-9a-f]{10}", fullmatch=True))
@@ -50,29 +77,22 @@ def test_no_key_leads_out_of_the_store(store: VideoStore, tmp_path: Path, key: s
     if is_key(key):
         storage.handle_output(dg.build_output_context(asset_key="face_tracks", partition_key=key), TRACKS)
     else:
-        with pytest.raises(UnsafeKeyError):
-            storage.handle_output(dg.build_output_context(asset_key="face_tracks", partition_key=key), TRACKS)
-        with pytest.raises(UnsafeKeyError):
-            storage.load_input(dg.build_input_context(asset_key="face_tracks", partition_key=key))
-        for path in (store.video_folder, store.result_path, store.upload):
+        for path in (store.video_folder, store.result_path, store.upload, store.page_folder):
             with pytest.raises(UnsafeKeyError):
                 path(key)
+        with pytest.raises(UnsafeKeyError):
+            store.table_path("face_tracks", key)
     assert everything_in(tmp_path) - everything_in(store.folder) - {store.folder} == before - {store.folder}
 
 
-def test_a_partition_with_a_hostile_key_fails_and_writes_nothing(store: VideoStore, tmp_path: Path) -> None:
-    @dg.asset(partitions_def=videos, io_manager_key="table_storage")
-    def face_tracks() -> FaceTracks:
-        return TRACKS
-
+def test_a_partition_with_a_hostile_key_fails_for_good_and_writes_nothing(store: VideoStore, tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions("videos", ["../../escape"])
-        result = dg.materialize(
-            [face_tracks],
-            instance=instance,
-            partition_key="../../escape",
-            resources={"table_storage": TableStorage(store=store)},
-            raise_on_error=False,
-        )
-    assert not result.success
+        for selection in ("face_tracks", "reader"):
+            result = run_of_tables(store, instance, "../../escape", selection)
+            assert not result.success
+            told = explanation_of(result.run_id, instance)
+            assert told.failure == "unsafe-key"
+            run = instance.get_run_by_id(result.run_id)
+            assert run is not None
+            assert run.tags[RETRY_TAG] == "false"
     assert everything_in(tmp_path) == set()
