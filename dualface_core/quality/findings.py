@@ -75,3 +75,12 @@ class Verification(BaseModel):
     def warnings(self) -> list[Finding]:
         """What a person should know, though the result is right."""
         return [finding for finding in self.findings if not finding.passed and finding.severity == "warning"]
+
+
+def clock(seconds: float) -> str:
+    """A time in a message, such as 1:02:03.4."""
+    tenths = round(max(0.0, seconds) * 10)
+    minutes, tenths = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02d}" if hours else str(minutes)
+    return f"{head}:{tenths // 10:02d}.{tenths % 10}"

@@ -32,6 +32,7 @@ class EncoderChoice:
     Attributes:
         nvenc: True for NVENC, False for software.
         why: why it isn't NVENC, where NVENC was to be used if possible; None otherwise.
+        fallback: whether NVENC is there, or was asked for, and cannot be used. (A machine without it lacks nothing.)
         gpu: name under which the slots of the GPU's sessions are kept: its UUID, or "0" where NVML doesn't tell.
         driver: version of the NVIDIA driver; None without one.
         preset: what suits the GPU where the settings name none.
@@ -42,6 +43,7 @@ class EncoderChoice:
     gpu: str
     driver: str | None
     preset: str = "fast"
+    fallback: bool = False
 
 
 def choose_encoder(settings: Settings) -> EncoderChoice:
@@ -59,7 +61,10 @@ def choose_encoder(settings: Settings) -> EncoderChoice:
     if settings.nvenc_max_sessions == 0:
         if nvenc_only:
             raise SettingsError("NVENC alone may encode, but 0 sessions are allowed. Allow one, or software.")
-        return EncoderChoice(nvenc=False, why="The settings allow no NVENC session.", gpu="", driver=None)
+        asked = settings.encoder is EncoderKind.NVENC
+        return EncoderChoice(
+            nvenc=False, why="The settings allow no NVENC session.", gpu="", driver=None, fallback=asked
+        )
     try:
         nvenc_encoder(settings.encoder_settings())
     except SettingsError as error:
@@ -85,7 +90,8 @@ def choose_encoder(settings: Settings) -> EncoderChoice:
     failure, why = problems[0][0], " ".join(dict.fromkeys(reason for _, reason in problems))
     if nvenc_only:
         raise EncoderError(failure, encoder=nvenc_encoder(settings.encoder_settings()).name, reason=why)
-    return EncoderChoice(nvenc=False, why=why, gpu="", driver=inventory.driver)
+    missed = inventory.driver is not None or settings.encoder is EncoderKind.NVENC
+    return EncoderChoice(nvenc=False, why=why, gpu="", driver=inventory.driver, fallback=missed)
 
 
 def _problem(gpu: Gpu | None, sessions: NvencSessions, settings: Settings) -> tuple[FailureClass, str] | None:

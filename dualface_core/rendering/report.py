@@ -23,6 +23,7 @@ class EncodeReport(BaseModel):
         encoder_requested: "auto", "nvenc" or "software".
         encoder_used: FFmpeg's name of the encoder that made the result.
         why: why it isn't what was asked for or preferred; None where it is.
+        fallback: whether software did what NVENC, which is there or was asked for, should have done.
         codec, quality, preset: what the encoder was told.
         frames_in, frames_out: frames of the source and of the result.
         size_bytes: of the result.
@@ -41,6 +42,7 @@ class EncodeReport(BaseModel):
     encoder_requested: str
     encoder_used: str
     why: str | None = None
+    fallback: bool = False
     codec: str
     quality: str
     preset: str
