@@ -7,7 +7,7 @@ carry their own light ground, so that they look the same on a light and on a dar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ from dualface_core.tiles.camera import face_boxes
 from dualface_core.tiles.compositor import Compositor
 from dualface_core.tiles.layouts import Layout, layout
 from dualface_core.tiles.table import TilePlan
+from dualface_core.tiles.timeline import Timeline
 from dualface_core.tracking.table import FaceTracks
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ _SHEET_WIDTH: Final = 800
 _SHEET_COLUMNS: Final = 4
 _GAP: Final = 6
 _CAPTION: Final = 16
-_PLOT_BINS: Final = 800
 
 
 def preview_frames(plan: TilePlan, count: int = 8) -> list[int]:
@@ -91,11 +91,7 @@ def contact_sheet(frames: Sequence[Frame], plan: TilePlan, canvas: Layout, *, ma
 
 
 def _cell(frame: Frame, rectangles: NDArray[np.float32], canvas: Layout, width: int) -> Image:
-    source = _fitted(frame.bgr(2 * width), width, width)
-    scale = source.shape[1] / frame.width
-    for tile, (x, y, w, h) in zip(canvas.tiles, rectangles, strict=True):
-        corners = [round(float(v) * scale) for v in (x - w / 2, y - h / 2, x + w / 2 - 1, y + h / 2 - 1)]
-        cv2.rectangle(source, corners[:2], corners[2:], _bgr(tile.person), 2)
+    source = _marked(frame, rectangles, canvas, width)
     planes = Compositor(canvas, frame.width, frame.height).compose(frame.planes, rectangles)
     composed = _fitted(replace(frame, planes=planes).bgr(2 * width), width, width)
 
@@ -109,9 +105,33 @@ def _cell(frame: Frame, rectangles: NDArray[np.float32], canvas: Layout, width: 
     return cell
 
 
-def thumbnail(frame: Frame, tracks: FaceTracks | None, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """A JPEG of one picture; with tracks, the faces in it are framed and named."""
-    picture = _fitted(frame.bgr(1280), 640, 640)
+def _marked(frame: Frame, rectangles: NDArray[np.float32], canvas: Layout, width: int) -> Image:
+    picture = _fitted(frame.bgr(2 * width), width, width)
+    scale = picture.shape[1] / frame.width
+    for tile, (x, y, w, h) in zip(canvas.tiles, rectangles, strict=True):
+        corners = [round(float(v) * scale) for v in (x - w / 2, y - h / 2, x + w / 2 - 1, y + h / 2 - 1)]
+        cv2.rectangle(picture, corners[:2], corners[2:], _bgr(tile.person), 2)
+    return picture
+
+
+def marked_picture(
+    frame: Frame, rectangles: NDArray[np.float32], canvas: Layout, *, width: int, max_bytes: int = MAX_BYTES
+) -> bytes:
+    """A JPEG of a source picture with the tiles' rectangles in it.
+
+    Args:
+        frame: of the source.
+        rectangles: (tiles, 4), what each tile shows in it.
+        canvas: the plan's layout.
+        width: of the JPEG, in pixels; its height is no greater.
+        max_bytes: greatest size of the JPEG.
+    """
+    return _jpeg(_marked(frame, rectangles, canvas, width), max_bytes)
+
+
+def thumbnail(frame: Frame, tracks: FaceTracks | None, *, width: int = 640, max_bytes: int = MAX_BYTES) -> bytes:
+    """A JPEG of one picture, no wider and no higher than `width`; with tracks, the faces in it are framed and named."""
+    picture = _fitted(frame.bgr(2 * width), width, width)
     if tracks is not None:
         scale = picture.shape[1] / frame.width
         for person in tracks.metadata.people:
@@ -130,7 +150,7 @@ def tracks_plot(tracks: FaceTracks, *, max_bytes: int = MAX_BYTES) -> bytes:
     """
     from matplotlib.figure import Figure
 
-    timeline = _Timeline.of(tracks)
+    timeline = Timeline.of(tracks)
     figure = Figure(figsize=(8, 3), dpi=100, layout="constrained")
     axes = figure.subplots()
     everyone = tracks.table.select(["frame", "person", "x", "width", "source"]).to_pandas()
@@ -171,7 +191,7 @@ def camera_plot(tracks: FaceTracks, plan: TilePlan, *, max_bytes: int = MAX_BYTE
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    timeline = _Timeline.of(tracks)
+    timeline = Timeline.of(tracks)
     canvas = layout(plan.metadata.layout)
     rectangles, states = plan.rectangles().astype(np.float64), plan.states()
     figure = Figure(figsize=(8, 1.7 * len(canvas.tiles) + 1.6), dpi=100, layout="constrained")
@@ -212,52 +232,7 @@ def camera_plot(tracks: FaceTracks, plan: TilePlan, *, max_bytes: int = MAX_BYTE
     return _png(figure, max_bytes)
 
 
-@dataclass(frozen=True)
-class _Timeline:
-    """Frames, gathered into no more bins than a plot has columns, so that its size does not grow with the video.
-
-    Attributes:
-        times: of the frames, in seconds.
-        starts: first frame of each bin. No bin reaches across a cut.
-        at: time of each bin, in seconds; where a shot begins, a bin that holds nothing comes before it.
-        slots: of `at`, those that hold a bin.
-    """
-
-    times: NDArray[np.float64]
-    starts: NDArray[np.intp]
-    at: NDArray[np.float64]
-    slots: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, tracks: FaceTracks) -> _Timeline:
-        metadata = tracks.metadata
-        times = np.asarray(metadata.frame_pts, np.float64) * float(metadata.seconds_per_pts)
-        even = np.arange(0, len(times), -(-len(times) // _PLOT_BINS))
-        cuts = np.array([shot.first for shot in metadata.shots[1:]], np.intp)
-        starts = np.union1d(even, cuts)
-        breaks = np.searchsorted(starts, cuts)
-        at = np.insert(times[starts], breaks, times[cuts])
-        return cls(times, starts, at, np.delete(np.arange(len(at)), breaks + np.arange(len(breaks))))
-
-    def least(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The smallest value of each bin, NaN where there is none."""
-        return self._placed(np.fmin.reduceat(values, self.starts))
-
-    def greatest(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The greatest value of each bin, NaN where there is none."""
-        return self._placed(np.fmax.reduceat(values, self.starts))
-
-    def middle(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Half-way between the smallest and the greatest value of each bin."""
-        return (self.least(values) + self.greatest(values)) / 2
-
-    def _placed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        result = np.full(len(self.at), np.nan)
-        result[self.slots] = values
-        return result
-
-
-def _finish(axes: Axes, timeline: _Timeline, tracks: FaceTracks) -> None:
+def _finish(axes: Axes, timeline: Timeline, tracks: FaceTracks) -> None:
     cuts = [timeline.times[shot.first] for shot in tracks.metadata.shots[1:]]
     axes.vlines(cuts, 0, 1, transform=axes.get_xaxis_transform(), color="#555555", linewidth=0.7, linestyles="dotted")
     axes.set_xlim(timeline.times[0], max(timeline.times[-1], timeline.times[0] + 0.1))

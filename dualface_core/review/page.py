@@ -1,0 +1,263 @@
+"""The page of one video: what a person needs to accept its result, or to find the place where it is not right.
+
+Belongs here: what is on the page. Pictures are inside it, so it can be mailed as it is; the two videos are linked,
+relative to it, and the page says so where one is not there any more or cannot be played.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from dualface_core.media.frames import Frame
+from dualface_core.media.packets import key_frames
+from dualface_core.media.probe import VideoInfo
+from dualface_core.media.reader import VideoReader
+from dualface_core.publish import published
+from dualface_core.quality.concerns import (
+    Concern,
+    encoder_concern,
+    enlargement_concern,
+    framing_concern,
+    identity_concern,
+)
+from dualface_core.quality.findings import Finding
+from dualface_core.quality.moments import Kind, Moment, moments
+from dualface_core.rendering.report import EncodeReport
+from dualface_core.review.charts import HEIGHT, WIDTH, Axis, charts
+from dualface_core.review.records import PAGE, RECORD, THUMBNAIL, PageRecord, write_record
+from dualface_core.review.templating import rendered
+from dualface_core.tiles.layouts import layout
+from dualface_core.tiles.preview import marked_picture, preview_frames, thumbnail
+from dualface_core.tiles.table import TilePlan
+from dualface_core.tracking.table import FaceTracks
+
+MOST_MOMENTS: Final = 60
+"""Of each kind that are listed; the charts show all."""
+
+_STRIP: Final = 8
+_STRIP_WIDTH: Final = 480
+_STRIP_BYTES: Final = 16_000
+_POSTER_BYTES: Final = 40_000
+_THUMBNAIL_WIDTH: Final = 320
+_THUMBNAIL_BYTES: Final = 12_000
+
+_PLAYED: Final = frozenset({"h264", "vp8", "vp9", "av1"})
+_PLAYED_FORMATS: Final = frozenset({"yuv420p", "yuvj420p"})
+
+_STEPS: Final = {
+    "probe": "Looking at the file",
+    "track": "Looking for faces",
+    "plan": "Planning the cameras, with a preview",
+    "wait": "Waiting for an NVENC session",
+    "render": "Rendering and encoding",
+    "verify": "Decoding again and checking",
+}
+"""Names of the steps whose time may be given, in their order."""
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """Everything that a page is made of.
+
+    Attributes:
+        key: of the video; the name of its folder.
+        name: what the file was called.
+        video: the source; its file must be there.
+        tracks, plan, report: what was made of it.
+        result: the result; its file must be there.
+        seconds: what each step took, by the names "probe", "track", "plan", "wait", "render" and "verify".
+        source_link, result_link: the two files, as URLs relative to the page's folder.
+    """
+
+    key: str
+    name: str
+    video: VideoInfo
+    tracks: FaceTracks
+    plan: TilePlan
+    report: EncodeReport
+    result: VideoInfo
+    seconds: Mapping[str, float]
+    source_link: str
+    result_link: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that was made: the HTML, a picture for the index (JPEG), and what the index knows of it."""
+
+    html: str
+    thumbnail: bytes
+    record: PageRecord
+
+    def write(self, folder: Path) -> None:
+        """Publish it in the video's folder, made if it is not there. Raises OutputError."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in ((THUMBNAIL, self.thumbnail), (PAGE, self.html.encode())):
+            with published(folder / name) as temporary:
+                temporary.write_bytes(content)
+        write_record(self.record, folder, RECORD)  # last: the index links to a page that is there
+
+
+@dataclass(frozen=True)
+class Still:
+    """The same moment in source and result: its time in seconds, and the two pictures (JPEG)."""
+
+    time: float
+    source: bytes
+    result: bytes
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A moment in the list: the moment, and a sentence."""
+
+    moment: Moment
+    sentence: str
+
+
+def concerns_of(tracks: FaceTracks, plan: TilePlan, report: EncodeReport) -> list[Concern]:
+    """What a person should know of a result, whether or not there is anything to worry about."""
+    return [
+        identity_concern(tracks),
+        framing_concern(tracks, plan),
+        enlargement_concern(plan),
+        encoder_concern(used=report.encoder_used, why=report.why, fallback=report.fallback),
+    ]
+
+
+def make_page(about: Reviewed) -> Page:
+    """Make the page of a video whose result was verified.
+
+    Raises UnreadableVideoError if source or result cannot be read.
+    """
+    stills, poster, picture = _stills(about)
+    found = moments(about.tracks, about.plan)
+    concerns = concerns_of(about.tracks, about.plan, about.report)
+    findings = about.report.verification.findings if about.report.verification else []
+    warnings = [f"{concern.message} {concern.action}".strip() for concern in concerns if not concern.passed]
+    warnings += [finding.message for finding in findings if not finding.passed]
+    axis = Axis.of(about.video)
+    made_at = datetime.now(UTC)
+    html = rendered(
+        "page.html",
+        script="page.js",
+        about=about,
+        made_at=made_at,
+        canvas=layout(about.plan.metadata.layout),
+        poster=poster,
+        stills=stills,
+        axis=axis,
+        charts=charts(axis, about.tracks, about.plan, found),
+        chart_size=(WIDTH, HEIGHT),
+        cuts=[axis.percent(moment.start) for moment in found if moment.kind is Kind.CUT],
+        moments=_listed(found),
+        unlisted=_unlisted(found),
+        concerns=sorted(concerns, key=lambda concern: concern.passed),
+        findings=sorted(findings, key=lambda finding: finding.passed),
+        warnings=warnings,
+        steps=[(_STEPS[name], about.seconds[name]) for name in _STEPS if about.seconds.get(name)],
+        total=sum(about.seconds.values()),
+        playable=about.video.codec in _PLAYED and about.video.pixel_format in _PLAYED_FORMATS,
+        mark=_mark,
+    )
+    record = PageRecord(
+        key=about.key,
+        name=about.name,
+        made_at=made_at,
+        duration=about.result.duration,
+        encoder=about.report.encoder_used,
+        size_bytes=about.report.size_bytes,
+        seconds=sum(about.seconds.values()),
+        warnings=warnings,
+    )
+    return Page(html, picture, record)
+
+
+def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:
+    """Pictures for the strip, larger ones of the first of these moments for the players, and one for the index."""
+    indexes = _cheap_frames(about, preview_frames(about.plan, _STRIP))
+    canvas, rectangles = layout(about.plan.metadata.layout), about.plan.rectangles()
+    sources, results = (_frames(about, info, indexes) for info in (about.video, about.result))
+    stills = [
+        Still(
+            source.time,
+            marked_picture(source, rectangles[source.index], canvas, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
+            thumbnail(result, None, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
+        )
+        for source, result in zip(sources, results, strict=True)
+    ]
+    large = [thumbnail(frames[0], None, max_bytes=_POSTER_BYTES) for frames in (sources, results)]
+    small = thumbnail(results[len(results) // 2], None, width=_THUMBNAIL_WIDTH, max_bytes=_THUMBNAIL_BYTES)
+    return stills, Still(sources[0].time, *large), small
+
+
+def _cheap_frames(about: Reviewed, wanted: Sequence[int]) -> list[int]:
+    """Frames near those that are wanted, in the same shots, that little has to be decoded for in either video."""
+    units = Fraction(about.result.time_base) / about.tracks.metadata.seconds_per_pts
+    pts = np.asarray(about.tracks.metadata.frame_pts)
+    times = (key_frames(about.video), [round(time * units) for time in key_frames(about.result)])
+    keys = [np.unique(np.append(np.searchsorted(pts, found), 0)) for found in times]
+    shots = about.plan.table.column("shot").to_numpy()[:: len(layout(about.plan.metadata.layout).tiles)]
+    candidates = np.unique(np.concatenate(keys))
+    candidates = candidates[candidates < len(pts)]
+    reach = len(pts) // (2 * len(wanted))
+
+    def cost(frame: int) -> int:
+        """Frames that are decoded on the way to this one, from the key frames before it."""
+        return sum(frame - int(found[np.searchsorted(found, frame, side="right") - 1]) for found in keys)
+
+    chosen = set()
+    for index in wanted:
+        near = candidates[(np.abs(candidates - index) <= reach) & (shots[candidates] == shots[index])]
+        chosen.add(min([index, *near.tolist()], key=cost))
+    return sorted(chosen)
+
+
+def _frames(about: Reviewed, info: VideoInfo, indexes: Sequence[int]) -> list[Frame]:
+    """Frames of source or result, by their number in the plan."""
+    units = about.tracks.metadata.seconds_per_pts / Fraction(info.time_base)
+    pts = [int(about.tracks.metadata.frame_pts[index] * units) for index in indexes]
+    with VideoReader(info) as reader:
+        return list(reader.at(indexes, pts))
+
+
+def _listed(found: Sequence[Moment]) -> list[Listed]:
+    listed: Counter[Kind] = Counter()
+    result = []
+    for moment in found:
+        listed[moment.kind] += 1
+        if listed[moment.kind] <= MOST_MOMENTS:
+            result.append(Listed(moment, _sentence(moment)))
+    return result
+
+
+def _unlisted(found: Sequence[Moment]) -> int:
+    counts = Counter(moment.kind for moment in found)
+    return sum(max(0, count - MOST_MOMENTS) for count in counts.values())
+
+
+def _sentence(moment: Moment) -> str:
+    match moment.kind:
+        case Kind.CUT:
+            return "The picture cuts."
+        case Kind.HOLDING:
+            return f"Tile {moment.person} holds still: its person is lost for a moment."
+        case Kind.WIDE:
+            return f"Tile {moment.person} shows the wide shot: its person is not there."
+        case Kind.UNSURE:
+            return f"It is not sure that this is {moment.person} (margin {moment.margin or 0:.1f} nats)."
+
+
+def _mark(item: Finding | Concern) -> str:
+    """How a check came out: "passed", "warning" or "error"."""
+    if item.passed:
+        return "passed"
+    return item.severity if isinstance(item, Finding) else "warning"

@@ -1,0 +1,99 @@
+"""Templates, and the policy that a page is under: nothing but what is in the page itself may run or be loaded.
+
+Belongs here: how text gets into HTML. Everything is escaped by the template engine, since file names and error
+messages are whatever somebody has put there; beyond that, the page's Content-Security-Policy allows only the very
+script and style that it was made with, by their SHA-256, and pictures and videos from where the page lies.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from dualface_core.quality.findings import clock
+
+_TEMPLATES: Final = Path(__file__).with_name("templates")
+_BYTES_A_STEP: Final = 1024
+
+
+def rendered(template: str, *, script: str, **values: Any) -> str:
+    """A page as HTML.
+
+    Args:
+        template: its name in `templates`.
+        script: name of the script that it carries.
+        values: what the template shows. Strings are escaped; nothing else can come from outside.
+    """
+    style, code = _asset("style.css"), _asset(script)
+    policy = (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; "
+        f"style-src {_digest(style)}; script-src {_digest(code)}; "
+        "img-src 'self' data: file:; media-src 'self' file:"
+    )
+    return _environment().get_template(template).render(style=style, script=code, policy=policy, **values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "clock": clock,
+        "duration": _duration,
+        "bytes": _bytes,
+        "when": _when,
+        "data_uri": _data_uri,
+    }
+    return environment
+
+
+@cache
+def _asset(name: str) -> Markup:
+    """A script or style of ours, which goes into the page as it is."""
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704  a file of this package
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _data_uri(picture: bytes) -> str:
+    """A JPEG inside a link."""
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+
+
+def _duration(seconds: float) -> str:
+    """Such as 0.4 s, 51 s, 12 min 3 s."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _bytes(size: float) -> str:
+    """Such as 820 KiB."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < _BYTES_A_STEP:
+            return f"{size:.3g} {unit}" if size < 100 else f"{size:.0f} {unit}"
+        size /= _BYTES_A_STEP
+    return f"{size:.1f} TiB"
+
+
+def _when(time: datetime) -> str:
+    """Such as 2026-11-26 03:42 UTC, which the page's script puts into the reader's own time zone."""
+    return f"{time:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dualface_core.review.page import Reviewed, make_page
+from dualface_core.review.records import PageRecord, entries
+
+About = Callable[..., Reviewed]
+
+HOSTILE = [
+    "</title><script>alert(1)</script>.mp4",
+    "\"><img src=x onerror=alert(1)>'.mp4",
+    "{{ 7 * 7 }}{% raw %}.mp4",
+    "line\nbreak\r\ttab.mp4",
+    "\u202egnp.4pm",
+    "\u05d0\u05d1\u05d2 \U0001f3ac &amp; co.mp4",
+    "-" * 255,
+]
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: elements with their attributes, and the text in them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self._open = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        self._open = tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.setdefault(self._open, []).append(data)
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_is_shown_and_nothing_else(about: About, name: str) -> None:
+    page = Page(make_page(about(name=name)).html)
+    plain = Page(make_page(about(name="plain.mp4")).html)
+    assert [tag for tag, _ in page.elements] == [tag for tag, _ in plain.elements]
+    assert page.texts["title"][0] == f"{name} - review".replace("\r", "\r")
+    assert page.texts["bdi"][0] == name
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+
+
+def test_only_the_pages_own_script_and_style_may_run(about: About) -> None:
+    page = Page(make_page(about()).html)
+    (policy,) = [meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    for element, rule in (("script", "script-src"), ("style", "style-src")):
+        digest = hashlib.sha256("".join(page.texts[element][:1]).encode()).digest()
+        assert rules[rule] == f"'sha256-{base64.b64encode(digest).decode()}'"
+        assert len(page.all(element)) == 1
+    assert not [attributes for _, attributes in page.elements if "style" in attributes]  # the policy forbids them
+
+
+def test_a_page_loads_nothing_but_the_two_videos(about: About) -> None:
+    page = Page(make_page(about()).html)
+    assert [video["src"] for video in page.all("video")] == ["../../source.mp4", "../../result.mp4"]
+    assert all(image["src"].startswith("data:image/jpeg;base64,") for image in page.all("img"))
+    assert page.all("link") == []
+    assert {link["href"] for link in page.all("a")} == {"../index.html", "../../source.mp4", "../../result.mp4"}
+
+
+def test_every_picture_and_chart_is_described(about: About) -> None:
+    page = Page(make_page(about()).html)
+    assert all(image["alt"] for image in page.all("img"))
+    charts = [svg for svg in page.all("svg") if svg.get("role") == "img"]
+    assert len(charts) == 4
+    assert all(svg["aria-label"] for svg in charts)
+    assert all(video["aria-label"] for video in page.all("video"))
+
+
+def test_the_strip_shows_source_and_result_at_the_same_times(about: About) -> None:
+    page = Page(make_page(about()).html)
+    pictures = [image for image in page.all("img") if image["alt"].startswith(("Source at", "Result at"))]
+    assert len(pictures) == 16
+    times = [image["alt"].split(" ")[2].rstrip(".,") for image in pictures]
+    assert times[::2] == times[1::2]
+    assert times == sorted(times)
+    sizes = {decoded(image["src"]).shape for image in pictures}
+    assert sizes == {(270, 480, 3)}
+
+
+def test_checks_concerns_and_times_are_on_the_page(about: About) -> None:
+    html = make_page(about()).html
+    for text in ("All 30 frames could be decoded.", "Some are dark.", "upscaling", "identity margin", "faces in tiles"):
+        assert text in html
+    assert "Looking for faces" in html
+    assert "6.1 s" in html  # all steps together
+    assert "Waiting for an NVENC session" not in html
+
+
+def test_what_is_to_be_looked_at_comes_first(about: About) -> None:
+    page = make_page(about())
+    assert len(page.record.warnings) == 2
+    assert page.record.warnings[1] == "Some are dark."
+    assert "Verified, 2 to look at" in page.html
+
+
+def test_a_codec_that_no_browser_plays_is_named(about: About, reviewed: Reviewed) -> None:
+    from dataclasses import replace
+
+    assert "Browsers do not play" not in make_page(about()).html
+    other = replace(reviewed.video, codec="prores")
+    page = make_page(about(video=other)).html
+    assert "Browsers do not play prores, yuv420p." in page
+
+
+def test_a_published_page_is_known_to_the_index_and_complete(about: About, tmp_path: Path) -> None:
+    page = make_page(about())
+    page.write(tmp_path / "talk-0123456789")
+    assert sorted(path.name for path in (tmp_path / "talk-0123456789").iterdir()) == [
+        "index.html",
+        "record.json",
+        "thumbnail.jpg",
+    ]
+    (entry,) = entries(tmp_path)
+    assert entry.page == page.record
+    assert entry.pictured
+    assert isinstance(entry.page, PageRecord)
+    assert cv2.imdecode(np.frombuffer(page.thumbnail, np.uint8), cv2.IMREAD_COLOR).shape == (180, 320, 3)
+
+
+def decoded(uri: str) -> np.ndarray:
+    data = np.frombuffer(base64.b64decode(uri.partition(",")[2]), np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert picture is not None
+    return picture
