@@ -16,6 +16,7 @@ _ASSETS: Final[dict[Part, tuple[str, ...]]] = {
     "upload": ("raw_video",),
     "tables": ("face_tracks", "composed_tiles"),
     "result": ("encoded_video",),
+    "page": ("review",),
     "report": (),
 }
 """On whose page a deletion is shown."""

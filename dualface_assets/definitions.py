@@ -15,8 +15,10 @@ from dualface_assets.assets.composed_tiles import composed_tiles
 from dualface_assets.assets.encoded_video import encoded_video
 from dualface_assets.assets.face_tracks import face_tracks
 from dualface_assets.assets.raw_video import raw_video
+from dualface_assets.assets.review import review
 from dualface_assets.clean_up import clean_up, clean_up_daily
 from dualface_assets.executor import one_process
+from dualface_assets.failed_videos import failed_videos
 from dualface_assets.jobs import process_video
 from dualface_assets.notifications import run_failed, video_finished
 from dualface_assets.recovery import recovery
@@ -38,10 +40,10 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     settings = Settings.load()
     store = overrides.pop("store", None) or video_store(settings)
     return dg.Definitions(
-        assets=[raw_video, face_tracks, composed_tiles, encoded_video],
+        assets=[raw_video, face_tracks, composed_tiles, encoded_video, review],
         jobs=[process_video, clean_up],
         schedules=[clean_up_daily],
-        sensors=[upload_sensor(Intake()), recovery, video_finished, run_failed],
+        sensors=[upload_sensor(Intake()), recovery, failed_videos, video_finished, run_failed],
         executor=one_process,
         resources={
             "store": store,

@@ -57,6 +57,7 @@ def process(source: Path, store: VideoStore, instance: dg.DagsterInstance, conso
     console.print(_summary(run))
     if run.success:
         console.print(f"Verified video: {store.result_path(upload.key)}", soft_wrap=True)
+        console.print(f"Its review page: {store.page_folder(upload.key) / 'index.html'}", soft_wrap=True)
     return run.success
 
 

@@ -25,6 +25,7 @@ from rich.table import Table
 from dualface_assets.assets.encoded_video import NVENC
 from dualface_assets.clean_up import clean_up_daily
 from dualface_assets.definitions import video_store
+from dualface_assets.failed_videos import failed_videos
 from dualface_assets.notifications import run_failed, video_finished
 from dualface_assets.recovery import recovery
 from dualface_assets.resources import VideoStore
@@ -41,6 +42,10 @@ _COLOURS: Final[Mapping[Verdict, str]] = {"good": "green", "warning": "yellow", 
 _NETWORK_DRIVES: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph"})
 _HEARTBEAT_PATIENCE: Final = 120.0
 """Seconds. A daemon that lives says so every 30."""
+
+_ON_BY_THEMSELVES: Final = frozenset(
+    {"uploads", recovery.name, failed_videos.name, video_finished.name, run_failed.name, clean_up_daily.name}
+)
 
 _LOW_SPACE: Final = 10 << 30
 _NO_SPACE: Final = 1 << 30
@@ -237,9 +242,7 @@ def sensors(instance: dg.DagsterInstance) -> Diagnosis:
     stopped = sorted(
         state.instigator_name
         for state in states
-        if state.instigator_name
-        in {"uploads", recovery.name, video_finished.name, run_failed.name, clean_up_daily.name}
-        and state.status.value == "STOPPED"
+        if state.instigator_name in _ON_BY_THEMSELVES and state.status.value == "STOPPED"
     )
     if stopped:
         advice = "Switch on under Automation in the web page."

@@ -98,7 +98,7 @@ def _scratch_of_the_past(store: VideoStore, instance: dg.DagsterInstance, now: f
 
 def _forgotten_temporaries(store: VideoStore, now: float) -> Iterator[Path]:
     """Files that were being written when their process died."""
-    for folder in ("raw_video/*", "face_tracks", "composed_tiles", "encoded_video/*"):
+    for folder in ("raw_video/*", "face_tracks", "composed_tiles", "encoded_video/*", "review", "review/*"):
         for path in store.folder.glob(f"{folder}/{TEMPORARY_PREFIX}*"):
             if now - path.stat().st_mtime > _WRITTEN_LONG_AGO:
                 yield path

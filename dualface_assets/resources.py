@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.tiles.table import TilePlan
 
 _OWN_FOLDERS: Final = frozenset(
-    {"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "scratch", "trash"}
+    {"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "review", "scratch", "trash"}
 )
 _UPLOAD_AGAIN: Final = "Put the video into the inbox again."
 
@@ -70,6 +71,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         raw_video/KEY/{FILE, video.json, probe.json}  the video as it came
         face_tracks/KEY.parquet, composed_tiles/KEY.parquet
         encoded_video/KEY/SLUG.split.mp4              the result, verified, with its report beside it
+        review/index.html, review/KEY/index.html      pages for people, made from the rest
         scratch/RUN/                                  what a run needs only while it lasts
         trash/KEY/                                    what is being deleted
 
@@ -183,6 +185,19 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Where the verified video is published. Raises UnsafeKeyError."""
         slug = check_key(key).rpartition("-")[0]
         return self.folder / "encoded_video" / key / f"{slug}.split.mp4"
+
+    @property
+    def review_folder(self) -> Path:
+        """Where the review pages and their index are."""
+        return self.folder / "review"
+
+    def page_folder(self, key: str) -> Path:
+        """Where the review page of this video is, and what the index knows of it. Raises UnsafeKeyError."""
+        return self.review_folder / check_key(key)
+
+    def link(self, path: Path, *, seen_from: Path) -> str:
+        """A file of the store as a URL relative to a folder of it, so that the store can be moved, or served."""
+        return quote(os.path.relpath(path, seen_from))
 
     def scratch(self, run_id: str) -> Path:
         """A folder for this run alone, made if it is not there."""

@@ -33,8 +33,9 @@ from dualface_core import pipeline
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
 
-Part = Literal["upload", "tables", "result", "report"]
+Part = Literal["upload", "tables", "result", "page", "report"]
 
+_PICTURED: Final[tuple[Part, ...]] = ("upload", "result")
 _DAY: Final = 86_400.0
 
 
@@ -117,6 +118,8 @@ def clean_up(
                     _move_into_trash(store, key, paths)
     if not dry_run:
         _empty_trash(store, instance)
+        if any(deletion.part == "page" for deletion in outcome.deleted):
+            pipeline.review_index(store.review_folder)
     return outcome
 
 
@@ -138,6 +141,9 @@ def _overdue(store: VideoStore, key: str, retention: Retention, now: float) -> d
         for part, limit in limits.items()
         if present[part] and limit is not None and age >= limit
     }
+    # The page has pictures of both.
+    if overdue.keys() & {"upload", "result"} and all(part in overdue or not present[part] for part in _PICTURED):
+        overdue |= {"page": "neither the upload nor the result is left"} if present["page"] else {}
     # The report tells when the result was published, for as long as something is kept by that time.
     if present["report"] and all(part in overdue or not paths for part, paths in present.items() if part != "report"):
         overdue["report"] = "nothing else of this video is left"
@@ -151,6 +157,7 @@ def _present(store: VideoStore, key: str) -> dict[Part, list[Path]]:
         "upload": [store.video_folder(key)],
         "tables": [store.table_path(table, key) for table in TABLES],
         "result": [result, pipeline.load_path(result)],
+        "page": [store.page_folder(key)],
         "report": [pipeline.report_path(result)],
     }
     return {part: [path for path in paths if path.exists()] for part, paths in parts.items()}

@@ -30,13 +30,15 @@ def main() -> int:
     """Run until a signal comes or one of the programs ends, which is a failure. Gives the exit status."""
     environment = {"DAGSTER_HOME": str(REPOSITORY / "dagster_home"), **os.environ}
     try:
-        inbox = video_store(Settings.load()).inbox_folder
+        store = video_store(Settings.load())
+        inbox, reviews = store.inbox_folder, store.review_folder
     except DualfaceError as error:
         print(error, file=sys.stderr)
         return 2
     host, port = (os.environ.get(f"DAGSTER_WEBSERVER_{part}") for part in ("HOST", "PORT"))
     print(f"Web page: http://{host or '127.0.0.1'}:{port or 3000}")
-    print(f"Put videos into {inbox}", flush=True)
+    print(f"Put videos into {inbox}")
+    print(f"All videos, with their review pages: {reviews / 'index.html'}", flush=True)
     workspace = ("--workspace", str(REPOSITORY / "workspace.yaml"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     programs: list[subprocess.Popen[bytes]] = []

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dualface_core.quality.verify import Verification
     from dualface_core.rendering.choice import EncoderChoice
     from dualface_core.rendering.report import EncodeReport
+    from dualface_core.review.page import Page, Reviewed
     from dualface_core.tiles.camera import CameraParameters
     from dualface_core.tiles.table import TilePlan
     from dualface_core.tracking.table import FaceTracks
@@ -157,7 +158,7 @@ def render(
 
     settings = settings or Settings.load()
     choice = choose_encoder(settings)
-    why = choice.why
+    why, fallback = choice.why, choice.fallback
     if choice.nvenc:
         try:
             return render_with_nvenc(video, plan, output, choice, settings=settings, progress=progress)
@@ -165,9 +166,9 @@ def render(
             remember(error, choice.gpu, settings)
             if not may_fall_back(error, settings):
                 raise
-            why = str(error)
+            why, fallback = str(error), True
     report = render_with_software(video, plan, output, why=why, settings=settings, progress=progress)
-    return report.model_copy(update={"driver": choice.driver})
+    return report.model_copy(update={"driver": choice.driver, "fallback": fallback})
 
 
 def render_with_nvenc(
@@ -388,6 +389,23 @@ def process(
         with published(output.with_suffix(".load.png")) as temporary:
             temporary.write_bytes(load.plot())
     return report
+
+
+def review_page(about: Reviewed) -> Page:
+    """Make the page that a person looks at to accept a result; `Page.write` puts it in place, `review_index` lists it.
+
+    Raises UnreadableVideoError if source or result cannot be read.
+    """
+    from dualface_core.review.page import make_page
+
+    return make_page(about)
+
+
+def review_index(folder: Path) -> Path:
+    """Write the index of all pages in this folder, made anew from what is there. Raises OutputError."""
+    from dualface_core.review.index import rebuild_index
+
+    return rebuild_index(folder)
 
 
 def report_path(output: Path) -> Path:

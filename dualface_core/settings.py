@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         description="Days for which an upload that has had no result, such as a file that is no video, is kept after "
         "anything was last done with it. Without it, for ever.",
     )
+    review_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="Where the store is served, if it is, so that review pages can be linked: https://host/dualface.",
+    )
     runtime: Path = Field(
         default_factory=runtime_folder,
         description="NVENC slot files and counters: one folder per host, shared by all processes.",

@@ -1,11 +1,13 @@
 """composed_tiles: what each tile shows in every frame."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import pyarrow.compute as pc
 
+from dualface_assets import checks
 from dualface_assets.failures import explained
 from dualface_assets.metadata import COLUMN_LINEAGE, COLUMN_SCHEMA, columns, lineage, picture
 from dualface_assets.partitions import videos
@@ -15,6 +17,9 @@ from dualface_core.settings import Settings
 from dualface_core.tiles.layouts import layout
 from dualface_core.tiles.table import SCHEMA, TilePlan
 from dualface_core.tracking.table import FaceTracks
+
+if TYPE_CHECKING:  # scipy is loaded by the step that needs it
+    from dualface_core.quality.concerns import Concern
 
 COLUMNS: Final[Mapping[str, str]] = {
     "frame": "Number of the frame, from 0, the same in source and result.",
@@ -61,29 +66,40 @@ class TilesConfig(dg.Config):
     kinds={"numpy", "parquet"},
     owners=["team:video"],
     code_version="1",
-    metadata={COLUMN_SCHEMA: columns(SCHEMA, COLUMNS)},
+    check_specs=checks.concern_specs("composed_tiles"),
+    metadata={COLUMN_SCHEMA: columns(SCHEMA, COLUMNS), COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks")},
 )
 def composed_tiles(
     context: dg.AssetExecutionContext, config: TilesConfig, store: VideoStore, face_tracks: FaceTracks
-) -> TilePlan:
+) -> Iterator[dg.Output[TilePlan] | dg.AssetCheckResult]:
     """The path of each tile's virtual camera: the part of the source that it shows, in every frame.
 
     Pictures are not stored: 10 minutes of them are 50 GB. The contact sheet shows what the result will look like.
     """
+    started = time.monotonic()
     with explained(context):
         video = store.video_info(context.partition_key)
         plan = pipeline.plan_tiles(video, face_tracks, layout=config.layout or Settings.load().layout)
         preview = pipeline.preview(video, face_tracks, plan)
-    context.add_output_metadata(
-        {
+        figures, concerns = _figures(plan), _concerns(face_tracks, plan)
+    yield dg.Output(
+        plan,
+        metadata={
             "contact sheet": picture(preview.contact_sheet, "frames of the result"),
             "cameras": picture(preview.camera_plot, "where the cameras look over time"),
-            **_figures(plan),
+            **figures,
+            "seconds": time.monotonic() - started,
             COLUMN_SCHEMA: columns(SCHEMA, COLUMNS),
             COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks"),
-        }
+        },
     )
-    return plan
+    yield from map(checks.concern_result, concerns)
+
+
+def _concerns(tracks: FaceTracks, plan: TilePlan) -> "list[Concern]":
+    from dualface_core.quality.concerns import enlargement_concern, framing_concern
+
+    return [framing_concern(tracks, plan), enlargement_concern(plan)]
 
 
 def _figures(plan: TilePlan) -> dict[str, Any]:

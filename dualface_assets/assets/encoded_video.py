@@ -10,6 +10,7 @@ take the process with it, and then only a new run can go on. `encode_on_gpu` lea
 NVENC, so that the run that follows knows what was tried even if nothing could be said at the end.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from dualface_assets import checks
-from dualface_assets.failures import class_name, explained, failure_of
+from dualface_assets.failures import BUG, class_name, explained, failure_of
 from dualface_assets.metadata import picture
 from dualface_assets.partitions import videos
 from dualface_assets.progress import logged
@@ -37,6 +38,7 @@ from dualface_core.tracking.table import FaceTracks
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.gpu.monitor import LoadLog
     from dualface_core.media.probe import VideoInfo
+    from dualface_core.quality.concerns import Concern
     from dualface_core.rendering.report import EncodeReport
 
 ENCODER_TAG: Final = "dualface/encoder"
@@ -86,7 +88,7 @@ def after_failure(choice: EncoderChoice, earlier_failure: str | None, *, fallbac
     """
     if not (choice.nvenc and earlier_failure and fallback):
         return choice
-    return replace(choice, nvenc=False, why=f"NVENC failed at this video before ({earlier_failure}).")
+    return replace(choice, nvenc=False, why=f"NVENC failed at this video before ({earlier_failure}).", fallback=True)
 
 
 @dg.op(
@@ -125,6 +127,8 @@ def blamed_on_nvenc(failure: str | None, *, encoded: bool) -> str | None:
     """
     if failure is None:
         return None if encoded else "its process ended without a word"
+    if failure == BUG:
+        return None if encoded else "an unexpected error"
     if failure in set(FailureClass):
         return failure if reaction(FailureClass(failure)) not in {Reaction.TELL_USER, Reaction.BUG} else None
     return failure if failure == class_name(VerificationError) else None
@@ -135,9 +139,9 @@ def encode_on_gpu(
     context: dg.OpExecutionContext, store: VideoStore, gpu: GpuResource, order: Order, composed_tiles: TilePlan
 ) -> str:
     """Render the plan with NVENC, in one of the pool's slots. Gives the path in the run's scratch folder."""
-    output = _candidate(context, store)
     context.instance.add_run_tags(context.run_id, {ENCODER_TAG: NVENC})
     with explained(context):
+        output = _candidate(context, store)
         with pipeline.load_monitor() as monitor:
             report = gpu.render(
                 store.video_info(context.partition_key),
@@ -156,10 +160,10 @@ def encode_in_software(
     context: dg.OpExecutionContext, store: VideoStore, order: Order, composed_tiles: TilePlan
 ) -> str:
     """Render the plan with the processor. Gives the path in the run's scratch folder."""
-    output = _candidate(context, store)
     # A repeated run has the tags of the run that it repeats.
     context.instance.add_run_tags(context.run_id, {ENCODER_TAG: "software"})
     with explained(context):
+        output = _candidate(context, store)
         with pipeline.load_monitor() as monitor:
             report = pipeline.render_with_software(
                 store.video_info(context.partition_key),
@@ -168,7 +172,7 @@ def encode_in_software(
                 why=order.choice.why,
                 settings=order.settings,
                 progress=logged(context, "Encoding in software"),
-            )
+            ).model_copy(update={"driver": order.choice.driver, "fallback": order.choice.fallback})
         _note(output, report, monitor.log())
     return str(output)
 
@@ -183,7 +187,10 @@ def _candidate(context: dg.OpExecutionContext, store: VideoStore) -> Path:
     return store.scratch(context.run_id) / store.result_path(context.partition_key).name
 
 
-@dg.op(out={"result": dg.Out(dg.Nothing), **{name: dg.Out(dg.Nothing, is_required=False) for name in checks.GROUPS}})
+_CHECKS: Final = (*checks.GROUPS, *checks.CONCERNS["encoded_video"])
+
+
+@dg.op(out={"result": dg.Out(dg.Nothing), **{name: dg.Out(dg.Nothing, is_required=False) for name in _CHECKS}})
 def publish(
     context: dg.OpExecutionContext,
     store: VideoStore,
@@ -195,16 +202,19 @@ def publish(
     key = context.partition_key
     (candidate,) = map(Path, rendered)
     result = store.result_path(key)
+    started = time.monotonic()
     with explained(context):
         video = store.video_info(key)
         try:
             report, verification = _verified(
                 candidate, video, face_tracks, composed_tiles, progress=logged(context, "Verifying")
             )
+            seconds = time.monotonic() - started
             if verification.passed:
                 info = pipeline.probe(candidate)
                 thumbnail = pipeline.thumbnail(info)
                 load = _put_in_place(candidate, report, result)
+                plot, concern = load.plot(), _concern(report)
         finally:
             for path in (candidate, pipeline.report_path(candidate), pipeline.load_path(candidate)):
                 path.unlink(missing_ok=True)
@@ -234,15 +244,23 @@ def publish(
             "frames per second of encoding": report.frames_per_second,
             "seconds of encoding": report.wall_seconds,
             "seconds of waiting for a session": report.session_wait_seconds,
+            "seconds of checking": seconds,
             "size (bytes)": report.size_bytes,
             "bits per second": info.bit_rate,
-            "load": picture(load.plot(), "the load of the host and of its graphics card while it was encoded"),
+            "load": picture(plot, "the load of the host and of its graphics card while it was encoded"),
             "load samples": dg.MetadataValue.path(pipeline.load_path(result)),
             **{f"load: {name}": value for name, value in load.summary() if value is not None},
             "findings": checks.findings_table(verification.findings),
         },
     )
     yield from checks.results(verification)
+    yield checks.concern_result(concern)
+
+
+def _concern(report: "EncodeReport") -> "Concern":
+    from dualface_core.quality.concerns import encoder_concern
+
+    return encoder_concern(used=report.encoder_used, why=report.why, fallback=report.fallback)
 
 
 def _verified(
@@ -275,7 +293,7 @@ def _put_in_place(candidate: Path, report: "EncodeReport", result: Path) -> "Loa
 @dg.graph_asset(
     partitions_def=videos,
     ins={"raw_video": dg.AssetIn(dagster_type=dg.Nothing)},
-    check_specs=checks.specs("encoded_video"),
+    check_specs=[*checks.specs("encoded_video"), *checks.concern_specs("encoded_video")],
     group_name="dualface",
     kinds={"video", "ffmpeg", "nvenc"},
     owners=["team:video"],
@@ -292,5 +310,5 @@ def encoded_video(raw_video: Any, face_tracks: Any, composed_tiles: Any) -> Any:
     result, *found = publish(rendered, face_tracks, composed_tiles)
     return {
         "result": result,
-        **{f"encoded_video_{name}": check for name, check in zip(checks.GROUPS, found, strict=True)},
+        **{f"encoded_video_{name}": check for name, check in zip(_CHECKS, found, strict=True)},
     }

@@ -1,12 +1,13 @@
 """face_tracks: who is where in every frame."""
 
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import pyarrow.compute as pc
 
+from dualface_assets import checks
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.failures import explained
 from dualface_assets.metadata import COLUMN_SCHEMA, columns, picture
@@ -16,6 +17,9 @@ from dualface_assets.resources import VideoStore
 from dualface_assets.timeouts import limit_runtime
 from dualface_core import pipeline
 from dualface_core.tracking.table import SCHEMA, FaceTracks
+
+if TYPE_CHECKING:  # scipy is loaded by the step that needs it
+    from dualface_core.quality.concerns import Concern
 
 COLUMNS: Final[Mapping[str, str]] = {
     "frame": "Number of the frame, from 0, in presentation order.",
@@ -43,33 +47,43 @@ COLUMNS: Final[Mapping[str, str]] = {
     kinds={"pytorch", "parquet"},
     owners=["team:video"],
     code_version="1",
+    check_specs=checks.concern_specs("face_tracks"),
     metadata={COLUMN_SCHEMA: columns(SCHEMA, COLUMNS)},
 )
-def face_tracks(context: dg.AssetExecutionContext, store: VideoStore) -> FaceTracks:
+def face_tracks(
+    context: dg.AssetExecutionContext, store: VideoStore
+) -> Iterator[dg.Output[FaceTracks] | dg.AssetCheckResult]:
     """Every face in every frame, and which of them are person A and person B. One row per face per frame."""
     started = time.monotonic()
     with explained(context):
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
         tracks = pipeline.track(video, progress=logged(context, "Looking for faces"))
-        plot = _plot(tracks)
+        plot, figures, concern = _plot(tracks), _figures(tracks), _concern(tracks)
     seconds = time.monotonic() - started
-    context.add_output_metadata(
-        {
+    yield dg.Output(
+        tracks,
+        metadata={
             "where the faces are": picture(plot, "where the faces are over time"),
-            **_figures(tracks),
+            **figures,
             "frames per second": len(tracks.metadata.frame_pts) / seconds,
             "seconds": seconds,
             COLUMN_SCHEMA: columns(SCHEMA, COLUMNS),
-        }
+        },
     )
-    return tracks
+    yield checks.concern_result(concern)
 
 
 def _plot(tracks: FaceTracks) -> bytes:
     from dualface_core.tiles.preview import tracks_plot
 
     return tracks_plot(tracks)
+
+
+def _concern(tracks: FaceTracks) -> "Concern":
+    from dualface_core.quality.concerns import identity_concern
+
+    return identity_concern(tracks)
 
 
 def _figures(tracks: FaceTracks) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """raw_video: an upload, looked at and found fit to be used."""
 
+import time
+
 import dagster as dg
 
 from dualface_assets.failures import explained
@@ -25,6 +27,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
     A file that is not a usable video fails here, with the reason.
     """
     key = context.partition_key
+    started = time.monotonic()
     with explained(context):
         upload = store.upload(key)
         context.log.info("Looking at %s, uploaded %s.", upload.name, upload.claimed_at)
@@ -54,6 +57,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
             "size (bytes)": info.size_bytes,
             "bits per second": info.bit_rate,
             "SHA-256": info.fingerprint,
+            "seconds": time.monotonic() - started,
         },
         data_version=dg.DataVersion(info.fingerprint),
     )

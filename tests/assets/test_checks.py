@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dualface_assets.checks import GROUPS, results
+from dualface_assets.checks import GROUPS, concern_result, results
+from dualface_core.quality.concerns import Concern
 from dualface_core.quality.findings import Check, Finding, Verification
 
 
@@ -42,6 +43,15 @@ def test_a_warning_does_not_stop_anything() -> None:
 def test_an_error_is_not_hidden_behind_a_warning() -> None:
     result = by_name(finding(Check.FACE, passed=False, severity="warning"), finding(Check.IDENTITY, passed=False))
     assert result["people"].severity is dg.AssetCheckSeverity.ERROR
+
+
+def test_a_concern_warns_with_its_figures_and_what_to_do() -> None:
+    concern = Concern(name="faces in tiles", passed=False, message="Look.", action="Do.", figures={"share (%)": 90.0})
+    result = concern_result(concern)
+    assert result.check_name == "faces_in_tiles"
+    assert not result.passed
+    assert result.severity is dg.AssetCheckSeverity.WARN
+    assert {name: value.value for name, value in result.metadata.items()} == {"share (%)": 90.0, "what to do": "Do."}
 
 
 def test_what_was_not_looked_at_did_not_pass() -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,6 +18,7 @@ from dualface_assets.metadata import columns, picture
 from dualface_assets.resources import VideoStore
 
 REPOSITORY = Path(__file__).parents[2]
+SNAPSHOT = Path(__file__).with_name("definitions.json")
 
 
 def test_the_code_location_loads_without_torch_opencv_or_pyav() -> None:
@@ -31,20 +34,70 @@ def test_the_workspace_names_the_definitions() -> None:
     assert location["python_module"]["module_name"] == "dualface_assets.definitions"
 
 
-def test_the_assets_form_the_pipeline(store: VideoStore) -> None:
-    graph = build_defs(resource_overrides={"store": store}).resolve_asset_graph()
-    edges = {
-        key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)
-        for key in graph.get_all_asset_keys()
+def test_the_definitions_are_those_of_the_snapshot(store: VideoStore) -> None:
+    """If a change is meant: UPDATE_SNAPSHOT=1 pytest tests/assets/test_definitions.py, and look at the diff."""
+    found = json.dumps(described(build_defs(resource_overrides={"store": store})), indent=2) + "\n"
+    if os.environ.get("UPDATE_SNAPSHOT"):
+        SNAPSHOT.write_text(found)
+    assert found == SNAPSHOT.read_text()
+
+
+def described(defs: dg.Definitions) -> dict[str, Any]:
+    """All definitions, as far as somebody who uses them would notice a change."""
+    graph = defs.resolve_asset_graph()
+    repository = defs.get_repository_def()
+    assets = {key.to_user_string(): graph.get(key) for key in sorted(graph.get_all_asset_keys())}
+    checks = sorted(graph.asset_check_keys, key=lambda key: (key.asset_key, key.name))
+    return {
+        "assets": {
+            name: {
+                "from": sorted(parent.to_user_string() for parent in asset.parent_keys),
+                "description": str(asset.description).partition("\n")[0],
+                "group": asset.group_name,
+                "kinds": sorted(asset.kinds),
+                "owners": list(asset.owners),
+                "code_version": asset.code_version,
+                "partitions": getattr(asset.partitions_def, "name", None),
+                "columns": [column.name for column in asset.metadata["dagster/column_schema"].columns]
+                if "dagster/column_schema" in asset.metadata
+                else [],
+                "checks": {
+                    key.name: "blocking" if graph.get_check_spec(key).blocking else "warns"
+                    for key in checks
+                    if key.asset_key == asset.key
+                },
+            }
+            for name, asset in assets.items()
+        },
+        "jobs": {
+            job.name: {
+                "assets": sorted(key.to_user_string() for key in job.asset_layer.executable_asset_keys),
+                "steps": {node.name: getattr(node.definition, "pool", None) for node in _steps(job.graph)},
+                "executor": job.executor_def.name,
+                "tags": dict(sorted(job.tags.items())),
+            }
+            for job in sorted(repository.get_all_jobs(), key=lambda job: job.name)
+            if not job.name.startswith("__")
+        },
+        "sensors": {
+            sensor.name: {
+                "every (s)": sensor.minimum_interval_seconds,
+                "by default": sensor.default_status.value,
+                "description": sensor.description,
+            }
+            for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name)
+        },
+        "schedules": {schedule.name: str(schedule.cron_schedule) for schedule in repository.schedule_defs},
+        "resources": sorted(defs.resources or {}),
     }
-    assert edges == {
-        "raw_video": [],
-        "face_tracks": ["raw_video"],
-        "composed_tiles": ["face_tracks"],
-        "encoded_video": ["composed_tiles", "face_tracks", "raw_video"],
-    }
-    checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
-    assert checks == {("encoded_video", name) for name in ("file", "timing", "sound", "picture", "people")}
+
+
+def _steps(graph: dg.GraphDefinition) -> list[Any]:
+    """The ops of a graph and of the graphs in it."""
+    found: list[Any] = []
+    for node in sorted(graph.nodes, key=lambda node: node.name):
+        found += _steps(node.definition) if isinstance(node.definition, dg.GraphDefinition) else [node]
+    return found
 
 
 def test_every_asset_says_what_it_is(store: VideoStore) -> None:

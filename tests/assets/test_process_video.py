@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import cv2
 import dagster as dg
@@ -15,6 +16,7 @@ import pytest
 
 from dualface_assets.assets.encoded_video import after_failure, blamed_on_nvenc
 from dualface_assets.definitions import build_defs
+from dualface_assets.failed_videos import note_failure
 from dualface_assets.metadata import PICTURE_BYTES
 from dualface_assets.resources import GpuResource, VideoStore
 from dualface_assets.uploads import add
@@ -97,7 +99,7 @@ def test_a_video_becomes_a_verified_result(
     processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
 ) -> None:
     key, result = processed
-    assert set(metadata_of(result)) == {"raw_video", "face_tracks", "composed_tiles", "encoded_video"}
+    assert set(metadata_of(result)) == {"raw_video", "face_tracks", "composed_tiles", "encoded_video", "review"}
     output = processing.store.result_path(key)
     assert pipeline.probe(output).frame_count == pipeline.probe(processing.store.video_path(key)).frame_count
     report = EncodeReport.model_validate_json(pipeline.report_path(output).read_bytes())
@@ -113,10 +115,13 @@ def test_a_video_becomes_a_verified_result(
 def test_every_check_is_about_this_video(processed: tuple[str, dg.ExecuteInProcessResult]) -> None:
     key, result = processed
     evaluations = result.get_asset_check_evaluations()
-    assert {evaluation.check_name for evaluation in evaluations} == {"file", "timing", "sound", "picture", "people"}
+    passed = {evaluation.check_name: evaluation.passed for evaluation in evaluations}
+    blocking = {evaluation.check_name for evaluation in evaluations if evaluation.blocking}
+    assert blocking == {"file", "timing", "sound", "picture", "people"}
+    warning = {"identity_margin", "faces_in_tiles", "upscaling", "encoder"}
+    assert set(passed) == blocking | warning
+    assert [name for name in passed if not passed[name]] == ["upscaling"]  # the clip has 640x360 pixels
     for evaluation in evaluations:
-        assert evaluation.passed
-        assert evaluation.blocking
         assert evaluation.partition == key
         assert evaluation.target_materialization_data is not None
         assert evaluation.target_materialization_data.run_id == result.run_id
@@ -136,6 +141,7 @@ def test_pictures_are_small_and_can_be_seen(processed: tuple[str, dg.ExecuteInPr
         ("composed_tiles", "cameras"),
         ("encoded_video", "picture"),
         ("encoded_video", "load"),
+        ("review", "picture"),
     }
     for markdown in pictures.values():
         match = re.fullmatch(r"!\[[a-z ]+\]\(data:image/(?:jpeg|png);base64,([A-Za-z0-9+/=]+)\)", markdown)
@@ -164,6 +170,73 @@ def test_figures_columns_and_lineage_are_shown(
     assert found["encoded_video"]["path"].value == str(processing.store.result_path(processed[0]))
     load = LoadLog.read(Path(found["encoded_video"]["load samples"].value))
     assert found["encoded_video"]["load: job_memory_peak"].value == load.summary().job_memory_peak
+
+
+def test_a_warning_says_what_was_found_and_what_to_do(processed: tuple[str, dg.ExecuteInProcessResult]) -> None:
+    (found,) = [e for e in processed[1].get_asset_check_evaluations() if e.check_name == "upscaling"]
+    assert found.asset_key == dg.AssetKey("composed_tiles")
+    assert found.severity is dg.AssetCheckSeverity.WARN
+    assert "the source has 640x360 pixels only" in str(found.description)
+    assert found.metadata["most allowed"].value == 2.0
+    assert float(str(found.metadata["A: largest enlargement"].value)) > 2
+    assert found.metadata["what to do"].value == "Upload the video in a higher resolution, if there is one."
+
+
+def test_a_result_has_a_page_that_links_both_videos(
+    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
+) -> None:
+    key, result = processed
+    page = Path(str(metadata_of(result)["review"]["page"].value))
+    assert page == processing.store.folder / "review" / key / "index.html"
+    links = set(re.findall(r'<video src="([^"]+)"', page.read_text()))
+    assert {(page.parent / unquote(link)).resolve() for link in links} == {
+        processing.store.video_path(key).resolve(),
+        processing.store.result_path(key).resolve(),
+    }
+    assert f'href="{key}/index.html"' in (page.parents[1] / "index.html").read_text()
+    assert metadata_of(result)["review"]["to look at"].value == 1
+    steps = re.findall(r"<tr><td>([A-Z][^<]+)</td><td><svg", page.read_text())
+    assert len(steps) == 5  # nobody has waited for a session
+
+
+def test_a_page_that_cannot_be_made_leaves_the_result_alone(
+    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
+) -> None:
+    key, folder = processed[0], processing.store.review_folder
+    before = processing.store.result_path(key).read_bytes()
+    folder.rename(folder.with_name("away"))
+    try:
+        folder.write_text("a file where a folder should be")
+        result = processing.run(key, "review")
+        assert not result.success
+        assert "review" not in metadata_of(result)
+        assert will_retry(processing, result)
+        assert processing.store.result_path(key).read_bytes() == before
+    finally:
+        folder.unlink(missing_ok=True)
+        folder.with_name("away").rename(folder)
+
+
+def test_a_page_links_to_where_the_store_is_served(
+    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUALFACE_REVIEW_URL", "https://example.org/dualface/")
+    found = metadata_of(processing.run(processed[0], "review"))["review"]["open"]
+    assert found == dg.MetadataValue.url(f"https://example.org/dualface/review/{processed[0]}/index.html")
+
+
+def test_a_failed_video_is_in_the_index_with_its_reason(processing: Pipeline, tmp_path: Path) -> None:
+    path = tmp_path / "<script>alert(1)<script>.mp4"
+    path.write_text("no video")
+    key = processing.upload(path)
+    result = processing.run(key)
+    run = processing.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    note_failure(run, processing.store, processing.instance)
+    index = (processing.store.review_folder / "index.html").read_text()
+    assert "&lt;script&gt;alert(1)&lt;script&gt;.mp4" in index
+    assert "<script>alert" not in index
+    assert "unreadable-video" in index
 
 
 def test_nothing_of_a_run_is_left_but_notes(
@@ -298,6 +371,9 @@ def test_software_follows_a_failure_of_nvenc_where_it_may(
         ("output", False, None),
         ("user-error", False, None),
         ("internal-error", False, None),
+        ("bug", False, "an unexpected error"),
+        ("bug", True, None),
+        ("machine", False, None),
     ],
 )
 def test_nvenc_is_blamed_only_for_what_it_may_have_done(

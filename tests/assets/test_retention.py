@@ -133,6 +133,23 @@ def test_each_part_goes_when_its_time_has_come_and_no_other(
     assert not list(store.trash_folder.glob("*"))
 
 
+def test_a_page_goes_with_the_last_of_the_two_videos_whose_pictures_it_has(
+    store: VideoStore, instance: dg.DagsterInstance, processed: Processed
+) -> None:
+    key = processed()
+    page, index = store.page_folder(key), store.review_folder / "index.html"
+    page.mkdir(parents=True)
+    (page / "index.html").write_text("pictures")
+    index.write_text(key)
+    clean_up(store, instance, Retention(uploads=30), now=after(31))
+    assert page.exists()
+    outcome = clean_up(store, instance, Retention(uploads=30, results=30), now=after(31))
+    assert deleted(outcome) == ["result", "page"]
+    assert what_is_left(store, key) == {"tables", "report"}
+    assert not page.exists()
+    assert key not in index.read_text()
+
+
 def test_an_upload_without_a_result_is_kept_unless_it_is_said_explicitly(
     store: VideoStore, instance: dg.DagsterInstance, processed: Processed
 ) -> None:

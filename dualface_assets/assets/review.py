@@ -1,0 +1,111 @@
+"""review: the page on which a person accepts a result, or finds the place where it is not right."""
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+
+from dualface_assets.assets.encoded_video import encoded_video
+from dualface_assets.assets.raw_video import raw_video
+from dualface_assets.failures import explained
+from dualface_assets.metadata import picture
+from dualface_assets.partitions import videos
+from dualface_assets.resources import VideoStore
+from dualface_core import pipeline
+from dualface_core.errors import MissingInputError
+from dualface_core.settings import Settings
+from dualface_core.tiles.table import TilePlan
+from dualface_core.tracking.table import FaceTracks
+
+if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
+    from dualface_core.review.page import Reviewed
+
+_SECONDS: Final[Mapping[str, tuple[str, str]]] = {
+    "probe": ("raw_video", "seconds"),
+    "track": ("face_tracks", "seconds"),
+    "plan": ("composed_tiles", "seconds"),
+    "wait": ("encoded_video", "seconds of waiting for a session"),
+    "render": ("encoded_video", "seconds of encoding"),
+    "verify": ("encoded_video", "seconds of checking"),
+}
+"""Which asset's metadata says how long each step took."""
+
+
+@dg.asset(
+    partitions_def=videos,
+    deps=[raw_video, encoded_video],
+    group_name="dualface",
+    kinds={"html"},
+    owners=["team:video"],
+    code_version="1",
+)
+def review(
+    context: dg.AssetExecutionContext, store: VideoStore, face_tracks: FaceTracks, composed_tiles: TilePlan
+) -> dg.MaterializeResult[None]:
+    """A page for people: source and result side by side and in step, what the cameras did, checks, times, doubts.
+
+    One HTML file, and an index of all videos beside it. No server is needed: open the path below in a browser. The
+    video has been published before; whatever happens here, it stays.
+    """
+    key = context.partition_key
+    started = time.monotonic()
+    with explained(context):
+        page = pipeline.review_page(_reviewed(context, store, face_tracks, composed_tiles))
+        page.write(store.page_folder(key))
+        index = pipeline.review_index(store.review_folder)
+        url = Settings.load().review_url
+    path = store.page_folder(key) / index.name
+    links = (
+        {}
+        if url is None
+        else {"open": dg.MetadataValue.url(f"{url.rstrip('/')}/{store.link(path, seen_from=store.folder)}")}
+    )
+    return dg.MaterializeResult(
+        metadata={
+            **links,
+            "page": dg.MetadataValue.path(path),
+            "all videos": dg.MetadataValue.path(index),
+            "picture": picture(page.thumbnail, "a picture of the result"),
+            "to look at": len(page.record.warnings),
+            "what to look at": dg.MetadataValue.text("\n".join(page.record.warnings)),
+            "size (bytes)": path.stat().st_size,
+            "seconds": time.monotonic() - started,
+        }
+    )
+
+
+def _reviewed(context: dg.AssetExecutionContext, store: VideoStore, tracks: FaceTracks, plan: TilePlan) -> "Reviewed":
+    from dualface_core.rendering.report import EncodeReport
+    from dualface_core.review.page import Reviewed
+
+    key = context.partition_key
+    source, result = store.video_path(key), store.result_path(key)
+    try:
+        report = EncodeReport.model_validate_json(pipeline.report_path(result).read_bytes())
+    except FileNotFoundError:
+        raise MissingInputError(key, "its result is not here (any more)", action="Materialize encoded_video.") from None
+    return Reviewed(
+        key=key,
+        name=store.upload(key).name,
+        video=store.video_info(key),
+        tracks=tracks,
+        plan=plan,
+        report=report,
+        result=pipeline.probe(result),
+        seconds=_seconds(context),
+        source_link=store.link(source, seen_from=store.page_folder(key)),
+        result_link=store.link(result, seen_from=store.page_folder(key)),
+    )
+
+
+def _seconds(context: dg.AssetExecutionContext) -> dict[str, float]:
+    """How long each step took, as far as Dagster knows."""
+    told: dict[str, Mapping[str, Any]] = {}
+    for asset in {asset for asset, _ in _SECONDS.values()}:
+        wanted = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[context.partition_key])
+        records = context.instance.fetch_materializations(wanted, limit=1).records
+        found = records[0].asset_materialization if records else None
+        told[asset] = found.metadata if found else {}
+    values = {step: told[asset].get(name) for step, (asset, name) in _SECONDS.items()}
+    return {step: float(value.value) for step, value in values.items() if value is not None}
