@@ -84,6 +84,11 @@ class Host:
         """The videos that are published."""
         return [path for path in self.store.folder.glob("encoded_video/*/*.mp4") if not path.name.startswith(".")]
 
+    def index(self) -> str:
+        """The index of review pages; nothing if there is none yet."""
+        index = self.store.review_folder / "index.html"
+        return index.read_text() if index.exists() else ""
+
     def report(self, key: str) -> EncodeReport:
         """The report of a result, which is there only if the result was verified."""
         return EncodeReport.model_validate_json(pipeline.report_path(self.store.result_path(key)).read_bytes())

@@ -25,7 +25,12 @@ SampleClip = Callable[..., Path]
 
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 FRAMES = 54
-MAKING_A_VIDEO = ["encoded_video.choose_encoder", "encoded_video.encode_in_software", "encoded_video.publish"]
+MAKING_A_VIDEO = [
+    "encoded_video.choose_encoder",
+    "encoded_video.encode_in_software",
+    "encoded_video.publish",
+    "review",
+]
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +111,8 @@ def test_what_nvenc_fails_at_half_way_is_made_in_software_by_the_next_run(
     assert running_instance.steps(retry) == MAKING_A_VIDEO
     assert_made_by(host, key, "libx264")
     assert host.report(key).why == f"NVENC failed at this video before ({failure})."
+    assert host.report(key).fallback
+    assert f"NVENC failed at this video before ({failure})." in host.index()
     assert host.driver.open_now() == {}
 
 
@@ -132,6 +139,7 @@ def test_a_file_that_is_no_video_is_not_tried_again(
     assert run.status is FAILURE
     assert "not a video" in running_instance.reason(run)
     assert run.tags["dagster/will_retry"] == "false"
+    running_instance.wait_for(lambda: "notes.mp4: not a video" in hosts.sound.index(), "the index to say why")
 
 
 def test_sessions_that_another_program_holds_are_waited_for_and_then_software_needs_no_slot(
