@@ -130,6 +130,10 @@ def run(
         bool,
         typer.Option("--monitor", help="Write the load of host and GPU beside each output, as a table and a picture."),
     ] = False,
+    review: Annotated[
+        bool,
+        typer.Option("--review", help="Write a page beside each output on which source and result play in step."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a verified split-screen video of each input, as NAME.split.mp4 with NAME.split.report.json beside it.
@@ -142,7 +146,7 @@ def run(
     videos = expand(paths)
     jobs = [_Job(video, _output_for(video, output, several=len(videos) > 1)) for video in videos]
     _check_outputs(jobs)
-    results = _run_jobs(jobs, settings, keep_load=monitor, debug=bool(context.obj))
+    results = _run_jobs(jobs, settings, keep_load=monitor, review=review, debug=bool(context.obj))
     if as_json:
         typer.echo(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
     else:
@@ -413,7 +417,7 @@ class _Result:
         }
 
 
-def _run_jobs(jobs: list[_Job], settings: Settings, *, keep_load: bool, debug: bool) -> list[_Result]:
+def _run_jobs(jobs: list[_Job], settings: Settings, *, keep_load: bool, review: bool, debug: bool) -> list[_Result]:
     """Work on several videos at once, each as a thread gets free; a failure of one is none of the others' business."""
     streams = min(len(jobs), pipeline.profile(settings).streams)
     stop = threading.Event()
@@ -421,7 +425,7 @@ def _run_jobs(jobs: list[_Job], settings: Settings, *, keep_load: bool, debug: b
         bars.update(overall, total=len(jobs), visible=len(jobs) > 1)
 
         def work(job: _Job) -> _Result:
-            result = _run_job(job, settings, bars, stop, keep_load=keep_load, debug=debug)
+            result = _run_job(job, settings, bars, stop, keep_load=keep_load, review=review, debug=debug)
             bars.advance(overall)
             return result
 
@@ -439,7 +443,7 @@ class _Stopped(BaseException):
 
 
 def _run_job(
-    job: _Job, settings: Settings, bars: Progress, stop: threading.Event, *, keep_load: bool, debug: bool
+    job: _Job, settings: Settings, bars: Progress, stop: threading.Event, *, keep_load: bool, review: bool, debug: bool
 ) -> _Result:
     task = bars.add_task(escape(job.video.name), total=None, step="probe")
 
@@ -449,7 +453,9 @@ def _run_job(
         bars.update(task, step=step, completed=done, total=total)
 
     try:
-        report = pipeline.process(job.video, job.output, settings=settings, keep_load=keep_load, progress=progress)
+        report = pipeline.process(
+            job.video, job.output, settings=settings, keep_load=keep_load, review=review, progress=progress
+        )
     except DualfaceError as error:
         if debug:
             bars.console.print_exception()

@@ -6,11 +6,14 @@ PyAV are loaded by the step that needs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from dualface_core.errors import NobodyFoundError, TableFormatError, VerificationError
 from dualface_core.settings import Settings
@@ -337,6 +340,7 @@ def process(
     *,
     settings: Settings | None = None,
     keep_load: bool = False,
+    review: bool = False,
     progress: StepProgress | None = None,
 ) -> EncodeReport:
     """All five steps: a video in, a verified split-screen video and its report (`report_path`) out.
@@ -348,6 +352,7 @@ def process(
         settings: read from the environment if None.
         keep_load: whether to write what was sampled of the load beside the output too, as NAME.load.parquet and, as a
             picture, NAME.load.png. The report has a summary in any case.
+        review: whether to make the page that a person looks at to accept the result, too (`review_path`).
         progress: called with the name of the step, the frames done and the frames in all; it may raise to stop the
             work.
 
@@ -366,13 +371,19 @@ def process(
     def step(name: str) -> Progress | None:
         return None if progress is None else lambda done, total: progress(name, done, total)
 
-    video = probe(path)
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "probe"):
+        video = probe(path)
     with published(output) as temporary, load_monitor() as monitor:
         temporary.touch()  # a place that cannot be written to is told now, too
-        tracks = track(video, settings=settings, progress=step("track"))
-        plan = plan_tiles(video, tracks, layout=settings.layout)
+        with _timed(seconds, "track"):
+            tracks = track(video, settings=settings, progress=step("track"))
+        with _timed(seconds, "plan"):
+            plan = plan_tiles(video, tracks, layout=settings.layout)
         report = render(video, plan, temporary, settings=settings, progress=step("render"))
-        verification = verify(temporary, video=video, tracks=tracks, plan=plan, progress=step("verify"))
+        seconds |= {"wait": report.session_wait_seconds, "render": report.wall_seconds}
+        with _timed(seconds, "verify"):
+            verification = verify(temporary, video=video, tracks=tracks, plan=plan, progress=step("verify"))
         report = report.model_copy(update={"verification": verification})
         if not verification.passed:
             raise VerificationError(
@@ -388,7 +399,40 @@ def process(
         load.write(load_path(output))
         with published(output.with_suffix(".load.png")) as temporary:
             temporary.write_bytes(load.plot())
+    if review:
+        _review_beside(output, video, tracks, plan, report, seconds)
     return report
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    start = perf_counter()
+    yield
+    seconds[step] = perf_counter() - start
+
+
+def _review_beside(
+    output: Path, video: VideoInfo, tracks: FaceTracks, plan: TilePlan, report: EncodeReport, seconds: dict[str, float]
+) -> None:
+    from dualface_core.publish import published
+    from dualface_core.review.page import Reviewed
+
+    source = os.path.relpath(video.path.absolute(), output.parent.absolute())
+    about = Reviewed(
+        key=output.name,
+        name=video.path.name,
+        video=video,
+        tracks=tracks,
+        plan=plan,
+        report=report,
+        result=probe(output),
+        seconds=seconds,
+        source_link=quote(os.fsencode(source)),
+        result_link=quote(os.fsencode(output.name)),
+        index_link=None,
+    )
+    with published(review_path(output)) as temporary:
+        temporary.write_text(review_page(about).html, encoding="utf-8", errors="replace")
 
 
 def review_page(about: Reviewed) -> Page:
@@ -411,6 +455,11 @@ def review_index(folder: Path) -> Path:
 def report_path(output: Path) -> Path:
     """Where the report of a result lies: beside it, as NAME.report.json."""
     return output.with_suffix(".report.json")
+
+
+def review_path(output: Path) -> Path:
+    """Where the review page of a result lies, if it was asked for: beside it, as NAME.review.html."""
+    return output.with_suffix(".review.html")
 
 
 def load_monitor() -> LoadMonitor:

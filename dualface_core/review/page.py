@@ -75,6 +75,7 @@ class Reviewed:
         result: the result; its file must be there.
         seconds: what each step took, by the names "probe", "track", "plan", "wait", "render" and "verify".
         source_link, result_link: the two files, as URLs relative to the page's folder.
+        index_link: the index, likewise; None where there is none.
     """
 
     key: str
@@ -87,6 +88,7 @@ class Reviewed:
     seconds: Mapping[str, float]
     source_link: str
     result_link: str
+    index_link: str | None = f"../{PAGE}"
 
 
 @dataclass(frozen=True)

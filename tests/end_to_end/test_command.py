@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from urllib.parse import unquote
 
 import av
 import numpy as np
@@ -45,7 +47,7 @@ def processed(sample_clip, tmp_path_factory) -> tuple[Path, Path, dict]:
     video = sample_clip("talk")
     folder = tmp_path_factory.mktemp("processed")
     command = [sys.executable, "-m", "dualface_core.cli", "run", str(video), "-o", str(folder), "--encoder", "software"]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "--review", "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)
     return video, Path(result["output"]), result["report"]
@@ -91,12 +93,22 @@ def test_frames_timestamps_and_audio_packets_are_those_of_the_input(processed):
     assert packets(output, "audio") == packets(video, "audio")
 
 
-def test_nothing_but_the_result_and_its_report_is_left(processed):
+def test_nothing_but_the_result_its_report_and_its_page_is_left(processed):
     _, output, _ = processed
     assert {entry.name for entry in output.parent.iterdir()} == {
         output.name,
         output.with_suffix(".report.json").name,
+        output.with_suffix(".review.html").name,
     }
+
+
+def test_the_page_links_to_both_videos_and_tells_how_long_each_step_took(processed):
+    video, output, _ = processed
+    page = output.with_suffix(".review.html").read_text()
+    links = [unquote(link) for link in re.findall(r'<video src="([^"]+)"', page)]
+    assert [(output.parent / link).resolve() for link in links] == [video.resolve(), output.resolve()]
+    assert "All videos" not in page
+    assert len(re.findall(r"<tr><td>[A-Z][^<]+</td><td><svg", page)) == 5
 
 
 def test_the_single_steps_make_what_run_makes(sample_clip, dualface, tmp_path):
