@@ -12,6 +12,7 @@ import os
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,29 @@ _AAC_RATES: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_1
 
 _LEAST_TIMESCALE: Final = 10_000
 _LARGEST_TIMESCALE: Final = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that an encoder takes as it is.
+
+    Attributes:
+        planes: Y, U and V, to be drawn on; undefined at first.
+        frame: the same as PyAV's.
+    """
+
+    planes: Planes
+    frame: VideoFrame
+
+    @classmethod
+    def blank(cls, width: int, height: int) -> Self:
+        """Make room for a picture; width and height are even."""
+        frame = VideoFrame(width, height, "yuv420p")
+        y, u, v = (
+            np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+            for plane in frame.planes
+        )
+        return cls((y, u, v), frame)
 
 
 class VideoWriter:
@@ -112,24 +136,28 @@ class VideoWriter:
             self._abort(error)
 
     def write(self, planes: Planes, pts: int) -> None:
+        """Encode a copy of Y, U and V at the writer's size; see `encode`."""
+        picture = Picture.blank(*self._size)
+        for target, rows in zip(picture.planes, planes, strict=True):
+            target[:] = rows
+        self.encode(picture, pts)
+
+    def encode(self, picture: Picture, pts: int) -> None:
         """Encode one picture.
 
         Args:
-            planes: Y, U and V at the writer's size; copied, so the caller may reuse them.
+            picture: of the writer's size; not to be drawn on any more.
             pts: presentation timestamp in units of `time_base`, greater than the one before.
         """
         if self._container is None or self._stream is None:
             raise ValueError("the writer is closed")
         if self._last_pts is not None and pts <= self._last_pts:
             raise ValueError(f"pts {pts} does not come after {self._last_pts}")
-        picture = VideoFrame(*self._size, "yuv420p")
-        for plane, rows in zip(picture.planes, planes, strict=True):
-            target = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-            target[:, : plane.width] = rows
-        picture.pts = pts
-        picture.time_base = self._time_base
+        frame = picture.frame
+        frame.pts = pts
+        frame.time_base = self._time_base
         with self._encoding():
-            packets = self._stream.encode(picture)
+            packets = self._stream.encode(frame)
         with self._writing():
             self._mux(packets)
         self._last_pts = pts
@@ -218,6 +246,8 @@ class VideoWriter:
         context.pix_fmt = "yuv420p"
         context.time_base = self._time_base
         stream.time_base = self._time_base
+        # x264 takes PyAV's default, threads by slices, at its word: slower, and every slice costs bits.
+        context.thread_type = "FRAME"
         context.color_range = color.range
         context.color_primaries = color.primaries
         context.color_trc = color.transfer

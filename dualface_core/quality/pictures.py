@@ -8,7 +8,7 @@ show a slide.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -227,31 +227,29 @@ class LikenessWatch:
 
     Args:
         tile: which one.
-        expected: for each frame to compare, by its number in the plan, what the tile should show.
+        numbers: of the frames to compare, in the plan.
     """
 
-    def __init__(self, tile: Tile, expected: Mapping[int, Thumbnail]) -> None:
+    def __init__(self, tile: Tile, numbers: Collection[int]) -> None:
         self._name = tile.person
-        self._expected = expected
-        self._likeness: dict[int, float] = {}
-        self._distance: dict[int, float] = {}
+        self._numbers = numbers
+        self._found: dict[int, Thumbnail] = {}
 
     def look(self, number: int, picture: Frame) -> None:
         """Take the tile of a frame, with the frame's number in the plan."""
-        expected = self._expected.get(number)
-        if expected is not None:
-            found = Thumbnail.of(picture)
-            self._likeness[number] = likeness(found.luma, expected.luma)
-            self._distance[number] = found.color_distance(expected)
+        if number in self._numbers:
+            self._found[number] = Thumbnail.of(picture)
 
-    def findings(self) -> Iterator[Finding]:
-        """Shapes, then colours."""
-        looked = len(self._likeness)
-        unlike = [number for number, value in self._likeness.items() if value < LEAST_LIKENESS]
+    def findings(self, expected: Mapping[int, Thumbnail]) -> Iterator[Finding]:
+        """Shapes, then colours. `expected` tells, by a frame's number in the plan, what the tile should show."""
+        pairs = {number: (found, expected[number]) for number, found in self._found.items() if number in expected}
+        likenesses = {number: likeness(found.luma, wanted.luma) for number, (found, wanted) in pairs.items()}
+        looked = len(likenesses)
+        unlike = [number for number, value in likenesses.items() if value < LEAST_LIKENESS]
         yield Finding(
             check=Check.LIKENESS,
             passed=looked > 0 and not unlike,
-            value=round(min(self._likeness.values(), default=0.0), 3),
+            value=round(min(likenesses.values(), default=0.0), 3),
             expected=f"at least {LEAST_LIKENESS:g}",
             message=(
                 f"Tile {self._name} does not show what the plan says in {len(unlike)} of {looked} frames looked at, "
@@ -260,7 +258,7 @@ class LikenessWatch:
                 else f"Tile {self._name} shows what the plan says in all of {looked} frames looked at."
             ),
         )
-        worst = max(self._distance.values(), default=0.0)
+        worst = max((found.color_distance(wanted) for found, wanted in pairs.values()), default=0.0)
         yield Finding(
             check=Check.COLOUR,
             passed=worst <= MOST_COLOR_DISTANCE,

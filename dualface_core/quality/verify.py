@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,8 @@ from dualface_core.quality.findings import Check, Finding, Verification
 
 if TYPE_CHECKING:
     from dualface_core.media.probe import VideoInfo
+    from dualface_core.quality.expected import Source, Thumbnail
+    from dualface_core.quality.people import PeopleWatch
     from dualface_core.tiles.table import TilePlan
     from dualface_core.tracking.table import FaceTracks
 
@@ -90,7 +93,7 @@ def _look(
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.reader import VideoReader
-    from dualface_core.quality.expected import Source, Thumbnail, tile_picture
+    from dualface_core.quality.expected import Source, tile_picture
     from dualface_core.quality.people import PeopleWatch
     from dualface_core.quality.pictures import LikenessWatch, TileWatch, standstill_findings
     from dualface_core.settings import Settings
@@ -106,16 +109,13 @@ def _look(
         FaceEmbedder(settings.embedder_weights),
     )
     source = Source(video, plan, layout(plan.metadata.layout))
-    expected: list[dict[int, Thumbnail]] = [{} for _ in tiles]
-    for there in source.render(source.cheap_frames(_SOURCE_FRAMES)):
-        for thumbnails, picture in zip(expected, there.tiles, strict=True):
-            thumbnails[there.frame.index] = Thumbnail.of(picture)
-        people.learn(there.frame)
-    people.learn_more(source)
-    likenesses = [LikenessWatch(tile, thumbnails) for tile, thumbnails in zip(tiles, expected, strict=True)]
+    compared = source.cheap_frames(_SOURCE_FRAMES)
+    likenesses = [LikenessWatch(tile, frozenset(compared)) for tile in tiles]
     watches = [TileWatch(tile, result.color) for tile in tiles]
     shown: list[Fraction] = []
-    with VideoReader(result) as reader:
+    # The source is looked at in a thread of its own, while the result is decoded.
+    with ThreadPoolExecutor(1, "source") as beside, VideoReader(result) as reader:
+        learning = beside.submit(_learn, source, compared, people, len(tiles))
         for frame in reader:
             shown.append(frame.pts * result.time_base)
             number = _nearest(planned, shown[-1], frame.index)
@@ -126,10 +126,26 @@ def _look(
             people.look(number, pictures)
             if progress is not None:
                 progress(frame.index + 1, len(planned))
+        expected = learning.result()
     for watch in watches:
         watch.finish(float(result.first_pts * result.time_base) + result.duration)
-    findings = [finding for likeness in likenesses for finding in likeness.findings()]
+    findings = [
+        finding for likeness, there in zip(likenesses, expected, strict=True) for finding in likeness.findings(there)
+    ]
     return shown, [*standstill_findings(watches, source), *findings, *people.findings()]
+
+
+def _learn(source: Source, numbers: Sequence[int], people: PeopleWatch, tiles: int) -> list[dict[int, Thumbnail]]:
+    """Look at frames of the source: who is there, and, for each tile, what it should show in which frame."""
+    from dualface_core.quality.expected import Thumbnail
+
+    expected: list[dict[int, Thumbnail]] = [{} for _ in range(tiles)]
+    for there in source.render(numbers):
+        for thumbnails, picture in zip(expected, there.tiles, strict=True):
+            thumbnails[there.frame.index] = Thumbnail.of(picture)
+        people.learn(there.frame)
+    people.learn_more(source)
+    return expected
 
 
 def _nearest(planned: Sequence[Fraction], time: Fraction, guess: int) -> int:

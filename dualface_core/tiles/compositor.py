@@ -14,6 +14,7 @@ default: in line with every second luma column (sample i at 2 i + 0.5), and half
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -32,12 +33,14 @@ _CUBIC_REACH: Final = 2
 _NEGLIGIBLE_SHIFT: Final = 1 / 256
 """Source samples. A smaller shift changes no 8-bit value by more than one."""
 
+_REMEMBERED: Final = 64
+"""Axes that are kept: a camera mostly stands still, and each tile has four."""
+
 
 class Compositor:
-    """Makes canvases out of frames. One per stream; it owns the canvas that it returns.
+    """Makes canvases out of frames. One per stream.
 
-    OpenCV's number of threads belongs to the process and is left alone; on a machine that encodes at the same time,
-    `cv2.setNumThreads(1)` leaves the cores to the encoder.
+    OpenCV's number of threads belongs to the process and is left alone.
 
     Args:
         layout: canvas and tiles.
@@ -55,17 +58,19 @@ class Compositor:
             np.full(half, 128, np.uint8),
         )
 
-    def compose(self, planes: Planes, rectangles: NDArray[np.float32]) -> Planes:
+    def compose(self, planes: Planes, rectangles: NDArray[np.float32], canvas: Planes | None = None) -> Planes:
         """Render one canvas.
 
         Args:
             planes: Y, U and V of the frame; Y has the size that the compositor was made for.
             rectangles: (tiles, 4) of center x, center y, width and height in pixels of the frame. What lies outside
                 the frame shows its repeated edge.
+            canvas: Y, U and V to draw on, of the layout's size; the compositor's own if None.
 
         Returns:
-            Y, U and V of the canvas. They are overwritten by the next call.
+            Y, U and V of the canvas. The compositor's own is overwritten by the next call.
         """
+        canvas = self._canvas if canvas is None else canvas
         if planes[0].shape != self._shape:
             raise ValueError(f"The frame is {planes[0].shape}, the compositor was made for {self._shape}.")
         for tile, (center_x, center_y, width, height) in zip(self._tiles, rectangles.astype(np.float64), strict=True):
@@ -73,20 +78,20 @@ class Compositor:
             luma_x = center_x - width / 2 + step_x / 2 - 0.5
             top = center_y - height / 2
             luma = (
-                _Axis.of(luma_x, step_x, tile.width),
-                _Axis.of(top + step_y / 2 - 0.5, step_y, tile.height),
+                _axis(luma_x, step_x, tile.width),
+                _axis(top + step_y / 2 - 0.5, step_y, tile.height),
             )
             chroma = (
-                _Axis.of(luma_x / 2, step_x, tile.width // 2),
-                _Axis.of((top + step_y - 1) / 2, step_y, tile.height // 2),
+                _axis(luma_x / 2, step_x, tile.width // 2),
+                _axis((top + step_y - 1) / 2, step_y, tile.height // 2),
             )
-            for plane, canvas, (axis_x, axis_y), scale in zip(
-                planes, self._canvas, (luma, chroma, chroma), (1, 2, 2), strict=True
+            for plane, drawn, (axis_x, axis_y), scale in zip(
+                planes, canvas, (luma, chroma, chroma), (1, 2, 2), strict=True
             ):
                 rows = slice(tile.y // scale, (tile.y + tile.height) // scale)
                 columns = slice(tile.x // scale, (tile.x + tile.width) // scale)
-                _resample(plane, axis_x, axis_y, canvas[rows, columns])
-        return self._canvas
+                _resample(plane, axis_x, axis_y, drawn[rows, columns])
+        return canvas
 
 
 @dataclass(frozen=True)
@@ -113,26 +118,27 @@ class _Axis:
     skip: int
     count: int
 
-    @classmethod
-    def of(cls, start: float, step: float, count: int) -> _Axis:
-        """Sample at `start`, `start + step`, ... in units of source samples, the first of which is at 0."""
-        shrink = 1
-        while step >= 2:
-            shrink, step, start = shrink * 2, step / 2, (start - 0.5) / 2
-        skip = int(np.ceil(_CUBIC_REACH / step))
-        # cv2.resize puts output sample j at (j + 0.5) * step - 0.5; this is where its sample 0 must begin.
-        origin = start - (skip + 0.5) * step + 0.5
-        first = int(np.floor(origin + _NEGLIGIBLE_SHIFT))
-        shift = origin - first
-        stop = first + int(np.ceil((skip + count) * step)) + _CUBIC_REACH
-        if step <= 1 and abs(shift) < _NEGLIGIBLE_SHIFT:
-            return cls(shrink, first, stop, step, np.ones(1, np.float32), 0, skip, count)
-        distance = np.arange(1 - _REACH, _REACH + 1) - shift
-        kernel = np.sinc(distance / max(step, 1.0)) * np.sinc(distance / _REACH)
-        kernel /= kernel.sum()
-        # A windowed sinc misses the shift by up to 0.02 samples, which would make a slow pan uneven: put it right.
-        kernel[_REACH - 1 : _REACH + 1] += np.array([1, -1]) * (kernel @ distance)
-        return cls(shrink, first, stop, step, kernel.astype(np.float32), _REACH, skip, count)
+
+@lru_cache(_REMEMBERED)
+def _axis(start: float, step: float, count: int) -> _Axis:
+    """Sample at `start`, `start + step`, ... in units of source samples, the first of which is at 0."""
+    shrink = 1
+    while step >= 2:
+        shrink, step, start = shrink * 2, step / 2, (start - 0.5) / 2
+    skip = int(np.ceil(_CUBIC_REACH / step))
+    # cv2.resize puts output sample j at (j + 0.5) * step - 0.5; this is where its sample 0 must begin.
+    origin = start - (skip + 0.5) * step + 0.5
+    first = int(np.floor(origin + _NEGLIGIBLE_SHIFT))
+    shift = origin - first
+    stop = first + int(np.ceil((skip + count) * step)) + _CUBIC_REACH
+    if step <= 1 and abs(shift) < _NEGLIGIBLE_SHIFT:
+        return _Axis(shrink, first, stop, step, np.ones(1, np.float32), 0, skip, count)
+    distance = np.arange(1 - _REACH, _REACH + 1) - shift
+    kernel = np.sinc(distance / max(step, 1.0)) * np.sinc(distance / _REACH)
+    kernel /= kernel.sum()
+    # A windowed sinc misses the shift by up to 0.02 samples, which would make a slow pan uneven: put it right.
+    kernel[_REACH - 1 : _REACH + 1] += np.array([1, -1]) * (kernel @ distance)
+    return _Axis(shrink, first, stop, step, kernel.astype(np.float32), _REACH, skip, count)
 
 
 def _resample(plane: NDArray[np.uint8], x: _Axis, y: _Axis, out: NDArray[np.uint8]) -> None:

@@ -21,7 +21,7 @@ from dualface_core.media.errors import EncoderError, FailureClass
 from dualface_core.media.frames import ColorInfo, Frame, Planes
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
-from dualface_core.media.writer import VideoWriter
+from dualface_core.media.writer import Picture, VideoWriter
 
 if TYPE_CHECKING:
     from tests.core.media.conftest import MakeClip
@@ -375,3 +375,20 @@ def test_av1_leaves_the_scheduling_of_the_process_as_it_is(tmp_path):
         writer.write((np.full((180, 320), 100, np.uint8), chroma, chroma), 0)
         policies = {os.sched_getscheduler(int(entry.name)) for entry in Path("/proc/self/task").iterdir()}
     assert policies == {os.SCHED_OTHER}
+
+
+def test_x264_divides_its_work_by_pictures_so_that_no_slice_costs_bits(tmp_path: Path) -> None:
+    with writer(tmp_path / "out.mp4") as output:
+        output.write(grey(100), 0)
+    assert b"sliced_threads=0" in (tmp_path / "out.mp4").read_bytes()  # x264 notes its settings in the stream
+
+
+def test_a_picture_that_was_drawn_in_place_is_encoded_like_a_copied_one(tmp_path: Path) -> None:
+    with writer(tmp_path / "copied.mp4") as output:
+        output.write(grey(100), 0)
+    drawn = Picture.blank(96, 64)
+    for plane, level in zip(drawn.planes, grey(100), strict=True):
+        plane[:] = level
+    with writer(tmp_path / "drawn.mp4") as output:
+        output.encode(drawn, 0)
+    assert (tmp_path / "drawn.mp4").read_bytes() == (tmp_path / "copied.mp4").read_bytes()

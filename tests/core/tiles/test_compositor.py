@@ -131,6 +131,17 @@ def test_detail_that_the_tile_can_hold_is_kept_at_any_fraction_of_a_pixel(zoom: 
         assert y.std() > 0.85 * wave.std()
 
 
+def test_drawing_on_a_given_canvas_leaves_the_compositors_own_alone() -> None:
+    planes, rectangles = random_planes(), rectangle(40.3, 60.6, 120, 135)
+    compositor = Compositor(ONE_TILE, WIDTH, HEIGHT)
+    own = [plane.copy() for plane in compositor.compose(planes, rectangles)]
+    given = tuple(np.empty_like(plane) for plane in own)
+    assert compositor.compose(planes, rectangles, given) is given
+    assert all((one == other).all() for one, other in zip(own, given, strict=True))
+    compositor.compose(random_planes(1), rectangles, given)
+    assert all((one == other).all() for one, other in zip(own, compositor.compose(planes, rectangles), strict=True))
+
+
 def test_a_picture_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="compositor was made for"):
         Compositor(ONE_TILE, WIDTH, HEIGHT).compose(random_planes(width=100, height=80), rectangle(0, 0, 50, 50))

@@ -1,0 +1,82 @@
+"""Two stages of the streaming pass at once: one makes items in a thread of its own, the other takes them.
+
+Belongs here: the hand-over between two threads and nothing of what is handed over. The one idea: the thread is at most
+a few items ahead, so memory stays bounded, and it has ended when the block ends, whatever ended it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Final, Generic, TypeVar
+
+Item = TypeVar("Item")
+
+_GIVEN_UP_AFTER: Final = 0.1
+"""Seconds between two looks at whether anybody still wants what is being made."""
+
+
+@contextmanager
+def made_ahead(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
+    """Run a generator in a thread of its own, at most `depth` + 1 items ahead of who takes them.
+
+    What the generator raises is raised where its next item would be taken. It is closed, in its own thread, before the
+    block ends.
+
+    Args:
+        items: makes the items; nobody else may take any of it.
+        depth: finished items that may wait.
+    """
+    stage = _Stage(items, depth)
+    try:
+        yield stage.taken()
+    finally:
+        stage.end()
+
+
+class _Stage(Generic[Item]):
+    def __init__(self, items: Generator[Item], depth: int) -> None:
+        self._items = items
+        self._waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(depth)
+        self._unwanted = threading.Event()
+        self._thread = threading.Thread(target=self._make, name="made-ahead")
+        self._thread.start()
+
+    def taken(self) -> Iterator[Item]:
+        while True:
+            match self._waiting.get():
+                case None:
+                    return
+                case BaseException() as error:
+                    raise error
+                case (item,):
+                    yield item
+
+    def end(self) -> None:
+        self._unwanted.set()
+        self._thread.join()
+
+    def _make(self) -> None:
+        last: BaseException | None = None
+        try:
+            try:
+                for item in self._items:
+                    if not self._hand_over((item,)):
+                        return
+            finally:
+                self._items.close()
+        except BaseException as error:  # noqa: BLE001  raised in the thread that takes
+            last = error
+        self._hand_over(last)
+
+    def _hand_over(self, what: tuple[Item] | BaseException | None) -> bool:
+        """Put something where it is taken, once there is room. False if nobody wants it any more."""
+        while not self._unwanted.is_set():
+            try:
+                self._waiting.put(what, timeout=_GIVEN_UP_AFTER)
+            except queue.Full:
+                continue
+            return True
+        return False
