@@ -184,7 +184,7 @@ def make_page(about: Reviewed) -> Page:
 
 
 def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:
-    """Pictures for the strip, larger ones of the first of these moments for the players, and one for the index."""
+    """Pictures for the strip, larger ones of one of these moments for the players, and one for the index."""
     indexes = _cheap_frames(about, preview_frames(about.plan, _STRIP))
     canvas, rectangles = layout(about.plan.metadata.layout), about.plan.rectangles()
     sources, results = (_frames(about, info, indexes) for info in (about.video, about.result))
@@ -196,9 +196,12 @@ def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:
         )
         for source, result in zip(sources, results, strict=True)
     ]
-    large = [thumbnail(frames[0], None, max_bytes=_POSTER_BYTES) for frames in (sources, results)]
-    small = thumbnail(results[len(results) // 2], None, width=_THUMBNAIL_WIDTH, max_bytes=_THUMBNAIL_BYTES)
-    return stills, Still(sources[0].time, *large), small
+    # The one nearest to the middle of those in which most people are.
+    seen = (about.plan.states()[indexes] == "tracking").sum(axis=1)
+    best = max(range(len(indexes)), key=lambda place: (seen[place], -abs(place - len(indexes) // 2)))
+    large = [thumbnail(frames[best], None, max_bytes=_POSTER_BYTES) for frames in (sources, results)]
+    small = thumbnail(results[best], None, width=_THUMBNAIL_WIDTH, max_bytes=_THUMBNAIL_BYTES)
+    return stills, Still(sources[best].time, *large), small
 
 
 def _cheap_frames(about: Reviewed, wanted: Sequence[int]) -> list[int]:
@@ -251,7 +254,7 @@ def _sentence(moment: Moment) -> str:
         case Kind.CUT:
             return "The picture cuts."
         case Kind.HOLDING:
-            return f"Tile {moment.person} holds still: its person is lost for a moment."
+            return f"Tile {moment.person} holds still: its person is out of sight for a while."
         case Kind.WIDE:
             return f"Tile {moment.person} shows the wide shot: its person is not there."
         case Kind.UNSURE:
