@@ -1,7 +1,8 @@
-"""The executor: every run is one process, which is known to live, asks for its retry, and waits at rest.
+"""The executor: every run is one process, which is known to live, asks for its retries, and waits at rest.
 
 Belongs here: what holds for each run, however it was started. The job's own tags say the same about retries, but a run
-that *Materialize* starts is a run of a nameless job of Dagster's, which has none.
+that *Materialize* starts is a run of a nameless job of Dagster's, which has none. A run that fails is tried again once.
+One whose process is killed may be tried more often, since that says nothing about the video.
 
 Dagster's in-process executor would do but for one thing: while all slots of a pool are taken it asks for one without a
 pause, so that each waiting run keeps a processor busy, and it notices a free slot up to 15 seconds late (1.13.27,
@@ -13,18 +14,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
-from dagster._core.events import EngineEventData
+from dagster._core.events import EngineEventData, RunFailureReason
 from dagster._core.execution.api import ExecuteRunWithPlanIterable
 from dagster._core.execution.context_creation_job import PlanExecutionContextManager
 from dagster._core.execution.plan.execute_plan import inner_plan_execution_iterator
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.execution.retries import RetryMode
+from dagster._core.storage.tags import RETRY_NUMBER_TAG, RUN_FAILURE_REASON_TAG
 
+from dualface_assets.failures import RETRY_TAG, repeated
 from dualface_assets.jobs import RETRIES
-from dualface_assets.workers import working_on
+from dualface_assets.workers import work_on
 
 if TYPE_CHECKING:
     from dagster._core.execution.context.system import PlanExecutionContext, PlanOrchestrationContext
@@ -45,11 +49,16 @@ class OneProcess(dg.Executor):
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         """Execute the plan, and yield what happens."""
-        run = plan_context.dagster_run
-        unasked = {tag: value for tag, value in RETRIES.items() if tag not in run.tags}
-        plan_context.instance.add_run_tags(run.run_id, unasked)
-        with working_on(run.run_id, plan_context.instance):
-            yield from self._execute(plan_context, execution_plan)
+        run, instance = plan_context.dagster_run, plan_context.instance
+        work_on(run.run_id, instance)
+        tags = {tag: value for tag, value in RETRIES.items() if tag not in run.tags}
+        if run.parent_run_id and RETRY_TAG in run.tags:
+            tags[RETRY_TAG] = "true"  # what was said of the run that this one repeats
+        instance.add_run_tags(run.run_id, tags)
+        for event in self._execute(plan_context, execution_plan):
+            if event.is_step_failure and _failed_before(run, instance):
+                instance.add_run_tags(run.run_id, {RETRY_TAG: "false"})
+            yield event
 
     def _execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
@@ -85,6 +94,16 @@ def one_process(_: dg.InitExecutorContext) -> OneProcess:
 def _steps(job_context: PlanExecutionContext, execution_plan: ExecutionPlan) -> Iterator[dg.DagsterEvent]:
     with _Claims(job_context.instance, job_context.dagster_run) as claims:
         yield from inner_plan_execution_iterator(job_context, execution_plan, claims)
+
+
+def _failed_before(run: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
+    """Whether one of the runs that led to this one by themselves has failed in a step, rather than been killed."""
+    for later, earlier in pairwise((run, *repeated(run, instance))):
+        if RETRY_NUMBER_TAG not in later.tags:
+            return False  # a person has started it, so it may fail once again
+        if earlier.tags.get(RUN_FAILURE_REASON_TAG) == RunFailureReason.STEP_FAILURE.value:
+            return True
+    return False
 
 
 class _Claims(InstanceConcurrencyContext):

@@ -28,7 +28,6 @@ from dualface_core.media.errors import EncoderError
 
 RETRY_TAG: Final = "dagster/retry_on_asset_or_op_failure"
 
-
 MACHINE: Final = "machine"
 BUG: Final = "bug"
 INTERRUPTED: Final = "interrupted"
@@ -143,6 +142,13 @@ def explanation_of(run_id: str, instance: dg.DagsterInstance) -> Explanation:
     ends = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
     sentence = (ends[-1].get_dagster_event().message if ends else None) or "The run ended without a word."
     return Explanation(None, INTERRUPTED, sentence, "Look at the run's log, and materialize what is missing.")
+
+
+def repeated(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
+    """The runs that a run repeats, the latest first, whoever has started them."""
+    parent: dg.DagsterRun | None = run
+    while parent and parent.parent_run_id and (parent := instance.get_run_by_id(parent.parent_run_id)):
+        yield parent
 
 
 def next_step(error: DualfaceError) -> str:

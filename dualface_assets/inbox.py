@@ -128,7 +128,7 @@ class Inbox:
             return "empty so far"
         if quiet < self._patience.quiet:
             return "changed a moment ago"
-        writer = _has_writer(path) if self._kernel_knows(path.parent) else None
+        writer = has_writer(path) if self._kernel_knows(path.parent) else None
         if writer:
             return "another program is still writing it"
         if writer is None and watched < self._patience.unknown:
@@ -142,7 +142,7 @@ class Inbox:
             trial = folder / ".dualface-lease"
             try:
                 trial.touch()
-                self._leases_work[device] = _has_writer(trial) is False
+                self._leases_work[device] = has_writer(trial) is False
             finally:
                 trial.unlink(missing_ok=True)
         return self._leases_work[device]
@@ -186,7 +186,7 @@ def _is_temporary(name: str, names: set[str]) -> bool:
     )
 
 
-def _has_writer(path: Path) -> bool | None:
+def has_writer(path: Path) -> bool | None:
     """Whether any process has the file open for writing; None where the kernel does not say."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

@@ -10,13 +10,17 @@ from typing import Final
 
 import dagster as dg
 
+MAX_RETRIES: Final = "dagster/max_retries"
+
 RETRIES: Final = {
-    "dagster/max_retries": "1",
+    # For processes that are killed, which is seldom the video's fault; one that kills its process each time must end.
+    # What a run lives to tell of is tried again once: see `executor`.
+    MAX_RETRIES: "4",
     # After a failed encode or check the whole asset is made again (in software if NVENC was the cause), and what came
     # before it is not. The default strategy would only run the failed step again.
     "dagster/retry_strategy": "FROM_ASSET_FAILURE",
 }
-"""Tags of a run that ask for one more run if it fails."""
+"""Tags of a run that ask for another one if it fails."""
 
 process_video = dg.define_asset_job(
     "process_video",

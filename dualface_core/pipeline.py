@@ -189,12 +189,16 @@ def render_with_nvenc(
     """
     import tempfile
 
-    from dualface_core.publish import published
+    from dualface_core.publish import TEMPORARY_PREFIX, published
     from dualface_core.rendering.isolated import render_isolated
     from dualface_core.rendering.messages import Job
 
     encoder = settings.encoder_settings(preset=choice.preset)
-    with tempfile.TemporaryDirectory(prefix="dualface-") as folder, published(output) as temporary:
+    # The plan lies beside the output for as long, where whoever cleans up after a killed process finds both.
+    with (
+        published(output) as temporary,
+        tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as folder,
+    ):
         table = Path(folder) / "plan.parquet"
         plan.write(table)
         job = Job(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from dualface_assets import checks
-from dualface_assets.failures import BUG, class_name, explained, failure_of
+from dualface_assets.failures import BUG, class_name, explained, failure_of, repeated
 from dualface_assets.metadata import picture
 from dualface_assets.partitions import videos
 from dualface_assets.progress import logged
@@ -109,13 +109,15 @@ def choose_encoder(
 
 
 def _earlier_failure(context: dg.OpExecutionContext) -> str | None:
-    """How NVENC failed in the run that this one repeats; None if this repeats none, or that one did without NVENC."""
-    parent = context.run.parent_run_id and context.instance.get_run_by_id(context.run.parent_run_id)
-    if not parent or parent.tags.get(ENCODER_TAG) != NVENC:
-        return None
-    done = context.instance.all_logs(parent.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS)
-    encoded = any(str(event.get_dagster_event().step_key).endswith(f".{encode_on_gpu.name}") for event in done)
-    return blamed_on_nvenc(failure_of(parent.run_id, context.instance), encoded=encoded)
+    """How NVENC failed in one of the runs that this one repeats; None if this repeats none, or it is not to blame."""
+    instance = context.instance
+    for run in repeated(context.run, instance):
+        if run.tags.get(ENCODER_TAG) == NVENC:
+            done = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS)
+            encoded = any(str(event.get_dagster_event().step_key).endswith(f".{encode_on_gpu.name}") for event in done)
+            if blamed := blamed_on_nvenc(failure_of(run.run_id, instance), encoded=encoded):
+                return blamed
+    return None
 
 
 def blamed_on_nvenc(failure: str | None, *, encoded: bool) -> str | None:

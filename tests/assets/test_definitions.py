@@ -112,9 +112,9 @@ def test_every_asset_says_what_it_is(store: VideoStore) -> None:
         assert asset.partitions_def == dg.DynamicPartitionsDefinition(name="videos")
 
 
-def test_the_job_retries_a_failed_asset_once(store: VideoStore) -> None:
+def test_the_job_asks_for_retries_of_whole_assets(store: VideoStore) -> None:
     job = build_defs(resource_overrides={"store": store}).resolve_job_def("process_video")
-    assert job.tags["dagster/max_retries"] == "1"
+    assert job.tags["dagster/max_retries"] == "4"
     assert job.tags["dagster/retry_strategy"] == "FROM_ASSET_FAILURE"
     assert job.executor_def.name == "one_process"
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import dagster as dg
@@ -114,9 +114,9 @@ class RunningInstance:
 
         return self.wait_for(ended, f"{runs} runs of {key} to end")
 
-    def wait_for(self, look: Callable[[], Found | None], what: str) -> Found:
+    def wait_for(self, look: Callable[[], Found | None], what: str, *, seconds: float = PATIENCE) -> Found:
         """Wait until `look` finds something that is true, and give that."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + seconds
         while not (found := look()):
             if time.monotonic() > deadline:
                 runs = [(run.status.value, run.tags) for run in self.instance.get_runs()]
@@ -185,13 +185,9 @@ def running(folder: Path, hosts: list[Host]) -> Iterator[RunningInstance]:
 
 def _impatient() -> dict[str, object]:
     """The instance's own settings, with shorter intervals."""
-    settings: dict[str, dict[str, object]] = yaml.safe_load((REPOSITORY / "dagster_home" / "dagster.yaml").read_text())
+    settings: dict[str, dict[str, Any]] = yaml.safe_load((REPOSITORY / "dagster_home" / "dagster.yaml").read_text())
     settings["run_monitoring"] |= {"poll_interval_seconds": 2, "free_slots_after_run_end_seconds": 1}
-    settings["run_coordinator"] = {
-        "module": "dagster.core.run_coordinator",
-        "class": "QueuedRunCoordinator",
-        "config": {"dequeue_interval_seconds": 1},
-    }
+    settings["run_coordinator"]["config"] |= {"dequeue_interval_seconds": 1}
     return settings
 
 

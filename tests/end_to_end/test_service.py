@@ -1,0 +1,48 @@
+"""`make up`, as a person starts it, under what happens to it. `make soak` does the same at length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tests.end_to_end.crashes import kill_at_random
+from tests.end_to_end.running_instance import Host
+from tests.end_to_end.service import IMPATIENT, service
+from tests.nvenc_emulator.driver import EmulatedDriver
+from tests.nvenc_emulator.libraries import build, why_unavailable
+
+pytestmark = [pytest.mark.emulator, pytest.mark.daemon, pytest.mark.timeout(600)]
+
+SampleClip = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def clip(sample_clip: SampleClip) -> Path:
+    return sample_clip("talk", seconds=2, size=(320, 180), fps=15)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A machine with a card that is slow enough to be caught at work."""
+    if reason := why_unavailable():
+        pytest.skip(reason)
+    build()
+    folder = tmp_path / "host"
+    folder.mkdir()
+    return Host("host", folder, EmulatedDriver(folder / "card", pace_ms=10), {})
+
+
+def test_whatever_is_killed_at_whatever_moment_every_upload_is_made_and_nothing_is_left_behind(
+    host: Host, clip: Path, tmp_path: Path
+) -> None:
+    with service(tmp_path / "service", host, IMPATIENT) as started:
+        kill_at_random(started, clip, uploads=3, kills=4, seed=5)
+        assert len(started.verified()) == 3
+        assert {run.status for run in started.last_runs().values()} == {dg.DagsterRunStatus.SUCCESS}
+        started.wait_for(lambda: not started.orphans(), "what was left behind to be removed")
+        started.wait_for(lambda: started.slots_taken() == 0, "the pool's slots to be free")
+        with host.sessions().acquire("one"), host.sessions().acquire("another"):
+            assert host.driver.open_now() == {}
