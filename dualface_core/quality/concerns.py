@@ -149,7 +149,7 @@ def encoder_concern(*, used: str, why: str | None, fallback: bool) -> Concern:
     Args:
         used: FFmpeg's name of the encoder that made the result.
         why: why it was that one.
-        fallback: whether NVENC was there, or asked for, and did not do the work.
+        fallback: whether NVENC should have done it (`EncodeReport.fallback`).
     """
     if not fallback:
         message = f"{used} encoded it. {why or ''}".strip()

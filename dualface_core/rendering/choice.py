@@ -21,6 +21,9 @@ from dualface_core.settings import Settings
 _TRIAL_PATIENCE: Final = 10.0
 """Longest wait for a slot to try NVENC in, in seconds. Other trials end sooner; an encode means that NVENC works."""
 
+_ABSENT: Final = frozenset({FailureClass.NO_DRIVER, FailureClass.NO_NVENC_HW})
+"""Failures that say that this machine has no NVENC, so that nothing is amiss. All others can be put right."""
+
 _given_up: Final[dict[tuple[str, Codec], tuple[FailureClass, str]]] = {}
 """GPUs and codecs that this process has given up on, and why."""
 
@@ -32,7 +35,7 @@ class EncoderChoice:
     Attributes:
         nvenc: True for NVENC, False for software.
         why: why it isn't NVENC, where NVENC was to be used if possible; None otherwise.
-        fallback: whether NVENC is there, or was asked for, and cannot be used. (A machine without it lacks nothing.)
+        fallback: whether NVENC could be made to work here, or was asked for. (A machine without it lacks nothing.)
         gpu: name under which the slots of the GPU's sessions are kept: its UUID, or "0" where NVML doesn't tell.
         driver: version of the NVIDIA driver; None without one.
         preset: what suits the GPU where the settings name none.
@@ -90,7 +93,7 @@ def choose_encoder(settings: Settings) -> EncoderChoice:
     failure, why = problems[0][0], " ".join(dict.fromkeys(reason for _, reason in problems))
     if nvenc_only:
         raise EncoderError(failure, encoder=nvenc_encoder(settings.encoder_settings()).name, reason=why)
-    missed = inventory.driver is not None or settings.encoder is EncoderKind.NVENC
+    missed = settings.encoder is EncoderKind.NVENC or any(problem not in _ABSENT for problem, _ in problems)
     return EncoderChoice(nvenc=False, why=why, gpu="", driver=inventory.driver, fallback=missed)
 
 

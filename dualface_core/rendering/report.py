@@ -23,7 +23,8 @@ class EncodeReport(BaseModel):
         encoder_requested: "auto", "nvenc" or "software".
         encoder_used: FFmpeg's name of the encoder that made the result.
         why: why it isn't what was asked for or preferred; None where it is.
-        fallback: whether software did what NVENC, which is there or was asked for, should have done.
+        fallback: whether software did what NVENC should have done: it failed, could be made to work here, or was asked
+            for.
         codec, quality, preset: what the encoder was told.
         frames_in, frames_out: frames of the source and of the result.
         size_bytes: of the result.

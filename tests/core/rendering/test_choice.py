@@ -60,6 +60,24 @@ def test_without_nvenc_it_is_software_and_says_why(
     assert not choose_encoder(settings(encoder="auto", software_fallback=False)).nvenc
 
 
+@pytest.mark.parametrize(
+    ("card", "fallback"),
+    [
+        (Card.NO_DRIVER, False),
+        (Card.NO_ENCODER, False),
+        (Card.OLD_DRIVER, True),
+        (Card.NO_VIDEO_CAPABILITY, True),
+    ],
+)
+def test_software_is_a_fallback_where_nvenc_could_be_made_to_work_or_was_asked_for(
+    settings: MakeSettings, emulated: Emulated, card: Card, fallback: bool
+) -> None:
+    emulated(card=card)
+    assert choose_encoder(settings()).fallback is fallback
+    assert choose_encoder(settings(encoder="nvenc")).fallback
+    assert not choose_encoder(settings(encoder="software")).fallback
+
+
 def test_what_stays_so_is_asked_once_and_per_codec(settings: MakeSettings, emulated: Emulated) -> None:
     emulated(card=Card.OLD_DRIVER)
     first = choose_encoder(settings())

@@ -62,6 +62,7 @@ def test_nvenc_that_fails_half_way_ends_in_software_and_the_report_says_why(
         *long_scene, output, settings=settings(stall_timeout=patience), progress=lambda done, _: told.append(done)
     )
     assert report.encoder_used == "libx264"
+    assert report.fallback
     assert f"h264_nvenc failed ({failure}): " in report.why
     assert report.frames_out == probe(output).frame_count == FRAMES
     assert report.size_bytes == output.stat().st_size
