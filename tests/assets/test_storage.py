@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -96,3 +97,19 @@ def test_a_partition_with_a_hostile_key_fails_for_good_and_writes_nothing(store:
             assert run is not None
             assert run.tags[RETRY_TAG] == "false"
     assert everything_in(tmp_path) == set()
+
+
+def test_a_bug_while_storing_is_called_one(store: VideoStore) -> None:
+    @dg.asset(partitions_def=videos, io_manager_key="table_storage")
+    def face_tracks() -> Any:
+        return "no table"
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("videos", [KEY])
+        resources = {"table_storage": TableStorage(store=store)}
+        result = dg.materialize(
+            [face_tracks], instance=instance, partition_key=KEY, resources=resources, raise_on_error=False
+        )
+        told = explanation_of(result.run_id, instance)
+    assert (told.failure, told.step) == ("bug", "face_tracks")
+    assert told.sentence == "A bug in dualface stopped the storing of face_tracks (AttributeError)."
