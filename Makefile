@@ -6,10 +6,10 @@ export DAGSTER_HOME := $(CURDIR)/dagster_home
 # numpy's BLAS has little to do here, and its threads have been seen to wait for one another for ever.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help install demo up doctor test lint types contracts tests format clean
+.PHONY: help install demo up doctor test lint types contracts tests screenshots format clean
 
 help: ## Show the targets.
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-11s %s\n", $$1, $$2}'
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dualface needs Python 3.11 or newer; set PYTHON=python3.11")'
@@ -43,6 +43,9 @@ contracts: install ## Check who may import whom.
 tests: install ## Run the tests.
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not daemon'
 	$(BIN)/pytest -m daemon
+
+screenshots: install ## Make the pictures of the web page in docs/images anew (needs Chromium).
+	DUALFACE_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest tests/end_to_end/test_browser.py --basetemp /tmp/dualface-screenshots
 
 format: install ## Format the code.
 	$(BIN)/ruff format .
