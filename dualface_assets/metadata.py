@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import pyarrow as pa
@@ -19,6 +19,15 @@ PICTURE_BYTES: Final = 30_000
 COLUMN_SCHEMA: Final = "dagster/column_schema"
 COLUMN_LINEAGE: Final = "dagster/column_lineage"
 ROW_COUNT: Final = "dagster/row_count"
+
+
+def entries(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata as people want to read it: figures of at most five digits, and nothing that says nothing."""
+    return {
+        name: float(f"{value:.5g}") if isinstance(value, float) else value
+        for name, value in metadata.items()
+        if value is not None and value != ""
+    }
 
 
 def picture(image: bytes, alt: str) -> dg.MarkdownMetadataValue:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from dualface_assets import checks
 from dualface_assets.failures import explained
-from dualface_assets.metadata import COLUMN_LINEAGE, COLUMN_SCHEMA, columns, lineage, picture
+from dualface_assets.metadata import COLUMN_LINEAGE, COLUMN_SCHEMA, columns, entries, lineage, picture
 from dualface_assets.partitions import videos
 from dualface_assets.resources import VideoStore
 from dualface_core import pipeline
@@ -84,14 +84,16 @@ def composed_tiles(
         figures, concerns = _figures(plan), _concerns(face_tracks, plan)
     yield dg.Output(
         plan,
-        metadata={
-            "contact sheet": picture(preview.contact_sheet, "frames of the result"),
-            "cameras": picture(preview.camera_plot, "where the cameras look over time"),
-            **figures,
-            "seconds": time.monotonic() - started,
-            COLUMN_SCHEMA: columns(SCHEMA, COLUMNS),
-            COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks"),
-        },
+        metadata=entries(
+            {
+                "contact sheet": picture(preview.contact_sheet, "frames of the result"),
+                "cameras": picture(preview.camera_plot, "where the cameras look over time"),
+                **figures,
+                "seconds": time.monotonic() - started,
+                COLUMN_SCHEMA: columns(SCHEMA, COLUMNS),
+                COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks"),
+            }
+        ),
     )
     yield from map(checks.concern_result, concerns)
 

@@ -20,7 +20,7 @@ import dagster as dg
 
 from dualface_assets import checks
 from dualface_assets.failures import BUG, class_name, explained, failure_of, repeated
-from dualface_assets.metadata import picture
+from dualface_assets.metadata import entries, picture
 from dualface_assets.partitions import videos
 from dualface_assets.progress import logged
 from dualface_assets.resources import GpuResource, VideoStore
@@ -231,29 +231,31 @@ def publish(
     yield dg.Output(
         None,
         output_name="result",
-        metadata={
-            "picture": picture(thumbnail, "a picture of the result"),
-            "path": dg.MetadataValue.path(result),
-            "report": dg.MetadataValue.path(pipeline.report_path(result)),
-            "encoder": report.encoder_used,
-            "why not another encoder": report.why or "",
-            "quality": report.quality,
-            "preset": report.preset,
-            "duration (s)": info.duration,
-            "width": info.width,
-            "height": info.height,
-            "frames": report.frames_out,
-            "frames per second of encoding": report.frames_per_second,
-            "seconds of encoding": report.wall_seconds,
-            "seconds of waiting for a session": report.session_wait_seconds,
-            "seconds of checking": seconds,
-            "size (bytes)": report.size_bytes,
-            "bits per second": info.bit_rate,
-            "load": picture(plot, "the load of the host and of its graphics card while it was encoded"),
-            "load samples": dg.MetadataValue.path(pipeline.load_path(result)),
-            **{f"load: {name}": value for name, value in load.summary() if value is not None},
-            "findings": checks.findings_table(verification.findings),
-        },
+        metadata=entries(
+            {
+                "picture": picture(thumbnail, "a picture of the result"),
+                "path": dg.MetadataValue.path(result),
+                "report": dg.MetadataValue.path(pipeline.report_path(result)),
+                "encoder": report.encoder_used,
+                "why not another encoder": report.why,
+                "quality": report.quality,
+                "preset": report.preset,
+                "duration (s)": info.duration,
+                "width": info.width,
+                "height": info.height,
+                "frames": report.frames_out,
+                "frames per second of encoding": report.frames_per_second,
+                "seconds of encoding": report.wall_seconds,
+                "seconds of waiting for a session": report.session_wait_seconds,
+                "seconds of checking": seconds,
+                "size (bytes)": report.size_bytes,
+                "bits per second": info.bit_rate,
+                "load": picture(plot, "the load of the host and of its graphics card while it was encoded"),
+                "load samples": dg.MetadataValue.path(pipeline.load_path(result)),
+                **{f"load: {name}": value for name, value in load.summary() if value is not None},
+                "findings": checks.findings_table(verification.findings),
+            }
+        ),
     )
     yield from checks.results(verification)
     yield checks.concern_result(concern)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from dualface_assets import checks
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.failures import explained
-from dualface_assets.metadata import COLUMN_SCHEMA, columns, picture
+from dualface_assets.metadata import COLUMN_SCHEMA, columns, entries, picture
 from dualface_assets.partitions import videos
 from dualface_assets.progress import logged
 from dualface_assets.resources import VideoStore
@@ -63,13 +63,15 @@ def face_tracks(
     seconds = time.monotonic() - started
     yield dg.Output(
         tracks,
-        metadata={
-            "where the faces are": picture(plot, "where the faces are over time"),
-            **figures,
-            "frames per second": len(tracks.metadata.frame_pts) / seconds,
-            "seconds": seconds,
-            COLUMN_SCHEMA: columns(SCHEMA, COLUMNS),
-        },
+        metadata=entries(
+            {
+                "where the faces are": picture(plot, "where the faces are over time"),
+                **figures,
+                "frames per second": len(tracks.metadata.frame_pts) / seconds,
+                "seconds": seconds,
+                COLUMN_SCHEMA: columns(SCHEMA, COLUMNS),
+            }
+        ),
     )
     yield checks.concern_result(concern)
 

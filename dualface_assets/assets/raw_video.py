@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from dualface_assets.failures import explained
-from dualface_assets.metadata import picture
+from dualface_assets.metadata import entries, picture
 from dualface_assets.partitions import videos
 from dualface_assets.resources import VideoStore
 from dualface_assets.timeouts import limit_runtime
@@ -41,23 +41,27 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
         thumbnail = pipeline.thumbnail(info)
     audio = info.audio
     return dg.MaterializeResult(
-        metadata={
-            "picture": picture(thumbnail, "a picture of the video"),
-            "uploaded as": dg.MetadataValue.text(upload.name),
-            "path": dg.MetadataValue.path(info.path),
-            "duration (s)": info.duration,
-            "width": info.width,
-            "height": info.height,
-            "frames": info.frame_count,
-            "frames per second": float(info.average_rate),
-            "constant frame rate": info.constant_rate,
-            "rotation (degrees)": info.rotation,
-            "codec": f"{info.codec}, {info.pixel_format}",
-            "sound": "none" if audio is None else f"{audio.codec}, {audio.sample_rate} Hz, {audio.channels} channels",
-            "size (bytes)": info.size_bytes,
-            "bits per second": info.bit_rate,
-            "SHA-256": info.fingerprint,
-            "seconds": time.monotonic() - started,
-        },
+        metadata=entries(
+            {
+                "picture": picture(thumbnail, "a picture of the video"),
+                "uploaded as": dg.MetadataValue.text(upload.name),
+                "path": dg.MetadataValue.path(info.path),
+                "duration (s)": info.duration,
+                "width": info.width,
+                "height": info.height,
+                "frames": info.frame_count,
+                "frames per second": float(info.average_rate),
+                "constant frame rate": info.constant_rate,
+                "rotation (degrees)": info.rotation,
+                "codec": f"{info.codec}, {info.pixel_format}",
+                "sound": "none"
+                if audio is None
+                else f"{audio.codec}, {audio.sample_rate} Hz, {audio.channels} channels",
+                "size (bytes)": info.size_bytes,
+                "bits per second": info.bit_rate,
+                "SHA-256": info.fingerprint,
+                "seconds": time.monotonic() - started,
+            }
+        ),
         data_version=dg.DataVersion(info.fingerprint),
     )

@@ -9,7 +9,7 @@ import dagster as dg
 from dualface_assets.assets.encoded_video import encoded_video
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.failures import explained
-from dualface_assets.metadata import picture
+from dualface_assets.metadata import entries, picture
 from dualface_assets.partitions import videos
 from dualface_assets.resources import VideoStore
 from dualface_core import pipeline
@@ -62,16 +62,18 @@ def review(
         else {"open": dg.MetadataValue.url(f"{url.rstrip('/')}/{store.link(path, seen_from=store.folder)}")}
     )
     return dg.MaterializeResult(
-        metadata={
-            **links,
-            "page": dg.MetadataValue.path(path),
-            "all videos": dg.MetadataValue.path(index),
-            "picture": picture(page.thumbnail, "a picture of the result"),
-            "to look at": len(page.record.warnings),
-            "what to look at": dg.MetadataValue.text("\n".join(page.record.warnings)),
-            "size (bytes)": path.stat().st_size,
-            "seconds": time.monotonic() - started,
-        }
+        metadata=entries(
+            {
+                **links,
+                "page": dg.MetadataValue.path(path),
+                "all videos": dg.MetadataValue.path(index),
+                "picture": picture(page.thumbnail, "a picture of the result"),
+                "to look at": len(page.record.warnings),
+                "what to look at": dg.MetadataValue.text("\n".join(page.record.warnings)),
+                "size (bytes)": path.stat().st_size,
+                "seconds": time.monotonic() - started,
+            }
+        )
     )
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from dualface_assets.assets import composed_tiles, face_tracks
 from dualface_assets.definitions import build_defs
-from dualface_assets.metadata import columns, picture
+from dualface_assets.metadata import columns, entries, picture
 from dualface_assets.resources import VideoStore
 
 REPOSITORY = Path(__file__).parents[2]
@@ -154,6 +154,11 @@ def test_every_column_is_explained(module: type) -> None:
 def test_the_lineage_names_columns_that_exist() -> None:
     assert set(composed_tiles.ORIGINS) <= set(composed_tiles.SCHEMA.names)
     assert {origin for found in composed_tiles.ORIGINS.values() for origin in found} <= set(face_tracks.SCHEMA.names)
+
+
+def test_figures_are_as_long_as_people_want_to_read_and_nothing_is_empty() -> None:
+    shown = entries({"seconds": 3.8378271389999554, "rate": 29.97002997, "bytes": 123456789, "why": "", "wait": None})
+    assert shown == {"seconds": 3.8378, "rate": 29.97, "bytes": 123456789}
 
 
 def test_a_picture_is_shown_as_it_is_and_must_be_small() -> None:

@@ -68,7 +68,7 @@ class Office:
         """Keep what is to be seen now for the documentation, if that was asked for."""
         if SCREENSHOTS:
             self.page.wait_for_timeout(1000)  # until everything has moved to its place
-            path = Path(SCREENSHOTS) / f"{name}.jpg"
+            path = Path(SCREENSHOTS) / f"dagster-{name}.jpg"
             self.page.screenshot(path=path, type="jpeg", quality=80, animations="disabled", **options)
 
 
@@ -125,7 +125,7 @@ def notes(office: Office, interview: str) -> str:
 
 
 def test_the_pipeline_is_shown_as_a_graph(office: Office, interview: str) -> None:
-    office.page.set_viewport_size({"width": 1500, "height": 500})
+    office.page.set_viewport_size({"width": 1500, "height": 640})
     office.look_at("/locations/dualface/asset-groups/dualface/lineage")
     for asset in ("raw_video", "face_tracks", "composed_tiles", "encoded_video"):
         office.page.locator("svg").get_by_text(asset, exact=True).first.wait_for()
@@ -158,7 +158,7 @@ def test_the_figures_of_a_result_are_listed(office: Office, interview: str) -> N
     office.look_at(f"/assets/encoded_video?partition={interview}&view=partitions")
     office.page.get_by_text("interview.split.mp4").first.wait_for()
     office.page.get_by_text("libx264", exact=True).first.wait_for()
-    office.picture("result")
+    office.picture("figures")
 
 
 def test_a_failed_upload_says_why_and_what_to_do(office: Office, notes: str) -> None:
