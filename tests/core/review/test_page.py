@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.review.page import Reviewed, make_page
 from dualface_core.review.records import PageRecord, entries
 
@@ -114,12 +117,34 @@ def test_what_is_to_be_looked_at_comes_first(about: About) -> None:
 
 
 def test_a_codec_that_no_browser_plays_is_named(about: About, reviewed: Reviewed) -> None:
-    from dataclasses import replace
-
     assert "Browsers do not play" not in make_page(about()).html
     other = replace(reviewed.video, codec="prores")
     page = make_page(about(video=other)).html
     assert "Browsers do not play prores, yuv420p." in page
+
+
+def test_what_is_not_known_or_not_there_leaves_no_hole(about: About, reviewed: Reviewed) -> None:
+    silent = replace(reviewed.video, audio=None, rotation=90)
+    load = LoadSummary(
+        seconds=3, job_cpu_percent=150, job_memory_peak=1 << 30, gpu_percent=42, encoder_percent=None,
+        decoder_percent=None, gpu_memory_peak=None, encoder_sessions_peak=None,
+    )  # fmt: skip
+    report = reviewed.report.model_copy(
+        update={"load": load, "verification": None, "why": "NVENC <failed>.", "fallback": True, "driver": "580.95"}
+    )
+    html = make_page(about(seconds={}, video=silent, report=report, index_link=None)).html
+    for text in (
+        "Not known.",
+        "turned by 90 degrees",
+        "1.5 cores busy",
+        "42 % busy",
+        "NVENC &lt;failed&gt;.",
+        "580.95",
+    ):
+        assert text in html
+    assert "<td>none</td>" in html
+    assert "All videos" not in html
+    assert not re.search("None(?!: no cut)", re.sub(r"base64,[^\"]+|<script>.*</script>", "", html, flags=re.DOTALL))
 
 
 def test_a_published_page_is_known_to_the_index_and_complete(about: About, tmp_path: Path) -> None:
