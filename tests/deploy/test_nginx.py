@@ -1,0 +1,272 @@
+"""nginx with the file from `deploy/`, in front of a real web page of Dagster."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import dagster as dg
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from tests.web_server import REPOSITORY, WebPage, free_port, program, web_page
+
+TEMPLATE = REPOSITORY / "deploy" / "nginx" / "dualface.conf.template"
+PASSWORD = {"Authorization": f"Basic {base64.b64encode(b'ann:open sesame').decode()}"}
+ADD_PARTITION = """mutation { addDynamicPartition(
+    partitionsDefName: "videos", partitionKey: "%s",
+    repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "dualface"}
+) { __typename } }"""
+
+pytestmark = [
+    pytest.mark.skipif(
+        any(shutil.which(tool) is None for tool in ("nginx", "envsubst", "openssl")),
+        reason="nginx, envsubst and openssl are needed",
+    ),
+    pytest.mark.xdist_group("nginx"),
+]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Site:
+    """What people reach.
+
+    Attributes:
+        port: of TLS.
+        plain_port: of HTTP.
+        store: whose files are served.
+        page: what is behind.
+        tls: trusts the site's certificate.
+    """
+
+    port: int
+    plain_port: int
+    store: Path
+    page: WebPage
+    tls: ssl.SSLContext
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    def ask(
+        self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Answer:
+        connection = http.client.HTTPSConnection("localhost", self.port, context=self.tls, timeout=60)
+        return _ask(connection, path, method, PASSWORD if headers is None else headers, body)
+
+    def query(self, text: str, **headers: str) -> Answer:
+        body = json.dumps({"query": text}).encode()
+        return self.ask("/graphql", "POST", {**PASSWORD, "Content-Type": "application/json", **headers}, body)
+
+
+def _ask(
+    connection: http.client.HTTPConnection, path: str, method: str, headers: Mapping[str, str], body: bytes | None
+) -> Answer:
+    try:
+        connection.request(method, path, body, dict(headers))
+        response = connection.getresponse()
+        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+    finally:
+        connection.close()
+
+
+def partitions(page: WebPage) -> list[str]:
+    with dg.DagsterInstance.from_config(str(page.home)) as instance:
+        return list(instance.get_dynamic_partitions("videos"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    with web_page(folder) as page:
+        port, plain_port = free_port(), free_port()
+        key, certificate = folder / "key.pem", folder / "certificate.pem"
+        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        subprocess.run([*make, *name, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        hashed = subprocess.run(
+            ["openssl", "passwd", "-6", "-stdin"], input=b"open sesame", check=True, capture_output=True
+        ).stdout
+        (folder / "passwords").write_bytes(b"ann:" + hashed)
+        variables = {
+            "DUALFACE_WEB_URL": f"https://localhost:{port}",
+            "DUALFACE_SERVER_NAME": "localhost",
+            "DUALFACE_HTTP_PORT": str(plain_port),
+            "DUALFACE_HTTPS_PORT": str(port),
+            "DUALFACE_CERTIFICATE": str(certificate),
+            "DUALFACE_CERTIFICATE_KEY": str(key),
+            "DUALFACE_PASSWORDS": str(folder / "passwords"),
+            "DUALFACE_WEBSERVER": f"127.0.0.1:{page.port}",
+            "DUALFACE_STORE": str(folder / "store"),
+        }
+        (folder / "nginx.conf").write_text(f"""
+            {"user root;" if os.getuid() == 0 else ""}
+            worker_processes 1; daemon off; pid {folder}/pid; error_log stderr;
+            events {{}}
+            http {{
+                include /etc/nginx/mime.types; access_log off;
+                client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
+                uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
+                {filled_in(variables)}
+            }}""")
+        command = ["nginx", "-c", str(folder / "nginx.conf"), "-e", "stderr"]
+        with program(command, port, folder / "nginx.log", dict(os.environ)):
+            trusting = ssl.create_default_context(cafile=certificate)
+            yield Site(port, plain_port, folder / "store", page, trusting)
+
+
+def filled_in(variables: Mapping[str, str]) -> str:
+    """The file from `deploy/`, as docs/deployment.md says."""
+    named = " ".join(f"${name}" for name in variables)
+    return subprocess.run(
+        ["envsubst", named],
+        input=TEMPLATE.read_text(),
+        env={**os.environ, **variables},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def test_every_variable_of_the_file_is_explained() -> None:
+    named = set(re.findall(r"\$\{(DUALFACE_\w+)\}", TEMPLATE.read_text()))
+    explained = (REPOSITORY / "docs" / "deployment.md").read_text()
+    assert named
+    assert {name for name in named if f"`{name}`" not in explained} == set()
+
+
+@pytest.mark.parametrize("path", ["/", "/server_info", "/review/index.html", "/raw_video/a/a.mp4", "/no-such-page"])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": f"Basic {base64.b64encode(b'ann:open').decode()}"}], ids=["none", "wrong"]
+)
+def test_without_the_password_there_is_nothing_to_see(site: Site, path: str, headers: dict[str, str]) -> None:
+    answer = site.ask(path, headers=headers)
+    assert answer.status == 401
+    assert "strict-transport-security" in answer.headers
+    assert site.ask("/graphql", "POST", headers, b'{"query": "{ version }"}').status == 401
+
+
+def test_with_the_password_the_web_page_is_there_and_answers(site: Site) -> None:
+    answer = site.ask("/")
+    assert answer.status == 200
+    assert b"Dagster" in answer.body
+    version = site.query("{ version }")
+    assert json.loads(version.body)["data"]["version"] == dg.__version__
+
+
+def test_plain_http_leads_to_tls(site: Site) -> None:
+    connection = http.client.HTTPConnection("localhost", site.plain_port)
+    answer = _ask(connection, "/runs?view=all", "GET", {}, None)
+    assert (answer.status, answer.headers["location"]) == (301, f"{site.url}/runs?view=all")
+
+
+def test_the_websocket_passes_and_only_with_the_password(site: Site) -> None:
+    address = f"wss://localhost:{site.port}/graphql"
+    options: dict[str, Any] = {"ssl": site.tls, "subprotocols": ["graphql-ws"], "origin": site.url}
+    with connect(address, additional_headers=PASSWORD, **options) as socket:
+        socket.send(json.dumps({"type": "connection_init"}))
+        assert json.loads(socket.recv())["type"] == "connection_ack"
+        question = 'subscription { pipelineRunLogs(runId: "none") { __typename } }'
+        socket.send(json.dumps({"type": "start", "id": "1", "payload": {"query": question}}))
+        answer = json.loads(socket.recv())
+    assert answer["payload"]["data"]["pipelineRunLogs"]["__typename"] == "PipelineRunLogsSubscriptionFailure"
+    with pytest.raises(InvalidStatus, match="401"):
+        connect(address, **options)
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(address, additional_headers=PASSWORD, **{**options, "origin": "https://elsewhere.example"})
+
+
+@pytest.mark.parametrize("path", ["/", "/server_info", "/review/index.html"])
+def test_browsers_are_told_to_be_careful(site: Site, path: str) -> None:
+    (site.store / "review").mkdir(parents=True, exist_ok=True)
+    (site.store / "review" / "index.html").write_text("<!doctype html>")
+    headers = site.ask(path).headers
+    assert headers["strict-transport-security"] == "max-age=31536000"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["server"] == "nginx"
+
+
+def test_a_body_that_no_question_needs_is_refused(site: Site) -> None:
+    assert site.ask("/graphql", "POST", body=bytes(3 << 20)).status == 413
+
+
+def test_another_page_cannot_make_a_browser_change_anything(site: Site) -> None:
+    """Dagster itself executes what comes as a link, from anywhere."""
+    in_a_link = "/graphql?query=" + quote(ADD_PARTITION % "by-a-link")
+    connection = http.client.HTTPConnection("127.0.0.1", site.page.port)
+    assert _ask(connection, in_a_link, "GET", {}, None).status == 200
+    assert partitions(site.page) == ["by-a-link"]
+
+    with dg.DagsterInstance.from_config(str(site.page.home)) as instance:
+        instance.delete_dynamic_partition("videos", "by-a-link")
+    for path in (in_a_link, in_a_link.replace("graphql", "%67raphql"), "/" + in_a_link):
+        assert site.ask(path).status == 403
+    for origin in ("https://elsewhere.example", "null", site.url + "0"):
+        assert site.query(ADD_PARTITION % "by-a-form", Origin=origin).status == 403
+        assert site.ask(in_a_link, "POST", {**PASSWORD, "Origin": origin}, b"").status == 403
+    assert partitions(site.page) == []
+    assert site.query(ADD_PARTITION % "by-the-page", Origin=site.url).status == 200
+    assert partitions(site.page) == ["by-the-page"]
+
+
+@pytest.mark.parametrize("folder", ["raw_video", "encoded_video"])
+def test_a_video_can_be_played_from_the_middle(site: Site, folder: str) -> None:
+    path = site.store / folder / "talk-0123456789" / "talk.mp4"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes(range(200)))
+    answer = site.ask(f"/{folder}/talk-0123456789/talk.mp4", headers={**PASSWORD, "Range": "bytes=100-109"})
+    assert (answer.status, answer.body) == (206, bytes(range(100, 110)))
+    assert answer.headers["content-type"] == "video/mp4"
+    assert answer.headers["content-range"] == "bytes 100-109/200"
+
+
+@pytest.mark.parametrize("name", ["page.html", "picture.svg", "page.xhtml", "script.js", "nothing"])
+def test_an_upload_is_never_shown_as_a_page_of_ours(site: Site, name: str) -> None:
+    path = site.store / "raw_video" / "page-0123456789" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("<script>alert(1)</script>")
+    answer = site.ask(f"/raw_video/page-0123456789/{name}")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_only_what_is_for_people_is_served_from_the_store(site: Site) -> None:
+    notes = ("raw_video/a-0123456789/video.json", "encoded_video/a-0123456789/.dualface-1.mp4", "claims/1/upload.json")
+    for name in notes:
+        path = site.store / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("not for people")
+    (site.store.parent / "secret").write_text("not for people")
+    (site.store / "review").mkdir(exist_ok=True)
+    (site.store / "review" / "link").symlink_to(site.store.parent / "secret")
+    for path in (
+        *notes,
+        "review/link",
+        "review/../../secret",
+        "review/%2e%2e/%2e%2e/secret",
+        "review/..%2f..%2fsecret",
+    ):
+        assert b"not for people" not in site.ask(f"/{path}").body
