@@ -555,8 +555,9 @@ def _overview_table(overview: GpuOverview) -> Table:
     profile = overview.profile
     table.add_row(
         "[bold]profile[/]",
-        f"NVENC sessions {profile.sessions}, videos at once {profile.streams}, decoder threads for each "
-        f"{profile.decode_threads}, pictures at once to the detector {profile.batch_size}, "
+        f"NVENC sessions {profile.sessions}, videos at once {profile.streams}, threads for each to decode "
+        f"{profile.decode_threads} and to encode {profile.encode_threads}, pictures at once to the detector "
+        f"{profile.batch_size}, "
         f"preset {escape(profile.preset)}",
     )
     return table

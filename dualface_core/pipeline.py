@@ -93,7 +93,7 @@ def track(
         time_base=video.time_base,
         fingerprint=video.fingerprint,
     )
-    with VideoReader(video, loop_filter=False) as reader:
+    with VideoReader(video, threads=suited.decode_threads, loop_filter=False) as reader:
         for frame in reader:
             tracker.add(frame)
             if progress is not None:
@@ -242,6 +242,7 @@ def render_with_software(
 
     encoder = settings.encoder_settings()
     spec = software_encoder(encoder if encoder.encoder is EncoderKind.SOFTWARE else standing_in(encoder))
+    suited = profile(settings)
     start = perf_counter()
     with published(output) as temporary:
         frames = render_stream(
@@ -249,7 +250,8 @@ def render_with_software(
             plan,
             temporary,
             spec,
-            decode_threads=profile(settings).decode_threads,
+            decode_threads=suited.decode_threads,
+            encode_threads=suited.encode_threads,
             progress=_of(progress, plan),
         )
         seconds = perf_counter() - start

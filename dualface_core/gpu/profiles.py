@@ -39,6 +39,11 @@ _BATCH_SIZE: Final = 8
 of 8, `dualface run` on 16 cores peaked at 1.6 GB instead of 1.2 GB (benchmarks/memory.py)."""
 
 
+_MOST_ENCODE_THREADS: Final = 8
+"""Each thread of x264 holds a picture and what belongs to it: a pass of 1080p peaked at 600 MB with 8 of them, at 694
+MB with 12, and at 973 MB with 24, x264's own choice on 16 cores. Pictures are not composed faster than 8 encode."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """What suits a machine.
@@ -47,6 +52,7 @@ class Profile:
         sessions: NVENC sessions at once; 0 without NVENC.
         streams: videos in work at once.
         decode_threads: CPU threads of one video's software decoder.
+        encode_threads: CPU threads of one video's software encoder.
         batch_size: frames that the face detector takes at once.
         preset: "fast" or "balanced", as in `EncoderSettings`.
         memory: bytes of GPU memory that all streams together may take; None without a GPU, or if it doesn't tell.
@@ -55,6 +61,7 @@ class Profile:
     sessions: int
     streams: int
     decode_threads: int
+    encode_threads: int
     batch_size: int
     preset: str
     memory: int | None
@@ -86,6 +93,8 @@ def profile_for(gpu: Gpu | None, *, cores: int, codec: Codec = "h264", sessions:
         streams=streams,
         # Four threads decode 1080p faster than anything else here goes on; the other cores compose and encode.
         decode_threads=max(1, min(4, cores // streams)),
+        # x264's own rule, for the cores that a video has.
+        encode_threads=max(1, min(_MOST_ENCODE_THREADS, 3 * cores // (2 * streams))),
         batch_size=_BATCH_SIZE,
         preset=_preset(gpu, sessions, codec),
         memory=memory,

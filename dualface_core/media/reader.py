@@ -6,6 +6,7 @@ grow with the length of the video: a frame lives for as long as somebody holds i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from types import TracebackType
@@ -21,6 +22,7 @@ from dualface_core.errors import UnreadableVideoError
 from dualface_core.media.frames import RGB_AS, Frame, Planes
 from dualface_core.media.probe import VideoInfo, open_input, picture_stream
 
+_MOST_THREADS: Final = 4
 _PLANAR: Final = {"yuv420p", "yuvj420p"}
 _SEEKABLE: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
 """Formats whose timestamps after a seek are those of reading from the start. AVI has none for pictures out of order,
@@ -32,7 +34,8 @@ class VideoReader:
 
     Args:
         video: the file, as `probe` found it.
-        threads: decoder threads; 0 lets FFmpeg choose by the number of cores.
+        threads: decoder threads; 0 takes one per core, up to 4: each holds pictures, and more are not faster than
+            what is done with the pictures.
         loop_filter: False skips the deblocking filter where the codec allows it: faster, with faint block edges. For
             looking, not for showing.
 
@@ -41,7 +44,7 @@ class VideoReader:
 
     def __init__(self, video: VideoInfo, *, threads: int = 0, loop_filter: bool = True) -> None:
         self._video = video
-        self._threads = threads
+        self._threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._loop_filter = loop_filter
         self._open()
 

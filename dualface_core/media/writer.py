@@ -86,6 +86,7 @@ class VideoWriter:
         average_rate: pictures per second, a hint for rate control and players.
         color: colour tags to write.
         encoder: what encodes.
+        threads: CPU threads of a software encoder; 0 lets it choose by the number of cores.
         audio_from: a media file whose first audio stream is carried along: its packets as they are where MP4 can carry
             them, otherwise as AAC.
 
@@ -105,12 +106,14 @@ class VideoWriter:
         average_rate: Fraction,
         color: ColorInfo,
         encoder: EncoderSpec,
+        threads: int = 0,
         audio_from: Path | None = None,
     ) -> None:
         self._path = path
         self._size = (width, height)
         self._time_base = time_base
         self._encoder = encoder
+        self._threads = threads
         self._closed = False
         self._last_pts: int | None = None
         self.frames_written = 0
@@ -248,6 +251,7 @@ class VideoWriter:
         stream.time_base = self._time_base
         # x264 takes PyAV's default, threads by slices, at its word: slower, and every slice costs bits.
         context.thread_type = "FRAME"
+        context.thread_count = self._threads
         context.color_range = color.range
         context.color_primaries = color.primaries
         context.color_trc = color.transfer

@@ -55,7 +55,7 @@ class Job(BaseModel):
         plan: the Parquet file of the plan.
         output: where to write; the parent publishes it.
         encoder: quality, codec and preset.
-        decode_threads: CPU threads of the source's decoder; 0 lets FFmpeg choose.
+        decode_threads: CPU threads of the source's decoder; see `VideoReader`.
         runtime: folder of the slot files.
         gpu: what the slots are of: the UUID of the card, which is the only one that the process sees, or another name.
         max_sessions: slots that there are.

@@ -43,6 +43,7 @@ def render_stream(
     encoder: EncoderSpec,
     *,
     decode_threads: int = 0,
+    encode_threads: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Render a plan into a file.
@@ -52,7 +53,8 @@ def render_stream(
         plan: what each tile shows in each frame.
         path: where to write; the caller publishes it.
         encoder: what encodes.
-        decode_threads: CPU threads of the source's decoder; 0 lets FFmpeg choose.
+        decode_threads: CPU threads of the source's decoder; see `VideoReader`.
+        encode_threads: CPU threads of a software encoder; 0 lets it choose.
         progress: called with the number of frames that have been handed to the encoder.
 
     Returns:
@@ -80,6 +82,7 @@ def render_stream(
             average_rate=video.average_rate,
             color=canvas_color(video.color),
             encoder=encoder,
+            threads=encode_threads,
             audio_from=video.path if video.audio else None,
         ) as writer,
     ):

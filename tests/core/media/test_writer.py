@@ -378,9 +378,10 @@ def test_av1_leaves_the_scheduling_of_the_process_as_it_is(tmp_path):
 
 
 def test_x264_divides_its_work_by_pictures_so_that_no_slice_costs_bits(tmp_path: Path) -> None:
-    with writer(tmp_path / "out.mp4") as output:
+    with writer(tmp_path / "out.mp4", threads=3) as output:
         output.write(grey(100), 0)
     assert b"sliced_threads=0" in (tmp_path / "out.mp4").read_bytes()  # x264 notes its settings in the stream
+    assert b" threads=3 " in (tmp_path / "out.mp4").read_bytes()
 
 
 def test_a_picture_that_was_drawn_in_place_is_encoded_like_a_copied_one(tmp_path: Path) -> None:
