@@ -6,7 +6,7 @@ export DAGSTER_HOME := $(CURDIR)/dagster_home
 # numpy's BLAS has little to do here, and its threads have been seen to wait for one another for ever.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help install demo up doctor test lint types contracts tests screenshots format clean
+.PHONY: help install demo up doctor soak test lint types contracts tests screenshots format clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ contracts: install ## Check who may import whom.
 tests: install ## Run the tests.
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not daemon'
 	$(BIN)/pytest -m daemon
+
+soak: install ## The instance under load and under fire, at length (some ten minutes); writes docs/soak.md.
+	$(BIN)/python -m benchmarks.soak
 
 screenshots: install ## Make the pictures of the web page in docs/images anew (needs Chromium).
 	DUALFACE_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest tests/end_to_end/test_browser.py --basetemp /tmp/dualface-screenshots

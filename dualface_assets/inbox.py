@@ -21,6 +21,9 @@ from dualface_core.settings import REPROCESS
 _TEMPORARY_SUFFIXES: Final = tuple(
     ".part .partial .tmp .temp .crdownload .download .opdownload .filepart .aria2 .!ut ~".split()  # noqa: SIM905
 )
+BEHIND_OTHERS: Final = "behind other uploads"
+"""Why an upload waits that could be taken."""
+
 _NOT_UPLOADS: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 
@@ -99,7 +102,7 @@ class Inbox:
         complete: dict[Path, FileState] = {}
         for path, state in sorted(files.items(), key=lambda item: item[1].size):
             if len(complete) >= most:
-                waiting[path] = "behind other uploads"
+                waiting[path] = BEHIND_OTHERS
                 continue
             try:
                 reason = self._incomplete(path, state, now)
@@ -182,7 +185,7 @@ def _is_temporary(name: str, names: set[str]) -> bool:
         lower.startswith((".", "~"))
         or lower.endswith(_TEMPORARY_SUFFIXES)
         or lower in _NOT_UPLOADS
-        or any(lower + suffix in names for suffix in _TEMPORARY_SUFFIXES)
+        or not names.isdisjoint(lower + suffix for suffix in _TEMPORARY_SUFFIXES)
     )
 
 

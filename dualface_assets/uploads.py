@@ -30,7 +30,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from dualface_assets.inbox import FileState, Inbox, Patience
+from dualface_assets.inbox import BEHIND_OTHERS, FileState, Inbox, Patience
 from dualface_assets.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.resources import Upload, VideoStore
 from dualface_core.errors import DualfaceError, MissingInputError
@@ -96,23 +96,22 @@ class Intake:
         self._copying: dict[Path, tuple[Path, FileState]] = {}
         self._refused: dict[Path, FileState] = {}
 
-    def tick(self, store: VideoStore, *, seconds: float = 20.0) -> TickReport:
+    def tick(self, store: VideoStore, *, seconds: float = 0.4) -> TickReport:
         """Claim what is complete in the inbox, and put what is claimed into the store.
 
         Args:
             store: whose inbox to look at. Its folders are made where they are missing.
-            seconds: stop reading and copying after about so long; the next tick carries on.
+            seconds: stop taking, reading and copying after about so long; the next tick carries on.
         """
-        deadline = time.monotonic() + seconds
         store.inbox_folder.mkdir(parents=True, exist_ok=True)
         with taking_uploads(store) as alone:
             if not alone:
                 return TickReport([], {"inbox": "another process is taking uploads at this moment"})
-            waiting = self._claim(store, deadline)
-            taken = self._put_away(store, deadline, waiting)
+            waiting = self._claim(store, seconds / 2)
+            taken = self._put_away(store, seconds / 2, waiting)
         return TickReport(taken, waiting)
 
-    def _claim(self, store: VideoStore, deadline: float) -> dict[str, str]:
+    def _claim(self, store: VideoStore, seconds: float) -> dict[str, str]:
         """Move complete uploads into claims of their own; say of all others why not."""
         claims = _claims(store)
         copies = {claim for claim, _ in self._copying.values()}
@@ -122,9 +121,14 @@ class Intake:
         room = max(0, self._claims_at_once - len(claims))
         look = self._inbox.look(store.inbox_folder, beside=store.folder, most=room)
         waiting = dict(look.waiting)
-        for path, state in {**{path: state for path, (_, state) in self._copying.items()}, **look.complete}.items():
+        deadline = time.monotonic() + seconds
+        begun = {path: state for path, (_, state) in self._copying.items()}
+        for number, (path, state) in enumerate({**begun, **look.complete}.items()):
             if self._refused.get(path) == state:
                 waiting[path] = "no permission to take it"
+                continue
+            if number and path not in begun and time.monotonic() > deadline:
+                waiting[path] = BEHIND_OTHERS
                 continue
             try:
                 if not self._move(store, path, state, deadline):
@@ -135,7 +139,8 @@ class Intake:
                 self._refused[path] = state  # as in a folder where everyone may only remove what is their own
             except OSError as error:
                 waiting[path] = f"cannot be taken ({error.strerror})"
-        return {printable(str(path.relative_to(store.inbox_folder))): reason for path, reason in waiting.items()}
+        inbox = f"{store.inbox_folder}{os.sep}"
+        return {printable(str(path).removeprefix(inbox)): reason for path, reason in waiting.items()}
 
     def _move(self, store: VideoStore, path: Path, state: FileState, deadline: float) -> bool:
         """Claim one file. False while it is still being copied from another file system."""
@@ -163,14 +168,18 @@ class Intake:
         del self._copying[path]  # it has changed: it is looked at as if it were new
         return False
 
-    def _put_away(self, store: VideoStore, deadline: float, waiting: dict[str, str]) -> list[Upload]:
+    def _put_away(self, store: VideoStore, seconds: float, waiting: dict[str, str]) -> list[Upload]:
         """Find the key of every claimed video, smallest first, and put the video into the store."""
+        deadline = time.monotonic() + seconds
         taken = []
         claims = {claim: FileState.of(claim / "data") for claim in _claims(store) if (claim / "data").exists()}
         self._hashing = {
             claim: hashing for claim, hashing in self._hashing.items() if claims.get(claim) == hashing.state
         }
         for claim, state in sorted(claims.items(), key=lambda item: item[1].size):
+            if taken and time.monotonic() > deadline:
+                waiting[_source(claim).name] = BEHIND_OTHERS
+                continue
             if not (claim / "upload.json").exists():
                 hashing = self._hashing.setdefault(claim, _Hashing(claim / "data"))
                 digest = hashing.advance(deadline)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +29,21 @@ def drop(store: VideoStore) -> Callable[..., Path]:
         return path
 
     return drop
+
+
+@pytest.fixture
+def opened() -> Iterator[list[str]]:
+    """The files that Python opens while the test runs, each time that it does."""
+    paths: list[str] = []
+    listening = True
+
+    def hear(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and listening and isinstance(arguments[0], str | os.PathLike):
+            paths.append(os.fspath(arguments[0]))
+
+    sys.addaudithook(hear)  # there is no way to remove one
+    yield paths
+    listening = False
 
 
 @pytest.fixture

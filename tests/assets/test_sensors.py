@@ -197,3 +197,18 @@ def test_partitions_come_back_when_the_instance_is_new(tick: Tick, drop: Drop, i
     tick()
     instance.delete_dynamic_partition("videos", keys[0])
     assert tick() == ([], keys, None)
+
+
+def test_of_many_uploads_a_few_runs_at_a_time_are_asked_for_and_all_in_the_end(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    for number in range(10):
+        drop(f"{number}.mp4", str(number).encode())
+    asked: list[list[str | None]] = []
+    while not asked or pending(store):
+        requests, *_ = tick()
+        for request in requests:
+            launch(instance, request)
+        asked.append([request.partition_key for request in requests])
+    assert [len(keys) for keys in asked] == [4, 4, 2, 0]
+    assert sorted(key for keys in asked for key in keys if key) == sorted(store.video_keys())

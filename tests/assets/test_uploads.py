@@ -198,12 +198,36 @@ def test_a_video_is_made_again_only_if_it_lies_in_the_folder_for_that(
 
 def test_a_large_file_is_read_over_several_ticks(store: VideoStore, drop: Drop, intake: Intake) -> None:
     drop("large.mp4", os.urandom(9 << 20))
-    drop("small.mp4", b"small")
-    first, second, third = (intake.tick(store, seconds=0) for _ in range(3))
-    assert [upload.name for upload in first.taken] == ["small.mp4"]
+    first, second = intake.tick(store, seconds=0), intake.tick(store, seconds=0)
     assert first.waiting == {"large.mp4": "being read (44%)"}
     assert second.waiting == {"large.mp4": "being read (89%)"}
-    assert [upload.name for upload in third.taken] == ["large.mp4"]
+    drop("small.mp4", b"small")
+    third, fourth = intake.tick(store, seconds=0), intake.tick(store, seconds=0)
+    assert [upload.name for upload in third.taken] == ["small.mp4"]
+    assert third.waiting == {"large.mp4": "behind other uploads"}
+    assert [upload.name for upload in fourth.taken] == ["large.mp4"]
+
+
+def test_a_tick_does_a_little_however_many_files_there_are(store: VideoStore, drop: Drop, opened: list[str]) -> None:
+    intake = Intake(Inbox(Patience(quiet=0, unknown=0, empty=0)), claims_at_once=5)
+    for number in range(2000):
+        drop(f"{number:04}.mp4", str(number).encode())
+    opened.clear()
+    assert len(intake.tick(store).taken) == 5
+    assert len([path for path in opened if path.endswith(".mp4")]) == 5  # whether somebody writes them
+    data = [path for path in opened if path.endswith("/data")]
+    assert len(data) == len(set(data)) == 5  # each is read once
+    opened.clear()
+    assert intake.tick(store).taken == []
+    assert [path for path in opened if path.endswith((".mp4", "/data"))] == []
+
+
+def test_a_tick_without_time_takes_one_upload(store: VideoStore, drop: Drop, intake: Intake) -> None:
+    for number in range(3):
+        drop(f"{number}.mp4", b"video" * (number + 1))
+    report = intake.tick(store, seconds=0)
+    assert [upload.name for upload in report.taken] == ["0.mp4"]
+    assert report.waiting == {"1.mp4": "behind other uploads", "2.mp4": "behind other uploads"}
 
 
 def test_many_uploads_wait_for_their_turn(store: VideoStore, drop: Drop) -> None:

@@ -45,6 +45,7 @@ class Service:
         host: its card, store and settings.
         instance: its database.
         output: what it prints.
+        port: of its web page.
     """
 
     folder: Path

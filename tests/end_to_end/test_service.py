@@ -9,12 +9,15 @@ import dagster as dg
 import pytest
 
 from tests.end_to_end.crashes import kill_at_random
+from tests.end_to_end.crowds import upload_many
 from tests.end_to_end.running_instance import Host
 from tests.end_to_end.service import IMPATIENT, service
 from tests.nvenc_emulator.driver import EmulatedDriver
 from tests.nvenc_emulator.libraries import build, why_unavailable
 
 pytestmark = [pytest.mark.emulator, pytest.mark.daemon, pytest.mark.timeout(600)]
+
+ONE_AT_A_TIME = {"runs": {"max_concurrent_runs": 1}}
 
 SampleClip = Callable[..., Path]
 
@@ -33,6 +36,16 @@ def host(tmp_path: Path) -> Host:
     folder = tmp_path / "host"
     folder.mkdir()
     return Host("host", folder, EmulatedDriver(folder / "card", pace_ms=10), {})
+
+
+def test_many_uploads_at_once_are_one_run_each_and_never_too_many_at_a_time(
+    host: Host, clip: Path, tmp_path: Path
+) -> None:
+    with service(tmp_path / "service", host, {**IMPATIENT, "concurrency": ONE_AT_A_TIME}) as started:
+        crowd = upload_many(started, clip, uploads=4)
+        assert len(started.verified()) == crowd.runs == 4
+        assert {run.status for run in started.runs()} == {dg.DagsterRunStatus.SUCCESS}
+        assert crowd.most_at_once == 1
 
 
 def test_whatever_is_killed_at_whatever_moment_every_upload_is_made_and_nothing_is_left_behind(

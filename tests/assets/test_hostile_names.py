@@ -1,0 +1,85 @@
+"""Names that want to be more than names: as uploads, and as keys of partitions that somebody types in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dualface_assets.definitions import build_defs
+from dualface_assets.partitions import UnsafeKeyError, is_key
+from dualface_assets.resources import VideoStore
+from dualface_assets.sensors import upload_sensor
+from dualface_assets.uploads import Intake, pending, settle
+from tests.end_to_end.hostile import KEYS, NAMES
+
+NO_UPLOADS = {name for name in NAMES if name.startswith((b".", b"~"))}
+"""Hidden files and programs' own ones."""
+
+
+def everything_below(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+def test_uploads_of_any_name_become_videos_in_the_store_and_nowhere_else(
+    store: VideoStore, intake: Intake, tmp_path: Path
+) -> None:
+    store.inbox_folder.mkdir(parents=True)
+    for number, name in enumerate(NAMES):
+        (store.inbox_folder / os.fsdecode(name)).write_bytes(str(number).encode())
+    taken = []
+    said = []
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(200):
+            context = dg.build_sensor_context(instance, resources={"store": store})
+            result = upload_sensor(intake)(context)
+            if isinstance(result, dg.SkipReason):
+                said.append(result.skip_message or "")
+            else:
+                assert isinstance(result, dg.SensorResult)
+                for request in result.dynamic_partitions_requests or []:
+                    instance.add_dynamic_partitions("videos", list(request.partition_keys))
+                taken += [(str(run.partition_key), run.tags) for run in result.run_requests or []]
+            for upload in pending(store):
+                if upload.key in dict(taken):
+                    settle(store, upload)
+            if len(taken) == len(NAMES) - len(NO_UPLOADS):
+                break
+    assert len(dict(taken)) == len(NAMES) - len(NO_UPLOADS)
+    assert {os.fsencode(path.name) for path in store.inbox_folder.iterdir()} == NO_UPLOADS
+    for key, tags in taken:
+        assert is_key(key)
+        assert store.video_path(key).parent.parent == store.raw_folder
+        assert store.video_path(key).read_bytes().isdigit()
+        assert tags["dualface/upload"].isprintable()  # one line, nothing that turns the text around
+    assert all(line.isprintable() for line in said)
+    assert list(tmp_path.iterdir()) == [store.folder]
+
+
+def test_no_path_is_built_from_a_key_that_was_typed_in(store: VideoStore) -> None:
+    for key in KEYS:
+        for build in (store.video_folder, store.result_path, lambda key: store.table_path("face_tracks", key)):
+            with pytest.raises(UnsafeKeyError):
+                build(key)
+    assert not store.folder.exists()
+
+
+@pytest.mark.parametrize("key", ["../../x", "<script>alert(1)</script>", "a\nb", "-rf"])
+def test_a_run_of_a_key_that_was_typed_in_fails_with_a_reason_and_touches_nothing(
+    store: VideoStore, tmp_path: Path, key: str
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("videos", [key])
+        run = (
+            build_defs(resource_overrides={"store": store})
+            .resolve_job_def("process_video")
+            .execute_in_process(instance=instance, partition_key=key, raise_on_error=False)
+        )
+    (failed,) = [event for event in run.all_events if event.is_step_failure]
+    told = failed.step_failure_data.user_failure_data
+    assert told is not None
+    assert told.metadata["failure"].value == "unsafe-key"
+    assert repr(key) in str(told.description)  # in quotes, on one line
+    assert [path for path in everything_below(tmp_path) if path.is_file()] == []
