@@ -171,7 +171,7 @@ class Intake:
     def _put_away(self, store: VideoStore, seconds: float, waiting: dict[str, str]) -> list[Upload]:
         """Find the key of every claimed video, smallest first, and put the video into the store."""
         deadline = time.monotonic() + seconds
-        taken = []
+        taken: list[Upload] = []
         claims = {claim: FileState.of(claim / "data") for claim in _claims(store) if (claim / "data").exists()}
         self._hashing = {
             claim: hashing for claim, hashing in self._hashing.items() if claims.get(claim) == hashing.state

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.metadata import entry_points
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -375,6 +376,16 @@ def expand(paths: list[str]) -> list[Path]:
                 raise MissingInputError(path, "no video matches this pattern", action="Check the pattern.")
             found.update(dict.fromkeys(matches))
     return list(found)
+
+
+@app.command()
+def doctor() -> None:
+    """Look whether everything is set up as it should be, the Dagster instance too, and say what to do."""
+    # The packages above this one know what to look at; they say so in their metadata.
+    looks = [found.load() for found in entry_points(group="dualface", name="doctor")]
+    if not looks:
+        raise SettingsError("The package dualface is not installed as a whole. Run: pip install --editable .")
+    raise typer.Exit(max(look() for look in looks))
 
 
 def main() -> None:

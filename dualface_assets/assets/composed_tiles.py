@@ -12,6 +12,7 @@ from dualface_assets.failures import explained
 from dualface_assets.metadata import COLUMN_LINEAGE, COLUMN_SCHEMA, columns, entries, lineage, picture
 from dualface_assets.partitions import videos
 from dualface_assets.resources import VideoStore
+from dualface_assets.timeouts import in_time, step_seconds
 from dualface_core import pipeline
 from dualface_core.settings import Settings
 from dualface_core.tiles.layouts import layout
@@ -79,8 +80,9 @@ def composed_tiles(
     started = time.monotonic()
     with explained(context):
         video = store.video_info(context.partition_key)
-        plan = pipeline.plan_tiles(video, face_tracks, layout=config.layout or Settings.load().layout)
-        preview = pipeline.preview(video, face_tracks, plan)
+        with in_time(step_seconds(video)):
+            plan = pipeline.plan_tiles(video, face_tracks, layout=config.layout or Settings.load().layout)
+            preview = pipeline.preview(video, face_tracks, plan)
         figures, concerns = _figures(plan), _concerns(face_tracks, plan)
     yield dg.Output(
         plan,

@@ -24,7 +24,7 @@ from dualface_assets.metadata import entries, picture
 from dualface_assets.partitions import videos
 from dualface_assets.progress import logged
 from dualface_assets.resources import GpuResource, VideoStore
-from dualface_assets.timeouts import limit_runtime
+from dualface_assets.timeouts import in_time, limit_runtime, step_seconds
 from dualface_core import pipeline
 from dualface_core.errors import MissingInputError, VerificationError
 from dualface_core.media.errors import FailureClass, Reaction, reaction
@@ -144,14 +144,15 @@ def encode_on_gpu(
     context.instance.add_run_tags(context.run_id, {ENCODER_TAG: NVENC})
     with explained(context):
         output = _candidate(context, store)
-        with pipeline.load_monitor() as monitor:
+        video = store.video_info(context.partition_key)
+        with pipeline.load_monitor() as monitor, in_time(step_seconds(video)) as watched:
             report = gpu.render(
-                store.video_info(context.partition_key),
+                video,
                 composed_tiles,
                 output,
                 order.choice,
                 settings=order.settings,
-                progress=logged(context, "Encoding with NVENC"),
+                progress=watched(logged(context, "Encoding with NVENC")),
             )
         _note(output, report, monitor.log())
     return str(output)
@@ -166,14 +167,15 @@ def encode_in_software(
     context.instance.add_run_tags(context.run_id, {ENCODER_TAG: "software"})
     with explained(context):
         output = _candidate(context, store)
-        with pipeline.load_monitor() as monitor:
+        video = store.video_info(context.partition_key)
+        with pipeline.load_monitor() as monitor, in_time(step_seconds(video)) as watched:
             report = pipeline.render_with_software(
-                store.video_info(context.partition_key),
+                video,
                 composed_tiles,
                 output,
                 why=order.choice.why,
                 settings=order.settings,
-                progress=logged(context, "Encoding in software"),
+                progress=watched(logged(context, "Encoding in software")),
             ).model_copy(update={"driver": order.choice.driver, "fallback": order.choice.fallback})
         _note(output, report, monitor.log())
     return str(output)
@@ -208,9 +210,10 @@ def publish(
     with explained(context):
         video = store.video_info(key)
         try:
-            report, verification = _verified(
-                candidate, video, face_tracks, composed_tiles, progress=logged(context, "Verifying")
-            )
+            with in_time(step_seconds(video)) as watched:
+                report, verification = _verified(
+                    candidate, video, face_tracks, composed_tiles, progress=watched(logged(context, "Verifying"))
+                )
             seconds = time.monotonic() - started
             if verification.passed:
                 info = pipeline.probe(candidate)

@@ -14,7 +14,7 @@ from dualface_assets.metadata import COLUMN_SCHEMA, columns, entries, picture
 from dualface_assets.partitions import videos
 from dualface_assets.progress import logged
 from dualface_assets.resources import VideoStore
-from dualface_assets.timeouts import limit_runtime
+from dualface_assets.timeouts import in_time, limit_runtime, step_seconds
 from dualface_core import pipeline
 from dualface_core.tracking.table import SCHEMA, FaceTracks
 
@@ -58,7 +58,8 @@ def face_tracks(
     with explained(context):
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
-        tracks = pipeline.track(video, progress=logged(context, "Looking for faces"))
+        with in_time(step_seconds(video)) as watched:
+            tracks = pipeline.track(video, progress=watched(logged(context, "Looking for faces")))
         plot, figures, concern = _plot(tracks), _figures(tracks), _concern(tracks)
     seconds = time.monotonic() - started
     yield dg.Output(

@@ -8,7 +8,7 @@ from dualface_assets.failures import explained
 from dualface_assets.metadata import entries, picture
 from dualface_assets.partitions import videos
 from dualface_assets.resources import VideoStore
-from dualface_assets.timeouts import limit_runtime
+from dualface_assets.timeouts import in_time, limit_runtime, reading_seconds
 from dualface_core import pipeline
 from dualface_core.errors import UnreadableVideoError
 
@@ -31,7 +31,8 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
     with explained(context):
         upload = store.upload(key)
         context.log.info("Looking at %s, uploaded %s.", upload.name, upload.claimed_at)
-        info = pipeline.probe(store.video_path(key))
+        with in_time(reading_seconds(upload.size_bytes)):
+            info = pipeline.probe(store.video_path(key))
         limit_runtime(context, info)
         if info.fingerprint != upload.sha256:
             raise UnreadableVideoError(

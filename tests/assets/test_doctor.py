@@ -199,3 +199,11 @@ def test_the_command_says_all_of_it_and_fails_where_there_is_a_problem(settings:
     assert said.returncode == 1, said.stderr
     assert "make up" in said.stdout
     assert "nvenc: 2 at once" in said.stdout
+
+
+def test_it_is_a_command_of_dualface_too(tmp_path: Path) -> None:
+    nowhere = {**os.environ, "DAGSTER_HOME": str(tmp_path / "nowhere")}
+    command = [sys.executable, "-m", "dualface_core.cli", "doctor"]
+    done = subprocess.run(command, env=nowhere, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "DAGSTER_HOME is" in done.stderr
