@@ -44,7 +44,7 @@ tests: install ## Run the tests.
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not daemon'
 	$(BIN)/pytest -m daemon
 
-soak: install ## The instance under load and under fire, at length (some ten minutes); writes docs/soak.md.
+soak: install ## The instance under load and under fire, at length (half an hour); writes docs/soak.md.
 	$(BIN)/python -m benchmarks.soak
 
 screenshots: install ## Make the pictures of the web page in docs/images anew (needs Chromium).

@@ -2,7 +2,7 @@
 
 The scenarios are those of tests/end_to_end/test_service.py and tests/assets/test_hostile_names.py, which do the same
 with fewer videos. Anything that does not hold ends this program with an assertion. It wants the machine for
-itself, for about ten minutes; NVENC is the emulated driver's, since its slots are to be seen.
+itself, for about half an hour; NVENC is the emulated driver's, since its slots are to be seen.
 
     python -m benchmarks.soak --seed 7
 """
@@ -93,24 +93,31 @@ def killed(clip: Path, seed: int) -> Rows:
 
 
 def strange_names(clip: Path, _: int) -> Rows:
-    """Hostile names as uploads, through to their results, and as keys that are typed in on the web page."""
+    """Hostile names as uploads, every fourth of them a video, and as keys that are typed in on the web page."""
     hidden = [name for name in NAMES if name.startswith((b".", b"~"))]
+    taken = [name for name in NAMES if name not in hidden]
+    videos = len(taken[::4])
     with fresh_service() as started:
         started.up()
-        for name in NAMES:
-            started.drop(unlike_any_other(clip), os.fsdecode(name))
-        wanted = len(NAMES) - len(hidden)
-        started.wait_for(lambda: len(started.host.results()) == wanted, f"{wanted} results", seconds=1800)
-        assert len(started.verified()) == wanted
+        for number, name in enumerate(taken + hidden):
+            content = unlike_any_other(clip) if number % 4 == 0 else f"no video, {number}".encode()
+            started.drop(content, os.fsdecode(name))
+        started.wait_for(
+            lambda: len(started.runs()) >= len(taken) and all(run.is_finished for run in started.runs()),
+            "all uploads to be processed or refused",
+            seconds=900,
+        )
         inbox = started.host.store.inbox_folder
         assert sorted(os.fsencode(path.name) for path in inbox.iterdir()) == sorted(hidden)
+        assert len(started.verified()) == videos
+        assert len(started.runs()) == len(taken)
         typed = type_in(started, KEYS)
-        assert len(started.host.results()) == wanted
+        assert len(started.host.results()) == videos
         assert not [path for path in started.folder.parent.rglob("*") if path.name in {"x", "passwd"}]
         return [
             (
-                f"{len(NAMES)} hostile names as uploads",
-                f"{wanted} verified results; {len(hidden)} hidden ones left alone",
+                f"{len(NAMES)} hostile names as uploads, every fourth a video",
+                f"{videos} verified results, {len(taken) - videos} refused; {len(hidden)} hidden files left alone",
             ),
             (
                 f"{len(KEYS)} hostile keys of partitions, typed in on the web page",
