@@ -18,6 +18,9 @@ from statistics import median
 import dagster as dg
 import psutil
 
+from dualface_assets.resources import VideoStore
+from dualface_assets.sensors import upload_sensor
+from dualface_assets.uploads import Intake, pending, settle
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings
 from tests.end_to_end.running_instance import Host, unlike_any_other
@@ -39,7 +42,7 @@ def measured(*, videos: int, files: int) -> list[tuple[str, str]]:
         with service(folder / "service", host, {}) as started:
             started.up()
             time.sleep(15)  # what is done once, at a start
-            return [*_videos(started, clip, videos), *_ticks(started, files)]
+            return [*_videos(started, clip, videos), *_ticks(started, files), *sensor_alone(folder / "store", files)]
 
 
 def _videos(started: Service, clip: Path, count: int) -> list[tuple[str, str]]:
@@ -101,12 +104,39 @@ def _ticks(started: Service, count: int) -> list[tuple[str, str]]:
     ]
 
 
+def sensor_alone(folder: Path, count: int) -> list[tuple[str, str]]:
+    """What the sensor itself does in a tick, without the daemon that notes the runs it asks for."""
+    store = VideoStore(root=str(folder))
+    store.inbox_folder.mkdir(parents=True)
+    for number in range(count):
+        (store.inbox_folder / f"file-{number:05}.mp4").write_bytes(f"file {number}".encode())
+    time.sleep(3)  # until nobody can be writing them any more
+    sensor, durations = upload_sensor(Intake()), []
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(10):
+            context = dg.build_sensor_context(instance, resources={"store": store})
+            started = time.perf_counter()
+            sensor(context)
+            durations.append(time.perf_counter() - started)
+            for upload in pending(store)[:4]:
+                settle(store, upload)
+    return [
+        (f"the sensor's own part of a tick with {count:,} files in the inbox, median", f"{median(durations):.2f} s"),
+        ("the longest", f"{max(durations):.2f} s"),
+    ]
+
+
 def main() -> None:
     """Measure, and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, default=10)
     parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--sensor-alone", action="store_true", help="only the sensor's own part of a tick")
     arguments = parser.parse_args()
+    if arguments.sensor_alone:
+        with tempfile.TemporaryDirectory(prefix="dualface-") as folder:
+            print(*sensor_alone(Path(folder) / "store", arguments.files), sep="\n")
+        return
     print(f"{psutil.cpu_count()} cores\n\n| what | |\n|---|---|")
     for name, value in measured(videos=arguments.videos, files=arguments.files):
         print(f"| {name} | {value} |")
