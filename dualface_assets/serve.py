@@ -112,7 +112,7 @@ def main() -> int:
             print(f"Put videos into {inbox}")
             print(f"All videos, with their review pages: {reviews / 'index.html'}", flush=True)
             workspace = ("--workspace", str(_workspace(home, socket)))
-            programs.append(Program("web page", "dagster_webserver", *workspace))
+            programs.append(Program("web page", "dualface_assets.web_page", *workspace))
             programs.append(Program("daemon", "dagster._daemon", "run", "--log-level", "warning", *workspace))
             while all(program.keep_alive() for program in programs):
                 time.sleep(0.5)

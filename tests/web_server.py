@@ -64,8 +64,8 @@ class WebPage:
 
 
 @contextmanager
-def web_page(folder: Path, **variables: str) -> Iterator[WebPage]:
-    """Our web page, without a daemon. Its instance lies in `folder`, as its store does."""
+def web_page(folder: Path, *, module: str = "dualface_assets.web_page", **variables: str) -> Iterator[WebPage]:
+    """Our web page (or Dagster's own), without a daemon. Its instance lies in `folder`, as its store does."""
     port = free_port()
     home = folder / "home"
     home.mkdir()
@@ -78,6 +78,6 @@ def web_page(folder: Path, **variables: str) -> Iterator[WebPage]:
         "PYTHONPATH": str(REPOSITORY),
         **variables,
     }
-    command = [sys.executable, "-m", "dagster_webserver", "--workspace", REPOSITORY / "workspace.yaml"]
+    command = [sys.executable, "-m", module, "--workspace", REPOSITORY / "workspace.yaml"]
     with program(command, port, folder / "web-page.log", environment) as process:
         yield WebPage(port, home, process.pid)

@@ -98,7 +98,8 @@ def partitions(page: WebPage) -> list[str]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    with web_page(folder) as page:
+    # Dagster's own program, which has no guard, so that it is the site that is tested.
+    with web_page(folder, module="dagster_webserver") as page:
         port, plain_port = free_port(), free_port()
         key, certificate = folder / "key.pem", folder / "certificate.pem"
         make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -213,14 +214,7 @@ def test_a_body_that_no_question_needs_is_refused(site: Site) -> None:
 
 
 def test_another_page_cannot_make_a_browser_change_anything(site: Site) -> None:
-    """Dagster itself executes what comes as a link, from anywhere."""
     in_a_link = "/graphql?query=" + quote(ADD_PARTITION % "by-a-link")
-    connection = http.client.HTTPConnection("127.0.0.1", site.page.port)
-    assert _ask(connection, in_a_link, "GET", {}, None).status == 200
-    assert partitions(site.page) == ["by-a-link"]
-
-    with dg.DagsterInstance.from_config(str(site.page.home)) as instance:
-        instance.delete_dynamic_partition("videos", "by-a-link")
     for path in (in_a_link, in_a_link.replace("graphql", "%67raphql"), "/" + in_a_link):
         assert site.ask(path).status == 403
     for origin in ("https://elsewhere.example", "null", site.url + "0"):

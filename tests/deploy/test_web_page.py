@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
 
 import dagster as dg
 import psutil
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.deploy.test_nginx import ADD_PARTITION
 from tests.web_server import WebPage, web_page
@@ -77,3 +82,39 @@ def test_a_materialization_cannot_be_reported_where_it_may_only_be_read(page: tu
     else:
         assert status == 200
         assert reported is not None
+
+
+@pytest.mark.parametrize("module", ["dagster_webserver", "dualface_assets.web_page"])
+def test_another_page_cannot_make_a_browser_change_anything(module: str, tmp_path: Path) -> None:
+    """Dagster's own program executes all of these, which is why ours has a guard."""
+    with web_page(tmp_path, module=module) as page:
+        own, other = f"127.0.0.1:{page.port}", "elsewhere.example"
+
+        def ask(name: str, method: str, host: str, origin: str | None) -> int:
+            mutation = ADD_PARTITION % name
+            path = "/graphql" if method == "JSON" else "/graphql?query=" + quote(mutation)
+            headers = {"Host": host, **({"Content-Type": "application/json"} if method == "JSON" else {})}
+            connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
+            body = json.dumps({"query": mutation}).encode() if method == "JSON" else None
+            headers |= {"Origin": origin} if origin else {}
+            connection.request("POST" if method == "JSON" else method, path, body, headers)
+            return connection.getresponse().status
+
+        attempts = {
+            "by-a-picture": ask("by-a-picture", "GET", own, None),
+            "by-a-form": ask("by-a-form", "POST", own, f"https://{other}"),
+            "by-a-frame": ask("by-a-frame", "POST", own, "null"),
+            "by-a-script": ask("by-a-script", "JSON", own, f"http://{other}"),
+            "by-a-name-of-theirs": ask("by-a-name-of-theirs", "JSON", other, f"http://{other}"),
+        }
+        with dg.DagsterInstance.from_config(str(page.home)) as instance:
+            added = set(instance.get_dynamic_partitions("videos"))
+        if module == "dagster_webserver":
+            assert (set(attempts.values()), added) == ({200}, set(attempts))
+        else:
+            assert (set(attempts.values()), added) == ({403}, set())
+            assert ask("by-the-page", "JSON", own, f"http://{own}") == 200
+            assert ask("by-a-tunnel", "JSON", "localhost:8080", "http://localhost:8080") == 200
+            with pytest.raises(InvalidStatus, match="403"):
+                connect(f"ws://{own}/graphql", subprotocols=["graphql-ws"], origin=f"http://{other}")
+            connect(f"ws://{own}/graphql", subprotocols=["graphql-ws"], origin=f"http://{own}").close()

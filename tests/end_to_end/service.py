@@ -29,7 +29,7 @@ IMPATIENT: Final[Mapping[str, Mapping[str, Any]]] = {
 PROGRAMS: Final[Mapping[str, str]] = {
     "code server": "dagster api grpc",
     "daemon": "dagster._daemon run",
-    "web page": "dagster_webserver",
+    "web page": "dualface_assets.web_page",
     "run worker": "spawn_main",
     "everything": "",
 }
