@@ -57,7 +57,8 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
 
 def video_store(settings: Settings) -> VideoStore:
     """The store that the settings name."""
-    return VideoStore(root=settings.store, inbox=None if settings.inbox is None else str(settings.inbox))
+    inbox, work = (None if folder is None else str(folder) for folder in (settings.inbox, settings.work))
+    return VideoStore(root=settings.store, inbox=inbox, work=work)
 
 
 defs = build_defs()

@@ -56,8 +56,9 @@ def process(source: Path, store: VideoStore, instance: dg.DagsterInstance, conso
     settle(store, upload)
     console.print(_summary(run))
     if run.success:
-        console.print(f"Verified video: {store.result_path(upload.key)}", soft_wrap=True)
-        console.print(f"Its review page: {store.page_folder(upload.key) / 'index.html'}", soft_wrap=True)
+        console.print(f"Verified video: {store.address(store.result_path(upload.key))}", soft_wrap=True)
+        page = store.address(store.page_folder(upload.key) / "index.html")
+        console.print(f"Its review page: {page}", soft_wrap=True)
     return run.success
 
 

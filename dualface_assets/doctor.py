@@ -34,7 +34,7 @@ from dualface_assets.serve import REPOSITORY
 from dualface_assets.webhook import Webhook
 from dualface_core.errors import DualfaceError
 from dualface_core.rendering.choice import choose_encoder
-from dualface_core.settings import Settings, WebhookSettings
+from dualface_core.settings import Settings, WebhookSettings, local_folder
 
 Verdict = Literal["good", "warning", "problem"]
 
@@ -107,8 +107,11 @@ def examine(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Diagno
 
 def folders(settings: Settings, store: VideoStore) -> Iterator[Diagnosis]:
     """Whether every folder can be written to, and whether uploads can be moved rather than copied."""
+    remote = local_folder(settings.store) is None
+    if remote:
+        yield _remote_store(store)
     named = {
-        "store": (store.folder, "DUALFACE_STORE"),
+        "work" if remote else "store": (store.folder, "DUALFACE_WORK" if remote else "DUALFACE_STORE"),
         "inbox": (store.inbox_folder, "DUALFACE_INBOX"),
         "runtime": (settings.runtime, "DUALFACE_RUNTIME"),
         "cache": (settings.cache, "DUALFACE_CACHE"),
@@ -124,13 +127,23 @@ def folders(settings: Settings, store: VideoStore) -> Iterator[Diagnosis]:
             yield Diagnosis(name, "good", f"{folder}" if existing == folder else f"{folder}: will be made")
     if _nearest(store.folder).stat().st_dev != _nearest(store.inbox_folder).stat().st_dev:
         advice = "so uploads are copied, which takes time and space. Have both on one if you can."
-        yield Diagnosis("inbox", "warning", f"Inbox and store are on different file systems, {advice}")
+        both = "the folder for work" if remote else "store"
+        yield Diagnosis("inbox", "warning", f"Inbox and {both} are on different file systems, {advice}")
+
+
+def _remote_store(store: VideoStore) -> Diagnosis:
+    """Whether a remote store answers."""
+    try:
+        videos = len(store.video_keys())
+    except DualfaceError as error:
+        return Diagnosis("store", "problem", str(error))
+    return Diagnosis("store", "good", f"{store.address(store.folder)} answers: {videos} videos")
 
 
 def disk_space(store: VideoStore) -> Diagnosis:
     """Whether there is room for results."""
     free = shutil.disk_usage(_nearest(store.folder)).free
-    text = f"{free / (1 << 30):.1f} GiB free for {store.folder}"
+    text = f"{free / (1 << 30):.1f} GiB free in {store.folder}"
     if free >= _LOW_SPACE:
         return Diagnosis("disk space", "good", text)
     return Diagnosis(

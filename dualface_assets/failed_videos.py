@@ -47,7 +47,8 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
         run=run.run_id,
         tried_again=run.tags.get("dagster/will_retry") == "true",
     ).write(store.page_folder(key))
-    pipeline.review_index(store.review_folder)
+    store.share(store.page_folder(key))
+    store.share(pipeline.review_index(store.review_folder))
     return None
 
 

@@ -168,6 +168,7 @@ def remove_leftovers(store: VideoStore, instance: dg.DagsterInstance, *, now: fl
         now: the time by which ages are judged, in seconds since the epoch; the clock's if None.
     """
     now = time.time() if now is None else now
+    store.files.remove_forgotten()
     removed = []
     for path in [*_scratch_of_the_past(store, instance, now), *_forgotten_temporaries(store, now)]:
         if path.is_dir():

@@ -11,17 +11,19 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, TypeAdapter, ValidationError
 
+from dualface_assets.files import LocalFiles, RemoteFiles, StoreFiles
 from dualface_assets.partitions import check_key, is_key
 from dualface_core import pipeline
 from dualface_core.errors import MissingInputError, SettingsError
-from dualface_core.publish import published
+from dualface_core.settings import local_folder
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.media.probe import VideoInfo
@@ -64,7 +66,7 @@ class Upload(BaseModel):
 
 
 class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """A folder with a place for everything that is known about each video.
+    """A place for everything that is known about each video.
 
         inbox/...                                     uploads, until they are taken
         claims/CLAIM/                                 uploads that are being taken, or whose run does not exist yet
@@ -75,33 +77,94 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         scratch/RUN/                                  what a run needs only while it lasts
         trash/KEY/                                    what is being deleted
 
-    All of it but the inbox must be one file system, so that a rename is atomic.
+    Claims, scratch and trash are always folders of this machine. The others may be remote; then a path below `folder`
+    names an object, and `files` knows what there is of it. What is read or written goes through `reading`, `writing`
+    and `put`, which do no more than open a file in a local store.
+
+    All of a local store but the inbox must be one file system, so that a rename is atomic.
 
     Attributes:
-        root: the folder; it need not exist yet.
-        inbox: the folder for uploads; without it, `inbox` in `root`.
+        root: a folder, which need not exist yet, or an fsspec URL.
+        inbox: the folder for uploads; without it, `inbox` in `root`. A remote store must have one.
+        work: the folder for claims, scratch and trash of a remote store; without it, `.dualface` in the inbox.
     """
 
     root: str
     inbox: str | None = None
+    work: str | None = None
+    _run_id: str = PrivateAttr(default="no run")
 
     @property
     def folder(self) -> Path:
-        """The root as a path. Raises SettingsError for a URL, which is not a folder."""
-        if "://" in self.root:
-            raise SettingsError(f"DUALFACE_STORE is {self.root!r}; the pipeline needs a local folder.")
-        return Path(self.root).absolute()
+        """The folder below which everything has its path. Raises SettingsError for a remote store without inbox."""
+        local = local_folder(self.root)
+        if local is not None:
+            return local.absolute()
+        return Path(self.work).absolute() if self.work else self._given_inbox() / ".dualface"
 
     @property
     def inbox_folder(self) -> Path:
         """Where uploads are dropped. Raises SettingsError for a folder that the store uses itself."""
-        folder = Path(self.inbox).absolute() if self.inbox else self.folder / "inbox"
+        folder = self._given_inbox()
         inside = folder.relative_to(self.folder).parts if folder.is_relative_to(self.folder) else ("",)
         if not inside or inside[0] in _OWN_FOLDERS:
             raise SettingsError(
                 f"The inbox {str(folder)!r} is a folder that the store uses itself. Choose another one."
             )
         return folder
+
+    def _given_inbox(self) -> Path:
+        if self.inbox:
+            return Path(self.inbox).absolute()
+        local = local_folder(self.root)
+        if local is None:
+            raise SettingsError(
+                "DUALFACE_STORE is not a folder of this machine, so it cannot hold the inbox. Set DUALFACE_INBOX to a "
+                "folder of this machine where uploads are dropped."
+            )
+        return local.absolute() / "inbox"
+
+    @property
+    def files(self) -> StoreFiles:
+        """What the store holds. Raises SettingsError for a URL of a kind that cannot be used."""
+        return LocalFiles() if local_folder(self.root) is not None else _remote_files(self.root, self.folder)
+
+    def local(self, path: Path) -> Path:
+        """A local file with the content of one of the store, for as long as the run lasts. Raises MissingInputError."""
+        return self.files.fetch(path, self.scratch_folder / self._run_id)
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[Path]:
+        """Yield a local file with the content of one of the store. Raises MissingInputError."""
+        local = self.local(path)
+        try:
+            yield local
+        finally:
+            if local != path:
+                local.unlink(missing_ok=True)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[Path]:
+        """Yield a local path to write to; on a clean exit, what was written is in the store, under `path`."""
+        local = self.files.draft(path, self.scratch_folder / self._run_id)
+        try:
+            yield local
+            self.files.put(local, path)
+        finally:
+            if local != path:
+                local.unlink(missing_ok=True)
+
+    def put(self, local: Path, path: Path) -> None:
+        """Move a finished file into the store, where it appears whole, in place of an older one."""
+        self.files.put(local, path)
+
+    def share(self, path: Path) -> None:
+        """Have a small file, or a folder of some, in the store that was written to its path, and that stays there, too."""
+        self.files.share(path)
+
+    def address(self, path: Path) -> str:
+        """Where a file of the store is, for people: a path or a URL."""
+        return self.files.address(path)
 
     @property
     def claims_folder(self) -> Path:
@@ -125,6 +188,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """At the beginning of a run, wait for what is being deleted at this moment."""
+        self._run_id = context.run_id or self._run_id
         if context.run is not None and self.folder.exists():
             with self._deletion_lock(fcntl.LOCK_SH):
                 pass
@@ -149,22 +213,25 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         """What was uploaded under this key. Raises UnsafeKeyError or MissingInputError."""
         record = self.video_folder(key) / "video.json"
         try:
-            return Upload.model_validate_json(record.read_bytes())
+            return Upload.model_validate_json(self.files.read(record))
         except FileNotFoundError:
             raise MissingInputError(key, "this video is not in the store (any more)", action=_UPLOAD_AGAIN) from None
         except ValidationError as error:
             raise MissingInputError(record, f"not readable ({error})", action=_UPLOAD_AGAIN) from error
 
     def video_path(self, key: str) -> Path:
-        """The uploaded video. Raises UnsafeKeyError or MissingInputError."""
+        """The uploaded video, here for as long as the run lasts. Raises UnsafeKeyError or MissingInputError."""
+        return self.local(self.video_place(key))
+
+    def video_place(self, key: str) -> Path:
+        """The path of the uploaded video in the store. Raises UnsafeKeyError or MissingInputError."""
         return self.video_folder(key) / self.upload(key).file
 
     def write_video_info(self, key: str, info: VideoInfo) -> None:
         """Note what the video is, for the steps that follow. Raises UnsafeKeyError or OutputError."""
         from dualface_core.media.probe import VideoInfo
 
-        with published(self.video_folder(key) / "probe.json") as temporary:
-            temporary.write_bytes(TypeAdapter(VideoInfo).dump_json(info, indent=2))
+        self.files.write(self.video_folder(key) / "probe.json", TypeAdapter(VideoInfo).dump_json(info, indent=2))
 
     def video_info(self, key: str) -> VideoInfo:
         """What the video is, as `raw_video` noted it. Raises UnsafeKeyError or MissingInputError."""
@@ -172,7 +239,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         path = self.video_path(key)
         try:
-            info = TypeAdapter(VideoInfo).validate_json((self.video_folder(key) / "probe.json").read_bytes())
+            info = TypeAdapter(VideoInfo).validate_json(self.files.read(self.video_folder(key) / "probe.json"))
         except (FileNotFoundError, ValidationError):
             raise MissingInputError(key, "this video was not looked at yet", action="Materialize raw_video.") from None
         return dataclasses.replace(info, path=path)  # the store may have moved since
@@ -199,6 +266,10 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         """A file of the store as a URL relative to a folder of it, so that the store can be moved, or served."""
         return quote(os.path.relpath(path, seen_from))
 
+    def has_result(self, key: str) -> bool:
+        """Whether a verified result is there. Raises UnsafeKeyError."""
+        return self.files.exists(self.result_path(key))
+
     def scratch(self, run_id: str) -> Path:
         """A folder for this run alone, made if it is not there."""
         folder = self.scratch_folder / run_id
@@ -207,21 +278,20 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def video_keys(self) -> list[str]:
         """Keys of all videos in the store, in no order."""
-        return [name for name in _names(self.raw_folder) if is_key(name)]
+        return [name for name in self.files.names(self.raw_folder) if is_key(name)]
 
     def known_keys(self) -> set[str]:
         """Keys of all videos of which there is anything in the store."""
-        folders = [*_names(self.raw_folder), *_names(self.folder / "encoded_video")]
-        tables = [*_names(self.folder / "face_tracks"), *_names(self.folder / "composed_tiles")]
+        folders = [name for folder in ("raw_video", "encoded_video", "review") for name in self.files.names(self.folder / folder)]
+        tables = [
+            name for folder in ("face_tracks", "composed_tiles") for name in self.files.names(self.folder / folder)
+        ]
         return {name for name in (*folders, *(table.removesuffix(".parquet") for table in tables)) if is_key(name)}
 
 
-def _names(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry in entries]
-    except FileNotFoundError:
-        return []
+@cache
+def _remote_files(url: str, folder: Path) -> RemoteFiles:
+    return RemoteFiles(url, folder)
 
 
 class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]

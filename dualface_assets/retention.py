@@ -12,7 +12,6 @@ upload arrives, and wherever the process that deletes is killed. Three things ma
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +19,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, Self
-from uuid import uuid4
 
 import dagster as dg
 
+from dualface_assets.files import empty
 from dualface_assets.partitions import is_key, videos
 from dualface_assets.resources import VideoStore
 from dualface_assets.storage import TABLES
@@ -113,7 +112,7 @@ def clean_up(
             overdue = _overdue(store, key, retention, now)  # again, since a moment ago it could still be uploaded
             for part, why in overdue.items():
                 paths = _present(store, key)[part]
-                outcome.deleted.append(Deletion(key, part, sum(map(_size, paths)), why))
+                outcome.deleted.append(Deletion(key, part, sum(map(store.files.size, paths)), why))
                 if not dry_run:
                     _move_into_trash(store, key, paths)
     if not dry_run:
@@ -126,14 +125,14 @@ def clean_up(
 def _overdue(store: VideoStore, key: str, retention: Retention, now: float) -> dict[Part, str]:
     """The parts whose time has come, each with the reason in words."""
     present = _present(store, key)
-    published = [path.stat().st_mtime for path in present["result"][:1] or present["report"]]
+    published = [store.files.modified(path) for path in present["result"][:1] or present["report"]]
     # A video that is uploaded again is wanted, so all its times begin anew.
     signs = published + _uploaded_at(store, key)
     limits: dict[Part, float | None] = {"upload": retention.unfinished, "tables": retention.unfinished}
     if published:
         limits = {"upload": retention.uploads, "tables": retention.tables, "result": retention.results}
     else:
-        signs += [path.stat().st_mtime for paths in present.values() for path in paths]
+        signs += [store.files.modified(path) for paths in present.values() for path in paths]
     age = (now - max(signs, default=now)) / _DAY
     since = "published" if published else "last worked on, without a result,"
     overdue: dict[Part, str] = {
@@ -160,7 +159,7 @@ def _present(store: VideoStore, key: str) -> dict[Part, list[Path]]:
         "page": [store.page_folder(key)],
         "report": [pipeline.report_path(result)],
     }
-    return {part: [path for path in paths if path.exists()] for part, paths in parts.items()}
+    return {part: [path for path in paths if store.files.exists(path)] for part, paths in parts.items()}
 
 
 def _uploaded_at(store: VideoStore, key: str) -> list[float]:
@@ -187,27 +186,19 @@ def _move_into_trash(store: VideoStore, key: str, paths: list[Path]) -> None:
     folder = store.trash_folder / key
     folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
-        path.rename(folder / uuid4().hex)
+        store.files.discard(path, folder)
 
 
 def _empty_trash(store: VideoStore, instance: dg.DagsterInstance) -> None:
     """Remove what was moved there, now or by a process that was killed; and partitions of which nothing is left."""
     folders = [path for path in store.trash_folder.glob("*") if is_key(path.name)]
     for folder in folders:
-        for path in folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        empty(folder)
         with _undisturbed(store):
             if _why_not(store, folder.name, instance):
                 continue  # the next time looks again whether something of it is left
             if not any(_present(store, folder.name).values()):
                 instance.delete_dynamic_partition(str(videos.name), folder.name)
-                shutil.rmtree(store.result_path(folder.name).parent, ignore_errors=True)
+                store.files.discard(store.result_path(folder.name).parent, folder)
+                empty(folder)
             folder.rmdir()
-
-
-def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)

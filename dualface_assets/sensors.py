@@ -67,7 +67,7 @@ def _run_requests(store: VideoStore, instance: dg.DagsterInstance) -> list[dg.Ru
     under_way = _under_way(uploads, instance)
     requests: dict[str, dg.RunRequest] = {}
     for upload in uploads:
-        done = upload.key in under_way or store.result_path(upload.key).exists()
+        done = upload.key in under_way or store.has_result(upload.key)
         if upload.claim in launched or (done and not upload.reprocess):
             settle(store, upload)
         elif upload.key not in requests and upload.key not in under_way:

@@ -92,7 +92,7 @@ def main() -> int:
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(REPOSITORY / "dagster_home")))
     try:
         store = video_store(Settings.load())
-        inbox, reviews = store.inbox_folder, store.review_folder
+        inbox, reviews = store.inbox_folder, store.address(store.review_folder / "index.html")
     except DualfaceError as error:
         print(error, file=sys.stderr)
         return 2

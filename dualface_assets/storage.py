@@ -26,12 +26,13 @@ class TableStorage(dg.ConfigurableIOManager):
         """Write a table, and note where. Fails for a hostile key, or where it cannot be written."""
         with explained(context):
             path = self.store.table_path(context.asset_key.path[-1], context.partition_key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            obj.write(path)
+            with self.store.writing(path) as local:
+                obj.write(local)
+                size = local.stat().st_size
         context.add_output_metadata(
             {
-                "path": dg.MetadataValue.path(path),
-                "size (bytes)": path.stat().st_size,
+                "path": dg.MetadataValue.path(self.store.address(path)),
+                "size (bytes)": size,
                 ROW_COUNT: obj.table.num_rows,
             }
         )
@@ -39,8 +40,8 @@ class TableStorage(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> FaceTracks | TilePlan:
         """Read a table. Fails for a hostile key, and where the table is missing or is another one."""
         name = context.asset_key.path[-1]
-        with explained(context):
-            return TABLES[name].read(self.store.table_path(name, context.partition_key))
+        with explained(context), self.store.reading(self.store.table_path(name, context.partition_key)) as local:
+            return TABLES[name].read(local)
 
 
 def scratch_storage(store: VideoStore) -> dg.FilesystemIOManager:

@@ -9,7 +9,8 @@ folder `claims/CLAIM/` whose content says how far it has come, and every tick ca
     upload.json, data         the key is known: the video goes to raw_video/KEY/
     upload.json               it is in the store; dropped when its run exists
 
-Data moves by rename only, so there is no moment at which a video is in neither place.
+Data moves by rename only, or, into a remote store, by being sent first and removed here when all of it has arrived. So
+there is no moment at which a video is in neither place.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,11 +32,11 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
+from dualface_assets.files import LocalFiles, sync
 from dualface_assets.inbox import BEHIND_OTHERS, FileState, Inbox, Patience
 from dualface_assets.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.resources import Upload, VideoStore
 from dualface_core.errors import DualfaceError, MissingInputError
-from dualface_core.publish import published
 from dualface_core.settings import REPROCESS
 
 _CHUNK_BYTES: Final = 4 << 20
@@ -95,6 +97,7 @@ class Intake:
         self._hashing: dict[Path, _Hashing] = {}
         self._copying: dict[Path, tuple[Path, FileState]] = {}
         self._refused: dict[Path, FileState] = {}
+        self._moving: dict[Path, tuple[Upload, Future[None]]] = {}
 
     def tick(self, store: VideoStore, *, seconds: float = 0.4) -> TickReport:
         """Claim what is complete in the inbox, and put what is claimed into the store.
@@ -153,7 +156,7 @@ class Intake:
                     raise
                 self._copying[path] = (claim, state)
             else:
-                _sync(claim)
+                sync(claim)
                 return True
         claim, begun = self._copying[path]
         if FileState.of(path) == begun:
@@ -162,7 +165,7 @@ class Intake:
             if FileState.of(path) == begun:
                 del self._copying[path]
                 (claim / "data.part").rename(claim / "data")
-                _sync(claim)
+                sync(claim)
                 path.unlink()
                 return True
         del self._copying[path]  # it has changed: it is looked at as if it were new
@@ -177,7 +180,9 @@ class Intake:
             claim: hashing for claim, hashing in self._hashing.items() if claims.get(claim) == hashing.state
         }
         for claim, state in sorted(claims.items(), key=lambda item: item[1].size):
-            if taken and time.monotonic() > deadline:
+            if claim in self._moving:
+                continue
+            if begun and time.monotonic() > deadline:
                 waiting[_source(claim).name] = BEHIND_OTHERS
                 continue
             if not (claim / "upload.json").exists():
@@ -188,7 +193,17 @@ class Intake:
                     waiting[_source(claim).name] = f"being read ({share:.0%})"
                     continue
                 _write(claim / "upload.json", _identify(store, claim, digest))
-            taken.append(_install(store, claim))
+            self._moving[claim] = _install(store, claim)
+            begun = True
+        for claim, (upload, move) in list(self._moving.items()):
+            if not move.done():
+                waiting[upload.name] = "being sent to the store"
+                continue
+            del self._moving[claim]  # what could not be sent is sent again
+            if error := move.exception():
+                waiting[upload.name] = f"cannot be sent to the store ({error})"
+            else:
+                taken.append(upload)
         return taken
 
 
@@ -205,7 +220,9 @@ def add(store: VideoStore, source: Path) -> Upload:
         (claim / "data.part").rename(claim / "data")
         digest = _Hashing(claim / "data").advance(float("inf"))
         _write(claim / "upload.json", _identify(store, claim, str(digest)))
-        return _install(store, claim)
+        upload, move = _install(store, claim)
+        move.result()
+        return upload
 
 
 def pending(store: VideoStore) -> list[Upload]:
@@ -263,8 +280,9 @@ def _identify(store: VideoStore, claim: Path, sha256: str) -> Upload:
     )
     for digits in DIGEST_DIGITS:
         key = partition_key(stem, sha256, digits=digits)
-        for folder in {store.raw_folder / key, *store.raw_folder.glob(f"*-{sha256[:digits]}")}:
-            known = _known(store, folder.name)
+        alike = {name for name in store.video_keys() if name.endswith(f"-{sha256[:digits]}")}
+        for name in alike | {key}:
+            known = _known(store, name)
             if known is not None and known.sha256 == sha256:
                 return upload.model_copy(update={"key": known.key, "file": known.file})
         if _known(store, key) is None:
@@ -279,16 +297,13 @@ def _known(store: VideoStore, key: str) -> Upload | None:
     return None
 
 
-def _install(store: VideoStore, claim: Path) -> Upload:
-    """Put a claimed video where its key says. The same content may be there: the new copy is known to be whole."""
+def _install(store: VideoStore, claim: Path) -> tuple[Upload, Future[None]]:
+    """Move a claimed video where its key says. The same content may be there: the new copy is known to be whole."""
     upload = _upload(claim)
     folder = store.video_folder(upload.key)
-    folder.mkdir(parents=True, exist_ok=True)
-    _sync(store.raw_folder)
-    _write(folder / "video.json", upload)  # first: while the claim has its data, a crash means that this is done again
-    (claim / "data").replace(folder / upload.file)
-    _sync(folder)
-    return upload
+    # First: while the claim has its data, a crash means that this is done again.
+    store.files.write(folder / "video.json", _as_json(upload))
+    return upload, store.files.put_in_time(claim / "data", folder / upload.file)
 
 
 def _new_claim(store: VideoStore, name: str, *, reprocess: bool = False) -> Path:
@@ -332,18 +347,8 @@ def _copy_on(source: Path, part: Path, deadline: float) -> bool:
 
 
 def _write(path: Path, document: BaseModel) -> None:
-    """Write a document as JSON, whole and on the disk itself."""
-    with published(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(document.model_dump_json(indent=2))
-        file.flush()
-        os.fsync(file.fileno())
-    _sync(path.parent)
+    LocalFiles().write(path, _as_json(document))
 
 
-def _sync(folder: Path) -> None:
-    """Make renames in this folder outlive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _as_json(document: BaseModel) -> bytes:
+    return document.model_dump_json(indent=2).encode()

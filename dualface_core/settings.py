@@ -35,6 +35,13 @@ def runtime_folder() -> Path:
     return Path(f"/tmp/dualface-{os.getuid()}")  # noqa: S108  made with mode 0700, and refused if another user made it
 
 
+def local_folder(store: str) -> Path | None:
+    """The folder that a store is; None if it is a URL of anything else."""
+    if store.startswith("file://"):
+        return Path(store.removeprefix("file://"))
+    return None if "://" in store else Path(store)
+
+
 class Settings(BaseSettings):
     """The settings of one process. Immutable; make another to change one."""
 
@@ -48,6 +55,11 @@ class Settings(BaseSettings):
     )
     inbox: Path | None = Field(
         default=None, description="Where uploads are dropped. Without it, the folder `inbox` in a local store."
+    )
+    work: Path | None = Field(
+        default=None,
+        description="Where uploads wait, and videos are worked on, if the store is remote. Without it, the hidden "
+        "folder `.dualface` in the inbox.",
     )
     keep_uploads: float | None = Field(
         default=None,
@@ -154,7 +166,8 @@ class Settings(BaseSettings):
         """The folder for uploads; None where the store is remote and no inbox is set."""
         if self.inbox is not None:
             return self.inbox
-        return None if "://" in self.store else Path(self.store) / "inbox"
+        folder = local_folder(self.store)
+        return None if folder is None else folder / "inbox"
 
 
 class WebhookSettings(BaseSettings):

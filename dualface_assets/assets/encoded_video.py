@@ -28,7 +28,6 @@ from dualface_assets.timeouts import in_time, limit_runtime, step_seconds
 from dualface_core import pipeline
 from dualface_core.errors import MissingInputError, VerificationError
 from dualface_core.media.errors import FailureClass, Reaction, reaction
-from dualface_core.publish import published
 from dualface_core.quality.findings import Verification
 from dualface_core.rendering.choice import EncoderChoice
 from dualface_core.settings import Settings
@@ -218,7 +217,7 @@ def publish(
             if verification.passed:
                 info = pipeline.probe(candidate)
                 thumbnail = pipeline.thumbnail(info)
-                load = _put_in_place(candidate, report, result)
+                load = _put_in_place(candidate, report, result, store)
                 plot, concern = load.plot(), _concern(report)
         finally:
             for path in (candidate, pipeline.report_path(candidate), pipeline.load_path(candidate)):
@@ -237,8 +236,8 @@ def publish(
         metadata=entries(
             {
                 "picture": picture(thumbnail, "a picture of the result"),
-                "path": dg.MetadataValue.path(result),
-                "report": dg.MetadataValue.path(pipeline.report_path(result)),
+                "path": dg.MetadataValue.path(store.address(result)),
+                "report": dg.MetadataValue.path(store.address(pipeline.report_path(result))),
                 "encoder": report.encoder_used,
                 "why not another encoder": report.why,
                 "quality": report.quality,
@@ -254,7 +253,7 @@ def publish(
                 "size (bytes)": report.size_bytes,
                 "bits per second": info.bit_rate,
                 "load": picture(plot, "the load of the host and of its graphics card while it was encoded"),
-                "load samples": dg.MetadataValue.path(pipeline.load_path(result)),
+                "load samples": dg.MetadataValue.path(store.address(pipeline.load_path(result))),
                 **{f"load: {name}": value for name, value in load.summary() if value is not None},
                 "findings": checks.findings_table(verification.findings),
             }
@@ -284,16 +283,16 @@ def _verified(
     return report.model_copy(update={"verification": verification}), verification
 
 
-def _put_in_place(candidate: Path, report: "EncodeReport", result: Path) -> "LoadLog":
+def _put_in_place(candidate: Path, report: "EncodeReport", result: Path, store: VideoStore) -> "LoadLog":
     """Publish a result, its report and the load, which it gives back."""
     from dualface_core.gpu.monitor import LoadLog
 
     load = LoadLog.read(pipeline.load_path(candidate))
-    result.parent.mkdir(parents=True, exist_ok=True)
-    with published(result) as temporary:
-        candidate.replace(temporary)
-    report.write(pipeline.report_path(result))
-    load.write(pipeline.load_path(result))
+    store.put(candidate, result)
+    with store.writing(pipeline.report_path(result)) as path:
+        report.write(path)
+    with store.writing(pipeline.load_path(result)) as path:
+        load.write(path)
     return load
 
 

@@ -46,7 +46,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
             {
                 "picture": picture(thumbnail, "a picture of the video"),
                 "uploaded as": dg.MetadataValue.text(upload.name),
-                "path": dg.MetadataValue.path(info.path),
+                "path": dg.MetadataValue.path(store.address(store.video_place(key))),
                 "duration (s)": info.duration,
                 "width": info.width,
                 "height": info.height,

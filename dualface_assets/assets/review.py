@@ -53,7 +53,9 @@ def review(
     with explained(context):
         page = pipeline.review_page(_reviewed(context, store, face_tracks, composed_tiles))
         page.write(store.page_folder(key))
+        store.share(store.page_folder(key))
         index = pipeline.review_index(store.review_folder)
+        store.share(index)
         url = Settings.load().review_url
     path = store.page_folder(key) / index.name
     links = (
@@ -65,8 +67,8 @@ def review(
         metadata=entries(
             {
                 **links,
-                "page": dg.MetadataValue.path(path),
-                "all videos": dg.MetadataValue.path(index),
+                "page": dg.MetadataValue.path(store.address(path)),
+                "all videos": dg.MetadataValue.path(store.address(index)),
                 "picture": picture(page.thumbnail, "a picture of the result"),
                 "to look at": len(page.record.warnings),
                 "what to look at": dg.MetadataValue.text("\n".join(page.record.warnings)),
@@ -82,9 +84,9 @@ def _reviewed(context: dg.AssetExecutionContext, store: VideoStore, tracks: Face
     from dualface_core.review.page import Reviewed
 
     key = context.partition_key
-    source, result = store.video_path(key), store.result_path(key)
+    source, result = store.video_place(key), store.result_path(key)
     try:
-        report = EncodeReport.model_validate_json(pipeline.report_path(result).read_bytes())
+        report = EncodeReport.model_validate_json(store.files.read(pipeline.report_path(result)))
     except FileNotFoundError:
         raise MissingInputError(key, "its result is not here (any more)", action="Materialize encoded_video.") from None
     return Reviewed(
@@ -94,7 +96,7 @@ def _reviewed(context: dg.AssetExecutionContext, store: VideoStore, tracks: Face
         tracks=tracks,
         plan=plan,
         report=report,
-        result=pipeline.probe(result),
+        result=pipeline.probe(store.local(result)),
         seconds=_seconds(context),
         source_link=store.link(source, seen_from=store.page_folder(key)),
         result_link=store.link(result, seen_from=store.page_folder(key)),

@@ -6,16 +6,45 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from dualface_assets.inbox import Inbox, Patience
 from dualface_assets.resources import VideoStore
 from dualface_assets.uploads import Intake
 
 
+class LanFileSystem(LocalFileSystem):
+    """Another machine's folder: not ours, with folders, and with a rename."""
+
+    protocol = "lan"
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Nothing is cached."""
+
+
+fsspec.register_implementation("lan", LanFileSystem)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> VideoStore:
     return VideoStore(root=str(tmp_path / "store"))
+
+
+@pytest.fixture
+def lan_store(tmp_path: Path) -> VideoStore:
+    """A remote file system."""
+    return VideoStore(root=f"lan://{tmp_path}/far", inbox=str(tmp_path / "inbox"))
+
+
+@pytest.fixture
+def object_store(tmp_path: Path) -> Iterator[VideoStore]:
+    """A remote object store."""
+    yield VideoStore(root=f"memory://{tmp_path.name}/videos", inbox=str(tmp_path / "inbox"))
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
 @pytest.fixture

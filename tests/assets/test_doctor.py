@@ -73,6 +73,18 @@ def test_a_folder_that_cannot_be_is_a_problem(settings: Settings, tmp_path: Path
     assert "Set DUALFACE_RUNTIME" in problems[0].text
 
 
+def test_a_remote_store_must_answer(settings: Settings, tmp_path: Path) -> None:
+    changed = settings.model_copy(update={"store": "memory://videos", "inbox": tmp_path / "inbox"})
+    answers = {answer.subject: answer for answer in doctor.folders(changed, video_store(changed))}
+    assert answers["store"] == Diagnosis("store", "good", "memory://videos answers: 0 videos")
+    assert answers["work"].verdict == "good"
+    assert str(tmp_path / "inbox" / ".dualface") in answers["work"].text
+    changed = changed.model_copy(update={"store": "gs://videos"})
+    (problem,) = [each for each in doctor.folders(changed, video_store(changed)) if each.verdict == "problem"]
+    assert problem.subject == "store"
+    assert "pip install gcsfs" in problem.text
+
+
 def test_what_is_deleted_by_itself_is_told(settings: Settings) -> None:
     assert "kept for ever" in doctor.retention(settings).text
     changed = settings.model_copy(update={"keep_uploads": 30.0, "keep_results": 0.5})

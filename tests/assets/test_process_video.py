@@ -18,6 +18,7 @@ from dualface_assets.assets.encoded_video import after_failure, blamed_on_nvenc
 from dualface_assets.definitions import build_defs
 from dualface_assets.failed_videos import note_failure
 from dualface_assets.metadata import PICTURE_BYTES
+from dualface_assets.recovery import remove_leftovers
 from dualface_assets.resources import GpuResource, VideoStore
 from dualface_assets.uploads import add
 from dualface_core import pipeline
@@ -75,6 +76,34 @@ def processed(processing: Pipeline, sample_clip: SampleClip) -> tuple[str, dg.Ex
     result = processing.run(key)
     assert result.success
     return key, result
+
+
+@pytest.fixture
+def elsewhere(processing: Pipeline, object_store: VideoStore) -> Pipeline:
+    """The same instance, with a remote store."""
+    return Pipeline(object_store, processing.instance)
+
+
+def test_a_video_becomes_a_verified_result_in_a_remote_store(elsewhere: Pipeline, sample_clip: SampleClip) -> None:
+    store = elsewhere.store
+    key = elsewhere.upload(sample_clip("talk", seconds=2))
+    result = elsewhere.run(key)
+    assert result.success
+    assert store.address(store.result_path(key)) == metadata_of(result)["encoded_video"]["path"].value
+    assert sorted(store.files.names(store.result_path(key).parent)) == [
+        "talk-2s-640x360-15fps-0.split.load.parquet",
+        "talk-2s-640x360-15fps-0.split.mp4",
+        "talk-2s-640x360-15fps-0.split.report.json",
+    ]
+    with store.reading(store.result_path(key)) as output:
+        assert pipeline.probe(output).frame_count == 30
+    scratch = store.scratch(result.run_id)
+    (fetched,) = [path for path in scratch.iterdir() if path.is_file()]
+    assert fetched.suffix == ".mp4"  # the upload, once for all steps
+    remove_leftovers(store, elsewhere.instance)
+    assert not fetched.exists()
+    assert not [path for path in store.folder.rglob("*") if path.suffix in {".mp4", ".parquet"}]
+    assert [path.name for path in store.scratch_folder.iterdir()] == [result.run_id]
 
 
 def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, dg.MetadataValue]]:

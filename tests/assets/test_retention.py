@@ -43,6 +43,13 @@ Drop = Callable[..., Path]
 Processed = Callable[..., str]
 
 
+@pytest.fixture(params=["store", "lan_store", "object_store"])
+def any_store(request: pytest.FixtureRequest) -> VideoStore:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, VideoStore)
+    return found
+
+
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     home = tmp_path / "home"
@@ -56,7 +63,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 def processed(store: VideoStore, instance: dg.DagsterInstance, tmp_path: Path) -> Processed:
     """Put a video into the store, with everything that a run makes of it, or without a result. Gives its key."""
 
-    def processed(content: bytes = b"a video", *, result: bool = True) -> str:
+    def processed(content: bytes = b"a video", *, result: bool = True, store: VideoStore = store) -> str:
         source = tmp_path / "a.mp4"
         source.write_bytes(content)
         upload = add(store, source)
@@ -66,8 +73,7 @@ def processed(store: VideoStore, instance: dg.DagsterInstance, tmp_path: Path) -
         made = [store.table_path("face_tracks", upload.key), store.table_path("composed_tiles", upload.key)]
         made += [output, pipeline.report_path(output), pipeline.load_path(output)] if result else []
         for path in made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"made")
+            store.files.write(path, b"made")
         return upload.key
 
     return processed
@@ -81,7 +87,7 @@ def what_is_left(store: VideoStore, key: str) -> set[str]:
         "result": store.result_path(key),
         "report": pipeline.report_path(store.result_path(key)),
     }
-    return {part for part, path in places.items() if path.exists()}
+    return {part for part, path in places.items() if store.files.exists(path)}
 
 
 def deleted(outcome: CleanUp) -> list[str]:
@@ -122,15 +128,15 @@ def test_everything_is_kept_for_ever_unless_a_setting_says_otherwise(
     ],
 )
 def test_each_part_goes_when_its_time_has_come_and_no_other(
-    store: VideoStore, instance: dg.DagsterInstance, processed: Processed, retention: Retention, left: set[str]
+    any_store: VideoStore, instance: dg.DagsterInstance, processed: Processed, retention: Retention, left: set[str]
 ) -> None:
-    key = processed()
-    assert clean_up(store, instance, retention, now=after(29)).deleted == []
-    outcome = clean_up(store, instance, retention, now=after(31))
-    assert what_is_left(store, key) == left
+    key = processed(store=any_store)
+    assert clean_up(any_store, instance, retention, now=after(29)).deleted == []
+    outcome = clean_up(any_store, instance, retention, now=after(31))
+    assert what_is_left(any_store, key) == left
     assert set(deleted(outcome)) == {"upload", "tables", "result", "report"} - left
     assert instance.has_dynamic_partition("videos", key) == bool(left)
-    assert not list(store.trash_folder.glob("*"))
+    assert not list(any_store.trash_folder.glob("*"))
 
 
 def test_a_page_goes_with_the_last_of_the_two_videos_whose_pictures_it_has(
@@ -151,24 +157,24 @@ def test_a_page_goes_with_the_last_of_the_two_videos_whose_pictures_it_has(
 
 
 def test_an_upload_without_a_result_is_kept_unless_it_is_said_explicitly(
-    store: VideoStore, instance: dg.DagsterInstance, processed: Processed
+    any_store: VideoStore, instance: dg.DagsterInstance, processed: Processed
 ) -> None:
-    key = processed(result=False)
-    assert clean_up(store, instance, Retention(uploads=1, tables=1, results=1), now=after(100)).deleted == []
-    assert what_is_left(store, key) == {"upload", "tables"}
-    assert deleted(clean_up(store, instance, Retention(unfinished=99), now=after(100))) == ["upload", "tables"]
-    assert store.known_keys() == set()
+    key = processed(store=any_store, result=False)
+    assert clean_up(any_store, instance, Retention(uploads=1, tables=1, results=1), now=after(100)).deleted == []
+    assert what_is_left(any_store, key) == {"upload", "tables"}
+    assert deleted(clean_up(any_store, instance, Retention(unfinished=99), now=after(100))) == ["upload", "tables"]
+    assert any_store.known_keys() == set()
     assert not instance.has_dynamic_partition("videos", key)
 
 
 def test_times_count_from_the_publication_even_when_the_result_has_gone(
-    store: VideoStore, instance: dg.DagsterInstance, processed: Processed
+    any_store: VideoStore, instance: dg.DagsterInstance, processed: Processed
 ) -> None:
-    key = processed()
+    key = processed(store=any_store)
     retention = Retention(results=10, uploads=20, tables=30, unfinished=1)
     for days, left in ((11, {"upload", "tables", "report"}), (21, {"tables", "report"}), (31, set())):
-        clean_up(store, instance, retention, now=after(days))
-        assert what_is_left(store, key) == left
+        clean_up(any_store, instance, retention, now=after(days))
+        assert what_is_left(any_store, key) == left
 
 
 def test_a_video_that_was_uploaded_again_is_kept_as_if_it_were_new(
@@ -312,30 +318,32 @@ def test_no_run_begins_and_no_upload_is_taken_while_files_are_moved(
     assert what_is_left(store, key) == set()
 
 
+@pytest.mark.parametrize("where", ["store", "lan_store"])
 def test_a_crash_at_any_step_is_made_good_by_the_next_time(
-    store: VideoStore, instance: dg.DagsterInstance, processed: Processed
+    instance: dg.DagsterInstance, processed: Processed, where: str, request: pytest.FixtureRequest
 ) -> None:
+    store: VideoStore = request.getfixturevalue(where)
     step, finished = 0, False
     while not finished:
-        key = processed(f"video {step}".encode())
+        key = processed(f"video {step}".encode(), store=store)
         finished = crash_at(step, store, instance)
         clean_up(store, instance, EVERYTHING, now=after(1))
         assert what_is_left(store, key) == set()
         assert instance.get_dynamic_partitions("videos") == []
         assert not list(store.trash_folder.glob("*"))
         step += 1
-    assert step > 15
+    assert step > 10
 
 
 def crash_at(step: int, store: VideoStore, instance: dg.DagsterInstance) -> bool:
-    """Clean up in a child process that dies before its `step`-th access to a file of the store. True if it didn't."""
+    """Clean up in a child process that dies before its `step`-th access to a file. True if it didn't."""
     child = os.fork()
     if child == 0:
         left = step
 
         def count(event: str, arguments: tuple[object, ...]) -> None:
             nonlocal left
-            if event in FILE_STEPS and str(arguments[0]).startswith(str(store.folder)):
+            if event in FILE_STEPS and store.folder.parent.name in str(arguments[0]):
                 if left == 0:
                     os._exit(9)
                 left -= 1
