@@ -159,7 +159,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         self.files.put(local, path)
 
     def share(self, path: Path) -> None:
-        """Have a small file, or a folder of some, in the store that was written to its path, and that stays there, too."""
+        """Send a small file, or a folder of some, that was written to its path below `folder`, and stays there, too."""
         self.files.share(path)
 
     def address(self, path: Path) -> str:
@@ -282,7 +282,11 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def known_keys(self) -> set[str]:
         """Keys of all videos of which there is anything in the store."""
-        folders = [name for folder in ("raw_video", "encoded_video", "review") for name in self.files.names(self.folder / folder)]
+        folders = [
+            name
+            for folder in ("raw_video", "encoded_video", "review")
+            for name in self.files.names(self.folder / folder)
+        ]
         tables = [
             name for folder in ("face_tracks", "composed_tiles") for name in self.files.names(self.folder / folder)
         ]

@@ -118,7 +118,7 @@ def clean_up(
     if not dry_run:
         _empty_trash(store, instance)
         if any(deletion.part == "page" for deletion in outcome.deleted):
-            pipeline.review_index(store.review_folder)
+            store.share(pipeline.review_index(store.review_folder))
     return outcome
 
 
@@ -141,8 +141,9 @@ def _overdue(store: VideoStore, key: str, retention: Retention, now: float) -> d
         if present[part] and limit is not None and age >= limit
     }
     # The page has pictures of both.
-    if overdue.keys() & {"upload", "result"} and all(part in overdue or not present[part] for part in _PICTURED):
-        overdue |= {"page": "neither the upload nor the result is left"} if present["page"] else {}
+    pictured = [part for part in _PICTURED if present[part] and part not in overdue]
+    if present["page"] and not pictured and any(limits.get(part) is not None for part in _PICTURED):
+        overdue["page"] = "neither the upload nor the result is left"
     # The report tells when the result was published, for as long as something is kept by that time.
     if present["report"] and all(part in overdue or not paths for part, paths in present.items() if part != "report"):
         overdue["report"] = "nothing else of this video is left"

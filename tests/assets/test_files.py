@@ -138,6 +138,18 @@ def test_what_is_discarded_is_gone(any_store: VideoStore, tmp_path: Path) -> Non
     assert not any_store.files.exists(any_store.video_folder(KEY))
 
 
+def test_what_lies_at_its_place_is_shared_and_stays(any_store: VideoStore, tmp_path: Path) -> None:
+    page = any_store.page_folder(KEY) / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_bytes(CONTENT)
+    any_store.share(page.parent)
+    assert any_store.files.read(page) == page.read_bytes() == CONTENT
+    assert any_store.known_keys() == {KEY}
+    any_store.files.discard(page.parent, tmp_path)
+    assert not page.exists()
+    assert not any_store.files.exists(page)
+
+
 def test_what_is_not_there_is_said_to_be_missing(any_store: VideoStore) -> None:
     with pytest.raises(FileNotFoundError):
         any_store.files.read(any_store.folder / "raw_video" / "nothing.json")
@@ -149,7 +161,7 @@ def test_an_upload_is_taken_into_any_store(any_store: VideoStore) -> None:
     key = take(any_store)
     assert key == KEY
     assert any_store.video_path(key).read_bytes() == CONTENT
-    assert any_store.video_address(key) == any_store.address(any_store.video_folder(key) / "a.mp4")
+    assert any_store.video_place(key) == any_store.video_folder(key) / "a.mp4"
     assert any_store.video_keys() == [key]
     (upload,) = pending(any_store)
     assert any_store.upload(key) == upload

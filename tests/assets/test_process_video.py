@@ -89,6 +89,7 @@ def test_a_video_becomes_a_verified_result_in_a_remote_store(elsewhere: Pipeline
     key = elsewhere.upload(sample_clip("talk", seconds=2))
     result = elsewhere.run(key)
     assert result.success
+    assert [path.name for path in store.scratch_folder.iterdir()] == [result.run_id]
     assert store.address(store.result_path(key)) == metadata_of(result)["encoded_video"]["path"].value
     assert sorted(store.files.names(store.result_path(key).parent)) == [
         "talk-2s-640x360-15fps-0.split.load.parquet",
@@ -98,12 +99,14 @@ def test_a_video_becomes_a_verified_result_in_a_remote_store(elsewhere: Pipeline
     with store.reading(store.result_path(key)) as output:
         assert pipeline.probe(output).frame_count == 30
     scratch = store.scratch(result.run_id)
-    (fetched,) = [path for path in scratch.iterdir() if path.is_file()]
-    assert fetched.suffix == ".mp4"  # the upload, once for all steps
+    fetched = {path.name for path in scratch.iterdir() if path.is_file()}  # each once for all steps
+    assert fetched == {f"{key}-talk-2s-640x360-15fps-0.mp4", f"{key}-talk-2s-640x360-15fps-0.split.mp4"}
     remove_leftovers(store, elsewhere.instance)
-    assert not fetched.exists()
+    page = store.files.read(store.page_folder(key) / "index.html").decode()
+    assert f"../../raw_video/{key}/talk-2s-640x360-15fps-0.mp4" in page
+    assert f"../../encoded_video/{key}/talk-2s-640x360-15fps-0.split.mp4" in page
+    assert key in store.files.read(store.review_folder / "index.html").decode()
     assert not [path for path in store.folder.rglob("*") if path.suffix in {".mp4", ".parquet"}]
-    assert [path.name for path in store.scratch_folder.iterdir()] == [result.run_id]
 
 
 def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, dg.MetadataValue]]:

@@ -326,9 +326,11 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_time(
     step, finished = 0, False
     while not finished:
         key = processed(f"video {step}".encode(), store=store)
+        store.files.write(store.page_folder(key) / "index.html", b"a page")
         finished = crash_at(step, store, instance)
         clean_up(store, instance, EVERYTHING, now=after(1))
         assert what_is_left(store, key) == set()
+        assert store.known_keys() == set()
         assert instance.get_dynamic_partitions("videos") == []
         assert not list(store.trash_folder.glob("*"))
         step += 1
