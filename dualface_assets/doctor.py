@@ -134,6 +134,7 @@ def folders(settings: Settings, store: VideoStore) -> Iterator[Diagnosis]:
 def _remote_store(store: VideoStore) -> Diagnosis:
     """Whether a remote store answers."""
     try:
+        store.files.check()
         videos = len(store.video_keys())
     except DualfaceError as error:
         return Diagnosis("store", "problem", str(error))

@@ -47,6 +47,9 @@ class StoreError(FileError):
 class StoreFiles(Protocol):
     """What is done with the files of a store. Paths are those below the store's folder."""
 
+    def check(self) -> None:
+        """Raise StoreError if there is no such store, or it does not answer."""
+
     def address(self, path: Path) -> str:
         """Where a file is, for people."""
 
@@ -95,6 +98,9 @@ class StoreFiles(Protocol):
 
 class LocalFiles:
     """A folder of this machine."""
+
+    def check(self) -> None:
+        """A folder is made when it is needed."""
 
     def address(self, path: Path) -> str:
         """The path."""
@@ -196,6 +202,15 @@ class RemoteFiles:
                 "seen. Use a folder, an object store, or a file system such as sftp."
             )
 
+    def check(self) -> None:
+        """Ask for what is there. Of an object store, the bucket must exist; we make none."""
+        self.names(self._folder)
+        with self._asking(self._folder):
+            if not self._has_folders and not self._fs.exists(self._root.lstrip("/").partition("/")[0]):
+                raise StoreError(
+                    self._shown, "there is no such bucket", action="Create it, or set DUALFACE_STORE to another one."
+                )
+
     def address(self, path: Path) -> str:
         """The URL."""
         inside = path.relative_to(self._folder)
@@ -274,6 +289,10 @@ class RemoteFiles:
                 self._compare(path, local.stat().st_size, self._fs.info(sent)["size"])
                 if sent != name:
                     self._fs.mv(sent, name)
+            except FileNotFoundError as error:
+                raise StoreError(
+                    self.address(path), f"it cannot be sent there ({error})", action="Look at the store: make doctor"
+                ) from error
             except BaseException:
                 if sent != name:
                     with suppress(Exception):
