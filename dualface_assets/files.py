@@ -30,7 +30,7 @@ from dualface_core.errors import FileError, MissingInputError, OutputError, Sett
 from dualface_core.publish import output_error, published
 
 _OBJECT_STORES: Final = frozenset(
-    "abfs abfss adl az gcs gs memory oci ocilake oss s3 s3a tos tosfs".split()  # noqa: SIM905
+    "abfs abfss az gcs gs memory oci ocilake oss s3 s3a tos tosfs".split()  # noqa: SIM905
 )
 """Protocols of stores in which a new object is seen when it is complete, and not before."""
 

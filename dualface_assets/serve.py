@@ -110,7 +110,7 @@ def main() -> int:
             host, port = (os.environ.get(f"DAGSTER_WEBSERVER_{part}") for part in ("HOST", "PORT"))
             print(f"Web page: http://{host or '127.0.0.1'}:{port or 3000}")
             print(f"Put videos into {inbox}")
-            print(f"All videos, with their review pages: {reviews / 'index.html'}", flush=True)
+            print(f"All videos, with their review pages: {reviews}", flush=True)
             workspace = ("--workspace", str(_workspace(home, socket)))
             programs.append(Program("web page", "dualface_assets.web_page", *workspace))
             programs.append(Program("daemon", "dagster._daemon", "run", "--log-level", "warning", *workspace))
