@@ -175,6 +175,7 @@ class Intake:
         """Find the key of every claimed video, smallest first, and put the video into the store."""
         deadline = time.monotonic() + seconds
         taken: list[Upload] = []
+        begun = False
         claims = {claim: FileState.of(claim / "data") for claim in _claims(store) if (claim / "data").exists()}
         self._hashing = {
             claim: hashing for claim, hashing in self._hashing.items() if claims.get(claim) == hashing.state
