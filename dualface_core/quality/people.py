@@ -131,17 +131,22 @@ class PeopleWatch:
         self._outside = [0] * len(tiles)
         self._found: list[list[_Face]] = [[] for _ in tiles]
         self._references: dict[str, list[_Face]] = {person: [] for person in self._people}
+        self._known: dict[str, NDArray[np.float32]] = {}
 
     def learn(self, frame: Frame) -> None:
         """Take faces of known people from a source frame; its index is its number in the plan."""
         self._learn(frame, self._people)
 
-    def learn_more(self, source: Source) -> None:
+    def finish_learning(self, source: Source) -> None:
         """Fetch more source frames for people of whom too few faces are known. Raises UnreadableVideoError."""
         for person in self._people:
             if len(self._references[person]) < _FEW:
                 for frame in source.frames(_telling_frames(self._tracks, person)):
                     self._learn(frame, [person])
+        self._references = {
+            person: _best_of_parts(faces, _REFERENCES) for person, faces in self._references.items() if faces
+        }
+        self._known = {person: self._embed(faces) for person, faces in self._references.items()}
 
     def look(self, number: int, pictures: Sequence[Frame]) -> None:
         """Take the tiles of a frame of the result, with the frame's number in the plan."""
@@ -162,10 +167,9 @@ class PeopleWatch:
 
     def findings(self) -> Iterator[Finding]:
         """Per tile: whether its face is there, and whose it is."""
-        references = {person: _best_of_parts(faces, _REFERENCES) for person, faces in self._references.items() if faces}
-        known = {person: self._embed(faces) for person, faces in references.items()}
+        known = self._known
         if len(known) > 1:
-            yield _naming_finding(references, known)
+            yield _naming_finding(self._references, known)
         for tile, looked, outside, faces in zip(self._tiles, self._looked, self._outside, self._found, strict=True):
             if tile.person not in self._people:
                 yield _absence(tile)

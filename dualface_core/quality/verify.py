@@ -7,8 +7,9 @@ that an encoder says about its work counts, only what can be read back. Importin
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,9 @@ __all__ = ["Check", "Finding", "Verification", "verify_output"]
 
 _SOURCE_FRAMES: Final = 24
 """Frames that are compared with the source, however long it is."""
+
+_MOST_WAITING: Final = 8
+"""Pictures that wait to be searched for faces; more would only take memory."""
 
 
 def verify_output(
@@ -113,9 +117,10 @@ def _look(
     likenesses = [LikenessWatch(tile, frozenset(compared)) for tile in tiles]
     watches = [TileWatch(tile, result.color) for tile in tiles]
     shown: list[Fraction] = []
-    # The source is looked at in a thread of its own, while the result is decoded.
+    # Faces are looked for in a thread of its own, in the source and in the result, while the result is decoded.
     with ThreadPoolExecutor(1, "source") as beside, VideoReader(result) as reader:
         learning = beside.submit(_learn, source, compared, people, len(tiles))
+        looks: deque[Future[None]] = deque()
         for frame in reader:
             shown.append(frame.pts * result.time_base)
             number = _nearest(planned, shown[-1], frame.index)
@@ -123,10 +128,15 @@ def _look(
             for watch, likeness, picture in zip(watches, likenesses, pictures, strict=True):
                 watch.look(number, frame.time, picture)
                 likeness.look(number, picture)
-            people.look(number, pictures)
+            if number in people.frames:
+                looks.append(beside.submit(people.look, number, pictures))
+                if len(looks) > _MOST_WAITING:
+                    looks.popleft().result()
             if progress is not None:
                 progress(frame.index + 1, len(planned))
         expected = learning.result()
+        for look in looks:
+            look.result()
     for watch in watches:
         watch.finish(float(result.first_pts * result.time_base) + result.duration)
     findings = [
@@ -144,7 +154,7 @@ def _learn(source: Source, numbers: Sequence[int], people: PeopleWatch, tiles: i
         for thumbnails, picture in zip(expected, there.tiles, strict=True):
             thumbnails[there.frame.index] = Thumbnail.of(picture)
         people.learn(there.frame)
-    people.learn_more(source)
+    people.finish_learning(source)
     return expected
 
 
