@@ -6,7 +6,7 @@ export DAGSTER_HOME := $(CURDIR)/dagster_home
 # numpy's BLAS has little to do here, and its threads have been seen to wait for one another for ever.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help install demo up doctor soak test lint types contracts tests screenshots format clean
+.PHONY: help install demo up doctor soak test audit lint types contracts tests screenshots format clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ doctor: install ## Look whether everything is set up as it should be, and say wh
 	$(BIN)/python -m dualface_assets.doctor
 
 test: install lint types contracts tests ## Everything that must pass: format, lint, types, import contracts, tests.
+
+audit: install ## Look for known vulnerabilities of the dependencies; says so if nobody can be asked.
+	$(BIN)/python -m tools.audit
 
 lint: install ## Check format and lint.
 	$(BIN)/ruff format --check .
