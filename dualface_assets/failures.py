@@ -11,6 +11,8 @@ permanent once, such as a wrong setting, may be put right, and then the next fai
 
 Three kinds of failure have no class of ours in the code that met them: what the operating system refuses ("machine"),
 an error that nobody foresaw ("bug"), and a run that ended without a word ("interrupted").
+
+What an error says is true of the last failure as of the first, since it is read after both: it promises no retry.
 """
 
 from __future__ import annotations
@@ -73,16 +75,13 @@ def explained(context: Context) -> Iterator[None]:
     except (OSError, MemoryError) as error:
         found = (isinstance(error, OSError) and error.strerror) or type(error).__name__
         sentence = f"The machine could not do what was asked of it in {_place(context)}: {found}."
-        action = f"Look at its disks, permissions and memory; `make doctor` helps. {_AGAIN}"
+        action = "Look at its disks, permissions and memory; `make doctor` helps."
         raise _failure(context, MACHINE, sentence, action, permanent=False) from error
     except Exception as error:
         # What the error says is left out: it may hold anything, and the log has it.
         sentence = f"A bug in dualface stopped {_place(context)} ({type(error).__name__})."
-        action = f"{_AGAIN} Report it with the log: the traceback is below, and in the step's stderr on the run's page."
+        action = "Report it with the log: the traceback is in it, and in the step's stderr on the run's page."
         raise _failure(context, BUG, sentence, action, permanent=False) from error
-
-
-_AGAIN: Final = "It is tried once more by itself."
 
 
 def _failure(context: Context, kind: str, sentence: str, action: str, *, permanent: bool) -> dg.Failure:
@@ -93,7 +92,12 @@ def _failure(context: Context, kind: str, sentence: str, action: str, *, permane
     instance.add_run_tags(run_id, {RETRY_TAG: "false" if permanent else "true"})
     return dg.Failure(
         description=sentence,
-        metadata={CLASS: kind, NEXT_STEP: action, "permanent": permanent},
+        metadata={
+            CLASS: kind,
+            NEXT_STEP: action,
+            "tried again": "No." if permanent else "Once, by itself, unless this was that try or retries are off.",
+            "permanent": permanent,
+        },
         allow_retries=not permanent,
     )
 
@@ -140,7 +144,8 @@ def explanation_of(run_id: str, instance: dg.DagsterInstance) -> Explanation:
         sentence = f"The step {step} ended with an error that is not explained."
         return Explanation(step, BUG, sentence, "Report it, with the run's log.")
     ends = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
-    sentence = (ends[-1].get_dagster_event().message if ends else None) or "The run ended without a word."
+    # Those after the first are of a retry that was asked for once more.
+    sentence = (ends[0].get_dagster_event().message if ends else None) or "The run ended without a word."
     return Explanation(None, INTERRUPTED, sentence, "Look at the run's log, and materialize what is missing.")
 
 
@@ -157,4 +162,4 @@ def next_step(error: DualfaceError) -> str:
         return error.action
     if error.permanent:
         return "Put this right, then materialize the asset again."
-    return f"{_AGAIN} If that fails too, look at the log of the run."
+    return "Look at the log of the run."

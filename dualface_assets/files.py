@@ -343,7 +343,7 @@ class RemoteFiles:
             raise OutputError(
                 self.address(path),
                 f"{found} of {expected} bytes have arrived",
-                action="It is sent again by itself; if that fails too, look at the store and the network.",
+                action="Look at the store and the network.",
             )
 
     @contextmanager

@@ -228,7 +228,7 @@ def publish(
             raise VerificationError(
                 result,
                 "the result is not right: " + "; ".join(f.message.rstrip(".") for f in verification.failures),
-                action="It was not published. It is made again once by itself; if that fails too, report it.",
+                action="It was not published. If a second run fails as well, report it.",
             )
     yield dg.Output(
         None,

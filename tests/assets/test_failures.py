@@ -101,6 +101,7 @@ def test_a_run_that_was_killed_was_interrupted(instance: dg.DagsterInstance) -> 
     run = instance.add_run(dg.DagsterRun("job", status=dg.DagsterRunStatus.STARTED))
     instance.report_run_failed(run, "Its process is gone.")
     assert explanation_of(run.run_id, instance).failure == "interrupted"
+    instance.report_run_failed(run, "It is asked for once more.")  # as the sensor does where the retry does not come
     assert explanation_of(run.run_id, instance).sentence == "Its process is gone."
     assert failure_of(run.run_id, instance) is None
 
@@ -114,3 +115,15 @@ def test_a_failure_says_what_to_do(instance: dg.DagsterInstance) -> None:
     assert told.description == "a.mp4: no face was found. Choose another video."
     assert told.metadata["what to do"].value == "Choose another video."
     assert told.metadata["permanent"].value is True
+    assert told.metadata["tried again"].value == "No."
+
+
+@pytest.mark.parametrize("error", [DISK_FULL, REFUSED, OSError(errno.EIO, "I/O error"), RuntimeError("a bug")])
+def test_whether_it_is_tried_again_is_said_apart_from_what_to_do(
+    error: Exception, instance: dg.DagsterInstance
+) -> None:
+    (record,) = instance.all_logs(run_that_raises(error, instance).run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    told = record.get_dagster_event().step_failure_data.user_failure_data
+    assert told is not None
+    assert str(told.metadata["tried again"].value).startswith("Once, by itself")
+    assert "by itself" not in f"{told.description} {told.metadata['what to do'].value}"

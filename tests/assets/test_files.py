@@ -226,8 +226,9 @@ def test_a_file_that_did_not_arrive_whole_is_not_seen_and_not_lost(troubled_stor
 def test_a_video_that_was_not_fetched_whole_is_not_used(troubled_store: VideoStore) -> None:
     key = take(troubled_store)
     TroubledFileSystem.trouble = "half of it arrives"
-    with pytest.raises(OutputError, match="3500 of 7000 bytes"):
+    with pytest.raises(OutputError, match="3500 of 7000 bytes") as error:
         troubled_store.video_path(key)
+    assert error.value.action == "Look at the store and the network."  # nobody knows here who tries again
     TroubledFileSystem.trouble = ""
     assert troubled_store.video_path(key).read_bytes() == CONTENT
 

@@ -1,3 +1,4 @@
+import errno
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from dualface_assets.resources import VideoStore
 from dualface_assets.uploads import add
 from dualface_assets.webhook import Webhook
 from dualface_core.errors import NobodyFoundError, OutputError
+from dualface_core.media.errors import EncoderError, FailureClass
 from tests.webhook_receiver import Receiver, receiving
 
 REPOSITORY = Path(__file__).parents[2]
@@ -165,6 +167,28 @@ def test_a_retry_that_never_comes_is_not_waited_for_for_ever(
     monkeypatch.setattr(notifications, "PROMISE_HOLDS", 0)
     tick(run_failed)
     assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EncoderError(FailureClass.STALLED, encoder="h264_nvenc", reason="No frame for 60 s."),
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("a bug"),
+    ],
+    ids=["encoder", "machine", "bug"],
+)
+def test_what_is_told_of_the_end_promises_no_other_try(
+    error: Exception, receiver: Receiver, tick: Tick, instance: dg.DagsterInstance
+) -> None:
+    a_failure(error, instance)
+    tick(run_failed)
+    (request,) = receiver.requests
+    assert request.document["data"]["retry_follows"] is False
+    failure = request.document["data"]["failure"]
+    assert failure["what_to_do"]
+    for promise in ("by itself", "tried", "once more"):
+        assert promise not in f"{failure['message']} {failure['what_to_do']}"
 
 
 def test_of_a_bug_only_the_place_is_told(receiver: Receiver, tick: Tick, instance: dg.DagsterInstance) -> None:

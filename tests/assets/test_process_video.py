@@ -361,6 +361,7 @@ def test_an_encoder_that_lies_is_found_out_and_nothing_is_published(
     before = output.read_bytes()
     result = processing.run(key, "encoded_video", gpu=NvencThatLies())
     assert "the result is not right" in reason(result)
+    assert "It was not published. If a second run fails as well, report it." in reason(result)
     assert metadata_of(result) == {}
     failed = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
     assert [evaluation.check_name for evaluation in failed] == ["file"]
