@@ -26,7 +26,7 @@ from dualface_assets.resources import GpuResource, VideoStore
 from dualface_assets.sensors import upload_sensor
 from dualface_assets.storage import TableStorage, scratch_storage
 from dualface_assets.uploads import Intake
-from dualface_core.settings import Settings
+from dualface_core.settings import Settings, without_password
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -56,9 +56,9 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
 
 
 def video_store(settings: Settings) -> VideoStore:
-    """The store that the settings name."""
+    """The store that the settings name, without its password: Dagster stores and shows what a resource holds."""
     inbox, work = (None if folder is None else str(folder) for folder in (settings.inbox, settings.work))
-    return VideoStore(root=settings.store, inbox=inbox, work=work)
+    return VideoStore(root=without_password(settings.store), inbox=inbox, work=work)
 
 
 defs = build_defs()

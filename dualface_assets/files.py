@@ -10,7 +10,6 @@ file systems a rename does that.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from fsspec.registry import known_implementations
 
 from dualface_core.errors import FileError, MissingInputError, OutputError, SettingsError
 from dualface_core.publish import output_error, published
+from dualface_core.settings import without_password
 
 _OBJECT_STORES: Final = frozenset(
     "abfs abfss az gcs gs memory oci ocilake oss s3 s3a tos tosfs".split()  # noqa: SIM905
@@ -190,7 +190,7 @@ class RemoteFiles:
 
     def __init__(self, url: str, folder: Path) -> None:
         self._folder = folder
-        self._shown = re.sub(r"(?<=://)[^/@]*@", "", url).rstrip("/")  # a name and password are nobody's business
+        self._shown = without_password(url).rstrip("/")
         self._fs, root = _file_system(url)
         self._root = root.rstrip("/")
         protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
@@ -357,7 +357,7 @@ class RemoteFiles:
         except Exception as error:
             raise StoreError(
                 self.address(path),
-                f"the store does not answer as it should ({type(error).__name__}: {error})",
+                f"the store does not answer as it should ({type(error).__name__}: {without_password(str(error))})",
                 action="Check DUALFACE_STORE, the credentials and the network.",
             ) from error
 
@@ -408,9 +408,9 @@ def _file_system(url: str) -> tuple[Any, str]:
         raise SettingsError(
             f"DUALFACE_STORE begins with {protocol}://, and the package for that is not installed. {advice}"
         ) from error
-    except ValueError as error:
+    except ValueError:  # which may quote a part of the URL, such as a password that it takes for a port
+        found = "which fsspec does not know" if protocol not in known_implementations else "but is no address"
         raise SettingsError(
-            f"DUALFACE_STORE begins with {protocol}://, which fsspec does not know ({error}). Use a folder, or a URL "
-            "such as s3://bucket/prefix."
-        ) from error
+            f"DUALFACE_STORE begins with {protocol}://, {found}. Use a folder, or a URL such as s3://bucket/prefix."
+        ) from None
     return file_system, root

@@ -23,14 +23,13 @@ from dualface_assets.files import LocalFiles, RemoteFiles, StoreFiles
 from dualface_assets.partitions import check_key, is_key
 from dualface_core import pipeline
 from dualface_core.errors import MissingInputError, SettingsError
-from dualface_core.settings import local_folder
+from dualface_core.settings import Settings, local_folder, without_password
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.media.probe import VideoInfo
     from dualface_core.pipeline import Progress
     from dualface_core.rendering.choice import EncoderChoice
     from dualface_core.rendering.report import EncodeReport
-    from dualface_core.settings import Settings
     from dualface_core.tiles.table import TilePlan
 
 _OWN_FOLDERS: Final = frozenset(
@@ -84,7 +83,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     All of a local store but the inbox must be one file system, so that a rename is atomic.
 
     Attributes:
-        root: a folder, which need not exist yet, or an fsspec URL.
+        root: a folder, which need not exist yet, or an fsspec URL; that of the settings without its password.
         inbox: the folder for uploads; without it, `inbox` in `root`. A remote store must have one.
         work: the folder for claims, scratch and trash of a remote store; without it, `.dualface` in the inbox.
     """
@@ -294,8 +293,9 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 @cache
-def _remote_files(url: str, folder: Path) -> RemoteFiles:
-    return RemoteFiles(url, folder)
+def _remote_files(root: str, folder: Path) -> RemoteFiles:
+    url = Settings.load().store  # Dagster stores and shows what a resource holds, so the password is not in the root
+    return RemoteFiles(url if without_password(url) == root else root, folder)
 
 
 class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]

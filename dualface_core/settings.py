@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dualface_core.errors import SettingsError
@@ -42,8 +44,16 @@ def local_folder(store: str) -> Path | None:
     return None if "://" in store else Path(store)
 
 
+def without_password(text: str) -> str:
+    """The same without the name and password of the URLs in it: they are nobody's business."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+
+
 class Settings(BaseSettings):
-    """The settings of one process. Immutable; make another to change one."""
+    """The settings of one process. Immutable; make another to change one.
+
+    Addresses may hold a password. They have no place in the representation of these settings, nor in an error.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="DUALFACE_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
@@ -51,6 +61,7 @@ class Settings(BaseSettings):
 
     store: str = Field(
         default=str(_HOME / "data"),
+        repr=False,
         description="Where uploads, tables, previews and results live: a folder, or any fsspec URL.",
     )
     inbox: Path | None = Field(
@@ -82,6 +93,7 @@ class Settings(BaseSettings):
     )
     review_url: str | None = Field(
         default=None,
+        repr=False,
         pattern=r"^https?://\S+$",
         description="Where the store is served, if it is, so that review pages can be linked: https://host/dualface.",
     )
@@ -138,7 +150,7 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            lines = [f"{_variable(item['loc'])}: {item['msg']} (found {item['input']!r})" for item in error.errors()]
+            lines = [f"{_variable(item['loc'])}: {item['msg']}{_found(item)}" for item in error.errors()]
             raise SettingsError(f"Settings that are not allowed: {'; '.join(lines)}.") from None
 
     def overlaid(self, **given: Any) -> Self:
@@ -219,6 +231,12 @@ def _is_key(secret: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _found(problem: ErrorDetails) -> str:
+    """What a setting was found to be, unless it may hold a password."""
+    field = Settings.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
+    return "" if field and not field.repr else f" (found {problem['input']!r})"
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -47,14 +47,6 @@ NVENC: Final = "nvenc"
 """Value of that tag, and name of the pool."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """What `choose_encoder` hands on: who encodes, and the settings of this run."""
-
-    choice: EncoderChoice
-    settings: Settings
-
-
 class EncoderConfig(dg.Config):
     """What can be chosen for one run; what is not given is as in the settings.
 
@@ -75,6 +67,17 @@ class EncoderConfig(dg.Config):
         settings = Settings.load().overlaid(**self.model_dump())
         settings.encoder_settings()
         return settings
+
+
+@dataclass(frozen=True)
+class Order:
+    """What `choose_encoder` hands on: who encodes, and what was chosen for this run.
+
+    It is kept in a file. So it does not hold the settings themselves: the address of a store may have a password in it.
+    """
+
+    choice: EncoderChoice
+    config: EncoderConfig
 
 
 def after_failure(choice: EncoderChoice, earlier_failure: str | None, *, fallback: bool) -> EncoderChoice:
@@ -104,7 +107,7 @@ def choose_encoder(
         limit_runtime(context, store.video_info(context.partition_key))
         choice = after_failure(gpu.choose(settings), _earlier_failure(context), fallback=settings.software_fallback)
     context.log.info("Encoding %s. %s", "with NVENC" if choice.nvenc else "in software", choice.why or "")
-    yield dg.Output(Order(choice, settings), output_name="for_gpu" if choice.nvenc else "for_software")
+    yield dg.Output(Order(choice, config), output_name="for_gpu" if choice.nvenc else "for_software")
 
 
 def _earlier_failure(context: dg.OpExecutionContext) -> str | None:
@@ -150,7 +153,7 @@ def encode_on_gpu(
                 composed_tiles,
                 output,
                 order.choice,
-                settings=order.settings,
+                settings=order.config.settings(),
                 progress=watched(logged(context, "Encoding with NVENC")),
             )
         _note(output, report, monitor.log())
@@ -173,7 +176,7 @@ def encode_in_software(
                 composed_tiles,
                 output,
                 why=order.choice.why,
-                settings=order.settings,
+                settings=order.config.settings(),
                 progress=watched(logged(context, "Encoding in software")),
             ).model_copy(update={"driver": order.choice.driver, "fallback": order.choice.fallback})
         _note(output, report, monitor.log())

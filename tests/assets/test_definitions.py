@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.remote_representation.external_data import RepositorySnap
 
 from dualface_assets.assets import composed_tiles, face_tracks
 from dualface_assets.definitions import build_defs
@@ -26,6 +27,16 @@ def test_the_code_location_loads_without_torch_opencv_or_pyav() -> None:
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     modules = set(json.loads(loaded.stdout.splitlines()[-1]))
     assert not modules & {"torch", "cv2", "av", "pandas", "scipy", "matplotlib"}
+
+
+def test_what_dagster_stores_and_shows_of_them_holds_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUALFACE_STORE", "sftp://ann:s3cret@host/x")
+    monkeypatch.setenv("DUALFACE_INBOX", str(tmp_path))
+    shown = dg.serialize_value(RepositorySnap.from_def(build_defs().get_repository_def()))
+    assert "sftp://host/x" in shown
+    assert "s3cret" not in shown
 
 
 def test_the_workspace_names_the_definitions() -> None:

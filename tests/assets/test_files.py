@@ -16,6 +16,7 @@ import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from dualface_assets.definitions import video_store
 from dualface_assets.files import LocalFiles, StoreError
 from dualface_assets.inbox import Inbox, Patience
 from dualface_assets.recovery import remove_leftovers
@@ -23,6 +24,7 @@ from dualface_assets.resources import VideoStore
 from dualface_assets.sensors import upload_sensor
 from dualface_assets.uploads import Intake, pending, settle
 from dualface_core.errors import MissingInputError, OutputError, SettingsError
+from dualface_core.settings import Settings
 
 FILE_STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
 CONTENT = b"a video" * 1000
@@ -334,6 +336,25 @@ def test_a_password_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as error:
         _ = VideoStore(root="copying://user:secret@host/x", inbox=str(tmp_path)).files
     assert "secret" not in str(error.value)
+
+
+def test_a_password_that_is_taken_for_a_port_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no address") as error:
+        _ = VideoStore(root="webhdfs://ann:s3cret/x", inbox=str(tmp_path)).files
+    assert "s3cret" not in f"{error.value} {error.value.__cause__}"
+
+
+def test_a_store_of_the_settings_is_reached_with_the_password_that_it_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DUALFACE_STORE", "lan://ann:s3cret@host/x")
+    monkeypatch.setenv("DUALFACE_INBOX", str(tmp_path / "inbox"))
+    store = video_store(Settings.load())
+    assert "s3cret" not in repr(store)
+    store.put(a_file(tmp_path), store.result_path(KEY))
+    found = list(tmp_path.rglob("ann:s3cret@host/x/encoded_video/*/*.mp4"))  # this file system has it in its paths
+    assert [path.name for path in found] == [store.result_path(KEY).name]
 
 
 def test_moving_into_a_local_store_is_done_at_once(store: VideoStore, tmp_path: Path) -> None:

@@ -353,6 +353,17 @@ def test_a_refused_session_fails_the_run_with_its_class(
     assert run.tags["dualface/encoder"] == "nvenc"
 
 
+def test_the_notes_of_a_run_hold_no_password(
+    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUALFACE_STORE", "sftp://ann:s3cret@host/x")
+    result = processing.run(processed[0], "encoded_video", gpu=NvencThatRefuses())
+    assert "session-limit" in reason(result)
+    notes = [path.read_bytes() for path in processing.store.scratch(result.run_id).rglob("*") if path.is_file()]
+    assert notes
+    assert not [note for note in notes if b"s3cret" in note]
+
+
 def test_an_encoder_that_lies_is_found_out_and_nothing_is_published(
     processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from dualface_core.errors import SettingsError
 from dualface_core.media.encoders import EncoderKind
-from dualface_core.settings import Settings, WebhookSettings, runtime_folder
+from dualface_core.settings import Settings, WebhookSettings, runtime_folder, without_password
 
 ALIASES = [
     ("NVENC_MAX_SESSIONS", "nvenc_max_sessions", "3", 3),
@@ -59,6 +59,33 @@ def test_a_value_that_makes_no_sense_is_named_with_its_variable(
     monkeypatch.setenv(variable, text)
     with pytest.raises(SettingsError, match=rf"not allowed: {variable}: .*found '{text}'"):
         Settings.load()
+
+
+@pytest.mark.parametrize("value", ["https//ann:s3cret@host/x", "ftp://ann:s3cret@host/x"])
+def test_an_address_that_makes_no_sense_is_not_repeated(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("DUALFACE_REVIEW_URL", value)
+    with pytest.raises(SettingsError, match="not allowed: DUALFACE_REVIEW_URL: ") as caught:
+        Settings.load()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_addresses_have_no_place_in_the_representation() -> None:
+    settings = Settings(store="sftp://ann:s3cret@host/x", review_url="https://ann:s3cret@host/x")
+    assert "s3cret" not in f"{settings} {settings!r}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sftp://ann:s3cret@host/x", "sftp://host/x"),
+        ("sftp://ann:s3@cret@host/x", "sftp://host/x"),
+        ("cannot open 'sftp://ann:s3cret@host/x': ask ann@host", "cannot open 'sftp://host/x': ask ann@host"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("/data/a@b", "/data/a@b"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(text: str, shown: str) -> None:
+    assert without_password(text) == shown
 
 
 def test_the_runtime_folder_depends_on_the_user_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
