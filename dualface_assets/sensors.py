@@ -19,9 +19,9 @@ from dualface_assets.uploads import Intake, pending, settle
 RUN_KEY: Final = "dagster/run_key"
 
 
-_RUNS_PER_TICK: Final = 2
+_RUNS_PER_TICK: Final = 1
 """Dagster takes up to a quarter of a second to note a run, and twice that on two busy cores. More of them are asked for
-by the next ticks, which is soon enough for a machine that works on four at once."""
+by the next ticks: twelve a minute, which four videos at a time hardly keep up with."""
 
 
 def upload_sensor(intake: Intake) -> dg.SensorDefinition:
