@@ -9,6 +9,7 @@ file systems a rename does that.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -19,15 +20,16 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol
+from urllib.parse import unquote
 from uuid import uuid4
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.registry import known_implementations
 
-from dualface_core.errors import FileError, MissingInputError, OutputError, SettingsError
+from dualface_core.errors import FileError, MissingInputError, OutputError, SettingsError, one_line
 from dualface_core.publish import output_error, published
-from dualface_core.settings import without_password
+from dualface_core.settings import CREDENTIALS, without_password
 
 _OBJECT_STORES: Final = frozenset(
     "abfs abfss az gcs gs memory oci ocilake oss s3 s3a tos tosfs".split()  # noqa: SIM905
@@ -35,9 +37,18 @@ _OBJECT_STORES: Final = frozenset(
 """Protocols of stores in which a new object is seen when it is complete, and not before."""
 
 _INCOMING: Final = ".incoming"
+_NO_ROOM_HERE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TRANSFERS_AT_ONCE: Final = 2
 _ABANDONED_AFTER: Final = 86_400.0
 """Seconds after which what was being sent by somebody else is taken to be nobody's."""
+
+_NO_SECRETS: Final = frozenset({"host", "protocol", "target_protocol", "endpoint_url", "region_name", "account_name"})
+"""Options of a file system that may be shown."""
+
+_MOST_SAID: Final = 300
+"""Letters of what a client library says; some quote the whole page that a server sent."""
+
+_ASK_AGAIN: Final = "Check DUALFACE_STORE, the credentials and the network."
 
 
 class StoreError(FileError):
@@ -192,6 +203,7 @@ class RemoteFiles:
         self._folder = folder
         self._shown = without_password(url).rstrip("/")
         self._fs, root = _file_system(url)
+        self._secrets = _secrets(url, self._fs.storage_options)
         self._root = root.rstrip("/")
         protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
         self._atomic = bool(protocols & _OBJECT_STORES)
@@ -260,13 +272,17 @@ class RemoteFiles:
         if copy.exists():
             return copy
         into.mkdir(parents=True, exist_ok=True)
-        with self._asking(path), published(copy) as temporary:
+        with published(copy) as temporary, self._asking(path):
             try:
                 size = self._fs.info(self._name(path))["size"]
                 self._fs.get_file(self._name(path), str(temporary))
             except FileNotFoundError:
                 found = "this file is not in the store (any more)"
                 raise MissingInputError(self.address(path), found, action="Make it, or upload it, again.") from None
+            except OSError as error:
+                if error.errno in _NO_ROOM_HERE:
+                    raise output_error(copy, error) from None
+                raise
             self._compare(path, size, temporary.stat().st_size)
         return copy
 
@@ -290,9 +306,8 @@ class RemoteFiles:
                 if sent != name:
                     self._fs.mv(sent, name)
             except FileNotFoundError as error:
-                raise StoreError(
-                    self.address(path), f"it cannot be sent there ({error})", action="Look at the store: make doctor"
-                ) from error
+                found = f"it cannot be sent there ({_said(error, self._secrets)})"
+                raise StoreError(self.address(path), found, action="Look at the store: make doctor") from None
             except BaseException:
                 if sent != name:
                     with suppress(Exception):
@@ -348,18 +363,19 @@ class RemoteFiles:
 
     @contextmanager
     def _asking(self, path: Path) -> Iterator[None]:
-        """Turn what a client library raises into a sentence. That there is no such file is an answer."""
+        """Turn what a client library raises into a sentence. That there is no such file is an answer.
+
+        The error itself goes no further, not even as a cause: Dagster stores and shows causes, and the text of one may
+        hold the address with its password, or a signature that lets whoever reads it into the store.
+        """
         try:
             self._fs.invalidate_cache()  # other processes write, too
             yield
         except (FileNotFoundError, FileError):
             raise
-        except Exception as error:
-            raise StoreError(
-                self.address(path),
-                f"the store does not answer as it should ({type(error).__name__}: {without_password(str(error))})",
-                action="Check DUALFACE_STORE, the credentials and the network.",
-            ) from error
+        except Exception as error:  # noqa: BLE001  every package has errors of its own
+            found = f"the store does not answer as it should ({_said(error, self._secrets)})"
+            raise StoreError(self.address(path), found, action=_ASK_AGAIN) from None
 
 
 def sync(folder: Path) -> None:
@@ -407,10 +423,40 @@ def _file_system(url: str) -> tuple[Any, str]:
         advice = f"Run: pip install {package}" if package != "fsspec" else f"{error}."
         raise SettingsError(
             f"DUALFACE_STORE begins with {protocol}://, and the package for that is not installed. {advice}"
-        ) from error
+        ) from None
     except ValueError:  # which may quote a part of the URL, such as a password that it takes for a port
         found = "which fsspec does not know" if protocol not in known_implementations else "but is no address"
         raise SettingsError(
             f"DUALFACE_STORE begins with {protocol}://, {found}. Use a folder, or a URL such as s3://bucket/prefix."
         ) from None
+    except Exception as error:  # noqa: BLE001  some log in at once, as for sftp://
+        found = f"the store does not answer ({_said(error, _secrets(url, {}))})"
+        raise StoreError(without_password(url), found, action=_ASK_AGAIN) from None
     return file_system, root
+
+
+def _secrets(url: str, options: Any) -> frozenset[str]:
+    """What must not be seen of an address, and of what its file system was made with."""
+    credentials = CREDENTIALS.search(url)
+    address = credentials[0].removesuffix("@") if credentials else ""
+    found = {part for part in (*address.split(":", 1), url.partition("?")[2]) if part}
+    return frozenset(found | {unquote(part) for part in found} | set(_texts(options)))
+
+
+def _texts(options: Any) -> Iterator[str]:
+    if isinstance(options, dict):
+        for name, value in options.items():
+            yield from _texts(value) if name not in _NO_SECRETS else ()
+    elif isinstance(options, list | tuple):
+        for value in options:
+            yield from _texts(value)
+    elif isinstance(options, str) and options:
+        yield options
+
+
+def _said(error: Exception, secrets: frozenset[str]) -> str:
+    """What a client library says, in one line; only what kind of error it is if there is any secret in it."""
+    kind, text = type(error).__name__, str(error)
+    if not text or any(secret in text for secret in secrets):
+        return kind
+    return f"{kind}: {one_line(without_password(text))[:_MOST_SAID]}"

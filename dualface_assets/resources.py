@@ -215,8 +215,8 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
             return Upload.model_validate_json(self.files.read(record))
         except FileNotFoundError:
             raise MissingInputError(key, "this video is not in the store (any more)", action=_UPLOAD_AGAIN) from None
-        except ValidationError as error:
-            raise MissingInputError(record, f"not readable ({error})", action=_UPLOAD_AGAIN) from error
+        except ValidationError:
+            raise MissingInputError(record, "not a note of ours", action=_UPLOAD_AGAIN) from None
 
     def video_path(self, key: str) -> Path:
         """The uploaded video, here for as long as the run lasts. Raises UnsafeKeyError or MissingInputError."""

@@ -11,6 +11,11 @@ from os import PathLike, fspath
 from typing import ClassVar
 
 
+def one_line(text: str) -> str:
+    """Text that others have written, on one line: what is not visible, or turns the line around, is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class DualfaceError(Exception):
     """Anything that goes wrong in a way that we can explain.
 
@@ -37,9 +42,7 @@ class FileError(DualfaceError):
         super().__init__(self.path, found, action)
 
     def __str__(self) -> str:
-        # A name may hold newlines or control characters; a message is one line.
-        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in self.path)
-        return f"{shown}: {self.found}. {self.action}"
+        return one_line(f"{self.path}: {self.found}. {self.action}")
 
 
 class InputError(FileError):

@@ -27,6 +27,11 @@ counts only at the top of the inbox, so that no copy of other folders brings one
 
 _HOME: Final = Path(__file__).resolve().parent.parent
 
+CREDENTIALS: Final = re.compile(r"(?<=://)(?:[^/\s]*|[^/\s@:]*:(?!\d+(?:/|\s|$))[^\s@]*)@")
+"""Name and password in a URL, with the @ behind them."""
+
+_QUERY: Final = re.compile(r"(?<=://)([^\s?'\"<>]*)\?[^\s'\"<>)]*")
+
 
 def runtime_folder() -> Path:
     """The user's folder for slot files, the same for a shell, a service and a cron job on this host.
@@ -45,8 +50,12 @@ def local_folder(store: str) -> Path | None:
 
 
 def without_password(text: str) -> str:
-    """The same without the name and password of the URLs in it: they are nobody's business."""
-    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+    """The same without name, password and query of the URLs in it: they are nobody's business.
+
+    A query may hold a token, or the signature of what was asked for. A slash in a password should have been quoted;
+    where it was not, the password is not shown either.
+    """
+    return _QUERY.sub(r"\1", CREDENTIALS.sub("", text))
 
 
 class Settings(BaseSettings):

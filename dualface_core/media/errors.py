@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Self
 
-from dualface_core.errors import DualfaceError
+from dualface_core.errors import DualfaceError, one_line
 
 
 class Reaction(StrEnum):
@@ -262,7 +262,7 @@ def explain(failure: FailureClass, error: BaseException, log: Sequence[str] = ()
     lines = [line.strip() for line in log if re.sub(r"^\[.*?\]", "", line).strip()]
     telling = next((line for line in lines if any(pattern.search(line) for pattern in patterns)), None)
     words = telling or (lines[-1] if lines else str(error).strip()) or type(error).__name__
-    return f"{advice(failure)} (What was said: {words})"
+    return f"{advice(failure)} (What was said: {one_line(words)})"
 
 
 def _by_number(error: BaseException, text: str) -> FailureClass:

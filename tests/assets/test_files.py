@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sys
@@ -233,6 +234,19 @@ def test_a_video_that_was_not_fetched_whole_is_not_used(troubled_store: VideoSto
     assert error.value.action == "Look at the store and the network."  # nobody knows here who tries again
     TroubledFileSystem.trouble = ""
     assert troubled_store.video_path(key).read_bytes() == CONTENT
+
+
+def test_a_full_disk_here_is_not_taken_for_a_store_that_does_not_answer(
+    troubled_store: VideoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = take(troubled_store)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(TroubledFileSystem, "get_file", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        troubled_store.video_path(key)
 
 
 def test_an_upload_that_cannot_be_sent_waits_and_is_sent_later(troubled_store: VideoStore) -> None:

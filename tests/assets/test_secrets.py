@@ -1,0 +1,158 @@
+"""A store that fails with its password, and a signature, on its lips: nobody may hear of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import fsspec
+import pytest
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.scheduler.instigation import TickStatus
+from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget, create_test_daemon_workspace_context
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon import get_default_daemon_logger
+from dagster._daemon.sensor import execute_sensor_iteration
+
+from dualface_assets import resources
+from dualface_assets.definitions import build_defs, video_store
+from dualface_assets.resources import VideoStore
+from dualface_assets.uploads import add
+from dualface_core.settings import Settings
+from tests.assets.conftest import LanFileSystem
+
+PASSWORD = "pa55word"
+SIGNATURE = "0123456789abcdefsignature"
+TOKEN = "t0ken-of-the-options"
+
+
+class TalkativeFileSystem(LanFileSystem):
+    """A file system whose errors hold everything that it knows, and were caused by others that do, too."""
+
+    protocol = "talkative"
+    cachable = False
+    broken = ""
+
+    def __init__(self, *, password: str, token: str = TOKEN, **options: Any) -> None:
+        super().__init__(password=password, token=token, **options)
+        self._password = password
+        self._fail("init")
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        return super()._strip_protocol(str(path).rpartition("@localhost")[2])
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        return {"username": "ann", "password": path.partition("ann:")[2].partition("@")[0]}
+
+    def _fail(self, what: str) -> None:
+        if what == self.broken:
+            url = f"https://ann:{self._password}@localhost/x?X-Amz-Signature={SIGNATURE}"
+            cause = ValueError(f"{url}, {self._password} and {TOKEN}")
+            # Most client libraries raise errors of the operating system's kind.
+            raise ConnectionError(f"403, message='Forbidden', url={url!r}\x1b[31m\n") from cause
+
+    def info(self, path: Any, **options: Any) -> Any:
+        self._fail("info")
+        return super().info(path, **options)
+
+    def ls(self, path: Any, detail: bool = False, **options: Any) -> Any:
+        self._fail("ls")
+        return super().ls(path, detail=detail, **options)
+
+    def cat_file(self, path: Any, *arguments: Any, **options: Any) -> Any:
+        self._fail("cat_file")
+        return super().cat_file(path, *arguments, **options)
+
+    def get_file(self, path: Any, *arguments: Any, **options: Any) -> Any:
+        self._fail("get_file")
+        return super().get_file(path, *arguments, **options)
+
+    def put_file(self, path: Any, *arguments: Any, **options: Any) -> Any:
+        self._fail("put_file")
+        return super().put_file(path, *arguments, **options)
+
+
+fsspec.register_implementation("talkative", TalkativeFileSystem)
+
+
+@pytest.fixture
+def talkative_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VideoStore]:
+    """The store of the settings, as `make up` would have it."""
+    monkeypatch.setenv("DUALFACE_STORE", f"talkative://ann:{PASSWORD}@localhost{tmp_path}/far")
+    monkeypatch.setenv("DUALFACE_INBOX", str(tmp_path / "inbox"))
+    resources._remote_files.cache_clear()
+    yield video_store(Settings.load())
+    TalkativeFileSystem.broken = ""
+    resources._remote_files.cache_clear()
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    home = tmp_path / "instance"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}}) as instance:
+        yield instance
+
+
+def breaks(operation: str) -> None:
+    TalkativeFileSystem.broken = operation
+    resources._remote_files.cache_clear()
+
+
+def everything_said(folder: Path) -> bytes:
+    """All that Dagster keeps: events, logs, ticks, and what the steps have printed."""
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def assert_discreet(said: bytes) -> None:
+    for secret in (PASSWORD, SIGNATURE, TOKEN):
+        assert secret.encode() not in said, secret
+
+
+@pytest.mark.parametrize("operation", ["init", "info", "cat_file", "get_file", "put_file"])
+def test_a_run_whose_store_fails_tells_no_secret(
+    talkative_store: VideoStore,
+    instance: dg.DagsterInstance,
+    sample_clip: Callable[..., Path],
+    operation: str,
+    tmp_path: Path,
+) -> None:
+    key = add(talkative_store, sample_clip("talk", seconds=2, size=(320, 180), fps=15)).key
+    instance.add_dynamic_partitions("videos", [key])
+    breaks(operation)
+    job = build_defs().resolve_job_def("process_video")
+    run = job.execute_in_process(instance=instance, partition_key=key, raise_on_error=False)
+    (failed,) = [event for event in run.all_events if event.is_step_failure]
+    told = failed.step_failure_data.user_failure_data
+    assert told is not None
+    assert told.metadata["failure"].value == "store"
+    assert "ConnectionError" in str(told.description)
+    assert str(told.description).isprintable()
+    said = everything_said(tmp_path / "instance")
+    assert b"the store does not answer" in said
+    assert_discreet(said)
+
+
+@pytest.mark.usefixtures("talkative_store")
+@pytest.mark.parametrize("operation", ["init", "ls"])
+def test_a_tick_whose_store_fails_tells_no_secret(instance: dg.DagsterInstance, operation: str, tmp_path: Path) -> None:
+    module = tmp_path / "definitions_of_the_settings.py"
+    module.write_text("from dualface_assets.definitions import build_defs\n\ndefs = build_defs()\n")
+    breaks(operation)
+    origin = InProcessCodeLocationOrigin(LoadableTargetOrigin(python_file=str(module)), location_name="dualface")
+    with create_test_daemon_workspace_context(InProcessTestWorkspaceLoadTarget(origin), instance) as workspace:
+        list(execute_sensor_iteration(workspace, get_default_daemon_logger("SensorDaemon"), None, None))
+    failed = {
+        state.instigator_name
+        for state in instance.all_instigator_state()
+        for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id)
+        if tick.status is TickStatus.FAILURE
+    }
+    assert failed == {"uploads", "recovery"}
+    said = everything_said(tmp_path / "instance")
+    assert b"the store does not answer" in said
+    assert_discreet(said)
