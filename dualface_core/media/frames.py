@@ -109,10 +109,15 @@ class Frame:
 
     @staticmethod
     def _scaled(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+        # OpenCV averages two by two in a tenth of the time that any other factor takes. What is left after that is a
+        # factor below 2, for which interpolation between neighbours leaves no sample out.
+        while plane.shape[0] >= 2 * height and plane.shape[1] >= 2 * width:
+            half = (plane.shape[1] // 2, plane.shape[0] // 2)
+            plane = np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), np.uint8)
         if plane.shape == (height, width):
             return plane
-        shrinks = plane.shape[1] > width
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        skips = plane.shape[0] >= 2 * height or plane.shape[1] >= 2 * width
+        interpolation = cv2.INTER_AREA if skips else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(plane, (width, height), interpolation=interpolation), np.uint8)
 
     def _to_bgr(self, planes: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
