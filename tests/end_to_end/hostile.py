@@ -74,7 +74,7 @@ def type_in(service: Service, keys: Sequence[str]) -> Typed:
         runs = service.instance.get_runs(dg.RunsFilter(run_ids=list(started)))
         return all(run.is_finished for run in runs)
 
-    service.wait_for(ended, "the runs of typed-in keys to end", seconds=600)
+    service.wait_for(ended, "the runs of typed-in keys to end", seconds=60 + 20 * len(keys))
     failed = 0
     for run in service.instance.get_runs(dg.RunsFilter(run_ids=list(started))):
         assert run.is_failure, started[run.run_id]
