@@ -3,6 +3,10 @@
 Belongs here: looking, never touching. A file is an upload once nobody writes it any more. The kernel knows that: a
 read lease is granted only while no process has the file open for writing. Where it cannot say (network file systems,
 other users' files), two looks some seconds apart must see the same.
+
+There may be ten thousand of them, every few seconds. So a file is a string and a tuple until it is to be taken, what is
+unchanged is kept rather than made anew (or Python would stop to look for garbage), and no more are looked at closely
+than can be taken.
 """
 
 from __future__ import annotations
@@ -14,21 +18,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from dualface_core.settings import REPROCESS
 
 _TEMPORARY_SUFFIXES: Final = tuple(
     ".part .partial .tmp .temp .crdownload .download .opdownload .filepart .aria2 .!ut ~".split()  # noqa: SIM905
 )
-BEHIND_OTHERS: Final = "behind other uploads"
-"""Why an upload waits that could be taken."""
-
 _NOT_UPLOADS: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 
-@dataclass(frozen=True)
-class FileState:
+class FileState(NamedTuple):
     """Two equal ones mean that nobody has touched the file in between. Bytes, nanoseconds."""
 
     size: int
@@ -64,10 +64,17 @@ class Patience:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at the inbox found: complete uploads, smallest first, and why the others are not (yet)."""
+    """What one look at the inbox found.
+
+    Attributes:
+        complete: uploads that can be taken, smallest first.
+        waiting: paths of those that cannot (yet), and why.
+        behind: how many more there are, which were not looked at closely.
+    """
 
     complete: dict[Path, FileState]
-    waiting: dict[Path, str]
+    waiting: dict[str, str]
+    behind: int
 
 
 class Inbox:
@@ -81,7 +88,7 @@ class Inbox:
     def __init__(self, patience: Patience, *, clock: Callable[[], float] = time.time) -> None:
         self._patience = patience
         self._clock = clock
-        self._seen: dict[Path, tuple[FileState, float]] = {}
+        self._seen: dict[str, tuple[FileState, float]] = {}
         self._leases_work: dict[int, bool] = {}
 
     def look(self, folder: Path, *, beside: Path, most: int) -> Look:
@@ -93,45 +100,45 @@ class Inbox:
         Args:
             folder: the inbox.
             beside: a folder below it to stay out of.
-            most: complete files to find; those behind them wait without being looked at more closely.
+            most: complete files to find; those behind them are only counted.
         """
-        waiting: dict[Path, str] = {}
-        files = dict(_files(folder, beside, waiting))
+        waiting: dict[str, str] = {}
         now = self._clock()
-        self._seen = {path: self._since(path, state, now) for path, state in files.items()}
+        seen = {path: self._since(path, state, now) for path, state in _files(folder, beside, waiting)}
+        self._seen = seen
         complete: dict[Path, FileState] = {}
-        for path, state in sorted(files.items(), key=lambda item: item[1].size):
+        for number, path in enumerate(sorted(seen, key=lambda path: seen[path][0].size)):
             if len(complete) >= most:
-                waiting[path] = BEHIND_OTHERS
-                continue
+                return Look(complete, waiting, behind=len(seen) - number)
+            state, since = seen[path]
             try:
-                reason = self._incomplete(path, state, now)
+                reason = self._incomplete(path, state, now, watched=now - since)
             except FileNotFoundError:
                 continue  # whoever put it there has taken it away again
             except OSError as error:
                 reason = f"cannot be read ({error.strerror})"
             if reason is None:
-                complete[path] = state
+                complete[Path(path)] = state
             else:
                 waiting[path] = reason
-        return Look(complete, waiting)
+        return Look(complete, waiting, behind=0)
 
-    def _since(self, path: Path, state: FileState, now: float) -> tuple[FileState, float]:
+    def _since(self, path: str, state: FileState, now: float) -> tuple[FileState, float]:
         before = self._seen.get(path)
         return before if before is not None and before[0] == state else (state, now)
 
-    def _incomplete(self, path: Path, state: FileState, now: float) -> str | None:
+    def _incomplete(self, path: str, state: FileState, now: float, *, watched: float) -> str | None:
         """Why this file may not be complete yet; None if it is."""
-        watched = now - self._seen[path][1]
         # By the file's own clock or by ours, whichever says longer: a file server's clock may be ahead.
         quiet = max(now - max(state.changed, state.modified) / 1e9, watched)
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            return "no permission to take files out of this folder"
         if state.size == 0 and quiet < self._patience.empty:
             return "empty so far"
         if quiet < self._patience.quiet:
             return "changed a moment ago"
-        writer = has_writer(path) if self._kernel_knows(path.parent) else None
+        folder = Path(path).parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return "no permission to take files out of this folder"
+        writer = has_writer(path) if self._kernel_knows(folder) else None
         if writer:
             return "another program is still writing it"
         if writer is None and watched < self._patience.unknown:
@@ -151,9 +158,10 @@ class Inbox:
         return self._leases_work[device]
 
 
-def _files(folder: Path, beside: Path, waiting: dict[Path, str]) -> Iterator[tuple[Path, FileState]]:
+def _files(folder: Path, beside: Path, waiting: dict[str, str]) -> Iterator[tuple[str, FileState]]:
     """Every regular file that may be an upload, in any sub-folder."""
-    folders = [folder / REPROCESS, folder]
+    folders = [str(folder / REPROCESS), str(folder)]
+    own = str(beside)
     while folders:
         here = folders.pop()
         try:
@@ -164,32 +172,33 @@ def _files(folder: Path, beside: Path, waiting: dict[Path, str]) -> Iterator[tup
         except OSError as error:
             waiting[here] = f"this folder cannot be read ({error.strerror})"
             continue
-        names = {entry.name.lower() for entry in entries}
-        for entry in entries:
-            if _is_temporary(entry.name, names):
+        names = [entry.name.lower() for entry in entries]
+        unfinished = _unfinished(names)
+        for entry, name in zip(entries, names, strict=True):
+            if _is_temporary(name) or name in unfinished:
                 continue
             if entry.is_dir(follow_symlinks=False):
-                if Path(entry.path) != beside:
-                    folders.append(Path(entry.path))
+                if entry.path != own:
+                    folders.append(entry.path)
             elif entry.is_file(follow_symlinks=False):
                 try:
-                    yield Path(entry.path), FileState.read(entry.stat(follow_symlinks=False))
+                    yield entry.path, FileState.read(entry.stat(follow_symlinks=False))
                 except FileNotFoundError:
                     continue
 
 
-def _is_temporary(name: str, names: set[str]) -> bool:
-    """Whether a program is at work on it: by its own name, or by the name of a companion such as `x.mp4.part`."""
-    lower = name.lower()
-    return (
-        lower.startswith((".", "~"))
-        or lower.endswith(_TEMPORARY_SUFFIXES)
-        or lower in _NOT_UPLOADS
-        or not names.isdisjoint(lower + suffix for suffix in _TEMPORARY_SUFFIXES)
-    )
+def _is_temporary(name: str) -> bool:
+    """Whether a program is at work on it, by its name in lower case."""
+    return name.startswith((".", "~")) or name.endswith(_TEMPORARY_SUFFIXES) or name in _NOT_UPLOADS
 
 
-def has_writer(path: Path) -> bool | None:
+def _unfinished(names: list[str]) -> set[str]:
+    """Names on whose files a program is at work, by the name of a companion such as `x.mp4.part`."""
+    companions = [name for name in names if name.endswith(_TEMPORARY_SUFFIXES)]
+    return {name.removesuffix(suffix) for name in companions for suffix in _TEMPORARY_SUFFIXES if name.endswith(suffix)}
+
+
+def has_writer(path: str | Path) -> bool | None:
     """Whether any process has the file open for writing; None where the kernel does not say."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

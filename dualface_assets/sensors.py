@@ -18,10 +18,16 @@ from dualface_assets.uploads import Intake, pending, settle
 
 RUN_KEY: Final = "dagster/run_key"
 
-
 _RUNS_PER_TICK: Final = 1
 """Dagster takes up to a quarter of a second to note a run, and twice that on two busy cores. More of them are asked for
 by the next ticks: twelve a minute, which four videos at a time hardly keep up with."""
+
+_INTERVAL: Final = 3
+"""Seconds. Dagster looks every five whether a tick is due. One that has to wait five itself is not, if its last one
+began a moment late, and then waits ten."""
+
+_LINES: Final = 20
+"""Lines that the sensor's page has room for."""
 
 
 def upload_sensor(intake: Intake) -> dg.SensorDefinition:
@@ -30,7 +36,7 @@ def upload_sensor(intake: Intake) -> dg.SensorDefinition:
     @dg.sensor(
         name="uploads",
         job=process_video,
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=_INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Takes new videos from the inbox and starts process_video for each.",
     )
@@ -42,8 +48,8 @@ def upload_sensor(intake: Intake) -> dg.SensorDefinition:
         requests = _run_requests(store, context.instance)
         if not requests and not missing:
             known = [f"{upload.name}: in the store already, as {upload.key}" for upload in report.taken]
-            waiting = [f"{name}: {why}" for name, why in sorted(report.waiting.items())]
-            return dg.SkipReason("; ".join((known + waiting)[:20]) or f"Nothing new in {store.inbox_folder}")
+            said = known[:_LINES] + report.reasons(_LINES)
+            return dg.SkipReason("; ".join(said) or f"Nothing new in {store.inbox_folder}")
         return dg.SensorResult(
             run_requests=requests, dynamic_partitions_requests=[videos.build_add_request(missing)] if missing else []
         )

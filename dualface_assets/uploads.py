@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import heapq
 import os
 import shutil
 import time
@@ -33,7 +34,7 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from dualface_assets.files import LocalFiles, sync
-from dualface_assets.inbox import BEHIND_OTHERS, FileState, Inbox, Patience
+from dualface_assets.inbox import FileState, Inbox, Patience
 from dualface_assets.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.resources import Upload, VideoStore
 from dualface_core.errors import DualfaceError, MissingInputError
@@ -45,10 +46,24 @@ _SUFFIX_LETTERS: Final = 10
 
 @dataclass(frozen=True)
 class TickReport:
-    """What one tick did: uploads that are in the store since then, and what is not yet, and why."""
+    """What one tick did.
+
+    Attributes:
+        taken: uploads that are in the store since then.
+        waiting: names of those that are not yet, and why.
+        behind: how many more wait for their turn.
+    """
 
     taken: list[Upload]
     waiting: dict[str, str]
+    behind: int = 0
+
+    def reasons(self, most: int) -> list[str]:
+        """Why uploads wait, a line for each of so many of them, and one for all that wait for their turn."""
+        lines = [f"{name}: {why}" for name, why in heapq.nsmallest(most, self.waiting.items())]
+        if self.behind:
+            lines.append(f"{self.behind:,} more wait for their turn")
+        return lines
 
 
 class _Source(BaseModel):
@@ -99,23 +114,24 @@ class Intake:
         self._refused: dict[Path, FileState] = {}
         self._moving: dict[Path, tuple[Upload, Future[None]]] = {}
 
-    def tick(self, store: VideoStore, *, seconds: float = 0.4) -> TickReport:
+    def tick(self, store: VideoStore, *, seconds: float = 0.2) -> TickReport:
         """Claim what is complete in the inbox, and put what is claimed into the store.
 
         Args:
             store: whose inbox to look at. Its folders are made where they are missing.
-            seconds: stop taking, reading and copying after about so long; the next tick carries on.
+            seconds: stop taking, reading and copying after about so long, looking included; the next tick carries on.
         """
+        begun = time.monotonic()
         store.inbox_folder.mkdir(parents=True, exist_ok=True)
         with taking_uploads(store) as alone:
             if not alone:
                 return TickReport([], {"inbox": "another process is taking uploads at this moment"})
-            waiting = self._claim(store, seconds / 2)
-            taken = self._put_away(store, seconds / 2, waiting)
-        return TickReport(taken, waiting)
+            waiting, in_inbox = self._claim(store, begun + seconds / 2)
+            taken, in_claims = self._put_away(store, begun + seconds, waiting)
+        return TickReport(taken, waiting, in_inbox + in_claims)
 
-    def _claim(self, store: VideoStore, seconds: float) -> dict[str, str]:
-        """Move complete uploads into claims of their own; say of all others why not."""
+    def _claim(self, store: VideoStore, deadline: float) -> tuple[dict[str, str], int]:
+        """Move complete uploads into claims of their own; say of the others why not, and how many wait their turn."""
         claims = _claims(store)
         copies = {claim for claim, _ in self._copying.values()}
         for claim in claims:
@@ -123,27 +139,26 @@ class Intake:
                 shutil.rmtree(claim)
         room = max(0, self._claims_at_once - len(claims))
         look = self._inbox.look(store.inbox_folder, beside=store.folder, most=room)
-        waiting = dict(look.waiting)
-        deadline = time.monotonic() + seconds
+        waiting, behind = dict(look.waiting), look.behind
         begun = {path: state for path, (_, state) in self._copying.items()}
         for number, (path, state) in enumerate({**begun, **look.complete}.items()):
             if self._refused.get(path) == state:
-                waiting[path] = "no permission to take it"
+                waiting[str(path)] = "no permission to take it"
                 continue
             if number and path not in begun and time.monotonic() > deadline:
-                waiting[path] = BEHIND_OTHERS
+                behind += 1
                 continue
             try:
                 if not self._move(store, path, state, deadline):
-                    waiting[path] = "being copied into the store"
+                    waiting[str(path)] = "being copied into the store"
             except FileNotFoundError:
                 self._copying.pop(path, None)  # whoever put it there has taken it away again
             except PermissionError:
                 self._refused[path] = state  # as in a folder where everyone may only remove what is their own
             except OSError as error:
-                waiting[path] = f"cannot be taken ({error.strerror})"
+                waiting[str(path)] = f"cannot be taken ({error.strerror})"
         inbox = f"{store.inbox_folder}{os.sep}"
-        return {printable(str(path).removeprefix(inbox)): reason for path, reason in waiting.items()}
+        return {printable(path.removeprefix(inbox)): reason for path, reason in waiting.items()}, behind
 
     def _move(self, store: VideoStore, path: Path, state: FileState, deadline: float) -> bool:
         """Claim one file. False while it is still being copied from another file system."""
@@ -171,10 +186,13 @@ class Intake:
         del self._copying[path]  # it has changed: it is looked at as if it were new
         return False
 
-    def _put_away(self, store: VideoStore, seconds: float, waiting: dict[str, str]) -> list[Upload]:
-        """Find the key of every claimed video, smallest first, and put the video into the store."""
-        deadline = time.monotonic() + seconds
+    def _put_away(self, store: VideoStore, deadline: float, waiting: dict[str, str]) -> tuple[list[Upload], int]:
+        """Find the key of every claimed video, smallest first, and put the video into the store.
+
+        Notes in `waiting` why others are not there yet. Gives those that are, and how many wait for their turn.
+        """
         taken: list[Upload] = []
+        behind = 0
         begun = False
         claims = {claim: FileState.of(claim / "data") for claim in _claims(store) if (claim / "data").exists()}
         self._hashing = {
@@ -184,7 +202,7 @@ class Intake:
             if claim in self._moving:
                 continue
             if begun and time.monotonic() > deadline:
-                waiting[_source(claim).name] = BEHIND_OTHERS
+                behind += 1
                 continue
             if not (claim / "upload.json").exists():
                 hashing = self._hashing.setdefault(claim, _Hashing(claim / "data"))
@@ -205,7 +223,7 @@ class Intake:
                 waiting[upload.name] = f"cannot be sent to the store ({error})"
             else:
                 taken.append(upload)
-        return taken
+        return taken, behind
 
 
 def add(store: VideoStore, source: Path) -> Upload:
@@ -261,6 +279,8 @@ def taking_uploads(store: VideoStore, *, wait: bool = False) -> Iterator[bool]:
 
 def printable(name: str) -> str:
     """A file's name for people: one line of text, with a replacement mark for what is no visible character."""
+    if name.isprintable():
+        return name
     text = os.fsencode(name).decode(errors="replace")
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 

@@ -111,6 +111,16 @@ def test_smaller_files_come_first(folder: Path) -> None:
     assert [path.name for path in look.complete] == ["small", "middle", "big"]
 
 
+def test_files_behind_as_many_as_can_be_taken_are_only_counted(folder: Path, opened: list[str]) -> None:
+    for number in range(5):
+        (folder / f"{number}.mp4").write_bytes(bytes(number + 1))
+    opened.clear()
+    look = Inbox(Patience(0, 0, 0)).look(folder, beside=folder, most=2)
+    assert [path.name for path in look.complete] == ["0.mp4", "1.mp4"]
+    assert (look.waiting, look.behind) == ({}, 3)
+    assert {Path(path).name for path in opened if path.endswith(".mp4")} == {"0.mp4", "1.mp4"}
+
+
 def test_looking_leaves_nothing_behind(folder: Path) -> None:
     (folder / "a.mp4").write_bytes(b"x")
     Inbox(Patience(0, 0, 0)).look(folder, beside=folder, most=100)

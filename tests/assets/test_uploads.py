@@ -204,7 +204,7 @@ def test_a_large_file_is_read_over_several_ticks(store: VideoStore, drop: Drop, 
     drop("small.mp4", b"small")
     third, fourth = intake.tick(store, seconds=0), intake.tick(store, seconds=0)
     assert [upload.name for upload in third.taken] == ["small.mp4"]
-    assert third.waiting == {"large.mp4": "behind other uploads"}
+    assert (third.waiting, third.behind) == ({}, 1)
     assert [upload.name for upload in fourth.taken] == ["large.mp4"]
 
 
@@ -213,7 +213,9 @@ def test_a_tick_does_a_little_however_many_files_there_are(store: VideoStore, dr
     for number in range(2000):
         drop(f"{number:04}.mp4", str(number).encode())
     opened.clear()
-    assert len(intake.tick(store).taken) == 5
+    report = intake.tick(store)
+    assert len(report.taken) == 5
+    assert report.reasons(20) == ["1,995 more wait for their turn"]
     assert len([path for path in opened if path.endswith(".mp4")]) == 5  # whether somebody writes them
     data = [path for path in opened if path.endswith("/data")]
     assert len(data) == len(set(data)) == 5  # each is read once
@@ -227,7 +229,7 @@ def test_a_tick_without_time_takes_one_upload(store: VideoStore, drop: Drop, int
         drop(f"{number}.mp4", b"video" * (number + 1))
     report = intake.tick(store, seconds=0)
     assert [upload.name for upload in report.taken] == ["0.mp4"]
-    assert report.waiting == {"1.mp4": "behind other uploads", "2.mp4": "behind other uploads"}
+    assert (report.waiting, report.behind) == ({}, 2)
 
 
 def test_many_uploads_wait_for_their_turn(store: VideoStore, drop: Drop) -> None:
@@ -236,7 +238,7 @@ def test_many_uploads_wait_for_their_turn(store: VideoStore, drop: Drop) -> None
         drop(f"{number}.mp4", str(number).encode())
     report = intake.tick(store)
     assert len(report.taken) == 5
-    assert list(report.waiting.values()) == ["behind other uploads"] * 3
+    assert report.reasons(20) == ["3 more wait for their turn"]
     assert intake.tick(store).taken == []
     for upload in pending(store):
         settle(store, upload)
