@@ -1,4 +1,4 @@
-"""The executor: every run is one process, which is known to live, asks for its retries, and waits at rest.
+"""The executor: a run is one process, which is known to live, yields, asks for its retries, and waits at rest.
 
 Belongs here: what holds for each run, however it was started. The job's own tags say the same about retries, but a run
 that *Materialize* starts is a run of a nameless job of Dagster's, which has none. A run that fails is tried again once.
@@ -24,7 +24,7 @@ from dagster._core.execution.context_creation_job import PlanExecutionContextMan
 from dagster._core.execution.plan.execute_plan import inner_plan_execution_iterator
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.execution.retries import RetryMode
-from dagster._core.storage.tags import RETRY_NUMBER_TAG, RUN_FAILURE_REASON_TAG
+from dagster._core.storage.tags import GRPC_INFO_TAG, RETRY_NUMBER_TAG, RUN_FAILURE_REASON_TAG
 
 from dualface_assets.failures import RETRY_TAG, repeated
 from dualface_assets.jobs import RETRIES
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from dagster._core.execution.plan.plan import ExecutionPlan
 
 _SECONDS_BETWEEN_CLAIMS: Final = 1.0
+
+_NICER: Final = 10
+"""Steps of niceness (nice(2)): a process ten steps nicer gets a tenth of what another one that wants to work gets."""
 
 
 class OneProcess(dg.Executor):
@@ -51,6 +54,11 @@ class OneProcess(dg.Executor):
         """Execute the plan, and yield what happens."""
         run, instance = plan_context.dagster_run, plan_context.instance
         work_on(run.run_id, instance)
+        if GRPC_INFO_TAG in run.tags:
+            # The launcher has asked a code server for a process of this run's own: what is done here, and in processes
+            # that are started from here, may take all cores, but not from daemon, code server and web page. Any other
+            # process is the caller's (`make demo`, a test), who could not take it back without being root.
+            os.nice(_NICER)
         tags = {tag: value for tag, value in RETRIES.items() if tag not in run.tags}
         if run.parent_run_id and RETRY_TAG in run.tags:
             tags[RETRY_TAG] = "true"  # what was said of the run that this one repeats

@@ -62,6 +62,13 @@ def test_a_run_keeps_what_it_was_told_about_retries(instance: dg.DagsterInstance
     assert run.tags["dagster/max_retries"] == "0"
 
 
+def test_a_run_in_the_caller_s_process_leaves_its_priority_as_it_is(instance: dg.DagsterInstance) -> None:
+    before = psutil.Process().nice()
+    with dg.execute_job(dg.reconstructable(encoding), instance=instance) as result:
+        assert result.success
+    assert psutil.Process().nice() == before
+
+
 class Tries:
     """Runs of a job that fails, each one repeating the one before."""
 

@@ -84,6 +84,10 @@ def test_four_uploads_share_two_sessions_and_none_waits_for_the_slowest(
     try:
         running_instance.wait_for(lambda: len(host.results()) == 3, "three of four to pass the one that is stuck")
         assert list(host.driver.open_now().values()) == [slowest]
+        encoder = psutil.Process(slowest)
+        worker, code_server = encoder.parents()[:2]
+        assert code_server.nice() == psutil.Process().nice()
+        assert worker.nice() == encoder.nice() == code_server.nice() + 10  # Dagster's own programs come first
     finally:
         os.kill(slowest, signal.SIGCONT)
     running_instance.wait_for(lambda: len(host.results()) == 4, "the slowest")
