@@ -37,6 +37,8 @@ REPOSITORY: Final = Path(__file__).resolve().parent.parent
 _LOCATION: Final = "dualface"
 """Name of the code location, as in `workspace.yaml`, which is for Dagster's own commands."""
 
+_DAGSTER: Final = "dualface_assets.dagster_program"
+
 _STILL_STARTING: Final = 10.0
 """Seconds. A program that ends by itself within so many of its first start will not work, however often it starts."""
 
@@ -113,7 +115,7 @@ def main() -> int:
             print(f"All videos, with their review pages: {reviews}", flush=True)
             workspace = ("--workspace", str(_workspace(home, socket)))
             programs.append(Program("web page", "dualface_assets.web_page", *workspace))
-            programs.append(Program("daemon", "dagster._daemon", "run", "--log-level", "warning", *workspace))
+            programs.append(Program("daemon", _DAGSTER, "dagster._daemon", "run", "--log-level", "warning", *workspace))
             while all(program.keep_alive() for program in programs):
                 time.sleep(0.5)
         except KeyboardInterrupt:
@@ -125,7 +127,7 @@ def _code_server(socket: Path) -> Program:
     """The process that has our definitions loaded, evaluates sensors and starts the processes of runs."""
     return Program(
         "code server",
-        *("dagster", "api", "grpc", "--socket", str(socket), "--log-level", "WARNING"),
+        *(_DAGSTER, "dagster", "api", "grpc", "--socket", str(socket), "--log-level", "WARNING"),
         *("--module-name", "dualface_assets.definitions", "--location-name", _LOCATION),
         *("--working-directory", str(REPOSITORY), "--use-python-environment-entry-point"),
         # At once, or it would wait for its runs, and then remove a successor's socket. The runs go on without it.
