@@ -13,6 +13,7 @@ from typing import Final
 
 import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dualface_assets.definitions import build_defs, video_store
@@ -56,9 +57,9 @@ def process(source: Path, store: VideoStore, instance: dg.DagsterInstance, conso
     settle(store, upload)
     console.print(_summary(run))
     if run.success:
-        console.print(f"Verified video: {store.address(store.result_path(upload.key))}", soft_wrap=True)
-        page = store.address(store.page_folder(upload.key) / "index.html")
-        console.print(f"Its review page: {page}", soft_wrap=True)
+        page = store.page_folder(upload.key) / "index.html"
+        for what, path in (("Verified video", store.result_path(upload.key)), ("Its review page", page)):
+            console.print(f"{what}: {store.address(path)}", soft_wrap=True, markup=False)
     return run.success
 
 
@@ -74,11 +75,13 @@ def _summary(run: dg.ExecuteInProcessResult) -> Table:
                 asset = ""
         table.add_section()
     for check in run.get_asset_check_evaluations():
-        table.add_row("check", check.check_name, "passed" if check.passed else f"failed: {check.description}")
+        table.add_row(
+            "check", check.check_name, "passed" if check.passed else f"failed: {escape(str(check.description))}"
+        )
     for event in run.filter_events(lambda event: event.is_step_failure):
         failure = event.step_failure_data
         told = failure.user_failure_data.description if failure.user_failure_data else None
-        table.add_row("failed", str(event.step_key), told or failure.error_display_string.partition("\n")[0])
+        table.add_row("failed", str(event.step_key), escape(told or failure.error_display_string.partition("\n")[0]))
     return table
 
 

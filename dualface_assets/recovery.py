@@ -26,6 +26,7 @@ from dualface_assets.jobs import MAX_RETRIES
 from dualface_assets.resources import VideoStore
 from dualface_assets.under_way import PARTITION
 from dualface_assets.workers import workers
+from dualface_core.errors import one_line
 from dualface_core.publish import TEMPORARY_PREFIX
 
 _START_PATIENCE: Final = 60.0
@@ -65,7 +66,7 @@ def recovery(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SkipR
     done = [f"Ended run {run_id}: its process is gone." for run_id in end_abandoned_runs(instance)]
     done += [f"Ended the process of run {run_id}, which is over." for run_id in end_idle_processes(instance)]
     done += [f"Asked again for the retry of run {run_id}." for run_id in renew_retries(instance)]
-    done += [f"Removed {path}." for path in remove_leftovers(store, instance)]
+    done += [one_line(f"Removed {path}.") for path in remove_leftovers(store, instance)]
     for line in done:
         context.log.info(line)
     return dg.SkipReason(" ".join(done[:20]) or "Nothing was left behind.")

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, PrivateAttr, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from dualface_assets.files import LocalFiles, RemoteFiles, StoreFiles
 from dualface_assets.partitions import check_key, is_key
@@ -38,6 +38,10 @@ _OWN_FOLDERS: Final = frozenset(
 _UPLOAD_AGAIN: Final = "Put the video into the inbox again."
 
 
+# A path is built from both, and whoever may write to the inbox of a remote store may write such notes.
+_Component = Annotated[str, Field(pattern=r"^[^./\x00][^/\x00]*$")]
+
+
 class Upload(BaseModel):
     """One video as it was taken into the store. Stored as `video.json` beside it.
 
@@ -54,12 +58,12 @@ class Upload(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    key: str
+    key: Annotated[str, AfterValidator(check_key)]
     name: str
-    file: str
+    file: _Component
     sha256: str
     size_bytes: int
-    claim: str
+    claim: _Component
     claimed_at: str
     reprocess: bool = False
 

@@ -136,7 +136,7 @@ class Webhook:
         try:
             connection.request("POST", target, body, dict(headers))
             return connection.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last for a host that can be no host
             why = f"no answer within {self.seconds:g} seconds" if late.is_set() else _reason(error, self.seconds)
             # Without its cause, whose text may hold the URL.
             raise DeliveryError(f"{self.receiver} cannot be told: {why}.", answered=False) from None

@@ -6,6 +6,7 @@ Exit codes: 0 every output verified; 1 something failed along the way; 2 the inp
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -32,7 +33,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from dualface_core import pipeline
-from dualface_core.errors import DualfaceError, InputError, MissingInputError, OutputError, SettingsError
+from dualface_core.errors import DualfaceError, InputError, MissingInputError, OutputError, SettingsError, one_line
 from dualface_core.publish import output_error, published
 from dualface_core.settings import REPROCESS, Settings
 
@@ -149,11 +150,15 @@ def run(
     _check_outputs(jobs)
     results = _run_jobs(jobs, settings, keep_load=monitor, review=review, debug=bool(context.obj))
     if as_json:
-        typer.echo(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
+        typer.echo(
+            json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False).encode(
+                errors="backslashreplace"
+            )
+        )
     else:
         for result in results:
             if result.report is not None:
-                typer.echo(str(result.job.output))
+                _say(result.job.output)
     failures = [result.error for result in results if result.error is not None]
     if failures:
         raise typer.Exit(min(_exit_code(error) for error in failures))
@@ -168,7 +173,7 @@ def probe_command(video: Video, as_json: JsonOption = False) -> None:
         return
     table = Table(show_header=False, box=None)
     for name, value in json.loads(_info_json(info)).items():
-        table.add_row(f"[bold]{name}[/]", escape(str(value)))
+        table.add_row(f"[bold]{name}[/]", escape(one_line(str(value))))
     Console().print(table)
 
 
@@ -185,7 +190,7 @@ def track(
         tracks = pipeline.track(info, settings=Settings.load(), progress=progress)
     target = output or video.with_suffix(".tracks.parquet")
     tracks.write(target)
-    typer.echo(str(target))
+    _say(target)
 
 
 @app.command(epilog="Example: dualface tiles interview.mp4  reads interview.tracks.parquet")
@@ -210,7 +215,7 @@ def tiles(
     sheet = target.with_suffix(".jpg")
     with published(sheet) as temporary:
         temporary.write_bytes(pipeline.preview(info, table, plan).contact_sheet)
-    typer.echo(f"{target}\n{sheet}")
+    _say(target, sheet)
 
 
 @app.command(epilog="Example: dualface render interview.mp4  reads interview.tiles.parquet, writes interview.split.mp4")
@@ -237,7 +242,10 @@ def render(
     target = output or video.with_suffix(".split.mp4")
     with _progress() as (bars, _), _bar(bars, "render", video) as progress:
         report = pipeline.render(info, table, target, settings=settings, progress=progress)
-    typer.echo(report.model_dump_json(indent=2) if as_json else str(target))
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        _say(target)
 
 
 @app.command(epilog="Example: dualface verify interview.split.mp4 --video interview.mp4")
@@ -299,7 +307,7 @@ def sample(
             cache=Settings.load().cache,
             progress=progress,
         )
-    typer.echo(f"{output}\n{truth}")
+    _say(output, truth)
 
 
 @app.command()
@@ -347,7 +355,7 @@ def submit(
             raise OutputError(target, "a file of this name waits there already", action="Rename yours, or wait for it.")
         with published(target) as temporary:
             shutil.copyfile(video, temporary)
-        typer.echo(str(target))
+        _say(target)
 
 
 def expand(paths: list[str]) -> list[Path]:
@@ -371,11 +379,18 @@ def expand(paths: list[str]) -> list[Path]:
             found[path] = None
         else:
             anchor = Path(path.anchor or ".")
-            matches = [entry for entry in sorted(anchor.glob(str(path.relative_to(path.anchor)))) if _is_video(entry)]
+            matches = [entry for entry in _matching(anchor, str(path.relative_to(path.anchor))) if _is_video(entry)]
             if not matches:
                 raise MissingInputError(path, "no video matches this pattern", action="Check the pattern.")
             found.update(dict.fromkeys(matches))
     return list(found)
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(folder.glob(pattern))
+    except ValueError:  # "**" beside other characters
+        return []
 
 
 @app.command()
@@ -456,7 +471,7 @@ class _Stopped(BaseException):
 def _run_job(
     job: _Job, settings: Settings, bars: Progress, stop: threading.Event, *, keep_load: bool, review: bool, debug: bool
 ) -> _Result:
-    task = bars.add_task(escape(job.video.name), total=None, step="probe")
+    task = bars.add_task(escape(one_line(job.video.name)), total=None, step="probe")
 
     def progress(step: str, done: int, total: int) -> None:
         if stop.is_set():
@@ -543,7 +558,15 @@ def _exit_code(error: DualfaceError) -> int:
 
 
 def _info_json(info: VideoInfo) -> str:
-    return TypeAdapter(type(info)).dump_json(info, indent=2).decode()
+    # JSON has no place for bytes that are no text.
+    path = Path(os.fsencode(info.path).decode(errors="backslashreplace"))
+    return TypeAdapter(type(info)).dump_json(dataclasses.replace(info, path=path), indent=2).decode()
+
+
+def _say(*paths: Path) -> None:
+    """Print paths, one a line: as they are for a program that reads them, and harmlessly for a terminal."""
+    for path in paths:
+        typer.echo(one_line(str(path)) if sys.stdout.isatty() else os.fsencode(path))  # a name need not be text
 
 
 def _findings_table(verification: Verification) -> Table:
@@ -617,7 +640,7 @@ def _progress() -> Iterator[tuple[Progress, TaskID]]:
 
 @contextmanager
 def _bar(bars: Progress, step: str, path: Path) -> Iterator[Callable[[int, int], None]]:
-    task = bars.add_task(escape(path.name), total=None, step=step)
+    task = bars.add_task(escape(one_line(path.name)), total=None, step=step)
     yield lambda done, total: bars.update(task, completed=done, total=total)
 
 

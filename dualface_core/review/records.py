@@ -118,9 +118,12 @@ def write_record(record: PageRecord | FailureRecord, folder: Path, name: str) ->
 
 
 def entries(folder: Path) -> Iterator[Entry]:
-    """All videos of which something is known, each a folder in `folder`. An unreadable record counts as missing."""
+    """All videos of which something is known, each a folder in `folder` with a key's name.
+
+    An unreadable record counts as missing.
+    """
     for inside in folder.iterdir():
-        if inside.name.startswith(".") or not inside.is_dir():
+        if inside.name.startswith(".") or not inside.name.isprintable() or not inside.is_dir():
             continue
         page = _read(PageRecord, inside / RECORD)
         failure = _read(FailureRecord, inside / FAILURE)

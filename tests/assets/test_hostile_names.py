@@ -7,12 +7,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from pydantic import ValidationError
 
 from dualface_assets.definitions import build_defs
 from dualface_assets.partitions import UnsafeKeyError, is_key
 from dualface_assets.resources import VideoStore
 from dualface_assets.sensors import upload_sensor
-from dualface_assets.uploads import Intake, pending, settle
+from dualface_assets.uploads import Intake, add, pending, settle
+from dualface_core.errors import MissingInputError
 from tests.end_to_end.hostile import KEYS, NAMES
 
 NO_UPLOADS = {name for name in NAMES if name.startswith((b".", b"~"))}
@@ -64,6 +66,21 @@ def test_no_path_is_built_from_a_key_that_was_typed_in(store: VideoStore) -> Non
             with pytest.raises(UnsafeKeyError):
                 build(key)
     assert not store.folder.exists()
+
+
+@pytest.mark.parametrize("place", ["../../../secret", "/etc/passwd", "..", "a/b", ".hidden", ""])
+def test_no_path_is_built_from_a_note_that_somebody_else_wrote(store: VideoStore, tmp_path: Path, place: str) -> None:
+    (tmp_path / "secret").write_bytes(b"nobody's business")
+    (tmp_path / "talk.mp4").write_bytes(b"a video")
+    upload = add(store, tmp_path / "talk.mp4")
+    note = store.video_folder(upload.key) / "video.json"
+    note.write_text(upload.model_copy(update={"file": place}).model_dump_json())
+    with pytest.raises(MissingInputError, match="not a note of ours"):
+        store.video_path(upload.key)
+    claim = store.claims_folder / upload.claim / "upload.json"
+    claim.write_text(upload.model_copy(update={"claim": place}).model_dump_json())
+    with pytest.raises(ValidationError):
+        pending(store)
 
 
 @pytest.mark.parametrize("key", ["../../x", "<script>alert(1)</script>", "a\nb", "-rf"])

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualface_assets.inbox import Inbox, Patience
+from dualface_assets.partitions import partition_key
 from dualface_assets.resources import Upload, VideoStore
 from dualface_assets.uploads import Intake, add, pending, settle
 from dualface_core.errors import MissingInputError, SettingsError
@@ -296,6 +297,10 @@ def test_an_inbox_around_the_store_does_not_take_what_is_in_the_store(tmp_path: 
     assert store.video_path(upload.key).exists()
 
 
-@given(st.builds(Upload, *[], **{f: st.text() for f in ("key", "name", "file", "sha256", "claim", "claimed_at")}))
+KEYS = st.builds(partition_key, st.text(), st.text("0123456789abcdef", min_size=64, max_size=64))
+COMPONENTS = st.text().filter(lambda text: text and text[0] != "." and not {"/", "\0"} & set(text))
+
+
+@given(st.builds(Upload, key=KEYS, name=st.text(), file=COMPONENTS, sha256=st.text(), claim=COMPONENTS))
 def test_what_is_noted_of_an_upload_reads_back(upload: Upload) -> None:
     assert Upload.model_validate_json(upload.model_dump_json()) == upload

@@ -114,6 +114,10 @@ def test_a_certificate_must_be_trusted(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(receiver.requests) == 1
 
 
+def test_a_host_that_can_be_none_is_no_answer() -> None:
+    assert not refusal(Webhook(f"http://{'x' * 64}.example/")).answered  # a label has 63 letters at most
+
+
 @pytest.mark.parametrize("status", [None, 302, 500])
 def test_nothing_of_the_address_but_its_host_is_ever_shown(receiver: Receiver, status: int | None) -> None:
     receiver.status = status or 200

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from dualface_core import cli
+from dualface_core.errors import MissingInputError
 from dualface_core.media.encoders import EncoderKind, EncoderSettings, software_encoder
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.writer import VideoWriter
 from dualface_core.sample.sources import fetch_clips
 from dualface_core.settings import Settings
+from tests.end_to_end.hostile import NAMES
 
 
 @pytest.fixture
@@ -263,6 +265,29 @@ def test_one_bad_video_does_not_keep_the_others_from_being_made(sample_clip, dua
     assert "bad.mp4" in err
 
 
+def test_any_name_is_told_to_a_program_as_it_is(tmp_path):
+    for name in NAMES:
+        (tmp_path / os.fsdecode(name)).write_bytes(b"a video")
+    files = [os.path.join(os.fsencode(tmp_path), name) for name in NAMES]  # noqa: PTH118  bytes
+    command = [sys.executable, "-m", "dualface_core.cli", "submit", "--inbox", tmp_path / "inbox", "--", *files]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # as in most shells
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"".join(os.fsencode(tmp_path / "inbox") + b"/" + name + b"\n" for name in NAMES)
+
+
+@pytest.mark.parametrize("name", [b"\xff.mp4", b"\x1b[31m[red]\n.mp4"])
+def test_a_name_that_is_no_text_is_shown_as_text(dualface, sample_clip, tmp_path, name):
+    video = tmp_path / os.fsdecode(name)
+    video.symlink_to(sample_clip("talk", seconds=2, size=(320, 180), fps=15))
+    code, out, err = dualface("probe", video)
+    assert code == 0, err
+    assert out.replace("\n", "").isprintable()
+    code, out, err = dualface("probe", video, "--json")
+    assert code == 0, err
+    assert json.loads(out)["path"] == os.fsencode(video).decode(errors="backslashreplace")
+
+
 def test_folders_and_patterns_name_videos_but_never_results(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("b.mp4", "a.MOV", "a.split.mp4", ".hidden.mp4", "notes.txt"):
@@ -270,6 +295,8 @@ def test_folders_and_patterns_name_videos_but_never_results(tmp_path, monkeypatc
     assert cli.expand(["."]) == [Path("a.MOV"), Path("b.mp4")]
     assert cli.expand(["*.mp4", "b.mp4"]) == [Path("b.mp4")]
     assert cli.expand([str(tmp_path / "*.mp4")]) == [tmp_path / "b.mp4"]
+    with pytest.raises(MissingInputError, match="no video matches"):
+        cli.expand(["**b.mp4"])
 
 
 def test_submit_puts_a_complete_copy_into_the_inbox(dualface, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import threading
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,7 @@ def test_a_record_that_is_damaged_does_not_hide_the_others(tmp_path: Path) -> No
     for name, content in (("v-2", b""), ("v-3", b"\xff{"), ("v-4", b'{"key": 1}')):
         (tmp_path / name).mkdir()
         (tmp_path / name / RECORD).write_bytes(content)
+    write_record(page("v-5"), tmp_path / os.fsdecode(b"\xff"), RECORD)
     (tmp_path / "v-5").mkdir()
     (tmp_path / "a file.txt").touch()
     assert states(tmp_path) == {"v-1": "passed"}
