@@ -8,6 +8,7 @@ from typing import Final
 import dagster as dg
 
 from dualface_assets import retention
+from dualface_assets.failures import explained
 from dualface_assets.resources import VideoStore
 from dualface_assets.retention import Deletion, Part, Retention
 from dualface_core.settings import Settings
@@ -35,10 +36,11 @@ class CleanUpConfig(dg.Config):
 @dg.op
 def delete_what_is_overdue(context: dg.OpExecutionContext, config: CleanUpConfig, store: VideoStore) -> None:
     """Delete uploads, tables and results that were kept for as long as the settings DUALFACE_KEEP_... say."""
-    settings = Retention.of(Settings.load())
+    with explained(context):
+        settings = Retention.of(Settings.load())
+        outcome = retention.clean_up(store, context.instance, settings, dry_run=config.dry_run)
     if settings.for_ever:
         context.log.info("Everything is kept for ever: none of the settings DUALFACE_KEEP_... is set.")
-    outcome = retention.clean_up(store, context.instance, settings, dry_run=config.dry_run)
     for key, reason in outcome.left_alone.items():
         context.log.info("Left %s alone: %s.", key, reason)
     for deletion in outcome.deleted:

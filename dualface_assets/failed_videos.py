@@ -1,7 +1,8 @@
 """The sensor that brings failed videos into the index of reviews.
 
-Belongs here: noting why a run failed, where the index finds it. That is a sensor's work and not the run's own, since a
-run that was killed can say nothing. A page that is made later makes the note void by its time, so nothing is cleared.
+Belongs here: noting why a run failed, where the index finds it, and in the run's log, if none of its steps could. That
+is a sensor's work and not the run's own, since a run that was killed can say nothing. A page that is made later makes
+the note void by its time, so nothing is cleared.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster._core.events import EngineEventData
 
-from dualface_assets.failures import explanation_of
+from dualface_assets.failures import CLASS, NEXT_STEP, explanation_of
 from dualface_assets.partitions import is_key
 from dualface_assets.resources import VideoStore
 from dualface_core import pipeline
@@ -31,10 +33,14 @@ def failed_videos(context: dg.RunFailureSensorContext, store: VideoStore) -> dg.
 
 def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInstance) -> dg.SkipReason | None:
     """Note why a run failed. Gives a reason if there is nothing to note."""
+    told = explanation_of(run.run_id, instance)
+    if told.step is None:  # then Dagster's own event says what happened, if anything, and not what to do
+        known: dict[str, dg.MetadataValue] = {CLASS: dg.TextMetadataValue(told.failure)}
+        known[NEXT_STEP] = dg.TextMetadataValue(told.next_step)
+        instance.report_engine_event(f"What to do: {told.next_step}", run, EngineEventData(known))
     key = run.tags.get("dagster/partition", "")
     if not is_key(key):
         return dg.SkipReason("This run was about no video.")
-    told = explanation_of(run.run_id, instance)
     record = instance.get_run_record_by_id(run.run_id)
     ended = record.end_time if record else None
     FailureRecord(

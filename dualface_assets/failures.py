@@ -9,8 +9,9 @@ decides. Without it every file that is no video would be looked at twice.
 A retry inherits the tags of the run that failed, whoever starts it. So the tag is written at every failure: what was
 permanent once, such as a wrong setting, may be put right, and then the next failure has to be judged by itself.
 
-Three kinds of failure have no class of ours in the code that met them: what the operating system refuses ("machine"),
-an error that nobody foresaw ("bug"), and a run that ended without a word ("interrupted").
+Four kinds of failure have no class of ours in the code that met them: what the operating system refuses ("machine"),
+an error that nobody foresaw ("bug"), an error outside of all steps ("setup"), and a run that ended without a word
+("interrupted").
 
 What an error says is true of the last failure as of the first, since it is read after both: it promises no retry.
 """
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from dualface_core.errors import DualfaceError, FileError
 from dualface_core.media.errors import EncoderError
@@ -32,7 +34,16 @@ RETRY_TAG: Final = "dagster/retry_on_asset_or_op_failure"
 
 MACHINE: Final = "machine"
 BUG: Final = "bug"
+SETUP: Final = "setup"
 INTERRUPTED: Final = "interrupted"
+
+AFTER_AN_INTERRUPTION: Final = (
+    "If no new run follows, materialize what is missing. If it is the same video each time, look whether the machine "
+    "runs out of memory (its kernel log says so), and report the video."
+)
+"""What to do about a run that has ended without a word."""
+
+_ENDED_FROM_OUTSIDE: Final = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt", "SystemExit"})
 
 CLASS: Final = "failure"
 """Metadata of a failed step: the class of its failure."""
@@ -145,8 +156,32 @@ def explanation_of(run_id: str, instance: dg.DagsterInstance) -> Explanation:
         return Explanation(step, BUG, sentence, "Report it, with the run's log.")
     ends = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
     # Those after the first are of a retry that was asked for once more.
-    sentence = (ends[0].get_dagster_event().message if ends else None) or "The run ended without a word."
-    return Explanation(None, INTERRUPTED, sentence, "Look at the run's log, and materialize what is missing.")
+    end = ends[0].get_dagster_event() if ends else None
+    error = end.job_failure_data.error if end and end.event_specific_data else None
+    if error and error.cls_name not in _ENDED_FROM_OUTSIDE:
+        return _outside_of_all_steps(error)
+    sentence = (end.message if end else None) or "The run ended without a word."
+    return Explanation(None, INTERRUPTED, sentence, AFTER_AN_INTERRUPTION)
+
+
+def _outside_of_all_steps(error: SerializableErrorInfo) -> Explanation:
+    """Why Dagster could not set up a run, or go on with it: our error among the causes, or the kind of error."""
+    cause: SerializableErrorInfo | None = error
+    kinds = {kind.__name__: kind for kind in _all_kinds(DualfaceError)}
+    while cause is not None:
+        error = cause
+        if kind := kinds.get(str(error.cls_name)):
+            sentence = error.message.partition(": ")[2].strip()
+            return Explanation(None, class_name(kind), sentence, "Put this right, then materialize the asset again.")
+        cause = error.cause or error.context
+    sentence = f"Dagster could not set up the run, or go on with it ({error.cls_name})."
+    return Explanation(None, SETUP, sentence, "Run `make doctor`. The traceback is in the run's log.")
+
+
+def _all_kinds(kind: type[DualfaceError]) -> Iterator[type[DualfaceError]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _all_kinds(below)
 
 
 def repeated(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:

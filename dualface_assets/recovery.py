@@ -21,6 +21,7 @@ from dagster._core.events import RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, GRPC_INFO_TAG, RUN_FAILURE_REASON_TAG
 
+from dualface_assets.failures import AFTER_AN_INTERRUPTION
 from dualface_assets.inbox import has_writer
 from dualface_assets.jobs import MAX_RETRIES
 from dualface_assets.resources import VideoStore
@@ -91,15 +92,15 @@ def end_abandoned_runs(instance: dg.DagsterInstance, *, now: float | None = None
         else:
             if 0 < (retries := int(run.tags.get(MAX_RETRIES, 0))) < _MOST_RETRIES:
                 instance.add_run_tags(run.run_id, {MAX_RETRIES: str(retries + 1)})
-            instance.report_run_failed(
-                run, "The process that worked on this run is gone: it was killed, or the machine went down."
-            )
+            instance.report_run_failed(run, f"{_PROCESS_GONE} {AFTER_AN_INTERRUPTION}")
         ended.append(run.run_id)
     for worker in known.values():
         if not worker.alive:
             worker.forget()
     return ended
 
+
+_PROCESS_GONE: Final = "The process that worked on this run is gone: it was killed, or the machine went down."
 
 _IN_A_PROCESS: Final = (
     dg.DagsterRunStatus.STARTING,

@@ -104,8 +104,10 @@ def choose_encoder(
     """Decide who encodes: NVENC where it works, software where it does not, or failed at this video before."""
     with explained(context):
         settings = config.settings()
-        limit_runtime(context, store.video_info(context.partition_key))
-        choice = after_failure(gpu.choose(settings), _earlier_failure(context), fallback=settings.software_fallback)
+        video = store.video_info(context.partition_key)
+        limit_runtime(context, video)
+        with in_time(step_seconds(video)):
+            choice = after_failure(gpu.choose(settings), _earlier_failure(context), fallback=settings.software_fallback)
     context.log.info("Encoding %s. %s", "with NVENC" if choice.nvenc else "in software", choice.why or "")
     yield dg.Output(Order(choice, config), output_name="for_gpu" if choice.nvenc else "for_software")
 

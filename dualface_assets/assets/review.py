@@ -12,6 +12,7 @@ from dualface_assets.failures import explained
 from dualface_assets.metadata import entries, picture
 from dualface_assets.partitions import videos
 from dualface_assets.resources import VideoStore
+from dualface_assets.timeouts import in_time, step_seconds
 from dualface_core import pipeline
 from dualface_core.errors import MissingInputError
 from dualface_core.settings import Settings
@@ -51,11 +52,13 @@ def review(
     key = context.partition_key
     started = time.monotonic()
     with explained(context):
-        page = pipeline.review_page(_reviewed(context, store, face_tracks, composed_tiles))
-        page.write(store.page_folder(key))
-        store.share(store.page_folder(key))
-        index = pipeline.review_index(store.review_folder)
-        store.share(index)
+        about = _reviewed(context, store, face_tracks, composed_tiles)
+        with in_time(step_seconds(about.video)):
+            page = pipeline.review_page(about)
+            page.write(store.page_folder(key))
+            store.share(store.page_folder(key))
+            index = pipeline.review_index(store.review_folder)
+            store.share(index)
         url = Settings.load().review_url
     path = store.page_folder(key) / index.name
     links = (

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dualface_assets.failed_videos import failed_videos
+from dualface_assets.failed_videos import failed_videos, note_failure
 from dualface_assets.failures import explained
 from dualface_assets.partitions import videos
 from dualface_assets.resources import VideoStore
@@ -74,6 +74,18 @@ def test_a_failed_video_is_noted_with_class_reason_and_next_step(
     index = (store.review_folder / "index.html").read_text()
     assert "&lt;b&gt;talk.mp4" in index
     assert len(re.findall("Choose another video.", index)) == 1  # the reason says it already
+
+
+def test_a_run_that_none_of_its_steps_could_explain_is_told_what_to_do_in_its_log(
+    store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    run = instance.add_run(dg.DagsterRun("process_video", status=dg.DagsterRunStatus.STARTED))
+    instance.report_run_failed(run, "Run timed out.")  # as the daemon does
+    note_failure(run, store, instance)
+    (told,) = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    event = told.get_dagster_event()
+    assert str(event.message).startswith("What to do: If no new run follows, materialize what is missing.")
+    assert event.engine_event_data.metadata["failure"].value == "interrupted"
 
 
 def test_of_a_bug_the_index_tells_the_place_and_not_the_text(

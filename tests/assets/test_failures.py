@@ -5,7 +5,7 @@ import dagster as dg
 import pytest
 
 from dualface_assets.failures import CLASS, NEXT_STEP, explained, explanation_of, failure_class, failure_of
-from dualface_core.errors import DualfaceError, NobodyFoundError, OutputError
+from dualface_core.errors import DualfaceError, NobodyFoundError, OutputError, SettingsError
 from dualface_core.media.errors import EncoderError, FailureClass
 
 CORRUPT = NobodyFoundError("a.mp4", "no face was found", action="Choose another video.")
@@ -104,6 +104,34 @@ def test_a_run_that_was_killed_was_interrupted(instance: dg.DagsterInstance) -> 
     instance.report_run_failed(run, "It is asked for once more.")  # as the sensor does where the retry does not come
     assert explanation_of(run.run_id, instance).sentence == "Its process is gone."
     assert failure_of(run.run_id, instance) is None
+
+
+def run_that_cannot_begin(error: Exception, instance: dg.DagsterInstance) -> str:
+    @dg.resource
+    def store() -> None:
+        raise error
+
+    @dg.op(required_resource_keys={"store"})
+    def works() -> None: ...
+
+    @dg.job(resource_defs={"store": store})
+    def job() -> None:
+        works()
+
+    return job.execute_in_process(instance=instance, raise_on_error=False).run_id
+
+
+def test_a_run_that_cannot_begin_says_why_and_was_not_interrupted(instance: dg.DagsterInstance) -> None:
+    told = explanation_of(run_that_cannot_begin(SettingsError("DUALFACE_STORE: no."), instance), instance)
+    assert (told.step, told.failure, told.sentence) == (None, "settings", "DUALFACE_STORE: no.")
+    told = explanation_of(run_that_cannot_begin(ValueError("password: xyzzy"), instance), instance)
+    assert (told.failure, told.sentence) == (
+        "setup",
+        "Dagster could not set up the run, or go on with it (ValueError).",
+    )
+    assert "make doctor" in told.next_step
+    told = explanation_of(run_that_cannot_begin(dg.DagsterExecutionInterruptedError(), instance), instance)
+    assert told.failure == "interrupted"
 
 
 def test_a_failure_says_what_to_do(instance: dg.DagsterInstance) -> None:

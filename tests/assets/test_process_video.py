@@ -1,6 +1,7 @@
 """The job on real videos. One video is processed for all tests here; they run in one worker."""
 
 import base64
+import faulthandler
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from dualface_assets.failed_videos import note_failure
 from dualface_assets.metadata import PICTURE_BYTES
 from dualface_assets.recovery import remove_leftovers
 from dualface_assets.resources import GpuResource, VideoStore
+from dualface_assets.timeouts import step_seconds
 from dualface_assets.uploads import add
 from dualface_core import pipeline
 from dualface_core.gpu.monitor import LoadLog
@@ -351,6 +353,22 @@ def test_a_refused_session_fails_the_run_with_its_class(
     run = processing.instance.get_run_by_id(result.run_id)
     assert run is not None
     assert run.tags["dualface/encoder"] == "nvenc"
+
+
+@pytest.mark.parametrize(("asset", "steps"), [("encoded_video", 2), ("review", 1)])
+def test_each_step_has_a_limit(
+    processing: Pipeline,
+    processed: tuple[str, dg.ExecuteInProcessResult],
+    monkeypatch: pytest.MonkeyPatch,
+    asset: str,
+    steps: int,
+) -> None:
+    limits = []
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: limits.append(seconds))
+    processing.run(processed[0], asset, gpu=NvencThatRefuses())
+    limit = step_seconds(processing.store.video_info(processed[0]))
+    assert len(limits) == steps
+    assert all(limit < seconds < limit + 100 for seconds in limits)
 
 
 def test_the_notes_of_a_run_hold_no_password(

@@ -101,6 +101,8 @@ def test_a_run_whose_process_was_killed_fails_and_is_tried_again_without_countin
     assert end_abandoned_runs(instance) == [run.run_id]
     assert ended(run, instance).tags["dagster/will_retry"] == "true"
     assert ended(run, instance).tags["dagster/max_retries"] == "5"
+    (end,) = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    assert "materialize what is missing" in str(end.get_dagster_event().message)
     assert end_abandoned_runs(instance) == []
 
 

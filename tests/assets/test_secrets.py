@@ -18,6 +18,7 @@ from dagster._daemon.sensor import execute_sensor_iteration
 
 from dualface_assets import resources
 from dualface_assets.definitions import build_defs, video_store
+from dualface_assets.failures import explanation_of
 from dualface_assets.resources import VideoStore
 from dualface_assets.uploads import add
 from dualface_core.settings import Settings
@@ -135,6 +136,17 @@ def test_a_run_whose_store_fails_tells_no_secret(
     said = everything_said(tmp_path / "instance")
     assert b"the store does not answer" in said
     assert_discreet(said)
+
+
+@pytest.mark.usefixtures("talkative_store")
+def test_a_clean_up_whose_store_fails_says_so_and_tells_no_secret(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUALFACE_KEEP_UPLOADS", "1")
+    breaks("ls")
+    run = build_defs().resolve_job_def("clean_up").execute_in_process(instance=instance, raise_on_error=False)
+    assert explanation_of(run.run_id, instance).failure == "store"
+    assert_discreet(everything_said(tmp_path / "instance"))
 
 
 @pytest.mark.usefixtures("talkative_store")
