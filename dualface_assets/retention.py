@@ -13,10 +13,10 @@ upload arrives, and wherever the process that deletes is killed. Three things ma
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -30,11 +30,12 @@ from dualface_assets.under_way import why_in_use
 from dualface_assets.uploads import claimed_keys, taking_uploads
 from dualface_core import pipeline
 from dualface_core.errors import DualfaceError
+from dualface_core.review.records import RemovalRecord
 from dualface_core.settings import Settings
 
 Part = Literal["upload", "tables", "result", "page", "report"]
 
-_PICTURED: Final[tuple[Part, ...]] = ("upload", "result")
+_PICTURED: Final[tuple[Literal["upload", "result"], ...]] = ("upload", "result")
 _DAY: Final = 86_400.0
 
 
@@ -110,6 +111,8 @@ def clean_up(
                 outcome.left_alone[key] = reason
                 continue
             overdue = _overdue(store, key, retention, now)  # again, since a moment ago it could still be uploaded
+            if not dry_run:
+                _note_on_the_page(store, key, overdue, now)
             for part, why in overdue.items():
                 paths = _present(store, key)[part]
                 outcome.deleted.append(Deletion(key, part, sum(map(store.files.size, paths)), why))
@@ -117,7 +120,7 @@ def clean_up(
                     _move_into_trash(store, key, paths)
     if not dry_run:
         _empty_trash(store, instance)
-        if any(deletion.part == "page" for deletion in outcome.deleted):
+        if any(deletion.part in {"page", *_PICTURED} for deletion in outcome.deleted) and store.review_folder.exists():
             store.share(pipeline.review_index(store.review_folder))
     return outcome
 
@@ -181,6 +184,14 @@ def _undisturbed(store: VideoStore) -> Iterator[None]:
     """For the length of the block, no upload is taken and no run begins its first step."""
     with taking_uploads(store, wait=True), store.no_run_begins():
         yield
+
+
+def _note_on_the_page(store: VideoStore, key: str, overdue: Mapping[Part, str], now: float) -> None:
+    """Tell the index which video goes, unless the page does, too: before, since whoever is killed now goes on later."""
+    going: list[Literal["upload", "result"]] = [part for part in _PICTURED if part in overdue]
+    if going and "page" not in overdue and _present(store, key)["page"]:
+        record = RemovalRecord(part=going[0], removed_at=datetime.fromtimestamp(now, UTC))
+        store.share(record.write(store.page_folder(key)))
 
 
 def _move_into_trash(store: VideoStore, key: str, paths: list[Path]) -> None:

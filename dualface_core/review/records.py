@@ -1,7 +1,8 @@
 """What the index knows of each video: small JSON files beside the pages.
 
-Belongs here: the two records and how they are read. They are written by different processes, so each has a file of its
-own and nobody changes another's: `record.json` comes with a page, `failure.json` with a run that failed.
+Belongs here: the records and how they are read. They are written by different processes, so each has a file of its own
+and nobody changes another's: `record.json` comes with a page, `failure.json` with a run that failed, and
+`removal.json` with the deletion of one of the two videos.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +21,7 @@ PAGE: Final = "index.html"
 THUMBNAIL: Final = "thumbnail.jpg"
 RECORD: Final = "record.json"
 FAILURE: Final = "failure.json"
+REMOVAL: Final = "removal.json"
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -80,6 +82,25 @@ class FailureRecord(BaseModel):
         write_record(self, folder, FAILURE)
 
 
+class RemovalRecord(BaseModel):
+    """One of the two videos that a page shows was deleted on purpose.
+
+    Attributes:
+        part: which of them.
+        removed_at: when.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    part: Literal["upload", "result"]
+    removed_at: AwareDatetime
+
+    def write(self, folder: Path) -> Path:
+        """Note it in the folder of the page. Gives the note's path. Raises OutputError."""
+        write_record(self, folder, REMOVAL)
+        return folder / REMOVAL
+
+
 @dataclass(frozen=True)
 class Entry:
     """One video of the index. At least one of `page` and `failure` is there.
@@ -88,12 +109,14 @@ class Entry:
         key: the name of its folder.
         page: its page's record.
         failure: the failure that came after that page, if any did.
+        removal: what was deleted after that page was made, if anything was.
         pictured: whether there is a thumbnail.
     """
 
     key: str
     page: PageRecord | None
     failure: FailureRecord | None
+    removal: RemovalRecord | None
     pictured: bool
 
     @property
@@ -110,7 +133,7 @@ class Entry:
         return max(times, default=None)
 
 
-def write_record(record: PageRecord | FailureRecord, folder: Path, name: str) -> None:
+def write_record(record: PageRecord | FailureRecord | RemovalRecord, folder: Path, name: str) -> None:
     """Write a record under a temporary name and rename it. Raises OutputError."""
     folder.mkdir(parents=True, exist_ok=True)
     with published(folder / name) as temporary:
@@ -129,8 +152,11 @@ def entries(folder: Path) -> Iterator[Entry]:
         failure = _read(FailureRecord, inside / FAILURE)
         if page and failure and failure.failed_at <= page.made_at:
             failure = None
+        removal = _read(RemovalRecord, inside / REMOVAL)
+        if removal and (page is None or removal.removed_at <= page.made_at):
+            removal = None
         if page or failure:
-            yield Entry(inside.name, page, failure, (inside / THUMBNAIL).exists())
+            yield Entry(inside.name, page, failure, removal, (inside / THUMBNAIL).exists())
 
 
 def _read(kind: type[Record], path: Path) -> Record | None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -18,6 +19,7 @@ from dualface_assets.resources import VideoStore
 from dualface_assets.retention import CleanUp, Retention, clean_up
 from dualface_assets.uploads import Intake, add, pending, settle
 from dualface_core import pipeline
+from dualface_core.review.records import RECORD, PageRecord, write_record
 from dualface_core.settings import Settings
 
 DAY = 86_400
@@ -154,6 +156,37 @@ def test_a_page_goes_with_the_last_of_the_two_videos_whose_pictures_it_has(
     assert what_is_left(store, key) == {"tables", "report"}
     assert not page.exists()
     assert key not in index.read_text()
+
+
+def a_page(key: str, made_at: float) -> PageRecord:
+    made = datetime.fromtimestamp(made_at, UTC)
+    return PageRecord(
+        key=key, name="a.mp4", made_at=made, duration=1, encoder="libx264", size_bytes=1, seconds=1, warnings=[]
+    )
+
+
+@pytest.mark.parametrize(
+    ("retention", "said"),
+    [
+        (Retention(results=30), "The result was deleted on"),
+        (Retention(uploads=30), "The upload was deleted on"),
+        (Retention(tables=30), None),
+    ],
+)
+def test_the_index_says_which_of_the_two_videos_was_deleted_until_the_page_is_made_again(
+    any_store: VideoStore, instance: dg.DagsterInstance, processed: Processed, retention: Retention, said: str | None
+) -> None:
+    key = processed(store=any_store)
+    write_record(a_page(key, time.time()), any_store.page_folder(key), RECORD)
+    any_store.share(any_store.page_folder(key))
+    any_store.share(pipeline.review_index(any_store.review_folder))
+    clean_up(any_store, instance, retention, now=after(31))
+    index = any_store.files.read(any_store.review_folder / "index.html").decode()
+    assert key in index
+    assert ("was deleted on" in index) == (said is not None)
+    assert (said or "Verified") in index
+    write_record(a_page(key, after(32)), any_store.page_folder(key), RECORD)
+    assert "was deleted on" not in pipeline.review_index(any_store.review_folder).read_text()
 
 
 def test_an_upload_without_a_result_is_kept_unless_it_is_said_explicitly(
