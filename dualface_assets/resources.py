@@ -191,8 +191,10 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """At the beginning of a run, wait for what is being deleted at this moment."""
-        self._run_id = context.run_id or self._run_id
-        if context.run is not None and self.folder.exists():
+        if context.run is None:
+            return
+        self._run_id = context.run.run_id
+        if self.folder.exists():
             with self._deletion_lock(fcntl.LOCK_SH):
                 pass
 

@@ -22,7 +22,7 @@ import heapq
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ from pydantic import BaseModel
 from dualface_assets.files import LocalFiles, sync
 from dualface_assets.inbox import FileState, Inbox, Patience
 from dualface_assets.partitions import DIGEST_DIGITS, partition_key, slug
+from dualface_assets.piecemeal import Piecemeal
 from dualface_assets.resources import Upload, VideoStore
 from dualface_core.errors import DualfaceError, MissingInputError
 from dualface_core.settings import REPROCESS
@@ -74,24 +75,46 @@ class _Source(BaseModel):
 
 
 class _Hashing:
-    """The SHA-256 of one file, worked out over as many ticks as it takes."""
+    """The SHA-256 of one file, in hex, and how far it has come."""
 
     def __init__(self, path: Path) -> None:
         self.state = FileState.of(path)
         self.offset = 0
+        self.work = Piecemeal(self._advance)
         self._path = path
         self._digest = hashlib.sha256()
 
-    def advance(self, deadline: float) -> str | None:
-        """Read on until the deadline (`time.monotonic`). The digest in hex, once the end has been reached."""
+    def _advance(self, enough: Callable[[], bool]) -> str | None:
         with self._path.open("rb") as file:
             file.seek(self.offset)
             while chunk := file.read(_CHUNK_BYTES):
                 self._digest.update(chunk)
                 self.offset += len(chunk)
-                if self.offset < self.state.size and time.monotonic() > deadline:
+                if self.offset < self.state.size and enough():
                     return None
         return self._digest.hexdigest()
+
+
+class _Copying:
+    """The copy of one file into its claim, and what the file was when it began."""
+
+    def __init__(self, source: Path, claim: Path, state: FileState) -> None:
+        self.claim = claim
+        self.state = state
+        self.work = Piecemeal(self._advance)
+        self._source = source
+
+    def _advance(self, enough: Callable[[], bool]) -> bool | None:
+        """Append to `data.part` what it lacks of the source. True once it has all, on the disk itself."""
+        with self._source.open("rb") as original, (self.claim / "data.part").open("ab") as copy:
+            original.seek(copy.tell())
+            while chunk := original.read(_CHUNK_BYTES):
+                copy.write(chunk)
+                if copy.tell() < self.state.size and enough():
+                    return None
+            copy.flush()
+            os.fsync(copy.fileno())
+        return True
 
 
 class Intake:
@@ -110,7 +133,7 @@ class Intake:
         self._inbox = inbox or Inbox(Patience())
         self._claims_at_once = claims_at_once
         self._hashing: dict[Path, _Hashing] = {}
-        self._copying: dict[Path, tuple[Path, FileState]] = {}
+        self._copying: dict[Path, _Copying] = {}
         self._refused: dict[Path, FileState] = {}
         self._moving: dict[Path, tuple[Upload, Future[None]]] = {}
 
@@ -119,7 +142,8 @@ class Intake:
 
         Args:
             store: whose inbox to look at. Its folders are made where they are missing.
-            seconds: stop taking, reading and copying after about so long, looking included; the next tick carries on.
+            seconds: stop taking uploads after about so long, looking included. A file that takes longer to read, or to
+                copy, goes on beside the ticks.
         """
         begun = time.monotonic()
         store.inbox_folder.mkdir(parents=True, exist_ok=True)
@@ -133,14 +157,17 @@ class Intake:
     def _claim(self, store: VideoStore, deadline: float) -> tuple[dict[str, str], int]:
         """Move complete uploads into claims of their own; say of the others why not, and how many wait their turn."""
         claims = _claims(store)
-        copies = {claim for claim, _ in self._copying.values()}
+        copies = {copying.claim for copying in self._copying.values()}
         for claim in claims:
             if claim not in copies and not (claim / "data").exists() and not (claim / "upload.json").exists():
                 shutil.rmtree(claim)
         room = max(0, self._claims_at_once - len(claims))
-        look = self._inbox.look(store.inbox_folder, beside=store.folder, most=room)
+        # Those that may not be taken must not stand in the way of others.
+        look = self._inbox.look(store.inbox_folder, beside=store.folder, most=room + len(self._refused) if room else 0)
+        if room:
+            self._refused = {path: state for path, state in self._refused.items() if look.complete.get(path) == state}
         waiting, behind = dict(look.waiting), look.behind
-        begun = {path: state for path, (_, state) in self._copying.items()}
+        begun = {path: copying.state for path, copying in self._copying.items()}
         for number, (path, state) in enumerate({**begun, **look.complete}.items()):
             if self._refused.get(path) == state:
                 waiting[str(path)] = "no permission to take it"
@@ -152,11 +179,13 @@ class Intake:
                 if not self._move(store, path, state, deadline):
                     waiting[str(path)] = "being copied into the store"
             except FileNotFoundError:
-                self._copying.pop(path, None)  # whoever put it there has taken it away again
+                self._stop_copying(path)  # whoever put it there has taken it away again
             except PermissionError:
                 self._refused[path] = state  # as in a folder where everyone may only remove what is their own
+                self._stop_copying(path)
             except OSError as error:
                 waiting[str(path)] = f"cannot be taken ({error.strerror})"
+                self._stop_copying(path)
         inbox = f"{store.inbox_folder}{os.sep}"
         return {printable(path.removeprefix(inbox)): reason for path, reason in waiting.items()}, behind
 
@@ -169,22 +198,27 @@ class Intake:
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                self._copying[path] = (claim, state)
+                self._copying[path] = _Copying(path, claim, state)
             else:
                 sync(claim)
                 return True
-        claim, begun = self._copying[path]
-        if FileState.of(path) == begun:
-            if not _copy_on(path, claim / "data.part", deadline):
+        copying = self._copying[path]
+        if FileState.of(path) == copying.state:
+            if not copying.work.result(deadline):
                 return False
-            if FileState.of(path) == begun:
+            if FileState.of(path) == copying.state:
                 del self._copying[path]
-                (claim / "data.part").rename(claim / "data")
-                sync(claim)
+                (copying.claim / "data.part").rename(copying.claim / "data")
+                sync(copying.claim)
                 path.unlink()
                 return True
-        del self._copying[path]  # it has changed: it is looked at as if it were new
+        self._stop_copying(path)  # it has changed: it is looked at as if it were new
         return False
+
+    def _stop_copying(self, path: Path) -> None:
+        """Forget a copy, if there is one; the next tick drops its claim."""
+        if copying := self._copying.pop(path, None):
+            copying.work.drop()
 
     def _put_away(self, store: VideoStore, deadline: float, waiting: dict[str, str]) -> tuple[list[Upload], int]:
         """Find the key of every claimed video, smallest first, and put the video into the store.
@@ -195,9 +229,9 @@ class Intake:
         behind = 0
         begun = False
         claims = {claim: FileState.of(claim / "data") for claim in _claims(store) if (claim / "data").exists()}
-        self._hashing = {
-            claim: hashing for claim, hashing in self._hashing.items() if claims.get(claim) == hashing.state
-        }
+        for claim, hashing in list(self._hashing.items()):
+            if claims.get(claim) != hashing.state:
+                self._stop_hashing(claim)
         for claim, state in sorted(claims.items(), key=lambda item: item[1].size):
             if claim in self._moving:
                 continue
@@ -206,7 +240,12 @@ class Intake:
                 continue
             if not (claim / "upload.json").exists():
                 hashing = self._hashing.setdefault(claim, _Hashing(claim / "data"))
-                digest = hashing.advance(deadline)
+                try:
+                    digest = hashing.work.result(deadline)
+                except OSError as unreadable:
+                    waiting[_source(claim).name] = f"cannot be read ({unreadable.strerror})"
+                    self._stop_hashing(claim)
+                    continue
                 if digest is None or FileState.of(claim / "data") != state:
                     share = hashing.offset / max(1, state.size)
                     waiting[_source(claim).name] = f"being read ({share:.0%})"
@@ -225,6 +264,9 @@ class Intake:
                 taken.append(upload)
         return taken, behind
 
+    def _stop_hashing(self, claim: Path) -> None:
+        self._hashing.pop(claim).work.drop()
+
 
 def add(store: VideoStore, source: Path) -> Upload:
     """Copy a video straight into the store, as if it had come through the inbox; the copy is complete on return.
@@ -237,7 +279,7 @@ def add(store: VideoStore, source: Path) -> Upload:
         claim = _new_claim(store, source.name)
         shutil.copyfile(source, claim / "data.part")
         (claim / "data.part").rename(claim / "data")
-        digest = _Hashing(claim / "data").advance(float("inf"))
+        digest = _Hashing(claim / "data").work.result(float("inf"))
         _write(claim / "upload.json", _identify(store, claim, str(digest)))
         upload, move = _install(store, claim)
         move.result()
@@ -351,20 +393,6 @@ def _plain_suffix(suffix: str) -> str:
     letters = suffix[1:].lower()
     harmless = letters.isascii() and letters.isalnum() and len(letters) <= _SUFFIX_LETTERS and letters != "json"
     return f".{letters}" if harmless else ""
-
-
-def _copy_on(source: Path, part: Path, deadline: float) -> bool:
-    """Append to `part` what it lacks of `source`, until the deadline. True once it has all, on the disk itself."""
-    with source.open("rb") as original, part.open("ab") as copy:
-        original.seek(copy.tell())
-        size = os.fstat(original.fileno()).st_size
-        while chunk := original.read(_CHUNK_BYTES):
-            copy.write(chunk)
-            if copy.tell() < size and time.monotonic() > deadline:
-                return False
-        copy.flush()
-        os.fsync(copy.fileno())
-    return True
 
 
 def _write(path: Path, document: BaseModel) -> None:
