@@ -24,8 +24,8 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
 from fsspec.registry import known_implementations
+from upath import UPath
 
 from dualface_core.errors import FileError, MissingInputError, OutputError, SettingsError, one_line
 from dualface_core.publish import output_error, published
@@ -202,9 +202,9 @@ class RemoteFiles:
     def __init__(self, url: str, folder: Path) -> None:
         self._folder = folder
         self._shown = without_password(url).rstrip("/")
-        self._fs, root = _file_system(url)
+        self._root = _root(url)
+        self._fs = self._root.fs
         self._secrets = _secrets(url, self._fs.storage_options)
-        self._root = root.rstrip("/")
         protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
         self._atomic = bool(protocols & _OBJECT_STORES)
         self._has_folders = not self._atomic or "memory" in protocols
@@ -218,7 +218,7 @@ class RemoteFiles:
         """Ask for what is there. Of an object store, the bucket must exist; we make none."""
         self.names(self._folder)
         with self._asking(self._folder):
-            if not self._has_folders and not self._fs.exists(self._root.lstrip("/").partition("/")[0]):
+            if not self._has_folders and not self._fs.exists(self._root.path.lstrip("/").partition("/")[0]):
                 raise StoreError(
                     self._shown, "there is no such bucket", action="Create it, or set DUALFACE_STORE to another one."
                 )
@@ -295,7 +295,7 @@ class RemoteFiles:
         """Send a file, make sure that all of it has arrived, and only then remove it here."""
         name = self._name(path)
         with self._asking(path):
-            sent = name if self._atomic else f"{self._root}/{_INCOMING}/{uuid4().hex}{path.suffix}"
+            sent = name if self._atomic else self._root.joinpath(_INCOMING, f"{uuid4().hex}{path.suffix}").path
             if not self._atomic:
                 self._fs.makedirs(sent.rpartition("/")[0], exist_ok=True)
                 self._fs.makedirs(name.rpartition("/")[0], exist_ok=True)
@@ -344,7 +344,7 @@ class RemoteFiles:
                 self.discard(incoming / name, incoming)
 
     def _name(self, path: Path) -> str:
-        return f"{self._root}/{path.relative_to(self._folder).as_posix()}"
+        return self._root.joinpath(*path.relative_to(self._folder).parts).path
 
     def _time(self, name: str) -> float:
         try:
@@ -414,10 +414,12 @@ def _transfers() -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_transfers.cache_clear)  # a child process has none of its parent's threads
 
 
-def _file_system(url: str) -> tuple[Any, str]:
+def _root(url: str) -> UPath:
+    """The place that a URL names, whose file system can be had."""
     protocol = url.partition("://")[0]
     try:
-        file_system, root = url_to_fs(url)
+        root = UPath(url)
+        root.fs  # noqa: B018  made here, so that it is said here what is wrong
     except ImportError as error:
         package = known_implementations.get(protocol, {"class": "fsspec"})["class"].partition(".")[0]
         advice = f"Run: pip install {package}" if package != "fsspec" else f"{error}."
@@ -432,7 +434,7 @@ def _file_system(url: str) -> tuple[Any, str]:
     except Exception as error:  # noqa: BLE001  some log in at once, as for sftp://
         found = f"the store does not answer ({_said(error, _secrets(url, {}))})"
         raise StoreError(without_password(url), found, action=_ASK_AGAIN) from None
-    return file_system, root
+    return root
 
 
 def _secrets(url: str, options: Any) -> frozenset[str]:
