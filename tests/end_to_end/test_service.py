@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from dualface_assets.failures import AFTER_AN_INTERRUPTION, explanation_of
+from dualface_assets.jobs import MAX_RETRIES
+from dualface_assets.uploads import add, settle
 from tests.end_to_end.crashes import kill_at_random
 from tests.end_to_end.crowds import upload_many
+from tests.end_to_end.hostile import LAUNCH, ask
 from tests.end_to_end.running_instance import Host
 from tests.end_to_end.service import IMPATIENT, service
 from tests.nvenc_emulator.driver import EmulatedDriver
@@ -59,3 +64,28 @@ def test_whatever_is_killed_at_whatever_moment_every_upload_is_made_and_nothing_
         started.wait_for(lambda: started.slots_taken() == 0, "the pool's slots to be free")
         with host.sessions().acquire("one"), host.sessions().acquire("another"):
             assert host.driver.open_now() == {}
+
+
+def test_a_video_that_takes_its_process_down_each_time_comes_to_an_end(host: Host, clip: Path, tmp_path: Path) -> None:
+    with service(tmp_path / "service", host, IMPATIENT) as started:
+        upload = add(host.store, clip)
+        settle(host.store, upload)
+        started.instance.add_dynamic_partitions("videos", [upload.key])
+        started.up()
+        tags = {"dagster/partition": upload.key, MAX_RETRIES: "2"}  # fewer than usual, to be done sooner
+
+        def launched() -> object:
+            with suppress(OSError):  # the web page is not up yet
+                return ask(started, LAUNCH, tags=[{"key": key, "value": value} for key, value in tags.items()])
+            return None
+
+        def given_up() -> bool:
+            started.kill("run worker")
+            runs = started.runs()
+            return bool(runs) and runs[-1].is_finished and runs[-1].tags.get("dagster/will_retry") == "false"
+
+        started.wait_for(launched, "the web page to start a run")
+        started.wait_for(given_up, "the last run to be given up")
+        assert [run.status for run in started.runs()] == [dg.DagsterRunStatus.FAILURE] * 3
+        told = explanation_of(started.runs()[-1].run_id, started.instance)
+        assert (told.failure, told.next_step) == ("interrupted", AFTER_AN_INTERRUPTION)
