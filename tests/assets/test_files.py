@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -26,8 +25,8 @@ from dualface_assets.sensors import upload_sensor
 from dualface_assets.uploads import Intake, pending, settle
 from dualface_core.errors import MissingInputError, OutputError, SettingsError
 from dualface_core.settings import Settings
+from tests.file_steps import crash_at
 
-FILE_STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
 CONTENT = b"a video" * 1000
 KEY = f"a-{hashlib.sha256(CONTENT).hexdigest()[:10]}"
 
@@ -264,12 +263,18 @@ def test_an_upload_that_cannot_be_sent_waits_and_is_sent_later(troubled_store: V
     assert troubled_store.video_path(taken[0].key).read_bytes() == CONTENT
 
 
+def take_all(store: VideoStore) -> None:
+    intake = eager()
+    while not intake.tick(store).taken:
+        time.sleep(0.001)
+
+
 def test_a_crash_at_any_step_of_sending_loses_nothing(lan_store: VideoStore) -> None:
     step, finished = 0, False
     while not finished:
         content = f"video {step}".encode()
         a_file(lan_store.inbox_folder, content)
-        finished = crash_at(step, lan_store)
+        finished = crash_at(step, lambda: take_all(lan_store), below=lan_store.inbox_folder.parent.name)
         intake = eager()
         for _ in range(500):
             intake.tick(lan_store)
@@ -284,27 +289,6 @@ def test_a_crash_at_any_step_of_sending_loses_nothing(lan_store: VideoStore) -> 
         assert everything_in(lan_store.claims_folder) == {".lock"}
         step += 1
     assert step > 15
-
-
-def crash_at(step: int, store: VideoStore) -> bool:
-    """Take uploads in a child process that dies before its `step`-th access to a file. True if it got to the end."""
-    child = os.fork()
-    if child == 0:
-        left = step
-
-        def count(event: str, arguments: tuple[object, ...]) -> None:
-            nonlocal left
-            if event in FILE_STEPS and store.inbox_folder.parent.name in str(arguments[0]):
-                if left == 0:
-                    os._exit(9)
-                left -= 1
-
-        sys.addaudithook(count)
-        intake = eager()
-        while not intake.tick(store).taken:
-            time.sleep(0.001)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_what_was_sent_by_halves_is_removed_after_a_day(lan_store: VideoStore) -> None:

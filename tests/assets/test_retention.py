@@ -21,9 +21,9 @@ from dualface_assets.uploads import Intake, add, pending, settle
 from dualface_core import pipeline
 from dualface_core.review.records import RECORD, PageRecord, write_record
 from dualface_core.settings import Settings
+from tests.file_steps import crash_at
 
 DAY = 86_400
-FILE_STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
 EVERYTHING = Retention(uploads=0, tables=0, results=0, unfinished=0)
 
 WORKER = """
@@ -360,7 +360,9 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_time(
     while not finished:
         key = processed(f"video {step}".encode(), store=store)
         store.files.write(store.page_folder(key) / "index.html", b"a page")
-        finished = crash_at(step, store, instance)
+        finished = crash_at(
+            step, lambda: clean_up(store, instance, EVERYTHING, now=after(1)), below=store.folder.parent.name
+        )
         clean_up(store, instance, EVERYTHING, now=after(1))
         assert what_is_left(store, key) == set()
         assert store.known_keys() == set()
@@ -368,25 +370,6 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_time(
         assert not list(store.trash_folder.glob("*"))
         step += 1
     assert step > 10
-
-
-def crash_at(step: int, store: VideoStore, instance: dg.DagsterInstance) -> bool:
-    """Clean up in a child process that dies before its `step`-th access to a file. True if it didn't."""
-    child = os.fork()
-    if child == 0:
-        left = step
-
-        def count(event: str, arguments: tuple[object, ...]) -> None:
-            nonlocal left
-            if event in FILE_STEPS and store.folder.parent.name in str(arguments[0]):
-                if left == 0:
-                    os._exit(9)
-                left -= 1
-
-        sys.addaudithook(count)
-        clean_up(store, instance, EVERYTHING, now=after(1))
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_the_job_tells_what_it_deleted_and_the_assets_show_it(

@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +16,9 @@ from dualface_assets.partitions import partition_key
 from dualface_assets.resources import Upload, VideoStore
 from dualface_assets.uploads import Intake, add, pending, settle
 from dualface_core.errors import MissingInputError, SettingsError
+from tests.file_steps import crash_at
 
 Drop = Callable[..., Path]
-FILE_STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
 
 
 def eager() -> Intake:
@@ -126,7 +125,7 @@ def test_a_crash_at_any_step_loses_nothing(store: VideoStore, drop: Drop, name: 
     while not finished:
         content = f"video {step}".encode()
         drop(name, content)
-        finished = crash_at(step, store)
+        finished = crash_at(step, lambda: eager().tick(store))
         carry_on(store, content, reprocess=name.startswith("."))
         step += 1
     assert step > 15
@@ -137,29 +136,10 @@ def test_a_crash_at_any_step_of_a_copy_loses_nothing(other_file_system: VideoSto
     while not finished:
         content = f"video {step}".encode()
         (other_file_system.inbox_folder / "a.mp4").write_bytes(content)
-        finished = crash_at(step, other_file_system)
+        finished = crash_at(step, lambda: eager().tick(other_file_system))
         carry_on(other_file_system, content)
         step += 1
     assert step > 15
-
-
-def crash_at(step: int, store: VideoStore) -> bool:
-    """Take uploads in a child process that dies before its `step`-th access to a file. True if it got to the end."""
-    child = os.fork()
-    if child == 0:
-        left = step
-
-        def count(event: str, _: object) -> None:
-            nonlocal left
-            if event in FILE_STEPS:
-                if left == 0:
-                    os._exit(9)
-                left -= 1
-
-        sys.addaudithook(count)
-        eager().tick(store)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def carry_on(store: VideoStore, content: bytes, *, reprocess: bool = False) -> None:
