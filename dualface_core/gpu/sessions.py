@@ -25,7 +25,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
-from dualface_core.errors import DualfaceError, FileError, SettingsError
+from dualface_core.errors import DualfaceError, FileError, SettingsError, one_line
 from dualface_core.gpu.locks import FileLock
 from dualface_core.media.errors import EncoderError, FailureClass, SessionTimeoutError, is_gpu_failure
 from dualface_core.publish import published
@@ -235,7 +235,7 @@ class NvencSessions:
                 return None
             index = min(free)
             state = self._reconciled(free)
-            holder = Holder(slot=index, pid=os.getpid(), owner=owner, since=datetime.now(UTC))
+            holder = Holder(slot=index, pid=os.getpid(), owner=one_line(owner), since=datetime.now(UTC))
             counters = state.counters.model_copy(
                 update={
                     "opened": state.counters.opened + 1,

@@ -30,6 +30,7 @@ from dualface_core.errors import (
     UnreadableVideoError,
     UnsupportedVideoError,
 )
+from dualface_core.json_paths import JsonPath
 from dualface_core.media.frames import RGB_AS, ColorInfo
 
 _SEND_AGAIN: Final = "Copy or export the video again."
@@ -82,7 +83,7 @@ class VideoInfo:
         audio_streams: how many audio streams there are.
     """
 
-    path: Path
+    path: JsonPath
     fingerprint: str
     size_bytes: int
     container: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +22,7 @@ from dualface_core.errors import (
     VerificationError,
 )
 from dualface_core.gpu.sessions import RuntimeFolderError
+from dualface_core.json_paths import JsonPath
 from dualface_core.media.encoders import EncoderSettings, EncoderSpec, nvenc_encoder
 from dualface_core.media.errors import EncoderError, FailureClass, SessionTimeoutError
 from dualface_core.media.probe import VideoInfo
@@ -65,11 +65,11 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     video: VideoInfo
-    plan: Path
-    output: Path
+    plan: JsonPath
+    output: JsonPath
     encoder: EncoderSettings
     decode_threads: int = 0
-    runtime: Path
+    runtime: JsonPath
     gpu: str
     max_sessions: int
     session_timeout: float
@@ -139,9 +139,9 @@ class Failed(BaseModel):
             case EncoderError():
                 return cls(error=name, failure=error.failure, encoder=error.encoder, reason=error.reason, log=error.log)
             case FileError():
-                return cls(error=name, path=error.path, found=error.found, action=error.action)
+                return cls(error=name, path=_text(error.path), found=_text(error.found), action=error.action)
             case _:
-                return cls(error=name, reason=str(error))
+                return cls(error=name, reason=_text(str(error)))
 
     def unpacked(self) -> DualfaceError:
         """The error, as the process met it."""
@@ -150,6 +150,11 @@ class Failed(BaseModel):
         if file_kind := _FILE_ERRORS.get(self.error):
             return file_kind(self.path, self.found, action=self.action)
         return _OTHER_ERRORS.get(self.error, DualfaceError)(self.reason)
+
+
+def _text(words: str) -> str:
+    """Words with a name in them that need not be text: what JSON cannot hold is escaped."""
+    return words.encode(errors="backslashreplace").decode()
 
 
 Message = Annotated[Opened | Refused | Progressed | Finishing | Done | Failed, Field(discriminator="kind")]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 # Imported for their error types: every one must survive the way from process to process.
+import dualface_core.errors
 import dualface_core.gpu.sessions
-import dualface_core.media.probe  # noqa: F401
+import dualface_core.media.probe
 from dualface_core.errors import DualfaceError, FileError
 from dualface_core.media.errors import EncoderError, FailureClass
 from dualface_core.rendering.messages import Failed
@@ -54,3 +57,8 @@ def test_an_error_of_a_kind_that_is_not_known_keeps_its_words() -> None:
 
     arrived = travelled(NewError("something new"))
     assert (type(arrived), str(arrived)) == (DualfaceError, "something new")
+
+
+def test_a_name_that_is_no_text_arrives_escaped() -> None:
+    error = dualface_core.errors.OutputError(os.fsdecode(b"caf\xe9.mp4"), "it cannot be written", action="Look there.")
+    assert str(travelled(error)) == r"caf\udce9.mp4: it cannot be written. Look there."
