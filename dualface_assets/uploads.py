@@ -21,6 +21,7 @@ import hashlib
 import heapq
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -28,10 +29,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from uuid import uuid4
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from dualface_assets.files import LocalFiles, sync
 from dualface_assets.inbox import FileState, Inbox, Patience
@@ -85,7 +86,7 @@ class _Hashing:
         self._digest = hashlib.sha256()
 
     def _advance(self, enough: Callable[[], bool]) -> str | None:
-        with self._path.open("rb") as file:
+        with _reading(self._path) as file:
             file.seek(self.offset)
             while chunk := file.read(_CHUNK_BYTES):
                 self._digest.update(chunk)
@@ -106,7 +107,7 @@ class _Copying:
 
     def _advance(self, enough: Callable[[], bool]) -> bool | None:
         """Append to `data.part` what it lacks of the source. True once it has all, on the disk itself."""
-        with self._source.open("rb") as original, (self.claim / "data.part").open("ab") as copy:
+        with _reading(self._source) as original, (self.claim / "data.part").open("ab") as copy:
             original.seek(copy.tell())
             while chunk := original.read(_CHUNK_BYTES):
                 copy.write(chunk)
@@ -157,16 +158,13 @@ class Intake:
     def _claim(self, store: VideoStore, deadline: float) -> tuple[dict[str, str], int]:
         """Move complete uploads into claims of their own; say of the others why not, and how many wait their turn."""
         claims = _claims(store)
-        copies = {copying.claim for copying in self._copying.values()}
-        for claim in claims:
-            if claim not in copies and not (claim / "data").exists() and not (claim / "upload.json").exists():
-                shutil.rmtree(claim)
+        damaged = self._tidy(claims)
         room = max(0, self._claims_at_once - len(claims))
         # Those that may not be taken must not stand in the way of others.
         look = self._inbox.look(store.inbox_folder, beside=store.folder, most=room + len(self._refused) if room else 0)
         if room:
             self._refused = {path: state for path, state in self._refused.items() if look.complete.get(path) == state}
-        waiting, behind = dict(look.waiting), look.behind
+        waiting, behind = look.waiting | damaged, look.behind
         begun = {path: copying.state for path, copying in self._copying.items()}
         for number, (path, state) in enumerate({**begun, **look.complete}.items()):
             if self._refused.get(path) == state:
@@ -189,6 +187,21 @@ class Intake:
         inbox = f"{store.inbox_folder}{os.sep}"
         return {printable(path.removeprefix(inbox)): reason for path, reason in waiting.items()}, behind
 
+    def _tidy(self, claims: list[Path]) -> dict[str, str]:
+        """Drop claims of which nothing came. Names those with damaged notes for which nothing can be done here."""
+        copies = {copying.claim for copying in self._copying.values()}
+        damaged = {}
+        for claim in claims:
+            data, notes = (claim / "data").exists(), (claim / "upload.json").exists()
+            if notes and _upload(claim) is None:
+                if data:
+                    (claim / "upload.json").unlink()  # and it is worked out again
+                else:
+                    damaged[str(claim)] = "upload.json is damaged: remove this folder, and upload the video again"
+            elif claim not in copies and not data and not notes:
+                shutil.rmtree(claim)
+        return damaged
+
     def _move(self, store: VideoStore, path: Path, state: FileState, deadline: float) -> bool:
         """Claim one file. False while it is still being copied from another file system."""
         if path not in self._copying:
@@ -200,6 +213,9 @@ class Intake:
                     raise
                 self._copying[path] = _Copying(path, claim, state)
             else:
+                if not stat.S_ISREG((claim / "data").lstat().st_mode):  # swapped since we looked
+                    (claim / "data").rename(path)
+                    return True
                 sync(claim)
                 return True
         copying = self._copying[path]
@@ -238,7 +254,8 @@ class Intake:
             if begun and time.monotonic() > deadline:
                 behind += 1
                 continue
-            if not (claim / "upload.json").exists():
+            upload = _upload(claim)
+            if upload is None:
                 hashing = self._hashing.setdefault(claim, _Hashing(claim / "data"))
                 try:
                     digest = hashing.work.result(deadline)
@@ -250,8 +267,9 @@ class Intake:
                     share = hashing.offset / max(1, state.size)
                     waiting[_source(claim).name] = f"being read ({share:.0%})"
                     continue
-                _write(claim / "upload.json", _identify(store, claim, digest))
-            self._moving[claim] = _install(store, claim)
+                upload = _identify(store, claim, digest)
+                _write(claim / "upload.json", upload)
+            self._moving[claim] = upload, _install(store, claim, upload)
             begun = True
         for claim, (upload, move) in list(self._moving.items()):
             if not move.done():
@@ -280,16 +298,16 @@ def add(store: VideoStore, source: Path) -> Upload:
         shutil.copyfile(source, claim / "data.part")
         (claim / "data.part").rename(claim / "data")
         digest = _Hashing(claim / "data").work.result(float("inf"))
-        _write(claim / "upload.json", _identify(store, claim, str(digest)))
-        upload, move = _install(store, claim)
-        move.result()
+        upload = _identify(store, claim, str(digest))
+        _write(claim / "upload.json", upload)
+        _install(store, claim, upload).result()
         return upload
 
 
 def pending(store: VideoStore) -> list[Upload]:
     """Uploads that are in the store and whose run is not known to exist yet, oldest first."""
-    in_store = [claim for claim in _claims(store) if (claim / "upload.json").exists() and not (claim / "data").exists()]
-    return [_upload(claim) for claim in in_store]
+    in_store = [claim for claim in _claims(store) if not (claim / "data").exists()]
+    return [upload for upload in map(_upload, in_store) if upload is not None]
 
 
 def settle(store: VideoStore, upload: Upload) -> None:
@@ -299,11 +317,7 @@ def settle(store: VideoStore, upload: Upload) -> None:
 
 def claimed_keys(store: VideoStore) -> set[str]:
     """Keys of all videos with a claim that isn't settled yet, as far as the keys are known."""
-    keys = set()
-    for claim in _claims(store):
-        with suppress(FileNotFoundError):  # the key isn't known yet, or the claim is being settled
-            keys.add(_upload(claim).key)
-    return keys
+    return {upload.key for upload in map(_upload, _claims(store)) if upload is not None}
 
 
 @contextmanager
@@ -360,13 +374,12 @@ def _known(store: VideoStore, key: str) -> Upload | None:
     return None
 
 
-def _install(store: VideoStore, claim: Path) -> tuple[Upload, Future[None]]:
+def _install(store: VideoStore, claim: Path, upload: Upload) -> Future[None]:
     """Move a claimed video where its key says. The same content may be there: the new copy is known to be whole."""
-    upload = _upload(claim)
     folder = store.video_folder(upload.key)
     # First: while the claim has its data, a crash means that this is done again.
     store.files.write(folder / "video.json", _as_json(upload))
-    return upload, store.files.put_in_time(claim / "data", folder / upload.file)
+    return store.files.put_in_time(claim / "data", folder / upload.file)
 
 
 def _new_claim(store: VideoStore, name: str, *, reprocess: bool = False) -> Path:
@@ -376,16 +389,35 @@ def _new_claim(store: VideoStore, name: str, *, reprocess: bool = False) -> Path
     return claim
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO]:
+    """Read a regular file: neither what a link points at, nor a pipe, which would have us wait for its other end.
+
+    Raises OSError.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        yield file
+
+
 def _claims(store: VideoStore) -> list[Path]:
     return sorted(path for path in store.claims_folder.iterdir() if path.is_dir())
 
 
 def _source(claim: Path) -> _Source:
-    return _Source.model_validate_json((claim / "source.json").read_bytes())
+    try:
+        return _Source.model_validate_json((claim / "source.json").read_bytes())
+    except ValidationError:  # damaged: the video need not suffer for it
+        return _Source(name="video")
 
 
-def _upload(claim: Path) -> Upload:
-    return Upload.model_validate_json((claim / "upload.json").read_bytes())
+def _upload(claim: Path) -> Upload | None:
+    """What is known of a claimed video: nothing yet, if its notes are not written, not readable, or gone by now."""
+    try:
+        return Upload.model_validate_json((claim / "upload.json").read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def _plain_suffix(suffix: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualface_assets.inbox import Inbox, Patience
+from dualface_assets.inbox import Inbox, Look, Patience
 from dualface_assets.partitions import partition_key
 from dualface_assets.resources import Upload, VideoStore
 from dualface_assets.uploads import Intake, add, pending, settle
@@ -201,6 +201,57 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(store: VideoStore, d
     while not (taken := intake.tick(store, seconds=0).taken):
         pass
     assert taken[0].sha256 == hashlib.sha256(b"somebody had it open and has written it anew").hexdigest()
+
+
+def test_what_is_swapped_for_a_link_is_not_taken(store: VideoStore, drop: Drop, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"nobody's business")
+    upload = drop("a.mp4")
+
+    class Swapped(Inbox):
+        """Looks, and is deceived right after that."""
+
+        def look(self, folder: Path, *, beside: Path, most: int) -> Look:
+            found = super().look(folder, beside=beside, most=most)
+            if not upload.is_symlink():
+                upload.unlink()
+                upload.symlink_to(secret)
+            return found
+
+    deceived = Intake(Swapped(Patience(quiet=0, unknown=0, empty=0)))
+    for _ in range(3):
+        assert deceived.tick(store).taken == []
+    assert upload.is_symlink()
+    assert files(store.folder) == {"inbox/a.mp4": b"nobody's business"}
+
+
+def test_damaged_notes_of_a_claim_are_written_again_while_the_video_is_there(
+    store: VideoStore, drop: Drop, intake: Intake
+) -> None:
+    claim = store.claims_folder / "20260101T000000.000000-0123456789ab"
+    claim.mkdir(parents=True)
+    (claim / "data").write_bytes(b"a video")
+    (claim / "source.json").write_bytes(b"{")
+    (claim / "upload.json").write_bytes(b"")
+    drop("b.mp4", b"another one")
+    taken = {upload.name: upload.sha256 for upload in intake.tick(store).taken}
+    assert taken == {
+        "video": hashlib.sha256(b"a video").hexdigest(),
+        "b.mp4": hashlib.sha256(b"another one").hexdigest(),
+    }
+
+
+def test_a_claim_that_tells_nothing_any_more_holds_up_nobody(store: VideoStore, drop: Drop, intake: Intake) -> None:
+    claim = store.claims_folder / "20260101T000000.000000-0123456789ab"
+    claim.mkdir(parents=True)
+    (claim / "upload.json").write_bytes(b"\0" * 100)
+    drop("b.mp4")
+    report = intake.tick(store)
+    assert [upload.name for upload in report.taken] == ["b.mp4"]
+    assert report.waiting == {
+        str(claim): "upload.json is damaged: remove this folder, and upload the video again",
+    }
+    assert pending(store) == report.taken
 
 
 def test_a_tick_does_a_little_however_many_files_there_are(store: VideoStore, drop: Drop, opened: list[str]) -> None:
