@@ -7,7 +7,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from pydantic import ValidationError
 
 from dualface_assets.definitions import build_defs
 from dualface_assets.partitions import UnsafeKeyError, is_key
@@ -79,8 +78,7 @@ def test_no_path_is_built_from_a_note_that_somebody_else_wrote(store: VideoStore
         store.video_path(upload.key)
     claim = store.claims_folder / upload.claim / "upload.json"
     claim.write_text(upload.model_copy(update={"claim": place}).model_dump_json())
-    with pytest.raises(ValidationError):
-        pending(store)
+    assert pending(store) == []
 
 
 @pytest.mark.parametrize("key", ["../../x", "<script>alert(1)</script>", "a\nb", "-rf"])
