@@ -8,7 +8,6 @@ of faces that are found in the source and in the result. Embeddings live as long
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, TypeVar
@@ -19,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dualface_core.faces.detections import Detections
-from dualface_core.faces.sface import CROP, FaceEmbedder, align_face, frontality
+from dualface_core.faces.sface import FaceEmbedder, align_face, frontality
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
 from dualface_core.quality.expected import Source, evenly
@@ -171,22 +170,17 @@ class PeopleWatch:
         known = self._known
         if len(known) > 1:
             yield _naming_finding(self._references, known)
-        chosen = [_best_of_parts(faces, _COMPARED) for faces in self._found]
-        # Each network runs in one thread, so that of every tile in its own.
-        with ThreadPoolExecutor(len(chosen)) as pool:
-            embedded = list(pool.map(self._embed, chosen))
-        for place, tile in enumerate(self._tiles):
+        for tile, looked, outside, faces in zip(self._tiles, self._looked, self._outside, self._found, strict=True):
             if tile.person not in self._people:
                 yield _absence(tile)
                 continue
-            yield _face_finding(tile, len(self._found[place]), self._looked[place], self._outside[place])
-            if chosen[place] and tile.person in known:
-                numbers = [face.number for face in chosen[place]]
-                yield _identity_finding(tile, numbers, embedded[place], known)
+            yield _face_finding(tile, len(faces), looked, outside)
+            if faces and tile.person in known:
+                chosen = _best_of_parts(faces, _COMPARED)
+                yield _identity_finding(tile, [face.number for face in chosen], self._embed(chosen), known)
 
     def _embed(self, faces: Sequence[_Face]) -> NDArray[np.float32]:
-        crops = [face.crop for face in faces]
-        return self._embedder.embed(np.stack(crops) if crops else np.zeros((0, CROP, CROP, 3), np.uint8))
+        return self._embedder.embed(np.stack([face.crop for face in faces]))
 
     def _learn(self, frame: Frame, people: Sequence[str]) -> None:
         boxes = {person: self._boxes[person][frame.index] for person in people}
