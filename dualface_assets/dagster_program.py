@@ -2,8 +2,7 @@
 
 Belongs here: saving processor time that Dagster spends on itself. Whenever it opens one of its databases (SQLite,
 1.13.27) it looks whether that is up to date, and to know what that means it executes all migrations that there ever
-were. Every tick of every sensor opens three, which takes 8 ms once that is known and 57 ms otherwise; every run has one
-of its own.
+were. Every tick of every sensor opens three, and every run has one of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +30,6 @@ class ReadOnce(ScriptDirectory):
 
 
 if __name__ == "__main__":
-    sql.ScriptDirectory = ReadOnce  # type: ignore[attr-defined]
+    sql.ScriptDirectory = ReadOnce  # type: ignore[attr-defined]  # a name that the module imports
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

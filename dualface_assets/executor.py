@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_CLAIMS: Final = 1.0
 
 _NICER: Final = 10
-"""Steps of niceness (nice(2)): a process ten steps nicer gets a tenth of what another one that wants to work gets."""
+"""Steps of niceness. Each is worth about a factor of 1.25 of processor time (sched(7))."""
 
 
 class OneProcess(dg.Executor):

@@ -19,8 +19,8 @@ from dualface_assets.uploads import Intake, pending, settle
 RUN_KEY: Final = "dagster/run_key"
 
 _RUNS_PER_TICK: Final = 1
-"""Dagster takes up to a quarter of a second to note a run, and twice that on two busy cores. More of them are asked for
-by the next ticks: twelve a minute, which four videos at a time hardly keep up with."""
+"""Noting a run is most of what a tick takes (docs/soak.md). More of them are asked for by the next ticks: twelve a
+minute, which four videos at a time hardly keep up with."""
 
 _INTERVAL: Final = 3
 """Seconds. Dagster looks every five whether a tick is due. One that has to wait five itself is not, if its last one

@@ -40,8 +40,7 @@ of 8, `dualface run` on 16 cores peaked at 1.6 GB instead of 1.2 GB (benchmarks/
 
 
 _MOST_ENCODE_THREADS: Final = 8
-"""Each thread of x264 holds a picture and what belongs to it: a pass of 1080p peaked at 600 MB with 8 of them, at 694
-MB with 12, and at 973 MB with 24, x264's own choice on 16 cores (single runs; no benchmark shows it)."""
+"""Each thread of x264 holds a picture and what belongs to it, and its own choice is one and a half per core."""
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class Frame:
         return np.asarray(cv2.resize(self.planes[0], (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
     def bgr(self, max_width: int | None = None) -> NDArray[np.uint8]:
-        """The whole picture as (h, w, 3) uint8 BGR, shrunk by averaging so that w <= max_width."""
+        """The whole picture as (h, w, 3) uint8 BGR, shrunk so that w <= max_width, with no sample left out."""
         width, height = self.width, self.height
         if max_width is not None and width > max_width:
             width, height = max_width, max(1, round(self.height * max_width / self.width))
@@ -109,8 +109,8 @@ class Frame:
 
     @staticmethod
     def _scaled(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-        # OpenCV averages two by two in a tenth of the time that any other factor takes. What is left after that is a
-        # factor below 2, for which interpolation between neighbours leaves no sample out.
+        # OpenCV is far quicker at averaging two by two than by any other factor. What is left after that is a factor
+        # below 2, for which interpolation between neighbours leaves no sample out.
         while plane.shape[0] >= 2 * height and plane.shape[1] >= 2 * width:
             half = (plane.shape[1] // 2, plane.shape[0] // 2)
             plane = np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), np.uint8)

