@@ -12,6 +12,7 @@ import argparse
 import random
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -53,7 +54,8 @@ def _videos(started: Service, clip: Path, count: int) -> list[tuple[str, str]]:
         time.sleep(chance.uniform(0, 6))
         dropped = time.time()
         started.drop(unlike_any_other(clip), f"video-{number}.mp4")
-        started.wait_for(lambda: len(started.host.results()) > number and started.at_rest(), "a video")  # noqa: B023
+        made = partial(_made, started, number + 1)
+        started.wait_for(made, "a video")
         record = started.instance.get_run_records(limit=1)[0]
         assert record.start_time is not None
         assert record.end_time is not None
@@ -67,6 +69,11 @@ def _videos(started: Service, clip: Path, count: int) -> list[tuple[str, str]]:
         ("the same, longest", f"{max(shares):.1f} s"),
         ("processor time of daemon, code server and web page, per video", f"{spent / count:.1f} s"),
     ]
+
+
+def _made(started: Service, count: int) -> bool:
+    """Whether so many results are there, and nothing is at work."""
+    return len(started.host.results()) >= count and started.at_rest()
 
 
 def _asked_for(record: dg.RunRecord, started: Service) -> float:

@@ -32,7 +32,7 @@ from dualface_core.publish import output_error, published
 from dualface_core.settings import CREDENTIALS, without_password
 
 _OBJECT_STORES: Final = frozenset(
-    "abfs abfss az gcs gs memory oci ocilake oss s3 s3a tos tosfs".split()  # noqa: SIM905
+    {"abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "ocilake", "oss", "s3", "s3a", "tos", "tosfs"}
 )
 """Protocols of stores in which a new object is seen when it is complete, and not before."""
 
@@ -150,11 +150,11 @@ class LocalFiles:
             os.fsync(file.fileno())
         sync(path.parent)
 
-    def fetch(self, path: Path, into: Path) -> Path:  # noqa: ARG002
+    def fetch(self, path: Path, into: Path) -> Path:  # noqa: ARG002  nothing needs a copy here
         """The file itself."""
         return path
 
-    def draft(self, path: Path, folder: Path) -> Path:  # noqa: ARG002
+    def draft(self, path: Path, folder: Path) -> Path:  # noqa: ARG002  it can be written where it belongs
         """Its own place."""
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -202,8 +202,7 @@ class RemoteFiles:
     def __init__(self, url: str, folder: Path) -> None:
         self._folder = folder
         self._shown = without_password(url).rstrip("/")
-        self._root = _root(url)
-        self._fs = self._root.fs
+        self._root, self._fs = _root(url)
         self._secrets = _secrets(url, self._fs.storage_options)
         protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
         self._atomic = bool(protocols & _OBJECT_STORES)
@@ -414,12 +413,12 @@ def _transfers() -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_transfers.cache_clear)  # a child process has none of its parent's threads
 
 
-def _root(url: str) -> UPath:
-    """The place that a URL names, whose file system can be had."""
+def _root(url: str) -> tuple[UPath, AbstractFileSystem]:
+    """The place that a URL names, and its file system."""
     protocol = url.partition("://")[0]
     try:
         root = UPath(url)
-        root.fs  # noqa: B018  made here, so that it is said here what is wrong
+        file_system = root.fs  # which is made only when it is asked for
     except ImportError as error:
         package = known_implementations.get(protocol, {"class": "fsspec"})["class"].partition(".")[0]
         advice = f"Run: pip install {package}" if package != "fsspec" else f"{error}."
@@ -434,7 +433,7 @@ def _root(url: str) -> UPath:
     except Exception as error:  # noqa: BLE001  some log in at once, as for sftp://
         found = f"the store does not answer ({_said(error, _secrets(url, {}))})"
         raise StoreError(without_password(url), found, action=_ASK_AGAIN) from None
-    return root
+    return root, file_system
 
 
 def _secrets(url: str, options: Any) -> frozenset[str]:

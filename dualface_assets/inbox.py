@@ -22,9 +22,9 @@ from typing import Final, NamedTuple, Self
 
 from dualface_core.settings import REPROCESS
 
-_TEMPORARY_SUFFIXES: Final = tuple(
-    ".part .partial .tmp .temp .crdownload .download .opdownload .filepart .aria2 .!ut ~".split()  # noqa: SIM905
-)
+_OF_BROWSERS: Final = (".part", ".crdownload", ".download", ".opdownload")
+_OF_OTHERS: Final = (".partial", ".tmp", ".temp", ".filepart", ".aria2", ".!ut", "~")
+_TEMPORARY_SUFFIXES: Final = _OF_BROWSERS + _OF_OTHERS
 _NOT_UPLOADS: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 

@@ -38,7 +38,8 @@ _OWN_FOLDERS: Final = frozenset(
 _UPLOAD_AGAIN: Final = "Put the video into the inbox again."
 
 
-# A path is built from both, and whoever may write to the inbox of a remote store may write such notes.
+# One component of a path, and never `..`: paths are built from notes, and whoever may write to the inbox of a remote
+# store may write such notes.
 _Component = Annotated[str, Field(pattern=r"^[^./\x00][^/\x00]*$")]
 
 
@@ -68,7 +69,7 @@ class Upload(BaseModel):
     reprocess: bool = False
 
 
-class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]
+class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's own examples give none
     """A place for everything that is known about each video.
 
         inbox/...                                     uploads, until they are taken
@@ -304,7 +305,7 @@ def _remote_files(root: str, folder: Path) -> RemoteFiles:
     return RemoteFiles(url if without_password(url) == root else root, folder)
 
 
-class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # likewise
     """The GPU's encoder: whether it is the one to use, and one of its sessions to encode in."""
 
     def choose(self, settings: Settings) -> EncoderChoice:

@@ -48,6 +48,7 @@ _SECONDS_TO_END: Final = 20.0
 _LONGEST_SOCKET: Final = 100
 """Bytes. The kernel allows 107 in the name of a socket (unix(7))."""
 
+_prctl: Final = ctypes.CDLL(None).prctl
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -70,6 +71,7 @@ class Program:
     def start(self) -> None:
         """Start it (again)."""
         command = [sys.executable, "-m", *self._arguments]
+        # There may be threads (gRPC's), so between fork and exec nothing but one call of the kernel is made.
         self.process = subprocess.Popen(command, preexec_fn=self._die_with_parent)  # noqa: PLW1509
         self._started = time.monotonic()
         self._starts += 1
@@ -86,7 +88,7 @@ class Program:
         return True
 
     def _die_with_parent(self) -> None:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, self._at_our_death)
+        _prctl(_PR_SET_PDEATHSIG, self._at_our_death)
 
 
 def main() -> int:

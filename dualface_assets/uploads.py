@@ -344,7 +344,7 @@ def printable(name: str) -> str:
 def _identify(store: VideoStore, claim: Path, sha256: str) -> Upload:
     """Find the key of a claimed video: the one that its content has already, or a new one."""
     source = _source(claim)
-    stem, suffix = os.path.splitext(source.name)  # noqa: PTH122
+    stem, suffix = os.path.splitext(source.name)  # noqa: PTH122  a name that somebody gave, such as "..", and no path
     upload = Upload(
         key=partition_key(stem, sha256),
         name=source.name,

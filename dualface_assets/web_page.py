@@ -69,11 +69,11 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-class _WebPage(DagsterWebserver):  # type: ignore[type-arg]
+class _WebPage(DagsterWebserver):  # type: ignore[type-arg]  # as Dagster's own command makes it
     def build_middleware(self) -> list[Middleware]:
         return [Middleware(OwnPagesOnly), *super().build_middleware()]
 
 
 if __name__ == "__main__":
-    app.DagsterWebserver = _WebPage  # type: ignore[attr-defined]
-    main()  # type: ignore[no-untyped-call]
+    app.DagsterWebserver = _WebPage  # type: ignore[attr-defined]  # a name that the module imports
+    main()  # type: ignore[no-untyped-call]  # Dagster's, which has no annotations

@@ -66,7 +66,8 @@ class SFace(nn.Module):
     def forward(self, faces: Tensor) -> Tensor:
         """(N, 3, 112, 112) RGB, 0..255, to (N, 128), not normalised."""
         maps = self.blocks((faces - 127.5) / 128)
-        return self.project(maps.flatten(1))  # type: ignore[no-any-return]
+        embeddings: Tensor = self.project(maps.flatten(1))
+        return embeddings
 
     def load_onnx(self, graph: OnnxGraph) -> None:
         """Take the weights of SFace in ONNX. Raises ValueError if its layers are not those of this network."""

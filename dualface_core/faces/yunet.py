@@ -40,7 +40,8 @@ class _Separable(nn.Module):
         self.depthwise = nn.Conv2d(outputs, outputs, 3, padding=1, groups=outputs)
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.depthwise(self.pointwise(maps))  # type: ignore[no-any-return]
+        convolved: Tensor = self.depthwise(self.pointwise(maps))
+        return convolved
 
 
 class _Stage(nn.Sequential):

@@ -94,7 +94,7 @@ class Counters(BaseModel):
     timed_out: int = Field(default=0, ge=0)
     longest_wait: float = Field(default=0.0, ge=0)
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorators of properties
     @property
     def error_rate(self) -> float:
         """Share of the slots given out that were refused, failed or abandoned; 0 before the first."""

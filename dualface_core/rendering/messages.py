@@ -137,7 +137,13 @@ class Failed(BaseModel):
         name = type(error).__name__
         match error:
             case EncoderError():
-                return cls(error=name, failure=error.failure, encoder=error.encoder, reason=error.reason, log=error.log)
+                return cls(
+                    error=name,
+                    failure=error.failure,
+                    encoder=error.encoder,
+                    reason=_text(error.reason),
+                    log=tuple(map(_text, error.log)),
+                )
             case FileError():
                 return cls(error=name, path=_text(error.path), found=_text(error.found), action=error.action)
             case _:

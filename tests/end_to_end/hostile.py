@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# ruff: noqa: E501
+# ruff: noqa: E501  the names are easier to read side by side
 import json
 import unicodedata
 import urllib.request

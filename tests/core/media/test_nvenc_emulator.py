@@ -424,7 +424,7 @@ input("freed? ")
 
     def test_the_dead_are_not_counted_and_an_overlap_on_one_slot_is(self) -> None:
         def event(name: str, slot: int, pid: int) -> Event:
-            return Event(time=0, name=name, pid=pid, slot=slot)  # type: ignore[arg-type]
+            return Event(time=0, name=name, pid=pid, slot=slot)
 
         assert most_open_at_once([event("opened", 1, 10), event("lost", 1, 10), event("opened", 0, 11)]) == 1
         assert most_open_at_once([event("opened", 1, 10), event("opened", 0, 11), event("closed", 1, 10)]) == 2

@@ -44,5 +44,5 @@ def test_packets_that_nobody_wants_leave_no_open_file(make_clip: MakeClip) -> No
     path = make_clip("sound.mp4", sound="aac")
     packets = sound_packets(path)
     next(packets)
-    packets.close()  # type: ignore[attr-defined]
+    packets.close()
     assert str(path) not in {file.path for file in psutil.Process().open_files()}

@@ -117,13 +117,8 @@ def test_a_rotated_video_is_read_upright(make_clip: MakeClip, read_number: ReadN
     with VideoReader(video) as reader:
         frame = list(reader)[5]
     assert (frame.width, frame.height) == (video.width, video.height)
-    turned_back = Frame(
-        frame.index,
-        frame.pts,
-        frame.time,
-        tuple(np.ascontiguousarray(np.rot90(plane, -turn // 90)) for plane in frame.planes),  # type: ignore[arg-type]
-        frame.color,
-    )
+    y, u, v = (np.ascontiguousarray(np.rot90(plane, -turn // 90)) for plane in frame.planes)
+    turned_back = Frame(frame.index, frame.pts, frame.time, (y, u, v), frame.color)
     assert read_number(turned_back) == 5
     assert_colours(turned_back, RED, BLUE)
 
