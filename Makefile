@@ -20,13 +20,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 install: $(VENV)/installed ## Make .venv with everything in it.
 
 demo: install ## Run the main job on a sample video and print where the verified result is.
-	$(BIN)/python -m dualface_assets.demo
+	$(BIN)/python -m dualface_assets.service.demo
 
 up: install ## Start the Dagster UI and the daemon on http://127.0.0.1:3000, the upload sensor on.
-	$(BIN)/python -m dualface_assets.serve
+	$(BIN)/python -m dualface_assets.service.serve
 
 doctor: install ## Look whether everything is set up as it should be, and say what to do.
-	$(BIN)/python -m dualface_assets.doctor
+	$(BIN)/python -m dualface_assets.service.doctor
 
 test: install lint types contracts tests ## Everything that must pass: format, lint, types, import contracts, tests.
 

@@ -15,7 +15,7 @@ Printed per scene:
 - swaps: how often a tile turns to the wrong person for more than a quarter of a second.
 - phantoms: share of the frames in the state "tracking" in which the person is not a tenth visible.
 - labels: share of the detected faces named A or B that lie on that person's head.
-- and how calm the cameras are (see `dualface_core.quality.smoothness`), averaged over the tiles.
+- and how calm the cameras are (see `benchmarks.smoothness`), averaged over the tiles.
 
     python benchmarks/accuracy.py --seconds 60 --scenes talk cross
 
@@ -38,15 +38,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.smoothness import smoothness
 from dualface_core import pipeline, sample
-from dualface_core.quality.smoothness import smoothness
 from dualface_core.sample import make_sample
 from dualface_core.sample.scenes import PEOPLE, Scene
 from dualface_core.sample.truth import SampleTruth, truth_path
 from dualface_core.settings import Settings
-from dualface_core.tiles.layouts import layout
-from dualface_core.tiles.table import TilePlan
-from dualface_core.tracking.table import FaceTracks
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import layout
+from dualface_core.tables.tile_plan import TilePlan
 
 TARGETS: Final = {Scene.TALK: 0.99, Scene.CROSS: 0.97, Scene.LEAVE: 0.99, Scene.CUTS: 0.99}
 COUNTED: Final = 0.5

@@ -17,9 +17,9 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.compositing.cpu import Compositor
 from dualface_core.media.frames import Planes
-from dualface_core.tiles.compositor import Compositor
-from dualface_core.tiles.layouts import LAYOUTS, Layout, Tile
+from dualface_core.tables.layouts import LAYOUTS, Layout, Tile
 
 FRAMES = 200
 SIZES = {

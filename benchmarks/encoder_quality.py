@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from dualface_core import pipeline
-from dualface_core.media.encoders import EncoderKind, EncoderSettings, EncoderSpec, nvenc_encoder, software_encoder
+from dualface_core.encoding.settings import EncoderKind, EncoderSettings, EncoderSpec, nvenc_encoder, software_encoder
 from dualface_core.rendering.stream import render_stream
 from dualface_core.settings import Settings
 

@@ -1,6 +1,6 @@
 """What Dagster costs: from a file in the inbox to its run, per video, and per tick of the sensor on a full inbox.
 
-It runs `python -m dualface_assets.serve` with the settings of dagster_home/dagster.yaml, in a folder of its own. Videos
+It runs the service as `make up` does, with the settings of dagster_home/dagster.yaml, in a folder of its own. Videos
 are dropped one after the other, at random moments, each when the one before is done.
 
     python -m benchmarks.orchestration --videos 10 --files 10000
@@ -19,9 +19,9 @@ from statistics import median
 import dagster as dg
 import psutil
 
-from dualface_assets.resources import VideoStore
-from dualface_assets.sensors import upload_sensor
-from dualface_assets.uploads import Intake, pending, settle
+from dualface_assets.store.video_store import VideoStore
+from dualface_assets.uploads.intake import Intake, pending, settle
+from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings
 from tests.end_to_end.running_instance import Host, unlike_any_other

@@ -16,16 +16,16 @@ from dualface_assets.assets.encoded_video import encoded_video
 from dualface_assets.assets.face_tracks import face_tracks
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.assets.review import review
-from dualface_assets.clean_up import clean_up, clean_up_daily
-from dualface_assets.executor import one_process
-from dualface_assets.failed_videos import failed_videos
-from dualface_assets.jobs import process_video
-from dualface_assets.notifications import run_failed, video_finished
-from dualface_assets.recovery import recovery
-from dualface_assets.resources import GpuResource, VideoStore
-from dualface_assets.sensors import upload_sensor
-from dualface_assets.storage import TableStorage, scratch_storage
-from dualface_assets.uploads import Intake
+from dualface_assets.housekeeping.recovery import recovery
+from dualface_assets.housekeeping.retention_job import clean_up, clean_up_daily
+from dualface_assets.notifications.notifier import run_failed, video_finished
+from dualface_assets.review_index.failed_videos import failed_videos
+from dualface_assets.runs.executor import one_process
+from dualface_assets.runs.process_video import process_video
+from dualface_assets.store.tables import TableStorage, scratch_storage
+from dualface_assets.store.video_store import GpuResource, VideoStore
+from dualface_assets.uploads.intake import Intake
+from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.settings import Settings, without_password
 
 

@@ -1,8 +1,8 @@
 """The errors that a user can meet, each a whole sentence: what was found, what was expected, what to do.
 
 Belongs here: the base class and the errors of inputs, outputs and settings, which every layer may raise. Failures of
-an encoder have a taxonomy of their own in `dualface_core.media.errors`. A bug is not an error of these types: it keeps
-its traceback.
+an encoder have a taxonomy of their own in `dualface_core.encoding.failures`. A bug is not an error of these types:
+it keeps its traceback.
 """
 
 from __future__ import annotations

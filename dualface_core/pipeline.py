@@ -19,18 +19,18 @@ from dualface_core.errors import NobodyFoundError, TableFormatError, Verificatio
 from dualface_core.settings import Settings
 
 if TYPE_CHECKING:
+    from dualface_core.camera.plan import CameraParameters
+    from dualface_core.encoding.settings import EncoderSettings, EncoderSpec
     from dualface_core.gpu.monitor import LoadMonitor
     from dualface_core.gpu.profiles import Profile
-    from dualface_core.media.encoders import EncoderSettings, EncoderSpec
     from dualface_core.media.probe import VideoInfo
-    from dualface_core.quality.verify import Verification
     from dualface_core.rendering.choice import EncoderChoice
     from dualface_core.rendering.report import EncodeReport
     from dualface_core.review.page import Page, Reviewed
-    from dualface_core.tiles.camera import CameraParameters
-    from dualface_core.tiles.table import TilePlan
-    from dualface_core.tracking.table import FaceTracks
-    from dualface_core.tracking.track import TrackParameters
+    from dualface_core.tables.face_tracks import FaceTracks
+    from dualface_core.tables.tile_plan import TilePlan
+    from dualface_core.tracking.tracker import TrackParameters
+    from dualface_core.verification.verify import Verification
 
 Progress = Callable[[int, int], None]
 """Called with the frames done and the frames in all."""
@@ -81,7 +81,7 @@ def track(
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.reader import VideoReader
-    from dualface_core.tracking.track import FaceTracker, TrackParameters
+    from dualface_core.tracking.tracker import FaceTracker, TrackParameters
 
     settings = settings or Settings.load()
     suited = profile(settings)
@@ -123,8 +123,8 @@ def plan_tiles(
         SettingsError: there is no such layout.
         TableFormatError: the tracks belong to another video.
     """
-    from dualface_core.tiles.camera import CameraParameters, plan_camera
-    from dualface_core.tiles.layouts import layout as find_layout
+    from dualface_core.camera.plan import CameraParameters, plan_camera
+    from dualface_core.tables.layouts import layout as find_layout
 
     if tracks.metadata.fingerprint != video.fingerprint:
         raise TableFormatError(video.path, "the tracks belong to another video", action="Track this video again.")
@@ -156,7 +156,7 @@ def render(
         OutputError: the result cannot be written.
         TableFormatError, UnreadableVideoError: the plan does not fit the source.
     """
-    from dualface_core.media.errors import EncoderError
+    from dualface_core.encoding.failures import EncoderError
     from dualface_core.rendering.choice import choose_encoder, may_fall_back, remember
 
     settings = settings or Settings.load()
@@ -189,9 +189,9 @@ def render_with_nvenc(
     """
     import tempfile
 
-    from dualface_core.publish import TEMPORARY_PREFIX, published
     from dualface_core.rendering.isolated import render_isolated
     from dualface_core.rendering.messages import Job
+    from dualface_core.system.atomic_files import TEMPORARY_PREFIX, published
 
     encoder = settings.encoder_settings(preset=choice.preset)
     # The plan lies beside the output for as long, where whoever cleans up after a killed process finds both.
@@ -236,9 +236,9 @@ def render_with_software(
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Like `render`, in software and in this process. `why` says in the report why it isn't NVENC."""
-    from dualface_core.media.encoders import EncoderKind, software_encoder, standing_in
-    from dualface_core.publish import published
+    from dualface_core.encoding.settings import EncoderKind, software_encoder, standing_in
     from dualface_core.rendering.stream import render_stream
+    from dualface_core.system.atomic_files import published
 
     encoder = settings.encoder_settings()
     spec = software_encoder(encoder if encoder.encoder is EncoderKind.SOFTWARE else standing_in(encoder))
@@ -261,7 +261,7 @@ def render_with_software(
 
 def profile(settings: Settings) -> Profile:
     """What suits this machine, by its first GPU, with the settings' word over it."""
-    from dualface_core.gpu.device import find_gpus
+    from dualface_core.gpu.nvml import find_gpus
     from dualface_core.gpu.profiles import profile_in_force
 
     return profile_in_force(settings, next(iter(find_gpus().gpus), None))
@@ -311,7 +311,7 @@ def verify(
 
     A wrong result is a finding, never an exception.
     """
-    from dualface_core.quality.verify import verify_output
+    from dualface_core.verification.verify import verify_output
 
     return verify_output(output, video=video, tracks=tracks, plan=plan, progress=progress)
 
@@ -319,8 +319,8 @@ def verify(
 def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
     """Pictures of what the result will show, made from a few source frames."""
     from dualface_core.media.reader import VideoReader
-    from dualface_core.tiles.layouts import layout
-    from dualface_core.tiles.preview import camera_plot, contact_sheet, preview_frames, tracks_plot
+    from dualface_core.review.preview import camera_plot, contact_sheet, preview_frames, tracks_plot
+    from dualface_core.tables.layouts import layout
 
     indexes = preview_frames(plan)
     with VideoReader(video) as reader:
@@ -333,7 +333,7 @@ def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
 def thumbnail(video: VideoInfo) -> bytes:
     """A small JPEG of the picture a tenth of the way into the video."""
     from dualface_core.media.reader import VideoReader
-    from dualface_core.tiles.preview import thumbnail as draw
+    from dualface_core.review.preview import thumbnail as draw
 
     target = video.first_pts + (video.last_pts - video.first_pts) // 10
     with VideoReader(video) as reader:
@@ -366,8 +366,8 @@ def process(
         VerificationError: the result is not right; it was not published.
         Every error of the five steps.
     """
-    from dualface_core.publish import published
-    from dualface_core.tiles.layouts import layout as find_layout
+    from dualface_core.system.atomic_files import published
+    from dualface_core.tables.layouts import layout as find_layout
 
     settings = settings or Settings.load()
     # What cannot work is told before the work, not after it.
@@ -420,8 +420,8 @@ def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
 def _review_beside(
     output: Path, video: VideoInfo, tracks: FaceTracks, plan: TilePlan, report: EncodeReport, seconds: dict[str, float]
 ) -> None:
-    from dualface_core.publish import published
     from dualface_core.review.page import Reviewed
+    from dualface_core.system.atomic_files import published
 
     source = os.path.relpath(video.path.absolute(), output.parent.absolute())
     about = Reviewed(
@@ -435,27 +435,19 @@ def _review_beside(
         seconds=seconds,
         source_link=quote(os.fsencode(source)),
         result_link=quote(os.fsencode(output.name)),
-        index_link=None,
     )
     with published(review_path(output)) as temporary:
         temporary.write_text(review_page(about).html, encoding="utf-8", errors="replace")
 
 
 def review_page(about: Reviewed) -> Page:
-    """Make the page that a person looks at to accept a result; `Page.write` puts it in place, `review_index` lists it.
+    """Make the page that a person looks at to accept a result.
 
     Raises UnreadableVideoError if source or result cannot be read.
     """
     from dualface_core.review.page import make_page
 
     return make_page(about)
-
-
-def review_index(folder: Path) -> Path:
-    """Write the index of all pages in this folder, made anew from what is there. Raises OutputError."""
-    from dualface_core.review.index import rebuild_index
-
-    return rebuild_index(folder)
 
 
 def report_path(output: Path) -> Path:
@@ -470,8 +462,8 @@ def review_path(output: Path) -> Path:
 
 def load_monitor() -> LoadMonitor:
     """A context manager that samples host and GPU once a second for the length of its block, off the hot path."""
-    from dualface_core.gpu.device import find_gpus
     from dualface_core.gpu.monitor import LoadMonitor
+    from dualface_core.gpu.nvml import find_gpus
 
     return LoadMonitor(next(iter(find_gpus().gpus), None))
 

@@ -18,8 +18,8 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dualface_core.encoding.settings import Codec, EncoderKind, EncoderSettings, check_preset
 from dualface_core.errors import SettingsError
-from dualface_core.media.encoders import Codec, EncoderKind, EncoderSettings, check_preset
 
 REPROCESS: Final = ".reprocess"
 """The folder of an inbox whose videos are made again even if their result is there already. Its name is hidden, and it

@@ -64,7 +64,7 @@ class WebPage:
 
 
 @contextmanager
-def web_page(folder: Path, *, module: str = "dualface_assets.web_page", **variables: str) -> Iterator[WebPage]:
+def web_page(folder: Path, *, module: str = "dualface_assets.service.web_page", **variables: str) -> Iterator[WebPage]:
     """Our web page (or Dagster's own), without a daemon. Its instance lies in `folder`, as its store does."""
     port = free_port()
     home = folder / "home"

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 import pyarrow.compute as pc
 
-from dualface_assets import checks
-from dualface_assets.failures import explained
-from dualface_assets.metadata import COLUMN_LINEAGE, COLUMN_SCHEMA, columns, entries, lineage, picture
-from dualface_assets.partitions import videos
-from dualface_assets.resources import VideoStore
-from dualface_assets.timeouts import in_time, step_seconds
+from dualface_assets.assets import checks
+from dualface_assets.assets.metadata import COLUMN_LINEAGE, COLUMN_SCHEMA, columns, entries, lineage, picture
+from dualface_assets.runs.failures import explained
+from dualface_assets.runs.timeouts import in_time, step_seconds
+from dualface_assets.store.partitions import videos
+from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
 from dualface_core.settings import Settings
-from dualface_core.tiles.layouts import layout
-from dualface_core.tiles.table import SCHEMA, TilePlan
-from dualface_core.tracking.table import FaceTracks
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import layout
+from dualface_core.tables.tile_plan import SCHEMA, TilePlan
 
 if TYPE_CHECKING:  # scipy is loaded by the step that needs it
-    from dualface_core.quality.concerns import Concern
+    from dualface_core.advice.advisories import Concern
 
 COLUMNS: Final[Mapping[str, str]] = {
     "frame": "Number of the frame, from 0, the same in source and result.",
@@ -101,7 +101,7 @@ def composed_tiles(
 
 
 def _concerns(tracks: FaceTracks, plan: TilePlan) -> "list[Concern]":
-    from dualface_core.quality.concerns import enlargement_concern, framing_concern
+    from dualface_core.advice.advisories import enlargement_concern, framing_concern
 
     return [framing_concern(tracks, plan), enlargement_concern(plan)]
 

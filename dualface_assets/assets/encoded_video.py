@@ -18,26 +18,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from dualface_assets import checks
-from dualface_assets.failures import BUG, class_name, explained, failure_of, repeated
-from dualface_assets.metadata import entries, picture
-from dualface_assets.partitions import videos
-from dualface_assets.progress import logged
-from dualface_assets.resources import GpuResource, VideoStore
-from dualface_assets.timeouts import in_time, limit_runtime, step_seconds
+from dualface_assets.assets import checks
+from dualface_assets.assets.metadata import entries, picture
+from dualface_assets.assets.progress import logged
+from dualface_assets.runs.failures import BUG, class_name, explained, failure_of, repeated
+from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
+from dualface_assets.store.partitions import videos
+from dualface_assets.store.video_store import GpuResource, VideoStore
 from dualface_core import pipeline
+from dualface_core.encoding.failures import FailureClass, Reaction, reaction
 from dualface_core.errors import MissingInputError, VerificationError
-from dualface_core.media.errors import FailureClass, Reaction, reaction
-from dualface_core.quality.findings import Verification
 from dualface_core.rendering.choice import EncoderChoice
 from dualface_core.settings import Settings
-from dualface_core.tiles.table import TilePlan
-from dualface_core.tracking.table import FaceTracks
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.findings import Verification
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
+    from dualface_core.advice.advisories import Concern
     from dualface_core.gpu.monitor import LoadLog
     from dualface_core.media.probe import VideoInfo
-    from dualface_core.quality.concerns import Concern
     from dualface_core.rendering.report import EncodeReport
 
 ENCODER_TAG: Final = "dualface/encoder"
@@ -269,7 +269,7 @@ def publish(
 
 
 def _concern(report: "EncodeReport") -> "Concern":
-    from dualface_core.quality.concerns import encoder_concern
+    from dualface_core.advice.advisories import encoder_concern
 
     return encoder_concern(used=report.encoder_used, why=report.why, fallback=report.fallback)
 

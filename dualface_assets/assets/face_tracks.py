@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 import pyarrow.compute as pc
 
-from dualface_assets import checks
+from dualface_assets.assets import checks
+from dualface_assets.assets.metadata import COLUMN_SCHEMA, columns, entries, picture
+from dualface_assets.assets.progress import logged
 from dualface_assets.assets.raw_video import raw_video
-from dualface_assets.failures import explained
-from dualface_assets.metadata import COLUMN_SCHEMA, columns, entries, picture
-from dualface_assets.partitions import videos
-from dualface_assets.progress import logged
-from dualface_assets.resources import VideoStore
-from dualface_assets.timeouts import in_time, limit_runtime, step_seconds
+from dualface_assets.runs.failures import explained
+from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
+from dualface_assets.store.partitions import videos
+from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
-from dualface_core.tracking.table import SCHEMA, FaceTracks
+from dualface_core.tables.face_tracks import SCHEMA, FaceTracks
 
 if TYPE_CHECKING:  # scipy is loaded by the step that needs it
-    from dualface_core.quality.concerns import Concern
+    from dualface_core.advice.advisories import Concern
 
 COLUMNS: Final[Mapping[str, str]] = {
     "frame": "Number of the frame, from 0, in presentation order.",
@@ -78,13 +78,13 @@ def face_tracks(
 
 
 def _plot(tracks: FaceTracks) -> bytes:
-    from dualface_core.tiles.preview import tracks_plot
+    from dualface_core.review.preview import tracks_plot
 
     return tracks_plot(tracks)
 
 
 def _concern(tracks: FaceTracks) -> "Concern":
-    from dualface_core.quality.concerns import identity_concern
+    from dualface_core.advice.advisories import identity_concern
 
     return identity_concern(tracks)
 

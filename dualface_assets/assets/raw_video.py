@@ -4,11 +4,11 @@ import time
 
 import dagster as dg
 
-from dualface_assets.failures import explained
-from dualface_assets.metadata import entries, picture
-from dualface_assets.partitions import videos
-from dualface_assets.resources import VideoStore
-from dualface_assets.timeouts import in_time, limit_runtime, reading_seconds
+from dualface_assets.assets.metadata import entries, picture
+from dualface_assets.runs.failures import explained
+from dualface_assets.runs.timeouts import in_time, limit_runtime, reading_seconds
+from dualface_assets.store.partitions import videos
+from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
 from dualface_core.errors import UnreadableVideoError
 

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from dualface_assets.assets.encoded_video import encoded_video
+from dualface_assets.assets.metadata import entries, picture
 from dualface_assets.assets.raw_video import raw_video
-from dualface_assets.failures import explained
-from dualface_assets.metadata import entries, picture
-from dualface_assets.partitions import videos
-from dualface_assets.resources import VideoStore
-from dualface_assets.timeouts import in_time, step_seconds
+from dualface_assets.review_index.index import rebuild_index
+from dualface_assets.review_index.records import PAGE, write_page
+from dualface_assets.runs.failures import explained
+from dualface_assets.runs.timeouts import in_time, step_seconds
+from dualface_assets.store.partitions import videos
+from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
 from dualface_core.errors import MissingInputError
 from dualface_core.settings import Settings
-from dualface_core.tiles.table import TilePlan
-from dualface_core.tracking.table import FaceTracks
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.tile_plan import TilePlan
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.review.page import Reviewed
@@ -55,9 +57,9 @@ def review(
         about = _reviewed(context, store, face_tracks, composed_tiles)
         with in_time(step_seconds(about.video)):
             page = pipeline.review_page(about)
-            page.write(store.page_folder(key))
+            write_page(page, about, store.page_folder(key))
             store.share(store.page_folder(key))
-            index = pipeline.review_index(store.review_folder)
+            index = rebuild_index(store.review_folder)
             store.share(index)
         url = Settings.load().review_url
     path = store.page_folder(key) / index.name
@@ -73,8 +75,8 @@ def review(
                 "page": dg.MetadataValue.path(store.address(path)),
                 "all videos": dg.MetadataValue.path(store.address(index)),
                 "picture": picture(page.thumbnail, "a picture of the result"),
-                "to look at": len(page.record.warnings),
-                "what to look at": dg.MetadataValue.text("\n".join(page.record.warnings)),
+                "to look at": len(page.warnings),
+                "what to look at": dg.MetadataValue.text("\n".join(page.warnings)),
                 "size (bytes)": path.stat().st_size,
                 "seconds": time.monotonic() - started,
             }
@@ -103,6 +105,7 @@ def _reviewed(context: dg.AssetExecutionContext, store: VideoStore, tracks: Face
         seconds=_seconds(context),
         source_link=store.link(source, seen_from=store.page_folder(key)),
         result_link=store.link(result, seen_from=store.page_folder(key)),
+        index_link=f"../{PAGE}",
     )
 
 

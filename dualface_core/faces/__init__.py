@@ -1,1 +1,4 @@
-"""What is in a frame: finding faces, and describing whose they are."""
+"""Faces in one frame: finding them, and describing whose they are.
+
+Belongs here: the two networks, their weights, and face crops. Doesn't: anything over time, which is `tracking`'s.
+"""

@@ -1,1 +1,4 @@
-"""The scarce resource: what the card can do, who may use its encoder, and how busy it is."""
+"""The card: what it is, what suits it, and how busy it is.
+
+Belongs here: what NVML tells and what follows from it. Doesn't: NVENC sessions, which are `encoding`'s.
+"""

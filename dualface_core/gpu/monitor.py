@@ -25,8 +25,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from dualface_core.gpu.device import Gpu, GpuLoad, LoadReader
-from dualface_core.tabular import read_table, schema_with_metadata, write_table
+from dualface_core.gpu.nvml import Gpu, GpuLoad, LoadReader
+from dualface_core.tables.declared import read_table, schema_with_metadata, write_table
 
 FORMAT: Final = "dualface.load.1"
 

@@ -9,7 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from dualface_core.gpu.device import (
+from dualface_core.encoding.nvenc_probe import NvdecAbility, NvencAbility
+from dualface_core.encoding.sessions import NvencSessions, SessionStatus
+from dualface_core.encoding.settings import Codec
+from dualface_core.gpu.nvml import (
     EncoderSession,
     Gpu,
     encoder_sessions,
@@ -19,9 +22,6 @@ from dualface_core.gpu.device import (
     nvenc_ability,
 )
 from dualface_core.gpu.profiles import Profile, profile_in_force
-from dualface_core.gpu.sessions import NvencSessions, SessionStatus
-from dualface_core.media.encoders import Codec
-from dualface_core.media.nvenc_probe import NvdecAbility, NvencAbility
 from dualface_core.settings import Settings
 
 CODECS: Final[tuple[Codec, ...]] = get_args(Codec)

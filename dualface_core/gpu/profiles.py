@@ -10,8 +10,8 @@ import os
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dualface_core.gpu.device import Gpu
-from dualface_core.media.encoders import Codec
+from dualface_core.encoding.settings import Codec
+from dualface_core.gpu.nvml import Gpu
 from dualface_core.settings import Settings
 
 _GIB: Final = 1 << 30

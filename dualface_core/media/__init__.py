@@ -1,1 +1,4 @@
-"""Containers, frames and codecs: the only place that imports PyAV."""
+"""Containers, frames and codecs: the only room that imports PyAV.
+
+Belongs here: reading and writing of files and streams. Doesn't: which encoder is chosen, or what a frame shows.
+"""

@@ -20,9 +20,9 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from dualface_core.media.encoders import Codec
-from dualface_core.media.errors import FailureClass, advice, classify, explain
-from dualface_core.media.nvenc_probe import NvdecAbility, NvencAbility, Trial
+from dualface_core.encoding.failures import FailureClass, advice, classify, explain
+from dualface_core.encoding.nvenc_probe import NvdecAbility, NvencAbility, Trial
+from dualface_core.encoding.settings import Codec
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     from av.video.stream import VideoStream

@@ -30,8 +30,8 @@ from dualface_core.errors import (
     UnreadableVideoError,
     UnsupportedVideoError,
 )
-from dualface_core.json_paths import JsonPath
 from dualface_core.media.frames import RGB_AS, ColorInfo
+from dualface_core.system.json_paths import JsonPath
 
 _SEND_AGAIN: Final = "Copy or export the video again."
 _SHORT_OF_INDEX: Final = 0.99

@@ -1,7 +1,7 @@
 """Frames into an MP4: encode, carry the sound along, and end cleanly whatever happens.
 
 Belongs here: encoding, muxing and the three ways of ending (regular, safe, forced). A writer writes to the path that
-it is given; publishing under the final name, after a check, is its caller's business (`dualface_core.publish`).
+it is given; publishing under the final name, after a check, is its caller's business (`system.atomic_files`).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from dualface_core.encoding.failures import EncoderError
+from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.errors import SettingsError, UnreadableVideoError
-from dualface_core.media.encoders import EncoderSpec
-from dualface_core.media.errors import EncoderError
+from dualface_core.media.ffmpeg_log import heard
 from dualface_core.media.frames import ColorInfo, Planes
-from dualface_core.media.log import heard
 from dualface_core.media.probe import open_input
-from dualface_core.publish import output_error
+from dualface_core.system.atomic_files import output_error
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     VideoPacket = Packet[VideoStream]

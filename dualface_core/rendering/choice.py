@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from dualface_core.encoding.failures import EncoderError, FailureClass, Reaction, reaction
+from dualface_core.encoding.sessions import NvencSessions
+from dualface_core.encoding.settings import Codec, EncoderKind, nvenc_encoder
 from dualface_core.errors import SettingsError
-from dualface_core.gpu.device import Gpu, find_gpus, gpu_name, nvenc_ability
+from dualface_core.gpu.nvml import Gpu, find_gpus, gpu_name, nvenc_ability
 from dualface_core.gpu.profiles import profile_in_force
-from dualface_core.gpu.sessions import NvencSessions
-from dualface_core.media.encoders import Codec, EncoderKind, nvenc_encoder
-from dualface_core.media.errors import EncoderError, FailureClass, Reaction, reaction
 from dualface_core.settings import Settings
 
 _TRIAL_PATIENCE: Final = 10.0

@@ -18,10 +18,10 @@ from typing import IO, Final, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from dualface_core.media.encoders import nvenc_encoder
-from dualface_core.media.errors import EncoderError, FailureClass, advice
-from dualface_core.media.processes import command, environment
+from dualface_core.encoding.failures import EncoderError, FailureClass, advice
+from dualface_core.encoding.settings import nvenc_encoder
 from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Refused
+from dualface_core.system.child_processes import command, environment
 
 _START_PATIENCE: Final = 60.0
 """Seconds that a fresh process may take to load and to queue up, on a machine that is busy."""

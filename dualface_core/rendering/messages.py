@@ -6,6 +6,9 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dualface_core.encoding.failures import EncoderError, FailureClass, SessionTimeoutError
+from dualface_core.encoding.sessions import RuntimeFolderError
+from dualface_core.encoding.settings import EncoderSettings, EncoderSpec, nvenc_encoder
 from dualface_core.errors import (
     DualfaceError,
     FileError,
@@ -21,11 +24,8 @@ from dualface_core.errors import (
     UnsupportedVideoError,
     VerificationError,
 )
-from dualface_core.gpu.sessions import RuntimeFolderError
-from dualface_core.json_paths import JsonPath
-from dualface_core.media.encoders import EncoderSettings, EncoderSpec, nvenc_encoder
-from dualface_core.media.errors import EncoderError, FailureClass, SessionTimeoutError
 from dualface_core.media.probe import VideoInfo
+from dualface_core.system.json_paths import JsonPath
 
 _ENCODER_ERRORS: Final = {kind.__name__: kind for kind in (EncoderError, SessionTimeoutError)}
 _FILE_ERRORS: Final = {

@@ -10,8 +10,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.gpu.monitor import LoadSummary
-from dualface_core.publish import published
-from dualface_core.quality.verify import Verification
+from dualface_core.system.atomic_files import published
+from dualface_core.verification.verify import Verification
 
 _REPORTED_PACKAGES: Final = ("dualface", "av", "torch", "opencv-python-headless", "numpy")
 

@@ -15,16 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.compositing.cpu import Compositor
+from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.errors import TableFormatError, UnreadableVideoError
-from dualface_core.media.encoders import EncoderSpec
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import Picture, VideoWriter
-from dualface_core.rendering.ahead import made_ahead
-from dualface_core.tiles.compositor import Compositor
-from dualface_core.tiles.layouts import Layout, layout
-from dualface_core.tiles.table import TilePlan
+from dualface_core.rendering.prefetch import made_ahead
+from dualface_core.tables.layouts import Layout, layout
+from dualface_core.tables.tile_plan import TilePlan
 
 _LIMITED_RANGE: Final = 1
 

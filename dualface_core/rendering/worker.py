@@ -16,12 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from dualface_core.encoding.failures import EncoderError, Reaction, classify, explain, reaction
+from dualface_core.encoding.sessions import NvencSessions, Slot
 from dualface_core.errors import DualfaceError
-from dualface_core.gpu.sessions import NvencSessions, Slot
-from dualface_core.media.errors import EncoderError, Reaction, classify, explain, reaction
 from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Refused
 from dualface_core.rendering.stream import render_stream
-from dualface_core.tiles.table import TilePlan
+from dualface_core.tables.tile_plan import TilePlan
 
 _REPORT_EVERY: Final = 0.1
 """Seconds between two progress messages."""

@@ -1,1 +1,5 @@
-"""The review page: what a person looks at to accept a result, as one HTML file per video, and an index of all."""
+"""What people look at: the review page of a video as one HTML file, previews, charts and stills.
+
+Belongs here: pictures and pages made from tables and reports. Doesn't: the index over many videos, which is the
+store's (`dualface_assets.review_index`).
+"""

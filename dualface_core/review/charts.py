@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.advice.timeline_events import Kind, Moment
+from dualface_core.camera.plan import face_boxes
 from dualface_core.media.probe import VideoInfo
-from dualface_core.quality.moments import Kind, Moment
-from dualface_core.tiles.camera import face_boxes
-from dualface_core.tiles.layouts import layout
-from dualface_core.tiles.table import TilePlan
-from dualface_core.tiles.timeline import Timeline
-from dualface_core.tracking.table import FaceTracks
+from dualface_core.review.timeline import Timeline
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import layout
+from dualface_core.tables.tile_plan import TilePlan
 
 WIDTH: Final = 2000
 HEIGHT: Final = 1000

@@ -11,33 +11,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from dualface_core.media.frames import Frame
-from dualface_core.media.packets import key_frames
-from dualface_core.media.probe import VideoInfo
-from dualface_core.media.reader import VideoReader
-from dualface_core.publish import published
-from dualface_core.quality.concerns import (
+from dualface_core.advice.advisories import (
     Concern,
     encoder_concern,
     enlargement_concern,
     framing_concern,
     identity_concern,
 )
-from dualface_core.quality.findings import Finding
-from dualface_core.quality.moments import Kind, Moment, moments
+from dualface_core.advice.timeline_events import Kind, Moment, moments
+from dualface_core.media.frames import Frame
+from dualface_core.media.packets import key_frames
+from dualface_core.media.probe import VideoInfo
+from dualface_core.media.reader import VideoReader
 from dualface_core.rendering.report import EncodeReport
 from dualface_core.review.charts import HEIGHT, WIDTH, Axis, charts
-from dualface_core.review.records import PAGE, RECORD, THUMBNAIL, PageRecord, write_record
+from dualface_core.review.preview import marked_picture, preview_frames, thumbnail
 from dualface_core.review.templating import rendered
-from dualface_core.tiles.layouts import layout
-from dualface_core.tiles.preview import marked_picture, preview_frames, thumbnail
-from dualface_core.tiles.table import TilePlan
-from dualface_core.tracking.table import FaceTracks
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import layout
+from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.findings import Finding
 
 MOST_MOMENTS: Final = 60
 """Of each kind that are listed; the charts show all."""
@@ -88,24 +85,17 @@ class Reviewed:
     seconds: Mapping[str, float]
     source_link: str
     result_link: str
-    index_link: str | None = f"../{PAGE}"
+    index_link: str | None = None
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page that was made: the HTML, a picture for the index (JPEG), and what the index knows of it."""
+    """A page that was made: the HTML, a picture for an index (JPEG), when, and what a person should know."""
 
     html: str
     thumbnail: bytes
-    record: PageRecord
-
-    def write(self, folder: Path) -> None:
-        """Publish it in the video's folder, made if it is not there. Raises OutputError."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in ((THUMBNAIL, self.thumbnail), (PAGE, self.html.encode())):
-            with published(folder / name) as temporary:
-                temporary.write_bytes(content)
-        write_record(self.record, folder, RECORD)  # last: the index links to a page that is there
+    made_at: datetime
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -170,17 +160,7 @@ def make_page(about: Reviewed) -> Page:
         playable=about.video.codec in _PLAYED and about.video.pixel_format in _PLAYED_FORMATS,
         mark=_mark,
     )
-    record = PageRecord(
-        key=about.key,
-        name=about.name,
-        made_at=made_at,
-        duration=about.result.duration,
-        encoder=about.report.encoder_used,
-        size_bytes=about.report.size_bytes,
-        seconds=sum(about.seconds.values()),
-        warnings=warnings,
-    )
-    return Page(html, picture, record)
+    return Page(html, picture, made_at, warnings)
 
 
 def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:

@@ -17,33 +17,35 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from dualface_core.quality.findings import clock
+from dualface_core.verification.findings import clock
 
-_TEMPLATES: Final = Path(__file__).with_name("templates")
+TEMPLATES: Final = Path(__file__).with_name("templates")
+"""Those of a video's page, and the style that all pages share."""
 _BYTES_A_STEP: Final = 1024
 
 
-def rendered(template: str, *, script: str, **values: Any) -> str:
+def rendered(template: str, *, script: str, templates: Path = TEMPLATES, **values: Any) -> str:
     """A page as HTML.
 
     Args:
         template: its name in `templates`.
-        script: name of the script that it carries.
+        script: name of the script that it carries, likewise.
+        templates: the folder of both.
         values: what the template shows. Strings are escaped; nothing else can come from outside.
     """
-    style, code = _asset("style.css"), _asset(script)
+    style, code = _asset(TEMPLATES / "style.css"), _asset(templates / script)
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src {_digest(style)}; script-src {_digest(code)}; "
         "img-src 'self' data: file:; media-src 'self' file:"
     )
-    return _environment().get_template(template).render(style=style, script=code, policy=policy, **values)
+    return _environment(templates).get_template(template).render(style=style, script=code, policy=policy, **values)
 
 
 @cache
-def _environment() -> Environment:
+def _environment(templates: Path) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader(templates),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -60,9 +62,9 @@ def _environment() -> Environment:
 
 
 @cache
-def _asset(name: str) -> Markup:
+def _asset(path: Path) -> Markup:
     """A script or style of ours, which goes into the page as it is."""
-    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704  a file of this package
+    return Markup(path.read_text(encoding="utf-8"))  # noqa: S704  a file of this package
 
 
 def _digest(text: str) -> str:

@@ -15,11 +15,10 @@ from typing import Final
 
 import pyarrow as pa
 
+from dualface_core.encoding.settings import EncoderKind, EncoderSettings, software_encoder
 from dualface_core.errors import SettingsError
-from dualface_core.media.encoders import EncoderKind, EncoderSettings, software_encoder
-from dualface_core.media.loop import write_looped_audio
+from dualface_core.media.audio_loop import write_looped_audio
 from dualface_core.media.writer import VideoWriter
-from dualface_core.publish import output_error, published
 from dualface_core.sample.color import COLOR
 from dualface_core.sample.drawing import Painter, Region
 from dualface_core.sample.people import Man, Woman
@@ -27,6 +26,7 @@ from dualface_core.sample.scenes import PEOPLE, Scene, choreograph
 from dualface_core.sample.sources import fetch_clips
 from dualface_core.sample.studio import Studio
 from dualface_core.sample.truth import SCHEMA, SampleTruth, TruthMetadata, truth_path
+from dualface_core.system.atomic_files import output_error, published
 
 _ENCODER: Final = EncoderSettings(encoder=EncoderKind.SOFTWARE, quality=20, preset="veryfast")
 _MP4_TIMESCALE: Final = 10_000

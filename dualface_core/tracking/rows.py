@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dualface_core.tables.face_tracks import SCHEMA
 from dualface_core.tracking.identities import PERSONS, Labelling, Sighting
-from dualface_core.tracking.table import SCHEMA
 from dualface_core.tracking.tracklets import LONGEST_GAP, Tracklet
 
 _SOURCES = ("detected", "interpolated")

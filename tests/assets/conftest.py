@@ -11,9 +11,9 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from dualface_assets.inbox import Inbox, Patience
-from dualface_assets.resources import VideoStore
-from dualface_assets.uploads import Intake
+from dualface_assets.store.video_store import VideoStore
+from dualface_assets.uploads.inbox import Inbox, Patience
+from dualface_assets.uploads.intake import Intake
 
 
 class LanFileSystem(LocalFileSystem):

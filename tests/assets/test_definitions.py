@@ -14,9 +14,9 @@ import yaml
 from dagster._core.remote_representation.external_data import RepositorySnap
 
 from dualface_assets.assets import composed_tiles, face_tracks
+from dualface_assets.assets.metadata import columns, entries, picture
 from dualface_assets.definitions import build_defs
-from dualface_assets.metadata import columns, entries, picture
-from dualface_assets.resources import VideoStore
+from dualface_assets.store.video_store import VideoStore
 
 REPOSITORY = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("definitions.json")

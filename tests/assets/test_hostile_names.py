@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 
 from dualface_assets.definitions import build_defs
-from dualface_assets.partitions import UnsafeKeyError, is_key
-from dualface_assets.resources import VideoStore
-from dualface_assets.sensors import upload_sensor
-from dualface_assets.uploads import Intake, add, pending, settle
+from dualface_assets.store.partitions import UnsafeKeyError, is_key
+from dualface_assets.store.video_store import VideoStore
+from dualface_assets.uploads.intake import Intake, add, pending, settle
+from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.errors import MissingInputError
 from tests.end_to_end.hostile import KEYS, NAMES
 

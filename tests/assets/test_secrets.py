@@ -16,11 +16,11 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon import get_default_daemon_logger
 from dagster._daemon.sensor import execute_sensor_iteration
 
-from dualface_assets import resources
 from dualface_assets.definitions import build_defs, video_store
-from dualface_assets.failures import explanation_of
-from dualface_assets.resources import VideoStore
-from dualface_assets.uploads import add
+from dualface_assets.runs.failures import explanation_of
+from dualface_assets.store import video_store as resources
+from dualface_assets.store.video_store import VideoStore
+from dualface_assets.uploads.intake import add
 from dualface_core.settings import Settings
 from tests.assets.conftest import LanFileSystem
 

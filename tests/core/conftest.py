@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import ArrayLike
 
-from dualface_core.tracking.table import SCHEMA, FaceTracks, Shot, TracksMetadata
+from dualface_core.tables.face_tracks import SCHEMA, FaceTracks, Shot, TracksMetadata
 
 BuildTracks = Callable[..., FaceTracks]
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from dualface_core.encoding.failures import EncoderError
 from dualface_core.errors import OutputError
-from dualface_core.media.errors import EncoderError
 from tests.end_to_end.hostile import NAMES
 
 

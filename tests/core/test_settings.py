@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from dualface_core.encoding.settings import EncoderKind
 from dualface_core.errors import SettingsError
-from dualface_core.media.encoders import EncoderKind
 from dualface_core.settings import Settings, WebhookSettings, runtime_folder, without_password
 
 ALIASES = [

@@ -84,7 +84,7 @@ def test_a_materialization_cannot_be_reported_where_it_may_only_be_read(page: tu
         assert reported is not None
 
 
-@pytest.mark.parametrize("module", ["dagster_webserver", "dualface_assets.web_page"])
+@pytest.mark.parametrize("module", ["dagster_webserver", "dualface_assets.service.web_page"])
 def test_another_page_cannot_make_a_browser_change_anything(module: str, tmp_path: Path) -> None:
     """Dagster's own program executes all of these, which is why ours has a guard."""
     with web_page(tmp_path, module=module) as page:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from dualface_assets.failures import failure_of
+from dualface_assets.runs.failures import failure_of
 from tests.end_to_end.service import Service
 
 _BYTES: Final = 255

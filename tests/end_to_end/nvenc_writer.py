@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dualface_core.encoding.settings import EncoderSettings, nvenc_encoder
 from dualface_core.errors import DualfaceError
-from dualface_core.media.encoders import EncoderSettings, nvenc_encoder
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.writer import VideoWriter
-from dualface_core.publish import published
+from dualface_core.system.atomic_files import published
 
 SIZE = 256
 

@@ -22,10 +22,10 @@ from uuid import uuid4
 import dagster as dg
 import yaml
 
-from dualface_assets.resources import VideoStore
-from dualface_assets.uploads import add
+from dualface_assets.store.video_store import VideoStore
+from dualface_assets.uploads.intake import add
 from dualface_core import pipeline
-from dualface_core.gpu.sessions import NvencSessions
+from dualface_core.encoding.sessions import NvencSessions
 from dualface_core.rendering.report import EncodeReport
 from tests.nvenc_emulator.driver import EmulatedDriver
 

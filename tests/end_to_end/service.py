@@ -18,7 +18,7 @@ import psutil
 import yaml
 
 from dualface_core import pipeline
-from dualface_core.publish import TEMPORARY_PREFIX
+from dualface_core.system.atomic_files import TEMPORARY_PREFIX
 from tests.end_to_end.running_instance import REPOSITORY, Host, RunningInstance, unlike_any_other
 
 IMPATIENT: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -29,7 +29,7 @@ IMPATIENT: Final[Mapping[str, Mapping[str, Any]]] = {
 PROGRAMS: Final[Mapping[str, str]] = {
     "code server": "dagster api grpc",
     "daemon": "dagster._daemon run",
-    "web page": "dualface_assets.web_page",
+    "web page": "dualface_assets.service.web_page",
     "run worker": "spawn_main",
     "everything": "",
 }
@@ -38,7 +38,7 @@ PROGRAMS: Final[Mapping[str, str]] = {
 
 @dataclass
 class Service:
-    """The processes that `python -m dualface_assets.serve` starts, and what is to be seen of them.
+    """The processes that `python -m dualface_assets.service.serve` starts, and what is to be seen of them.
 
     Args:
         folder: where the instance lies.
@@ -67,7 +67,7 @@ class Service:
         }
         with self.output.open("ab") as output:
             self._serve = subprocess.Popen(
-                [sys.executable, "-m", "dualface_assets.serve"], env=environment, stdout=output, stderr=output
+                [sys.executable, "-m", "dualface_assets.service.serve"], env=environment, stdout=output, stderr=output
             )
 
         def ready() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dualface_core.gpu.sessions import NvencSessions
+from dualface_core.encoding.sessions import NvencSessions
 from tests.end_to_end.nvenc_writer import encode
 
 

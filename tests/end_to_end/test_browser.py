@@ -15,9 +15,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dualface_assets.partitions import slug
-from dualface_assets.resources import VideoStore
-from dualface_assets.uploads import add, settle
+from dualface_assets.store.partitions import slug
+from dualface_assets.store.video_store import VideoStore
+from dualface_assets.uploads.intake import add, settle
 from tests.end_to_end.running_instance import RunningInstance, unlike_any_other
 from tests.web_server import REPOSITORY, free_port, program
 from tests.webhook_receiver import Receiver, receiving
@@ -95,7 +95,7 @@ def office(tmp_path_factory: pytest.TempPathFactory, sample_clip: SampleClip) ->
             "DUALFACE_WEB_URL": f"http://127.0.0.1:{port}",
             "PYTHONPATH": str(REPOSITORY),
         }
-        command = [sys.executable, "-m", "dualface_assets.serve"]
+        command = [sys.executable, "-m", "dualface_assets.service.serve"]
         with program(command, port, log, environment), playwright.sync_playwright() as browsers:
             # Chromium's own sandbox does not work for root, nor in most containers. It only meets our own page here.
             browser = browsers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -15,9 +15,9 @@ import av
 import numpy as np
 import pytest
 
-from dualface_core import cli
+from dualface_core.cli.app import app as cli
+from dualface_core.encoding.settings import EncoderKind, EncoderSettings, software_encoder
 from dualface_core.errors import MissingInputError
-from dualface_core.media.encoders import EncoderKind, EncoderSettings, software_encoder
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.writer import VideoWriter
 from dualface_core.sample.sources import fetch_clips
@@ -48,7 +48,17 @@ def processed(sample_clip, tmp_path_factory) -> tuple[Path, Path, dict]:
     """A sample, its result and its report, made once by the real command in a process of its own."""
     video = sample_clip("talk")
     folder = tmp_path_factory.mktemp("processed")
-    command = [sys.executable, "-m", "dualface_core.cli", "run", str(video), "-o", str(folder), "--encoder", "software"]
+    command = [
+        sys.executable,
+        "-m",
+        "dualface_core.cli.app",
+        "run",
+        str(video),
+        "-o",
+        str(folder),
+        "--encoder",
+        "software",
+    ]
     done = subprocess.run([*command, "--review", "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)

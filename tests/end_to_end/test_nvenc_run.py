@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from dualface_core.encoding.sessions import NvencSessions
 from dualface_core.gpu.monitor import LoadLog
-from dualface_core.gpu.sessions import NvencSessions
 from tests.nvenc_emulator import Card, EmulatedDriver
 
 SampleClip = Callable[..., Path]

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from dualface_core.gpu.sessions import NvencSessions
+from dualface_core.encoding.sessions import NvencSessions
 from dualface_core.media.probe import probe
 from tests.nvenc_emulator import EmulatedDriver
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dualface_assets.failures import AFTER_AN_INTERRUPTION, explanation_of
-from dualface_assets.jobs import MAX_RETRIES
-from dualface_assets.uploads import add, settle
+from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION, explanation_of
+from dualface_assets.runs.process_video import MAX_RETRIES
+from dualface_assets.uploads.intake import add, settle
 from tests.end_to_end.crashes import kill_at_random
 from tests.end_to_end.crowds import upload_many
 from tests.end_to_end.hostile import LAUNCH, ask

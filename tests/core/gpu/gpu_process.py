@@ -7,8 +7,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from dualface_core.gpu.device import LoadReader, encoder_sessions, find_gpus, nvdec_ability, nvenc_ability
-from dualface_core.gpu.sessions import NvencSessions
+from dualface_core.encoding.sessions import NvencSessions
+from dualface_core.gpu.nvml import LoadReader, encoder_sessions, find_gpus, nvdec_ability, nvenc_ability
 
 
 def main(question: str, folder: Path) -> object:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from dualface_core.errors import TableFormatError
 from dualface_core.gpu.monitor import SCHEMA, LoadLog, LoadMetadata, LoadMonitor
-from dualface_core.tabular import write_table
+from dualface_core.tables.declared import write_table
 
 GPU_COLUMNS = SCHEMA.names[SCHEMA.names.index("gpu_percent") :]
 
@@ -134,7 +134,7 @@ def test_the_gpus_columns_are_filled_from_nvml(emulated_driver):
     driver = emulated_driver()
     program = """
 import json, time
-from dualface_core.gpu.device import find_gpus
+from dualface_core.gpu.nvml import find_gpus
 from dualface_core.gpu.monitor import LoadMonitor
 with LoadMonitor(find_gpus().gpus[0], interval=0.05) as monitor:
     time.sleep(0.3)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualface_core.gpu.device import Gpu
+from dualface_core.gpu.nvml import Gpu
 from dualface_core.gpu.profiles import profile_for, profile_in_force
 from dualface_core.settings import Settings
 

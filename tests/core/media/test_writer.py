@@ -14,9 +14,9 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
+from dualface_core.encoding.failures import EncoderError, FailureClass
+from dualface_core.encoding.settings import Codec, EncoderSettings, EncoderSpec, software_encoder
 from dualface_core.errors import OutputError, SettingsError, UnreadableVideoError
-from dualface_core.media.encoders import Codec, EncoderSettings, EncoderSpec, software_encoder
-from dualface_core.media.errors import EncoderError, FailureClass
 from dualface_core.media.frames import ColorInfo, Frame, Planes
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader

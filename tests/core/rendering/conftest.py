@@ -8,7 +8,7 @@ import pytest
 from dualface_core.media.probe import VideoInfo
 from dualface_core.rendering import choice
 from dualface_core.settings import Settings
-from dualface_core.tiles.table import TilePlan
+from dualface_core.tables.tile_plan import TilePlan
 from tests.core.rendering.still_scene import still_plan, still_video
 from tests.nvenc_emulator import EmulatedDriver
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dualface_core.media.encoders import EncoderSettings, software_encoder
+from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.writer import VideoWriter
-from dualface_core.tiles.table import SCHEMA, PlanMetadata, TilePlan
+from dualface_core.tables.tile_plan import SCHEMA, PlanMetadata, TilePlan
 
 WIDTH, HEIGHT = 160, 90
 TIME_BASE = Fraction(1, 600)

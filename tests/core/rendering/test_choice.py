@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from dualface_core.encoding.failures import EncoderError, FailureClass
+from dualface_core.encoding.sessions import NvencSessions
 from dualface_core.errors import SettingsError
-from dualface_core.gpu.sessions import NvencSessions
-from dualface_core.media.errors import EncoderError, FailureClass
 from dualface_core.rendering.choice import EncoderChoice, choose_encoder, least_busy, may_fall_back, remember
 from dualface_core.settings import Settings
 from tests.nvenc_emulator import Card, EmulatedDriver

@@ -10,14 +10,14 @@ import psutil
 import pytest
 
 from dualface_core import pipeline
+from dualface_core.encoding.failures import EncoderError, SessionTimeoutError
+from dualface_core.encoding.sessions import NvencSessions
 from dualface_core.errors import OutputError
-from dualface_core.gpu.sessions import NvencSessions
-from dualface_core.media.errors import EncoderError, SessionTimeoutError
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.rendering.choice import EncoderChoice
 from dualface_core.rendering.report import EncodeReport
 from dualface_core.settings import Settings
-from dualface_core.tiles.table import TilePlan
+from dualface_core.tables.tile_plan import TilePlan
 from tests.core.rendering.still_scene import still_plan, still_video
 from tests.nvenc_emulator import EmulatedDriver
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dualface_core.encoding.failures import EncoderError, FailureClass, SessionTimeoutError
+from dualface_core.encoding.sessions import NvencSessions, RuntimeFolderError
+from dualface_core.encoding.settings import EncoderSettings
 from dualface_core.errors import DualfaceError, OutputError, TableFormatError, UnreadableVideoError
-from dualface_core.gpu.sessions import NvencSessions, RuntimeFolderError
-from dualface_core.media.encoders import EncoderSettings
-from dualface_core.media.errors import EncoderError, FailureClass, SessionTimeoutError
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.rendering.isolated import render_isolated
 from dualface_core.rendering.messages import Job
-from dualface_core.tiles.table import TilePlan
+from dualface_core.tables.tile_plan import TilePlan
 from tests.core.rendering.still_scene import still_plan, still_video
 from tests.nvenc_emulator import Card, EmulatedDriver
 

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dualface_core.encoding.sessions
+
 # Imported for their error types: every one must survive the way from process to process.
 import dualface_core.errors
-import dualface_core.gpu.sessions
 import dualface_core.media.probe
+from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.errors import DualfaceError, FileError
-from dualface_core.media.errors import EncoderError, FailureClass
 from dualface_core.rendering.messages import Failed
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.errors import TableFormatError, UnreadableVideoError
-from dualface_core.media.encoders import EncoderSettings, software_encoder
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader

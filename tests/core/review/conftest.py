@@ -1,52 +1,5 @@
-from __future__ import annotations
+"""A reviewed video for the tests of this folder."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+from tests.reviewed import about, reviewed
 
-import pytest
-
-from dualface_core import pipeline
-from dualface_core.quality.findings import Check, Finding, Verification
-from dualface_core.review.page import Reviewed
-from dualface_core.settings import Settings
-
-SampleClip = Callable[..., Path]
-About = Callable[..., Reviewed]
-
-
-@pytest.fixture(scope="session")
-def reviewed(sample_clip: SampleClip, tmp_path_factory: pytest.TempPathFactory) -> Reviewed:
-    """A video of two seconds with its result, as it would be reviewed: review/KEY/ beside the two files."""
-    folder = tmp_path_factory.mktemp("reviewed")
-    source = folder / "source.mp4"
-    source.write_bytes(sample_clip("talk", seconds=2).read_bytes())
-    video = pipeline.probe(source)
-    tracks = pipeline.track(video)
-    plan = pipeline.plan_tiles(video, tracks)
-    result = folder / "result.mp4"
-    report = pipeline.render_with_software(video, plan, result, settings=Settings(preset="ultrafast"))
-    findings = [
-        Finding(check=Check.READABLE, passed=True, value=30, expected="30", message="All 30 frames could be decoded."),
-        Finding(
-            check=Check.FACE, passed=False, severity="warning", value=80.0, expected="85", message="Some are dark."
-        ),
-    ]
-    return Reviewed(
-        key="talk-0123456789",
-        name="talk.mp4",
-        video=video,
-        tracks=tracks,
-        plan=plan,
-        report=report.model_copy(update={"verification": Verification(findings=findings)}),
-        result=pipeline.probe(result),
-        seconds={"probe": 0.1, "track": 2.0, "render": 3.0, "verify": 1.0},
-        source_link="../../source.mp4",
-        result_link="../../result.mp4",
-    )
-
-
-@pytest.fixture
-def about(reviewed: Reviewed) -> About:
-    """The same video with something else about it: `about(name="other.mp4")`."""
-    return lambda **changes: replace(reviewed, **changes)
+__all__ = ["about", "reviewed"]

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dualface_core.quality.moments import Kind, moments
+from dualface_core.advice.timeline_events import Kind, moments
+from dualface_core.camera.plan import plan_camera
 from dualface_core.review.charts import HEIGHT, WIDTH, Axis, Chart, charts
-from dualface_core.tiles.camera import plan_camera
-from dualface_core.tiles.layouts import LAYOUTS
-from dualface_core.tracking.table import FaceTracks
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import LAYOUTS
 
 BuildTracks = Callable[..., FaceTracks]
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +13,6 @@ import pytest
 
 from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.review.page import Reviewed, make_page
-from dualface_core.review.records import PageRecord, entries
 
 About = Callable[..., Reviewed]
 
@@ -111,8 +109,8 @@ def test_checks_concerns_and_times_are_on_the_page(about: About) -> None:
 
 def test_what_is_to_be_looked_at_comes_first(about: About) -> None:
     page = make_page(about())
-    assert len(page.record.warnings) == 2
-    assert page.record.warnings[1] == "Some are dark."
+    assert len(page.warnings) == 2
+    assert page.warnings[1] == "Some are dark."
     assert "Verified, 2 to look at" in page.html
 
 
@@ -145,21 +143,6 @@ def test_what_is_not_known_or_not_there_leaves_no_hole(about: About, reviewed: R
     assert "<td>none</td>" in html
     assert "All videos" not in html
     assert not re.search("None(?!: no cut)", re.sub(r"base64,[^\"]+|<script>.*</script>", "", html, flags=re.DOTALL))
-
-
-def test_a_published_page_is_known_to_the_index_and_complete(about: About, tmp_path: Path) -> None:
-    page = make_page(about())
-    page.write(tmp_path / "talk-0123456789")
-    assert sorted(path.name for path in (tmp_path / "talk-0123456789").iterdir()) == [
-        "index.html",
-        "record.json",
-        "thumbnail.jpg",
-    ]
-    (entry,) = entries(tmp_path)
-    assert entry.page == page.record
-    assert entry.pictured
-    assert isinstance(entry.page, PageRecord)
-    assert cv2.imdecode(np.frombuffer(page.thumbnail, np.uint8), cv2.IMREAD_COLOR).shape == (180, 320, 3)
 
 
 def decoded(uri: str) -> np.ndarray:

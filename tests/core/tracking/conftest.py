@@ -12,8 +12,8 @@ from dualface_core.faces.sface import FaceEmbedder
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
-from dualface_core.tracking.table import FaceTracks
-from dualface_core.tracking.track import FaceTracker, TrackParameters
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tracking.tracker import FaceTracker, TrackParameters
 
 SeeFaces = Callable[..., Detections]
 TrackClip = Callable[..., FaceTracks]

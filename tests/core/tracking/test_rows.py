@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dualface_core.tables.face_tracks import SCHEMA
 from dualface_core.tracking.identities import Labelling, Sighting
 from dualface_core.tracking.rows import face_rows
-from dualface_core.tracking.table import SCHEMA
 from dualface_core.tracking.tracklets import LONGEST_GAP, Tracklet
 
 TIMES = np.cumsum([0, *np.random.default_rng(0).choice([1 / 30, 1 / 15], 199)])

@@ -1,0 +1,119 @@
+"""Asset checks: what is found when a result is decoded again, and what a person should know although it is right.
+
+Belongs here: which findings make up which check, by what a viewer would notice, and which asset each concern is about.
+A result is verified once, before it is published, by the step that
+publishes it; that step also reports these checks. So a check in the web page always is about a decoding that took
+place, and a failed one means that nothing was published. A concern is a warning, and stops nothing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+
+from dualface_assets.store.partitions import videos
+from dualface_core.verification.findings import Check, Finding, Verification
+
+if TYPE_CHECKING:  # scipy is loaded by the step that needs it
+    from dualface_core.advice.advisories import Concern
+
+GROUPS: Final[Mapping[str, tuple[str, frozenset[Check]]]] = {
+    "file": (
+        "It decodes to its end, and has the size, codec and colours that it should have.",
+        frozenset({Check.READABLE, Check.SIZE, Check.CODEC, Check.COLOUR}),
+    ),
+    "timing": ("Every frame is there, at its own time.", frozenset({Check.FRAME_COUNT, Check.TIMESTAMPS})),
+    "sound": (
+        "The sound is there, complete and in time with the picture.",
+        frozenset({Check.AUDIO, Check.AUDIO_PACKETS, Check.AUDIO_TIMING, Check.DRIFT}),
+    ),
+    "picture": (
+        "No tile is black or frozen, and each shows what was planned.",
+        frozenset({Check.BLACK, Check.FROZEN, Check.LIKENESS}),
+    ),
+    "people": (
+        "Each tile shows a face, and it is the right person's.",
+        frozenset({Check.FACE, Check.IDENTITY, Check.PEOPLE}),
+    ),
+}
+"""Name of each check: its description, and the findings that belong to it."""
+
+CONCERNS: Final[Mapping[str, Mapping[str, str]]] = {
+    "face_tracks": {"identity_margin": "It is clear everywhere who is A and who is B."},
+    "composed_tiles": {
+        "faces_in_tiles": "The tiles show the faces that are there, whole.",
+        "upscaling": "No tile enlarges the picture so much that it looks soft.",
+    },
+    "encoded_video": {"encoder": "Software did not have to do what NVENC should have done."},
+}
+"""For each asset the checks that only warn: their names, and what holds if they pass."""
+
+
+def specs(asset: str) -> list[dg.AssetCheckSpec]:
+    """The checks of a verification, one per group. A failed error stops what comes after it."""
+    return [_spec(name, asset, description, blocking=True) for name, (description, _) in GROUPS.items()]
+
+
+def concern_specs(asset: str) -> list[dg.AssetCheckSpec]:
+    """The checks of `asset` that only warn."""
+    return [_spec(name, asset, description, blocking=False) for name, description in CONCERNS[asset].items()]
+
+
+def _spec(name: str, asset: str, description: str, *, blocking: bool) -> dg.AssetCheckSpec:
+    with warnings.catch_warnings():
+        # Without a partition a check would show the last video's result for every video.
+        warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec.*")
+        return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=blocking, partitions_def=videos)
+
+
+def results(verification: Verification) -> Iterator[dg.AssetCheckResult]:
+    """The checks' results, one per group. A group without findings was not looked at, so it has no result.
+
+    (Where the file cannot be read, nothing can be said of its sound.)
+    """
+    for name, (_, members) in GROUPS.items():
+        findings = [finding for finding in verification.findings if finding.check in members]
+        if not findings:
+            continue
+        failed = [finding for finding in findings if not finding.passed]
+        error = any(finding.severity == "error" for finding in failed)
+        yield dg.AssetCheckResult(
+            check_name=name,
+            passed=not failed,
+            severity=dg.AssetCheckSeverity.WARN if failed and not error else dg.AssetCheckSeverity.ERROR,
+            description=" ".join(finding.message for finding in failed or findings),
+            metadata={"findings": findings_table(findings)},
+        )
+
+
+def concern_result(concern: Concern) -> dg.AssetCheckResult:
+    """A concern as the result of the check that has its name."""
+    advice = {"what to do": concern.action} if concern.action else {}
+    return dg.AssetCheckResult(
+        check_name=concern.name.replace(" ", "_"),
+        passed=concern.passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=concern.message,
+        metadata={**concern.figures, **advice},
+    )
+
+
+def findings_table(findings: list[Finding]) -> dg.TableMetadataValue:
+    """Findings as a table for the web page."""
+    records = [
+        dg.TableRecord(
+            {
+                "finding": finding.check.value,
+                "result": "passed" if finding.passed else finding.severity,
+                "value": "" if finding.value is None else str(finding.value),
+                "expected": finding.expected,
+                "message": finding.message,
+            }
+        )
+        for finding in findings
+    ]
+    names = ("finding", "result", "value", "expected", "message")
+    return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name, "string") for name in names]))

@@ -1,0 +1,210 @@
+"""The sensor that clears up after runs that could not do it themselves: killed, or on a machine that went down.
+
+Belongs here: ending runs that nobody works on any more and processes whose run is over, seeing to it that what should
+be tried again is, and removing what was left in the store. Everything is judged by what is there at this moment, so it
+does not matter at which moment something was killed, this sensor included. What was published stays, whatever happened:
+it has its name only since it was whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, GRPC_INFO_TAG, RUN_FAILURE_REASON_TAG
+
+from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION
+from dualface_assets.runs.in_use import PARTITION
+from dualface_assets.runs.process_video import MAX_RETRIES
+from dualface_assets.runs.workers import workers
+from dualface_assets.store.video_store import VideoStore
+from dualface_assets.uploads.inbox import has_writer
+from dualface_core.errors import one_line
+from dualface_core.system.atomic_files import TEMPORARY_PREFIX
+
+_START_PATIENCE: Final = 60.0
+"""Seconds that the process of a run may take to be seen. It takes one or two on a machine that is not busy."""
+
+_END_PATIENCE: Final = 60.0
+"""Seconds for which a process may go on after its run is over."""
+
+_MOST_RETRIES: Final = 20
+"""A machine that goes down is not counted as a try of what it worked on; but a video that brings it down must end."""
+
+_RETRY_PATIENCE: Final = 60.0
+"""Seconds in which the daemon starts a retry, if it will."""
+
+_RETRIES_LOST: Final = 5
+"""Times that a retry is asked for in vain."""
+
+_NOTES_STAY: Final = 86_400.0
+"""Seconds for which the notes of a failed run's steps stay. *Re-execute from failure* needs them."""
+
+_WRITTEN_A_MOMENT_AGO: Final = 60.0
+_WRITTEN_LONG_AGO: Final = 600.0
+"""Seconds after which a temporary file beside its target is nobody's: the first if the kernel says that nobody has it
+open for writing, the second if it says nothing. Tables and reports are written in a moment; a video that is being
+encoded lies in its run's scratch folder, where the run decides."""
+
+
+@dg.sensor(
+    name="recovery",
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends runs whose process is gone, so that they are tried again, and removes what they left behind.",
+)
+def recovery(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SkipReason:
+    """Clear up; what was done is in the tick's log and in its reason."""
+    instance = context.instance
+    done = [f"Ended run {run_id}: its process is gone." for run_id in end_abandoned_runs(instance)]
+    done += [f"Ended the process of run {run_id}, which is over." for run_id in end_idle_processes(instance)]
+    done += [f"Asked again for the retry of run {run_id}." for run_id in renew_retries(instance)]
+    done += [one_line(f"Removed {path}.") for path in remove_leftovers(store, instance)]
+    for line in done:
+        context.log.info(line)
+    return dg.SkipReason(" ".join(done[:20]) or "Nothing was left behind.")
+
+
+def end_abandoned_runs(instance: dg.DagsterInstance, *, now: float | None = None) -> list[str]:
+    """End all runs of this machine that have no process (any more). Gives their ids.
+
+    Where a run's process died alone, Dagster's code server has seen it within a second, and ended the run. What is left
+    to do here went down together with its code server, so it is no fault of the run's: it may be tried once more.
+    """
+    now = time.time() if now is None else now
+    known = {worker.run_id: worker for worker in workers(instance)}  # before the runs: what ends meanwhile is not ended
+    ended = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=_IN_A_PROCESS)):
+        run = record.dagster_run
+        worker = known.get(run.run_id)
+        if worker.alive if worker else not _is_overdue(record, now):
+            continue
+        if run.status is dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run)
+        else:
+            if 0 < (retries := int(run.tags.get(MAX_RETRIES, 0))) < _MOST_RETRIES:
+                instance.add_run_tags(run.run_id, {MAX_RETRIES: str(retries + 1)})
+            instance.report_run_failed(run, f"{_PROCESS_GONE} {AFTER_AN_INTERRUPTION}")
+        ended.append(run.run_id)
+    for worker in known.values():
+        if not worker.alive:
+            worker.forget()
+    return ended
+
+
+_PROCESS_GONE: Final = "The process that worked on this run is gone: it was killed, or the machine went down."
+
+_IN_A_PROCESS: Final = (
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+
+
+def _is_overdue(record: dg.RunRecord, now: float) -> bool:
+    """Whether a run that no process has shown itself for should have one by now, on this machine."""
+    server = json.loads(record.dagster_run.tags.get(GRPC_INFO_TAG, "{}"))
+    return "socket" in server and now - record.update_timestamp.timestamp() > _START_PATIENCE
+
+
+def end_idle_processes(instance: dg.DagsterInstance, *, now: float | None = None) -> list[str]:
+    """End processes of this machine that go on working on a run that is over. Gives the runs' ids.
+
+    Nobody else can end one that hangs, or whose code server is gone: there, terminating a run only ends it on paper.
+    """
+    now = time.time() if now is None else now
+    alive = {worker.run_id: worker for worker in workers(instance) if worker.alive}
+    ended = []
+    for record in instance.get_run_records(dg.RunsFilter(run_ids=list(alive))) if alive else ():
+        run = record.dagster_run
+        if run.is_finished and now - record.update_timestamp.timestamp() > _END_PATIENCE:
+            alive[run.run_id].kill()
+            ended.append(run.run_id)
+    return ended
+
+
+def renew_retries(instance: dg.DagsterInstance, *, now: float | None = None) -> list[str]:
+    """Ask again for retries that were never started. Gives the ids of the failed runs.
+
+    The daemon asks once, at a failure. If the code server does not answer at that moment, or the daemon itself is
+    killed before it has ever kept its place in the log, the retry is lost.
+    """
+    now = time.time() if now is None else now
+    lately = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        updated_after=datetime.fromtimestamp(now - _NOTES_STAY, UTC),
+        updated_before=datetime.fromtimestamp(now - _RETRY_PATIENCE, UTC),
+    )
+    renewed = []
+    for run in instance.get_runs(lately):
+        if AUTO_RETRY_RUN_ID_TAG in run.tags or not _should_be_retried(run, instance):
+            continue
+        latest = instance.get_runs(dg.RunsFilter(tags={PARTITION: run.tags.get(PARTITION, "")}), limit=1)
+        asked = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+        if [run.run_id] == [other.run_id for other in latest] and len(asked) <= _RETRIES_LOST:
+            instance.report_run_failed(run, "This run was to be tried again, and was not. It is asked for once more.")
+            renewed.append(run.run_id)
+    return renewed
+
+
+def _should_be_retried(run: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
+    """What Dagster itself decides at a failure."""
+    reason = run.tags.get(RUN_FAILURE_REASON_TAG)
+    return bool(auto_reexecution_should_retry_run(instance, run, RunFailureReason(reason) if reason else None))
+
+
+def remove_leftovers(store: VideoStore, instance: dg.DagsterInstance, *, now: float | None = None) -> list[Path]:
+    """Remove what runs that are over have left in the store. Gives what was removed.
+
+    Args:
+        store: where to look.
+        instance: knows which runs are over.
+        now: the time by which ages are judged, in seconds since the epoch; the clock's if None.
+    """
+    now = time.time() if now is None else now
+    store.files.remove_forgotten()
+    removed = []
+    for path in [*_scratch_of_the_past(store, instance, now), *_forgotten_temporaries(store, now)]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        removed.append(path)
+    return removed
+
+
+def _scratch_of_the_past(store: VideoStore, instance: dg.DagsterInstance, now: float) -> Iterator[Path]:
+    """Scratch folders of runs that are over; without the notes, as long as somebody may need them.
+
+    A run that this instance does not know is another instance's, or was deleted; its folder is judged by its age.
+    """
+    folders = [path for path in store.scratch_folder.glob("*") if path.is_dir()]
+    records = instance.get_run_records(dg.RunsFilter(run_ids=[path.name for path in folders])) if folders else []
+    known = {record.dagster_run.run_id: record for record in records}
+    for folder in folders:
+        record = known.get(folder.name)
+        run = record.dagster_run if record else None
+        if run and not run.is_finished:
+            continue
+        over_since = record.update_timestamp.timestamp() if record else folder.stat().st_mtime
+        if now - over_since > _NOTES_STAY or (run and (run.is_success or AUTO_RETRY_RUN_ID_TAG in run.tags)):
+            yield folder
+        elif run:
+            yield from (path for path in folder.iterdir() if path.is_file() or path.name.startswith(TEMPORARY_PREFIX))
+
+
+def _forgotten_temporaries(store: VideoStore, now: float) -> Iterator[Path]:
+    """Files that were being written when their process died."""
+    for folder in ("raw_video/*", "face_tracks", "composed_tiles", "encoded_video/*", "review", "review/*"):
+        for path in store.folder.glob(f"{folder}/{TEMPORARY_PREFIX}*"):
+            age = now - path.stat().st_ctime  # a rename sets it too, unlike the time of the last write
+            if age > _WRITTEN_LONG_AGO or (age > _WRITTEN_A_MOMENT_AGO and has_writer(path) is False):
+                yield path

@@ -1,0 +1,108 @@
+"""The job and the schedule that delete what need not be kept any longer.
+
+Belongs here: what Dagster is told of it. What may be deleted, and how that is done safely, is `retention`'s business.
+"""
+
+from typing import Final
+
+import dagster as dg
+
+from dualface_assets.housekeeping import retention
+from dualface_assets.housekeeping.retention import Deletion, Part, Retention
+from dualface_assets.runs.failures import explained
+from dualface_assets.store.video_store import VideoStore
+from dualface_core.settings import Settings
+
+_ASSETS: Final[dict[Part, tuple[str, ...]]] = {
+    "upload": ("raw_video",),
+    "tables": ("face_tracks", "composed_tiles"),
+    "result": ("encoded_video",),
+    "page": ("review",),
+    "report": (),
+}
+"""On whose page a deletion is shown."""
+
+
+class CleanUpConfig(dg.Config):
+    """What can be chosen for one run.
+
+    Attributes:
+        dry_run: only say what would be deleted.
+    """
+
+    dry_run: bool = False
+
+
+@dg.op
+def delete_what_is_overdue(context: dg.OpExecutionContext, config: CleanUpConfig, store: VideoStore) -> None:
+    """Delete uploads, tables and results that were kept for as long as the settings DUALFACE_KEEP_... say."""
+    with explained(context):
+        settings = Retention.of(Settings.load())
+        outcome = retention.clean_up(store, context.instance, settings, dry_run=config.dry_run)
+    if settings.for_ever:
+        context.log.info("Everything is kept for ever: none of the settings DUALFACE_KEEP_... is set.")
+    for key, reason in outcome.left_alone.items():
+        context.log.info("Left %s alone: %s.", key, reason)
+    for deletion in outcome.deleted:
+        verb = "Would delete" if config.dry_run else "Deleted"
+        context.log.info(
+            "%s the %s of %s, %d bytes: %s.", verb, deletion.part, deletion.key, deletion.size_bytes, deletion.why
+        )
+        if not config.dry_run:
+            for event in _observations(deletion):
+                context.log_event(event)
+    context.add_output_metadata(
+        {
+            "dry run": config.dry_run,
+            "deleted": _table(outcome.deleted),
+            "freed (bytes)": sum(deletion.size_bytes for deletion in outcome.deleted),
+            "videos left alone": len(outcome.left_alone),
+        }
+    )
+
+
+@dg.job(
+    name="clean_up",
+    description="Deletes what need not be kept any longer, by the settings DUALFACE_KEEP_UPLOADS, "
+    "DUALFACE_KEEP_TABLES, DUALFACE_KEEP_RESULTS and DUALFACE_KEEP_UNFINISHED. Without them it deletes nothing.",
+    tags={"dagster/max_retries": "0"},  # the schedule tries again the next day
+)
+def clean_up() -> None:
+    """One step."""
+    delete_what_is_overdue()
+
+
+@dg.schedule(
+    name="clean_up_daily",
+    job=clean_up,
+    cron_schedule="0 4 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Runs clean_up at four in the morning, UTC, if the settings say that anything may be deleted.",
+)
+def clean_up_daily() -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run, unless everything is kept for ever."""
+    if Retention.of(Settings.load()).for_ever:
+        return dg.SkipReason("Everything is kept for ever: none of the settings DUALFACE_KEEP_... is set.")
+    return dg.RunRequest()
+
+
+def _observations(deletion: Deletion) -> list[dg.AssetObservation]:
+    """What the web page shows of a deletion, under the events of the assets that it concerns."""
+    return [
+        dg.AssetObservation(
+            asset,
+            partition=deletion.key,
+            description=f"Deleted by clean_up: {deletion.why}.",
+            metadata={"freed (bytes)": deletion.size_bytes},
+        )
+        for asset in _ASSETS[deletion.part]
+    ]
+
+
+def _table(deletions: list[Deletion]) -> dg.TableMetadataValue:
+    records = [
+        dg.TableRecord({"video": each.key, "part": each.part, "size (bytes)": each.size_bytes, "why": each.why})
+        for each in deletions
+    ]
+    columns = {"video": "string", "part": "string", "size (bytes)": "int", "why": "string"}
+    return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(*column) for column in columns.items()]))

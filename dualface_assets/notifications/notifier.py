@@ -1,0 +1,274 @@
+"""The two sensors that tell a webhook what has become of a video: `video_finished` and `run_failed`.
+
+Belongs here: which runs are told of, when, and what is said. How a message is sent is `webhook`'s business.
+
+Dagster has sensors for the status of runs, but they move on to the next run whatever has happened to this one: a
+receiver that is down for a minute would miss it for ever (1.13.27, `run_status_sensor_definition`). These here keep the
+runs that are still to be told in their cursor, which Dagster stores after each tick. A tick that dies after it has sent
+something sends it again, with the same id: at least once, and once nearly always.
+
+A failed run is told of only if it is the end. Whether it is tried again is known a moment after it has failed
+(`dagster/will_retry`), and is only a promise until the retry exists (`dagster/auto_retry_run_id`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+import dagster as dg
+from pydantic import BaseModel
+
+from dualface_assets.notifications.webhook import DeliveryError, Message, Webhook
+from dualface_assets.runs.failures import explanation_of
+from dualface_assets.store.video_store import VideoStore
+from dualface_core.errors import DualfaceError
+from dualface_core.settings import WebhookSettings
+
+GIVEN_UP_AFTER: Final = 86_400.0
+"""Seconds after the end of a run from which on nobody is told of it any more."""
+
+PROMISE_HOLDS: Final = 600.0
+"""Seconds for which a failed run waits for the retry that was announced. Then that is not going to come."""
+
+_FIRST_PAUSE: Final = 10.0
+_LONGEST_PAUSE: Final = 3600.0
+_SECONDS_PER_TICK: Final = 20.0
+"""After so long a tick begins no other message. The daemon allows a sensor 60 seconds."""
+
+_WAITING_AT_ONCE: Final = 200
+"""Runs in the cursor. What comes after them stays in Dagster's log until there is room."""
+
+_RESULT: Final = dg.AssetKey("encoded_video")
+
+
+class Ending(Enum):
+    """How a run can end so that somebody wants to know. The value is what the message says."""
+
+    FINISHED = "video.finished"
+    FAILED = "run.failed"
+
+
+_EndOfRun = Literal[dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE]
+_EVENTS: Final[Mapping[Ending, _EndOfRun]] = {
+    Ending.FINISHED: dg.DagsterEventType.RUN_SUCCESS,
+    Ending.FAILED: dg.DagsterEventType.RUN_FAILURE,
+}
+_STATUSES: Final = {Ending.FINISHED: dg.DagsterRunStatus.SUCCESS, Ending.FAILED: dg.DagsterRunStatus.FAILURE}
+
+
+class Untold(BaseModel):
+    """A run that has ended and is still to be told of. Times are seconds since the epoch.
+
+    Attributes:
+        run_id: the run.
+        ended: when.
+        attempts: how often it was sent in vain.
+        due: when it is to be sent again.
+    """
+
+    run_id: str
+    ended: float
+    attempts: int = 0
+    due: float = 0.0
+
+    def later(self, now: float) -> Untold:
+        """The same after another attempt in vain: due after a pause that doubles every time."""
+        pause = min(_FIRST_PAUSE * 2**self.attempts, _LONGEST_PAUSE)
+        return self.model_copy(update={"attempts": self.attempts + 1, "due": now + pause})
+
+
+class Position(BaseModel):
+    """The cursor of a sensor.
+
+    Attributes:
+        seen: number of the last event of Dagster's log that was looked at.
+        untold: what is still to be told, oldest first.
+    """
+
+    seen: int
+    untold: list[Untold] = []
+
+
+@dataclass(frozen=True)
+class Teller:
+    """Tells of runs that have ended in one way.
+
+    Attributes:
+        ending: the way.
+        instance: knows the runs.
+        store: knows what the videos were called.
+        location: the code location whose runs these are; None for runs of no location, as in `make demo`.
+    """
+
+    ending: Ending
+    instance: dg.DagsterInstance
+    store: VideoStore
+    location: str | None
+
+    def now(self) -> Position:
+        """The position of one who has missed nothing."""
+        newest = self.instance.fetch_run_status_changes(_EVENTS[self.ending], limit=1).records
+        return Position(seen=newest[0].storage_id if newest else 0)
+
+    def catch_up(self, position: Position) -> Position:
+        """Note the runs that have ended since, as long as there is room."""
+        room = _WAITING_AT_ONCE - len(position.untold)
+        if room <= 0:
+            return position
+        wanted = dg.RunStatusChangeRecordsFilter(_EVENTS[self.ending], after_storage_id=position.seen)
+        events = self.instance.fetch_run_status_changes(wanted, limit=room, ascending=True).records
+        found = [Untold(run_id=event.run_id, ended=event.timestamp) for event in events]
+        seen = events[-1].storage_id if events else position.seen
+        return Position(seen=seen, untold=[*position.untold, *found])
+
+    def tell(
+        self, untold: list[Untold], webhook: Webhook, web_url: str | None, *, now: float
+    ) -> tuple[list[Untold], list[str]]:
+        """Send what is due. Gives what is still to be told, and sentences on what was done.
+
+        Where nobody answers, nothing more is tried in this tick; where this one message isn't taken, the next one is.
+        """
+        deadline = time.monotonic() + _SECONDS_PER_TICK
+        answers = True
+        left, done = [], []
+        for waiting in untold:
+            if waiting.due > now or not answers or time.monotonic() > deadline:
+                left.append(waiting)
+                continue
+            run = self.instance.get_run_by_id(waiting.run_id)
+            if run is None or not self._concerns(run):
+                continue
+            if now - waiting.ended > GIVEN_UP_AFTER:
+                done.append(f"Gave up telling of run {run.run_id}, after {waiting.attempts} attempts.")
+            elif self._may_go_on(run, now - waiting.ended):
+                left.append(waiting)
+            else:
+                try:
+                    webhook.send(self._message(run, waiting.ended, web_url), now=now)
+                except DeliveryError as error:
+                    answers = error.answered
+                    left.append(waiting.later(now))
+                    done.append(f"Run {run.run_id} could not be told of: {error}")
+                else:
+                    done.append(f"Told {webhook.receiver} of run {run.run_id}.")
+        return left, done
+
+    def _concerns(self, run: dg.DagsterRun) -> bool:
+        """Whether anybody wants to know of this run."""
+        origin = run.remote_job_origin
+        location = origin.repository_origin.code_location_origin.location_name if origin else None
+        if location != self.location or run.status is not _STATUSES[self.ending]:
+            return False
+        if self.ending is Ending.FINISHED:
+            return self._result(run) is not None
+        return "dagster/auto_retry_run_id" not in run.tags
+
+    def _may_go_on(self, run: dg.DagsterRun, age: float) -> bool:
+        """Whether a run that has failed may be tried again, for all that is known so far."""
+        if self.ending is Ending.FINISHED or not self.instance.run_retries_enabled:
+            return False
+        return run.tags.get("dagster/will_retry", "true") == "true" and age < PROMISE_HOLDS
+
+    def _message(self, run: dg.DagsterRun, ended: float, web_url: str | None) -> Message:
+        key = run.tags.get("dagster/partition")
+        retries = run.tags.get("dagster/retry_number", "")  # which anybody may have typed in
+        base = None if web_url is None else web_url.rstrip("/")
+        said: dict[str, Any] = {
+            "key": key,
+            "name": None if key is None else self._name(key),
+            "run": {
+                "id": run.run_id,
+                "job": run.job_name,
+                "url": None if base is None else f"{base}/runs/{run.run_id}",
+                "attempts": 1 + (int(retries) if retries.isdecimal() else 0),
+            },
+        }
+        if self.ending is Ending.FINISHED:
+            partition = quote(key or "", errors="replace")
+            asset = None if base is None else f"{base}/assets/{_RESULT.path[0]}?partition={partition}"
+            said["result"] = {**_described(self._result(run) or {}), "url": asset}
+            said["warnings"] = self._warnings(run)
+        else:
+            said["failure"] = self._failure(run)
+            said["retry_follows"] = False
+        return Message(f"{run.run_id}.{self.ending.value}", self.ending.value, ended, said)
+
+    def _name(self, key: str) -> str | None:
+        """What the uploaded file was called; None if it is not in the store (any more)."""
+        try:
+            return self.store.upload(key).name
+        except DualfaceError:
+            return None
+
+    def _result(self, run: dg.DagsterRun) -> Mapping[str, dg.MetadataValue] | None:
+        """The metadata of the result that a run has made; None if it made none."""
+        for record in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
+            made = record.asset_materialization
+            if made is not None and made.asset_key == _RESULT:
+                return made.metadata
+        return None
+
+    def _warnings(self, run: dg.DagsterRun) -> list[str]:
+        """What the checks found to be less than good."""
+        records = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        found = [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
+        return [f"{check.check_name}: {check.description}" for check in found if not check.passed]
+
+    def _failure(self, run: dg.DagsterRun) -> dict[str, str | None]:
+        """Why a run has failed. Of a bug only where: its message may hold anything, and the log has it."""
+        told = explanation_of(run.run_id, self.instance)
+        return {
+            "class": told.failure,
+            "message": told.sentence,
+            "what_to_do": told.next_step,
+            "step": told.step,
+        }
+
+
+def _described(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:
+    """Where the result lies, who encoded it, and every figure that the asset shows."""
+    values = {name: value.value for name, value in metadata.items()}
+    figures = {name: value for name, value in values.items() if isinstance(value, int | float) and math.isfinite(value)}
+    return {**{name: values.get(name) for name in ("path", "report", "encoder")}, "figures": figures}
+
+
+def notification_sensor(ending: Ending, *, name: str, description: str) -> dg.SensorDefinition:
+    """The sensor that tells of runs which have ended in one way."""
+
+    @dg.sensor(
+        name=name,
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"{description} Sends nothing unless DUALFACE_WEBHOOK_URL is set.",
+    )
+    def sensor(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SkipReason:
+        settings = WebhookSettings.load()
+        webhook = Webhook.configured(settings)
+        origin = context.code_location_origin
+        teller = Teller(ending, context.instance, store, origin.location_name if origin else None)
+        if webhook is None:
+            context.update_cursor(teller.now().model_dump_json())
+            return dg.SkipReason("Nobody is told: DUALFACE_WEBHOOK_URL is not set.")
+        position = teller.catch_up(Position.model_validate_json(context.cursor)) if context.cursor else teller.now()
+        left, done = teller.tell(position.untold, webhook, settings.web_url, now=time.time())
+        for line in done:
+            context.log.info(line)
+        context.update_cursor(position.model_copy(update={"untold": left}).model_dump_json())
+        waiting = f"{len(left)} still to be told." if left else "Nothing to tell."
+        return dg.SkipReason(" ".join(done[:20]) or waiting)
+
+    return sensor
+
+
+video_finished = notification_sensor(
+    Ending.FINISHED, name="video_finished", description="Tells a webhook of every result that was published."
+)
+run_failed = notification_sensor(
+    Ending.FAILED, name="run_failed", description="Tells a webhook of every run that failed and is not tried again."
+)

@@ -1,0 +1,66 @@
+"""The sensor that brings failed videos into the index of reviews.
+
+Belongs here: noting why a run failed, where the index finds it, and in the run's log, if none of its steps could. That
+is a sensor's work and not the run's own, since a run that was killed can say nothing. A page that is made later makes
+the note void by its time, so nothing is cleared.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import dagster as dg
+from dagster._core.events import EngineEventData
+
+from dualface_assets.review_index.index import rebuild_index
+from dualface_assets.review_index.records import FailureRecord
+from dualface_assets.runs.failures import CLASS, NEXT_STEP, explanation_of
+from dualface_assets.store.partitions import is_key
+from dualface_assets.store.video_store import VideoStore
+from dualface_core.errors import DualfaceError
+
+
+@dg.run_failure_sensor(
+    name="failed_videos",
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Shows failed videos, with the reason, in the index of the review pages.",
+)
+def failed_videos(context: dg.RunFailureSensorContext, store: VideoStore) -> dg.SkipReason | None:
+    """Note why a video's run failed, and write the index anew."""
+    return note_failure(context.dagster_run, store, context.instance)
+
+
+def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInstance) -> dg.SkipReason | None:
+    """Note why a run failed. Gives a reason if there is nothing to note."""
+    told = explanation_of(run.run_id, instance)
+    if told.step is None:  # then Dagster's own event says what happened, if anything, and not what to do
+        known: dict[str, dg.MetadataValue] = {CLASS: dg.TextMetadataValue(told.failure)}
+        known[NEXT_STEP] = dg.TextMetadataValue(told.next_step)
+        instance.report_engine_event(f"What to do: {told.next_step}", run, EngineEventData(known))
+    key = run.tags.get("dagster/partition", "")
+    if not is_key(key):
+        return dg.SkipReason("This run was about no video.")
+    record = instance.get_run_record_by_id(run.run_id)
+    ended = record.end_time if record else None
+    FailureRecord(
+        key=key,
+        name=_name(key, store),
+        failed_at=datetime.now(UTC) if ended is None else datetime.fromtimestamp(ended, UTC),
+        failure=told.failure,
+        reason=told.sentence,
+        action=told.next_step,
+        run=run.run_id,
+        tried_again=run.tags.get("dagster/will_retry") == "true",
+    ).write(store.page_folder(key))
+    store.share(store.page_folder(key))
+    store.share(rebuild_index(store.review_folder))
+    return None
+
+
+def _name(key: str, store: VideoStore) -> str:
+    """What the uploaded file was called; the key if it is not in the store (any more)."""
+    try:
+        return store.upload(key).name
+    except DualfaceError:
+        return key

@@ -1,0 +1,58 @@
+"""The index of all videos: a table with a row for each, made from the small records beside the pages.
+
+Belongs here: reading the records and writing `index.html`. It is always made anew from what the folder holds, under a
+lock, so that of two runs that end at once the later one shows both; and if it is deleted, the next run brings it back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from dualface_assets.review_index.records import PAGE, THUMBNAIL, Entry, entries
+from dualface_core.review.templating import rendered
+from dualface_core.system.atomic_files import published
+
+_TEMPLATES: Final = Path(__file__).with_name("templates")
+_LOCK: Final = ".lock"
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+
+def rebuild_index(folder: Path) -> Path:
+    """Write `index.html` into the folder of all pages, made if it is not there. Gives its path. Raises OutputError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    index = folder / PAGE
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
+        found = sorted(entries(folder), key=_recency, reverse=True)
+        with published(index) as temporary:
+            temporary.write_text(_html(found), encoding="utf-8")
+    return index
+
+
+def _html(found: list[Entry]) -> str:
+    return rendered(
+        "index.html",
+        script="index.js",
+        templates=_TEMPLATES,
+        entries=found,
+        made_at=datetime.now(UTC),
+        failed=sum(entry.failure is not None and entry.page is None for entry in found),
+        warned=sum(state(entry) == "warning" for entry in found),
+        state=state,
+        page=PAGE,
+        thumbnail=THUMBNAIL,
+    )
+
+
+def state(entry: Entry) -> str:
+    """How a video stands: "passed", "warning" or "error"."""
+    if entry.page is None:
+        return "error"
+    return "warning" if entry.page.warnings or entry.failure else "passed"
+
+
+def _recency(entry: Entry) -> tuple[datetime, str]:
+    return entry.when or _EPOCH, entry.key

@@ -1,0 +1,188 @@
+"""What the index knows of each video: small JSON files beside the pages.
+
+Belongs here: the records and how they are read. They are written by different processes, so each has a file of its own
+and nobody changes another's: `record.json` comes with a page, `failure.json` with a run that failed, and
+`removal.json` with the deletion of one of the two videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from dualface_core.system.atomic_files import published
+
+if TYPE_CHECKING:  # OpenCV is loaded by the step that needs it
+    from dualface_core.review.page import Page, Reviewed
+
+PAGE: Final = "index.html"
+THUMBNAIL: Final = "thumbnail.jpg"
+RECORD: Final = "record.json"
+FAILURE: Final = "failure.json"
+REMOVAL: Final = "removal.json"
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+class PageRecord(BaseModel):
+    """A video whose result was verified and has a page.
+
+    Attributes:
+        key: of the video; the name of its folder.
+        name: what the file was called, for people.
+        made_at: when the page was made.
+        duration: of the result, in seconds.
+        encoder: FFmpeg's name of it.
+        size_bytes: of the result.
+        seconds: of work that it took, in all steps.
+        warnings: what a person should know of it, as sentences.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    name: str
+    made_at: AwareDatetime
+    duration: float
+    encoder: str
+    size_bytes: int
+    seconds: float
+    warnings: list[str]
+
+
+class FailureRecord(BaseModel):
+    """A run that failed.
+
+    Attributes:
+        key: of the video.
+        name: what the file was called, for people.
+        failed_at: when the run ended.
+        failure: class of the failure, such as "unreadable-video".
+        reason: what happened, as a sentence.
+        action: what to do about it.
+        run: identifies the run.
+        tried_again: whether another run follows by itself.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    name: str
+    failed_at: AwareDatetime
+    failure: str
+    reason: str
+    action: str
+    run: str
+    tried_again: bool
+
+    def write(self, folder: Path) -> None:
+        """Note it in the folder of the video's page, made if it is not there. Raises OutputError."""
+        write_record(self, folder, FAILURE)
+
+
+class RemovalRecord(BaseModel):
+    """One of the two videos that a page shows was deleted on purpose.
+
+    Attributes:
+        part: which of them.
+        removed_at: when.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    part: Literal["upload", "result"]
+    removed_at: AwareDatetime
+
+    def write(self, folder: Path) -> Path:
+        """Note it in the folder of the page. Gives the note's path. Raises OutputError."""
+        write_record(self, folder, REMOVAL)
+        return folder / REMOVAL
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One video of the index. At least one of `page` and `failure` is there.
+
+    Attributes:
+        key: the name of its folder.
+        page: its page's record.
+        failure: the failure that came after that page, if any did.
+        removal: what was deleted after that page was made, if anything was.
+        pictured: whether there is a thumbnail.
+    """
+
+    key: str
+    page: PageRecord | None
+    failure: FailureRecord | None
+    removal: RemovalRecord | None
+    pictured: bool
+
+    @property
+    def name(self) -> str:
+        """What the file was called."""
+        record = self.page or self.failure
+        return record.name if record else self.key
+
+    @property
+    def when(self) -> datetime | None:
+        """When the last thing happened to it."""
+        times = [self.page.made_at] if self.page else []
+        times += [self.failure.failed_at] if self.failure else []
+        return max(times, default=None)
+
+
+def write_record(record: PageRecord | FailureRecord | RemovalRecord, folder: Path, name: str) -> None:
+    """Write a record under a temporary name and rename it. Raises OutputError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with published(folder / name) as temporary:
+        temporary.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def write_page(page: Page, about: Reviewed, folder: Path) -> None:
+    """Publish a page and its record in the video's folder, made if it is not there. Raises OutputError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in ((THUMBNAIL, page.thumbnail), (PAGE, page.html.encode())):
+        with published(folder / name) as temporary:
+            temporary.write_bytes(content)
+    record = PageRecord(
+        key=about.key,
+        name=about.name,
+        made_at=page.made_at,
+        duration=about.result.duration,
+        encoder=about.report.encoder_used,
+        size_bytes=about.report.size_bytes,
+        seconds=sum(about.seconds.values()),
+        warnings=page.warnings,
+    )
+    write_record(record, folder, RECORD)  # last: the index links to a page that is there
+
+
+def entries(folder: Path) -> Iterator[Entry]:
+    """All videos of which something is known, each a folder in `folder` with a key's name.
+
+    An unreadable record counts as missing.
+    """
+    for inside in folder.iterdir():
+        if inside.name.startswith(".") or not inside.name.isprintable() or not inside.is_dir():
+            continue
+        page = _read(PageRecord, inside / RECORD)
+        failure = _read(FailureRecord, inside / FAILURE)
+        if page and failure and failure.failed_at <= page.made_at:
+            failure = None
+        removal = _read(RemovalRecord, inside / REMOVAL)
+        if removal and (page is None or removal.removed_at <= page.made_at):
+            removal = None
+        if page or failure:
+            yield Entry(inside.name, page, failure, removal, (inside / THUMBNAIL).exists())
+
+
+def _read(kind: type[Record], path: Path) -> Record | None:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

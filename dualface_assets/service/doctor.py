@@ -1,0 +1,299 @@
+"""`python -m dualface_assets.service.doctor`: whether everything is set up, and what to do where it is not.
+
+Belongs here: questions about a machine and its instance, each with an answer for people. It changes nothing. What a
+setting means is said where the setting is; what NVENC can do is found out by those who use it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import dagster as dg
+import psutil
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dualface_assets.assets.encoded_video import NVENC
+from dualface_assets.definitions import video_store
+from dualface_assets.housekeeping.recovery import recovery
+from dualface_assets.housekeeping.retention import Retention
+from dualface_assets.housekeeping.retention_job import clean_up_daily
+from dualface_assets.notifications.notifier import run_failed, video_finished
+from dualface_assets.notifications.webhook import Webhook
+from dualface_assets.review_index.failed_videos import failed_videos
+from dualface_assets.service.serve import REPOSITORY
+from dualface_assets.store.video_store import VideoStore
+from dualface_core.errors import DualfaceError
+from dualface_core.rendering.choice import choose_encoder
+from dualface_core.settings import Settings, WebhookSettings, local_folder
+
+Verdict = Literal["good", "warning", "problem"]
+
+_COLOURS: Final[Mapping[Verdict, str]] = {"good": "green", "warning": "yellow", "problem": "red"}
+_NETWORK_DRIVES: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph"})
+_HEARTBEAT_PATIENCE: Final = 120.0
+"""Seconds. A daemon that lives says so every 30."""
+
+_ON_BY_THEMSELVES: Final = frozenset(
+    {"uploads", recovery.name, failed_videos.name, video_finished.name, run_failed.name, clean_up_daily.name}
+)
+
+_LOW_SPACE: Final = 10 << 30
+_NO_SPACE: Final = 1 << 30
+"""Bytes. What a run renders lies in the store a second time until it is published."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One answer.
+
+    Attributes:
+        subject: what was looked at.
+        verdict: "problem" where something will not work, "warning" where it will work less well.
+        text: what was found, and what to do about it.
+    """
+
+    subject: str
+    verdict: Verdict
+    text: str
+
+
+def main() -> int:
+    """Show all answers. The exit status is 1 if there is a problem, 2 if the settings or DAGSTER_HOME make no sense."""
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(REPOSITORY / "dagster_home")))
+    if not home.is_absolute() or not home.is_dir():
+        print(f"DAGSTER_HOME is {str(home)!r}; expected the full name of a folder that exists.", file=sys.stderr)
+        return 2
+    try:
+        settings = Settings.load()
+        with dg.DagsterInstance.get() as instance:
+            answers = list(examine(settings, instance))
+    except DualfaceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    table = Table(show_header=False, box=None)
+    for column in ("verdict", "subject", "text"):
+        table.add_column(column, overflow="fold")
+    for answer in answers:
+        colour = _COLOURS[answer.verdict]
+        table.add_row(f"[{colour}]{answer.verdict}[/]", answer.subject, escape(answer.text))
+    Console().print(table)
+    return int(any(answer.verdict == "problem" for answer in answers))
+
+
+def examine(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
+    """Look at everything. Takes a few seconds, since NVENC is really tried where the answer isn't known yet."""
+    store = video_store(settings)
+    yield from folders(settings, store)
+    yield disk_space(store)
+    yield retention(settings)
+    yield from models(settings)
+    yield encoder(settings)
+    yield from configuration(instance)
+    yield pool(instance, settings)
+    yield daemon(instance)
+    yield sensors(instance)
+    yield notifications()
+
+
+def folders(settings: Settings, store: VideoStore) -> Iterator[Diagnosis]:
+    """Whether every folder can be written to, and whether uploads can be moved rather than copied."""
+    remote = local_folder(settings.store) is None
+    if remote:
+        yield _remote_store(store)
+    named = {
+        "work" if remote else "store": (store.folder, "DUALFACE_WORK" if remote else "DUALFACE_STORE"),
+        "inbox": (store.inbox_folder, "DUALFACE_INBOX"),
+        "runtime": (settings.runtime, "DUALFACE_RUNTIME"),
+        "cache": (settings.cache, "DUALFACE_CACHE"),
+    }
+    for name, (folder, variable) in named.items():
+        existing = _nearest(folder)
+        if not existing.is_dir():
+            yield Diagnosis(name, "problem", f"{folder}: {existing} is no folder. Set {variable} to one.")
+        elif not os.access(existing, os.W_OK | os.X_OK):
+            advice = f"Change its permissions, or set {variable}."
+            yield Diagnosis(name, "problem", f"{folder}: no permission to write to {existing}. {advice}")
+        else:
+            yield Diagnosis(name, "good", f"{folder}" if existing == folder else f"{folder}: will be made")
+    if _nearest(store.folder).stat().st_dev != _nearest(store.inbox_folder).stat().st_dev:
+        advice = "so uploads are copied, which takes time and space. Have both on one if you can."
+        both = "the folder for work" if remote else "store"
+        yield Diagnosis("inbox", "warning", f"Inbox and {both} are on different file systems, {advice}")
+
+
+def _remote_store(store: VideoStore) -> Diagnosis:
+    """Whether a remote store answers."""
+    try:
+        store.files.check()
+        videos = len(store.video_keys())
+    except DualfaceError as error:
+        return Diagnosis("store", "problem", str(error))
+    return Diagnosis("store", "good", f"{store.address(store.folder)} answers: {videos} videos")
+
+
+def disk_space(store: VideoStore) -> Diagnosis:
+    """Whether there is room for results."""
+    free = shutil.disk_usage(_nearest(store.folder)).free
+    text = f"{free / (1 << 30):.1f} GiB free in {store.folder}"
+    if free >= _LOW_SPACE:
+        return Diagnosis("disk space", "good", text)
+    return Diagnosis(
+        "disk space", "problem" if free < _NO_SPACE else "warning", f"{text}. Free some, or move the store."
+    )
+
+
+def retention(settings: Settings) -> Diagnosis:
+    """What is deleted by itself."""
+    kept = Retention.of(settings)
+    days = {name: days for name, days in dataclasses.asdict(kept).items() if days is not None}
+    if not days:
+        return Diagnosis("retention", "good", "Everything is kept for ever. Set DUALFACE_KEEP_... to change that.")
+    return Diagnosis("retention", "good", ", ".join(f"{name} are kept for {n:g} days" for name, n in days.items()))
+
+
+def models(settings: Settings) -> Iterator[Diagnosis]:
+    """Whether both networks' files are there, and are what they should be."""
+    from dualface_core.faces.weights import SFACE, YUNET, read_weights
+
+    for model, path in ((YUNET, settings.detector_weights), (SFACE, settings.embedder_weights)):
+        try:
+            yield Diagnosis("model", "good", f"{model.title}: {read_weights(model, path).path}")
+        except DualfaceError as error:
+            yield Diagnosis("model", "problem", str(error))
+
+
+def encoder(settings: Settings) -> Diagnosis:
+    """Who would encode a video now."""
+    try:
+        choice = choose_encoder(settings)
+    except DualfaceError as error:
+        return Diagnosis("encoder", "problem", str(error))
+    if choice.nvenc:
+        sessions = f"{settings.nvenc_max_sessions} sessions at once"
+        return Diagnosis("encoder", "good", f"NVENC, {sessions}, driver {choice.driver}. `dualface gpu` says more.")
+    return Diagnosis("encoder", "good", f"Software. {choice.why or 'The settings say so.'}")
+
+
+def configuration(instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
+    """Whether the instance is ours, lies on a local drive, retries, and looks after runs that die."""
+    home = Path(instance.root_directory)
+    ours = REPOSITORY / "dagster_home" / "dagster.yaml"
+    if not (home / "dagster.yaml").exists():
+        yield Diagnosis("instance", "problem", f"{home} has no dagster.yaml. Set DAGSTER_HOME, or copy {ours} there.")
+    else:
+        yield Diagnosis("instance", "good", str(home))
+    if (drive := _drive(home)) in _NETWORK_DRIVES:
+        advice = "SQLite loses data there. Set DAGSTER_HOME to a local folder."
+        yield Diagnosis("instance", "problem", f"{home} is on a network drive ({drive}). {advice}")
+    missing = [
+        what
+        for what, there in {
+            "run_retries.enabled": instance.run_retries_enabled,
+            "run_monitoring.enabled": instance.run_monitoring_enabled,
+            "run_monitoring.free_slots_after_run_end_seconds": _monitors(instance, "free_slots_after_run_end_seconds"),
+            "run_monitoring.max_runtime_seconds": _monitors(instance, "max_runtime_seconds"),
+        }.items()
+        if not there
+    ]
+    if missing:
+        advice = f"Set {', '.join(missing)} in {home / 'dagster.yaml'}, as in {ours}."
+        yield Diagnosis("recovery", "problem", f"What fails is not tried again, or keeps its slot. {advice}")
+    else:
+        yield Diagnosis("recovery", "good", "Failed runs are tried again, and dead ones give back their slots.")
+
+
+def pool(instance: dg.DagsterInstance, settings: Settings) -> Diagnosis:
+    """Whether the pool is really limited, and to as many slots as there are sessions."""
+    pools = instance.get_concurrency_config().pool_config
+    limits = {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}
+    limit = limits.get(NVENC, pools.default_pool_limit)
+    sessions = settings.nvenc_max_sessions
+    command = f"Run: dagster instance concurrency set {NVENC} {sessions}"
+    if limit is None:
+        return Diagnosis("pool", "problem", f"Nothing limits the pool {NVENC!r}. {command}")
+    if pools.pool_granularity is not None and pools.pool_granularity.value != "op":
+        advice = "Set concurrency.pools.granularity to op in dagster.yaml."
+        return Diagnosis("pool", "problem", f"Whole runs take slots, so software encodes would wait, too. {advice}")
+    if limit > sessions > 0:
+        waiting = f"so {limit - sessions} may wait for a session in vain"
+        return Diagnosis("pool", "warning", f"{limit} runs may use NVENC at once, {waiting}. {command}")
+    if limit < sessions:
+        return Diagnosis("pool", "warning", f"{limit} of {sessions} NVENC sessions are used at most. {command}")
+    return Diagnosis("pool", "good", f"{NVENC}: {limit} at once")
+
+
+def daemon(instance: dg.DagsterInstance) -> Diagnosis:
+    """Whether the daemon lives: it takes uploads, starts runs and tries again."""
+    beats = instance.get_daemon_heartbeats()
+    late = []
+    for kind in sorted(instance.get_required_daemon_types()):
+        beat = beats.get(kind)
+        if beat is None or time.time() - beat.timestamp > _HEARTBEAT_PATIENCE:
+            late.append(kind)
+    if not late:
+        return Diagnosis("daemon", "good", "running")
+    if beats.keys() - late:
+        advice = "If it stays like this, end `make up` and start it again."
+        return Diagnosis("daemon", "problem", f"Parts of it do not answer: {', '.join(late).lower()}. {advice}")
+    return Diagnosis(
+        "daemon", "problem", "Not running: uploads stay where they are, and nothing is tried again. Start it: make up"
+    )
+
+
+def sensors(instance: dg.DagsterInstance) -> Diagnosis:
+    """Whether somebody has switched off a sensor or the schedule in the web page; all are on by themselves."""
+    states = instance.all_instigator_state()
+    stopped = sorted(
+        state.instigator_name
+        for state in states
+        if state.instigator_name in _ON_BY_THEMSELVES and state.status.value == "STOPPED"
+    )
+    if stopped:
+        advice = "Switch on under Automation in the web page."
+        return Diagnosis("sensors", "warning", f"Switched off: {', '.join(stopped)}. {advice}")
+    return Diagnosis("sensors", "good", "on")
+
+
+def notifications() -> Diagnosis:
+    """Who is told of finished and failed videos, and whether it can be known that it is us who tell."""
+    try:
+        webhook = Webhook.configured(WebhookSettings.load())
+    except DualfaceError as error:
+        return Diagnosis("notifications", "problem", str(error))
+    if webhook is None:
+        return Diagnosis("notifications", "good", "Nobody is told: DUALFACE_WEBHOOK_URL is not set.")
+    if webhook.secret is None:
+        advice = "Set DUALFACE_WEBHOOK_SECRET, so that the receiver can know who sent them."
+        return Diagnosis("notifications", "warning", f"Messages to {webhook.receiver} are not signed. {advice}")
+    return Diagnosis("notifications", "good", f"Signed messages go to {webhook.receiver}.")
+
+
+def _monitors(instance: dg.DagsterInstance, setting: str) -> bool:
+    return bool((instance.get_settings("run_monitoring") or {}).get(setting))
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or what there is of the way to it."""
+    folder = folder.absolute()
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _drive(folder: Path) -> str:
+    """The kind of file system that a folder is on."""
+    above = {*map(str, folder.parents), str(folder)}
+    mounts = [mount for mount in psutil.disk_partitions(all=True) if mount.mountpoint in above]
+    return max(mounts, key=lambda mount: len(mount.mountpoint)).fstype if mounts else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""`python -m dualface_assets.service.web_page`: Dagster's web page, with the same options, for its own pages only.
+
+Belongs here: keeping out what other pages make a browser ask. On 127.0.0.1 nobody but this machine can reach the web
+page, but every page that is open in a browser on this machine can: Dagster (1.13) looks at no `Origin`, and executes a
+mutation that comes as a plain link. An image on any web site could so start runs or delete partitions.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from dagster_webserver import app
+from dagster_webserver.cli import main
+from dagster_webserver.webserver import DagsterWebserver
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+_REFUSED: Final = (
+    "This web page answers to its own pages only, and on 127.0.0.1 only under that name or as localhost. "
+    "A proxy in front of it must check the Origin, remove it, and send its own Host: see docs/deployment.md.\n"
+)
+_VIOLATES_POLICY: Final = 1008
+
+
+class OwnPagesOnly:
+    """Refuses requests that another page has made a browser send."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, or refuse it (ASGI)."""
+        if scope["type"] not in {"http", "websocket"} or not foreign(scope):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await PlainTextResponse(_REFUSED, status_code=403)(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": _VIOLATES_POLICY})
+
+
+def foreign(scope: Scope) -> bool:
+    """Whether a request comes from another page, or would be the same if it did.
+
+    Browsers say where a question comes from unless it is a link that was followed or a picture; so no question may be
+    asked in a link. A name that has been made to lead to this machine (DNS rebinding) looks like our own page but for
+    the name.
+    """
+    headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    host = headers.get(b"host", "")
+    origin = headers.get(b"origin")
+    if origin is not None and urlsplit(origin).netloc != host:
+        return True
+    if scope.get("method") == "GET" and scope["path"].rstrip("/").endswith("/graphql") and scope["query_string"]:
+        return True
+    return _is_loopback(scope["server"][0]) and not _is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+class _WebPage(DagsterWebserver):  # type: ignore[type-arg]  # as Dagster's own command makes it
+    def build_middleware(self) -> list[Middleware]:
+        return [Middleware(OwnPagesOnly), *super().build_middleware()]
+
+
+if __name__ == "__main__":
+    app.DagsterWebserver = _WebPage  # type: ignore[attr-defined]  # a name that the module imports
+    main()  # type: ignore[no-untyped-call]  # Dagster's, which has no annotations

@@ -1,0 +1,328 @@
+"""Resources: where things lie (VideoStore) and what may encode (GpuResource).
+
+Belongs here: what assets, IO managers and the sensor share, so that a test or a deployment swaps it in one place.
+How an upload gets into the store is `uploads`' business; how tables are read and written is `storage`'s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import quote
+
+import dagster as dg
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
+
+from dualface_assets.store.files import LocalFiles, RemoteFiles, StoreFiles
+from dualface_assets.store.partitions import check_key, is_key
+from dualface_core import pipeline
+from dualface_core.errors import MissingInputError, SettingsError
+from dualface_core.settings import Settings, local_folder, without_password
+
+if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
+    from dualface_core.media.probe import VideoInfo
+    from dualface_core.pipeline import Progress
+    from dualface_core.rendering.choice import EncoderChoice
+    from dualface_core.rendering.report import EncodeReport
+    from dualface_core.tables.tile_plan import TilePlan
+
+_OWN_FOLDERS: Final = frozenset(
+    {"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "review", "scratch", "trash"}
+)
+_UPLOAD_AGAIN: Final = "Put the video into the inbox again."
+
+
+# One component of a path, and never `..`: paths are built from notes, and whoever may write to the inbox of a remote
+# store may write such notes.
+_Component = Annotated[str, Field(pattern=r"^[^./\x00][^/\x00]*$")]
+
+
+class Upload(BaseModel):
+    """One video as it was taken into the store. Stored as `video.json` beside it.
+
+    Attributes:
+        key: the partition.
+        name: what the file was called, for people; bytes that are no text are shown as �.
+        file: what it is called in the store.
+        sha256: of its content, in hex.
+        size_bytes: its size.
+        claim: identifies this act of uploading; the same video uploaded again is another claim.
+        claimed_at: ISO 8601, UTC.
+        reprocess: whether the result is to be made again if there is one already.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: Annotated[str, AfterValidator(check_key)]
+    name: str
+    file: _Component
+    sha256: str
+    size_bytes: int
+    claim: _Component
+    claimed_at: str
+    reprocess: bool = False
+
+
+class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's own examples give none
+    """A place for everything that is known about each video.
+
+        inbox/...                                     uploads, until they are taken
+        claims/CLAIM/                                 uploads that are being taken, or whose run does not exist yet
+        raw_video/KEY/{FILE, video.json, probe.json}  the video as it came
+        face_tracks/KEY.parquet, composed_tiles/KEY.parquet
+        encoded_video/KEY/SLUG.split.mp4              the result, verified, with its report beside it
+        review/index.html, review/KEY/index.html      pages for people, made from the rest
+        scratch/RUN/                                  what a run needs only while it lasts
+        trash/KEY/                                    what is being deleted
+
+    Claims, scratch and trash are always folders of this machine. The others may be remote; then a path below `folder`
+    names an object, and `files` knows what there is of it. What is read or written goes through `reading`, `writing`
+    and `put`, which do no more than open a file in a local store.
+
+    All of a local store but the inbox must be one file system, so that a rename is atomic.
+
+    Attributes:
+        root: a folder, which need not exist yet, or an fsspec URL; that of the settings without its password.
+        inbox: the folder for uploads; without it, `inbox` in `root`. A remote store must have one.
+        work: the folder for claims, scratch and trash of a remote store; without it, `.dualface` in the inbox.
+    """
+
+    root: str
+    inbox: str | None = None
+    work: str | None = None
+    _run_id: str = PrivateAttr(default="no run")
+
+    @property
+    def folder(self) -> Path:
+        """The folder below which everything has its path. Raises SettingsError for a remote store without inbox."""
+        local = local_folder(self.root)
+        if local is not None:
+            return local.absolute()
+        return Path(self.work).absolute() if self.work else self._given_inbox() / ".dualface"
+
+    @property
+    def inbox_folder(self) -> Path:
+        """Where uploads are dropped. Raises SettingsError for a folder that the store uses itself."""
+        folder = self._given_inbox()
+        inside = folder.relative_to(self.folder).parts if folder.is_relative_to(self.folder) else ("",)
+        if not inside or inside[0] in _OWN_FOLDERS:
+            raise SettingsError(
+                f"The inbox {str(folder)!r} is a folder that the store uses itself. Choose another one."
+            )
+        return folder
+
+    def _given_inbox(self) -> Path:
+        if self.inbox:
+            return Path(self.inbox).absolute()
+        local = local_folder(self.root)
+        if local is None:
+            raise SettingsError(
+                "DUALFACE_STORE is not a folder of this machine, so it cannot hold the inbox. Set DUALFACE_INBOX to a "
+                "folder of this machine where uploads are dropped."
+            )
+        return local.absolute() / "inbox"
+
+    @property
+    def files(self) -> StoreFiles:
+        """What the store holds. Raises SettingsError for a URL of a kind that cannot be used."""
+        return LocalFiles() if local_folder(self.root) is not None else _remote_files(self.root, self.folder)
+
+    def local(self, path: Path) -> Path:
+        """A local file with the content of one of the store, for as long as the run lasts. Raises MissingInputError."""
+        return self.files.fetch(path, self.scratch_folder / self._run_id)
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[Path]:
+        """Yield a local file with the content of one of the store. Raises MissingInputError."""
+        local = self.local(path)
+        try:
+            yield local
+        finally:
+            if local != path:
+                local.unlink(missing_ok=True)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[Path]:
+        """Yield a local path to write to; on a clean exit, what was written is in the store, under `path`."""
+        local = self.files.draft(path, self.scratch_folder / self._run_id)
+        try:
+            yield local
+            self.files.put(local, path)
+        finally:
+            if local != path:
+                local.unlink(missing_ok=True)
+
+    def put(self, local: Path, path: Path) -> None:
+        """Move a finished file into the store, where it appears whole, in place of an older one."""
+        self.files.put(local, path)
+
+    def share(self, path: Path) -> None:
+        """Send a small file, or a folder of some, that was written to its path below `folder`, and stays there, too."""
+        self.files.share(path)
+
+    def address(self, path: Path) -> str:
+        """Where a file of the store is, for people: a path or a URL."""
+        return self.files.address(path)
+
+    @property
+    def claims_folder(self) -> Path:
+        """Where uploads are while they are being taken."""
+        return self.folder / "claims"
+
+    @property
+    def raw_folder(self) -> Path:
+        """Where the videos are, one folder per key."""
+        return self.folder / "raw_video"
+
+    @property
+    def scratch_folder(self) -> Path:
+        """What runs need only while they last, one folder per run."""
+        return self.folder / "scratch"
+
+    @property
+    def trash_folder(self) -> Path:
+        """What is being deleted, one folder per key."""
+        return self.folder / "trash"
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """At the beginning of a run, wait for what is being deleted at this moment."""
+        if context.run is None:
+            return
+        self._run_id = context.run.run_id
+        if self.folder.exists():
+            with self._deletion_lock(fcntl.LOCK_SH):
+                pass
+
+    @contextmanager
+    def no_run_begins(self) -> Iterator[None]:
+        """For the length of the block, runs wait before their first step; Dagster knows of them by then."""
+        with self._deletion_lock(fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _deletion_lock(self, kind: int) -> Iterator[None]:
+        with (self.folder / ".deleting").open("w") as lock:
+            fcntl.flock(lock, kind)
+            yield
+
+    def video_folder(self, key: str) -> Path:
+        """Where the video and what is known of it lie. Raises UnsafeKeyError."""
+        return self.raw_folder / check_key(key)
+
+    def upload(self, key: str) -> Upload:
+        """What was uploaded under this key. Raises UnsafeKeyError or MissingInputError."""
+        record = self.video_folder(key) / "video.json"
+        try:
+            return Upload.model_validate_json(self.files.read(record))
+        except FileNotFoundError:
+            raise MissingInputError(key, "this video is not in the store (any more)", action=_UPLOAD_AGAIN) from None
+        except ValidationError:
+            raise MissingInputError(record, "not a note of ours", action=_UPLOAD_AGAIN) from None
+
+    def video_path(self, key: str) -> Path:
+        """The uploaded video, here for as long as the run lasts. Raises UnsafeKeyError or MissingInputError."""
+        return self.local(self.video_place(key))
+
+    def video_place(self, key: str) -> Path:
+        """The path of the uploaded video in the store. Raises UnsafeKeyError or MissingInputError."""
+        return self.video_folder(key) / self.upload(key).file
+
+    def write_video_info(self, key: str, info: VideoInfo) -> None:
+        """Note what the video is, for the steps that follow. Raises UnsafeKeyError or OutputError."""
+        from dualface_core.media.probe import VideoInfo
+
+        self.files.write(self.video_folder(key) / "probe.json", TypeAdapter(VideoInfo).dump_json(info, indent=2))
+
+    def video_info(self, key: str) -> VideoInfo:
+        """What the video is, as `raw_video` noted it. Raises UnsafeKeyError or MissingInputError."""
+        from dualface_core.media.probe import VideoInfo
+
+        path = self.video_path(key)
+        try:
+            info = TypeAdapter(VideoInfo).validate_json(self.files.read(self.video_folder(key) / "probe.json"))
+        except (FileNotFoundError, ValidationError):
+            raise MissingInputError(key, "this video was not looked at yet", action="Materialize raw_video.") from None
+        return dataclasses.replace(info, path=path)  # the store may have moved since
+
+    def table_path(self, table: str, key: str) -> Path:
+        """Where a table of this video lies; `table` is the asset's name. Raises UnsafeKeyError."""
+        return self.folder / table / f"{check_key(key)}.parquet"
+
+    def result_path(self, key: str) -> Path:
+        """Where the verified video is published. Raises UnsafeKeyError."""
+        slug = check_key(key).rpartition("-")[0]
+        return self.folder / "encoded_video" / key / f"{slug}.split.mp4"
+
+    @property
+    def review_folder(self) -> Path:
+        """Where the review pages and their index are."""
+        return self.folder / "review"
+
+    def page_folder(self, key: str) -> Path:
+        """Where the review page of this video is, and what the index knows of it. Raises UnsafeKeyError."""
+        return self.review_folder / check_key(key)
+
+    def link(self, path: Path, *, seen_from: Path) -> str:
+        """A file of the store as a URL relative to a folder of it, so that the store can be moved, or served."""
+        return quote(os.path.relpath(path, seen_from))
+
+    def has_result(self, key: str) -> bool:
+        """Whether a verified result is there. Raises UnsafeKeyError."""
+        return self.files.exists(self.result_path(key))
+
+    def scratch(self, run_id: str) -> Path:
+        """A folder for this run alone, made if it is not there."""
+        folder = self.scratch_folder / run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def video_keys(self) -> list[str]:
+        """Keys of all videos in the store, in no order."""
+        return [name for name in self.files.names(self.raw_folder) if is_key(name)]
+
+    def known_keys(self) -> set[str]:
+        """Keys of all videos of which there is anything in the store."""
+        folders = [
+            name
+            for folder in ("raw_video", "encoded_video", "review")
+            for name in self.files.names(self.folder / folder)
+        ]
+        tables = [
+            name for folder in ("face_tracks", "composed_tiles") for name in self.files.names(self.folder / folder)
+        ]
+        return {name for name in (*folders, *(table.removesuffix(".parquet") for table in tables)) if is_key(name)}
+
+
+@cache
+def _remote_files(root: str, folder: Path) -> RemoteFiles:
+    url = Settings.load().store  # Dagster stores and shows what a resource holds, so the password is not in the root
+    return RemoteFiles(url if without_password(url) == root else root, folder)
+
+
+class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # likewise
+    """The GPU's encoder: whether it is the one to use, and one of its sessions to encode in."""
+
+    def choose(self, settings: Settings) -> EncoderChoice:
+        """Decide between NVENC and software. Raises EncoderError where only NVENC will do and it doesn't work here."""
+        from dualface_core.rendering.choice import choose_encoder
+
+        return choose_encoder(settings)
+
+    def render(
+        self,
+        video: VideoInfo,
+        plan: TilePlan,
+        output: Path,
+        choice: EncoderChoice,
+        *,
+        settings: Settings,
+        progress: Progress | None = None,
+    ) -> EncodeReport:
+        """Render with NVENC, in one of the GPU's sessions. Raises EncoderError."""
+        return pipeline.render_with_nvenc(video, plan, output, choice, settings=settings, progress=progress)

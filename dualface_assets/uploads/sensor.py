@@ -1,0 +1,100 @@
+"""The sensor on the inbox: every few seconds it brings inbox, store, partitions and runs into line.
+
+Belongs here: what a tick tells Dagster. The store is the truth. A tick registers a partition for every video in it, and
+asks for one run per upload until that run exists; only then is the upload's claim settled. So a crash anywhere, even
+between the launch of a run and the end of the tick, is made good by the next tick. The claim is the run key: the same
+video uploaded again later is another claim, and is not swallowed by Dagster's memory of run keys.
+"""
+
+from typing import Final
+
+import dagster as dg
+
+from dualface_assets.runs.in_use import PARTITION, UNDER_WAY
+from dualface_assets.runs.process_video import process_video
+from dualface_assets.store.partitions import videos
+from dualface_assets.store.video_store import Upload, VideoStore
+from dualface_assets.uploads.intake import Intake, pending, settle
+
+RUN_KEY: Final = "dagster/run_key"
+
+_RUNS_PER_TICK: Final = 1
+"""Noting a run is most of what a tick takes (docs/soak.md). More of them are asked for by the next ticks: twelve a
+minute, which four videos at a time hardly keep up with."""
+
+_INTERVAL: Final = 3
+"""Seconds. Dagster looks every five whether a tick is due. One that has to wait five itself is not, if its last one
+began a moment late, and then waits ten."""
+
+_LINES: Final = 20
+"""Lines that the sensor's page has room for."""
+
+
+def upload_sensor(intake: Intake) -> dg.SensorDefinition:
+    """The sensor that takes uploads with `intake`."""
+
+    @dg.sensor(
+        name="uploads",
+        job=process_video,
+        minimum_interval_seconds=_INTERVAL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Takes new videos from the inbox and starts process_video for each.",
+    )
+    def uploads(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SensorResult | dg.SkipReason:
+        report = intake.tick(store)
+        for upload in report.taken:
+            context.log.info("Took %s as %s.", upload.name, upload.key)
+        missing = _unregistered(store, context.instance)
+        requests = _run_requests(store, context.instance)
+        if not requests and not missing:
+            known = [f"{upload.name}: in the store already, as {upload.key}" for upload in report.taken]
+            said = known[:_LINES] + report.reasons(_LINES)
+            return dg.SkipReason("; ".join(said) or f"Nothing new in {store.inbox_folder}")
+        return dg.SensorResult(
+            run_requests=requests, dynamic_partitions_requests=[videos.build_add_request(missing)] if missing else []
+        )
+
+    return uploads
+
+
+def _unregistered(store: VideoStore, instance: dg.DagsterInstance) -> list[str]:
+    """Keys of videos that are in the store and have no partition."""
+    known = set(instance.get_dynamic_partitions(str(videos.name)))
+    return sorted(key for key in store.video_keys() if key not in known)
+
+
+def _run_requests(store: VideoStore, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    """One request per video that waits for its run; claims that wait for nothing any more are settled.
+
+    What is to be made again waits until the run that is at work on it is over.
+    """
+    uploads = pending(store)
+    launched = _launched(uploads, instance)
+    under_way = _under_way(uploads, instance)
+    requests: dict[str, dg.RunRequest] = {}
+    for upload in uploads:
+        done = upload.key in under_way or store.has_result(upload.key)
+        if upload.claim in launched or (done and not upload.reprocess):
+            settle(store, upload)
+        elif upload.key not in requests and upload.key not in under_way:
+            requests[upload.key] = dg.RunRequest(
+                run_key=upload.claim, partition_key=upload.key, tags={"dualface/upload": upload.name}
+            )
+    return list(requests.values())[:_RUNS_PER_TICK]
+
+
+def _launched(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:
+    """Claims whose run was launched. One that was only created is asked for again: Dagster then launches it."""
+    if not uploads:
+        return set()
+    runs = instance.get_runs(dg.RunsFilter(tags={RUN_KEY: [upload.claim for upload in uploads]}))
+    return {run.tags[RUN_KEY] for run in runs if run.status != dg.DagsterRunStatus.NOT_STARTED}
+
+
+def _under_way(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:
+    """Keys that a run is at work on, or will be."""
+    if not uploads:
+        return set()
+    keys = list({upload.key for upload in uploads})
+    runs = instance.get_runs(dg.RunsFilter(tags={PARTITION: keys}, statuses=UNDER_WAY))
+    return {run.tags[PARTITION] for run in runs}

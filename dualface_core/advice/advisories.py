@@ -1,0 +1,164 @@
+"""Concerns: what a person should know of a result although it is right. Each is a figure, a limit and a sentence.
+
+Belongs here: the limits, by name and with their source, and the sentences. A concern never stops anything; what must
+not be published is found by `verify`. Asset checks and the review page say the same, since both ask here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from dualface_core.advice.timeline_events import LEAST_MARGIN, unsure_moments
+from dualface_core.camera.plan import CameraParameters, face_boxes
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import layout
+from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.findings import clock
+
+SHORTEST_DOUBT: Final = 0.5
+"""Seconds for which a name must be unsure before it is worth a look; less is a glance, or a false detection (as
+`tracking.identities` has it)."""
+
+LEAST_IN_TILE: Final = 0.97
+"""Share of the frames with a known face in which its tile must show it whole: what `benchmarks/accuracy.py` asks for in
+its hardest scene, where two people pass in front of one another."""
+
+_ROUNDING: Final = 0.01
+"""Of an enlargement: rectangles have single precision and an aspect in whole pixels."""
+
+
+class Concern(BaseModel):
+    """One thing that was looked at.
+
+    Attributes:
+        name: what was looked at, such as "identity margin".
+        passed: whether there is nothing to worry about.
+        message: what was found, as a plain sentence.
+        action: what a person can do about it; empty if there is nothing to worry about.
+        figures: the numbers behind it, the limit among them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    passed: bool
+    message: str
+    action: str = ""
+    figures: Mapping[str, float]
+
+
+def identity_concern(tracks: FaceTracks) -> Concern:
+    """Whether it is sure everywhere who is who."""
+    margins = pc.drop_null(tracks.table["identity_margin"])
+    if not len(margins):
+        return Concern(
+            name="identity margin",
+            passed=True,
+            message="There are no two people who could be mistaken for one another.",
+            figures={"least allowed margin": LEAST_MARGIN},
+        )
+    doubts = [moment for moment in unsure_moments(tracks) if moment.end - moment.start >= SHORTEST_DOUBT]
+    smallest = float(pc.min(margins).as_py())
+    figures = {
+        "smallest margin": smallest,
+        "least allowed margin": LEAST_MARGIN,
+        "unsure sightings": len(doubts),
+        "unsure (s)": sum(moment.end - moment.start for moment in doubts),
+    }
+    if not doubts:
+        message = "It is clear everywhere who is A and who is B."
+        return Concern(name="identity margin", passed=True, message=message, figures=figures)
+    least = min(doubts, key=lambda moment: moment.margin or 0.0)
+    return Concern(
+        name="identity margin",
+        passed=False,
+        message=f"In {len(doubts)} {'place' if len(doubts) == 1 else 'places'} it is not clear who is A and who is B, "
+        f"least of all from {clock(least.start)} to {clock(least.end)}.",
+        action="Look at these places in the result. If a tile shows the wrong person there, film or upload a version "
+        "in which both faces can be seen from the front.",
+        figures=figures,
+    )
+
+
+def framing_concern(tracks: FaceTracks, plan: TilePlan) -> Concern:
+    """Whether the tiles show the faces that are there, whole."""
+    rectangles = plan.rectangles().astype(np.float64)
+    tiles = layout(plan.metadata.layout).tiles
+    shares: dict[str, float] = {}
+    for index, tile in enumerate(tiles):
+        boxes = face_boxes(tracks, tile.person)
+        known = ~np.isnan(boxes[:, 0])
+        if not known.any():
+            continue
+        frame = (plan.metadata.frame_width, plan.metadata.frame_height)
+        corner = np.clip(boxes[known, :2], 0, frame)  # of a face at the edge of the picture, no tile can show more
+        opposite = np.clip(boxes[known, :2] + boxes[known, 2:], 0, frame)
+        center, half = rectangles[known, index, :2], rectangles[known, index, 2:] / 2
+        inside = ((corner >= center - half - 0.5) & (opposite <= center + half + 0.5)).all(axis=1)
+        shares[tile.person] = float(inside.mean())
+    figures = {f"{person}: face in its tile (%)": 100 * share for person, share in shares.items()}
+    worst = min(shares, key=lambda person: shares[person], default=None)
+    passed = worst is None or shares[worst] >= LEAST_IN_TILE
+    return Concern(
+        name="faces in tiles",
+        passed=passed,
+        message="The tiles show every face that is there."
+        if passed
+        else f"Tile {worst} does not show the whole face of its person in {1 - shares[str(worst)]:.1%} of the frames "
+        "in which they can be seen.",
+        action=""
+        if passed
+        else "Look at the places where the tile holds or goes wide. The person moves too fast, is too near, or appears "
+        "too briefly to be followed calmly; the other layout may suit this video better.",
+        figures={**figures, "least allowed (%)": 100 * LEAST_IN_TILE},
+    )
+
+
+def enlargement_concern(plan: TilePlan) -> Concern:
+    """Whether a tile enlarges the picture so much that it looks soft."""
+    limit = CameraParameters.model_validate(plan.metadata.camera).max_upscale
+    rectangles = plan.rectangles()
+    largest = {
+        tile.person: tile.width / float(rectangles[:, index, 2].min())
+        for index, tile in enumerate(layout(plan.metadata.layout).tiles)
+    }
+    worst = max(largest, key=lambda person: largest[person])
+    passed = largest[worst] <= limit * (1 + _ROUNDING)
+    size = f"{plan.metadata.frame_width}x{plan.metadata.frame_height}"
+    return Concern(
+        name="upscaling",
+        passed=passed,
+        message=f"Tile {worst} enlarges the picture {largest[worst]:.1f} times at most"
+        + (", which stays sharp." if passed else f"; the source has {size} pixels only, and the tile looks soft."),
+        action="" if passed else "Upload the video in a higher resolution, if there is one.",
+        figures={
+            **{f"{person}: largest enlargement": value for person, value in largest.items()},
+            "most allowed": limit,
+        },
+    )
+
+
+def encoder_concern(*, used: str, why: str | None, fallback: bool) -> Concern:
+    """Whether software had to do what NVENC should have done.
+
+    Args:
+        used: FFmpeg's name of the encoder that made the result.
+        why: why it was that one.
+        fallback: whether NVENC should have done it (`EncodeReport.fallback`).
+    """
+    if not fallback:
+        message = f"{used} encoded it. {why or ''}".strip()
+        return Concern(name="encoder", passed=True, message=message, figures={"fallback": 0})
+    return Concern(
+        name="encoder",
+        passed=False,
+        message=f"Software ({used}) encoded it in place of NVENC. {why or ''}".strip(),
+        action="The result is right, and took longer. Run `dualface gpu` on the machine: it says what the card can do "
+        "and who uses its sessions.",
+        figures={"fallback": 1},
+    )

@@ -1,0 +1,94 @@
+"""Moments: the places of a video that a person should look at, with their times.
+
+Belongs here: finding them in the tables. What is too unsure, too long or too much is `concerns`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import layout
+from dualface_core.tables.tile_plan import TilePlan
+
+LEAST_MARGIN: Final = 3.0
+"""Nats by which the labelling must be better than the one with A and B swapped: odds of 20 to 1 (e^3), which leaves the
+customary 5 % to chance. One clear picture of a face gives about 5 nats where two people look different."""
+
+
+class Kind(StrEnum):
+    """What happens at a moment."""
+
+    CUT = "cut"
+    HOLDING = "holding"
+    WIDE = "wide"
+    UNSURE = "unsure"
+
+
+class Moment(BaseModel):
+    """A stretch of a video, or a point in it.
+
+    Attributes:
+        kind: what happens.
+        person: whose tile or whose name it is about; None for a cut.
+        start, end: in seconds by the file's own timestamps; equal for a cut.
+        margin: of an unsure name, how sure it is, in nats.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    person: str | None = None
+    start: float
+    end: float
+    margin: float | None = None
+
+
+def moments(tracks: FaceTracks, plan: TilePlan) -> list[Moment]:
+    """All of them, in order of time."""
+    times = np.asarray(tracks.metadata.frame_pts, np.float64) * float(tracks.metadata.seconds_per_pts)
+    cuts = [float(times[shot.first]) for shot in tracks.metadata.shots[1:]]
+    found = [Moment(kind=Kind.CUT, start=at, end=at) for at in cuts]
+    found += unsure_moments(tracks)
+    states = plan.states()
+    for index, tile in enumerate(layout(plan.metadata.layout).tiles):
+        for kind in (Kind.HOLDING, Kind.WIDE):
+            for first, last in _runs(states[:, index] == kind):
+                end = times[min(last + 1, len(times) - 1)]
+                found.append(Moment(kind=kind, person=tile.person, start=float(times[first]), end=float(end)))
+    return sorted(found, key=lambda moment: (moment.start, moment.end))
+
+
+def unsure_moments(tracks: FaceTracks) -> list[Moment]:
+    """Sightings of a person of whom it is less sure than `LEAST_MARGIN` that they have the right name."""
+    table = tracks.table.select(["tracklet", "time", "identity_margin"]).append_column(
+        "person", tracks.table.column("person").cast(pa.string())
+    )
+    named = pc.and_(pc.is_valid(table["person"]), pc.less(table["identity_margin"], LEAST_MARGIN))
+    grouped = table.filter(named).group_by(["tracklet", "person"])
+    rows = grouped.aggregate([("time", "min"), ("time", "max"), ("identity_margin", "min")]).to_pylist()
+    return [
+        Moment(
+            kind=Kind.UNSURE,
+            person=row["person"],
+            start=row["time_min"],
+            end=row["time_max"],
+            margin=row["identity_margin_min"],
+        )
+        for row in sorted(rows, key=lambda row: (row["time_min"], row["tracklet"]))
+    ]
+
+
+def _runs(mask: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """First and last index of every unbroken run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    for first, stop in edges.reshape(-1, 2).tolist():
+        yield first, stop - 1

@@ -1,0 +1,95 @@
+"""Whether this machine's GPU really encodes and decodes: by doing it with one picture, in a process of its own.
+
+Belongs here: the question, the answer and the process; what happens in that process is `nvenc_trial`. Not here:
+remembering the answer (`dualface_core.gpu.nvml`). The one idea: no query can be trusted. NVML reports an encoder
+capacity of 100 % for cards that have no encoder, and a container may show a GPU whose video engines it hides. The
+process keeps a driver that hangs or crashes, and its CUDA context, away from ours; it costs about half a second.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Final, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dualface_core.encoding.failures import FailureClass, advice
+from dualface_core.encoding.settings import Codec
+from dualface_core.system.child_processes import command, environment
+
+PATIENCE: Final = 30.0
+"""Longest wait for an answer in seconds. A driver that starts its first CUDA context can take several."""
+
+Trial = Literal["encode", "decode"]
+
+
+class _Ability(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    available: bool
+    failure: FailureClass | None = None
+    reason: str
+
+    @classmethod
+    def lacking(cls, failure: FailureClass, reason: str) -> Self:
+        """It doesn't work."""
+        return cls(available=False, failure=failure, reason=reason)
+
+
+Found = TypeVar("Found", bound=_Ability)
+
+
+class NvencAbility(_Ability):
+    """Whether NVENC encodes a codec here.
+
+    Attributes:
+        available: True if a picture was encoded, and decoded again in software.
+        failure: why not; None if available.
+        reason: a sentence for people: what was done, or what was said and what can be done about it.
+    """
+
+
+class NvdecAbility(_Ability):
+    """Whether NVDEC decodes a codec here.
+
+    Attributes:
+        available: True if a picture was decoded and lay in the GPU's memory.
+        failure: why not; None if available.
+        reason: a sentence for people: what was done, or what was said and what can be done about it.
+    """
+
+
+def try_nvenc(codec: Codec, *, gpu: str | None = None) -> NvencAbility:
+    """Encode a picture with NVENC. Raises nothing: what goes wrong is the answer.
+
+    Args:
+        codec: what to encode.
+        gpu: UUID of the card; without one FFmpeg takes the first that can.
+    """
+    return _in_a_process("encode", codec, gpu, NvencAbility)
+
+
+def try_nvdec(codec: Codec, *, gpu: str | None = None) -> NvdecAbility:
+    """Decode a picture with NVDEC. Raises nothing: what goes wrong is the answer. Arguments as for `try_nvenc`."""
+    return _in_a_process("decode", codec, gpu, NvdecAbility)
+
+
+def _in_a_process(trial: Trial, codec: Codec, gpu: str | None, ability: type[Found]) -> Found:
+    try:
+        ended = subprocess.run(
+            command("dualface_core.media.nvenc_trial", trial, codec),
+            env=environment(gpu),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        reason = f"{advice(FailureClass.STALLED)} (It gave no answer within {PATIENCE:g} s.)"
+        return ability.lacking(FailureClass.STALLED, reason)
+    try:
+        return ability.model_validate_json(ended.stdout.strip().splitlines()[-1])
+    except (IndexError, ValidationError):
+        last = " ".join(ended.stderr.strip().splitlines()[-1:])
+        reason = f"{advice(FailureClass.CRASHED)} (The process of the trial ended with code {ended.returncode}. {last})"
+        return ability.lacking(FailureClass.CRASHED, reason)

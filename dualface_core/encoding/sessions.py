@@ -1,0 +1,427 @@
+"""NvencSessions: at most so many NVENC sessions per GPU, over all processes of the host.
+
+Belongs here: the slots, the queue in front of them, and the counters. Not here: NVENC itself. The one idea: a slot is a
+lock on a file, held by the process that encodes, so that the kernel frees it however that process ends.
+
+A folder per GPU holds `slot-N` (locked while held), `queue/` (a locked file per waiter, in order), `mutex` (locked for
+the moment in which any of this is looked at or changed) and `state.json` (counters and holders, replaced atomically).
+Locks say what is true; `state.json` only remembers. A record whose lock is free belongs to a process that died: it is
+counted as abandoned, so that at any time opened == closed + abandoned + held.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
+
+from dualface_core.encoding.failures import EncoderError, FailureClass, SessionTimeoutError, is_gpu_failure
+from dualface_core.errors import DualfaceError, FileError, SettingsError, one_line
+from dualface_core.system.atomic_files import published
+from dualface_core.system.locks import FileLock
+
+_POLL: Final = 0.02
+"""Seconds between two looks of a waiter. A look takes well under a millisecond."""
+
+_SUSPENDED_AFTER: Final = 2.0
+"""A waiter that has not looked for so many seconds is stopped (Ctrl-Z, a debugger); it is passed over meanwhile."""
+
+_MUTEX_PATIENCE: Final = 5.0
+"""Longest wait for the bookkeeping itself, in seconds; only a process stopped inside it can hold it for so long."""
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+Outcome = Literal["closed", "refused", "failed"]
+
+
+class RuntimeFolderError(FileError):
+    """The folder for slot files cannot be used, or not safely."""
+
+    permanent = True
+
+
+class Holder(BaseModel):
+    """Who holds a slot.
+
+    Attributes:
+        slot: number of the slot, from 0.
+        pid: the process, as it sees itself; in a container this is not the host's number.
+        owner: what it holds the slot for, such as the video's name.
+        since: when it got the slot.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    slot: int
+    pid: int
+    owner: str
+    since: datetime
+
+    def __str__(self) -> str:
+        return f"process {self.pid} for {self.owner!r} since {self.since.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+class Counters(BaseModel):
+    """What has happened on one GPU since the counters began, over all processes.
+
+    Attributes:
+        opened: slots given out.
+        closed: slots given back, whatever the encode came to.
+        abandoned: slots freed by the death of their holder.
+        refused: slots whose holder the driver refused, once or more often, because other programs had the sessions.
+        failed: slots whose holder met another failure of NVENC.
+        timed_out: waits that ended without a slot.
+        longest_wait: seconds, over waits that succeeded and waits that did not.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    opened: int = Field(default=0, ge=0)
+    closed: int = Field(default=0, ge=0)
+    abandoned: int = Field(default=0, ge=0)
+    refused: int = Field(default=0, ge=0)
+    failed: int = Field(default=0, ge=0)
+    timed_out: int = Field(default=0, ge=0)
+    longest_wait: float = Field(default=0.0, ge=0)
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorators of properties
+    @property
+    def error_rate(self) -> float:
+        """Share of the slots given out that were refused, failed or abandoned; 0 before the first."""
+        return (self.refused + self.failed + self.abandoned) / self.opened if self.opened else 0.0
+
+
+@dataclass(frozen=True)
+class SessionStatus:
+    """One GPU's sessions at a moment.
+
+    Attributes:
+        gpu: the GPU that the slots are of.
+        limit: how many may be held at once.
+        holders: who holds one now, by slot.
+        waiting: how many wait for one now.
+        counters: what has happened so far.
+    """
+
+    gpu: str
+    limit: int
+    holders: tuple[Holder, ...]
+    waiting: int
+    counters: Counters
+
+
+@dataclass
+class Slot:
+    """The right to one NVENC session.
+
+    Attributes:
+        index: number of the slot, from 0.
+        waited: seconds from asking to getting it.
+        refused: to be set by its holder where the driver refuses a session and the holder tries again in this slot.
+    """
+
+    index: int
+    waited: float
+    refused: bool = False
+
+
+class NvencSessions:
+    """Slots of one GPU's NVENC sessions, shared by all processes that name the same folder and GPU.
+
+        with sessions.acquire("interview.mp4") as slot:
+            ...  # open the encoder, encode, close it, drop every reference to it
+
+    Args:
+        runtime_dir: a folder of one's own on a local disk; made with mode 0700 if it is missing. It must not go away
+            while slots are held, as `/run/user/...` does when its user logs out.
+        gpu: what tells the GPUs of this host apart: the UUID, or the index (which CUDA_VISIBLE_DEVICES can change).
+        limit: sessions at once; 0 forbids NVENC. Where processes disagree, each keeps to its own limit and counts the
+            others' slots.
+        timeout: longest wait in seconds; 0 tries once.
+
+    Raises:
+        SettingsError: an argument is not allowed.
+    """
+
+    def __init__(self, runtime_dir: Path, *, gpu: str | int, limit: int = 2, timeout: float = 30.0) -> None:
+        self.gpu = str(gpu)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.gpu):
+            raise SettingsError(f"found {self.gpu!r} as a GPU; expected its UUID or its index.")
+        if limit < 0:
+            raise SettingsError(f"found {limit} NVENC sessions at once; expected 0 or more.")
+        if not 0 <= timeout < math.inf:
+            raise SettingsError(f"found a wait of {timeout} s for NVENC sessions; expected 0 or more.")
+        self.limit = limit
+        self.timeout = timeout
+        self._runtime_dir = runtime_dir
+        self._folder = runtime_dir / f"nvenc-{self.gpu}"
+        self._queue = self._folder / "queue"
+
+    @contextmanager
+    def acquire(self, owner: str) -> Iterator[Slot]:
+        """Hold a slot for the length of the block, after waiting for it in turn.
+
+        The block must not end before the encoder's last reference is gone: NVENC ends a session when FFmpeg's codec
+        context is freed, not when the container is closed. An EncoderError that leaves the block is counted. A forked
+        child does not hold the slot: it stays the parent's, and dies with the parent.
+
+        Args:
+            owner: what the slot is for; shown to others who wait.
+
+        Raises:
+            SessionTimeoutError: none became free in time; names the holders.
+            RuntimeFolderError: the folder is another user's, or cannot be written.
+        """
+        slot, lock = self._wait(owner)
+        outcome: Outcome = "closed"
+        try:
+            yield slot
+        except EncoderError as error:
+            if error.failure is FailureClass.SESSION_LIMIT:
+                outcome = "refused"
+            elif is_gpu_failure(error.failure):
+                outcome = "failed"
+            raise
+        finally:
+            if outcome == "closed" and slot.refused:
+                outcome = "refused"
+            if lock.held:
+                self._give_back(slot, lock, outcome)
+
+    def status(self) -> SessionStatus:
+        """Who holds slots, how many wait, and the counters. Raises RuntimeFolderError or SessionTimeoutError."""
+        self._prepare_folder()
+        with self._exclusively(), self._free_slots() as free:
+            state = self._reconciled(free)
+            waiting = sum(not self._is_dead(ticket) for ticket in self._tickets())
+        holders = tuple(sorted(state.holders, key=lambda holder: holder.slot))
+        return SessionStatus(self.gpu, self.limit, holders, waiting, state.counters)
+
+    def _wait(self, owner: str) -> tuple[Slot, FileLock]:
+        self._prepare_folder()
+        started = time.monotonic()
+        ticket: FileLock | None = None
+        try:
+            while True:
+                with self._exclusively():
+                    if ticket is None:
+                        ticket = self._queue_up()
+                    ticket.touch()
+                    waited = time.monotonic() - started
+                    if self._is_next(ticket) and (taken := self._take(owner, waited)):
+                        return taken
+                    if waited >= self.timeout or self.limit == 0:
+                        raise self._timed_out(waited)
+                time.sleep(min(_POLL, max(0.0, self.timeout - waited)))
+        finally:
+            if ticket is not None and ticket.held:
+                ticket.path.unlink(missing_ok=True)
+                ticket.release()
+
+    def _take(self, owner: str, waited: float) -> tuple[Slot, FileLock] | None:
+        with self._free_slots() as free:
+            held = len(self._slot_indexes()) - len(free)
+            if held >= self.limit:
+                return None
+            index = min(free)
+            state = self._reconciled(free)
+            holder = Holder(slot=index, pid=os.getpid(), owner=one_line(owner), since=datetime.now(UTC))
+            counters = state.counters.model_copy(
+                update={
+                    "opened": state.counters.opened + 1,
+                    "longest_wait": max(state.counters.longest_wait, waited),
+                }
+            )
+            self._save(_State(counters=counters, holders=(*state.holders, holder)))
+            free[index].touch()
+            return Slot(index, waited), free.pop(index)
+
+    def _give_back(self, slot: Slot, lock: FileLock, outcome: Outcome) -> None:
+        try:
+            with self._exclusively():
+                state = self._load()
+                changes: dict[str, int] = {"closed": state.counters.closed + 1}
+                if outcome != "closed":
+                    changes[outcome] = getattr(state.counters, outcome) + 1
+                others = tuple(holder for holder in state.holders if holder.slot != slot.index)
+                self._save(_State(counters=state.counters.model_copy(update=changes), holders=others))
+        except (DualfaceError, OSError) as error:
+            # The slot matters more than its record; whoever comes next finds the record and counts it as abandoned.
+            _LOGGER.warning("could not record the end of an NVENC session: %s", error)
+        finally:
+            lock.release()
+
+    def _timed_out(self, waited: float) -> SessionTimeoutError:
+        with self._free_slots() as free:
+            state = self._reconciled(free)
+        counters = state.counters.model_copy(
+            update={
+                "timed_out": state.counters.timed_out + 1,
+                "longest_wait": max(state.counters.longest_wait, waited),
+            }
+        )
+        self._save(state.model_copy(update={"counters": counters}))
+        if self.limit == 0:
+            reason = "NVENC is switched off: the number of sessions is 0. Allow at least one session, or use software."
+        else:
+            holders = "; ".join(str(holder) for holder in state.holders) or "processes that wait in turn"
+            reason = (
+                f"all {self.limit} NVENC sessions of GPU {self.gpu} stayed in use for {waited:.1f} s. "
+                f"Held by: {holders}. Wait for them, end them, allow a longer wait, or encode in software."
+            )
+        return SessionTimeoutError(FailureClass.SESSION_LIMIT, encoder="nvenc", reason=reason)
+
+    # The queue. A ticket is a file whose name gives its place and whose lock shows that its waiter lives.
+
+    def _tickets(self) -> list[Path]:
+        return sorted(self._queue.glob("[0-9]*"))
+
+    def _queue_up(self) -> FileLock:
+        tickets = self._tickets()
+        after = int(tickets[-1].name) if tickets else 0
+        # The clock, so that a number is never given twice; the last ticket, since a clock can be set back.
+        lock = FileLock.attempt(self._queue / f"{max(after + 1, time.time_ns()):020}")
+        assert lock is not None, "a new file that only the holder of the mutex can see"
+        return lock
+
+    def _is_next(self, ticket: FileLock) -> bool:
+        for other in self._tickets():
+            if other >= ticket.path:
+                return True
+            if not self._is_dead(other) and not _is_suspended(other):
+                return False
+        return True
+
+    @staticmethod
+    def _is_dead(ticket: Path) -> bool:
+        lock = FileLock.attempt(ticket)
+        if lock is None:
+            return False
+        ticket.unlink(missing_ok=True)
+        lock.release()
+        return True
+
+    # The slots.
+
+    def _slot_indexes(self) -> list[int]:
+        """Ours, and those that a process with a higher limit has made."""
+        found = {int(path.name.removeprefix("slot-")) for path in self._folder.glob("slot-*")}
+        return sorted(found | set(range(self.limit)))
+
+    @contextmanager
+    def _free_slots(self) -> Iterator[dict[int, FileLock]]:
+        """Lock all slots that are free; what is left in the dictionary at the end is unlocked again."""
+        free: dict[int, FileLock] = {}
+        try:
+            for index in self._slot_indexes():
+                lock = FileLock.attempt(self._folder / f"slot-{index}")
+                if lock is not None:
+                    free[index] = lock
+            yield free
+        finally:
+            for lock in free.values():
+                lock.release()
+
+    # The record.
+
+    def _reconciled(self, free: dict[int, FileLock]) -> _State:
+        """The state, after counting the slots that are recorded as held but whose holder is gone."""
+        state = self._load()
+        holders = tuple(holder for holder in state.holders if holder.slot not in free)
+        dead = len(state.holders) - len(holders)
+        if dead:
+            counters = state.counters.model_copy(update={"abandoned": state.counters.abandoned + dead})
+            state = _State(counters=counters, holders=holders)
+            self._save(state)
+        return state
+
+    def _load(self) -> _State:
+        try:
+            return _State.model_validate_json((self._folder / "state.json").read_bytes())
+        except FileNotFoundError:
+            return _State()
+        except ValidationError:
+            _LOGGER.warning("%s is damaged; its counters begin again", self._folder / "state.json")
+            return _State()
+
+    def _save(self, state: _State) -> None:
+        with published(self._folder / "state.json") as temporary:
+            temporary.write_text(state.model_dump_json())
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        """Nobody else looks at slots, queue or record during the block, which must be short."""
+        deadline = time.monotonic() + _MUTEX_PATIENCE
+        while (lock := self._attempt_mutex()) is None:
+            if time.monotonic() >= deadline:
+                reason = (
+                    f"another process holds {self._folder / 'mutex'} and does not go on. "
+                    "Look for a stopped dualface process (state T in ps) and end or continue it."
+                )
+                raise SessionTimeoutError(FailureClass.SESSION_LIMIT, encoder="nvenc", reason=reason)
+            time.sleep(_POLL / 10)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _attempt_mutex(self) -> FileLock | None:
+        try:
+            return FileLock.attempt(self._folder / "mutex")
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
+
+    def _prepare_folder(self) -> None:
+        for folder in (self._runtime_dir, self._folder, self._queue):
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                found, named = folder.stat(), folder.lstat()
+            except OSError as error:
+                raise _unusable(folder, error) from error
+            owner = next((uid for uid in (named.st_uid, found.st_uid) if uid != os.geteuid()), None)
+            if owner is not None:
+                raise RuntimeFolderError(
+                    folder,
+                    f"belongs to user {owner}, not to user {os.geteuid()} who runs this",
+                    action="Set DUALFACE_RUNTIME to a folder of your own.",
+                )
+            if found.st_mode & 0o022:
+                raise RuntimeFolderError(
+                    folder,
+                    f"others may write to it (mode {found.st_mode & 0o777:o}), so they could take or free slots",
+                    action="Run chmod 700 on it, or set DUALFACE_RUNTIME to another folder.",
+                )
+
+
+class _State(BaseModel):
+    """What `state.json` holds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    counters: Counters = Counters()
+    holders: tuple[Holder, ...] = ()
+
+
+def _unusable(folder: Path, error: OSError) -> RuntimeFolderError:
+    return RuntimeFolderError(
+        folder,
+        f"cannot be used for slot files ({error.strerror})",
+        action="Set DUALFACE_RUNTIME to a folder of your own on a local disk.",
+    )
+
+
+def _is_suspended(ticket: Path) -> bool:
+    try:
+        return abs(time.time() - ticket.stat().st_mtime) > _SUSPENDED_AFTER
+    except FileNotFoundError:
+        return True

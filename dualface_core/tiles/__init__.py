@@ -1,1 +1,0 @@
-"""What each output frame shows: layouts, virtual cameras, the plan and its rendering."""

@@ -1,0 +1,339 @@
+"""Findings about who is in the tiles: a face where the plan puts one, and the right person's.
+
+Belongs here: looking for faces in a bounded number of frames, and comparing them with the people of the source. The
+one idea: what the tracks say about places and names is taken, but whose face it is gets judged afresh, by embeddings
+of faces that are found in the source and in the result. Embeddings live as long as the verification does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dualface_core.camera.plan import face_boxes
+from dualface_core.faces.detections import Detections
+from dualface_core.faces.sface import FaceEmbedder, align_face, frontality
+from dualface_core.faces.yunet import FaceDetector
+from dualface_core.media.frames import Frame
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import Tile
+from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.expected import Source, evenly
+from dualface_core.verification.findings import Check, Finding
+
+Item = TypeVar("Item")
+
+Box = NDArray[np.float64]
+"""(4,) x, y, width, height in pixels."""
+
+MOST_FRAMES: Final = 60
+"""Frames of the result in which faces are looked for, however long it is."""
+
+LEAST_GAP: Final = 0.25
+"""Seconds between two of them: what is nearer in time looks alike."""
+
+LEAST_FACES: Final = 0.6
+FEWER_FACES: Final = 0.85
+"""Shares of the frames looked at in which a tile's face must be found; between the two, a person should look. The
+detector misses some faces that are dark, turned or coarsely coded, though the tile shows them."""
+
+SAME_PERSON: Final = 0.363
+"""Cosine of two embeddings of one person, by OpenCV Zoo's measure of SFace. A face below it is like nobody's."""
+
+UNDECIDED: Final = 0.05
+"""Difference of cosines below which a face is as like one person as the other."""
+
+LEAST_TELLING: Final = 0.5
+"""Share of a tile's faces that must be like somebody's; of fewer, it cannot be told whose they are."""
+
+MOST_WRONG: Final = 0.1
+"""Share of these that may be more like the other person's: a face in profile, or one that passes in front."""
+
+CONFUSED: Final = 0.6
+"""Cosine of two faces that are surely one person's."""
+
+MOST_CONFUSED: Final = 0.25
+"""Share of the faces of the source that may be so like one of the other name."""
+
+_SOURCE_WIDTH: Final = 640
+"""Pixels to which source frames are shrunk for the detector, which sees faces of 10 to 300 pixels."""
+
+_LOOK_WIDTHS: Final = (128, 384)
+"""Pixels to which tiles are shrunk, at the least and at the most: a face is looked for at the size that it has in a
+source frame so shrunk. Enlarged, a face that was small in the source is only a blur."""
+
+_SCORE: Final = 0.3
+"""Of a detection. Low, since the place must fit as well."""
+
+_ASIDE: Final = 0.6
+_LARGER: Final = 2.0
+"""How far from its place, in face sizes, and by which factor of size, a face still is the one that was expected."""
+
+_REFERENCES: Final = 8
+"""The best faces of the source that stand for a person."""
+
+_FEW: Final = 3
+"""With fewer references than this, more frames of the source are looked at."""
+
+_COMPARED: Final = 20
+"""Faces of a tile that are embedded."""
+
+
+@dataclass(frozen=True)
+class _Face:
+    """A face that was found, aligned for the embedder; quality says how much it tells."""
+
+    number: int
+    crop: NDArray[np.uint8]
+    quality: float
+
+
+class PeopleWatch:
+    """Looks for faces in the tiles of some frames, and tells whose they are.
+
+    Args:
+        tiles: of the layout.
+        tracks: who is where in the source.
+        plan: what each tile shows.
+        detector: finds faces.
+        embedder: describes them.
+    """
+
+    def __init__(
+        self,
+        tiles: Sequence[Tile],
+        tracks: FaceTracks,
+        plan: TilePlan,
+        detector: FaceDetector,
+        embedder: FaceEmbedder,
+    ) -> None:
+        self._tiles = tiles
+        self._tracks = tracks
+        self._people = tracks.metadata.people
+        self._boxes = {person: face_boxes(tracks, person) for person in self._people}
+        self._rectangles = plan.rectangles().astype(np.float64)
+        self._shrink = min(1.0, _SOURCE_WIDTH / plan.metadata.frame_width)
+        self._detector = detector
+        self._embedder = embedder
+        nobody = np.full((len(self._rectangles), 4), np.nan)
+        seen = np.stack([~np.isnan(self._boxes.get(tile.person, nobody)[:, 0]) for tile in tiles], axis=1)
+        self._due = seen & (plan.states() == "tracking")
+        self.frames = frozenset(_spread(self._due.any(axis=1), tracks))
+        """Numbers of the frames that are looked at."""
+        self._looked = [0] * len(tiles)
+        self._outside = [0] * len(tiles)
+        self._found: list[list[_Face]] = [[] for _ in tiles]
+        self._references: dict[str, list[_Face]] = {person: [] for person in self._people}
+        self._known: dict[str, NDArray[np.float32]] = {}
+
+    def learn(self, frame: Frame) -> None:
+        """Take faces of known people from a source frame; its index is its number in the plan."""
+        self._learn(frame, self._people)
+
+    def finish_learning(self, source: Source) -> None:
+        """Fetch more source frames for people of whom too few faces are known. Raises UnreadableVideoError."""
+        for person in self._people:
+            if len(self._references[person]) < _FEW:
+                for frame in source.frames(_telling_frames(self._tracks, person)):
+                    self._learn(frame, [person])
+        self._references = {
+            person: _best_of_parts(faces, _REFERENCES) for person, faces in self._references.items() if faces
+        }
+        self._known = {person: self._embed(faces) for person, faces in self._references.items()}
+
+    def look(self, number: int, pictures: Sequence[Frame]) -> None:
+        """Take the tiles of a frame of the result, with the frame's number in the plan."""
+        if number not in self.frames:
+            return
+        for place, (tile, picture) in enumerate(zip(self._tiles, pictures, strict=True)):
+            if not self._due[number, place]:
+                continue
+            self._looked[place] += 1
+            center_x, center_y, width, height = self._rectangles[number, place]
+            box = self._boxes[tile.person][number] - [center_x - width / 2, center_y - height / 2, 0, 0]
+            middle = box[:2] + box[2:] / 2
+            self._outside[place] += not (0 <= middle[0] <= width and 0 <= middle[1] <= height)
+            small = picture.bgr(round(np.clip(width * self._shrink, *_LOOK_WIDTHS)))
+            face = self._find(number, small, picture.bgr(_LOOK_WIDTHS[1]), box * small.shape[1] / width)
+            if face is not None:
+                self._found[place].append(face)
+
+    def findings(self) -> Iterator[Finding]:
+        """Per tile: whether its face is there, and whose it is."""
+        known = self._known
+        if len(known) > 1:
+            yield _naming_finding(self._references, known)
+        for tile, looked, outside, faces in zip(self._tiles, self._looked, self._outside, self._found, strict=True):
+            if tile.person not in self._people:
+                yield _absence(tile)
+                continue
+            yield _face_finding(tile, len(faces), looked, outside)
+            if faces and tile.person in known:
+                chosen = _best_of_parts(faces, _COMPARED)
+                yield _identity_finding(tile, [face.number for face in chosen], self._embed(chosen), known)
+
+    def _embed(self, faces: Sequence[_Face]) -> NDArray[np.float32]:
+        return self._embedder.embed(np.stack([face.crop for face in faces]))
+
+    def _learn(self, frame: Frame, people: Sequence[str]) -> None:
+        boxes = {person: self._boxes[person][frame.index] for person in people}
+        present = {person: box for person, box in boxes.items() if not np.isnan(box[0])}
+        if not present:
+            return
+        whole, small = frame.bgr(), frame.bgr(_SOURCE_WIDTH)
+        for person, box in present.items():
+            face = self._find(frame.index, small, whole, box * small.shape[1] / whole.shape[1])
+            if face is not None:
+                self._references[person].append(face)
+
+    def _find(self, number: int, small: NDArray[np.uint8], whole: NDArray[np.uint8], box: Box) -> _Face | None:
+        """The face that fits `box` (in pixels of `small`), cut out of `whole`."""
+        detections = self._detector.detect(small[None], score_threshold=_SCORE)[0]
+        place = _fitting(detections, box)
+        if place is None:
+            return None
+        landmarks = detections.landmarks[place] * np.float32(whole.shape[1] / small.shape[1])
+        quality = float(detections.scores[place]) * frontality(landmarks)
+        return _Face(number, align_face(whole, landmarks), quality)
+
+
+def _spread(due: NDArray[np.bool_], tracks: FaceTracks) -> list[int]:
+    """Up to `MOST_FRAMES` frames of those that are due: one from the middle of every shot, the rest evenly."""
+    shots = [np.arange(shot.first, shot.last + 1) for shot in tracks.metadata.shots]
+    by_shot = [shot[due[shot]] for shot in shots]
+    middles = evenly([int(numbers[len(numbers) // 2]) for numbers in by_shot if len(numbers)], MOST_FRAMES // 2)
+    gap = LEAST_GAP / tracks.metadata.seconds_per_pts
+    apart: list[int] = []
+    for number in np.flatnonzero(due):
+        if not apart or tracks.metadata.frame_pts[number] - tracks.metadata.frame_pts[apart[-1]] >= gap:
+            apart.append(int(number))
+    return sorted({*middles, *evenly(apart, MOST_FRAMES - len(middles))})
+
+
+def _telling_frames(tracks: FaceTracks, person: str) -> list[int]:
+    """Frames with the best faces of a person, one from each part of the video."""
+    named = pc.equal(tracks.table.column("person").cast(pa.string()), person)
+    detected = pc.equal(tracks.table.column("source").cast(pa.string()), "detected")
+    rows = tracks.table.filter(pc.and_(named, detected)).select(["frame", "score", "width"]).to_pylist()
+    best = [max(part, key=lambda row: row["score"] * row["width"]) for part in _parts(rows, _REFERENCES)]
+    return sorted({row["frame"] for row in best})
+
+
+def _parts(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
+    """Up to `count` stretches of about equal length that make up all of `items`."""
+    edges = np.linspace(0, len(items), min(count, len(items)) + 1).round().astype(int)
+    return [items[begin:end] for begin, end in pairwise(edges)]
+
+
+def _best_of_parts(faces: Sequence[_Face], count: int) -> list[_Face]:
+    return [max(part, key=lambda face: face.quality) for part in _parts(faces, count)]
+
+
+def _fitting(found: Detections, box: Box) -> int | None:
+    """Which detection is the face at `box`: the nearest one that is near enough and of about its size."""
+    if not len(found):
+        return None
+    boxes = found.boxes.astype(np.float64)
+    size = float(max(box[2:]))
+    aside = np.abs(boxes[:, :2] + boxes[:, 2:] / 2 - (box[:2] + box[2:] / 2)).max(axis=1) / size
+    factor = np.exp(np.abs(np.log(boxes[:, 2:].max(axis=1) / size)))
+    fits = np.where((aside <= _ASIDE) & (factor <= _LARGER), aside, np.inf)
+    place = int(np.argmin(fits))
+    return place if np.isfinite(fits[place]) else None
+
+
+def _absence(tile: Tile) -> Finding:
+    return Finding(
+        check=Check.PEOPLE,
+        passed=False,
+        severity="warning",
+        value=1,
+        expected="2",
+        message=f"Only one person was found, so tile {tile.person} shows the wide shot.",
+    )
+
+
+def _face_finding(tile: Tile, found: int, looked: int, outside: int) -> Finding:
+    share = found / looked if looked else 1.0
+    wrong = share < LEAST_FACES or outside > (1 - FEWER_FACES) * looked
+    message = (
+        f"Tile {tile.person} shows a face where the plan has one in {found} of {looked} frames looked at."
+        if looked
+        else f"The plan never has a face in tile {tile.person}."
+    )
+    if outside:
+        message += f" In {outside} of them the plan itself leaves it outside the tile."
+    return Finding(
+        check=Check.FACE,
+        passed=not wrong and share >= FEWER_FACES,
+        severity="error" if wrong else "warning",
+        value=round(100 * share, 1),
+        expected=f"at least {FEWER_FACES:.0%}",
+        message=message,
+    )
+
+
+def _identity_finding(
+    tile: Tile, numbers: Sequence[int], embeddings: NDArray[np.float32], known: Mapping[str, NDArray[np.float32]]
+) -> Finding:
+    """Whose faces the tile shows: by the cosine with the most similar face that stands for each person."""
+    nearness = {person: (embeddings @ faces.T).max(axis=1) for person, faces in known.items()}
+    own = nearness.pop(tile.person)
+    other = np.max(list(nearness.values()), axis=0) if nearness else np.zeros_like(own)
+    margins = own - other
+    telling = (np.maximum(own, other) >= SAME_PERSON) & (np.abs(margins) >= UNDECIDED)
+    wrong = telling & (margins < 0)
+    clear = telling.mean() >= LEAST_TELLING
+    passed = bool(clear and wrong.sum() <= MOST_WRONG * telling.sum())
+    right = int((telling & ~wrong).sum())
+    message = (
+        f"Of {len(own)} faces in tile {tile.person}, {right} are the right person's, {int(wrong.sum())} another's"
+        f"{f' (first in frame {numbers[int(np.argmax(wrong))]})' if wrong.any() else ''} and "
+        f"{int((~telling).sum())} cannot be told: mean cosine {own.mean():.2f} with their own face and "
+        f"{other.mean():.2f} with the other's."
+    )
+    return Finding(
+        check=Check.IDENTITY,
+        passed=passed,
+        severity="error" if clear else "warning",
+        value=round(float(margins.mean()), 3),
+        expected=f"above 0, for all but {MOST_WRONG:.0%} of the faces",
+        message=message,
+    )
+
+
+def _naming_finding(references: Mapping[str, Sequence[_Face]], known: Mapping[str, NDArray[np.float32]]) -> Finding:
+    """Whether the tracks mean the same person by a name throughout.
+
+    Two people who are told apart when they are seen at once must not be taken for one another at other times.
+    """
+    first, second = known
+    likeness = known[first] @ known[second].T
+    numbers = [np.array([face.number for face in references[person]]) for person in (first, second)]
+    at_once = numbers[0][:, None] == numbers[1][None]
+    together = float(likeness[at_once].mean()) if at_once.any() else 0.0
+    apart = np.where(at_once, -1.0, likeness)
+    confused = float(np.mean(np.concatenate([apart.max(axis=0), apart.max(axis=1)]) > CONFUSED))
+    alike = together >= SAME_PERSON
+    passed = confused <= MOST_CONFUSED
+    message = f"{first} and {second} keep their names over the whole video."
+    if not passed:
+        message = (
+            f"{confused:.0%} of the faces called {first} or {second} are like one that has the other name at another "
+            f"time: {'the two look alike, so this may be right' if alike else 'the tracks mix the two up'}."
+        )
+    return Finding(
+        check=Check.PEOPLE,
+        passed=passed,
+        severity="warning" if alike else "error",
+        value=round(confused, 3),
+        expected=f"at most {MOST_CONFUSED:g}",
+        message=message,
+    )

@@ -1,0 +1,183 @@
+"""Findings about the streams of a result: what they are, when their pictures are shown, and whether the sound is whole.
+
+Belongs here: everything that needs no look at a picture. Times are compared as exact fractions of a second, since a
+result may count in finer units than its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import zip_longest
+from typing import Final
+
+from dualface_core.media.frames import LIMITED_RANGE, ColorInfo
+from dualface_core.media.packets import SoundPacket, sound_packets
+from dualface_core.media.probe import AudioInfo, VideoInfo
+from dualface_core.media.writer import MP4_AUDIO
+from dualface_core.tables.layouts import Layout
+from dualface_core.verification.findings import Check, Finding
+
+PIXEL_FORMATS: Final = {"yuv420p", "yuvj420p"}
+"""What every player can show: 8-bit 4:2:0 (the second name says that its range is full)."""
+
+AAC_FRAME: Final = 1024
+"""Samples per AAC packet: sound that was coded anew may begin or end by so much earlier or later."""
+
+_LONGEST_HEADER: Final = 9
+"""Bytes of an ADTS header, which AAC loses on its way from a transport stream into an MP4."""
+
+
+def stream_findings(result: VideoInfo, source: VideoInfo, layout: Layout) -> Iterator[Finding]:
+    """Size, codec, pixel format and colour tags of the result."""
+    size, expected = f"{result.width}x{result.height}", f"{layout.width}x{layout.height}"
+    yield Finding(
+        check=Check.SIZE,
+        passed=size == expected,
+        value=size,
+        expected=expected,
+        message=f"The canvas is {size} pixels; the layout {layout.name} has {expected}.",
+    )
+    yield Finding(
+        check=Check.CODEC,
+        passed=result.pixel_format in PIXEL_FORMATS,
+        value=f"{result.codec}, {result.pixel_format}",
+        expected="8-bit 4:2:0",
+        message=f"The pictures are {result.codec} in {result.pixel_format}; players want 8-bit 4:2:0.",
+    )
+    found, wanted = _stated(result.color), _stated(source.color)
+    yield Finding(
+        check=Check.COLOUR,
+        passed=found == wanted,
+        value=_tags(found),
+        expected=_tags(wanted),
+        message=f"The colour tags are {_tags(found)}; the source's are {_tags(wanted)}.",
+    )
+
+
+def timing_findings(shown: Sequence[Fraction], planned: Sequence[Fraction]) -> Iterator[Finding]:
+    """Number of frames, and when each is shown, in seconds."""
+    yield Finding(
+        check=Check.FRAME_COUNT,
+        passed=len(shown) == len(planned),
+        value=len(shown),
+        expected=str(len(planned)),
+        message=f"The result has {len(shown)} frames; the plan has {len(planned)}.",
+    )
+    known = set(planned)
+    astray = [(number, time) for number, time in enumerate(shown) if time not in known]
+    message = "Every frame is shown at a time of the plan, exactly."
+    if astray:
+        number, time = astray[0]
+        nearest = min(planned, key=lambda other: abs(other - time), default=time)
+        message = (
+            f"{len(astray)} frames are shown at times that the plan doesn't have, the first of them frame {number}: "
+            f"at {float(time):.6f} s, which is {float(time - nearest):+.6f} s from the nearest planned one."
+        )
+    yield Finding(check=Check.TIMESTAMPS, passed=not astray, value=len(astray), expected="0", message=message)
+
+
+def sound_findings(result: VideoInfo, source: VideoInfo) -> Iterator[Finding]:
+    """Whether the sound of the source is in the result: all of it, at its time."""
+    if source.audio is None or result.audio is None:
+        there, wanted = result.audio is not None, source.audio is not None
+        yield Finding(
+            check=Check.AUDIO,
+            passed=there == wanted,
+            value=result.audio.codec if result.audio else "none",
+            expected=source.audio.codec if source.audio else "none",
+            message=f"The result has {'' if there else 'no '}sound, and the source has {'some' if wanted else 'none'}.",
+        )
+        return
+    copied = source.audio.codec in MP4_AUDIO
+    codec = source.audio.codec if copied else "aac"
+    yield Finding(
+        check=Check.AUDIO,
+        passed=result.audio.codec == codec,
+        value=result.audio.codec,
+        expected=codec,
+        message=f"The sound is {result.audio.codec}; the source's is {source.audio.codec}.",
+    )
+    if copied:
+        yield from _copy_findings(result, source, result.audio)
+    else:
+        yield _recoding_finding(result.audio, source.audio)
+    yield _drift_finding(result, source, result.audio, source.audio)
+
+
+def _copy_findings(result: VideoInfo, source: VideoInfo, audio: AudioInfo) -> Iterator[Finding]:
+    packets, different, lag = 0, 0, Fraction(0)
+    for ours, theirs in zip_longest(sound_packets(result.path), sound_packets(source.path)):
+        packets += 1
+        if ours is None or theirs is None or not _same_payload(ours, theirs):
+            different += 1
+        else:
+            lag = max(lag, ours.start - theirs.start, key=abs)
+    yield Finding(
+        check=Check.AUDIO_PACKETS,
+        passed=not different,
+        value=different,
+        expected="0",
+        message=f"{different} of {packets} audio packets are missing, in excess or not those of the source.",
+    )
+    # A container that counts in milliseconds is off the grid of samples by up to half of one.
+    tick = Fraction(1, audio.sample_rate)
+    yield Finding(
+        check=Check.AUDIO_TIMING,
+        passed=abs(lag) < tick,
+        value=round(float(lag), 6),
+        expected="0 s",
+        message=f"Audio packets are played up to {float(lag):+.6f} s from where the source has them.",
+    )
+
+
+def _same_payload(ours: SoundPacket, theirs: SoundPacket) -> bool:
+    if ours.payload == theirs.payload:
+        return True
+    lost = len(theirs.payload) - len(ours.payload)
+    return 0 < lost <= _LONGEST_HEADER and theirs.payload.endswith(ours.payload)
+
+
+def _recoding_finding(ours: AudioInfo, theirs: AudioInfo) -> Finding:
+    begin = ours.start - theirs.start
+    end = begin + ours.duration - theirs.duration
+    frame = AAC_FRAME / ours.sample_rate
+    worst = max(begin, end, key=abs)
+    return Finding(
+        check=Check.AUDIO_TIMING,
+        # A container that counts in milliseconds adds one of them at either end.
+        passed=abs(begin) <= frame + 0.001 and abs(end) <= 2 * frame + 0.001,
+        value=round(worst, 6),
+        expected=f"within {frame:.3f} s at the beginning and {2 * frame:.3f} s at the end",
+        message=(
+            f"The sound, coded anew as {ours.codec}, begins {begin:+.3f} s and ends {end:+.3f} s from where the "
+            "source's does."
+        ),
+    )
+
+
+def _drift_finding(result: VideoInfo, source: VideoInfo, ours: AudioInfo, theirs: AudioInfo) -> Finding:
+    """How much further apart picture and sound end than in the source."""
+    drift = (_end(result) - ours.start - ours.duration) - (_end(source) - theirs.start - theirs.duration)
+    allowed = float(1 / source.average_rate) + 2 * AAC_FRAME / ours.sample_rate
+    return Finding(
+        check=Check.DRIFT,
+        passed=abs(drift) <= allowed,
+        value=round(drift, 6),
+        expected=f"within {allowed:.3f} s",
+        message=f"At the end, the picture is {drift:+.3f} s further behind the sound than in the source.",
+    )
+
+
+def _end(video: VideoInfo) -> float:
+    return float(video.first_pts * video.time_base) + video.duration
+
+
+def _stated(color: ColorInfo) -> ColorInfo:
+    """The same tags with the range that an untagged one stands for."""
+    return replace(color, range=color.range or LIMITED_RANGE)
+
+
+def _tags(color: ColorInfo) -> str:
+    return f"range {color.range}, primaries {color.primaries}, transfer {color.transfer}, matrix {color.matrix}"

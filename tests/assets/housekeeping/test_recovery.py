@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from dualface_assets.housekeeping.recovery import (
+    end_abandoned_runs,
+    end_idle_processes,
+    recovery,
+    remove_leftovers,
+    renew_retries,
+)
+from dualface_assets.store.video_store import VideoStore
+
+REPOSITORY = Path(__file__).parents[3]
+DAY = 86_400
+
+WORKER = """
+import sys
+import dagster as dg
+from dualface_assets.runs.workers import work_on
+
+with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
+    work_on(sys.argv[2], instance)
+    print("at work", flush=True)
+    sys.stdin.read()
+"""
+
+Work = Callable[[dg.DagsterRun], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", home)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+@pytest.fixture
+def work(instance: dg.DagsterInstance) -> Iterator[Work]:
+    """Start a process that works on a run until its input ends."""
+    workers: list[subprocess.Popen[str]] = []
+
+    def work(run: dg.DagsterRun) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", WORKER, instance.root_directory, run.run_id]
+        worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        workers.append(worker)
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "at work\n"
+        return worker
+
+    yield work
+    for worker in workers:
+        worker.kill()
+        worker.communicate()
+
+
+def a_run(
+    instance: dg.DagsterInstance,
+    status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED,
+    *,
+    retries: int = 4,
+    **tags: str,
+) -> dg.DagsterRun:
+    tags |= {"dagster/max_retries": str(retries), "dagster/partition": "talk-0123456789"}
+    return instance.add_run(dg.DagsterRun("process_video", run_id=str(uuid4()), tags=tags, status=status))
+
+
+def status_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterRunStatus:
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status
+
+
+def ended(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterRun:
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert found.status is dg.DagsterRunStatus.FAILURE
+    return found
+
+
+def test_a_run_whose_process_was_killed_fails_and_is_tried_again_without_counting(
+    instance: dg.DagsterInstance, work: Work
+) -> None:
+    run = a_run(instance)
+    worker = work(run)
+    worker.kill()
+    worker.wait()
+    assert end_abandoned_runs(instance) == [run.run_id]
+    assert ended(run, instance).tags["dagster/will_retry"] == "true"
+    assert ended(run, instance).tags["dagster/max_retries"] == "5"
+    (end,) = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    assert "materialize what is missing" in str(end.get_dagster_event().message)
+    assert end_abandoned_runs(instance) == []
+
+
+def test_what_brings_the_machine_down_again_and_again_comes_to_an_end(instance: dg.DagsterInstance, work: Work) -> None:
+    run = a_run(instance, retries=20)
+    worker = work(run)
+    worker.kill()
+    worker.wait()
+    assert end_abandoned_runs(instance) == [run.run_id]
+    assert ended(run, instance).tags["dagster/max_retries"] == "20"
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+def test_a_run_whose_process_was_killed_before_it_could_be_seen_is_ended_a_little_later(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    run = a_run(instance, status, **{GRPC_INFO_TAG: '{"host": "localhost", "socket": "/run/code-server"}'})
+    assert end_abandoned_runs(instance) == []
+    assert end_abandoned_runs(instance, now=time.time() + 61) == [run.run_id]
+    assert ended(run, instance).tags["dagster/will_retry"] == "true"
+
+
+def test_a_run_of_another_machine_is_not_judged_from_here(instance: dg.DagsterInstance) -> None:
+    a_run(instance, **{GRPC_INFO_TAG: '{"host": "encoder-2", "port": 4000}'})
+    a_run(instance)
+    assert end_abandoned_runs(instance, now=time.time() + DAY) == []
+
+
+def test_a_process_that_goes_on_with_a_run_that_is_over_is_ended(instance: dg.DagsterInstance, work: Work) -> None:
+    over, under_way = a_run(instance, dg.DagsterRunStatus.FAILURE), a_run(instance)
+    idle, busy = work(over), work(under_way)
+    assert end_idle_processes(instance) == []
+    assert end_idle_processes(instance, now=time.time() + 61) == [over.run_id]
+    assert idle.wait(10) == -signal.SIGKILL
+    assert busy.poll() is None
+
+
+def test_a_retry_that_the_daemon_could_not_start_is_asked_for_again(instance: dg.DagsterInstance) -> None:
+    run = a_run(instance)
+    instance.report_run_failed(run)
+    instance.add_run_tags(run.run_id, {"dagster/will_retry": "false"})  # as the daemon does
+    assert renew_retries(instance) == []
+    assert renew_retries(instance, now=time.time() + 61) == [run.run_id]
+    assert ended(run, instance).tags["dagster/will_retry"] == "true"
+    failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    assert len(failures) == 2  # it is a new one to which the daemon listens
+
+
+def test_a_retry_is_not_asked_for_for_ever(instance: dg.DagsterInstance) -> None:
+    run = a_run(instance)
+    for _ in range(6):
+        instance.report_run_failed(run)
+    assert renew_retries(instance, now=time.time() + 61) == []
+
+
+@pytest.mark.parametrize("but", ["it was started", "a person has started another run", "there were enough"])
+def test_a_retry_is_not_asked_for_where_none_is_due(instance: dg.DagsterInstance, but: str) -> None:
+    run = a_run(instance, retries=0 if but == "there were enough" else 4)
+    instance.report_run_failed(run)
+    if but == "it was started":
+        instance.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": "another run"})
+    elif but == "a person has started another run":
+        a_run(instance)
+    assert renew_retries(instance, now=time.time() + 61) == []
+
+
+def test_a_run_that_is_worked_on_is_left_alone(instance: dg.DagsterInstance, work: Work) -> None:
+    run = a_run(instance)
+    work(run)
+    assert end_abandoned_runs(instance) == []
+    assert status_of(run, instance) is dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_that_ended_before_its_process_did_stays_as_it_is(instance: dg.DagsterInstance, work: Work) -> None:
+    run = a_run(instance, dg.DagsterRunStatus.SUCCESS)
+    worker = work(run)
+    worker.communicate("")
+    assert end_abandoned_runs(instance) == []
+    assert status_of(run, instance) is dg.DagsterRunStatus.SUCCESS
+    assert list((Path(instance.root_directory) / "workers").iterdir()) == []
+
+
+def test_a_run_that_was_being_terminated_is_cancelled_and_not_tried_again(
+    instance: dg.DagsterInstance, work: Work
+) -> None:
+    run = a_run(instance, dg.DagsterRunStatus.CANCELING)
+    worker = work(run)
+    worker.kill()
+    worker.wait()
+    assert end_abandoned_runs(instance) == [run.run_id]
+    assert status_of(run, instance) is dg.DagsterRunStatus.CANCELED
+
+
+def scratch_of(run_id: str, store: VideoStore) -> Path:
+    """A scratch folder as a killed run leaves it: notes of a step, a video, half of one, and a plan."""
+    folder = store.scratch(run_id)
+    (folder / "encoded_video.choose_encoder").mkdir()
+    (folder / "encoded_video.choose_encoder" / "for_gpu").write_bytes(b"notes")
+    (folder / "talk.split.mp4").write_bytes(b"video")
+    (folder / ".dualface-0123.mp4").write_bytes(b"vid")
+    (folder / ".dualface-4567").mkdir()
+    (folder / ".dualface-4567" / "plan.parquet").write_bytes(b"plan")
+    return folder
+
+
+def scratch_files(folder: Path) -> list[Path]:
+    names = ("encoded_video.choose_encoder", "talk.split.mp4", ".dualface-0123.mp4", ".dualface-4567")
+    return [folder / name for name in names]
+
+
+def test_of_a_failed_run_videos_and_plans_go_at_once_and_notes_a_day_later(
+    store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    folder = scratch_of(a_run(instance, dg.DagsterRunStatus.FAILURE).run_id, store)
+    kept = folder / "encoded_video.choose_encoder"
+    assert set(remove_leftovers(store, instance)) == set(scratch_files(folder)) - {kept}
+    assert list(folder.iterdir()) == [kept]
+    assert remove_leftovers(store, instance) == []
+    assert remove_leftovers(store, instance, now=time.time() + DAY + 60) == [folder]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("nobody_needs", ["a run that succeeded", "a run that was tried again"])
+def test_notes_that_nobody_needs_go_at_once(store: VideoStore, instance: dg.DagsterInstance, nobody_needs: str) -> None:
+    if nobody_needs == "a run that succeeded":
+        run = a_run(instance, dg.DagsterRunStatus.SUCCESS)
+    else:
+        run = a_run(instance, dg.DagsterRunStatus.FAILURE, **{"dagster/auto_retry_run_id": "another run"})
+    folder = scratch_of(run.run_id, store)
+    assert remove_leftovers(store, instance) == [folder]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+def test_scratch_of_a_run_that_goes_on_is_left_alone(
+    store: VideoStore, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    scratch_of(a_run(instance, status).run_id, store)
+    assert remove_leftovers(store, instance, now=time.time() + 2 * DAY) == []
+
+
+def test_scratch_of_a_run_that_nobody_knows_is_kept_for_a_day(store: VideoStore, instance: dg.DagsterInstance) -> None:
+    folder = scratch_of("another-instance's-run", store)
+    assert remove_leftovers(store, instance) == []
+    assert remove_leftovers(store, instance, now=time.time() + DAY + 60) == [folder]
+
+
+@pytest.mark.parametrize("place", ["raw_video/a-0123456789", "face_tracks", "composed_tiles", "encoded_video/a-01"])
+def test_a_temporary_file_that_nobody_writes_any_more_is_removed_and_nothing_else_is(
+    store: VideoStore, instance: dg.DagsterInstance, place: str
+) -> None:
+    folder = store.folder / place
+    folder.mkdir(parents=True)
+    left, written, published = (folder / name for name in (".dualface-1.json", ".dualface-2.json", "old.json"))
+    for path in (left, published):
+        path.write_bytes(b"{}")
+    with written.open("wb"):
+        assert remove_leftovers(store, instance) == []
+        assert remove_leftovers(store, instance, now=time.time() + 61) == [left]
+    assert sorted(folder.iterdir()) == [written, published]
+
+
+def test_the_tick_says_what_it_did(store: VideoStore, instance: dg.DagsterInstance, work: Work) -> None:
+    def tick() -> str | None:
+        result = recovery(dg.build_sensor_context(instance, resources={"store": store}))
+        assert isinstance(result, dg.SkipReason)
+        return result.skip_message
+
+    assert tick() == "Nothing was left behind."
+    run = a_run(instance)
+    folder = scratch_of(run.run_id, store)
+    worker = work(run)
+    worker.kill()
+    worker.wait()
+    said = tick()
+    assert said is not None
+    assert f"Ended run {run.run_id}: its process is gone." in said
+    assert f"Removed {folder / 'talk.split.mp4'}." in said

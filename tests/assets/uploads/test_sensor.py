@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dualface_assets.definitions import build_defs
+from dualface_assets.housekeeping.retention import Retention, clean_up
+from dualface_assets.store.video_store import VideoStore
+from dualface_assets.uploads.intake import Intake, pending
+from dualface_assets.uploads.sensor import upload_sensor
+
+Drop = Callable[..., Path]
+Tick = Callable[[], tuple[list[dg.RunRequest], list[str], str | None]]
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def tick(store: VideoStore, intake: Intake, instance: dg.DagsterInstance) -> Tick:
+    """Evaluate the sensor as the daemon does, and do what it asks for except launching the runs.
+
+    Gives the run requests, the keys of new partitions, and why there is nothing to do.
+    """
+    sensor = upload_sensor(intake)
+    definitions = build_defs(resource_overrides={"store": store})
+
+    def tick() -> tuple[list[dg.RunRequest], list[str], str | None]:
+        context = dg.build_sensor_context(instance, definitions=definitions, resources={"store": store})
+        result = sensor(context)
+        if isinstance(result, dg.SkipReason):
+            return [], [], result.skip_message
+        assert isinstance(result, dg.SensorResult)
+        keys = [key for request in result.dynamic_partitions_requests or [] for key in request.partition_keys]
+        instance.add_dynamic_partitions("videos", keys)
+        return list(result.run_requests or []), keys, None
+
+    return tick
+
+
+def launch(
+    instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED
+) -> dg.DagsterRun:
+    """What the daemon does with a request, up to the run's status."""
+    tags = {**request.tags, "dagster/run_key": str(request.run_key), "dagster/partition": str(request.partition_key)}
+    return instance.add_run(dg.DagsterRun(job_name="process_video", tags=tags, status=status))
+
+
+def test_an_upload_becomes_a_partition_and_one_run(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("Interview.mp4")
+    (request,), keys, _ = tick()
+    assert keys == [request.partition_key]
+    assert str(request.partition_key).startswith("interview-")
+    launch(instance, request)
+    assert tick() == ([], [], f"Nothing new in {store.inbox_folder}")
+
+
+def test_a_run_is_asked_for_until_it_exists(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    (again,), _, _ = tick()  # the daemon died before it launched the run
+    assert again.run_key == first.run_key
+    run = launch(instance, again, dg.DagsterRunStatus.NOT_STARTED)
+    assert len(tick()[0]) == 1  # it died after it had created the run, and before it had launched it
+    instance.report_run_failed(run)
+    assert tick()[0] == []
+    assert pending(store) == []
+
+
+def test_the_same_video_again_is_not_processed_again(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (request,), _, _ = tick()
+    run = launch(instance, request)
+    drop("copy of a.mp4")
+    assert tick() == ([], [], f"copy of a.mp4: in the store already, as {request.partition_key}")
+    result = store.result_path(str(request.partition_key))
+    result.parent.mkdir(parents=True)
+    result.touch()
+    instance.delete_run(run.run_id)
+    drop("a.mp4")
+    assert tick()[0] == []
+
+
+def test_two_copies_at_once_are_one_run(tick: Tick, drop: Drop, instance: dg.DagsterInstance) -> None:
+    drop("a.mp4")
+    drop("b.mp4")
+    (request,), keys, _ = tick()
+    assert len(keys) == 1
+    launch(instance, request)
+    assert tick()[0] == []
+
+
+def test_a_video_that_failed_is_tried_again_when_it_is_uploaded_again(
+    tick: Tick, drop: Drop, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    launch(instance, first, dg.DagsterRunStatus.FAILURE)
+    drop("a.mp4")
+    (second,), _, _ = tick()
+    assert second.partition_key == first.partition_key
+    assert second.run_key != first.run_key
+
+
+def test_a_video_that_was_deleted_can_be_uploaded_again(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    launch(instance, first, dg.DagsterRunStatus.SUCCESS)
+    tick()
+    key = str(first.partition_key)
+    instance.delete_dynamic_partition("videos", key)
+    shutil.rmtree(store.video_folder(key))
+    drop("a.mp4")
+    (second,), keys, _ = tick()
+    assert (second.partition_key, keys) == (key, [key])
+
+
+def test_a_video_that_retention_has_deleted_can_be_uploaded_again(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    key = str(first.partition_key)
+    launch(instance, first, dg.DagsterRunStatus.SUCCESS)
+    store.result_path(key).parent.mkdir(parents=True)
+    store.result_path(key).touch()
+    tick()
+    clean_up(store, instance, Retention(uploads=0, results=0), now=time.time() + 1)
+    assert instance.get_dynamic_partitions("videos") == []
+    assert tick()[:2] == ([], [])
+    drop("a.mp4")
+    (second,), keys, _ = tick()
+    assert (second.partition_key, keys) == (key, [key])
+    assert second.run_key != first.run_key
+
+
+def test_a_video_is_made_again_where_that_is_asked_for(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    key = str(first.partition_key)
+    launch(instance, first, dg.DagsterRunStatus.SUCCESS)
+    tick()
+    store.result_path(key).parent.mkdir(parents=True)
+    store.result_path(key).touch()
+    drop(".reprocess/a.mp4")
+    (again,), _, _ = tick()
+    assert (again.partition_key, again.run_key != first.run_key) == (key, True)
+    assert store.result_path(key).exists()  # until the new one takes its place
+    (asked_twice,), _, _ = tick()  # the daemon died before it launched the run
+    assert asked_twice.run_key == again.run_key
+    launch(instance, again, dg.DagsterRunStatus.SUCCESS)
+    assert tick()[0] == []
+    assert pending(store) == []
+    drop("a.mp4")  # a plain copy of the same name is a plain upload
+    assert tick()[0] == []
+
+
+def test_what_is_to_be_made_again_waits_for_the_run_that_is_at_work_on_it(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    run = launch(instance, first)
+    drop(".reprocess/a.mp4")
+    assert tick()[0] == []
+    assert tick()[0] == []
+    instance.report_run_failed(run)
+    (second,), _, _ = tick()
+    assert second.run_key != first.run_key
+    launch(instance, second)
+    assert tick()[0] == []
+    assert pending(store) == []
+
+
+def test_partitions_come_back_when_the_instance_is_new(tick: Tick, drop: Drop, instance: dg.DagsterInstance) -> None:
+    drop("a.mp4")
+    (request,), keys, _ = tick()
+    launch(instance, request, dg.DagsterRunStatus.SUCCESS)
+    tick()
+    instance.delete_dynamic_partition("videos", keys[0])
+    assert tick() == ([], keys, None)
+
+
+def test_of_many_uploads_one_run_per_tick_is_asked_for_and_all_in_the_end(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    for number in range(3):
+        drop(f"{number}.mp4", str(number).encode())
+    asked: list[list[str | None]] = []
+    while not asked or pending(store):
+        requests, *_ = tick()
+        for request in requests:
+            launch(instance, request)
+        asked.append([request.partition_key for request in requests])
+    assert [len(keys) for keys in asked] == [1, 1, 1, 0]
+    assert sorted(key for keys in asked for key in keys if key) == sorted(store.video_keys())

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.smoothness import TileSmoothness, smoothness
+from dualface_core.camera.plan import CameraParameters, plan_camera
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import LAYOUTS
+from dualface_core.tables.tile_plan import SCHEMA, PlanMetadata, TilePlan
+
+BuildTracks = Callable[..., FaceTracks]
+
+FPS = 30
+HEIGHT = 540.0
+"""Of the source rectangle: every pixel of the source is two of the tile."""
+
+
+def plan_of(tracks: FaceTracks, path: NDArray[np.float64], *, state: str = "tracking") -> TilePlan:
+    """A plan whose tile A follows `path`: (frames, 3) of center x, center y and height. Tile B stands still."""
+    frames = len(path)
+    shot_of = np.concatenate(
+        [np.full(shot.last - shot.first + 1, index) for index, shot in enumerate(tracks.metadata.shots)]
+    )
+    rows = []
+    for frame in range(frames):
+        for index, person in enumerate("AB"):
+            x, y, height = path[frame] if person == "A" else (500.0, 500.0, HEIGHT)
+            rows.append(
+                {
+                    "frame": frame,
+                    "pts": tracks.metadata.frame_pts[frame],
+                    "tile": index,
+                    "person": person,
+                    "center_x": x,
+                    "center_y": y,
+                    "width": height * 960 / 1080,
+                    "height": height,
+                    "shot": int(shot_of[frame]),
+                    "state": state if person == "A" else "wide",
+                }
+            )
+    metadata = PlanMetadata(
+        fingerprint=tracks.metadata.fingerprint,
+        tracks_sha256="",
+        time_base=tracks.metadata.time_base,
+        frame_width=tracks.metadata.frame_width,
+        frame_height=tracks.metadata.frame_height,
+        frame_count=frames,
+        layout="side-by-side",
+        people=["A"],
+        camera=CameraParameters(face_margin=0.1).model_dump(),
+    )
+    return TilePlan(pa.Table.from_pylist(rows, schema=SCHEMA), metadata)
+
+
+def path_of(x: object, y: object = 500.0, height: object = HEIGHT, *, frames: int = 300) -> NDArray[np.float64]:
+    return np.stack([np.broadcast_to(np.asarray(value, float), frames) for value in (x, y, height)], axis=1)
+
+
+def face(x: float, eyes: float, height: float = 150.0, *, frames: int = 300) -> NDArray[np.float64]:
+    """A face in the middle of x, with its eyes at a height."""
+    return np.tile([x - 0.375 * height, eyes - 0.38 * height, 0.75 * height, height], (frames, 1))
+
+
+def measured(tracks: FaceTracks, path: NDArray[np.float64], **options: str) -> TileSmoothness:
+    return smoothness(plan_of(tracks, path, **options), tracks)[0]
+
+
+EYES = 500 - HEIGHT / 2 + 0.40 * HEIGHT
+"""Where the eyes of a face are on their line, for a rectangle that is centred on 500."""
+
+
+def test_a_camera_at_rest_does_not_move(face_tracks: BuildTracks) -> None:
+    result = measured(face_tracks({"A": face(500, EYES)}), path_of(500))
+    assert result.path_length == result.acceleration == result.jerk == result.reversals == result.zoom_breathing == 0
+    assert result.still == 1
+
+
+def test_speed_is_that_which_a_viewer_of_the_tile_sees(face_tracks: BuildTracks) -> None:
+    times = np.arange(300) / FPS
+    result = measured(face_tracks({"A": face(500, EYES)}), path_of(500 + 30 * times, 500 + 40 * times))
+    assert result.path_length == pytest.approx(2 * 50, rel=1e-3)
+    assert result.still == 0
+    assert result.acceleration == pytest.approx(0, abs=1)
+
+
+def test_acceleration_and_jerk_are_those_of_a_swinging_camera(face_tracks: BuildTracks) -> None:
+    omega, times = 2 * np.pi * 0.5, np.arange(300) / FPS
+    result = measured(face_tracks({"A": face(500, EYES)}), path_of(500 + 20 * np.sin(omega * times)))
+    assert result.acceleration == pytest.approx(2 * 20 * omega**2 / np.sqrt(2), rel=0.02)
+    assert result.jerk == pytest.approx(2 * 20 * omega**3 / np.sqrt(2), rel=0.02)
+    assert result.reversals == pytest.approx(2 * 0.5, rel=0.05)
+
+
+def test_an_uneven_frame_rate_does_not_look_like_shaking(face_tracks: BuildTracks) -> None:
+    pts = np.cumsum(np.resize([11, 70, 33], 300))
+    tracks = face_tracks({"A": face(500, EYES)}, pts=pts, time_base="1/1000")
+    result = measured(tracks, path_of(500 + 0.05 * pts))
+    assert result.path_length == pytest.approx(2 * 50, rel=1e-3)
+    assert result.acceleration == pytest.approx(0, abs=1)
+
+
+def test_a_jump_at_a_cut_is_not_a_movement(face_tracks: BuildTracks) -> None:
+    tracks = face_tracks({"A": face(500, EYES)}, cuts=[100])
+    result = measured(tracks, path_of(np.where(np.arange(300) < 100, 500, 1400)))
+    assert result.path_length == 0
+    assert result.still == 1
+
+
+def test_zoom_breathing_notices_a_pumping_zoom(face_tracks: BuildTracks) -> None:
+    pumping = HEIGHT * np.exp(0.02 * np.sin(2 * np.pi * np.arange(300) / FPS))
+    result = measured(face_tracks({"A": face(500, EYES)}), path_of(500, 500, pumping))
+    assert result.zoom_breathing == pytest.approx(0.02 * 2 * np.pi / np.sqrt(2), rel=0.02)
+
+
+def test_a_well_framed_face_has_no_offset(face_tracks: BuildTracks) -> None:
+    result = measured(face_tracks({"A": face(500, EYES)}), path_of(500))
+    assert result.offset_x == pytest.approx(0, abs=1e-6)
+    assert result.offset_y == pytest.approx(0, abs=1e-6)
+    assert result.headroom == pytest.approx(0.40 - 0.38 * 150 / HEIGHT)
+    assert result.face_in_tile == 1
+
+
+def test_offsets_are_shares_of_the_tile(face_tracks: BuildTracks) -> None:
+    result = measured(face_tracks({"A": face(500 + 0.1 * 480, EYES - 0.05 * HEIGHT)}), path_of(500))
+    assert result.offset_x == pytest.approx(0.1, abs=1e-6)
+    assert result.offset_y == pytest.approx(0.05, abs=1e-6)
+
+
+def test_a_face_whose_margin_is_cut_off_does_not_count_as_in_the_tile(face_tracks: BuildTracks) -> None:
+    boxes = face(500, EYES)
+    edge = 500 + 240 - 0.375 * 150
+    boxes[:60] = face(edge - 0.05 * 112.5, EYES, frames=60)  # the box is in the tile, its margin is not
+    boxes[60:90] = face(edge - 0.15 * 112.5, EYES, frames=30)
+    result = measured(face_tracks({"A": boxes}), path_of(500))
+    assert result.face_in_tile == pytest.approx(240 / 300)
+
+
+def test_the_part_of_a_face_that_is_outside_the_frame_is_not_missed(face_tracks: BuildTracks) -> None:
+    result = measured(face_tracks({"A": face(20, EYES)}), path_of(240))
+    assert result.face_in_tile == 1
+
+
+def test_recovery_is_the_time_after_a_cut_until_the_face_is_framed(face_tracks: BuildTracks) -> None:
+    boxes = face(500, EYES)
+    boxes[100:115] = face(650, EYES, frames=15)
+    assert measured(face_tracks({"A": boxes}, cuts=[100]), path_of(500)).recovery == pytest.approx(0.5)
+
+
+def test_what_is_not_there_is_not_measured(face_tracks: BuildTracks) -> None:
+    tracks = face_tracks({"A": face(500, EYES)})
+    result = measured(tracks, path_of(500), state="holding")
+    assert (result.tracking, result.holding, result.wide) == (0, 1, 0)
+    assert result.face_in_tile is result.offset_x is result.headroom is result.recovery is None
+    single = face_tracks({"A": face(500, EYES, frames=1)})
+    assert measured(single, path_of(500, frames=1)).path_length is None
+
+
+def test_the_real_camera_is_calm_on_someone_who_sits_and_leans(face_tracks: BuildTracks) -> None:
+    random, times = np.random.default_rng(0), np.arange(60 * FPS) / FPS
+    x = 700 + 15 * np.sin(times) + random.normal(0, 3, len(times)) + 90 * ((times > 20) & (times < 32))
+    boxes = np.stack([x - 60, np.full_like(x, 300), np.full_like(x, 120), np.full_like(x, 160)], axis=1)
+    tracks = face_tracks({"A": boxes})
+    camera, _ = smoothness(plan_camera(tracks, LAYOUTS["side-by-side"]), tracks)
+    shaky = measured(tracks, path_of(x, frames=len(x)))
+    assert camera.face_in_tile == 1
+    assert camera.still is not None
+    assert camera.still > 0.85
+    assert camera.jerk is not None
+    assert shaky.jerk is not None
+    assert camera.jerk < shaky.jerk / 1000

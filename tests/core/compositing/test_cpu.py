@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from dualface_core.compositing.cpu import Compositor
+from dualface_core.media.frames import Planes
+from dualface_core.tables.layouts import LAYOUTS, Layout, Tile
+
+WIDTH, HEIGHT = 400, 300
+ONE_TILE = Layout("one", 96, 108, (Tile("A", 0, 0, 96, 108),))
+TWO_TILES = Layout("two", 128, 80, (Tile("A", 0, 0, 64, 80), Tile("B", 64, 0, 64, 80)))
+
+
+def ramp_planes(axis: str, width: int, height: int) -> Planes:
+    """A picture whose value is the distance from the left or the top edge, in luma pixels, where 4:2:0 has its samples.
+
+    Chroma is in line with even columns and between two rows. Luma is half a level darker, which makes it whole.
+    """
+    luma_x, luma_y = np.arange(width) + 0.5, np.arange(height) + 0.5
+    chroma_x, chroma_y = 2 * np.arange((width + 1) // 2) + 0.5, 2 * np.arange((height + 1) // 2) + 1
+    luma = np.broadcast_to(luma_x[None, :] if axis == "x" else luma_y[:, None], (height, width)) - 0.5
+    chroma = np.broadcast_to(
+        chroma_x[None, :] - 0.5 if axis == "x" else chroma_y[:, None], (len(chroma_y), len(chroma_x))
+    )
+    return tuple(plane.astype(np.uint8) for plane in (luma, chroma, 255 - chroma))
+
+
+def random_planes(seed: int = 0, width: int = WIDTH, height: int = HEIGHT) -> Planes:
+    random = np.random.default_rng(seed)
+    shapes = [(height, width), *[((height + 1) // 2, (width + 1) // 2)] * 2]
+    return tuple(random.integers(0, 256, shape, dtype=np.uint8) for shape in shapes)
+
+
+def rectangle(left: float, top: float, width: float, height: float) -> NDArray[np.float32]:
+    return np.array([[left + width / 2, top + height / 2, width, height]], np.float32)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    axis=st.sampled_from("xy"), zoom=st.floats(0.5, 3.0), left=st.floats(0, 1), top=st.floats(0, 1), odd=st.booleans()
+)
+def test_a_ramp_is_reproduced_within_one_level_at_any_position_and_zoom(
+    axis: str, zoom: float, left: float, top: float, odd: bool
+) -> None:
+    size = 250 + odd
+    width, height = 96 / zoom, 108 / zoom
+    border = 16  # the ramp ends at the frame's edge, and every filter looks a little further than the rectangle
+    left, top = (border + share * (size - 2 * border - extent) for share, extent in ((left, width), (top, height)))
+    y, u, v = Compositor(ONE_TILE, size, size).compose(
+        ramp_planes(axis, size, size), rectangle(left, top, width, height)
+    )
+
+    if axis == "x":
+        luma = left + (np.arange(96) + 0.5)[None, :] / zoom - 0.5
+        chroma = left + (2 * np.arange(48) + 0.5)[None, :] / zoom - 0.5
+    else:
+        luma = top + (np.arange(108) + 0.5)[:, None] / zoom - 0.5
+        chroma = top + (2 * np.arange(54) + 1.0)[:, None] / zoom
+    level = 1.25  # rounded twice, and interpolation may magnify the first rounding
+    assert np.abs(y - luma).max() < level
+    assert np.abs(u - chroma).max() < level
+    assert np.abs(v - (255 - chroma)).max() < level
+
+
+@pytest.mark.parametrize("zoom", [0.7, 1.0, 1.6, 2.0])
+def test_a_quarter_of_a_pixel_moves_the_picture_by_a_quarter_of_a_pixel(zoom: float) -> None:
+    columns = np.arange(WIDTH)
+    wave = np.rint(128 + 100 * np.sin(2 * np.pi * (columns + 0.5) / 16)).astype(np.uint8)
+    planes = (np.broadcast_to(wave, (HEIGHT, WIDTH)).copy(), *random_planes()[1:])
+    compositor = Compositor(ONE_TILE, WIDTH, HEIGHT)
+
+    def phase(left: float) -> float:
+        row = compositor.compose(planes, rectangle(left, 100, 96 / zoom, 108 / zoom))[0][50].astype(float)
+        positions = (np.arange(96) + 0.5) / zoom
+        design = np.stack([np.sin(2 * np.pi * positions / 16), np.cos(2 * np.pi * positions / 16), np.ones(96)], axis=1)
+        sine, cosine, _ = np.linalg.lstsq(design, row)[0]
+        return float(np.arctan2(cosine, sine) * 16 / (2 * np.pi))
+
+    phases = np.unwrap([phase(100 + step / 4) for step in range(9)], period=16)
+    assert np.diff(phases) == pytest.approx(np.full(8, 0.25), abs=0.01)
+
+
+def test_a_rectangle_of_the_tiles_size_on_whole_pixels_is_copied_exactly() -> None:
+    planes = random_planes()
+    y, u, v = Compositor(ONE_TILE, WIDTH, HEIGHT).compose(planes, rectangle(100, 60, 96, 108))
+    assert (y == planes[0][60:168, 100:196]).all()
+    assert (u == planes[1][30:84, 50:98]).all()
+    assert (v == planes[2][30:84, 50:98]).all()
+
+
+def test_each_tile_shows_its_own_rectangle_and_nothing_of_its_neighbour() -> None:
+    dark_and_bright = tuple(np.full_like(plane, 40) for plane in random_planes())
+    for plane in dark_and_bright:
+        plane[:, plane.shape[1] // 2 :] = 200
+    rectangles = np.concatenate([rectangle(20.3, 50.2, 100.1, 125.125), rectangle(250.7, 90.9, 80.3, 100.375)])
+    for canvas in Compositor(TWO_TILES, WIDTH, HEIGHT).compose(dark_and_bright, rectangles):
+        half = canvas.shape[1] // 2
+        assert (canvas[:, :half] == 40).all()
+        assert (canvas[:, half:] == 200).all()
+
+
+@pytest.mark.parametrize("left", [-0.3, 0.0, WIDTH - 120.0, WIDTH - 119.7])
+def test_at_the_edge_of_the_frame_nothing_foreign_comes_in(left: float) -> None:
+    grey = tuple(np.full_like(plane, 77) for plane in random_planes())
+    for canvas in Compositor(ONE_TILE, WIDTH, HEIGHT).compose(grey, rectangle(left, 0, 120, 135)):
+        assert (canvas == 77).all()
+
+
+@pytest.mark.parametrize("zoom", [0.3, 0.45, 0.5, 0.6])
+def test_detail_that_the_tile_cannot_hold_turns_grey_instead_of_into_false_patterns(zoom: float) -> None:
+    columns = np.arange(WIDTH)
+    stripes = np.rint(128 + 100 * np.cos(2 * np.pi * 0.46 * columns)).astype(np.uint8)
+    planes = (np.broadcast_to(stripes, (HEIGHT, WIDTH)).copy(), *random_planes()[1:])
+    small = Layout("small", 60, 60, (Tile("A", 0, 0, 60, 60),))
+    y, _, _ = Compositor(small, WIDTH, HEIGHT).compose(planes, rectangle(50.4, 50.4, 60 / zoom, 60 / zoom))
+    assert y.std() < 0.3 * stripes.std()
+
+
+@pytest.mark.parametrize("zoom", [0.55, 0.8, 1.0, 1.3, 2.0])
+def test_detail_that_the_tile_can_hold_is_kept_at_any_fraction_of_a_pixel(zoom: float) -> None:
+    frequency = 0.25 * min(zoom, 1.0)  # cycles per source pixel: half of what source and tile can hold
+    wave = np.rint(128 + 100 * np.cos(2 * np.pi * frequency * np.arange(WIDTH))).astype(np.uint8)
+    planes = (np.broadcast_to(wave, (HEIGHT, WIDTH)).copy(), *random_planes()[1:])
+    compositor = Compositor(ONE_TILE, WIDTH, HEIGHT)
+    for fraction in (0, 0.125, 0.25, 0.5, 0.75):
+        y, _, _ = compositor.compose(planes, rectangle(100 + fraction, 90, 96 / zoom, 108 / zoom))
+        assert y.std() > 0.85 * wave.std()
+
+
+def test_drawing_on_a_given_canvas_leaves_the_compositors_own_alone() -> None:
+    planes, rectangles = random_planes(), rectangle(40.3, 60.6, 120, 135)
+    compositor = Compositor(ONE_TILE, WIDTH, HEIGHT)
+    own = [plane.copy() for plane in compositor.compose(planes, rectangles)]
+    given = tuple(np.empty_like(plane) for plane in own)
+    assert compositor.compose(planes, rectangles, given) is given
+    assert all((one == other).all() for one, other in zip(own, given, strict=True))
+    compositor.compose(random_planes(1), rectangles, given)
+    assert all((one == other).all() for one, other in zip(own, compositor.compose(planes, rectangles), strict=True))
+
+
+def test_a_picture_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="compositor was made for"):
+        Compositor(ONE_TILE, WIDTH, HEIGHT).compose(random_planes(width=100, height=80), rectangle(0, 0, 50, 50))
+
+
+@pytest.mark.parametrize("name", sorted(LAYOUTS))
+def test_every_layout_is_covered_by_its_tiles(name: str) -> None:
+    layout = LAYOUTS[name]
+    white = tuple(np.full_like(plane, 255) for plane in random_planes())
+    rectangles = np.concatenate([rectangle(10, 10, 100 * tile.aspect, 100) for tile in layout.tiles])
+    for canvas in Compositor(layout, WIDTH, HEIGHT).compose(white, rectangles):
+        assert (canvas == 255).all()

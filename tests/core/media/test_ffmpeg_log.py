@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import av.logging
+import pytest
+
+from dualface_core.media.ffmpeg_log import heard
+
+
+@pytest.fixture(autouse=True)
+def nobody_listens() -> Iterator[None]:
+    before = av.logging.get_level()
+    av.logging.set_level(None)
+    yield
+    av.logging.set_level(before)
+
+
+def warn(text: str) -> None:
+    av.logging.log(av.logging.WARNING, "h264_nvenc", text)
+
+
+def test_warnings_are_heard_and_their_like_again(capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        with heard() as lines:
+            warn("Width 8192 exceeds 4096")
+            av.logging.log(av.logging.INFO, "h264_nvenc", "nothing to see")
+        assert lines == [(av.logging.WARNING, "h264_nvenc", "Width 8192 exceeds 4096")]
+    assert capfd.readouterr().err == ""
+
+
+def test_nothing_is_logged_when_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+    with heard():
+        pass
+    assert av.logging.get_level() is None
+    warn("to nobody")
+    assert caplog.records == []
+
+
+def test_each_thread_hears_its_own_calls_until_the_last_one_stops_listening() -> None:
+    entered, leave = threading.Event(), threading.Event()
+    elsewhere: list[tuple[int, str, str]] = []
+
+    def listen() -> None:
+        with heard() as lines:
+            entered.set()
+            leave.wait(10)
+            warn("there")
+            elsewhere.extend(lines)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    entered.wait(10)
+    with heard() as here:
+        warn("here")
+    assert av.logging.get_level() == av.logging.WARNING
+    leave.set()
+    thread.join()
+    assert [text for _, _, text in here] == ["here"]
+    assert [text for _, _, text in elsewhere] == ["there"]
+    assert av.logging.get_level() is None
+
+
+def test_the_level_of_an_application_stays_as_it_is() -> None:
+    av.logging.set_level(av.logging.ERROR)
+    with heard() as lines:
+        warn("not for this application")
+        av.logging.log(av.logging.ERROR, "h264_nvenc", "an error")
+    assert [text for _, _, text in lines] == ["an error"]
+    assert av.logging.get_level() == av.logging.ERROR
+
+
+def test_an_error_in_the_block_ends_the_listening() -> None:
+    with pytest.raises(KeyError), heard():
+        raise KeyError
+    assert av.logging.get_level() is None

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from dualface_core.camera.plan import plan_camera
+from dualface_core.media.frames import ColorInfo, Frame
+from dualface_core.review.preview import camera_plot, contact_sheet, preview_frames, thumbnail, tracks_plot
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import LAYOUTS
+from dualface_core.tables.tile_plan import TilePlan
+
+BuildTracks = Callable[..., FaceTracks]
+Picture = NDArray[np.uint8]
+
+SIZE = (640, 360)
+BLUE, ORANGE = (208, 111, 31), (0, 123, 224)  # BGR of persons A and B
+
+
+def sitting(x: float, frames: int) -> NDArray[np.float64]:
+    return np.tile([x - 30.0, 120.0, 60.0, 80.0], (frames, 1))
+
+
+@pytest.fixture(scope="module")
+def tracks(face_tracks: BuildTracks) -> FaceTracks:
+    a, b = sitting(160, 300), sitting(480, 300)
+    a[100:250] = np.nan
+    return face_tracks(
+        {"A": a, "B": b}, size=SIZE, cuts=[260], detected={"A": np.arange(300) % 3 == 0, "B": [True] * 300}
+    )
+
+
+@pytest.fixture(scope="module")
+def plan(tracks: FaceTracks) -> TilePlan:
+    return plan_camera(tracks, LAYOUTS["side-by-side"])
+
+
+def picture_frame(index: int, *, noise: bool = False) -> Frame:
+    """Grey on the left, white on the right; or noise, which no JPEG makes small."""
+    luma = np.full((SIZE[1], SIZE[0]), 90, np.uint8)
+    luma[:, SIZE[0] // 2 :] = 235
+    if noise:
+        luma = np.random.default_rng(index).integers(16, 235, luma.shape, dtype=np.uint8)
+    chroma = np.full((SIZE[1] // 2, SIZE[0] // 2), 128, np.uint8)
+    return Frame(index, index, index / 30, (luma, chroma, chroma), ColorInfo())
+
+
+def decoded(data: bytes) -> Picture:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return np.asarray(picture, np.uint8)
+
+
+def has(picture: Picture, color: Sequence[int], tolerance: int = 60) -> bool:
+    return bool((np.abs(picture.astype(int) - color).max(axis=2) < tolerance).any())
+
+
+def test_a_contact_sheet_shows_the_canvas_below_the_source_with_its_rectangles(plan: TilePlan) -> None:
+    data = contact_sheet([picture_frame(index) for index in (10, 270)], plan, LAYOUTS["side-by-side"])
+    assert data.startswith(b"\xff\xd8")
+    sheet = decoded(data)
+    assert sheet.shape[1] <= 800
+    source, canvas = sheet[: sheet.shape[0] // 2], sheet[-100:-20]
+    assert has(source, BLUE)
+    assert has(source, ORANGE)
+    middle = sheet.shape[1] // 4
+    assert canvas[:, middle - 150 : middle - 20].mean() == pytest.approx(86, abs=8)  # tile A: the grey half
+    assert canvas[:, middle + 20 : middle + 150].mean() == pytest.approx(255, abs=8)  # tile B: the white half
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_contact_sheet_stays_below_its_limit_whatever_it_shows(
+    tracks: FaceTracks, layout: str, noise: bool, count: int
+) -> None:
+    plan = plan_camera(tracks, LAYOUTS[layout])
+    frames = [picture_frame(index, noise=noise) for index in preview_frames(plan, count)]
+    data = contact_sheet(frames, plan, LAYOUTS[layout])
+    assert len(data) <= 30_000
+    assert min(decoded(data).shape[:2]) > 100
+
+
+def test_a_thumbnail_names_the_faces_where_they_are_known(tracks: FaceTracks) -> None:
+    both, one = (decoded(thumbnail(picture_frame(index), tracks)) for index in (10, 150))
+    assert has(both, BLUE)
+    assert has(both, ORANGE)
+    assert not has(one, BLUE)
+    assert not has(decoded(thumbnail(picture_frame(10), None)), BLUE)
+
+
+def test_a_thumbnail_stays_below_its_limit(tracks: FaceTracks) -> None:
+    assert len(thumbnail(picture_frame(0, noise=True), tracks)) <= 30_000
+
+
+def test_plots_show_each_person_in_their_colour_and_fit_a_web_page(tracks: FaceTracks, plan: TilePlan) -> None:
+    for data in (tracks_plot(tracks), camera_plot(tracks, plan)):
+        assert data.startswith(b"\x89PNG")
+        assert len(data) <= 30_000
+        picture = decoded(data)
+        assert picture.shape[1] == 800
+        assert has(picture, BLUE, 30)
+        assert has(picture, ORANGE, 30)
+
+
+def test_plots_of_a_long_restless_video_stay_below_the_limit(face_tracks: BuildTracks) -> None:
+    random = np.random.default_rng(0)
+    people = {}
+    for name, x in (("A", 160), ("B", 480)):
+        boxes = sitting(x, 6000) + random.normal(0, 3, (6000, 4))
+        for start in random.integers(0, 6000, 40):
+            boxes[start : start + random.integers(10, 300)] = np.nan
+        people[name] = boxes
+    tracks = face_tracks(people, size=SIZE, cuts=sorted(set(random.integers(1, 6000, 60).tolist())))
+    for data in (tracks_plot(tracks), camera_plot(tracks, plan_camera(tracks, LAYOUTS["side-by-side"]))):
+        assert len(data) <= 30_000
+        assert decoded(data).shape[1] >= 400
+
+
+def test_one_frame_of_video_can_be_plotted(face_tracks: BuildTracks) -> None:
+    tracks = face_tracks({"A": sitting(160, 1)}, size=SIZE)
+    assert decoded(tracks_plot(tracks)).size
+    assert decoded(camera_plot(tracks, plan_camera(tracks, LAYOUTS["side-by-side"]))).size
+
+
+@settings(max_examples=60, deadline=None)
+@given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=12), count=st.integers(1, 10))
+def test_preview_frames_are_spread_over_the_shots(face_tracks: BuildTracks, lengths: list[int], count: int) -> None:
+    frames, cuts = sum(lengths), np.cumsum(lengths)[:-1].tolist()
+    tracks = face_tracks({"A": sitting(160, frames)}, size=SIZE, cuts=cuts)
+    chosen = preview_frames(plan_camera(tracks, LAYOUTS["side-by-side"]), count)
+    assert len(chosen) == min(count, frames)
+    assert chosen == sorted(set(chosen))
+    assert chosen[0] >= 0
+    assert chosen[-1] < frames
+    shots = np.searchsorted(cuts, chosen, side="right")
+    assert len(set(shots.tolist())) == min(count, len(lengths))
+
+
+def test_a_preview_of_one_long_shot_is_evenly_spread(face_tracks: BuildTracks) -> None:
+    plan = plan_camera(face_tracks({"A": sitting(160, 80)}, size=SIZE), LAYOUTS["side-by-side"])
+    assert preview_frames(plan, 4) == [10, 30, 50, 70]

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dualface_core.faces.sface import FaceEmbedder
+from dualface_core.faces.yunet import FaceDetector
+from dualface_core.media.frames import ColorInfo, Frame
+from dualface_core.media.probe import probe
+from dualface_core.media.reader import VideoReader
+from dualface_core.sample.truth import SampleTruth
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tracking.tracker import FaceTracker, TrackParameters
+
+SampleClip = Callable[..., Path]
+TrackClip = Callable[..., FaceTracks]
+Models = tuple[FaceDetector, FaceEmbedder]
+
+
+def track_frames(frames: list[Frame], models: Models, parameters: TrackParameters | None = None) -> FaceTracks:
+    tracker = FaceTracker(
+        parameters or TrackParameters(),
+        *models,
+        frame_size=(frames[0].width, frames[0].height),
+        time_base=Fraction(1, 1000),
+        fingerprint="0" * 64,
+    )
+    for frame in frames:
+        tracker.add(frame)
+    return tracker.finish()
+
+
+def grey_frames(count: int, size: tuple[int, int] = (320, 180)) -> list[Frame]:
+    """Frames of an empty wall, 25 a second."""
+    width, height = size
+    luma = np.full((height, width), 120, np.uint8)
+    chroma = np.full((height // 2, width // 2), 128, np.uint8)
+    return [Frame(n, 40 * n, 0.04 * n, (luma, chroma, chroma), ColorInfo()) for n in range(count)]
+
+
+def shares(tracks: FaceTracks, truth: SampleTruth) -> tuple[float, float]:
+    """Of all people who are at least half visible, the share that has a row; of those, the share at the right place.
+
+    A is whoever is on the left where both are first in the picture. A face is at the right place if its centre lies in
+    the region that this person was drawn in, and nearer to that region's middle than to the other person's.
+    """
+    drawn = truth.table.to_pandas().query("visible >= 0.5")
+    drawn["middle"] = drawn["x"] + drawn["width"] / 2
+    both = drawn[drawn.groupby("frame")["person"].transform("count") == 2]
+    left, right = both.sort_values(["frame", "middle"])["person"].iloc[:2]
+    names = {left: "A", right: "B"}
+    faces = {
+        (row["frame"], row["person"]): (row["x"] + row["width"] / 2, row["y"] + row["height"] / 2)
+        for row in tracks.table.to_pylist()
+        if row["person"]
+    }
+    found = correct = 0
+    for row in drawn.itertuples():
+        face = faces.get((row.frame, names[row.person]))
+        if face is None:
+            continue
+        found += 1
+        others = drawn[(drawn["frame"] == row.frame) & (drawn["person"] != row.person)]
+        inside = row.x <= face[0] <= row.x + row.width and row.y <= face[1] <= row.y + row.height
+        nearest = all(abs(face[0] - row.middle) < abs(face[0] - middle) for middle in others["middle"])
+        correct += inside and nearest
+    return found / len(drawn), correct / max(found, 1)
+
+
+@pytest.mark.parametrize(
+    ("scene", "seconds", "least_correct"), [("talk", 4, 1.0), ("cross", 6, 0.97), ("leave", 8, 0.99), ("cuts", 8, 0.99)]
+)
+def test_each_person_is_followed_through_a_scene(
+    sample_clip: SampleClip, track_clip: TrackClip, scene: str, seconds: float, least_correct: float
+) -> None:
+    path = sample_clip(scene, seconds=seconds)
+    truth = SampleTruth.read(path.with_suffix(".truth.parquet"))
+    tracks = track_clip(path)
+    found, correct = shares(tracks, truth)
+    assert tracks.metadata.people == ["A", "B"]
+    assert found >= 0.97
+    assert correct >= least_correct
+    starts = truth.table.to_pandas().groupby("shot")["frame"].min().tolist()
+    assert [shot.first for shot in tracks.metadata.shots] == starts
+
+
+def test_a_table_says_what_it_was_made_from(sample_clip: SampleClip, track_clip: TrackClip, tmp_path: Path) -> None:
+    path = sample_clip("talk")
+    video = probe(path)
+    tracks = track_clip(path)
+    metadata = tracks.metadata
+    assert metadata.fingerprint == video.fingerprint
+    assert len(metadata.frame_pts) == video.frame_count
+    assert (metadata.frame_width, metadata.frame_height) == (video.width, video.height)
+    assert set(metadata.model_sha256) == {"yunet", "sface"}
+    assert metadata.parameters == TrackParameters().model_dump()
+    assert metadata.prototypes == {}
+    assert [metadata.frame_pts[f] for f in tracks.table["frame"].to_pylist()] == tracks.table["pts"].to_pylist()
+    tracks.write(tmp_path / "tracks.parquet")
+    assert FaceTracks.read(tmp_path / "tracks.parquet").table.equals(tracks.table)
+
+
+def test_people_are_followed_from_the_first_frame_to_the_last(sample_clip: SampleClip, track_clip: TrackClip) -> None:
+    tracks = track_clip(sample_clip("talk"))
+    rows = set(zip(tracks.table["frame"].to_pylist(), tracks.table["person"].to_pylist(), strict=True))
+    frames = range(len(tracks.metadata.frame_pts))
+    assert rows == {(frame, person) for frame in frames for person in ("A", "B")}
+
+
+def test_tracking_twice_gives_the_same_table(sample_clip: SampleClip, track_clip: TrackClip) -> None:
+    path = sample_clip("talk")
+    assert track_clip(path).table.equals(track_clip(path).table)
+
+
+def test_embeddings_are_kept_only_if_asked_for(sample_clip: SampleClip, track_clip: TrackClip) -> None:
+    prototypes = track_clip(sample_clip("talk"), TrackParameters(keep_prototypes=True)).metadata.prototypes
+    assert set(prototypes) == {"A", "B"}
+    assert np.linalg.norm(list(prototypes.values()), axis=1) == pytest.approx(1)
+    assert np.dot(*prototypes.values()) < 0.3
+
+
+def test_faces_are_looked_for_as_often_as_asked(sample_clip: SampleClip, track_clip: TrackClip) -> None:
+    rows = track_clip(sample_clip("talk"), TrackParameters(detect_every=4)).table.to_pylist()
+    looked = sorted({row["frame"] for row in rows if row["source"] == "detected"})
+    assert looked == [*range(0, 60, 4), 59]
+
+
+def test_one_person_is_not_made_two(sample_clip: SampleClip, models: Models) -> None:
+    # The left half of the picture, where only one of the two talks.
+    frames = []
+    with VideoReader(probe(sample_clip("talk"))) as reader:
+        for frame in reader:
+            y, u, v = (plane[:, : plane.shape[1] // 2] for plane in frame.planes)
+            frames.append(Frame(frame.index, frame.index * 66, frame.index * 0.066, (y, u, v), frame.color))
+    tracks = track_frames(frames, models)
+    assert tracks.metadata.people == ["A"]
+    assert set(tracks.table["person"].to_pylist()) == {"A"}
+    assert tracks.table["identity_margin"].null_count == len(tracks.table) == len(frames)
+
+
+def test_people_who_swap_sides_in_a_dissolve_keep_their_names(sample_clip: SampleClip, models: Models) -> None:
+    # The picture dissolves into its mirror image, within a second.
+    frames = []
+    with VideoReader(probe(sample_clip("talk"))) as reader:
+        for frame in reader:
+            share = min(max((frame.index - 22) / 15, 0), 1)
+            y, u, v = (cv2.addWeighted(plane, 1 - share, cv2.flip(plane, 1), share, 0) for plane in frame.planes)
+            frames.append(Frame(frame.index, frame.index * 66, frame.index * 0.066, (y, u, v), frame.color))
+    rows = track_frames(frames, models).table.to_pylist()
+    middles = {(row["frame"], row["person"]): row["x"] + row["width"] / 2 for row in rows if row["person"] is not None}
+    assert middles[0, "A"] < 320 < middles[0, "B"]
+    assert middles[59, "A"] > 320 > middles[59, "B"]
+
+
+def test_a_face_that_more_than_fills_the_picture_is_found(sample_clip: SampleClip, models: Models) -> None:
+    detector, _ = models
+    with VideoReader(probe(sample_clip("talk"))) as reader:
+        frame = next(iter(reader))
+    (faces,) = detector.detect(frame.bgr()[None], score_threshold=0.6)
+    # From the eyebrows to the lips, as large as the whole picture.
+    x, y, width, height = faces.boxes[0]
+    side = round(0.3 * width) * 2
+    left, top = (round(value / 2) * 2 for value in (x + 0.5 * width - side / 2, y + 0.55 * height - side / 2))
+    luma, u, v = (
+        cv2.resize(
+            plane[top // step : (top + side) // step, left // step : (left + side) // step],
+            (640 // step, 640 // step),
+            interpolation=cv2.INTER_CUBIC,
+        )
+        for plane, step in zip(frame.planes, (1, 2, 2), strict=True)
+    )
+    close_up = [Frame(n, 40 * n, 0.04 * n, (luma, u, v), frame.color) for n in range(25)]
+    (at_full_size,) = detector.detect(close_up[0].bgr()[None], score_threshold=0.6)
+    assert len(at_full_size) == 0
+    tracks = track_frames(close_up, models)
+    assert tracks.metadata.people == ["A"]
+    assert len(tracks.table) == 25
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_a_video_without_faces_has_an_empty_table(models: Models, count: int) -> None:
+    tracker = FaceTracker(
+        TrackParameters(), *models, frame_size=(320, 180), time_base=Fraction(1, 1000), fingerprint="0" * 64
+    )
+    for frame in grey_frames(count):
+        tracker.add(frame)
+    tracks = tracker.finish()
+    assert len(tracks.table) == 0
+    assert tracks.metadata.people == []
+    assert [(shot.first, shot.last) for shot in tracks.metadata.shots] == ([(0, count - 1)] if count else [])
+
+
+def test_only_a_few_frames_are_held(models: Models) -> None:
+    tracker = FaceTracker(
+        TrackParameters(batch_size=4), *models, frame_size=(64, 64), time_base=Fraction(1, 1000), fingerprint="0" * 64
+    )
+    alive: set[int] = set()
+
+    class Owner:
+        """Counts itself, as the decoder's picture behind a frame would."""
+
+        def __init__(self) -> None:
+            alive.add(id(self))
+
+        def __del__(self) -> None:
+            alive.discard(id(self))
+
+    most = 0
+    for frame in grey_frames(400, size=(64, 64)):
+        tracker.add(Frame(frame.index, frame.pts, frame.time, frame.planes, frame.color, Owner()))
+        most = max(most, len(alive))
+    tracker.finish()
+    assert most <= 2 * 4 + 4

@@ -1,0 +1,152 @@
+"""Results to be verified: a right one, and ways to get it wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pyarrow as pa
+
+from dualface_core import pipeline
+from dualface_core.compositing.cpu import Compositor
+from dualface_core.encoding.settings import EncoderSettings, software_encoder
+from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.media.probe import VideoInfo
+from dualface_core.media.reader import VideoReader
+from dualface_core.media.writer import VideoWriter
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import layout
+from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.verify import Verification
+
+ENCODER = software_encoder(EncoderSettings(preset="ultrafast"))
+
+Edit = Callable[[int, Planes], Planes | None]
+"""Takes a frame's number and its canvas, which it may draw on; None leaves the frame out."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A source, what was found and planned, and a result."""
+
+    video: VideoInfo
+    tracks: FaceTracks
+    plan: TilePlan
+    output: Path
+
+    def verify(self, output: Path | None = None) -> Verification:
+        return pipeline.verify(output or self.output, video=self.video, tracks=self.tracks, plan=self.plan)
+
+
+def render(
+    job: Job,
+    output: Path,
+    *,
+    edit: Edit | None = None,
+    plan: TilePlan | None = None,
+    delay: int = 0,
+    size: tuple[int, int] = (1920, 1080),
+    color: ColorInfo | None = None,
+) -> Path:
+    """Render a plan; `delay` is added to every timestamp."""
+    plan = plan or job.plan
+    rectangles = plan.rectangles()
+    canvas = layout("side-by-side")
+    compositor = Compositor(canvas, job.video.width, job.video.height)
+    with (
+        VideoReader(job.video) as reader,
+        VideoWriter(
+            output,
+            width=size[0],
+            height=size[1],
+            time_base=job.video.time_base,
+            average_rate=job.video.average_rate,
+            color=color or job.video.color,
+            encoder=ENCODER,
+            audio_from=job.video.path,
+        ) as writer,
+    ):
+        for frame in reader:
+            planes: Planes | None = compositor.compose(frame.planes, rectangles[frame.index])
+            if edit is not None and planes is not None:
+                planes = edit(frame.index, planes)
+            if planes is not None:
+                y, u, v = planes
+                half = (size[1] // 2, size[0] // 2)
+                cut = (y[: size[1], : size[0]], u[: half[0], : half[1]], v[: half[0], : half[1]])
+                writer.write(cut, frame.pts + delay)
+    return output
+
+
+def remux(
+    source: Path,
+    target: Path,
+    *,
+    sound: bool = True,
+    sound_delay: Fraction = Fraction(0),
+    lose_sound_packet: int | None = None,
+    spoil_sound_packet: int | None = None,
+) -> Path:
+    with av.open(str(source)) as origin, av.open(str(target), "w", format="mp4") as copy:
+        streams = {s.index: copy.add_stream_from_template(s) for s in origin.streams if sound or s.type == "video"}
+        heard = 0
+        for packet in origin.demux():
+            stream = streams.get(packet.stream_index)
+            if packet.dts is None or stream is None:
+                continue
+            copied = packet
+            if stream.type == "audio":
+                heard += 1
+                if heard == lose_sound_packet:
+                    continue
+                shift = round(sound_delay / packet.time_base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                if heard == spoil_sound_packet:
+                    copied = spoiled(packet)
+            copied.stream = stream
+            copy.mux(copied)
+    return target
+
+
+def spoiled(packet: av.Packet) -> av.Packet:
+    """The same packet with one byte changed."""
+    content = bytearray(bytes(packet))
+    content[len(content) // 2] ^= 1
+    other = av.Packet(bytes(content))
+    other.pts, other.dts, other.time_base = packet.pts, packet.dts, packet.time_base
+    other.duration, other.stream = packet.duration, packet.stream
+    return other
+
+
+def swapped_names(tracks: FaceTracks, frames: range) -> FaceTracks:
+    """The same tracks, but A is called B and B is called A in some frames."""
+    column = tracks.table.schema.get_field_index("person")
+    names = tracks.table.column("person").cast(pa.string()).to_pylist()
+    numbers = tracks.table.column("frame").to_pylist()
+    other = {"A": "B", "B": "A"}
+    renamed = [other.get(name, name) if number in frames else name for name, number in zip(names, numbers, strict=True)]
+    field = tracks.table.schema.field("person")
+    return FaceTracks(
+        tracks.table.set_column(column, field, pa.array(renamed).dictionary_encode().cast(field.type)), tracks.metadata
+    )
+
+
+def without(tracks: FaceTracks, person: str) -> FaceTracks:
+    """The same tracks without one person."""
+    keep = [name != person for name in tracks.table.column("person").cast(pa.string()).to_pylist()]
+    people = [name for name in tracks.metadata.people if name != person]
+    return FaceTracks(tracks.table.filter(pa.array(keep)), tracks.metadata.model_copy(update={"people": people}))
+
+
+def moved(plan: TilePlan, **changes: Callable[[np.ndarray], np.ndarray]) -> TilePlan:
+    """The same plan with some of its columns changed."""
+    table = plan.table
+    for name, change in changes.items():
+        place, field = table.schema.get_field_index(name), table.schema.field(name)
+        values = change(table.column(name).to_numpy().reshape(plan.metadata.frame_count, -1))
+        table = table.set_column(place, field, pa.array(values.reshape(-1).astype(np.float32)))
+    return replace(plan, table=table)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualface_core.camera.plan import plan_camera
+from dualface_core.media.frames import ColorInfo, Frame, Planes
+from dualface_core.media.probe import probe
+from dualface_core.media.writer import VideoWriter
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import layout
+from dualface_core.verification.expected import Source, Thumbnail, evenly, likeness
+from dualface_core.verification.verify import Check
+from tests.core.verification.results import ENCODER, Job, render
+
+RATE = 4
+STILL, BLACK, MOVING = range(44), range(44, 56), range(56, 96)
+"""Frames of the slide show: 11 s, 3 s and 10 s."""
+
+
+def slide(number: int) -> Planes:
+    """A picture that stands still, then black, then one that moves."""
+    rng = np.random.default_rng(0)
+    half = np.full((90, 160), 128, np.uint8)
+    if number in BLACK:
+        return np.full((180, 320), 16, np.uint8), half, half
+    blocks = np.kron(rng.integers(40, 220, (18, 40)), np.ones((10, 10))).astype(np.uint8)
+    offset = 6 * (number - MOVING.start) if number in MOVING else 0
+    return np.roll(blocks, offset, axis=1)[:, :320], half, half
+
+
+@pytest.fixture(scope="module")
+def slides(face_tracks: Callable[..., FaceTracks], tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A video without faces, and a right result."""
+    folder = tmp_path_factory.mktemp("slides")
+    frames = len(STILL) + len(BLACK) + len(MOVING)
+    with VideoWriter(
+        folder / "slides.mp4",
+        width=320,
+        height=180,
+        time_base=Fraction(1, RATE),
+        average_rate=Fraction(RATE),
+        color=ColorInfo(),
+        encoder=ENCODER,
+    ) as writer:
+        for number in range(frames):
+            writer.write(slide(number), number)
+    video = probe(folder / "slides.mp4")
+    step = Fraction(1, RATE) / video.time_base
+    tracks = face_tracks(
+        {"A": np.full((frames, 4), np.nan)},
+        size=(320, 180),
+        pts=[round(number * step) for number in range(frames)],
+        time_base=str(video.time_base),
+    )
+    job = Job(video, tracks, plan_camera(tracks, layout("side-by-side")), folder / "result.mp4")
+    render(job, job.output)
+    return job
+
+
+def test_a_source_that_stands_still_or_turns_black_is_not_blamed_on_the_result(slides: Job) -> None:
+    verification = slides.verify()
+    assert verification.passed, [finding.message for finding in verification.failures]
+    still = [finding for finding in verification.warnings if finding.check is Check.FROZEN]
+    assert [finding.value for finding in still] == [11, 11]
+    assert still[0].message == "Tile A stands still for 11.0 s, as the source itself does."
+
+
+def test_standing_still_while_such_a_source_moves_is_found_out(slides: Job, tmp_path: Path) -> None:
+    kept: list[np.ndarray] = []
+
+    def edit(number: int, planes: Planes) -> Planes:
+        if number == MOVING.start + 10:
+            kept.extend(plane.copy() for plane in planes)
+        return (kept[0], kept[1], kept[2]) if MOVING.start + 10 <= number < MOVING.start + 22 else planes
+
+    verification = slides.verify(render(slides, tmp_path / "result.mp4", edit=edit))
+    frozen = [finding for finding in verification.failures if finding.check is Check.FROZEN]
+    assert [finding.value for finding in frozen] == [3, 3]
+
+
+def test_a_source_whose_pictures_all_depend_on_one_is_still_looked_at_in_several(slides: Job) -> None:
+    source = Source(slides.video, slides.plan, layout("side-by-side"))
+    numbers = source.cheap_frames(24)
+    assert numbers[0] == 0
+    assert 8 <= len(numbers) <= 24
+    assert [frame.index for frame in source.frames(numbers)] == numbers
+    assert source.cheap_frames(3)[0] == 0
+    assert len(source.cheap_frames(3)) <= 3
+
+
+@given(st.integers(0, 200), st.integers(1, 50))
+def test_evenly_keeps_order_the_ends_and_the_number(length: int, count: int) -> None:
+    chosen = evenly(range(length), count)
+    assert len(chosen) == min(length, count)
+    assert chosen == sorted(set(chosen))
+    if chosen:
+        assert chosen[0] == 0
+    if len(chosen) > 1:
+        assert chosen[-1] == length - 1
+
+
+def picture(luma: np.ndarray, u: int = 128) -> Frame:
+    half = (luma.shape[0] // 2, luma.shape[1] // 2)
+    planes = (luma.astype(np.uint8), np.full(half, u, np.uint8), np.full(half, 128, np.uint8))
+    return Frame(0, 0, 0.0, planes, ColorInfo())
+
+
+def test_a_picture_is_like_itself_even_with_noise_and_unlike_another() -> None:
+    rng = np.random.default_rng(0)
+    one = np.kron(rng.integers(30, 220, (12, 12)), np.ones((40, 40)))
+    noisy = np.clip(one + rng.normal(0, 12, one.shape), 0, 255)
+    thumbnails = [Thumbnail.of(picture(luma)) for luma in (one, noisy, one[::-1])]
+    assert likeness(thumbnails[0].luma, thumbnails[0].luma) == pytest.approx(1)
+    assert likeness(thumbnails[0].luma, thumbnails[1].luma) > 0.99
+    assert likeness(thumbnails[0].luma, thumbnails[2].luma) < 0.3
+
+
+def test_colours_are_compared_in_levels() -> None:
+    grey = np.full((480, 480), 120)
+    assert Thumbnail.of(picture(grey)).color_distance(Thumbnail.of(picture(grey, u=138))) == pytest.approx(5)
+
+
+def test_after_a_lost_frame_pictures_are_still_matched_by_their_time(slides: Job, tmp_path: Path) -> None:
+    path = render(slides, tmp_path / "r.mp4", edit=lambda number, planes: None if number == 2 else planes)
+    failures = slides.verify(path).failures
+    assert {finding.check for finding in failures} == {Check.FRAME_COUNT}
