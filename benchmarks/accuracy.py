@@ -7,7 +7,7 @@ are at least half visible, as the program is told to name them.
 A frame counts for a person who is at least half visible in it. Where the plan's state for their tile is "tracking", the
 tile *shows* them if both hold:
 - three quarters of the head, taken as the upper half of the region that they were drawn in, lie within the tile;
-- if the other one is to be seen too, the tile's centre is nearer to them than to the other, from side to side.
+- if the other one is to be seen too, the tile's center is nearer to them than to the other, from side to side.
 
 Printed per scene:
 - shown: share of the counted frames in the state "tracking" in which the tile shows its person. This has a target.
@@ -200,23 +200,23 @@ def measure(path: Path, scene: Scene) -> Accuracy:
 
 def compare(plan: TilePlan, tile: int, person: str, truth: Truth) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Per frame: whether the tile shows the person, and whether it is turned to the other one instead."""
-    rectangles = plan.rectangles()[:, tile].astype(np.float64)
+    crop_windows = plan.crop_windows()[:, tile].astype(np.float64)
     corners = np.concatenate(
-        [rectangles[:, :2] - rectangles[:, 2:] / 2, rectangles[:, :2] + rectangles[:, 2:] / 2], axis=1
+        [crop_windows[:, :2] - crop_windows[:, 2:] / 2, crop_windows[:, :2] + crop_windows[:, 2:] / 2], axis=1
     )
     head = truth.heads[person]
     common = area(np.concatenate([np.maximum(corners[:, :2], head[:, :2]), np.minimum(corners[:, 2:], head[:, 2:])], 1))
     holds_head = common >= HEAD_SHOWN * np.maximum(area(head), 1)
     other = "B" if person == "A" else "A"
     distance, other_distance = (
-        np.abs(truth.boxes[who][:, ::2].mean(axis=1) - rectangles[:, 0]) for who in (person, other)
+        np.abs(truth.boxes[who][:, ::2].mean(axis=1) - crop_windows[:, 0]) for who in (person, other)
     )
     turned_away = (truth.visible[other] > PHANTOM) & (other_distance < distance)
     return holds_head & ~turned_away, turned_away
 
 
 def labels_right(tracks: FaceTracks, truth: Truth) -> float:
-    """Share of the detected faces with a name whose centre lies on that person's head."""
+    """Share of the detected faces with a name whose center lies on that person's head."""
     rows = tracks.table.select(["frame", "person", "source", "x", "y", "width", "height"]).to_pandas()
     right, count = 0, 0
     for person in "AB":

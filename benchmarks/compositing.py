@@ -34,9 +34,9 @@ SIZES = {
 }
 
 
-def warp(planes: Planes, rectangles: NDArray[np.float32], layout: Layout, canvas: Planes) -> None:
+def warp(planes: Planes, crop_windows: NDArray[np.float32], layout: Layout, canvas: Planes) -> None:
     """What the compositor does, with cv2.warpAffine and bilinear interpolation."""
-    for tile, (x, y, width, height) in zip(layout.tiles, rectangles.astype(float), strict=True):
+    for tile, (x, y, width, height) in zip(layout.tiles, crop_windows.astype(float), strict=True):
         step_x, step_y, left, top = width / tile.width, height / tile.height, x - width / 2, y - height / 2
         for plane, target, scale in zip(planes, canvas, (1, 2, 2), strict=True):
             shift_x = (left + step_x / 2 - 0.5) / scale
@@ -59,7 +59,7 @@ def speed() -> None:
         tile = extent * 960 / 1080
         still = extent == height
         y = height / 2 if still else height / 2 - 0.3
-        rectangles = np.array(
+        crop_windows = np.array(
             [(tile / 2 if still else width * 0.3 + 0.3, y, tile, extent), (width - tile / 2, y, tile, extent)],
             np.float32,
         )
@@ -67,8 +67,8 @@ def speed() -> None:
         canvas = (np.empty((1080, 1920), np.uint8), *(np.empty((540, 960), np.uint8) for _ in range(2)))
         figures = []
         for render in (
-            lambda c=compositor, p=planes, r=rectangles: c.compose(p, r),
-            lambda c=canvas, p=planes, r=rectangles: warp(p, r, layout, c),
+            lambda c=compositor, p=planes, r=crop_windows: c.compose(p, r),
+            lambda c=canvas, p=planes, r=crop_windows: warp(p, r, layout, c),
         ):
             times = []
             for _ in range(FRAMES):
@@ -93,15 +93,15 @@ def truth() -> None:
         for fraction in (0.125, 0.25, 0.5, 0.7):
             left, top = 40 + fraction, 50 + fraction / 2
             center = (left + width / zoom / 2, top + height / zoom / 2, width / zoom, height / zoom)
-            rectangle = np.array([center], np.float32)
+            crop_window = np.array([center], np.float32)
             warped = (np.empty((height, width), np.uint8), *(np.empty((height // 2, width // 2), np.uint8),) * 2)
-            warp(planes, rectangle, layout, warped)
+            warp(planes, crop_window, layout, warped)
             expected = (
                 sinc(picture.shape[0], top, 1 / zoom, height)
                 @ picture.astype(float)
                 @ sinc(picture.shape[1], left, 1 / zoom, width).T
             )
-            for result, rendered in zip(figures, (compositor.compose(planes, rectangle), warped), strict=True):
+            for result, rendered in zip(figures, (compositor.compose(planes, crop_window), warped), strict=True):
                 error = (rendered[0] - expected)[4:-4, 4:-4]
                 result.append(10 * np.log10(255**2 / np.mean(error**2)))
         print(f"{zoom:6}{np.mean(figures[0]):18.1f}{np.mean(figures[1]):18.1f}")

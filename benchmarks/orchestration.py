@@ -20,7 +20,7 @@ import dagster as dg
 import psutil
 
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import Intake, pending, settle
+from dualface_assets.uploads.intake import Intake, acknowledge, pending
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings
@@ -126,7 +126,7 @@ def sensor_alone(folder: Path, count: int) -> list[tuple[str, str]]:
             sensor(context)
             durations.append(time.perf_counter() - started)
             for upload in pending(store)[:4]:
-                settle(store, upload)
+                acknowledge(store, upload)
     return [
         (f"the sensor's own part of a tick with {count:,} files in the inbox, median", f"{median(durations):.2f} s"),
         ("the longest", f"{max(durations):.2f} s"),

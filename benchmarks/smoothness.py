@@ -34,7 +34,7 @@ ROUNDING: Final = 0.01
 class TileSmoothness(BaseModel):
     """How the camera of one tile behaves.
 
-    Motion is that of the rectangle's centre in pixels of the tile; the rest is over frames in the state "tracking" in
+    Motion is that of the rectangle's center in pixels of the tile; the rest is over frames in the state "tracking" in
     which the face is in the tracks. A figure is None where there is nothing to measure.
 
     Attributes:
@@ -78,7 +78,7 @@ def smoothness(plan: TilePlan, tracks: FaceTracks) -> list[TileSmoothness]:
     """Measure the camera of each tile, in the order of the layout's tiles."""
     times = np.asarray(tracks.metadata.frame_pts, np.float64) * float(tracks.metadata.seconds_per_pts)
     shots = [slice(shot.first, shot.last + 1) for shot in tracks.metadata.shots]
-    rectangles, states = plan.rectangles().astype(np.float64), plan.states()
+    crop_windows, states = plan.crop_windows().astype(np.float64), plan.states()
     camera = CameraParameters.model_validate(plan.metadata.camera)
     results = []
     for index, tile in enumerate(layout(plan.metadata.layout).tiles):
@@ -88,9 +88,9 @@ def smoothness(plan: TilePlan, tracks: FaceTracks) -> list[TileSmoothness]:
             TileSmoothness(
                 tile=index,
                 person=tile.person,
-                **_motion(rectangles[:, index], tile, times, shots),
+                **_motion(crop_windows[:, index], tile, times, shots),
                 **_framing(
-                    rectangles[:, index],
+                    crop_windows[:, index],
                     np.where(tracking[:, None], boxes, np.nan),
                     times,
                     shots,
@@ -105,13 +105,13 @@ def smoothness(plan: TilePlan, tracks: FaceTracks) -> list[TileSmoothness]:
     return results
 
 
-def _motion(rectangles: Signal, tile: Tile, times: Signal, shots: list[slice]) -> dict[str, float | None]:
+def _motion(crop_windows: Signal, tile: Tile, times: Signal, shots: list[slice]) -> dict[str, float | None]:
     """What the camera does, apart from anybody's face."""
     seconds, speeds, accelerations, jerks, zooms = [], [], [], [], []
     turns = 0
     for shot in shots:
         step = np.diff(times[shot])
-        center, height = rectangles[shot, :2], rectangles[shot, 3]
+        center, height = crop_windows[shot, :2], crop_windows[shot, 3]
         if not len(step):
             continue
         scale = tile.height / ((height[1:] + height[:-1]) / 2)
@@ -139,7 +139,7 @@ def _motion(rectangles: Signal, tile: Tile, times: Signal, shots: list[slice]) -
 
 
 def _framing(
-    rectangles: Signal,
+    crop_windows: Signal,
     boxes: Signal,
     times: Signal,
     shots: list[slice],
@@ -151,14 +151,14 @@ def _framing(
     if not counted.any():
         return dict.fromkeys(("face_in_tile", "offset_x", "offset_y", "headroom", "recovery"))
     # Edges and eyes of the face as shares of the tile, from its left and top.
-    corner = rectangles[:, :2] - rectangles[:, 2:] / 2
-    position = (boxes[:, :2] - corner) / rectangles[:, 2:]
-    extent = boxes[:, 2:] / rectangles[:, 2:]
+    corner = crop_windows[:, :2] - crop_windows[:, 2:] / 2
+    position = (boxes[:, :2] - corner) / crop_windows[:, 2:]
+    extent = boxes[:, 2:] / crop_windows[:, 2:]
     offset = np.abs(position + extent * (0.5, EYE_LINE_IN_BOX) - (0.5, camera.eye_line))
     framed = np.asarray((offset < FRAMED).all(axis=1))
 
     left, top, right, bottom = kept_in_tile(boxes, camera.face_margin, *frame_size)
-    beyond = np.stack([corner.T - (left, top), (right, bottom) - (corner + rectangles[:, 2:]).T])
+    beyond = np.stack([corner.T - (left, top), (right, bottom) - (corner + crop_windows[:, 2:]).T])
     inside = np.asarray((beyond <= ROUNDING).all(axis=(0, 1)))
     recoveries = []
     for shot in shots[1:]:

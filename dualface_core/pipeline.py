@@ -157,7 +157,7 @@ def render(
         TableFormatError, UnreadableVideoError: the plan does not fit the source.
     """
     from dualface_core.encoding.failures import EncoderError
-    from dualface_core.rendering.choice import choose_encoder, may_fall_back, remember
+    from dualface_core.rendering.choice import choose_encoder, mark_unusable, may_fall_back
 
     settings = settings or Settings.load()
     choice = choose_encoder(settings)
@@ -166,7 +166,7 @@ def render(
         try:
             return render_with_nvenc(video, plan, output, choice, settings=settings, progress=progress)
         except EncoderError as error:
-            remember(error, choice.gpu, settings)
+            mark_unusable(error, choice.gpu, settings)
             if not may_fall_back(error, settings):
                 raise
             why, fallback = str(error), True
@@ -191,12 +191,12 @@ def render_with_nvenc(
 
     from dualface_core.rendering.isolated import render_isolated
     from dualface_core.rendering.messages import Job
-    from dualface_core.system.atomic_files import TEMPORARY_PREFIX, published
+    from dualface_core.system.atomic_files import TEMPORARY_PREFIX, atomic_write
 
     encoder = settings.encoder_settings(preset=choice.preset)
     # The plan lies beside the output for as long, where whoever cleans up after a killed process finds both.
     with (
-        published(output) as temporary,
+        atomic_write(output) as temporary,
         tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as folder,
     ):
         table = Path(folder) / "plan.parquet"
@@ -236,15 +236,15 @@ def render_with_software(
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Like `render`, in software and in this process. `why` says in the report why it isn't NVENC."""
-    from dualface_core.encoding.settings import EncoderKind, software_encoder, standing_in
+    from dualface_core.encoding.settings import EncoderKind, software_encoder, software_equivalent
     from dualface_core.rendering.stream import render_stream
-    from dualface_core.system.atomic_files import published
+    from dualface_core.system.atomic_files import atomic_write
 
     encoder = settings.encoder_settings()
-    spec = software_encoder(encoder if encoder.encoder is EncoderKind.SOFTWARE else standing_in(encoder))
+    spec = software_encoder(encoder if encoder.encoder is EncoderKind.SOFTWARE else software_equivalent(encoder))
     suited = profile(settings)
     start = perf_counter()
-    with published(output) as temporary:
+    with atomic_write(output) as temporary:
         frames = render_stream(
             video,
             plan,
@@ -366,7 +366,7 @@ def process(
         VerificationError: the result is not right; it was not published.
         Every error of the five steps.
     """
-    from dualface_core.system.atomic_files import published
+    from dualface_core.system.atomic_files import atomic_write
     from dualface_core.tables.layouts import layout as find_layout
 
     settings = settings or Settings.load()
@@ -380,7 +380,7 @@ def process(
     seconds: dict[str, float] = {}
     with _timed(seconds, "probe"):
         video = probe(path)
-    with published(output) as temporary, load_monitor() as monitor:
+    with atomic_write(output) as temporary, load_monitor() as monitor:
         temporary.touch()  # a place that cannot be written to is told now, too
         with _timed(seconds, "track"):
             tracks = track(video, settings=settings, progress=step("track"))
@@ -403,7 +403,7 @@ def process(
     report.write(report_path(output))
     if keep_load:
         load.write(load_path(output))
-        with published(output.with_suffix(".load.png")) as temporary:
+        with atomic_write(output.with_suffix(".load.png")) as temporary:
             temporary.write_bytes(load.plot())
     if review:
         _review_beside(output, video, tracks, plan, report, seconds)
@@ -421,7 +421,7 @@ def _review_beside(
     output: Path, video: VideoInfo, tracks: FaceTracks, plan: TilePlan, report: EncodeReport, seconds: dict[str, float]
 ) -> None:
     from dualface_core.review.page import Reviewed
-    from dualface_core.system.atomic_files import published
+    from dualface_core.system.atomic_files import atomic_write
 
     source = os.path.relpath(video.path.absolute(), output.parent.absolute())
     about = Reviewed(
@@ -436,7 +436,7 @@ def _review_beside(
         source_link=quote(os.fsencode(source)),
         result_link=quote(os.fsencode(output.name)),
     )
-    with published(review_path(output)) as temporary:
+    with atomic_write(review_path(output)) as temporary:
         temporary.write_text(review_page(about).html, encoding="utf-8", errors="replace")
 
 

@@ -18,12 +18,12 @@ from dualface_assets.store.partitions import videos
 from dualface_core.verification.findings import Check, Finding, Verification
 
 if TYPE_CHECKING:  # scipy is loaded by the step that needs it
-    from dualface_core.advice.advisories import Concern
+    from dualface_core.advice.advisories import Advisory
 
 GROUPS: Final[Mapping[str, tuple[str, frozenset[Check]]]] = {
     "file": (
-        "It decodes to its end, and has the size, codec and colours that it should have.",
-        frozenset({Check.READABLE, Check.SIZE, Check.CODEC, Check.COLOUR}),
+        "It decodes to its end, and has the size, codec and colors that it should have.",
+        frozenset({Check.READABLE, Check.SIZE, Check.CODEC, Check.COLOR}),
     ),
     "timing": ("Every frame is there, at its own time.", frozenset({Check.FRAME_COUNT, Check.TIMESTAMPS})),
     "sound": (
@@ -32,7 +32,7 @@ GROUPS: Final[Mapping[str, tuple[str, frozenset[Check]]]] = {
     ),
     "picture": (
         "No tile is black or frozen, and each shows what was planned.",
-        frozenset({Check.BLACK, Check.FROZEN, Check.LIKENESS}),
+        frozenset({Check.BLACK, Check.FROZEN, Check.SSIM}),
     ),
     "people": (
         "Each tile shows a face, and it is the right person's.",
@@ -41,7 +41,7 @@ GROUPS: Final[Mapping[str, tuple[str, frozenset[Check]]]] = {
 }
 """Name of each check: its description, and the findings that belong to it."""
 
-CONCERNS: Final[Mapping[str, Mapping[str, str]]] = {
+ADVISORIES: Final[Mapping[str, Mapping[str, str]]] = {
     "face_tracks": {"identity_margin": "It is clear everywhere who is A and who is B."},
     "composed_tiles": {
         "faces_in_tiles": "The tiles show the faces that are there, whole.",
@@ -57,9 +57,9 @@ def specs(asset: str) -> list[dg.AssetCheckSpec]:
     return [_spec(name, asset, description, blocking=True) for name, (description, _) in GROUPS.items()]
 
 
-def concern_specs(asset: str) -> list[dg.AssetCheckSpec]:
+def advisory_specs(asset: str) -> list[dg.AssetCheckSpec]:
     """The checks of `asset` that only warn."""
-    return [_spec(name, asset, description, blocking=False) for name, description in CONCERNS[asset].items()]
+    return [_spec(name, asset, description, blocking=False) for name, description in ADVISORIES[asset].items()]
 
 
 def _spec(name: str, asset: str, description: str, *, blocking: bool) -> dg.AssetCheckSpec:
@@ -89,15 +89,15 @@ def results(verification: Verification) -> Iterator[dg.AssetCheckResult]:
         )
 
 
-def concern_result(concern: Concern) -> dg.AssetCheckResult:
+def advisory_result(advisory: Advisory) -> dg.AssetCheckResult:
     """A concern as the result of the check that has its name."""
-    advice = {"what to do": concern.action} if concern.action else {}
+    advice = {"what to do": advisory.action} if advisory.action else {}
     return dg.AssetCheckResult(
-        check_name=concern.name.replace(" ", "_"),
-        passed=concern.passed,
+        check_name=advisory.name.replace(" ", "_"),
+        passed=advisory.passed,
         severity=dg.AssetCheckSeverity.WARN,
-        description=concern.message,
-        metadata={**concern.figures, **advice},
+        description=advisory.message,
+        metadata={**advisory.figures, **advice},
     )
 
 

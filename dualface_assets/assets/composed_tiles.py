@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from dualface_assets.assets import checks
 from dualface_assets.assets.metadata import COLUMN_LINEAGE, COLUMN_SCHEMA, columns, entries, lineage, picture
-from dualface_assets.runs.failures import explained
+from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
@@ -20,7 +20,7 @@ from dualface_core.tables.layouts import layout
 from dualface_core.tables.tile_plan import SCHEMA, TilePlan
 
 if TYPE_CHECKING:  # scipy is loaded by the step that needs it
-    from dualface_core.advice.advisories import Concern
+    from dualface_core.advice.advisories import Advisory
 
 COLUMNS: Final[Mapping[str, str]] = {
     "frame": "Number of the frame, from 0, the same in source and result.",
@@ -67,7 +67,7 @@ class TilesConfig(dg.Config):
     kinds={"numpy", "parquet"},
     owners=["team:video"],
     code_version="1",
-    check_specs=checks.concern_specs("composed_tiles"),
+    check_specs=checks.advisory_specs("composed_tiles"),
     metadata={COLUMN_SCHEMA: columns(SCHEMA, COLUMNS), COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks")},
 )
 def composed_tiles(
@@ -78,12 +78,12 @@ def composed_tiles(
     Pictures are not stored: 10 minutes of them are 50 GB. The contact sheet shows what the result will look like.
     """
     started = time.monotonic()
-    with explained(context):
+    with as_failure(context):
         video = store.video_info(context.partition_key)
         with in_time(step_seconds(video)):
             plan = pipeline.plan_tiles(video, face_tracks, layout=config.layout or Settings.load().layout)
             preview = pipeline.preview(video, face_tracks, plan)
-        figures, concerns = _figures(plan), _concerns(face_tracks, plan)
+        figures, advisories = _figures(plan), _advisories(face_tracks, plan)
     yield dg.Output(
         plan,
         metadata=entries(
@@ -97,13 +97,13 @@ def composed_tiles(
             }
         ),
     )
-    yield from map(checks.concern_result, concerns)
+    yield from map(checks.advisory_result, advisories)
 
 
-def _concerns(tracks: FaceTracks, plan: TilePlan) -> "list[Concern]":
-    from dualface_core.advice.advisories import enlargement_concern, framing_concern
+def _advisories(tracks: FaceTracks, plan: TilePlan) -> "list[Advisory]":
+    from dualface_core.advice.advisories import enlargement_advisory, framing_advisory
 
-    return [framing_concern(tracks, plan), enlargement_concern(plan)]
+    return [framing_advisory(tracks, plan), enlargement_advisory(plan)]
 
 
 def _figures(plan: TilePlan) -> dict[str, Any]:

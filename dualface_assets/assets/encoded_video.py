@@ -21,7 +21,7 @@ import dagster as dg
 from dualface_assets.assets import checks
 from dualface_assets.assets.metadata import entries, picture
 from dualface_assets.assets.progress import logged
-from dualface_assets.runs.failures import BUG, class_name, explained, failure_of, repeated
+from dualface_assets.runs.failures import BUG, as_failure, class_name, failure_of, repeated
 from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import GpuResource, VideoStore
@@ -35,7 +35,7 @@ from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import Verification
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
-    from dualface_core.advice.advisories import Concern
+    from dualface_core.advice.advisories import Advisory
     from dualface_core.gpu.monitor import LoadLog
     from dualface_core.media.probe import VideoInfo
     from dualface_core.rendering.report import EncodeReport
@@ -102,7 +102,7 @@ def choose_encoder(
     context: dg.OpExecutionContext, config: EncoderConfig, store: VideoStore, gpu: GpuResource
 ) -> Iterator[dg.Output[Order]]:
     """Decide who encodes: NVENC where it works, software where it does not, or failed at this video before."""
-    with explained(context):
+    with as_failure(context):
         settings = config.settings()
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
@@ -146,7 +146,7 @@ def encode_on_gpu(
 ) -> str:
     """Render the plan with NVENC, in one of the pool's slots. Gives the path in the run's scratch folder."""
     context.instance.add_run_tags(context.run_id, {ENCODER_TAG: NVENC})
-    with explained(context):
+    with as_failure(context):
         output = _candidate(context, store)
         video = store.video_info(context.partition_key)
         with pipeline.load_monitor() as monitor, in_time(step_seconds(video)) as watched:
@@ -169,7 +169,7 @@ def encode_in_software(
     """Render the plan with the processor. Gives the path in the run's scratch folder."""
     # A repeated run has the tags of the run that it repeats.
     context.instance.add_run_tags(context.run_id, {ENCODER_TAG: "software"})
-    with explained(context):
+    with as_failure(context):
         output = _candidate(context, store)
         video = store.video_info(context.partition_key)
         with pipeline.load_monitor() as monitor, in_time(step_seconds(video)) as watched:
@@ -195,7 +195,7 @@ def _candidate(context: dg.OpExecutionContext, store: VideoStore) -> Path:
     return store.scratch(context.run_id) / store.result_path(context.partition_key).name
 
 
-_CHECKS: Final = (*checks.GROUPS, *checks.CONCERNS["encoded_video"])
+_CHECKS: Final = (*checks.GROUPS, *checks.ADVISORIES["encoded_video"])
 
 
 @dg.op(out={"result": dg.Out(dg.Nothing), **{name: dg.Out(dg.Nothing, is_required=False) for name in _CHECKS}})
@@ -211,7 +211,7 @@ def publish(
     (candidate,) = map(Path, rendered)
     result = store.result_path(key)
     started = time.monotonic()
-    with explained(context):
+    with as_failure(context):
         video = store.video_info(key)
         try:
             with in_time(step_seconds(video)) as watched:
@@ -223,13 +223,13 @@ def publish(
                 info = pipeline.probe(candidate)
                 thumbnail = pipeline.thumbnail(info)
                 load = _put_in_place(candidate, report, result, store)
-                plot, concern = load.plot(), _concern(report)
+                plot, advisory = load.plot(), _advisory(report)
         finally:
             for path in (candidate, pipeline.report_path(candidate), pipeline.load_path(candidate)):
                 path.unlink(missing_ok=True)
     if not verification.passed:
         yield from checks.results(verification)
-        with explained(context):
+        with as_failure(context):
             raise VerificationError(
                 result,
                 "the result is not right: " + "; ".join(f.message.rstrip(".") for f in verification.failures),
@@ -265,13 +265,13 @@ def publish(
         ),
     )
     yield from checks.results(verification)
-    yield checks.concern_result(concern)
+    yield checks.advisory_result(advisory)
 
 
-def _concern(report: "EncodeReport") -> "Concern":
-    from dualface_core.advice.advisories import encoder_concern
+def _advisory(report: "EncodeReport") -> "Advisory":
+    from dualface_core.advice.advisories import encoder_advisory
 
-    return encoder_concern(used=report.encoder_used, why=report.why, fallback=report.fallback)
+    return encoder_advisory(used=report.encoder_used, why=report.why, fallback=report.fallback)
 
 
 def _verified(
@@ -304,7 +304,7 @@ def _put_in_place(candidate: Path, report: "EncodeReport", result: Path, store: 
 @dg.graph_asset(
     partitions_def=videos,
     ins={"raw_video": dg.AssetIn(dagster_type=dg.Nothing)},
-    check_specs=[*checks.specs("encoded_video"), *checks.concern_specs("encoded_video")],
+    check_specs=[*checks.specs("encoded_video"), *checks.advisory_specs("encoded_video")],
     group_name="dualface",
     kinds={"video", "ffmpeg", "nvenc"},
     owners=["team:video"],

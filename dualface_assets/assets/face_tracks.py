@@ -11,7 +11,7 @@ from dualface_assets.assets import checks
 from dualface_assets.assets.metadata import COLUMN_SCHEMA, columns, entries, picture
 from dualface_assets.assets.progress import logged
 from dualface_assets.assets.raw_video import raw_video
-from dualface_assets.runs.failures import explained
+from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
@@ -19,7 +19,7 @@ from dualface_core import pipeline
 from dualface_core.tables.face_tracks import SCHEMA, FaceTracks
 
 if TYPE_CHECKING:  # scipy is loaded by the step that needs it
-    from dualface_core.advice.advisories import Concern
+    from dualface_core.advice.advisories import Advisory
 
 COLUMNS: Final[Mapping[str, str]] = {
     "frame": "Number of the frame, from 0, in presentation order.",
@@ -35,7 +35,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "score": "The detector's confidence, 0 to 1.",
     "landmarks": "x and y of: eye on the image's left, eye on its right, nose, mouth corner left, mouth corner right.",
     "source": "detected, or interpolated between two detections.",
-    "identity_margin": "How much worse the labelling with A and B swapped would be. Small means: look here.",
+    "identity_margin": "How much worse the labeling with A and B swapped would be. Small means: look here.",
 }
 
 
@@ -47,7 +47,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     kinds={"pytorch", "parquet"},
     owners=["team:video"],
     code_version="1",
-    check_specs=checks.concern_specs("face_tracks"),
+    check_specs=checks.advisory_specs("face_tracks"),
     metadata={COLUMN_SCHEMA: columns(SCHEMA, COLUMNS)},
 )
 def face_tracks(
@@ -55,12 +55,12 @@ def face_tracks(
 ) -> Iterator[dg.Output[FaceTracks] | dg.AssetCheckResult]:
     """Every face in every frame, and which of them are person A and person B. One row per face per frame."""
     started = time.monotonic()
-    with explained(context):
+    with as_failure(context):
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
         with in_time(step_seconds(video)) as watched:
             tracks = pipeline.track(video, progress=watched(logged(context, "Looking for faces")))
-        plot, figures, concern = _plot(tracks), _figures(tracks), _concern(tracks)
+        plot, figures, advisory = _plot(tracks), _figures(tracks), _advisory(tracks)
     seconds = time.monotonic() - started
     yield dg.Output(
         tracks,
@@ -74,7 +74,7 @@ def face_tracks(
             }
         ),
     )
-    yield checks.concern_result(concern)
+    yield checks.advisory_result(advisory)
 
 
 def _plot(tracks: FaceTracks) -> bytes:
@@ -83,10 +83,10 @@ def _plot(tracks: FaceTracks) -> bytes:
     return tracks_plot(tracks)
 
 
-def _concern(tracks: FaceTracks) -> "Concern":
-    from dualface_core.advice.advisories import identity_concern
+def _advisory(tracks: FaceTracks) -> "Advisory":
+    from dualface_core.advice.advisories import identity_advisory
 
-    return identity_concern(tracks)
+    return identity_advisory(tracks)
 
 
 def _figures(tracks: FaceTracks) -> dict[str, Any]:

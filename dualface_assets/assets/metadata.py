@@ -13,7 +13,7 @@ from typing import Any, Final
 import dagster as dg
 import pyarrow as pa
 
-PICTURE_BYTES: Final = 30_000
+IMAGE_BYTES: Final = 30_000
 
 # Dagster knows these names and shows what they hold in places of its own.
 COLUMN_SCHEMA: Final = "dagster/column_schema"
@@ -30,9 +30,9 @@ def entries(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def picture(image: bytes, alt: str) -> dg.MarkdownMetadataValue:
-    """A JPEG or PNG of at most `PICTURE_BYTES`. `alt` says what it shows, in our own words."""
-    if len(image) > PICTURE_BYTES:
-        msg = f"The picture {alt!r} has {len(image)} bytes; {PICTURE_BYTES} are allowed in metadata."
+    """A JPEG or PNG of at most `IMAGE_BYTES`. `alt` says what it shows, in our own words."""
+    if len(image) > IMAGE_BYTES:
+        msg = f"The picture {alt!r} has {len(image)} bytes; {IMAGE_BYTES} are allowed in metadata."
         raise ValueError(msg)
     kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
     return dg.MetadataValue.md(f"![{alt}](data:image/{kind};base64,{base64.b64encode(image).decode()})")

@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from dualface_assets.assets.metadata import entries, picture
-from dualface_assets.runs.failures import explained
+from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, limit_runtime, reading_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
@@ -21,14 +21,14 @@ from dualface_core.errors import UnreadableVideoError
     code_version="1",
 )
 def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.MaterializeResult[None]:
-    """A video as it was uploaded, and what it is: exact frame count, timestamps, rotation, colour and sound.
+    """A video as it was uploaded, and what it is: exact frame count, timestamps, rotation, color and sound.
 
     The upload sensor has put it into the store; nothing is configured, so it can be materialized from here at any time.
     A file that is not a usable video fails here, with the reason.
     """
     key = context.partition_key
     started = time.monotonic()
-    with explained(context):
+    with as_failure(context):
         upload = store.upload(key)
         context.log.info("Looking at %s, uploaded %s.", upload.name, upload.claimed_at)
         with in_time(reading_seconds(upload.size_bytes)):

@@ -11,7 +11,7 @@ from dualface_assets.assets.metadata import entries, picture
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import PAGE, write_page
-from dualface_assets.runs.failures import explained
+from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
@@ -53,7 +53,7 @@ def review(
     """
     key = context.partition_key
     started = time.monotonic()
-    with explained(context):
+    with as_failure(context):
         about = _reviewed(context, store, face_tracks, composed_tiles)
         with in_time(step_seconds(about.video)):
             page = pipeline.review_page(about)

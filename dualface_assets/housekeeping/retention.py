@@ -199,7 +199,7 @@ def _move_into_trash(store: VideoStore, key: str, paths: list[Path]) -> None:
     folder = store.trash_folder / key
     folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
-        store.files.discard(path, folder)
+        store.files.move_to_trash(path, folder)
 
 
 def _empty_trash(store: VideoStore, instance: dg.DagsterInstance) -> None:
@@ -212,6 +212,6 @@ def _empty_trash(store: VideoStore, instance: dg.DagsterInstance) -> None:
                 continue  # the next time looks again whether something of it is left
             if not any(_present(store, folder.name).values()):
                 instance.delete_dynamic_partition(str(videos.name), folder.name)
-                store.files.discard(store.result_path(folder.name).parent, folder)
+                store.files.move_to_trash(store.result_path(folder.name).parent, folder)
                 empty(folder)
             folder.rmdir()

@@ -9,7 +9,7 @@ import dagster as dg
 
 from dualface_assets.housekeeping import retention
 from dualface_assets.housekeeping.retention import Deletion, Part, Retention
-from dualface_assets.runs.failures import explained
+from dualface_assets.runs.failures import as_failure
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.settings import Settings
 
@@ -36,7 +36,7 @@ class CleanUpConfig(dg.Config):
 @dg.op
 def delete_what_is_overdue(context: dg.OpExecutionContext, config: CleanUpConfig, store: VideoStore) -> None:
     """Delete uploads, tables and results that were kept for as long as the settings DUALFACE_KEEP_... say."""
-    with explained(context):
+    with as_failure(context):
         settings = Retention.of(Settings.load())
         outcome = retention.clean_up(store, context.instance, settings, dry_run=config.dry_run)
     if settings.for_ever:
@@ -73,13 +73,13 @@ def clean_up() -> None:
 
 
 @dg.schedule(
-    name="clean_up_daily",
+    name="retention_daily",
     job=clean_up,
     cron_schedule="0 4 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Runs clean_up at four in the morning, UTC, if the settings say that anything may be deleted.",
 )
-def clean_up_daily() -> dg.RunRequest | dg.SkipReason:
+def retention_daily() -> dg.RunRequest | dg.SkipReason:
     """Ask for a run, unless everything is kept for ever."""
     if Retention.of(Settings.load()).for_ever:
         return dg.SkipReason("Everything is kept for ever: none of the settings DUALFACE_KEEP_... is set.")

@@ -62,7 +62,7 @@ _EVENTS: Final[Mapping[Ending, _EndOfRun]] = {
 _STATUSES: Final = {Ending.FINISHED: dg.DagsterRunStatus.SUCCESS, Ending.FAILED: dg.DagsterRunStatus.FAILURE}
 
 
-class Untold(BaseModel):
+class Pending(BaseModel):
     """A run that has ended and is still to be told of. Times are seconds since the epoch.
 
     Attributes:
@@ -77,7 +77,7 @@ class Untold(BaseModel):
     attempts: int = 0
     due: float = 0.0
 
-    def later(self, now: float) -> Untold:
+    def later(self, now: float) -> Pending:
         """The same after another attempt in vain: due after a pause that doubles every time."""
         pause = min(_FIRST_PAUSE * 2**self.attempts, _LONGEST_PAUSE)
         return self.model_copy(update={"attempts": self.attempts + 1, "due": now + pause})
@@ -92,11 +92,11 @@ class Position(BaseModel):
     """
 
     seen: int
-    untold: list[Untold] = []
+    pending: list[Pending] = []
 
 
 @dataclass(frozen=True)
-class Teller:
+class Notifier:
     """Tells of runs that have ended in one way.
 
     Attributes:
@@ -118,18 +118,18 @@ class Teller:
 
     def catch_up(self, position: Position) -> Position:
         """Note the runs that have ended since, as long as there is room."""
-        room = _WAITING_AT_ONCE - len(position.untold)
+        room = _WAITING_AT_ONCE - len(position.pending)
         if room <= 0:
             return position
         wanted = dg.RunStatusChangeRecordsFilter(_EVENTS[self.ending], after_storage_id=position.seen)
         events = self.instance.fetch_run_status_changes(wanted, limit=room, ascending=True).records
-        found = [Untold(run_id=event.run_id, ended=event.timestamp) for event in events]
+        found = [Pending(run_id=event.run_id, ended=event.timestamp) for event in events]
         seen = events[-1].storage_id if events else position.seen
-        return Position(seen=seen, untold=[*position.untold, *found])
+        return Position(seen=seen, pending=[*position.pending, *found])
 
-    def tell(
-        self, untold: list[Untold], webhook: Webhook, web_url: str | None, *, now: float
-    ) -> tuple[list[Untold], list[str]]:
+    def deliver(
+        self, pending: list[Pending], webhook: Webhook, web_url: str | None, *, now: float
+    ) -> tuple[list[Pending], list[str]]:
         """Send what is due. Gives what is still to be told, and sentences on what was done.
 
         Where nobody answers, nothing more is tried in this tick; where this one message isn't taken, the next one is.
@@ -137,12 +137,12 @@ class Teller:
         deadline = time.monotonic() + _SECONDS_PER_TICK
         answers = True
         left, done = [], []
-        for waiting in untold:
+        for waiting in pending:
             if waiting.due > now or not answers or time.monotonic() > deadline:
                 left.append(waiting)
                 continue
             run = self.instance.get_run_by_id(waiting.run_id)
-            if run is None or not self._concerns(run):
+            if run is None or not self._is_relevant(run):
                 continue
             if now - waiting.ended > GIVEN_UP_AFTER:
                 done.append(f"Gave up telling of run {run.run_id}, after {waiting.attempts} attempts.")
@@ -159,7 +159,7 @@ class Teller:
                     done.append(f"Told {webhook.receiver} of run {run.run_id}.")
         return left, done
 
-    def _concerns(self, run: dg.DagsterRun) -> bool:
+    def _is_relevant(self, run: dg.DagsterRun) -> bool:
         """Whether anybody wants to know of this run."""
         origin = run.remote_job_origin
         location = origin.repository_origin.code_location_origin.location_name if origin else None
@@ -226,7 +226,7 @@ class Teller:
         return {
             "class": told.failure,
             "message": told.sentence,
-            "what_to_do": told.next_step,
+            "what_to_do": told.remedy,
             "step": told.step,
         }
 
@@ -251,12 +251,12 @@ def notification_sensor(ending: Ending, *, name: str, description: str) -> dg.Se
         settings = WebhookSettings.load()
         webhook = Webhook.configured(settings)
         origin = context.code_location_origin
-        teller = Teller(ending, context.instance, store, origin.location_name if origin else None)
+        notifier = Notifier(ending, context.instance, store, origin.location_name if origin else None)
         if webhook is None:
-            context.update_cursor(teller.now().model_dump_json())
+            context.update_cursor(notifier.now().model_dump_json())
             return dg.SkipReason("Nobody is told: DUALFACE_WEBHOOK_URL is not set.")
-        position = teller.catch_up(Position.model_validate_json(context.cursor)) if context.cursor else teller.now()
-        left, done = teller.tell(position.untold, webhook, settings.web_url, now=time.time())
+        position = notifier.catch_up(Position.model_validate_json(context.cursor)) if context.cursor else notifier.now()
+        left, done = notifier.deliver(position.pending, webhook, settings.web_url, now=time.time())
         for line in done:
             context.log.info(line)
         context.update_cursor(position.model_copy(update={"untold": left}).model_dump_json())

@@ -14,7 +14,7 @@ from dagster._core.events import EngineEventData
 
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import FailureRecord
-from dualface_assets.runs.failures import CLASS, NEXT_STEP, explanation_of
+from dualface_assets.runs.failures import CLASS, REMEDY, explanation_of
 from dualface_assets.store.partitions import is_key
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.errors import DualfaceError
@@ -36,8 +36,8 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
     told = explanation_of(run.run_id, instance)
     if told.step is None:  # then Dagster's own event says what happened, if anything, and not what to do
         known: dict[str, dg.MetadataValue] = {CLASS: dg.TextMetadataValue(told.failure)}
-        known[NEXT_STEP] = dg.TextMetadataValue(told.next_step)
-        instance.report_engine_event(f"What to do: {told.next_step}", run, EngineEventData(known))
+        known[REMEDY] = dg.TextMetadataValue(told.remedy)
+        instance.report_engine_event(f"What to do: {told.remedy}", run, EngineEventData(known))
     key = run.tags.get("dagster/partition", "")
     if not is_key(key):
         return dg.SkipReason("This run was about no video.")
@@ -49,7 +49,7 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
         failed_at=datetime.now(UTC) if ended is None else datetime.fromtimestamp(ended, UTC),
         failure=told.failure,
         reason=told.sentence,
-        action=told.next_step,
+        action=told.remedy,
         run=run.run_id,
         tried_again=run.tags.get("dagster/will_retry") == "true",
     ).write(store.page_folder(key))

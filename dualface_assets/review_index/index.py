@@ -13,7 +13,7 @@ from typing import Final
 
 from dualface_assets.review_index.records import PAGE, THUMBNAIL, Entry, entries
 from dualface_core.review.templating import rendered
-from dualface_core.system.atomic_files import published
+from dualface_core.system.atomic_files import atomic_write
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 _LOCK: Final = ".lock"
@@ -27,7 +27,7 @@ def rebuild_index(folder: Path) -> Path:
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
         found = sorted(entries(folder), key=_recency, reverse=True)
-        with published(index) as temporary:
+        with atomic_write(index) as temporary:
             temporary.write_text(_html(found), encoding="utf-8")
     return index
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from dualface_core.system.atomic_files import published
+from dualface_core.system.atomic_files import atomic_write
 
 if TYPE_CHECKING:  # OpenCV is loaded by the step that needs it
     from dualface_core.review.page import Page, Reviewed
@@ -139,7 +139,7 @@ class Entry:
 def write_record(record: PageRecord | FailureRecord | RemovalRecord, folder: Path, name: str) -> None:
     """Write a record under a temporary name and rename it. Raises OutputError."""
     folder.mkdir(parents=True, exist_ok=True)
-    with published(folder / name) as temporary:
+    with atomic_write(folder / name) as temporary:
         temporary.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
@@ -147,7 +147,7 @@ def write_page(page: Page, about: Reviewed, folder: Path) -> None:
     """Publish a page and its record in the video's folder, made if it is not there. Raises OutputError."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((THUMBNAIL, page.thumbnail), (PAGE, page.html.encode())):
-        with published(folder / name) as temporary:
+        with atomic_write(folder / name) as temporary:
             temporary.write_bytes(content)
     record = PageRecord(
         key=about.key,

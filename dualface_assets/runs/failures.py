@@ -48,7 +48,7 @@ _ENDED_FROM_OUTSIDE: Final = frozenset({"DagsterExecutionInterruptedError", "Key
 CLASS: Final = "failure"
 """Metadata of a failed step: the class of its failure."""
 
-NEXT_STEP: Final = "what to do"
+REMEDY: Final = "what to do"
 """Metadata of a failed step: a sentence."""
 
 
@@ -66,23 +66,21 @@ class Explanation:
     step: str | None
     failure: str
     sentence: str
-    next_step: str
+    remedy: str
 
 
 Context = dg.OpExecutionContext | dg.AssetExecutionContext | dg.OutputContext | dg.InputContext
 
 
 @contextmanager
-def explained(context: Context) -> Iterator[None]:
+def as_failure(context: Context) -> Iterator[None]:
     """Turn errors into failures that say what happened and what to do. Their cause stays, with its traceback."""
     try:
         yield
     except dg.Failure:  # it has been explained already, further in
         raise
     except DualfaceError as error:
-        raise _failure(
-            context, failure_class(error), str(error), next_step(error), permanent=error.permanent
-        ) from error
+        raise _failure(context, failure_class(error), str(error), remedy(error), permanent=error.permanent) from error
     except (OSError, MemoryError) as error:
         found = (isinstance(error, OSError) and error.strerror) or type(error).__name__
         sentence = f"The machine could not do what was asked of it in {_place(context)}: {found}."
@@ -105,7 +103,7 @@ def _failure(context: Context, kind: str, sentence: str, action: str, *, permane
         description=sentence,
         metadata={
             CLASS: kind,
-            NEXT_STEP: action,
+            REMEDY: action,
             "tried again": "No." if permanent else "Once, by itself, unless this was that try or retries are off.",
             "permanent": permanent,
         },
@@ -150,8 +148,8 @@ def explanation_of(run_id: str, instance: dg.DagsterInstance) -> Explanation:
         event = record.get_dagster_event()
         step, told = str(event.step_key), event.step_failure_data.user_failure_data
         if told is not None and CLASS in told.metadata:
-            named = {name: str(told.metadata[name].value) for name in (CLASS, NEXT_STEP)}
-            return Explanation(step, named[CLASS], told.description or "", named[NEXT_STEP])
+            named = {name: str(told.metadata[name].value) for name in (CLASS, REMEDY)}
+            return Explanation(step, named[CLASS], told.description or "", named[REMEDY])
         sentence = f"The step {step} ended with an error that is not explained."
         return Explanation(step, BUG, sentence, "Report it, with the run's log.")
     ends = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
@@ -191,7 +189,7 @@ def repeated(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Iterator[dg.Da
         yield parent
 
 
-def next_step(error: DualfaceError) -> str:
+def remedy(error: DualfaceError) -> str:
     """What a person can do about it, as a sentence."""
     if isinstance(error, FileError):
         return error.action

@@ -14,7 +14,7 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 PARTITION: Final = "dagster/partition"
 """Tag of a run: the key of its video."""
 
-UNDER_WAY: Final = (
+ACTIVE: Final = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -26,7 +26,7 @@ _WILL_RETRY: Final = "dagster/will_retry"
 
 def why_in_use(key: str, instance: dg.DagsterInstance) -> str | None:
     """Why a video must be left alone, for people; None if nothing is at work on it and nothing is about to be."""
-    statuses = [dg.DagsterRunStatus.NOT_STARTED, *UNDER_WAY, dg.DagsterRunStatus.FAILURE]
+    statuses = [dg.DagsterRunStatus.NOT_STARTED, *ACTIVE, dg.DagsterRunStatus.FAILURE]
     for run in instance.get_runs(dg.RunsFilter(tags={PARTITION: key}, statuses=statuses)):
         if run.status is not dg.DagsterRunStatus.FAILURE:
             return f"run {run.run_id} is under way ({run.status.value.lower()})"

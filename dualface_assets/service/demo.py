@@ -20,7 +20,7 @@ from dualface_assets.definitions import build_defs, video_store
 from dualface_assets.service.serve import REPOSITORY
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import add, settle
+from dualface_assets.uploads.intake import acknowledge, add
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
 
@@ -54,7 +54,7 @@ def process(source: Path, store: VideoStore, instance: dg.DagsterInstance, conso
             raise_on_error=False,
         )
     )
-    settle(store, upload)
+    acknowledge(store, upload)
     console.print(_summary(run))
     if run.success:
         page = store.page_folder(upload.key) / "index.html"

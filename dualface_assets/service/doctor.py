@@ -26,7 +26,7 @@ from dualface_assets.assets.encoded_video import NVENC
 from dualface_assets.definitions import video_store
 from dualface_assets.housekeeping.recovery import recovery
 from dualface_assets.housekeeping.retention import Retention
-from dualface_assets.housekeeping.retention_job import clean_up_daily
+from dualface_assets.housekeeping.retention_job import retention_daily
 from dualface_assets.notifications.notifier import run_failed, video_finished
 from dualface_assets.notifications.webhook import Webhook
 from dualface_assets.review_index.failed_videos import failed_videos
@@ -38,13 +38,13 @@ from dualface_core.settings import Settings, WebhookSettings, local_folder
 
 Verdict = Literal["good", "warning", "problem"]
 
-_COLOURS: Final[Mapping[Verdict, str]] = {"good": "green", "warning": "yellow", "problem": "red"}
+_COLORS: Final[Mapping[Verdict, str]] = {"good": "green", "warning": "yellow", "problem": "red"}
 _NETWORK_DRIVES: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph"})
 _HEARTBEAT_PATIENCE: Final = 120.0
 """Seconds. A daemon that lives says so every 30."""
 
 _ON_BY_THEMSELVES: Final = frozenset(
-    {"uploads", recovery.name, failed_videos.name, video_finished.name, run_failed.name, clean_up_daily.name}
+    {"uploads", recovery.name, failed_videos.name, video_finished.name, run_failed.name, retention_daily.name}
 )
 
 _LOW_SPACE: Final = 10 << 30
@@ -84,8 +84,8 @@ def main() -> int:
     for column in ("verdict", "subject", "text"):
         table.add_column(column, overflow="fold")
     for answer in answers:
-        colour = _COLOURS[answer.verdict]
-        table.add_row(f"[{colour}]{answer.verdict}[/]", answer.subject, escape(answer.text))
+        color = _COLORS[answer.verdict]
+        table.add_row(f"[{color}]{answer.verdict}[/]", answer.subject, escape(answer.text))
     Console().print(table)
     return int(any(answer.verdict == "problem" for answer in answers))
 

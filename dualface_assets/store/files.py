@@ -29,7 +29,7 @@ from upath import UPath
 
 from dualface_core.errors import FileError, MissingInputError, OutputError, SettingsError, one_line
 from dualface_core.settings import CREDENTIALS, without_password
-from dualface_core.system.atomic_files import output_error, published
+from dualface_core.system.atomic_files import atomic_write, output_error
 
 _OBJECT_STORES: Final = frozenset(
     {"abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "ocilake", "oss", "s3", "s3a", "tos", "tosfs"}
@@ -88,19 +88,19 @@ class StoreFiles(Protocol):
         Raises MissingInputError.
         """
 
-    def draft(self, path: Path, folder: Path) -> Path:
+    def staging_path(self, path: Path, folder: Path) -> Path:
         """Where to write what will be put at `path`: there, or in `folder`. The writer makes it appear whole."""
 
     def put(self, local: Path, path: Path) -> None:
         """Move a local file to its place, where it appears whole or not at all."""
 
-    def put_in_time(self, local: Path, path: Path) -> Future[None]:
+    def upload_within(self, local: Path, path: Path) -> Future[None]:
         """The same, but without waiting where that takes long."""
 
     def share(self, path: Path) -> None:
         """Have a small file, or a folder of some, at its place, where somebody has written it already."""
 
-    def discard(self, path: Path, trash: Path) -> None:
+    def move_to_trash(self, path: Path, trash: Path) -> None:
         """Have a file or folder vanish; what is left to be removed lies in the local folder `trash`."""
 
     def remove_forgotten(self) -> None:
@@ -144,7 +144,7 @@ class LocalFiles:
     def write(self, path: Path, content: bytes) -> None:
         """Write a file that is on the disk itself on return."""
         _make(path.parent)
-        with published(path) as temporary, temporary.open("wb") as file:
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -154,7 +154,7 @@ class LocalFiles:
         """The file itself."""
         return path
 
-    def draft(self, path: Path, folder: Path) -> Path:  # noqa: ARG002  it can be written where it belongs
+    def staging_path(self, path: Path, folder: Path) -> Path:  # noqa: ARG002  it can be written where it belongs
         """Its own place."""
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -170,7 +170,7 @@ class LocalFiles:
             raise output_error(path, error) from error
         sync(path.parent)
 
-    def put_in_time(self, local: Path, path: Path) -> Future[None]:
+    def upload_within(self, local: Path, path: Path) -> Future[None]:
         """Rename, at once."""
         self.put(local, path)
         done: Future[None] = Future()
@@ -180,7 +180,7 @@ class LocalFiles:
     def share(self, path: Path) -> None:
         """It is there."""
 
-    def discard(self, path: Path, trash: Path) -> None:
+    def move_to_trash(self, path: Path, trash: Path) -> None:
         """Rename."""
         with suppress(FileNotFoundError):
             path.rename(trash / uuid4().hex)
@@ -258,7 +258,7 @@ class RemoteFiles:
 
     def write(self, path: Path, content: bytes) -> None:
         """Send a small object, by way of a local file."""
-        local = self.draft(path, self._folder / _INCOMING)
+        local = self.staging_path(path, self._folder / _INCOMING)
         try:
             local.write_bytes(content)
             self.put(local, path)
@@ -271,7 +271,7 @@ class RemoteFiles:
         if copy.exists():
             return copy
         into.mkdir(parents=True, exist_ok=True)
-        with published(copy) as temporary, self._asking(path):
+        with atomic_write(copy) as temporary, self._asking(path):
             try:
                 size = self._fs.info(self._name(path))["size"]
                 self._fs.get_file(self._name(path), str(temporary))
@@ -285,7 +285,7 @@ class RemoteFiles:
             self._compare(path, size, temporary.stat().st_size)
         return copy
 
-    def draft(self, path: Path, folder: Path) -> Path:
+    def staging_path(self, path: Path, folder: Path) -> Path:
         """A new name in the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{uuid4().hex}{path.suffix}"
@@ -314,7 +314,7 @@ class RemoteFiles:
                 raise
         local.unlink(missing_ok=True)
 
-    def put_in_time(self, local: Path, path: Path) -> Future[None]:
+    def upload_within(self, local: Path, path: Path) -> Future[None]:
         """Send it in the background."""
         return _transfers().submit(self.put, local, path)
 
@@ -323,9 +323,9 @@ class RemoteFiles:
         for file in _files(path):
             self.write(file, file.read_bytes())
 
-    def discard(self, path: Path, trash: Path) -> None:
+    def move_to_trash(self, path: Path, trash: Path) -> None:
         """Delete all objects, one after the other: there is no moving aside. What is left is found the next time."""
-        LocalFiles().discard(path, trash)  # if it was shared
+        LocalFiles().move_to_trash(path, trash)  # if it was shared
         with self._asking(path):
             for name in self._fs.find(self._name(path)):
                 self._fs.rm_file(name)
@@ -340,7 +340,7 @@ class RemoteFiles:
             return
         for name in self.names(incoming):
             if time.time() - self.modified(incoming / name) > _ABANDONED_AFTER:
-                self.discard(incoming / name, incoming)
+                self.move_to_trash(incoming / name, incoming)
 
     def _name(self, path: Path) -> str:
         return self._root.joinpath(*path.relative_to(self._folder).parts).path

@@ -8,7 +8,7 @@ from typing import Final
 
 import dagster as dg
 
-from dualface_assets.runs.failures import explained
+from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.tags import ROW_COUNT
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.tables.face_tracks import FaceTracks
@@ -24,7 +24,7 @@ class TableStorage(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: FaceTracks | TilePlan) -> None:
         """Write a table, and note where. Fails for a hostile key, or where it cannot be written."""
-        with explained(context):
+        with as_failure(context):
             path = self.store.table_path(context.asset_key.path[-1], context.partition_key)
             with self.store.writing(path) as local:
                 obj.write(local)
@@ -40,7 +40,7 @@ class TableStorage(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> FaceTracks | TilePlan:
         """Read a table. Fails for a hostile key, and where the table is missing or is another one."""
         name = context.asset_key.path[-1]
-        with explained(context), self.store.reading(self.store.table_path(name, context.partition_key)) as local:
+        with as_failure(context), self.store.reading(self.store.table_path(name, context.partition_key)) as local:
             return TABLES[name].read(local)
 
 

@@ -150,7 +150,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     @contextmanager
     def writing(self, path: Path) -> Iterator[Path]:
         """Yield a local path to write to; on a clean exit, what was written is in the store, under `path`."""
-        local = self.files.draft(path, self.scratch_folder / self._run_id)
+        local = self.files.staging_path(path, self.scratch_folder / self._run_id)
         try:
             yield local
             self.files.put(local, path)

@@ -48,7 +48,7 @@ class FileState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Patience:
+class StabilityWindow:
     """How long a file must have been left alone before it counts as complete, in seconds.
 
     Attributes:
@@ -63,7 +63,7 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Look:
+class Scan:
     """What one look at the inbox found.
 
     Attributes:
@@ -74,7 +74,7 @@ class Look:
 
     complete: dict[Path, FileState]
     waiting: dict[str, str]
-    behind: int
+    backlog: int
 
 
 class Inbox:
@@ -85,13 +85,13 @@ class Inbox:
         clock: seconds since the epoch.
     """
 
-    def __init__(self, patience: Patience, *, clock: Callable[[], float] = time.time) -> None:
-        self._patience = patience
+    def __init__(self, stability: StabilityWindow, *, clock: Callable[[], float] = time.time) -> None:
+        self._stability = stability
         self._clock = clock
         self._seen: dict[str, tuple[FileState, float]] = {}
         self._leases_work: dict[int, bool] = {}
 
-    def look(self, folder: Path, *, beside: Path, most: int) -> Look:
+    def scan(self, folder: Path, *, beside: Path, most: int) -> Scan:
         """Sort the files in `folder` and below into complete and waiting.
 
         Links, pipes and devices are none of our business, nor are hidden, temporary and half-downloaded files. The one
@@ -109,7 +109,7 @@ class Inbox:
         complete: dict[Path, FileState] = {}
         for number, path in enumerate(sorted(seen, key=lambda path: seen[path][0].size)):
             if len(complete) >= most:
-                return Look(complete, waiting, behind=len(seen) - number)
+                return Scan(complete, waiting, backlog=len(seen) - number)
             state, since = seen[path]
             try:
                 reason = self._incomplete(path, state, now, watched=now - since)
@@ -121,7 +121,7 @@ class Inbox:
                 complete[Path(path)] = state
             else:
                 waiting[path] = reason
-        return Look(complete, waiting, behind=0)
+        return Scan(complete, waiting, backlog=0)
 
     def _since(self, path: str, state: FileState, now: float) -> tuple[FileState, float]:
         before = self._seen.get(path)
@@ -131,9 +131,9 @@ class Inbox:
         """Why this file may not be complete yet; None if it is."""
         # By the file's own clock or by ours, whichever says longer: a file server's clock may be ahead.
         quiet = max(now - max(state.changed, state.modified) / 1e9, watched)
-        if state.size == 0 and quiet < self._patience.empty:
+        if state.size == 0 and quiet < self._stability.empty:
             return "empty so far"
-        if quiet < self._patience.quiet:
+        if quiet < self._stability.quiet:
             return "changed a moment ago"
         folder = Path(path).parent
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -141,7 +141,7 @@ class Inbox:
         writer = has_writer(path) if self._kernel_knows(folder) else None
         if writer:
             return "another program is still writing it"
-        if writer is None and watched < self._patience.unknown:
+        if writer is None and watched < self._stability.unknown:
             return "being watched: it may still grow"
         return None
 

@@ -37,8 +37,8 @@ from pydantic import BaseModel, ValidationError
 from dualface_assets.store.files import LocalFiles, sync
 from dualface_assets.store.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.store.video_store import Upload, VideoStore
-from dualface_assets.uploads.inbox import FileState, Inbox, Patience
-from dualface_assets.uploads.resumable import Piecemeal
+from dualface_assets.uploads.inbox import FileState, Inbox, StabilityWindow
+from dualface_assets.uploads.resumable import ResumableTask
 from dualface_core.errors import DualfaceError, MissingInputError
 from dualface_core.settings import REPROCESS
 
@@ -58,13 +58,13 @@ class TickReport:
 
     taken: list[Upload]
     waiting: dict[str, str]
-    behind: int = 0
+    backlog: int = 0
 
     def reasons(self, most: int) -> list[str]:
         """Why uploads wait, a line for each of so many of them, and one for all that wait for their turn."""
         lines = [f"{name}: {why}" for name, why in heapq.nsmallest(most, self.waiting.items())]
-        if self.behind:
-            lines.append(f"{self.behind:,} more wait for their turn")
+        if self.backlog:
+            lines.append(f"{self.backlog:,} more wait for their turn")
         return lines
 
 
@@ -81,7 +81,7 @@ class _Hashing:
     def __init__(self, path: Path) -> None:
         self.state = FileState.of(path)
         self.offset = 0
-        self.work = Piecemeal(self._advance)
+        self.work = ResumableTask(self._advance)
         self._path = path
         self._digest = hashlib.sha256()
 
@@ -102,7 +102,7 @@ class _Copying:
     def __init__(self, source: Path, claim: Path, state: FileState) -> None:
         self.claim = claim
         self.state = state
-        self.work = Piecemeal(self._advance)
+        self.work = ResumableTask(self._advance)
         self._source = source
 
     def _advance(self, enough: Callable[[], bool]) -> bool | None:
@@ -131,7 +131,7 @@ class Intake:
     """
 
     def __init__(self, inbox: Inbox | None = None, *, claims_at_once: int = 100) -> None:
-        self._inbox = inbox or Inbox(Patience())
+        self._inbox = inbox or Inbox(StabilityWindow())
         self._claims_at_once = claims_at_once
         self._hashing: dict[Path, _Hashing] = {}
         self._copying: dict[Path, _Copying] = {}
@@ -152,7 +152,7 @@ class Intake:
             if not alone:
                 return TickReport([], {"inbox": "another process is taking uploads at this moment"})
             waiting, in_inbox = self._claim(store, begun + seconds / 2)
-            taken, in_claims = self._put_away(store, begun + seconds, waiting)
+            taken, in_claims = self._install_upload(store, begun + seconds, waiting)
         return TickReport(taken, waiting, in_inbox + in_claims)
 
     def _claim(self, store: VideoStore, deadline: float) -> tuple[dict[str, str], int]:
@@ -161,17 +161,17 @@ class Intake:
         damaged = self._tidy(claims)
         room = max(0, self._claims_at_once - len(claims))
         # Those that may not be taken must not stand in the way of others.
-        look = self._inbox.look(store.inbox_folder, beside=store.folder, most=room + len(self._refused) if room else 0)
+        scan = self._inbox.scan(store.inbox_folder, beside=store.folder, most=room + len(self._refused) if room else 0)
         if room:
-            self._refused = {path: state for path, state in self._refused.items() if look.complete.get(path) == state}
-        waiting, behind = look.waiting | damaged, look.behind
+            self._refused = {path: state for path, state in self._refused.items() if scan.complete.get(path) == state}
+        waiting, backlog = scan.waiting | damaged, scan.backlog
         begun = {path: copying.state for path, copying in self._copying.items()}
-        for number, (path, state) in enumerate({**begun, **look.complete}.items()):
+        for number, (path, state) in enumerate({**begun, **scan.complete}.items()):
             if self._refused.get(path) == state:
                 waiting[str(path)] = "no permission to take it"
                 continue
             if number and path not in begun and time.monotonic() > deadline:
-                behind += 1
+                backlog += 1
                 continue
             try:
                 if not self._move(store, path, state, deadline):
@@ -185,7 +185,7 @@ class Intake:
                 waiting[str(path)] = f"cannot be taken ({error.strerror})"
                 self._stop_copying(path)
         inbox = f"{store.inbox_folder}{os.sep}"
-        return {printable(path.removeprefix(inbox)): reason for path, reason in waiting.items()}, behind
+        return {printable(path.removeprefix(inbox)): reason for path, reason in waiting.items()}, backlog
 
     def _tidy(self, claims: list[Path]) -> dict[str, str]:
         """Drop claims of which nothing came. Names those with damaged notes for which nothing can be done here."""
@@ -236,13 +236,13 @@ class Intake:
         if copying := self._copying.pop(path, None):
             copying.work.drop()
 
-    def _put_away(self, store: VideoStore, deadline: float, waiting: dict[str, str]) -> tuple[list[Upload], int]:
+    def _install_upload(self, store: VideoStore, deadline: float, waiting: dict[str, str]) -> tuple[list[Upload], int]:
         """Find the key of every claimed video, smallest first, and put the video into the store.
 
         Notes in `waiting` why others are not there yet. Gives those that are, and how many wait for their turn.
         """
         taken: list[Upload] = []
-        behind = 0
+        backlog = 0
         begun = False
         claims = {claim: FileState.of(claim / "data") for claim in _claims(store) if (claim / "data").exists()}
         for claim, hashing in list(self._hashing.items()):
@@ -252,7 +252,7 @@ class Intake:
             if claim in self._moving:
                 continue
             if begun and time.monotonic() > deadline:
-                behind += 1
+                backlog += 1
                 continue
             upload = _upload(claim)
             if upload is None:
@@ -280,7 +280,7 @@ class Intake:
                 waiting[upload.name] = f"cannot be sent to the store ({error})"
             else:
                 taken.append(upload)
-        return taken, behind
+        return taken, backlog
 
     def _stop_hashing(self, claim: Path) -> None:
         self._hashing.pop(claim).work.drop()
@@ -310,7 +310,7 @@ def pending(store: VideoStore) -> list[Upload]:
     return [upload for upload in map(_upload, in_store) if upload is not None]
 
 
-def settle(store: VideoStore, upload: Upload) -> None:
+def acknowledge(store: VideoStore, upload: Upload) -> None:
     """Forget a claim: its run exists, or none is needed."""
     shutil.rmtree(store.claims_folder / upload.claim, ignore_errors=True)
 
@@ -379,7 +379,7 @@ def _install(store: VideoStore, claim: Path, upload: Upload) -> Future[None]:
     folder = store.video_folder(upload.key)
     # First: while the claim has its data, a crash means that this is done again.
     store.files.write(folder / "video.json", _as_json(upload))
-    return store.files.put_in_time(claim / "data", folder / upload.file)
+    return store.files.upload_within(claim / "data", folder / upload.file)
 
 
 def _new_claim(store: VideoStore, name: str, *, reprocess: bool = False) -> Path:

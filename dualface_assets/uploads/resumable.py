@@ -18,7 +18,7 @@ _AT_ONCE: Final = threading.BoundedSemaphore(2)
 """Long pieces of work that go on at the same time; more of them would only share the disk."""
 
 
-class Piecemeal(Generic[Result]):
+class ResumableTask(Generic[Result]):
     """Work that can stop after any piece of it, and be taken up again.
 
     Args:

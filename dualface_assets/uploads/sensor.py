@@ -10,11 +10,11 @@ from typing import Final
 
 import dagster as dg
 
-from dualface_assets.runs.in_use import PARTITION, UNDER_WAY
+from dualface_assets.runs.in_use import ACTIVE, PARTITION
 from dualface_assets.runs.process_video import process_video
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import Upload, VideoStore
-from dualface_assets.uploads.intake import Intake, pending, settle
+from dualface_assets.uploads.intake import Intake, acknowledge, pending
 
 RUN_KEY: Final = "dagster/run_key"
 
@@ -70,13 +70,13 @@ def _run_requests(store: VideoStore, instance: dg.DagsterInstance) -> list[dg.Ru
     """
     uploads = pending(store)
     launched = _launched(uploads, instance)
-    under_way = _under_way(uploads, instance)
+    in_use = _in_use(uploads, instance)
     requests: dict[str, dg.RunRequest] = {}
     for upload in uploads:
-        done = upload.key in under_way or store.has_result(upload.key)
+        done = upload.key in in_use or store.has_result(upload.key)
         if upload.claim in launched or (done and not upload.reprocess):
-            settle(store, upload)
-        elif upload.key not in requests and upload.key not in under_way:
+            acknowledge(store, upload)
+        elif upload.key not in requests and upload.key not in in_use:
             requests[upload.key] = dg.RunRequest(
                 run_key=upload.claim, partition_key=upload.key, tags={"dualface/upload": upload.name}
             )
@@ -91,10 +91,10 @@ def _launched(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:
     return {run.tags[RUN_KEY] for run in runs if run.status != dg.DagsterRunStatus.NOT_STARTED}
 
 
-def _under_way(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:
+def _in_use(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:
     """Keys that a run is at work on, or will be."""
     if not uploads:
         return set()
     keys = list({upload.key for upload in uploads})
-    runs = instance.get_runs(dg.RunsFilter(tags={PARTITION: keys}, statuses=UNDER_WAY))
+    runs = instance.get_runs(dg.RunsFilter(tags={PARTITION: keys}, statuses=ACTIVE))
     return {run.tags[PARTITION] for run in runs}

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from dualface_core.advice.timeline_events import LEAST_MARGIN, unsure_moments
+from dualface_core.advice.timeline_events import LEAST_MARGIN, unsure_events
 from dualface_core.camera.plan import CameraParameters, face_boxes
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import layout
@@ -32,7 +32,7 @@ _ROUNDING: Final = 0.01
 """Of an enlargement: rectangles have single precision and an aspect in whole pixels."""
 
 
-class Concern(BaseModel):
+class Advisory(BaseModel):
     """One thing that was looked at.
 
     Attributes:
@@ -52,29 +52,29 @@ class Concern(BaseModel):
     figures: Mapping[str, float]
 
 
-def identity_concern(tracks: FaceTracks) -> Concern:
+def identity_advisory(tracks: FaceTracks) -> Advisory:
     """Whether it is sure everywhere who is who."""
     margins = pc.drop_null(tracks.table["identity_margin"])
     if not len(margins):
-        return Concern(
+        return Advisory(
             name="identity margin",
             passed=True,
             message="There are no two people who could be mistaken for one another.",
             figures={"least allowed margin": LEAST_MARGIN},
         )
-    doubts = [moment for moment in unsure_moments(tracks) if moment.end - moment.start >= SHORTEST_DOUBT]
+    doubts = [event for event in unsure_events(tracks) if event.end - event.start >= SHORTEST_DOUBT]
     smallest = float(pc.min(margins).as_py())
     figures = {
         "smallest margin": smallest,
         "least allowed margin": LEAST_MARGIN,
         "unsure sightings": len(doubts),
-        "unsure (s)": sum(moment.end - moment.start for moment in doubts),
+        "unsure (s)": sum(event.end - event.start for event in doubts),
     }
     if not doubts:
         message = "It is clear everywhere who is A and who is B."
-        return Concern(name="identity margin", passed=True, message=message, figures=figures)
-    least = min(doubts, key=lambda moment: moment.margin or 0.0)
-    return Concern(
+        return Advisory(name="identity margin", passed=True, message=message, figures=figures)
+    least = min(doubts, key=lambda event: event.margin or 0.0)
+    return Advisory(
         name="identity margin",
         passed=False,
         message=f"In {len(doubts)} {'place' if len(doubts) == 1 else 'places'} it is not clear who is A and who is B, "
@@ -85,9 +85,9 @@ def identity_concern(tracks: FaceTracks) -> Concern:
     )
 
 
-def framing_concern(tracks: FaceTracks, plan: TilePlan) -> Concern:
+def framing_advisory(tracks: FaceTracks, plan: TilePlan) -> Advisory:
     """Whether the tiles show the faces that are there, whole."""
-    rectangles = plan.rectangles().astype(np.float64)
+    crop_windows = plan.crop_windows().astype(np.float64)
     tiles = layout(plan.metadata.layout).tiles
     shares: dict[str, float] = {}
     for index, tile in enumerate(tiles):
@@ -98,13 +98,13 @@ def framing_concern(tracks: FaceTracks, plan: TilePlan) -> Concern:
         frame = (plan.metadata.frame_width, plan.metadata.frame_height)
         corner = np.clip(boxes[known, :2], 0, frame)  # of a face at the edge of the picture, no tile can show more
         opposite = np.clip(boxes[known, :2] + boxes[known, 2:], 0, frame)
-        center, half = rectangles[known, index, :2], rectangles[known, index, 2:] / 2
+        center, half = crop_windows[known, index, :2], crop_windows[known, index, 2:] / 2
         inside = ((corner >= center - half - 0.5) & (opposite <= center + half + 0.5)).all(axis=1)
         shares[tile.person] = float(inside.mean())
     figures = {f"{person}: face in its tile (%)": 100 * share for person, share in shares.items()}
     worst = min(shares, key=lambda person: shares[person], default=None)
     passed = worst is None or shares[worst] >= LEAST_IN_TILE
-    return Concern(
+    return Advisory(
         name="faces in tiles",
         passed=passed,
         message="The tiles show every face that is there."
@@ -119,18 +119,18 @@ def framing_concern(tracks: FaceTracks, plan: TilePlan) -> Concern:
     )
 
 
-def enlargement_concern(plan: TilePlan) -> Concern:
+def enlargement_advisory(plan: TilePlan) -> Advisory:
     """Whether a tile enlarges the picture so much that it looks soft."""
     limit = CameraParameters.model_validate(plan.metadata.camera).max_upscale
-    rectangles = plan.rectangles()
+    crop_windows = plan.crop_windows()
     largest = {
-        tile.person: tile.width / float(rectangles[:, index, 2].min())
+        tile.person: tile.width / float(crop_windows[:, index, 2].min())
         for index, tile in enumerate(layout(plan.metadata.layout).tiles)
     }
     worst = max(largest, key=lambda person: largest[person])
     passed = largest[worst] <= limit * (1 + _ROUNDING)
     size = f"{plan.metadata.frame_width}x{plan.metadata.frame_height}"
-    return Concern(
+    return Advisory(
         name="upscaling",
         passed=passed,
         message=f"Tile {worst} enlarges the picture {largest[worst]:.1f} times at most"
@@ -143,7 +143,7 @@ def enlargement_concern(plan: TilePlan) -> Concern:
     )
 
 
-def encoder_concern(*, used: str, why: str | None, fallback: bool) -> Concern:
+def encoder_advisory(*, used: str, why: str | None, fallback: bool) -> Advisory:
     """Whether software had to do what NVENC should have done.
 
     Args:
@@ -153,8 +153,8 @@ def encoder_concern(*, used: str, why: str | None, fallback: bool) -> Concern:
     """
     if not fallback:
         message = f"{used} encoded it. {why or ''}".strip()
-        return Concern(name="encoder", passed=True, message=message, figures={"fallback": 0})
-    return Concern(
+        return Advisory(name="encoder", passed=True, message=message, figures={"fallback": 0})
+    return Advisory(
         name="encoder",
         passed=False,
         message=f"Software ({used}) encoded it in place of NVENC. {why or ''}".strip(),

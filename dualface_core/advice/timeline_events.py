@@ -1,6 +1,6 @@
 """Moments: the places of a video that a person should look at, with their times.
 
-Belongs here: finding them in the tables. What is too unsure, too long or too much is `concerns`' business.
+Belongs here: finding them in the tables. What is too unsure, too long or too much is `advisories`' business.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dualface_core.tables.layouts import layout
 from dualface_core.tables.tile_plan import TilePlan
 
 LEAST_MARGIN: Final = 3.0
-"""Nats by which the labelling must be better than the one with A and B swapped: odds of 20 to 1 (e^3), which leaves the
+"""Nats by which the labeling must be better than the one with A and B swapped: odds of 20 to 1 (e^3), which leaves the
 customary 5 % to chance. One clear picture of a face gives about 5 nats where two people look different."""
 
 
@@ -33,7 +33,7 @@ class Kind(StrEnum):
     UNSURE = "unsure"
 
 
-class Moment(BaseModel):
+class TimelineEvent(BaseModel):
     """A stretch of a video, or a point in it.
 
     Attributes:
@@ -52,22 +52,22 @@ class Moment(BaseModel):
     margin: float | None = None
 
 
-def moments(tracks: FaceTracks, plan: TilePlan) -> list[Moment]:
+def events(tracks: FaceTracks, plan: TilePlan) -> list[TimelineEvent]:
     """All of them, in order of time."""
     times = np.asarray(tracks.metadata.frame_pts, np.float64) * float(tracks.metadata.seconds_per_pts)
     cuts = [float(times[shot.first]) for shot in tracks.metadata.shots[1:]]
-    found = [Moment(kind=Kind.CUT, start=at, end=at) for at in cuts]
-    found += unsure_moments(tracks)
+    found = [TimelineEvent(kind=Kind.CUT, start=at, end=at) for at in cuts]
+    found += unsure_events(tracks)
     states = plan.states()
     for index, tile in enumerate(layout(plan.metadata.layout).tiles):
         for kind in (Kind.HOLDING, Kind.WIDE):
             for first, last in _runs(states[:, index] == kind):
                 end = times[min(last + 1, len(times) - 1)]
-                found.append(Moment(kind=kind, person=tile.person, start=float(times[first]), end=float(end)))
-    return sorted(found, key=lambda moment: (moment.start, moment.end))
+                found.append(TimelineEvent(kind=kind, person=tile.person, start=float(times[first]), end=float(end)))
+    return sorted(found, key=lambda event: (event.start, event.end))
 
 
-def unsure_moments(tracks: FaceTracks) -> list[Moment]:
+def unsure_events(tracks: FaceTracks) -> list[TimelineEvent]:
     """Sightings of a person of whom it is less sure than `LEAST_MARGIN` that they have the right name."""
     table = tracks.table.select(["tracklet", "time", "identity_margin"]).append_column(
         "person", tracks.table.column("person").cast(pa.string())
@@ -76,7 +76,7 @@ def unsure_moments(tracks: FaceTracks) -> list[Moment]:
     grouped = table.filter(named).group_by(["tracklet", "person"])
     rows = grouped.aggregate([("time", "min"), ("time", "max"), ("identity_margin", "min")]).to_pylist()
     return [
-        Moment(
+        TimelineEvent(
             kind=Kind.UNSURE,
             person=row["person"],
             start=row["time_min"],

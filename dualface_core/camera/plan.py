@@ -82,7 +82,7 @@ class CameraParameters(BaseModel):
     position_ease: float = Field(default=2.0, ge=0.1, le=10.0)
     zoom_ease: float = Field(default=2.5, ge=0.1, le=10.0)
     pan_speed: float = Field(default=0.5, ge=0.05, le=10.0)
-    shortest_stand: float = Field(default=2.0, ge=0.0, le=10.0)
+    shortest_hold: float = Field(default=2.0, ge=0.0, le=10.0)
     median_window: float = Field(default=0.4, ge=0.0, le=5.0)
     bridge: float = Field(default=0.5, ge=0.0, le=5.0)
     hold: float = Field(default=2.0, ge=0.0, le=30.0)
@@ -111,7 +111,7 @@ def plan_camera(tracks: FaceTracks, layout: Layout, parameters: CameraParameters
     boxes = {person: face_boxes(tracks, person) for person in metadata.people}
     absent = np.full((len(pts), 4), np.nan)
 
-    rectangles = np.empty((len(pts), len(layout.tiles), 4), np.float32)
+    crop_windows = np.empty((len(pts), len(layout.tiles), 4), np.float32)
     states = np.empty((len(pts), len(layout.tiles)), np.int8)
     for index, tile in enumerate(layout.tiles):
         stage = _Stage.of(metadata.frame_width, metadata.frame_height, tile, parameters)
@@ -120,13 +120,13 @@ def plan_camera(tracks: FaceTracks, layout: Layout, parameters: CameraParameters
         for shot in metadata.shots:
             span = slice(shot.first, shot.last + 1)
             if (appearances := _appearances(times[span], person[span], parameters)) is None:
-                rectangles[span, index] = _widest(stage, [other[span] for other in others], parameters)
+                crop_windows[span, index] = _widest(stage, [other[span] for other in others], parameters)
                 states[span, index] = _WIDE
             else:
                 take = _Take.of(times[span], person[span], appearances)
-                rectangles[span, index] = _film(take, stage, parameters)
+                crop_windows[span, index] = _film(take, stage, parameters)
                 states[span, index] = _states(take, parameters)
-    return _plan(tracks, layout, parameters, rectangles, states)
+    return _plan(tracks, layout, parameters, crop_windows, states)
 
 
 def face_boxes(tracks: FaceTracks, person: str) -> NDArray[np.float64]:
@@ -194,7 +194,7 @@ def _appearances(times: Signal, boxes: NDArray[np.float64], parameters: CameraPa
     known = np.flatnonzero(~np.isnan(boxes[:, 0]))
     if not len(known):
         return None
-    # Seconds without the person between two sightings; none if the frames are neighbours, however slow the video.
+    # Seconds without the person between two sightings; none if the frames are neighbors, however slow the video.
     missing = np.where(np.diff(known) > 1, np.diff(times[known]), 0.0)
     breaks = np.flatnonzero(missing > parameters.bridge)
     runs = np.stack([known[np.append(0, breaks + 1)], known[np.append(breaks, len(known) - 1)]], axis=1)
@@ -205,7 +205,7 @@ def _appearances(times: Signal, boxes: NDArray[np.float64], parameters: CameraPa
 
 
 def _widest(stage: _Stage, others: list[NDArray[np.float64]], parameters: CameraParameters) -> NDArray[np.float64]:
-    """The wide shot for someone who is not in it: centred on whoever is."""
+    """The wide shot for someone who is not in it: centered on whoever is."""
     height, width = stage.widest, stage.widest * stage.aspect
     x, y = stage.width / 2, stage.height / 2
     boxes = np.concatenate([*others, np.empty((0, 4))])
@@ -308,8 +308,8 @@ class _Take:
     def greatest(self, values: Signal, otherwise: float) -> Signal:
         """On the grid, the greatest value of the followed frames beside each sample."""
         result = np.full(len(self.grid), otherwise)
-        for neighbour in (self.before, self.before + 1):
-            np.maximum.at(result, neighbour[self.followed], values[self.followed])
+        for neighbor in (self.before, self.before + 1):
+            np.maximum.at(result, neighbor[self.followed], values[self.followed])
         return result
 
     def index(self, time: float) -> int:
@@ -364,7 +364,7 @@ def _film_zoom(take: _Take, face: Signal, stage: _Stage, parameters: CameraParam
     path = np.empty(len(take.grid))
     for first, stop in take.runs:
         target = np.clip(_median(framed[first:stop], 4 * parameters.median_window), lowest, highest)
-        path[first:stop] = _stands(target, np.full(stop - first, parameters.zoom_dead_zone), parameters.shortest_stand)
+        path[first:stop] = _hold(target, np.full(stop - first, parameters.zoom_dead_zone), parameters.shortest_hold)
     for gap in take.gaps:
         _zoom_across(path, take, gap, float(highest), parameters)
     path = _eased(path, parameters.zoom_ease)
@@ -378,11 +378,11 @@ def _film_zoom(take: _Take, face: Signal, stage: _Stage, parameters: CameraParam
 def _film_axis(
     take: _Take, target: Signal, face: tuple[Signal, Signal], room: float, size: _Size, parameters: CameraParameters
 ) -> Signal:
-    """The rectangle's centre along one axis, per frame.
+    """The rectangle's center along one axis, per frame.
 
     Args:
         take: the shot.
-        target: where the centre should be, on the grid.
+        target: where the center should be, on the grid.
         face: near and far edge of the face with its margin, per frame.
         room: extent of the frame.
         size: extent of the rectangle.
@@ -394,7 +394,7 @@ def _film_axis(
     for first, stop in take.runs:
         part = slice(first, stop)
         smooth = np.clip(_median(target[part], parameters.median_window), nearest[part], farthest[part])
-        path[part] = _stands(smooth, parameters.position_dead_zone * size.on_grid[part], parameters.shortest_stand)
+        path[part] = _hold(smooth, parameters.position_dead_zone * size.on_grid[part], parameters.shortest_hold)
     for gap in take.gaps:
         _pan_across(path, take, gap, float(parameters.pan_speed * size.on_grid.max()), parameters)
     path = _eased(np.clip(path, nearest, farthest), ease)
@@ -411,7 +411,7 @@ def _film_axis(
 
 
 def _limits(near: Signal, far: Signal, size: Signal, room: float) -> tuple[Signal, Signal]:
-    """Least and greatest centre with which a rectangle lies in the frame and holds what is from `near` to `far`.
+    """Least and greatest center with which a rectangle lies in the frame and holds what is from `near` to `far`.
 
     What is larger than the rectangle is put in its middle.
     """
@@ -422,7 +422,7 @@ def _limits(near: Signal, far: Signal, size: Signal, room: float) -> tuple[Signa
     return np.where(too_large, middle, lower), np.where(too_large, middle, upper)
 
 
-def _stands(target: Signal, dead_zone: Signal, shortest: float) -> Signal:
+def _hold(target: Signal, dead_zone: Signal, shortest: float) -> Signal:
     """Stand still as long as the target stays within the dead zone; between two stands, move in one stroke.
 
     The greedy longest hold, at the median of what it covers: not in the middle of its range, since that is drawn
@@ -528,7 +528,7 @@ def _plan(
     tracks: FaceTracks,
     layout: Layout,
     parameters: CameraParameters,
-    rectangles: NDArray[np.float32],
+    crop_windows: NDArray[np.float32],
     states: NDArray[np.int8],
 ) -> TilePlan:
     source = tracks.metadata
@@ -544,7 +544,7 @@ def _plan(
         np.asarray(source.frame_pts, np.int64)[frame],
         np.tile(np.arange(tiles, dtype=np.int8), frames),
         pa.DictionaryArray.from_arrays(np.tile(person, frames), pa.array(persons)),
-        *rectangles.reshape(-1, 4).T,
+        *crop_windows.reshape(-1, 4).T,
         shots[frame],
         pa.DictionaryArray.from_arrays(states.ravel(), pa.array(STATES)),
     ]

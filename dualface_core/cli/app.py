@@ -35,7 +35,7 @@ from rich.table import Table
 from dualface_core import pipeline
 from dualface_core.errors import DualfaceError, InputError, MissingInputError, OutputError, SettingsError, one_line
 from dualface_core.settings import REPROCESS, Settings
-from dualface_core.system.atomic_files import output_error, published
+from dualface_core.system.atomic_files import atomic_write, output_error
 
 if TYPE_CHECKING:
     from dualface_core.gpu.overview import CardOverview, GpuOverview
@@ -166,7 +166,7 @@ def run(
 
 @app.command("probe")
 def probe_command(video: Video, as_json: JsonOption = False) -> None:
-    """Say what a file is: streams, exact timing, rotation, colour, sound; or why it cannot be used."""
+    """Say what a file is: streams, exact timing, rotation, color, sound; or why it cannot be used."""
     info = pipeline.probe(video)
     if as_json:
         typer.echo(_info_json(info))
@@ -213,7 +213,7 @@ def tiles(
     target = output or video.with_suffix(".tiles.parquet")
     plan.write(target)
     sheet = target.with_suffix(".jpg")
-    with published(sheet) as temporary:
+    with atomic_write(sheet) as temporary:
         temporary.write_bytes(pipeline.preview(info, table, plan).contact_sheet)
     _say(target, sheet)
 
@@ -353,7 +353,7 @@ def submit(
         target = folder / video.name
         if target.exists():
             raise OutputError(target, "a file of this name waits there already", action="Rename yours, or wait for it.")
-        with published(target) as temporary:
+        with atomic_write(target) as temporary:
             shutil.copyfile(video, temporary)
         _say(target)
 

@@ -6,7 +6,7 @@ a windowed sinc shifts the source by the fraction of a pixel that is left over, 
 exact, does the rest. That is sharper than a bilinear warp and, where a tile enlarges, takes half the time.
 
 Coordinates: a rectangle is given by its edges, on the scale on which the frame's luma covers 0 to its width, so that
-the centre of luma sample k lies at k + 0.5. Chroma of 4:2:0 is taken to be sited as MPEG-2, H.264 and HEVC have it by
+the center of luma sample k lies at k + 0.5. Chroma of 4:2:0 is taken to be sited as MPEG-2, H.264 and HEVC have it by
 default: in line with every second luma column (sample i at 2 i + 0.5), and half-way between two luma rows (sample j at
 2 j + 1). Source and canvas have the same siting, so luma and chroma stay registered at any position and zoom.
 """
@@ -58,12 +58,12 @@ class Compositor:
             np.full(half, 128, np.uint8),
         )
 
-    def compose(self, planes: Planes, rectangles: NDArray[np.float32], canvas: Planes | None = None) -> Planes:
+    def compose(self, planes: Planes, crop_windows: NDArray[np.float32], canvas: Planes | None = None) -> Planes:
         """Render one canvas.
 
         Args:
             planes: Y, U and V of the frame; Y has the size that the compositor was made for.
-            rectangles: (tiles, 4) of center x, center y, width and height in pixels of the frame. What lies outside
+            crop_windows: (tiles, 4) of center x, center y, width and height in pixels of the frame. What lies outside
                 the frame shows its repeated edge.
             canvas: Y, U and V to draw on, of the layout's size; the compositor's own if None.
 
@@ -73,7 +73,7 @@ class Compositor:
         canvas = self._canvas if canvas is None else canvas
         if planes[0].shape != self._shape:
             raise ValueError(f"The frame is {planes[0].shape}, the compositor was made for {self._shape}.")
-        for tile, (center_x, center_y, width, height) in zip(self._tiles, rectangles.astype(np.float64), strict=True):
+        for tile, (center_x, center_y, width, height) in zip(self._tiles, crop_windows.astype(np.float64), strict=True):
             step_x, step_y = width / tile.width, height / tile.height
             luma_x = center_x - width / 2 + step_x / 2 - 0.5
             top = center_y - height / 2

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_fie
 
 from dualface_core.encoding.failures import EncoderError, FailureClass, SessionTimeoutError, is_gpu_failure
 from dualface_core.errors import DualfaceError, FileError, SettingsError, one_line
-from dualface_core.system.atomic_files import published
+from dualface_core.system.atomic_files import atomic_write
 from dualface_core.system.locks import FileLock
 
 _POLL: Final = 0.02
@@ -355,7 +355,7 @@ class NvencSessions:
             return _State()
 
     def _save(self, state: _State) -> None:
-        with published(self._folder / "state.json") as temporary:
+        with atomic_write(self._folder / "state.json") as temporary:
             temporary.write_text(state.model_dump_json())
 
     @contextmanager

@@ -122,7 +122,7 @@ def nvenc_encoder(settings: EncoderSettings) -> EncoderSpec:
     return _spec(_NVENC[settings.codec], settings, hardware=True)
 
 
-def standing_in(settings: EncoderSettings) -> EncoderSettings:
+def software_equivalent(settings: EncoderSettings) -> EncoderSettings:
     """The settings for software that stands in for NVENC: one of NVENC's own presets becomes the nearest of ours."""
     names = {own: name for name, own in _NVENC_NAMES.items()}
     nearest = {"p1": "p3", "p2": "p3", "p4": "p5", "p6": "p7"}

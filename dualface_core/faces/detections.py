@@ -35,7 +35,7 @@ class Detections:
         return Detections(self.boxes * np.tile(factors, 2), self.landmarks * factors, self.scores)
 
 
-def suppressed(boxes: NDArray[np.float32], scores: NDArray[np.float32], iou: float) -> NDArray[np.intp]:
+def nms(boxes: NDArray[np.float32], scores: NDArray[np.float32], iou: float) -> NDArray[np.intp]:
     """Greedy non-maximum suppression: indices of the boxes to keep, best score first.
 
     Args:

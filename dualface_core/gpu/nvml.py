@@ -25,7 +25,7 @@ from dualface_core.encoding.nvenc_probe import NvdecAbility, NvencAbility, try_n
 from dualface_core.encoding.sessions import NvencSessions
 from dualface_core.encoding.settings import Codec
 from dualface_core.errors import OutputError
-from dualface_core.system.atomic_files import published
+from dualface_core.system.atomic_files import atomic_write
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -338,7 +338,7 @@ def _remembered(kind: type[_Found], name: str, gpu: Gpu | None, cache: Path, fin
     if found.available or found.failure in _LASTING:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with published(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_text(found.model_dump_json())
         except (OSError, OutputError) as error:
             _LOGGER.warning("could not remember what the GPU can do: %s", error)

@@ -39,7 +39,7 @@ def write_looped_audio(source: Path, target: Path, seconds: float) -> None:
         UnreadableVideoError: `source` cannot be read.
         OutputError: `target` cannot be written.
     """
-    with _sound(source) as (stream, packets):
+    with _audio(source) as (stream, packets):
         try:
             with av.open(target, "w", format="mp4") as output:
                 copied = output.add_stream_from_template(stream)
@@ -58,7 +58,7 @@ def write_looped_audio(source: Path, target: Path, seconds: float) -> None:
 
 
 @contextmanager
-def _sound(source: Path) -> Iterator[tuple[AudioStream, list[AudioPacket]]]:
+def _audio(source: Path) -> Iterator[tuple[AudioStream, list[AudioPacket]]]:
     try:
         container = av.open(source)
     except (av.error.FFmpegError, OSError) as error:

@@ -25,7 +25,7 @@ av.logging.set_skip_repeated(False)  # the second of two equal failures has a re
 
 
 @contextmanager
-def heard() -> Iterator[list[tuple[int, str, str]]]:
+def captured_log() -> Iterator[list[tuple[int, str, str]]]:
     """Collect what this thread's calls log at WARNING or worse, as (level, who, text), oldest first.
 
     NVENC says why it refuses a size or an option at WARNING. A level that the application has set stays as it is.

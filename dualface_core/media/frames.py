@@ -26,7 +26,7 @@ HLG: Final = 18
 
 @dataclass(frozen=True)
 class ColorInfo:
-    """Colour tags with FFmpeg's numbers (ISO/IEC 23091-2); 2 is unspecified, range 0 too."""
+    """Color tags with FFmpeg's numbers (ISO/IEC 23091-2); 2 is unspecified, range 0 too."""
 
     range: int = 0
     primaries: int = UNSPECIFIED
@@ -68,7 +68,7 @@ class Frame:
         pts: presentation timestamp in units of the stream's time base.
         time: the same in seconds.
         planes: Y, U and V; valid for as long as the Frame is referenced. Not to be written to.
-        color: colour tags of the stream.
+        color: color tags of the stream.
     """
 
     index: int
@@ -110,7 +110,7 @@ class Frame:
     @staticmethod
     def _scaled(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
         # OpenCV is far quicker at averaging two by two than by any other factor. What is left after that is a factor
-        # below 2, for which interpolation between neighbours leaves no sample out.
+        # below 2, for which interpolation between neighbors leaves no sample out.
         while plane.shape[0] >= 2 * height and plane.shape[1] >= 2 * width:
             half = (plane.shape[1] // 2, plane.shape[0] // 2)
             plane = np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), np.uint8)

@@ -85,8 +85,8 @@ def _nvdec(codec: Codec) -> NvdecAbility:
 def _encode(encoder: str) -> list[VideoPacket]:
     context = cast(VideoCodecContext, av.CodecContext.create(encoder, "w"))
     context.width, context.height, context.pix_fmt, context.time_base = SIZE, SIZE, "yuv420p", Fraction(1, 25)
-    grey = np.full((SIZE * 3 // 2, SIZE), 128, np.uint8)
-    picture = VideoFrame.from_ndarray(grey, format="yuv420p")
+    gray = np.full((SIZE * 3 // 2, SIZE), 128, np.uint8)
+    picture = VideoFrame.from_ndarray(gray, format="yuv420p")
     picture.pts, picture.time_base = 0, context.time_base
     return [*context.encode(picture), *context.encode(None)]
 

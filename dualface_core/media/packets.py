@@ -15,11 +15,11 @@ import av.error
 from av.container import InputContainer
 
 from dualface_core.errors import UnreadableVideoError
-from dualface_core.media.probe import VideoInfo, open_input, picture_stream
+from dualface_core.media.probe import VideoInfo, open_input, video_stream
 
 
 @dataclass(frozen=True)
-class SoundPacket:
+class AudioPacket:
     """One packet of the first audio stream.
 
     Attributes:
@@ -37,7 +37,7 @@ def key_frames(video: VideoInfo) -> list[int]:
     Raises UnreadableVideoError where the file cannot be read.
     """
     with _opened(video.path) as container:
-        stream = picture_stream(container, video.path)
+        stream = video_stream(container, video.path)
         return sorted(
             packet.pts
             for packet in container.demux(stream)
@@ -45,7 +45,7 @@ def key_frames(video: VideoInfo) -> list[int]:
         )
 
 
-def sound_packets(path: Path) -> Iterator[SoundPacket]:
+def audio_packets(path: Path) -> Iterator[AudioPacket]:
     """The packets of the first audio stream, in the order in which they are stored; none where there is no sound.
 
     Raises UnreadableVideoError where the file cannot be read.
@@ -56,7 +56,7 @@ def sound_packets(path: Path) -> Iterator[SoundPacket]:
         for packet in container.demux(container.streams.audio[0]):
             time = packet.pts if packet.pts is not None else packet.dts
             if packet.size and time is not None:
-                yield SoundPacket(bytes(packet), time * Fraction(packet.time_base))
+                yield AudioPacket(bytes(packet), time * Fraction(packet.time_base))
 
 
 @contextmanager

@@ -78,7 +78,7 @@ class VideoInfo:
         average_rate: pictures per second; for people and encoders, never for arithmetic on time.
         constant_rate: whether all pictures are equally far apart (within one pts unit).
         bit_rate: bits per second of the whole file.
-        color: colour tags; of RGB, those of the YUV that it is read as.
+        color: color tags; of RGB, those of the YUV that it is read as.
         audio: the first audio stream, or None.
         audio_streams: how many audio streams there are.
     """
@@ -163,7 +163,7 @@ def open_input(path: Path) -> InputContainer:
     return av.open(path.absolute(), options={"protocol_whitelist": "file"}, metadata_errors="replace")
 
 
-def picture_stream(container: InputContainer, path: Path) -> VideoStream:
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
     """The video stream to work on: the best one by FFmpeg's own rule, never a cover picture.
 
     Raises NoVideoStreamError.
@@ -178,18 +178,18 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
 def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
     if container.format.name in _PLAYLISTS:
         raise UnreadableVideoError(path, "a playlist and not a video", action="Name the video itself.")
-    stream = picture_stream(container, path)
+    stream = video_stream(container, path)
     audio_stream = container.streams.audio[0] if container.streams.audio else None
     # MP4's header counts pictures that an edit list has dropped; FFmpeg's index of the file doesn't.
     promised = len(stream.index_entries) if stream.frames and "mp4" in container.format.name else stream.frames
     packets = _read_packets(container, stream, audio_stream)
-    times = packets.picture_times
-    if packets.first_picture is None or not times:
+    times = packets.frame_times
+    if packets.first_frame is None or not times:
         raise UnreadableVideoError(path, "not one picture of it can be decoded and placed in time", action=_SEND_AGAIN)
     _check_complete(container, promised, packets, path)
-    first_picture = packets.first_picture
-    rotation = round(first_picture.rotation / 90) % 4 * 90
-    first_width, first_height = first_picture.width, first_picture.height
+    first_frame = packets.first_frame
+    rotation = round(first_frame.rotation / 90) % 4 * 90
+    first_width, first_height = first_frame.width, first_frame.height
     context = stream.codec_context
     color = ColorInfo(
         int(context.color_range), int(context.color_primaries), int(context.color_trc), int(context.colorspace)
@@ -254,12 +254,12 @@ class _Packets:
         first_picture: the first picture that can be decoded.
     """
 
-    picture_times: list[int] = field(default_factory=list)
+    frame_times: list[int] = field(default_factory=list)
     audio_times: list[int] = field(default_factory=list)
     pictures: int = 0
     audio_end: int = 0
     end: float = 0.0
-    first_picture: VideoFrame | None = None
+    first_frame: VideoFrame | None = None
 
 
 def _read_packets(container: InputContainer, stream: VideoStream, audio: AudioStream | None) -> _Packets:
@@ -269,17 +269,17 @@ def _read_packets(container: InputContainer, stream: VideoStream, audio: AudioSt
         if pts is not None:
             found.end = max(found.end, float((pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream is stream:
-            if found.first_picture is None:
-                found.first_picture = next(iter(stream.decode(packet)), None)
+            if found.first_frame is None:
+                found.first_frame = next(iter(stream.decode(packet)), None)
             found.pictures += packet.size > 0
             if packet.size and pts is not None and not packet.is_discard:
-                found.picture_times.append(pts)
+                found.frame_times.append(pts)
         elif packet.stream is audio and packet.size and pts is not None and not packet.is_discard:
             found.audio_times.append(pts)
             found.audio_end = max(found.audio_end, pts + (packet.duration or 0))
     # A recording may begin between two key frames; what comes before the first of them is never seen.
-    first = found.first_picture.pts if found.first_picture is not None else None
-    found.picture_times = sorted(time for time in found.picture_times if first is None or time >= first)
+    first = found.first_frame.pts if found.first_frame is not None else None
+    found.frame_times = sorted(time for time in found.frame_times if first is None or time >= first)
     return found
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dualface_core.errors import UnreadableVideoError
 from dualface_core.media.frames import RGB_AS, Frame, Planes
-from dualface_core.media.probe import VideoInfo, open_input, picture_stream
+from dualface_core.media.probe import VideoInfo, open_input, video_stream
 
 _MOST_THREADS: Final = 4
 _PLANAR: Final = {"yuv420p", "yuvj420p"}
@@ -108,7 +108,7 @@ class VideoReader:
             self._container: InputContainer = open_input(video.path)
         except (av.error.FFmpegError, OSError) as error:
             raise self._unreadable(error) from error
-        self._stream = picture_stream(self._container, video.path)
+        self._stream = video_stream(self._container, video.path)
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = self._threads
         if not self._loop_filter:

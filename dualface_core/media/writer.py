@@ -32,7 +32,7 @@ from av.video.stream import VideoStream
 from dualface_core.encoding.failures import EncoderError
 from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.errors import SettingsError, UnreadableVideoError
-from dualface_core.media.ffmpeg_log import heard
+from dualface_core.media.ffmpeg_log import captured_log
 from dualface_core.media.frames import ColorInfo, Planes
 from dualface_core.media.probe import open_input
 from dualface_core.system.atomic_files import output_error
@@ -54,7 +54,7 @@ _LARGEST_TIMESCALE: Final = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Picture:
+class Surface:
     """A picture that an encoder takes as it is.
 
     Attributes:
@@ -84,7 +84,7 @@ class VideoWriter:
         width, height: of the pictures, in pixels, both even.
         time_base: seconds per unit of the pts given to `write`; kept exactly.
         average_rate: pictures per second, a hint for rate control and players.
-        color: colour tags to write.
+        color: color tags to write.
         encoder: what encodes.
         threads: CPU threads of a software encoder; 0 lets it choose by the number of cores.
         audio_from: a media file whose first audio stream is carried along: its packets as they are where MP4 can carry
@@ -118,7 +118,7 @@ class VideoWriter:
         self._last_pts: int | None = None
         self.frames_written = 0
         """Frames handed to the encoder so far."""
-        self._sound: _Sound | None = None
+        self._audio: AudioTrack | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         try:
@@ -140,12 +140,12 @@ class VideoWriter:
 
     def write(self, planes: Planes, pts: int) -> None:
         """Encode a copy of Y, U and V at the writer's size; see `encode`."""
-        picture = Picture.blank(*self._size)
+        picture = Surface.blank(*self._size)
         for target, rows in zip(picture.planes, planes, strict=True):
             target[:] = rows
         self.encode(picture, pts)
 
-    def encode(self, picture: Picture, pts: int) -> None:
+    def encode(self, picture: Surface, pts: int) -> None:
         """Encode one picture.
 
         Args:
@@ -194,13 +194,13 @@ class VideoWriter:
         NVENC ends a session when the last reference to its codec context is gone, and streams, packets and the local
         variables in the traceback of `error` are such references.
         """
-        if self._sound is not None:
-            self._sound.close()
+        if self._audio is not None:
+            self._audio.close()
         if self._container is not None:
             with suppress(av.error.FFmpegError, OSError, ValueError):
                 self._container.close()
         hardware = self._encoder.hardware and self._stream is not None
-        self._sound = None
+        self._audio = None
         self._stream = None
         self._container = None
         if hardware:
@@ -211,8 +211,8 @@ class VideoWriter:
 
     def _open(self, audio_from: Path | None, average_rate: Fraction, color: ColorInfo) -> None:
         if audio_from is not None:
-            self._sound = _Sound.open(audio_from)
-        timescale = _movie_timescale(self._time_base, self._sound)
+            self._audio = AudioTrack.open(audio_from)
+        timescale = _movie_timescale(self._time_base, self._audio)
         with self._writing():
             self._container = av.open(
                 str(self._path.absolute()),  # a bare "12:30.mp4" would be taken for a protocol
@@ -222,8 +222,8 @@ class VideoWriter:
             )
         with self._encoding():
             self._stream = self._add_video(self._container, average_rate, color)
-        if self._sound is not None:
-            self._sound.add_to(self._container)
+        if self._audio is not None:
+            self._audio.add_to(self._container)
 
     def _finish(self) -> None:
         if self._container is None or self._stream is None:
@@ -233,13 +233,13 @@ class VideoWriter:
             with self._encoding():
                 packets = self._stream.encode(None)
         if self.frames_written <= 2:
-            # Two pictures cannot be out of order; x265 takes their decoding times from uninitialised memory.
+            # Two pictures cannot be out of order; x265 takes their decoding times from uninitialized memory.
             for packet in packets:
                 packet.dts = packet.pts
         with self._writing():
             self._mux(packets)
-            if self._sound is not None:
-                self._sound.pump(self._container, None)
+            if self._audio is not None:
+                self._audio.pump(self._container, None)
             self._container.close()
 
     def _add_video(self, container: OutputContainer, rate: Fraction, color: ColorInfo) -> VideoStream:
@@ -268,8 +268,8 @@ class VideoWriter:
     def _mux(self, packets: list[VideoPacket]) -> None:
         assert self._container is not None
         for packet in packets:
-            if self._sound is not None and packet.dts is not None and packet.time_base is not None:
-                self._sound.pump(self._container, packet.dts * packet.time_base)
+            if self._audio is not None and packet.dts is not None and packet.time_base is not None:
+                self._audio.pump(self._container, packet.dts * packet.time_base)
             self._container.mux(packet)
 
     @contextmanager
@@ -279,7 +279,7 @@ class VideoWriter:
         A software encoder is listened to only while it is opened: other videos may be in work in this process.
         """
         with ExitStack() as listening:
-            lines = listening.enter_context(heard()) if self._encoder.hardware or self._stream is None else []
+            lines = listening.enter_context(captured_log()) if self._encoder.hardware or self._stream is None else []
             try:
                 yield
             except (av.error.FFmpegError, OSError) as error:
@@ -320,7 +320,7 @@ def _own_priority() -> Iterator[None]:
                     os.sched_setscheduler(int(entry.name), policy, parameters)
 
 
-class _Sound:
+class AudioTrack:
     """The first audio stream of a file on its way into a container: copied, or encoded as AAC."""
 
     def __init__(self, source: Path, container: InputContainer) -> None:
@@ -334,12 +334,12 @@ class _Sound:
         self._ended = False
 
     @classmethod
-    def open(cls, source: Path) -> _Sound | None:
+    def open(cls, source: Path) -> AudioTrack | None:
         """Open the sound of a file. None where it has none."""
         try:
             container = open_input(source)
         except (av.error.FFmpegError, OSError) as error:
-            raise _unreadable_sound(source, error) from error
+            raise _unreadable_audio(source, error) from error
         if not container.streams.audio:
             container.close()
             return None
@@ -390,7 +390,7 @@ class _Sound:
         try:
             return next(self._packets, None)
         except (av.error.FFmpegError, OSError) as error:
-            raise _unreadable_sound(self._source, error) from error
+            raise _unreadable_audio(self._source, error) from error
 
     def _copied(self) -> Iterator[AudioPacket]:
         for packet in self._container.demux(self._stream):
@@ -410,7 +410,7 @@ class _Sound:
         yield from target.encode(None)
 
 
-def _movie_timescale(time_base: Fraction, sound: _Sound | None) -> int:
+def _movie_timescale(time_base: Fraction, audio: AudioTrack | None) -> int:
     """Units per second in which MP4 says how much later than the film its streams begin, so that none is rounded.
 
     FFmpeg counts a video stream in its time base, divided by two until a second has 10,000 units, and sound in samples.
@@ -418,11 +418,11 @@ def _movie_timescale(time_base: Fraction, sound: _Sound | None) -> int:
     video = time_base.denominator
     while video < _LEAST_TIMESCALE:
         video *= 2
-    both = math.lcm(video, sound.rate) if sound is not None else video
+    both = math.lcm(video, audio.rate) if audio is not None else video
     return both if both <= _LARGEST_TIMESCALE else video
 
 
-def _unreadable_sound(source: Path, error: OSError | av.error.FFmpegError) -> UnreadableVideoError:
+def _unreadable_audio(source: Path, error: OSError | av.error.FFmpegError) -> UnreadableVideoError:
     return UnreadableVideoError(
         source, f"its sound cannot be read ({error.strerror})", action="Copy or export the video again."
     )

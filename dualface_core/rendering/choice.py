@@ -24,7 +24,7 @@ _TRIAL_PATIENCE: Final = 10.0
 _ABSENT: Final = frozenset({FailureClass.NO_DRIVER, FailureClass.NO_NVENC_HW})
 """Failures that say that this machine has no NVENC, so that nothing is amiss. All others can be put right."""
 
-_given_up: Final[dict[tuple[str, Codec], tuple[FailureClass, str]]] = {}
+_unusable: Final[dict[tuple[str, Codec], tuple[FailureClass, str]]] = {}
 """GPUs and codecs that this process has given up on, and why."""
 
 
@@ -99,14 +99,14 @@ def choose_encoder(settings: Settings) -> EncoderChoice:
 
 def _problem(gpu: Gpu | None, sessions: NvencSessions, settings: Settings) -> tuple[FailureClass, str] | None:
     """Why this GPU cannot encode; None if it can."""
-    if known := _given_up.get((sessions.gpu, settings.codec)):
+    if known := _unusable.get((sessions.gpu, settings.codec)):
         return known
     ability = nvenc_ability(settings.codec, gpu=gpu, cache=settings.cache, sessions=sessions)
     # Sessions that are all in use are the best proof that there are some.
     if ability.available or ability.failure is FailureClass.SESSION_LIMIT:
         return None
     failure = ability.failure or FailureClass.UNKNOWN
-    _remember(failure, ability.reason, sessions.gpu, settings.codec)
+    _mark_unusable(failure, ability.reason, sessions.gpu, settings.codec)
     return failure, ability.reason
 
 
@@ -125,11 +125,11 @@ def may_fall_back(error: EncoderError, settings: Settings) -> bool:
     return settings.software_fallback and reaction(error.failure) not in {Reaction.TELL_USER, Reaction.BUG}
 
 
-def remember(error: EncoderError, gpu: str, settings: Settings) -> None:
+def mark_unusable(error: EncoderError, gpu: str, settings: Settings) -> None:
     """Give up on a GPU for the rest of this process, where the failure says that trying again is vain."""
-    _remember(error.failure, str(error), gpu, settings.codec)
+    _mark_unusable(error.failure, str(error), gpu, settings.codec)
 
 
-def _remember(failure: FailureClass, why: str, gpu: str, codec: Codec) -> None:
+def _mark_unusable(failure: FailureClass, why: str, gpu: str, codec: Codec) -> None:
     if reaction(failure) is Reaction.SOFTWARE_FOR_PROCESS:
-        _given_up[gpu, codec] = (failure, why)
+        _unusable[gpu, codec] = (failure, why)

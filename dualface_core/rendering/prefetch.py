@@ -14,12 +14,12 @@ from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
 
-_GIVEN_UP_AFTER: Final = 0.1
+_ABANDONED_AFTER: Final = 0.1
 """Seconds between two looks at whether anybody still wants what is being made."""
 
 
 @contextmanager
-def made_ahead(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
+def prefetch(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
     """Run a generator in a thread of its own, at most `depth` + 1 items ahead of who takes them.
 
     What the generator raises is raised where its next item would be taken. It is closed, in its own thread, before the
@@ -75,7 +75,7 @@ class _Stage(Generic[Item]):
         """Put something where it is taken, once there is room. False if nobody wants it any more."""
         while not self._unwanted.is_set():
             try:
-                self._waiting.put(what, timeout=_GIVEN_UP_AFTER)
+                self._waiting.put(what, timeout=_ABANDONED_AFTER)
             except queue.Full:
                 continue
             return True

@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.gpu.monitor import LoadSummary
-from dualface_core.system.atomic_files import published
+from dualface_core.system.atomic_files import atomic_write
 from dualface_core.verification.verify import Verification
 
 _REPORTED_PACKAGES: Final = ("dualface", "av", "torch", "opencv-python-headless", "numpy")
@@ -60,7 +60,7 @@ class EncodeReport(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write JSON: to a temporary name first, then renamed. Raises OutputError."""
-        with published(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 

@@ -21,8 +21,8 @@ from dualface_core.errors import TableFormatError, UnreadableVideoError
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
-from dualface_core.media.writer import Picture, VideoWriter
-from dualface_core.rendering.prefetch import made_ahead
+from dualface_core.media.writer import Surface, VideoWriter
+from dualface_core.rendering.prefetch import prefetch
 from dualface_core.tables.layouts import Layout, layout
 from dualface_core.tables.tile_plan import TilePlan
 
@@ -31,7 +31,7 @@ _LIMITED_RANGE: Final = 1
 _OPENCV_SHARE: Final = 4
 """One in so many cores composes: decoder and encoder make better use of the others."""
 
-_PICTURES_AHEAD: Final = 3
+_FRAMES_AHEAD: Final = 3
 """Pictures that wait for the encoder, which takes some at once and others slowly."""
 
 
@@ -69,10 +69,10 @@ def render_stream(
             video.path, "the plan was made from another video", action="Track and plan this video again."
         )
     canvas = layout(plan.metadata.layout)
-    sources = plan.rectangles()
+    sources = plan.crop_windows()
     times = plan.table.column("pts").to_numpy()[:: len(canvas.tiles)]
     with (
-        made_ahead(_pictures(video, canvas, sources, times, decode_threads), depth=_PICTURES_AHEAD) as pictures,
+        prefetch(_pictures(video, canvas, sources, times, decode_threads), depth=_FRAMES_AHEAD) as pictures,
         VideoWriter(
             path,
             width=canvas.width,
@@ -94,7 +94,7 @@ def render_stream(
 
 def _pictures(
     video: VideoInfo, canvas: Layout, sources: NDArray[np.float32], times: NDArray[np.int64], threads: int
-) -> Generator[tuple[Picture, int]]:
+) -> Generator[tuple[Surface, int]]:
     """Every picture of the result with its timestamp."""
     compositor = Compositor(canvas, video.width, video.height)
     drawn = 0
@@ -102,7 +102,7 @@ def _pictures(
         for frame in reader:
             if frame.index >= len(times) or frame.pts != times[frame.index]:
                 raise _changed(video, frame.index)
-            picture = Picture.blank(canvas.width, canvas.height)
+            picture = Surface.blank(canvas.width, canvas.height)
             compositor.compose(frame.planes, sources[frame.index], picture.planes)
             yield picture, frame.pts
             drawn += 1
@@ -130,5 +130,5 @@ def _changed(video: VideoInfo, frame: int) -> UnreadableVideoError:
 
 
 def canvas_color(source: ColorInfo) -> ColorInfo:
-    """Colour tags of the result: the source's, since its sample values are kept; an untagged range is limited."""
+    """Color tags of the result: the source's, since its sample values are kept; an untagged range is limited."""
     return ColorInfo(source.range or _LIMITED_RANGE, source.primaries, source.transfer, source.matrix)

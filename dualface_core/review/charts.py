@@ -1,7 +1,7 @@
 """Charts of a review page: what happens over time, as paths of scalable graphics.
 
 Belongs here: numbers into shapes. All charts of a page share one time axis, so that a playhead can cross them; how they
-look (colours, light or dark) is the page's style. Sizes do not grow with the length of the video.
+look (colors, light or dark) is the page's style. Sizes do not grow with the length of the video.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.advice.timeline_events import Kind, Moment
+from dualface_core.advice.timeline_events import Kind, TimelineEvent
 from dualface_core.camera.plan import face_boxes
 from dualface_core.media.probe import VideoInfo
 from dualface_core.review.timeline import Timeline
@@ -35,7 +35,7 @@ class Shape:
 
     Attributes:
         kind: "band", "line" or "face": how it is drawn.
-        person: whose colour it has.
+        person: whose color it has.
         path: in units of the chart, as SVG writes it.
     """
 
@@ -99,7 +99,7 @@ class Axis:
         return [(time, self.percent(time)) for time in times]
 
 
-def charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequence[Moment]) -> list[Chart]:
+def charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequence[TimelineEvent]) -> list[Chart]:
     """All charts of a page: where the faces are, what each tile's camera does, and how much it enlarges."""
     timeline = Timeline.of(tracks)
     width = float(tracks.metadata.frame_width)
@@ -125,11 +125,11 @@ def charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequence[Momen
             _shades(axis, found, {Kind.UNSURE}),
         )
     ]
-    rectangles = plan.rectangles().astype(np.float64)
+    crop_windows = plan.crop_windows().astype(np.float64)
     tiles = layout(plan.metadata.layout).tiles
     zooms: list[tuple[str, NDArray[np.float64]]] = []
     for index, tile in enumerate(tiles):
-        center, wide = rectangles[:, index, 0], rectangles[:, index, 2]
+        center, wide = crop_windows[:, index, 0], crop_windows[:, index, 2]
         low, high = timeline.least(center - wide / 2), timeline.greatest(center + wide / 2)
         shapes = [
             Shape("band", tile.person, _band(x, across(low), across(high))),
@@ -139,7 +139,7 @@ def charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequence[Momen
             box = boxes[tile.person]
             face = _line(x, across(timeline.middle(box[:, 0] + box[:, 2] / 2)))
             shapes.append(Shape("face", tile.person, face))
-        of_tile = [moment for moment in found if moment.person == tile.person]
+        of_tile = [event for event in found if event.person == tile.person]
         made.append(
             Chart(
                 f"Camera {tile.person}",
@@ -160,11 +160,11 @@ def charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequence[Momen
     return made
 
 
-def _shades(axis: Axis, found: Sequence[Moment], kinds: set[Kind]) -> list[Shade]:
+def _shades(axis: Axis, found: Sequence[TimelineEvent], kinds: set[Kind]) -> list[Shade]:
     return [
-        Shade(moment.kind, axis.percent(moment.start), max(0.2, axis.percent(moment.end) - axis.percent(moment.start)))
-        for moment in found
-        if moment.kind in kinds
+        Shade(event.kind, axis.percent(event.start), max(0.2, axis.percent(event.end) - axis.percent(event.start)))
+        for event in found
+        if event.kind in kinds
     ]
 
 

@@ -16,27 +16,27 @@ from typing import Final
 import numpy as np
 
 from dualface_core.advice.advisories import (
-    Concern,
-    encoder_concern,
-    enlargement_concern,
-    framing_concern,
-    identity_concern,
+    Advisory,
+    encoder_advisory,
+    enlargement_advisory,
+    framing_advisory,
+    identity_advisory,
 )
-from dualface_core.advice.timeline_events import Kind, Moment, moments
+from dualface_core.advice.timeline_events import Kind, TimelineEvent, events
 from dualface_core.media.frames import Frame
 from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.rendering.report import EncodeReport
 from dualface_core.review.charts import HEIGHT, WIDTH, Axis, charts
-from dualface_core.review.preview import marked_picture, preview_frames, thumbnail
+from dualface_core.review.preview import marked_frame, preview_frames, thumbnail
 from dualface_core.review.templating import rendered
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import layout
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import Finding
 
-MOST_MOMENTS: Final = 60
+MOST_EVENTS: Final = 60
 """Of each kind that are listed; the charts show all."""
 
 _STRIP: Final = 8
@@ -111,17 +111,17 @@ class Still:
 class Listed:
     """A moment in the list: the moment, and a sentence."""
 
-    moment: Moment
+    event: TimelineEvent
     sentence: str
 
 
-def concerns_of(tracks: FaceTracks, plan: TilePlan, report: EncodeReport) -> list[Concern]:
+def advisories_of(tracks: FaceTracks, plan: TilePlan, report: EncodeReport) -> list[Advisory]:
     """What a person should know of a result, whether or not there is anything to worry about."""
     return [
-        identity_concern(tracks),
-        framing_concern(tracks, plan),
-        enlargement_concern(plan),
-        encoder_concern(used=report.encoder_used, why=report.why, fallback=report.fallback),
+        identity_advisory(tracks),
+        framing_advisory(tracks, plan),
+        enlargement_advisory(plan),
+        encoder_advisory(used=report.encoder_used, why=report.why, fallback=report.fallback),
     ]
 
 
@@ -131,10 +131,10 @@ def make_page(about: Reviewed) -> Page:
     Raises UnreadableVideoError if source or result cannot be read.
     """
     stills, poster, picture = _stills(about)
-    found = moments(about.tracks, about.plan)
-    concerns = concerns_of(about.tracks, about.plan, about.report)
+    found = events(about.tracks, about.plan)
+    advisories = advisories_of(about.tracks, about.plan, about.report)
     findings = about.report.verification.findings if about.report.verification else []
-    warnings = [f"{concern.message} {concern.action}".strip() for concern in concerns if not concern.passed]
+    warnings = [f"{advisory.message} {advisory.action}".strip() for advisory in advisories if not advisory.passed]
     warnings += [finding.message for finding in findings if not finding.passed]
     axis = Axis.of(about.video)
     made_at = datetime.now(UTC)
@@ -149,10 +149,10 @@ def make_page(about: Reviewed) -> Page:
         axis=axis,
         charts=charts(axis, about.tracks, about.plan, found),
         chart_size=(WIDTH, HEIGHT),
-        cuts=[axis.percent(moment.start) for moment in found if moment.kind is Kind.CUT],
-        moments=_listed(found),
+        cuts=[axis.percent(event.start) for event in found if event.kind is Kind.CUT],
+        events=_listed(found),
         unlisted=_unlisted(found),
-        concerns=sorted(concerns, key=lambda concern: concern.passed),
+        advisories=sorted(advisories, key=lambda advisory: advisory.passed),
         findings=sorted(findings, key=lambda finding: finding.passed),
         warnings=warnings,
         steps=[(_STEPS[name], about.seconds[name]) for name in _STEPS if about.seconds.get(name)],
@@ -166,12 +166,12 @@ def make_page(about: Reviewed) -> Page:
 def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:
     """Pictures for the strip, larger ones of one of these moments for the players, and one for the index."""
     indexes = _cheap_frames(about, preview_frames(about.plan, _STRIP))
-    canvas, rectangles = layout(about.plan.metadata.layout), about.plan.rectangles()
+    canvas, crop_windows = layout(about.plan.metadata.layout), about.plan.crop_windows()
     sources, results = (_frames(about, info, indexes) for info in (about.video, about.result))
     stills = [
         Still(
             source.time,
-            marked_picture(source, rectangles[source.index], canvas, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
+            marked_frame(source, crop_windows[source.index], canvas, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
             thumbnail(result, None, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
         )
         for source, result in zip(sources, results, strict=True)
@@ -214,34 +214,34 @@ def _frames(about: Reviewed, info: VideoInfo, indexes: Sequence[int]) -> list[Fr
         return list(reader.at(indexes, pts))
 
 
-def _listed(found: Sequence[Moment]) -> list[Listed]:
+def _listed(found: Sequence[TimelineEvent]) -> list[Listed]:
     listed: Counter[Kind] = Counter()
     result = []
-    for moment in found:
-        listed[moment.kind] += 1
-        if listed[moment.kind] <= MOST_MOMENTS:
-            result.append(Listed(moment, _sentence(moment)))
+    for event in found:
+        listed[event.kind] += 1
+        if listed[event.kind] <= MOST_EVENTS:
+            result.append(Listed(event, _sentence(event)))
     return result
 
 
-def _unlisted(found: Sequence[Moment]) -> int:
-    counts = Counter(moment.kind for moment in found)
-    return sum(max(0, count - MOST_MOMENTS) for count in counts.values())
+def _unlisted(found: Sequence[TimelineEvent]) -> int:
+    counts = Counter(event.kind for event in found)
+    return sum(max(0, count - MOST_EVENTS) for count in counts.values())
 
 
-def _sentence(moment: Moment) -> str:
-    match moment.kind:
+def _sentence(event: TimelineEvent) -> str:
+    match event.kind:
         case Kind.CUT:
             return "The picture cuts."
         case Kind.HOLDING:
-            return f"Tile {moment.person} holds still: its person is out of sight for a while."
+            return f"Tile {event.person} holds still: its person is out of sight for a while."
         case Kind.WIDE:
-            return f"Tile {moment.person} shows the wide shot: its person is not there."
+            return f"Tile {event.person} shows the wide shot: its person is not there."
         case Kind.UNSURE:
-            return f"It is not sure that this is {moment.person} (margin {moment.margin or 0:.1f} nats)."
+            return f"It is not sure that this is {event.person} (margin {event.margin or 0:.1f} nats)."
 
 
-def _mark(item: Finding | Concern) -> str:
+def _mark(item: Finding | Advisory) -> str:
     """How a check came out: "passed", "warning" or "error"."""
     if item.passed:
         return "passed"

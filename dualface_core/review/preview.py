@@ -33,7 +33,7 @@ MAX_BYTES: Final = 30_000
 """Of a picture that goes into the metadata of an asset."""
 
 COLORS: Final = {"A": "#1f6fd0", "B": "#e07b00"}
-"""Of the persons, in every picture: blue and orange, which colour-blind people can tell apart."""
+"""Of the persons, in every picture: blue and orange, which color-blind people can tell apart."""
 
 _OTHERS: Final = "#777777"
 _STATE_COLORS: Final = {"holding": "#f5d76e", "wide": "#b6dbb6"}
@@ -78,8 +78,8 @@ def contact_sheet(frames: Sequence[Frame], plan: TilePlan, canvas: Layout, *, ma
     """
     columns = min(_SHEET_COLUMNS, len(frames))
     width = (_SHEET_WIDTH - (columns + 1) * _GAP) // columns
-    rectangles = plan.rectangles()
-    cells = [_cell(frame, rectangles[frame.index], canvas, width) for frame in frames]
+    crop_windows = plan.crop_windows()
+    cells = [_cell(frame, crop_windows[frame.index], canvas, width) for frame in frames]
     height = max(cell.shape[0] for cell in cells)
     rows = -(-len(cells) // columns)
     sheet = np.full((_GAP + rows * (height + _GAP), _GAP + columns * (width + _GAP), 3), 255, np.uint8)
@@ -90,9 +90,9 @@ def contact_sheet(frames: Sequence[Frame], plan: TilePlan, canvas: Layout, *, ma
     return _jpeg(sheet, max_bytes)
 
 
-def _cell(frame: Frame, rectangles: NDArray[np.float32], canvas: Layout, width: int) -> Image:
-    source = _marked(frame, rectangles, canvas, width)
-    planes = Compositor(canvas, frame.width, frame.height).compose(frame.planes, rectangles)
+def _cell(frame: Frame, crop_windows: NDArray[np.float32], canvas: Layout, width: int) -> Image:
+    source = _marked(frame, crop_windows, canvas, width)
+    planes = Compositor(canvas, frame.width, frame.height).compose(frame.planes, crop_windows)
     composed = _fitted(replace(frame, planes=planes).bgr(2 * width), width, width)
 
     cell = np.full((_CAPTION + source.shape[0] + 2 + composed.shape[0], width, 3), 255, np.uint8)
@@ -105,28 +105,28 @@ def _cell(frame: Frame, rectangles: NDArray[np.float32], canvas: Layout, width: 
     return cell
 
 
-def _marked(frame: Frame, rectangles: NDArray[np.float32], canvas: Layout, width: int) -> Image:
+def _marked(frame: Frame, crop_windows: NDArray[np.float32], canvas: Layout, width: int) -> Image:
     picture = _fitted(frame.bgr(2 * width), width, width)
     scale = picture.shape[1] / frame.width
-    for tile, (x, y, w, h) in zip(canvas.tiles, rectangles, strict=True):
+    for tile, (x, y, w, h) in zip(canvas.tiles, crop_windows, strict=True):
         corners = [round(float(v) * scale) for v in (x - w / 2, y - h / 2, x + w / 2 - 1, y + h / 2 - 1)]
         cv2.rectangle(picture, corners[:2], corners[2:], _bgr(tile.person), 2)
     return picture
 
 
-def marked_picture(
-    frame: Frame, rectangles: NDArray[np.float32], canvas: Layout, *, width: int, max_bytes: int = MAX_BYTES
+def marked_frame(
+    frame: Frame, crop_windows: NDArray[np.float32], canvas: Layout, *, width: int, max_bytes: int = MAX_BYTES
 ) -> bytes:
     """A JPEG of a source picture with the tiles' rectangles in it.
 
     Args:
         frame: of the source.
-        rectangles: (tiles, 4), what each tile shows in it.
+        crop_windows: (tiles, 4), what each tile shows in it.
         canvas: the plan's layout.
         width: of the JPEG, in pixels; its height is no greater.
         max_bytes: greatest size of the JPEG.
     """
-    return _jpeg(_marked(frame, rectangles, canvas, width), max_bytes)
+    return _jpeg(_marked(frame, crop_windows, canvas, width), max_bytes)
 
 
 def thumbnail(frame: Frame, tracks: FaceTracks | None, *, width: int = 640, max_bytes: int = MAX_BYTES) -> bytes:
@@ -186,20 +186,20 @@ def tracks_plot(tracks: FaceTracks, *, max_bytes: int = MAX_BYTES) -> bytes:
 def camera_plot(tracks: FaceTracks, plan: TilePlan, *, max_bytes: int = MAX_BYTES) -> bytes:
     """A PNG with a panel per tile, of what the camera shows from left to right against where the face is, and the zoom.
 
-    Where the ground is coloured, the camera waits for the person or shows the wide shot.
+    Where the ground is colored, the camera waits for the person or shows the wide shot.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     timeline = Timeline.of(tracks)
     canvas = layout(plan.metadata.layout)
-    rectangles, states = plan.rectangles().astype(np.float64), plan.states()
+    crop_windows, states = plan.crop_windows().astype(np.float64), plan.states()
     figure = Figure(figsize=(8, 1.7 * len(canvas.tiles) + 1.6), dpi=100, layout="constrained")
     panels = figure.subplots(len(canvas.tiles) + 1, sharex=True, height_ratios=[3] * len(canvas.tiles) + [2])
     zoom = panels[-1]
     for index, (tile, axes) in enumerate(zip(canvas.tiles, panels, strict=False)):
         color = _color(tile.person)
-        center, width, height = rectangles[:, index, 0], rectangles[:, index, 2], rectangles[:, index, 3]
+        center, width, height = crop_windows[:, index, 0], crop_windows[:, index, 2], crop_windows[:, index, 3]
         for state, shade in _STATE_COLORS.items():
             present = ~np.isnan(timeline.least(np.where(states[:, index] == state, 0.0, np.nan)))
             axes.fill_between(
@@ -279,7 +279,7 @@ def _png(figure: Figure, max_bytes: int) -> bytes:
         rendered = BytesIO()
         figure.savefig(rendered, format="png", dpi=dpi, facecolor="white")
         picture = cv2.imdecode(np.frombuffer(rendered.getvalue(), np.uint8), cv2.IMREAD_COLOR)
-        # A plot has few colours: with eight levels of each primary it takes half the space, and looks the same.
+        # A plot has few colors: with eight levels of each primary it takes half the space, and looks the same.
         levels = np.rint(np.rint(np.asarray(picture, np.float32) * (7 / 255)) * (255 / 7))
         data = cv2.imencode(".png", levels.astype(np.uint8), (cv2.IMWRITE_PNG_COMPRESSION, 9))[1].tobytes()
         if len(data) <= max_bytes:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dualface_core.media.frames import BT709, ColorInfo, Planes
 
 COLOR: Final = ColorInfo(range=1, primaries=BT709, transfer=BT709, matrix=BT709)
-"""Colour tags of every sample."""
+"""Color tags of every sample."""
 
 
 def bgr_to_planes(bgr: NDArray[np.float32]) -> Planes:

@@ -26,7 +26,7 @@ from dualface_core.sample.scenes import PEOPLE, Scene, choreograph
 from dualface_core.sample.sources import fetch_clips
 from dualface_core.sample.studio import Studio
 from dualface_core.sample.truth import SCHEMA, SampleTruth, TruthMetadata, truth_path
-from dualface_core.system.atomic_files import output_error, published
+from dualface_core.system.atomic_files import atomic_write, output_error
 
 _ENCODER: Final = EncoderSettings(encoder=EncoderKind.SOFTWARE, quality=20, preset="veryfast")
 _MP4_TIMESCALE: Final = 10_000
@@ -84,9 +84,9 @@ def make_sample(
     choreography = choreograph(scene, seconds=float(frames / fps), seed=seed)
     painter = Painter(Studio(width, height), {"woman": Woman(clips["woman"]), "man": Man(clips["man"])})
     rows: list[tuple[int, int, int, str, float, float, float, float, float]] = []
-    with TemporaryDirectory(prefix="dualface-") as folder, published(output) as temporary:
-        sound = Path(folder) / "sound.m4a"
-        write_looped_audio(clips["woman"], sound, float(frames / fps))
+    with TemporaryDirectory(prefix="dualface-") as folder, atomic_write(output) as temporary:
+        audio = Path(folder) / "sound.m4a"
+        write_looped_audio(clips["woman"], audio, float(frames / fps))
         with VideoWriter(
             temporary,
             width=width,
@@ -95,7 +95,7 @@ def make_sample(
             average_rate=fps,
             color=COLOR,
             encoder=software_encoder(_ENCODER),
-            audio_from=sound,
+            audio_from=audio,
         ) as writer:
             for frame in range(frames):
                 time = float(frame / fps)

@@ -48,7 +48,7 @@ class Sprite:
 
 @dataclass(frozen=True)
 class Head:
-    """Where the head usually is in a sprite, in pixels: its centre, and its height from hair to chin."""
+    """Where the head usually is in a sprite, in pixels: its center, and its height from hair to chin."""
 
     x: float
     y: float
@@ -105,7 +105,7 @@ class Man(Person):
     _WALL: Final = 60
     """Above his shoulders, a wall that is as red as skin shows on the left."""
     _SATURATION: Final = 0.72
-    """He is more colourful than she is; in one room that looks odd."""
+    """He is more colorful than she is; in one room that looks odd."""
     _DARKER_THAN: Final = 85
     _REDDER_THAN: Final = 139
 
@@ -228,7 +228,7 @@ class Woman(Person):
 
 
 def _saturated(bgr: ByteImage, factor: float) -> FloatImage:
-    """The picture with its colours that much stronger, as float32."""
+    """The picture with its colors that much stronger, as float32."""
     picture = bgr.astype(np.float32)
     gray = picture @ _GRAY
     return np.clip(gray[..., None] + (picture - gray[..., None]) * np.float32(factor), 0, 255)

@@ -46,7 +46,7 @@ class Placement:
 
     Attributes:
         person: one of `PEOPLE`.
-        x, y: centre of the head; see the module for units.
+        x, y: center of the head; see the module for units.
         head: height of the head, as a share of the unit.
         angle: degrees counter-clockwise.
     """

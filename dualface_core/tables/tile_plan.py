@@ -80,7 +80,7 @@ class TilePlan:
     table: pa.Table
     metadata: PlanMetadata
 
-    def rectangles(self) -> NDArray[np.float32]:
+    def crop_windows(self) -> NDArray[np.float32]:
         """Source rectangles: (frames, tiles, 4) of center x, center y, width and height in pixels."""
         columns = [self.table.column(name).to_numpy() for name in ("center_x", "center_y", "width", "height")]
         return np.stack(columns, axis=-1).reshape(self.metadata.frame_count, -1, 4).astype(np.float32, copy=False)

@@ -50,7 +50,7 @@ _CHANGED_CLEARLY: Final = 1.0
 _SHARPNESS: Final = 10.0
 """Nats of evidence per unit of cosine, for one clear picture of a face."""
 
-_MOST_EVIDENCE: Final = 4.0
+_MOST_WEIGHT: Final = 4.0
 """Pictures of one tracklet look alike: no more than so many clear ones count."""
 
 _STRANGER: Final = 1.5
@@ -72,24 +72,24 @@ _TOGETHER: Final = 0.3
 """Seconds for which both are seen together, so that it may decide who is called A."""
 
 _CLUSTERED: Final = 400
-"""Tracklets, those with the most presence, that people are made of; the others are only labelled."""
+"""Tracklets, those with the most presence, that people are made of; the others are only labeled."""
 
 _ROUNDS: Final = 10
 
 
 @dataclass(frozen=True)
-class Sighting:
+class EmbeddedTracklet:
     """A tracklet and what the face looks like.
 
     Attributes:
         tracklet: where it is, and when.
         embedding: (128,) float32 of length 1, the mean over its clear pictures.
-        evidence: how many clear pictures that is worth; a blurred or turned face counts for less than one.
+        weight: how many clear pictures that is worth; a blurred or turned face counts for less than one.
     """
 
     tracklet: Tracklet
     embedding: NDArray[np.float32]
-    evidence: float
+    weight: float
 
     @property
     def seconds(self) -> float:
@@ -102,13 +102,13 @@ class Sighting:
         return self.seconds * float(np.mean([size(box) for box in self.tracklet.boxes]))
 
 
-def divide(
+def split(
     tracklet: Tracklet,
     *,
     times: NDArray[np.float64],
     embeddings: NDArray[np.float32],
-    clarity: NDArray[np.float64],
-) -> list[Sighting]:
+    quality: NDArray[np.float64],
+) -> list[EmbeddedTracklet]:
     """Describe a tracklet by its portraits; where they show two people after all, as two tracklets.
 
     That happens where one person takes the other's place unnoticed, as when the picture dissolves into another one.
@@ -118,28 +118,28 @@ def divide(
         tracklet: the detections.
         times: (n,) of the portraits, ascending, in seconds.
         embeddings: (n, 128), of length 1.
-        clarity: (n,) above 0, how much each portrait says.
+        quality: (n,) above 0, how much each portrait says.
     """
-    weighted = clarity[:, None] * embeddings
+    weighted = quality[:, None] * embeddings
     before, after = np.cumsum(weighted, axis=0)[:-1], np.cumsum(weighted[::-1], axis=0)[-2::-1]
     lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    evidence = np.cumsum(clarity)[:-1]
-    clear = np.minimum(evidence, clarity.sum() - evidence) >= _CHANGED_CLEARLY
+    weight = np.cumsum(quality)[:-1]
+    clear = np.minimum(weight, quality.sum() - weight) >= _CHANGED_CLEARLY
     alike = np.where(clear, np.sum(before * after, axis=1) / np.maximum(lengths, 1e-9), 1.0)
     if np.min(alike, initial=1.0) < _CHANGED:
         at = int(np.argmin(alike)) + 1
         first, second = tracklet.part(-np.inf, times[at - 1]), tracklet.part(times[at], np.inf)
         return [
-            *divide(first, times=times[:at], embeddings=embeddings[:at], clarity=clarity[:at]),
-            *divide(second, times=times[at:], embeddings=embeddings[at:], clarity=clarity[at:]),
+            *split(first, times=times[:at], embeddings=embeddings[:at], quality=quality[:at]),
+            *split(second, times=times[at:], embeddings=embeddings[at:], quality=quality[at:]),
         ]
     mean = weighted.sum(axis=0)
     embedding = np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
-    return [Sighting(tracklet, embedding, float(clarity.sum()))]
+    return [EmbeddedTracklet(tracklet, embedding, float(quality.sum()))]
 
 
 @dataclass(frozen=True)
-class Labelling:
+class Labeling:
     """Who is who.
 
     Attributes:
@@ -164,21 +164,21 @@ class _People:
     strangers: NDArray[np.float32]
 
 
-def identify(sightings: Sequence[Sighting]) -> Labelling:
+def identify(embedded: Sequence[EmbeddedTracklet]) -> Labeling:
     """Label the sightings of a whole video, given in the order of their first frames."""
-    if not sightings:
-        return Labelling((), (), (), {})
-    people = _people(sightings)
+    if not embedded:
+        return Labeling((), (), (), {})
+    people = _people(embedded)
     labels: list[int] = []
     margins: list[float] = []
     for _ in range(_ROUNDS):
         before = labels
-        labels, margins = _most_likely(sightings, people)
+        labels, margins = _most_likely(embedded, people)
         if labels == before:
             break
-        people = _refined(sightings, labels, people)
-    names = _names(sightings, labels)
-    return Labelling(
+        people = _refined(embedded, labels, people)
+    names = _names(embedded, labels)
+    return Labeling(
         people=tuple(sorted(names.values())),
         persons=tuple(names.get(label) for label in labels),
         margins=tuple(
@@ -189,13 +189,13 @@ def identify(sightings: Sequence[Sighting]) -> Labelling:
     )
 
 
-def _people(sightings: Sequence[Sighting]) -> _People:
+def _people(embedded: Sequence[EmbeddedTracklet]) -> _People:
     """Cluster the sightings by average linkage, never joining two that are seen together, and choose the persons."""
-    ranked = sorted(sightings, key=lambda sighting: -sighting.presence)[:_CLUSTERED]
-    means = np.array([sighting.embedding for sighting in ranked])
-    evidence = np.array([sighting.evidence for sighting in ranked])
-    seconds = np.array([sighting.seconds for sighting in ranked])
-    presence = np.array([sighting.presence for sighting in ranked])
+    ranked = sorted(embedded, key=lambda item: -item.presence)[:_CLUSTERED]
+    means = np.array([item.embedding for item in ranked])
+    weight = np.array([item.weight for item in ranked])
+    seconds = np.array([item.seconds for item in ranked])
+    presence = np.array([item.presence for item in ranked])
     together = np.array([[_seen_together(a.tracklet, b.tracklet) for b in ranked] for a in ranked])
     alive = np.ones(len(ranked), bool)
     while True:
@@ -205,9 +205,9 @@ def _people(sightings: Sequence[Sighting]) -> _People:
         kept, merged = np.unravel_index(np.argmax(cosines), cosines.shape)
         if cosines[kept, merged] < _SAME:
             break
-        weights = evidence[[kept, merged]] / evidence[[kept, merged]].sum()
+        weights = weight[[kept, merged]] / weight[[kept, merged]].sum()
         means[kept] = weights @ means[[kept, merged]]
-        for total in (evidence, seconds, presence):
+        for total in (weight, seconds, presence):
             total[kept] += total[merged]
         together[kept] |= together[merged]
         together[:, kept] |= together[:, merged]
@@ -217,8 +217,8 @@ def _people(sightings: Sequence[Sighting]) -> _People:
     def is_new(cluster: int, known: list[int]) -> bool:
         """Whether a cluster is somebody, and surely none of the people known."""
         seen = together[cluster, known]
-        looks = (prototypes[known] @ prototypes[cluster] < _DISTINCT) & (evidence[cluster] >= _CLEAR)
-        somebody = seconds[cluster] >= _SHORTEST_PRESENCE and evidence[cluster] >= _SOMEBODY
+        looks = (prototypes[known] @ prototypes[cluster] < _DISTINCT) & (weight[cluster] >= _CLEAR)
+        somebody = seconds[cluster] >= _SHORTEST_PRESENCE and weight[cluster] >= _SOMEBODY
         return bool(somebody and np.all(seen | looks))
 
     clusters = sorted(np.flatnonzero(alive).tolist(), key=lambda cluster: -presence[cluster])
@@ -240,19 +240,19 @@ def _seen_together(one: Tracklet, other: Tracklet) -> bool:
 
 
 def _position(tracklet: Tracklet, time: float) -> NDArray[np.float64]:
-    """The centre at a time within the tracklet, in pixels, between the two detections around it."""
+    """The center at a time within the tracklet, in pixels, between the two detections around it."""
     after = min(bisect_left(tracklet.times, time), len(tracklet.times) - 1)
     around = slice(max(after - 1, 0), after + 1)
     centers = np.array([center(box) for box in tracklet.boxes[around]])
     return np.array([np.interp(time, tracklet.times[around], centers[:, axis]) for axis in range(2)])
 
 
-def _refined(sightings: Sequence[Sighting], labels: list[int], people: _People) -> _People:
-    """The persons' prototypes again, from what was labelled as them."""
+def _refined(embedded: Sequence[EmbeddedTracklet], labels: list[int], people: _People) -> _People:
+    """The persons' prototypes again, from what was labeled as them."""
     persons = people.persons.copy()
     for label in range(len(persons)):
         mean = sum(
-            (s.evidence * s.embedding for s, found in zip(sightings, labels, strict=True) if found == label),
+            (s.weight * s.embedding for s, found in zip(embedded, labels, strict=True) if found == label),
             np.zeros_like(persons[label]),
         )
         if np.any(mean):
@@ -260,15 +260,15 @@ def _refined(sightings: Sequence[Sighting], labels: list[int], people: _People) 
     return _People(persons, people.strangers)
 
 
-def _label_costs(sightings: Sequence[Sighting], people: _People) -> NDArray[np.float64]:
+def _label_costs(embedded: Sequence[EmbeddedTracklet], people: _People) -> NDArray[np.float64]:
     """(sightings, 3): how unlikely A, B and somebody else are by looks alone, in nats."""
-    embeddings = np.array([sighting.embedding for sighting in sightings])
-    cosines = np.full((len(sightings), 3), -np.inf)
+    embeddings = np.array([item.embedding for item in embedded])
+    cosines = np.full((len(embedded), 3), -np.inf)
     cosines[:, : len(people.persons)] = embeddings @ people.persons.T
     cosines[:, _OTHER] = np.max(embeddings @ people.strangers.T, axis=1, initial=_UNKNOWN)
     likelihoods = _SHARPNESS * cosines
-    evidence = np.array([min(sighting.evidence, _MOST_EVIDENCE) for sighting in sightings])
-    costs = evidence[:, None] * (np.logaddexp.reduce(likelihoods, axis=1, keepdims=True) - likelihoods)
+    weight = np.array([min(item.weight, _MOST_WEIGHT) for item in embedded])
+    costs = weight[:, None] * (np.logaddexp.reduce(likelihoods, axis=1, keepdims=True) - likelihoods)
     costs[:, _OTHER] += _STRANGER
     return costs
 
@@ -287,9 +287,9 @@ class _Move:
     cost: float
 
 
-def _most_likely(sightings: Sequence[Sighting], people: _People) -> tuple[list[int], list[float]]:
+def _most_likely(embedded: Sequence[EmbeddedTracklet], people: _People) -> tuple[list[int], list[float]]:
     """The labels with the least total cost, and for each sighting by how much the other person's label is worse."""
-    steps, reached = _trellis(sightings, _label_costs(sightings, people))
+    steps, reached = _trellis(embedded, _label_costs(embedded, people))
     # What the rest costs at least, from every state before every sighting on.
     rest: list[dict[_State, float]] = [dict.fromkeys(reached[-1], 0.0)]
     for step in reversed(steps):
@@ -315,17 +315,17 @@ def _most_likely(sightings: Sequence[Sighting], people: _People) -> tuple[list[i
 
 
 def _trellis(
-    sightings: Sequence[Sighting], label_costs: NDArray[np.float64]
+    embedded: Sequence[EmbeddedTracklet], label_costs: NDArray[np.float64]
 ) -> tuple[list[list[_Move]], list[dict[_State, float]]]:
     """All moves at every sighting, and before each sighting (and at the end) the least cost of every state."""
     steps: list[list[_Move]] = []
     reached: list[dict[_State, float]] = [{(None, None): 0.0}]
-    for number in range(len(sightings)):
+    for number in range(len(embedded)):
         moves = [
             move
             for state in reached[-1]
             for label in np.flatnonzero(np.isfinite(label_costs[number])).tolist()
-            if (move := _move(sightings, state, number, label, float(label_costs[number, label]))) is not None
+            if (move := _move(embedded, state, number, label, float(label_costs[number, label]))) is not None
         ]
         after: dict[_State, float] = {}
         for move in moves:
@@ -335,18 +335,20 @@ def _trellis(
     return steps, reached
 
 
-def _move(sightings: Sequence[Sighting], state: _State, number: int, label: int, label_cost: float) -> _Move | None:
+def _move(
+    embedded: Sequence[EmbeddedTracklet], state: _State, number: int, label: int, label_cost: float
+) -> _Move | None:
     """Give sighting `number` a label, or None if the label is taken by another one at the same time."""
-    tracklet = sightings[number].tracklet
+    tracklet = embedded[number].tracklet
     # Long gone is as good as never seen: states that differ in nothing else become one.
-    recent = [last if last is not None and _matters(sightings[last].tracklet, tracklet) else None for last in state]
+    recent = [last if last is not None and _matters(embedded[last].tracklet, tracklet) else None for last in state]
     cost = label_cost
     if label != _OTHER:
         last = recent[label]
         if last is not None:
-            if sightings[last].tracklet.frames[-1] >= tracklet.frames[0]:
+            if embedded[last].tracklet.frames[-1] >= tracklet.frames[0]:
                 return None
-            cost += _link_cost(sightings[last].tracklet, tracklet)
+            cost += _link_cost(embedded[last].tracklet, tracklet)
         recent[label] = number
     return _Move(state, label, (recent[0], recent[1]), cost)
 
@@ -365,11 +367,10 @@ def _link_cost(last: Tracklet, tracklet: Tracklet) -> float:
     return float((min(surprise, _JUMP + _CONTINUITY) - _CONTINUITY) * (1 - gap / _CONTINUITY_SECONDS))
 
 
-def _names(sightings: Sequence[Sighting], labels: list[int]) -> dict[int, str]:
+def _names(embedded: Sequence[EmbeddedTracklet], labels: list[int]) -> dict[int, str]:
     """Which label is called A and which B: A is the one on the left where both are first seen together."""
     first, second = (
-        [sighting.tracklet for sighting, label in zip(sightings, labels, strict=True) if label == person]
-        for person in range(2)
+        [item.tracklet for item, label in zip(embedded, labels, strict=True) if label == person] for person in range(2)
     )
     if not first or not second:
         return {0: "A"} if first else {1: "A"} if second else {}

@@ -1,4 +1,4 @@
-"""The rows of FaceTracks: labelled tracklets, and what lies between their detections.
+"""The rows of FaceTracks: labeled tracklets, and what lies between their detections.
 
 Belongs here: interpolation and the layout of the table. A face is interpolated between two detections of one tracklet,
 and between two tracklets of one person in a shot if the gap is short; nothing is ever guessed before the first or after
@@ -15,20 +15,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dualface_core.tables.face_tracks import SCHEMA
-from dualface_core.tracking.identities import PERSONS, Labelling, Sighting
+from dualface_core.tracking.identities import PERSONS, EmbeddedTracklet, Labeling
 from dualface_core.tracking.tracklets import LONGEST_GAP, Tracklet
 
 _SOURCES = ("detected", "interpolated")
 
 
 def face_rows(
-    sightings: Sequence[Sighting], labelling: Labelling, pts: NDArray[np.int64], times: NDArray[np.float64]
+    embedded: Sequence[EmbeddedTracklet], labeling: Labeling, pts: NDArray[np.int64], times: NDArray[np.float64]
 ) -> pa.Table:
     """Lay out the table.
 
     Args:
-        sightings: in the order of their first frames.
-        labelling: who they are.
+        embedded: in the order of their first frames.
+        labeling: who they are.
         pts: (frames,) presentation timestamp of every frame.
         times: (frames,) the same in seconds.
 
@@ -37,8 +37,8 @@ def face_rows(
     """
     blocks: list[dict[str, NDArray[Any]]] = []
     last: dict[str, tuple[Tracklet, float]] = {}
-    for sighting, person, margin in zip(sightings, labelling.persons, labelling.margins, strict=True):
-        tracklet = sighting.tracklet
+    for item, person, margin in zip(embedded, labeling.persons, labeling.margins, strict=True):
+        tracklet = item.tracklet
         label = PERSONS.index(person) if person is not None else -1
         worth = np.nan if margin is None else margin
         blocks.append(_block(tracklet.number, label, worth, tracklet.shot, times, _keys(tracklet)))

@@ -23,29 +23,29 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dualface_core.faces.detections import Detections
-from dualface_core.faces.face_crops import SIDE, Portrait, make_portrait, portrait_square, upright
+from dualface_core.faces.face_crops import SIDE, FaceCrop, crop_square, make_face_crop, upright
 from dualface_core.faces.sface import FaceEmbedder, frontality
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
-from dualface_core.tracking.identities import Sighting, divide, identify
+from dualface_core.tracking.identities import EmbeddedTracklet, identify, split
 from dualface_core.tracking.rows import face_rows
 from dualface_core.tracking.shots import ShotDetector
 from dualface_core.tracking.tracklets import Tracklet, TrackletLinker
 
-_PORTRAITS: Final = 6
+_CROPS: Final = 6
 """Portraits of a tracklet that are embedded; more of them say little more."""
 
-_PORTRAIT_SECONDS: Final = 0.3
+_CROP_SECONDS: Final = 0.3
 """Portraits of a tracklet are the best of stretches at least this long."""
 
 _CLEARLY_FOUND: Final = 0.8
 """Score of a face that was surely detected at a size that suits the detector."""
 
-_SMALLEST_PICTURE: Final = 160
+_SMALLEST_FRAME: Final = 160
 """Longer side of the smallest picture in which a face that more than fills the frame is looked for, in pixels."""
 
-_LEAST_CLARITY: Final = 0.01
+_LEAST_QUALITY: Final = 0.01
 """The worst portrait still counts for so much."""
 
 
@@ -77,15 +77,15 @@ class _Kept:
 
     quality: float
     time: float
-    portrait: Portrait
+    crop: FaceCrop
 
 
 @dataclass
-class _Portraits:
+class _FaceCrops:
     """The best portraits of one tracklet, spread over its length: the best one of each stretch of time."""
 
     tracklet: Tracklet
-    stretch: float = _PORTRAIT_SECONDS
+    stretch: float = _CROP_SECONDS
     best: dict[int, _Kept] = field(default_factory=dict)
 
     def wants(self, time: float, quality: float) -> bool:
@@ -93,10 +93,10 @@ class _Portraits:
         best = self.best.get(self._key(time))
         return best is None or quality > best.quality
 
-    def add(self, time: float, quality: float, portrait: Portrait) -> None:
+    def add(self, time: float, quality: float, crop: FaceCrop) -> None:
         """Keep a portrait. If there are too many, stretches of time are joined two by two."""
-        self.best[self._key(time)] = _Kept(quality, time, portrait)
-        while len(self.best) > _PORTRAITS:
+        self.best[self._key(time)] = _Kept(quality, time, crop)
+        while len(self.best) > _CROPS:
             self.stretch *= 2
             joined: dict[int, _Kept] = {}
             for key, kept in self.best.items():
@@ -149,8 +149,8 @@ class FaceTracker:
         # The detector works in a thread of its own, one batch at a time.
         self._worker = ThreadPoolExecutor(1, "face-detector")
         self._running: tuple[list[_Look], Future[list[Detections]]] | None = None
-        self._portraits: dict[int, _Portraits] = {}
-        self._sightings: list[Sighting] = []
+        self._crops: dict[int, _FaceCrops] = {}
+        self._embedded: list[EmbeddedTracklet] = []
 
     def add(self, frame: Frame) -> None:
         """Take the next frame."""
@@ -174,11 +174,11 @@ class FaceTracker:
         self._collect()
         self._worker.shutdown()
         self._close(())
-        self._sightings.sort(key=lambda sighting: (sighting.tracklet.frames[0], sighting.tracklet.number))
-        for number, sighting in enumerate(self._sightings):
-            sighting.tracklet.number = number
-        labelling = identify(self._sightings)
-        prototypes = {person: vector.tolist() for person, vector in labelling.prototypes.items()}
+        self._embedded.sort(key=lambda item: (item.tracklet.frames[0], item.tracklet.number))
+        for number, item in enumerate(self._embedded):
+            item.tracklet.number = number
+        labeling = identify(self._embedded)
+        prototypes = {person: vector.tolist() for person, vector in labeling.prototypes.items()}
         width, height = self._frame_size
         metadata = TracksMetadata(
             fingerprint=self._fingerprint,
@@ -187,13 +187,13 @@ class FaceTracker:
             frame_height=height,
             frame_pts=self._pts,
             shots=[Shot(first=first, last=last) for first, last in self._shots.spans()],
-            people=list(labelling.people),
+            people=list(labeling.people),
             prototypes=prototypes if self._parameters.keep_prototypes else {},
             model_sha256={"yunet": self._detector.sha256, "sface": self._embedder.sha256},
             parameters=self._parameters.model_dump(),
         )
         pts = np.array(self._pts, np.int64)
-        rows = face_rows(self._sightings, labelling, pts, np.asarray(pts * float(self._time_base), np.float64))
+        rows = face_rows(self._embedded, labeling, pts, np.asarray(pts * float(self._time_base), np.float64))
         return FaceTracks(rows, metadata)
 
     def _is_due(self, frame: Frame) -> bool:
@@ -234,7 +234,7 @@ class FaceTracker:
         found = self._detector.detect(images, score_threshold=faint)
         for number, picture in enumerate(images):
             smaller, shrunk = picture, 1
-            while _best_score(found[number]) < _CLEARLY_FOUND and max(smaller.shape) >= 2 * _SMALLEST_PICTURE:
+            while _best_score(found[number]) < _CLEARLY_FOUND and max(smaller.shape) >= 2 * _SMALLEST_FRAME:
                 smaller = cv2.resize(smaller, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
                 shrunk *= 2
                 (large,) = self._detector.detect(smaller[None], score_threshold=faint)
@@ -249,23 +249,23 @@ class FaceTracker:
         """Link the faces of one frame, found in its shrunk image, and describe the tracklets that have ended."""
         shot = bisect_right(self._shots.starts, frame.index) - 1
         for tracklet, row in self._linker.add(frame.index, frame.time, shot, _scaled(faces, image, frame)):
-            portraits = self._portraits.setdefault(tracklet.number, _Portraits(tracklet))
+            crops = self._crops.setdefault(tracklet.number, _FaceCrops(tracklet))
             quality = float(faces.scores[row]) * frontality(faces.landmarks[row])
-            if portraits.wants(frame.time, quality):
-                portraits.add(frame.time, quality, _portrait(frame, image, faces, row))
+            if crops.wants(frame.time, quality):
+                crops.add(frame.time, quality, _crop(frame, image, faces, row))
         self._close({tracklet.number for tracklet in self._linker.open})
 
     def _close(self, still_open: Collection[int]) -> None:
         """Turn the portraits of the tracklets that have ended into embeddings."""
-        for number in [number for number in self._portraits if number not in still_open]:
-            closed = self._portraits.pop(number)
+        for number in [number for number in self._crops if number not in still_open]:
+            closed = self._crops.pop(number)
             kept = sorted(closed.best.values(), key=lambda item: item.time)
-            portraits = [upright(item.portrait, self._detector) for item in kept]
-            self._sightings += divide(
+            crops = [upright(item.crop, self._detector) for item in kept]
+            self._embedded += split(
                 closed.tracklet,
                 times=np.array([item.time for item in kept]),
-                embeddings=self._embedder.embed(np.stack([portrait.face for portrait in portraits])),
-                clarity=np.array([max(portrait.clarity, _LEAST_CLARITY) for portrait in portraits]),
+                embeddings=self._embedder.embed(np.stack([crop.face for crop in crops])),
+                quality=np.array([max(crop.quality, _LEAST_QUALITY) for crop in crops]),
             )
 
 
@@ -273,19 +273,19 @@ def _best_score(faces: Detections) -> float:
     return float(np.max(faces.scores, initial=0))
 
 
-def _portrait(frame: Frame, image: NDArray[np.uint8], faces: Detections, row: int) -> Portrait:
+def _crop(frame: Frame, image: NDArray[np.uint8], faces: Detections, row: int) -> FaceCrop:
     """Cut a face out of the frame, or out of its shrunk `image`, in which it was detected, if it is large there."""
     scaled = _scaled(faces, image, frame)
     score, face_size = float(faces.scores[row]), float(max(scaled.boxes[row, 2:]))
-    x, y, side = portrait_square(faces.boxes[row])
+    x, y, side = crop_square(faces.boxes[row])
     if side >= SIDE:
         rows = np.clip(np.arange(y, y + side), 0, image.shape[0] - 1)
         columns = np.clip(np.arange(x, x + side), 0, image.shape[1] - 1)
         square, landmarks = image[np.ix_(rows, columns)], faces.landmarks[row]
     else:
-        x, y, side = portrait_square(scaled.boxes[row])
+        x, y, side = crop_square(scaled.boxes[row])
         square, landmarks = frame.bgr_region(x, y, side, side), scaled.landmarks[row]
-    return make_portrait(square, (x, y), landmarks, score=score, size=face_size)
+    return make_face_crop(square, (x, y), landmarks, score=score, size=face_size)
 
 
 def _scaled(faces: Detections, image: NDArray[np.uint8], frame: Frame) -> Detections:

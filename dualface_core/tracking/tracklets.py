@@ -49,7 +49,7 @@ class Tracklet:
         boxes: (4,) float32 x, y, width, height in pixels.
         landmarks: (5, 2) float32 in pixels.
         scores: 0..1.
-        velocity: (2,) of the centre, in pixels per second.
+        velocity: (2,) of the center, in pixels per second.
     """
 
     number: int
@@ -77,7 +77,7 @@ class Tracklet:
         self.scores.append(float(detections.scores[row]))
 
     def expected(self, time: float) -> NDArray[np.float64]:
-        """Where the centre would be at `time`, moving on as it did."""
+        """Where the center would be at `time`, moving on as it did."""
         return center(self.boxes[-1]) + self.velocity * (time - self.times[-1])
 
     def part(self, begin: float, end: float) -> Tracklet:

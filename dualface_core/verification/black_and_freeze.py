@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dualface_core.media.frames import FULL_RANGE, ColorInfo, Frame
 from dualface_core.tables.layouts import Tile
-from dualface_core.verification.expected import Source, Thumbnail, evenly, likeness
+from dualface_core.verification.expected import Source, Thumbnail, evenly, ssim
 from dualface_core.verification.findings import Check, Finding
 
 Cells = NDArray[np.uint8]
@@ -51,7 +51,7 @@ _RUNS: Final = 4
 _LOOKS: Final = 4
 """Source frames that tell whether it moved during a stretch."""
 
-LEAST_LIKENESS: Final = 0.7
+LEAST_SSIM: Final = 0.7
 """Structural similarity of thumbnails. On real clips, x264 at CRF 40 stays above 0.95 and at CRF 51 mostly above 0.8;
 a tile that is a tenth of its width aside is below 0.7, and the other person's tile below 0.6."""
 
@@ -102,12 +102,12 @@ class _Stretch:
         return None if begin is None else Run(time - begin, self._first, self._last)
 
 
-class TileWatch:
+class BlackAndFreezeDetector:
     """Watches one tile over all frames for black and for standing still.
 
     Args:
         tile: where it is.
-        color: colour tags of the result; they say how low black is.
+        color: color tags of the result; they say how low black is.
     """
 
     def __init__(self, tile: Tile, color: ColorInfo) -> None:
@@ -151,7 +151,7 @@ class TileWatch:
             self.frozen.add(run)
 
 
-def standstill_findings(watches: Sequence[TileWatch], source: Source) -> Iterator[Finding]:
+def black_and_freeze_findings(watches: Sequence[BlackAndFreezeDetector], source: Source) -> Iterator[Finding]:
     """Whether a tile is black or frozen where the source is not.
 
     Raises UnreadableVideoError where the source cannot be read.
@@ -179,7 +179,7 @@ def _looks(run: Run, count: int) -> list[int]:
     return evenly(range(run.first, run.last + 1), count)
 
 
-def _black_finding(watch: TileWatch, seen: Mapping[int, Cells]) -> Finding:
+def _black_finding(watch: BlackAndFreezeDetector, seen: Mapping[int, Cells]) -> Finding:
     name = watch.tile.person
     wrong = [
         run
@@ -195,7 +195,7 @@ def _black_finding(watch: TileWatch, seen: Mapping[int, Cells]) -> Finding:
     return Finding(check=Check.BLACK, passed=not wrong, value=seconds, expected="0 s", message=message)
 
 
-def _frozen_findings(watch: TileWatch, seen: Mapping[int, Cells]) -> Iterator[Finding]:
+def _frozen_findings(watch: BlackAndFreezeDetector, seen: Mapping[int, Cells]) -> Iterator[Finding]:
     name = watch.tile.person
     wrong = [run for run in watch.frozen.longest if _moved(run, seen)]
     seconds = round(sum(run.seconds for run in wrong), 3)
@@ -222,7 +222,7 @@ def _moved(run: Run, seen: Mapping[int, Cells]) -> bool:
     return any(int(cv2.absdiff(picture, pictures[0]).max()) > _MOVING for picture in pictures[1:])
 
 
-class LikenessWatch:
+class SimilarityCheck:
     """Compares some frames of a tile with what the plan makes of the source.
 
     Args:
@@ -241,16 +241,16 @@ class LikenessWatch:
             self._found[number] = Thumbnail.of(picture)
 
     def findings(self, expected: Mapping[int, Thumbnail]) -> Iterator[Finding]:
-        """Shapes, then colours. `expected` tells, by a frame's number in the plan, what the tile should show."""
+        """Shapes, then colors. `expected` tells, by a frame's number in the plan, what the tile should show."""
         pairs = {number: (found, expected[number]) for number, found in self._found.items() if number in expected}
-        likenesses = {number: likeness(found.luma, wanted.luma) for number, (found, wanted) in pairs.items()}
-        looked = len(likenesses)
-        unlike = [number for number, value in likenesses.items() if value < LEAST_LIKENESS]
+        similarities = {number: ssim(found.luma, wanted.luma) for number, (found, wanted) in pairs.items()}
+        looked = len(similarities)
+        unlike = [number for number, value in similarities.items() if value < LEAST_SSIM]
         yield Finding(
-            check=Check.LIKENESS,
+            check=Check.SSIM,
             passed=looked > 0 and not unlike,
-            value=round(min(likenesses.values(), default=0.0), 3),
-            expected=f"at least {LEAST_LIKENESS:g}",
+            value=round(min(similarities.values(), default=0.0), 3),
+            expected=f"at least {LEAST_SSIM:g}",
             message=(
                 f"Tile {self._name} does not show what the plan says in {len(unlike)} of {looked} frames looked at, "
                 f"first in frame {min(unlike)}."
@@ -260,9 +260,9 @@ class LikenessWatch:
         )
         worst = max((found.color_distance(wanted) for found, wanted in pairs.values()), default=0.0)
         yield Finding(
-            check=Check.COLOUR,
+            check=Check.COLOR,
             passed=worst <= MOST_COLOR_DISTANCE,
             value=round(worst, 2),
             expected=f"at most {MOST_COLOR_DISTANCE:g} levels",
-            message=f"The colours of tile {self._name} are up to {worst:.1f} levels from those of the source.",
+            message=f"The colors of tile {self._name} are up to {worst:.1f} levels from those of the source.",
         )

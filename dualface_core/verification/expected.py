@@ -1,7 +1,7 @@
 """What a result should show: the plan, rendered again for a few frames of the source.
 
 Belongs here: choosing those frames so that they cost little, fetching them, and comparing pictures by thumbnails. The
-one idea: a wrong crop, a wrong colour or a standing picture is found by comparing with the source, not by guessing
+one idea: a wrong crop, a wrong color or a standing picture is found by comparing with the source, not by guessing
 what a good picture looks like.
 """
 
@@ -56,7 +56,7 @@ class Source:
     def __init__(self, video: VideoInfo, plan: TilePlan, layout: Layout) -> None:
         self._video = video
         self._layout = layout
-        self._rectangles = plan.rectangles()
+        self._crop_windows = plan.crop_windows()
         self._pts: list[int] = plan.table.column("pts").to_pylist()[:: len(layout.tiles)]
 
     def cheap_frames(self, count: int) -> list[int]:
@@ -79,11 +79,11 @@ class Source:
         """
         compositor = Compositor(self._layout, self._video.width, self._video.height)
         for frame in self.frames(numbers):
-            canvas = compositor.compose(frame.planes, self._rectangles[frame.index])
-            yield Expected(frame, [tile_picture(canvas, tile, frame.color) for tile in self._layout.tiles])
+            canvas = compositor.compose(frame.planes, self._crop_windows[frame.index])
+            yield Expected(frame, [tile_frame(canvas, tile, frame.color) for tile in self._layout.tiles])
 
 
-def tile_picture(canvas: Planes, tile: Tile, color: ColorInfo) -> Frame:
+def tile_frame(canvas: Planes, tile: Tile, color: ColorInfo) -> Frame:
     """One tile of a canvas as a picture of its own, which shares the canvas' memory."""
     planes = []
     for plane, scale in zip(canvas, (1, 2, 2), strict=True):
@@ -119,7 +119,7 @@ class Thumbnail:
         return float(np.abs(self.chroma - other.chroma).mean())
 
 
-def likeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def ssim(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Structural similarity of two luma thumbnails: 1 for equal ones, about 0 for unrelated ones.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity",

@@ -95,7 +95,7 @@ class _Face:
     quality: float
 
 
-class PeopleWatch:
+class IdentityCheck:
     """Looks for faces in the tiles of some frames, and tells whose they are.
 
     Args:
@@ -118,12 +118,12 @@ class PeopleWatch:
         self._tracks = tracks
         self._people = tracks.metadata.people
         self._boxes = {person: face_boxes(tracks, person) for person in self._people}
-        self._rectangles = plan.rectangles().astype(np.float64)
+        self._crop_windows = plan.crop_windows().astype(np.float64)
         self._shrink = min(1.0, _SOURCE_WIDTH / plan.metadata.frame_width)
         self._detector = detector
         self._embedder = embedder
-        nobody = np.full((len(self._rectangles), 4), np.nan)
-        seen = np.stack([~np.isnan(self._boxes.get(tile.person, nobody)[:, 0]) for tile in tiles], axis=1)
+        no_one = np.full((len(self._crop_windows), 4), np.nan)
+        seen = np.stack([~np.isnan(self._boxes.get(tile.person, no_one)[:, 0]) for tile in tiles], axis=1)
         self._due = seen & (plan.states() == "tracking")
         self.frames = frozenset(_spread(self._due.any(axis=1), tracks))
         """Numbers of the frames that are looked at."""
@@ -156,7 +156,7 @@ class PeopleWatch:
             if not self._due[number, place]:
                 continue
             self._looked[place] += 1
-            center_x, center_y, width, height = self._rectangles[number, place]
+            center_x, center_y, width, height = self._crop_windows[number, place]
             box = self._boxes[tile.person][number] - [center_x - width / 2, center_y - height / 2, 0, 0]
             middle = box[:2] + box[2:] / 2
             self._outside[place] += not (0 <= middle[0] <= width and 0 <= middle[1] <= height)
@@ -315,11 +315,11 @@ def _naming_finding(references: Mapping[str, Sequence[_Face]], known: Mapping[st
     Two people who are told apart when they are seen at once must not be taken for one another at other times.
     """
     first, second = known
-    likeness = known[first] @ known[second].T
+    ssim = known[first] @ known[second].T
     numbers = [np.array([face.number for face in references[person]]) for person in (first, second)]
     at_once = numbers[0][:, None] == numbers[1][None]
-    together = float(likeness[at_once].mean()) if at_once.any() else 0.0
-    apart = np.where(at_once, -1.0, likeness)
+    together = float(ssim[at_once].mean()) if at_once.any() else 0.0
+    apart = np.where(at_once, -1.0, ssim)
     confused = float(np.mean(np.concatenate([apart.max(axis=0), apart.max(axis=1)]) > CONFUSED))
     alike = together >= SAME_PERSON
     passed = confused <= MOST_CONFUSED

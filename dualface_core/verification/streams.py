@@ -13,7 +13,7 @@ from itertools import zip_longest
 from typing import Final
 
 from dualface_core.media.frames import LIMITED_RANGE, ColorInfo
-from dualface_core.media.packets import SoundPacket, sound_packets
+from dualface_core.media.packets import AudioPacket, audio_packets
 from dualface_core.media.probe import AudioInfo, VideoInfo
 from dualface_core.media.writer import MP4_AUDIO
 from dualface_core.tables.layouts import Layout
@@ -30,7 +30,7 @@ _LONGEST_HEADER: Final = 9
 
 
 def stream_findings(result: VideoInfo, source: VideoInfo, layout: Layout) -> Iterator[Finding]:
-    """Size, codec, pixel format and colour tags of the result."""
+    """Size, codec, pixel format and color tags of the result."""
     size, expected = f"{result.width}x{result.height}", f"{layout.width}x{layout.height}"
     yield Finding(
         check=Check.SIZE,
@@ -48,11 +48,11 @@ def stream_findings(result: VideoInfo, source: VideoInfo, layout: Layout) -> Ite
     )
     found, wanted = _stated(result.color), _stated(source.color)
     yield Finding(
-        check=Check.COLOUR,
+        check=Check.COLOR,
         passed=found == wanted,
         value=_tags(found),
         expected=_tags(wanted),
-        message=f"The colour tags are {_tags(found)}; the source's are {_tags(wanted)}.",
+        message=f"The color tags are {_tags(found)}; the source's are {_tags(wanted)}.",
     )
 
 
@@ -78,7 +78,7 @@ def timing_findings(shown: Sequence[Fraction], planned: Sequence[Fraction]) -> I
     yield Finding(check=Check.TIMESTAMPS, passed=not astray, value=len(astray), expected="0", message=message)
 
 
-def sound_findings(result: VideoInfo, source: VideoInfo) -> Iterator[Finding]:
+def audio_findings(result: VideoInfo, source: VideoInfo) -> Iterator[Finding]:
     """Whether the sound of the source is in the result: all of it, at its time."""
     if source.audio is None or result.audio is None:
         there, wanted = result.audio is not None, source.audio is not None
@@ -108,7 +108,7 @@ def sound_findings(result: VideoInfo, source: VideoInfo) -> Iterator[Finding]:
 
 def _copy_findings(result: VideoInfo, source: VideoInfo, audio: AudioInfo) -> Iterator[Finding]:
     packets, different, lag = 0, 0, Fraction(0)
-    for ours, theirs in zip_longest(sound_packets(result.path), sound_packets(source.path)):
+    for ours, theirs in zip_longest(audio_packets(result.path), audio_packets(source.path)):
         packets += 1
         if ours is None or theirs is None or not _same_payload(ours, theirs):
             different += 1
@@ -132,7 +132,7 @@ def _copy_findings(result: VideoInfo, source: VideoInfo, audio: AudioInfo) -> It
     )
 
 
-def _same_payload(ours: SoundPacket, theirs: SoundPacket) -> bool:
+def _same_payload(ours: AudioPacket, theirs: AudioPacket) -> bool:
     if ours.payload == theirs.payload:
         return True
     lost = len(theirs.payload) - len(ours.payload)

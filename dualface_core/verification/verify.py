@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dualface_core.tables.face_tracks import FaceTracks
     from dualface_core.tables.tile_plan import TilePlan
     from dualface_core.verification.expected import Source, Thumbnail
-    from dualface_core.verification.identity import PeopleWatch
+    from dualface_core.verification.identity import IdentityCheck
 
 __all__ = ["Check", "Finding", "Verification", "verify_output"]
 
@@ -63,14 +63,14 @@ def verify_output(
     """
     from dualface_core.media.probe import probe
     from dualface_core.tables.layouts import layout as find_layout
-    from dualface_core.verification.streams import sound_findings, stream_findings, timing_findings
+    from dualface_core.verification.streams import audio_findings, stream_findings, timing_findings
 
     layout = find_layout(plan.metadata.layout)
     step = Fraction(plan.metadata.time_base)
     planned = [pts * step for pts in plan.table.column("pts").to_pylist()[:: len(layout.tiles)]]
     try:
         result = probe(output)
-        streams = [*stream_findings(result, video, layout), *sound_findings(result, video)]
+        streams = [*stream_findings(result, video, layout), *audio_findings(result, video)]
         if (result.width, result.height) != (layout.width, layout.height):
             # No tile is where it should be, so nothing can be said about tiles.
             return Verification(findings=streams)
@@ -99,13 +99,17 @@ def _look(
     from dualface_core.media.reader import VideoReader
     from dualface_core.settings import Settings
     from dualface_core.tables.layouts import layout
-    from dualface_core.verification.black_and_freeze import LikenessWatch, TileWatch, standstill_findings
-    from dualface_core.verification.expected import Source, tile_picture
-    from dualface_core.verification.identity import PeopleWatch
+    from dualface_core.verification.black_and_freeze import (
+        BlackAndFreezeDetector,
+        SimilarityCheck,
+        black_and_freeze_findings,
+    )
+    from dualface_core.verification.expected import Source, tile_frame
+    from dualface_core.verification.identity import IdentityCheck
 
     settings = Settings.load()
     tiles = layout(plan.metadata.layout).tiles
-    people = PeopleWatch(
+    people = IdentityCheck(
         tiles,
         tracks,
         plan,
@@ -114,8 +118,8 @@ def _look(
     )
     source = Source(video, plan, layout(plan.metadata.layout))
     compared = source.cheap_frames(_SOURCE_FRAMES)
-    likenesses = [LikenessWatch(tile, frozenset(compared)) for tile in tiles]
-    watches = [TileWatch(tile, result.color) for tile in tiles]
+    similarities = [SimilarityCheck(tile, frozenset(compared)) for tile in tiles]
+    watches = [BlackAndFreezeDetector(tile, result.color) for tile in tiles]
     shown: list[Fraction] = []
     # Faces are looked for in a thread of its own, in the source and in the result, while the result is decoded.
     with ThreadPoolExecutor(1, "source") as beside, VideoReader(result) as reader:
@@ -124,10 +128,10 @@ def _look(
         for frame in reader:
             shown.append(frame.pts * result.time_base)
             number = _nearest(planned, shown[-1], frame.index)
-            pictures = [tile_picture(frame.planes, tile, result.color) for tile in tiles]
-            for watch, likeness, picture in zip(watches, likenesses, pictures, strict=True):
+            pictures = [tile_frame(frame.planes, tile, result.color) for tile in tiles]
+            for watch, ssim, picture in zip(watches, similarities, pictures, strict=True):
                 watch.look(number, frame.time, picture)
-                likeness.look(number, picture)
+                ssim.look(number, picture)
             if number in people.frames:
                 looks.append(beside.submit(people.look, number, pictures))
                 if len(looks) > _MOST_WAITING:
@@ -139,13 +143,11 @@ def _look(
             look.result()
     for watch in watches:
         watch.finish(float(result.first_pts * result.time_base) + result.duration)
-    findings = [
-        finding for likeness, there in zip(likenesses, expected, strict=True) for finding in likeness.findings(there)
-    ]
-    return shown, [*standstill_findings(watches, source), *findings, *people.findings()]
+    findings = [finding for ssim, there in zip(similarities, expected, strict=True) for finding in ssim.findings(there)]
+    return shown, [*black_and_freeze_findings(watches, source), *findings, *people.findings()]
 
 
-def _learn(source: Source, numbers: Sequence[int], people: PeopleWatch, tiles: int) -> list[dict[int, Thumbnail]]:
+def _learn(source: Source, numbers: Sequence[int], people: IdentityCheck, tiles: int) -> list[dict[int, Thumbnail]]:
     """Look at frames of the source: who is there, and, for each tile, what it should show in which frame."""
     from dualface_core.verification.expected import Thumbnail
 

@@ -11,7 +11,7 @@ import pytest
 from dualface_assets.definitions import build_defs
 from dualface_assets.store.partitions import UnsafeKeyError, is_key
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import Intake, add, pending, settle
+from dualface_assets.uploads.intake import Intake, acknowledge, add, pending
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.errors import MissingInputError
 from tests.end_to_end.hostile import KEYS, NAMES
@@ -45,7 +45,7 @@ def test_uploads_of_any_name_become_videos_in_the_store_and_nowhere_else(
                 taken += [(str(run.partition_key), run.tags) for run in result.run_requests or []]
             for upload in pending(store):
                 if upload.key in dict(taken):
-                    settle(store, upload)
+                    acknowledge(store, upload)
             if len(taken) == len(NAMES) - len(NO_UPLOADS):
                 break
     assert len(dict(taken)) == len(NAMES) - len(NO_UPLOADS)

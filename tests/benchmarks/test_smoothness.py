@@ -72,7 +72,7 @@ def measured(tracks: FaceTracks, path: NDArray[np.float64], **options: str) -> T
 
 
 EYES = 500 - HEIGHT / 2 + 0.40 * HEIGHT
-"""Where the eyes of a face are on their line, for a rectangle that is centred on 500."""
+"""Where the eyes of a face are on their line, for a rectangle that is centered on 500."""
 
 
 def test_a_camera_at_rest_does_not_move(face_tracks: BuildTracks) -> None:

@@ -14,7 +14,7 @@ from tests.nvenc_emulator.libraries import build, why_unavailable
 class Hosts:
     """Machines on which NVENC works, and machines on which it fails at the 50th picture."""
 
-    sound: Host
+    audio: Host
     failing: Host
     hanging: Host
     crashing: Host

@@ -14,7 +14,7 @@ from dualface_core.encoding.settings import EncoderSettings, nvenc_encoder
 from dualface_core.errors import DualfaceError
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.writer import VideoWriter
-from dualface_core.system.atomic_files import published
+from dualface_core.system.atomic_files import atomic_write
 
 SIZE = 256
 
@@ -26,10 +26,10 @@ def open_files(folder: Path) -> list[str]:
 
 
 def encode(path: Path, pictures: int) -> None:
-    """Write so many grey pictures into an MP4, published when it is complete."""
+    """Write so many gray pictures into an MP4, published when it is complete."""
     planes = (np.full((SIZE, SIZE), 128, np.uint8), *(np.full((SIZE // 2, SIZE // 2), 128, np.uint8),) * 2)
     with (
-        published(path) as temporary,
+        atomic_write(path) as temporary,
         VideoWriter(
             temporary,
             width=SIZE,

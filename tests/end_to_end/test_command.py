@@ -51,7 +51,7 @@ def processed(sample_clip, tmp_path_factory) -> tuple[Path, Path, dict]:
     command = [
         sys.executable,
         "-m",
-        "dualface_core.cli.app",
+        "dualface_core.cli",
         "run",
         str(video),
         "-o",

@@ -88,4 +88,4 @@ def test_a_video_that_takes_its_process_down_each_time_comes_to_an_end(host: Hos
         started.wait_for(given_up, "the last run to be given up")
         assert [run.status for run in started.runs()] == [dg.DagsterRunStatus.FAILURE] * 3
         told = explanation_of(started.runs()[-1].run_id, started.instance)
-        assert (told.failure, told.next_step) == ("interrupted", AFTER_AN_INTERRUPTION)
+        assert (told.failure, told.remedy) == ("interrupted", AFTER_AN_INTERRUPTION)

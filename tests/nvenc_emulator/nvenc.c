@@ -84,7 +84,7 @@ ASSERT_SIZE(RateControl, 128);
 
 typedef struct {
     uint32_t overscan_present, overscan, signal_type_present, video_format, full_range;
-    uint32_t colour_description_present, primaries, transfer, matrix;
+    uint32_t color_description_present, primaries, transfer, matrix;
 } Vui;
 
 typedef struct {
@@ -119,14 +119,14 @@ typedef struct {
     uint32_t asynchronous, decide_picture_types, flags, padding_1[4];
     Configuration *configuration;
     uint32_t padding_2[10], tuning, padding_3[415];
-} InitialiseParameters;
-ASSERT_OFFSET(InitialiseParameters, configuration, 88);
-ASSERT_OFFSET(InitialiseParameters, tuning, 136);
-ASSERT_SIZE(InitialiseParameters, 1800);
+} InitializeParameters;
+ASSERT_OFFSET(InitializeParameters, configuration, 88);
+ASSERT_OFFSET(InitializeParameters, tuning, 136);
+ASSERT_SIZE(InitializeParameters, 1800);
 
 typedef struct {
     uint32_t version, padding_1;
-    InitialiseParameters initialise;
+    InitializeParameters initialize;
     uint32_t flags, padding_2;
 } ReconfigureParameters;
 ASSERT_SIZE(ReconfigureParameters, 1816);
@@ -340,8 +340,8 @@ static uint8_t *put_sequence_parameters(const Session *session, uint8_t *out)
     if (vui->signal_type_present) {
         put(&w, 3, vui->video_format);
         put(&w, 1, vui->full_range);
-        put(&w, 1, !!vui->colour_description_present);
-        if (vui->colour_description_present) {
+        put(&w, 1, !!vui->color_description_present);
+        if (vui->color_description_present) {
             put(&w, 8, vui->primaries);
             put(&w, 8, vui->transfer);
             put(&w, 8, vui->matrix);
@@ -391,7 +391,7 @@ static uint8_t *put_picture(Session *session, uint32_t type, uint8_t *out)
     put_ue(&w, 0);                                 /* pic_parameter_set_id */
     put(&w, LOG2_MAX_FRAME_NUM, session->since_idr);
     if (type == PICTURE_IDR)
-        put_ue(&w, session->idr_pictures & 1); /* idr_pic_id: neighbouring ones differ */
+        put_ue(&w, session->idr_pictures & 1); /* idr_pic_id: neighboring ones differ */
     if (predicted)
         put(&w, 2, 0); /* one reference, in its natural place */
     if (type == PICTURE_IDR)
@@ -577,7 +577,7 @@ static int preset_number(const Identifier *preset)
     return 0;
 }
 
-static Status initialise_encoder(Session *session, InitialiseParameters *parameters)
+static Status initialize_encoder(Session *session, InitializeParameters *parameters)
 {
     Configuration *configuration = parameters->configuration;
     if (parameters->version != NEWER(7) || (configuration && configuration->version != NEWER(9)))
@@ -861,7 +861,7 @@ EXPORTED Status NvEncodeAPICreateInstance(FunctionList *list)
         {1, (Function)get_codec_count},
         {4, (Function)get_codecs},
         {7, (Function)get_capability},
-        {11, (Function)initialise_encoder},
+        {11, (Function)initialize_encoder},
         {12, (Function)create_input_buffer},
         {13, (Function)destroy_input_buffer},
         {14, (Function)create_bitstream_buffer},

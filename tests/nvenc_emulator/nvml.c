@@ -1,6 +1,6 @@
 /* libnvidia-ml.so.1: what NVML says about the emulated card, so that programs find it as they find a real one.
 
-   The encoder sessions are the true ones of the emulated host. Memory and utilisation are pretended: they follow the
+   The encoder sessions are the true ones of the emulated host. Memory and utilization are pretended: they follow the
    number of sessions and prove nothing. What is not here, a caller finds missing, as in an older driver. */
 
 #include "emulation.h"
@@ -23,7 +23,7 @@ typedef struct {
 
 typedef struct {
     unsigned gpu, memory;
-} Utilisation;
+} Utilization;
 
 typedef struct {
     unsigned id, pid, virtual_gpu, codec, width, height, average_fps, latency;
@@ -157,10 +157,10 @@ EXPORTED Status nvmlDeviceGetMemoryInfo_v2(void *handle, Memory2 *memory)
     return SUCCESS;
 }
 
-EXPORTED Status nvmlDeviceGetUtilizationRates(void *handle, Utilisation *utilisation)
+EXPORTED Status nvmlDeviceGetUtilizationRates(void *handle, Utilization *utilization)
 {
     (void)handle;
-    *utilisation = (Utilisation){0};
+    *utilization = (Utilization){0};
     return SUCCESS;
 }
 

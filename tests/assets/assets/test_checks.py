@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dualface_assets.assets.checks import GROUPS, concern_result, results
-from dualface_core.advice.advisories import Concern
+from dualface_assets.assets.checks import GROUPS, advisory_result, results
+from dualface_core.advice.advisories import Advisory
 from dualface_core.verification.findings import Check, Finding, Verification
 
 
@@ -46,8 +46,8 @@ def test_an_error_is_not_hidden_behind_a_warning() -> None:
 
 
 def test_a_concern_warns_with_its_figures_and_what_to_do() -> None:
-    concern = Concern(name="faces in tiles", passed=False, message="Look.", action="Do.", figures={"share (%)": 90.0})
-    result = concern_result(concern)
+    advisory = Advisory(name="faces in tiles", passed=False, message="Look.", action="Do.", figures={"share (%)": 90.0})
+    result = advisory_result(advisory)
     assert result.check_name == "faces_in_tiles"
     assert not result.passed
     assert result.severity is dg.AssetCheckSeverity.WARN

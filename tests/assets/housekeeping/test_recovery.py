@@ -132,8 +132,8 @@ def test_a_run_of_another_machine_is_not_judged_from_here(instance: dg.DagsterIn
 
 
 def test_a_process_that_goes_on_with_a_run_that_is_over_is_ended(instance: dg.DagsterInstance, work: Work) -> None:
-    over, under_way = a_run(instance, dg.DagsterRunStatus.FAILURE), a_run(instance)
-    idle, busy = work(over), work(under_way)
+    over, in_use = a_run(instance, dg.DagsterRunStatus.FAILURE), a_run(instance)
+    idle, busy = work(over), work(in_use)
     assert end_idle_processes(instance) == []
     assert end_idle_processes(instance, now=time.time() + 61) == [over.run_id]
     assert idle.wait(10) == -signal.SIGKILL
@@ -185,7 +185,7 @@ def test_a_run_that_ended_before_its_process_did_stays_as_it_is(instance: dg.Dag
     assert list((Path(instance.root_directory) / "workers").iterdir()) == []
 
 
-def test_a_run_that_was_being_terminated_is_cancelled_and_not_tried_again(
+def test_a_run_that_was_being_terminated_is_canceled_and_not_tried_again(
     instance: dg.DagsterInstance, work: Work
 ) -> None:
     run = a_run(instance, dg.DagsterRunStatus.CANCELING)

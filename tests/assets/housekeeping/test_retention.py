@@ -15,11 +15,11 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.retention import CleanUp, Retention, clean_up
-from dualface_assets.housekeeping.retention_job import clean_up_daily
+from dualface_assets.housekeeping.retention_job import retention_daily
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import RECORD, PageRecord, write_record
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import Intake, add, pending, settle
+from dualface_assets.uploads.intake import Intake, acknowledge, add, pending
 from dualface_core import pipeline
 from dualface_core.settings import Settings
 from tests.file_steps import crash_at
@@ -70,7 +70,7 @@ def processed(store: VideoStore, instance: dg.DagsterInstance, tmp_path: Path) -
         source = tmp_path / "a.mp4"
         source.write_bytes(content)
         upload = add(store, source)
-        settle(store, upload)
+        acknowledge(store, upload)
         instance.add_dynamic_partitions("videos", [upload.key])
         output = store.result_path(upload.key)
         made = [store.table_path("face_tracks", upload.key), store.table_path("composed_tiles", upload.key)]
@@ -271,7 +271,7 @@ def test_a_video_with_a_run_in_flight_is_left_alone(
         (dg.DagsterRunStatus.FAILURE, {"dagster/will_retry": "false"}),
         (dg.DagsterRunStatus.FAILURE, {"dagster/will_retry": "true", "dagster/auto_retry_run_id": "another"}),
     ],
-    ids=["success", "cancelled", "failed for good", "tried again"],
+    ids=["success", "canceled", "failed for good", "tried again"],
 )
 def test_a_run_that_is_over_keeps_nothing(
     store: VideoStore,
@@ -306,7 +306,7 @@ def test_a_video_whose_run_is_yet_to_come_is_left_alone(
     intake.tick(store)
     assert clean_up(store, instance, EVERYTHING, now=after(1)).left_alone.keys() == {key}
     (upload,) = pending(store)
-    settle(store, upload)
+    acknowledge(store, upload)
     assert deleted(clean_up(store, instance, EVERYTHING, now=after(1))) == ["upload", "tables", "result", "report"]
 
 
@@ -392,7 +392,7 @@ def test_the_job_tells_what_it_deleted_and_the_assets_show_it(
 
 
 def test_the_schedule_runs_the_job_only_where_something_may_be_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert clean_up_daily.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert isinstance(clean_up_daily(), dg.SkipReason)
+    assert retention_daily.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert isinstance(retention_daily(), dg.SkipReason)
     monkeypatch.setenv("DUALFACE_KEEP_TABLES", "90")
-    assert isinstance(clean_up_daily(), dg.RunRequest)
+    assert isinstance(retention_daily(), dg.RunRequest)

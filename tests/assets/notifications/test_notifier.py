@@ -6,10 +6,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dualface_assets.notifications import notifier
-from dualface_assets.notifications.notifier import GIVEN_UP_AFTER, Ending, Position, Teller, run_failed, video_finished
+from dualface_assets.notifications import notifier as module
+from dualface_assets.notifications.notifier import (
+    GIVEN_UP_AFTER,
+    Ending,
+    Notifier,
+    Position,
+    run_failed,
+    video_finished,
+)
 from dualface_assets.notifications.webhook import Webhook
-from dualface_assets.runs.failures import explained
+from dualface_assets.runs.failures import as_failure
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import add
@@ -82,7 +89,7 @@ def a_failure(error: Exception, instance: dg.DagsterInstance, *, retries: int = 
 
     @dg.op
     def probe(context: dg.OpExecutionContext) -> None:
-        with explained(context):
+        with as_failure(context):
             raise error
 
     @dg.job(tags={"dagster/max_retries": str(retries), **tags})
@@ -164,7 +171,7 @@ def test_a_retry_that_never_comes_is_not_waited_for_for_ever(
     receiver: Receiver, tick: Tick, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_failure(DISK_FULL, instance, retries=1)
-    monkeypatch.setattr(notifier, "PROMISE_HOLDS", 0)
+    monkeypatch.setattr(module, "PROMISE_HOLDS", 0)
     tick(run_failed)
     assert len(receiver.requests) == 1
 
@@ -223,7 +230,7 @@ def test_what_a_person_makes_by_hand_on_the_way_to_a_result_is_not_told(
 def test_a_receiver_that_is_down_is_told_later_and_with_the_same_id(
     receiver: Receiver, tick: Tick, key: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifier, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.0)
     run_id = a_result(key, instance)
     receiver.status = 503
     assert "answered 503" in tick(video_finished)
@@ -233,26 +240,26 @@ def test_a_receiver_that_is_down_is_told_later_and_with_the_same_id(
 
 
 @pytest.fixture
-def teller(instance: dg.DagsterInstance, store: VideoStore) -> Teller:
-    return Teller(Ending.FINISHED, instance, store, location=None)
+def notifier(instance: dg.DagsterInstance, store: VideoStore) -> Notifier:
+    return Notifier(Ending.FINISHED, instance, store, location=None)
 
 
 def test_pauses_grow_and_after_a_day_it_is_given_up(
-    receiver: Receiver, teller: Teller, key: str, instance: dg.DagsterInstance
+    receiver: Receiver, notifier: Notifier, key: str, instance: dg.DagsterInstance
 ) -> None:
-    start = teller.now()
+    start = notifier.now()
     run_id = a_result(key, instance)
-    untold = teller.catch_up(start).untold
+    pending = notifier.catch_up(start).pending
     receiver.status = 500
     webhook = Webhook(receiver.url)
-    now = begin = untold[0].ended
+    now = begin = pending[0].ended
     pauses = []
-    while untold:
-        untold, done = teller.tell(untold, webhook, None, now=now)
-        if untold:
-            assert teller.tell(untold, webhook, None, now=untold[0].due - 1) == (untold, [])
-            pauses.append(untold[0].due - now)
-            now = untold[0].due
+    while pending:
+        pending, done = notifier.deliver(pending, webhook, None, now=now)
+        if pending:
+            assert notifier.deliver(pending, webhook, None, now=pending[0].due - 1) == (pending, [])
+            pauses.append(pending[0].due - now)
+            now = pending[0].due
     assert pauses[:9] == [10, 20, 40, 80, 160, 320, 640, 1280, 2560]
     assert set(pauses[9:]) == {3600}
     assert now - begin > GIVEN_UP_AFTER
@@ -261,40 +268,40 @@ def test_pauses_grow_and_after_a_day_it_is_given_up(
 
 
 def test_where_nobody_answers_nothing_else_is_tried_and_what_is_refused_holds_up_nothing(
-    receiver: Receiver, teller: Teller, key: str, instance: dg.DagsterInstance
+    receiver: Receiver, notifier: Notifier, key: str, instance: dg.DagsterInstance
 ) -> None:
-    start = teller.now()
+    start = notifier.now()
     for _ in range(3):
         a_result(key, instance)
-    untold = teller.catch_up(start).untold
-    now = untold[-1].ended
-    left, _ = teller.tell(untold, Webhook("http://127.0.0.1:1/"), None, now=now)
+    pending = notifier.catch_up(start).pending
+    now = pending[-1].ended
+    left, _ = notifier.deliver(pending, Webhook("http://127.0.0.1:1/"), None, now=now)
     assert [waiting.attempts for waiting in left] == [1, 0, 0]
     receiver.status = 400
-    left, _ = teller.tell(untold, Webhook(receiver.url), None, now=now)
+    left, _ = notifier.deliver(pending, Webhook(receiver.url), None, now=now)
     assert [waiting.attempts for waiting in left] == [1, 1, 1]
 
 
 def test_what_there_is_no_room_for_is_told_later(
-    receiver: Receiver, teller: Teller, key: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver, notifier: Notifier, key: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifier, "_WAITING_AT_ONCE", 2)
-    position = teller.now()
+    monkeypatch.setattr(module, "_WAITING_AT_ONCE", 2)
+    position = notifier.now()
     runs = [a_result(key, instance) for _ in range(3)]
-    position = teller.catch_up(position)
-    assert [waiting.run_id for waiting in position.untold] == runs[:2]
-    assert teller.catch_up(position) == position
-    position = teller.catch_up(Position(seen=position.seen, untold=[]))
-    assert [waiting.run_id for waiting in position.untold] == runs[2:]
+    position = notifier.catch_up(position)
+    assert [waiting.run_id for waiting in position.pending] == runs[:2]
+    assert notifier.catch_up(position) == position
+    position = notifier.catch_up(Position(seen=position.seen, pending=[]))
+    assert [waiting.run_id for waiting in position.pending] == runs[2:]
 
 
 def test_runs_of_another_code_location_are_its_own_business(
     receiver: Receiver, key: str, instance: dg.DagsterInstance, store: VideoStore
 ) -> None:
-    teller = Teller(Ending.FINISHED, instance, store, location="elsewhere")
-    start = teller.now()
+    notifier = Notifier(Ending.FINISHED, instance, store, location="elsewhere")
+    start = notifier.now()
     a_result(key, instance)
-    assert teller.tell(teller.catch_up(start).untold, Webhook(receiver.url), None, now=0) == ([], [])
+    assert notifier.deliver(notifier.catch_up(start).pending, Webhook(receiver.url), None, now=0) == ([], [])
     assert receiver.requests == []
 
 

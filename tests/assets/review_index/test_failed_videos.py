@@ -7,7 +7,7 @@ import pytest
 
 from dualface_assets.review_index.failed_videos import failed_videos, note_failure
 from dualface_assets.review_index.records import entries
-from dualface_assets.runs.failures import explained
+from dualface_assets.runs.failures import as_failure
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import add
@@ -36,7 +36,7 @@ def fail(instance: dg.DagsterInstance) -> Fail:
     def fail(key: str, error: Exception) -> dg.ExecuteInProcessResult:
         @dg.asset(partitions_def=videos)
         def face_tracks(context: dg.AssetExecutionContext) -> None:
-            with explained(context):
+            with as_failure(context):
                 raise error
 
         instance.add_dynamic_partitions("videos", [key])

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from dualface_assets.runs.failures import CLASS, NEXT_STEP, explained, explanation_of, failure_class, failure_of
+from dualface_assets.runs.failures import CLASS, REMEDY, as_failure, explanation_of, failure_class, failure_of
 from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.errors import DualfaceError, NobodyFoundError, OutputError, SettingsError
 
@@ -24,7 +24,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
 def run_that_raises(error: Exception, instance: dg.DagsterInstance) -> dg.DagsterRun:
     @dg.op
     def fails(context: dg.OpExecutionContext) -> None:
-        with explained(context):
+        with as_failure(context):
             raise error
 
     @dg.job(tags={"dagster/max_retries": "1"})
@@ -61,7 +61,7 @@ def test_a_bug_is_called_one_and_its_traceback_is_kept(instance: dg.DagsterInsta
     told = explanation_of(run.run_id, instance)
     assert told.failure == "bug"
     assert told.sentence == "A bug in dualface stopped the step fails (RuntimeError)."
-    assert "Report it with the log" in told.next_step
+    assert "Report it with the log" in told.remedy
     assert failure_of(run.run_id, instance) == "bug"
     (record,) = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     error = record.get_dagster_event().step_failure_data.error
@@ -79,9 +79,9 @@ def test_what_the_machine_refuses_is_no_bug(instance: dg.DagsterInstance) -> Non
 
 def test_a_failure_that_was_explained_is_not_explained_again(instance: dg.DagsterInstance) -> None:
     told = explanation_of(
-        run_that_raises(dg.Failure("So it is.", metadata={CLASS: "x", NEXT_STEP: "y"}), instance).run_id, instance
+        run_that_raises(dg.Failure("So it is.", metadata={CLASS: "x", REMEDY: "y"}), instance).run_id, instance
     )
-    assert (told.failure, told.sentence, told.next_step) == ("x", "So it is.", "y")
+    assert (told.failure, told.sentence, told.remedy) == ("x", "So it is.", "y")
 
 
 def test_an_error_outside_of_our_steps_is_a_bug_too(instance: dg.DagsterInstance) -> None:
@@ -129,7 +129,7 @@ def test_a_run_that_cannot_begin_says_why_and_was_not_interrupted(instance: dg.D
         "setup",
         "Dagster could not set up the run, or go on with it (ValueError).",
     )
-    assert "make doctor" in told.next_step
+    assert "make doctor" in told.remedy
     told = explanation_of(run_that_cannot_begin(dg.DagsterExecutionInterruptedError(), instance), instance)
     assert told.failure == "interrupted"
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dualface_assets.assets.encoded_video import after_failure, blamed_on_nvenc
-from dualface_assets.assets.metadata import PICTURE_BYTES
+from dualface_assets.assets.metadata import IMAGE_BYTES
 from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.recovery import remove_leftovers
 from dualface_assets.review_index.failed_videos import note_failure
@@ -181,7 +181,7 @@ def test_pictures_are_small_and_can_be_seen(processed: tuple[str, dg.ExecuteInPr
         match = re.fullmatch(r"!\[[a-z ]+\]\(data:image/(?:jpeg|png);base64,([A-Za-z0-9+/=]+)\)", markdown)
         assert match
         data = base64.b64decode(match[1])
-        assert len(data) <= PICTURE_BYTES
+        assert len(data) <= IMAGE_BYTES
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
 
 

@@ -11,10 +11,10 @@ import dagster as dg
 import pytest
 
 from dualface_assets.definitions import build_defs
-from dualface_assets.runs.failures import failure_class, next_step
+from dualface_assets.runs.failures import failure_class, remedy
 from dualface_assets.runs.timeouts import StepTimeoutError, in_time, step_seconds
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import add, settle
+from dualface_assets.uploads.intake import acknowledge, add
 from dualface_core import pipeline
 
 HANGS = """
@@ -39,7 +39,7 @@ def test_a_step_that_takes_too_long_ends_at_its_next_frame_with_a_sentence_and_i
     assert "has come to frame 7 of 54" in str(raised.value)
     assert failure_class(raised.value) == "step-timeout"
     assert not raised.value.permanent
-    assert next_step(raised.value) == "Look at the log of the run."
+    assert remedy(raised.value) == "Look at the log of the run."
 
 
 def test_a_step_in_time_is_left_alone() -> None:
@@ -61,7 +61,7 @@ def test_the_steps_of_a_run_look_at_the_clock(
 ) -> None:
     monkeypatch.setattr("dualface_assets.assets.face_tracks.step_seconds", lambda _: 0.0)
     upload = add(store, sample_clip("talk", seconds=2, size=(320, 180), fps=15))
-    settle(store, upload)
+    acknowledge(store, upload)
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("videos", [upload.key])
         job = build_defs(resource_overrides={"store": store}).resolve_job_def("process_video")

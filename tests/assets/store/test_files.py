@@ -21,7 +21,7 @@ from dualface_assets.housekeeping.recovery import remove_leftovers
 from dualface_assets.store.files import LocalFiles, StoreError
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.inbox import Inbox, Patience
-from dualface_assets.uploads.intake import Intake, pending, settle
+from dualface_assets.uploads.intake import Intake, acknowledge, pending
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.errors import MissingInputError, OutputError, SettingsError
 from dualface_core.settings import Settings
@@ -135,7 +135,7 @@ def test_a_file_is_replaced_as_a_whole(any_store: VideoStore, tmp_path: Path) ->
 
 def test_what_is_discarded_is_gone(any_store: VideoStore, tmp_path: Path) -> None:
     any_store.files.write(any_store.video_folder(KEY) / "video.json", b"{}")
-    any_store.files.discard(any_store.video_folder(KEY), tmp_path)
+    any_store.files.move_to_trash(any_store.video_folder(KEY), tmp_path)
     assert any_store.video_keys() == []
     assert not any_store.files.exists(any_store.video_folder(KEY))
 
@@ -147,7 +147,7 @@ def test_what_lies_at_its_place_is_shared_and_stays(any_store: VideoStore, tmp_p
     any_store.share(page.parent)
     assert any_store.files.read(page) == page.read_bytes() == CONTENT
     assert any_store.known_keys() == {KEY}
-    any_store.files.discard(page.parent, tmp_path)
+    any_store.files.move_to_trash(page.parent, tmp_path)
     assert not page.exists()
     assert not any_store.files.exists(page)
 
@@ -285,7 +285,7 @@ def test_a_crash_at_any_step_of_sending_loses_nothing(lan_store: VideoStore) -> 
         assert {upload.sha256 for upload in waiting} == {hashlib.sha256(content).hexdigest()}
         assert lan_store.video_path(waiting[0].key).read_bytes() == content
         for upload in waiting:
-            settle(lan_store, upload)
+            acknowledge(lan_store, upload)
         assert everything_in(lan_store.claims_folder) == {".lock"}
         step += 1
     assert step > 15
@@ -356,6 +356,6 @@ def test_a_store_of_the_settings_is_reached_with_the_password_that_it_does_not_h
 
 
 def test_moving_into_a_local_store_is_done_at_once(store: VideoStore, tmp_path: Path) -> None:
-    move: Future[None] = store.files.put_in_time(a_file(tmp_path), store.result_path(KEY))
+    move: Future[None] = store.files.upload_within(a_file(tmp_path), store.result_path(KEY))
     assert move.done()
     assert store.has_result(KEY)

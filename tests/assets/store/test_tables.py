@@ -67,7 +67,7 @@ def test_a_table_that_was_not_made_is_said_to_be_missing(store: VideoStore) -> N
         told = explanation_of(result.run_id, instance)
     assert told.failure == "missing-input"
     assert "there is no such file" in told.sentence
-    assert told.next_step == "Run the step that makes it first."
+    assert told.remedy == "Run the step that makes it first."
 
 
 @given(key=st.text() | st.from_regex(r"(\.\./){1,3}[a-z]-[0-9a-f]{10}", fullmatch=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dualface_assets.uploads.inbox import Inbox, Patience
+from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 
 
 class Clock:
@@ -29,7 +29,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def inbox(clock: Clock) -> Inbox:
-    return Inbox(Patience(quiet=30, unknown=60, empty=300), clock=clock)
+    return Inbox(StabilityWindow(quiet=30, unknown=60, empty=300), clock=clock)
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def complete(inbox: Inbox, folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in inbox.look(folder, beside=folder / "store", most=100).complete}
+    return {str(path.relative_to(folder)) for path in inbox.scan(folder, beside=folder / "store", most=100).complete}
 
 
 def test_a_file_is_complete_once_it_has_been_quiet(inbox: Inbox, folder: Path, clock: Clock) -> None:
     (folder / "a.mp4").write_bytes(b"video")
     assert complete(inbox, folder) == set()
     clock.ahead = 120
-    inbox.look(folder, beside=folder, most=100)
+    inbox.scan(folder, beside=folder, most=100)
     clock.ahead = 240
     assert complete(inbox, folder) == {"a.mp4"}
 
@@ -88,9 +88,9 @@ def test_a_file_that_another_process_still_writes_is_left_alone(inbox: Inbox, fo
         writer.stdout.readline()
         complete(inbox, folder)
         clock.ahead = 3600
-        look = inbox.look(folder, beside=folder, most=100)
-        assert set(look.waiting.values()) == {"another program is still writing it"}
-        assert not look.complete
+        scan = inbox.scan(folder, beside=folder, most=100)
+        assert set(scan.waiting.values()) == {"another program is still writing it"}
+        assert not scan.complete
         writer.communicate()
     assert complete(inbox, folder) == {"a.mp4"}
 
@@ -116,27 +116,27 @@ def test_temporary_hidden_and_half_downloaded_files_are_no_uploads(folder: Path)
         (folder / name).write_bytes(b"x")
     (folder / "link.mp4").symlink_to(folder / "tmp.mp4")
     os.mkfifo(folder / "pipe.mp4")
-    assert complete(Inbox(Patience(0, 0, 0)), folder) == {"deep/er/video.mp4", "tmp.mp4"}
+    assert complete(Inbox(StabilityWindow(0, 0, 0)), folder) == {"deep/er/video.mp4", "tmp.mp4"}
 
 
 def test_smaller_files_come_first(folder: Path) -> None:
     for name, size in (("big", 300), ("small", 1), ("middle", 20)):
         (folder / name).write_bytes(bytes(size))
-    look = Inbox(Patience(0, 0, 0)).look(folder, beside=folder, most=100)
-    assert [path.name for path in look.complete] == ["small", "middle", "big"]
+    scan = Inbox(StabilityWindow(0, 0, 0)).scan(folder, beside=folder, most=100)
+    assert [path.name for path in scan.complete] == ["small", "middle", "big"]
 
 
 def test_files_behind_as_many_as_can_be_taken_are_only_counted(folder: Path, opened: list[str]) -> None:
     for number in range(5):
         (folder / f"{number}.mp4").write_bytes(bytes(number + 1))
     opened.clear()
-    look = Inbox(Patience(0, 0, 0)).look(folder, beside=folder, most=2)
-    assert [path.name for path in look.complete] == ["0.mp4", "1.mp4"]
-    assert (look.waiting, look.behind) == ({}, 3)
+    scan = Inbox(StabilityWindow(0, 0, 0)).scan(folder, beside=folder, most=2)
+    assert [path.name for path in scan.complete] == ["0.mp4", "1.mp4"]
+    assert (scan.waiting, scan.backlog) == ({}, 3)
     assert {Path(path).name for path in opened if path.endswith(".mp4")} == {"0.mp4", "1.mp4"}
 
 
 def test_looking_leaves_nothing_behind(folder: Path) -> None:
     (folder / "a.mp4").write_bytes(b"x")
-    Inbox(Patience(0, 0, 0)).look(folder, beside=folder, most=100)
+    Inbox(StabilityWindow(0, 0, 0)).scan(folder, beside=folder, most=100)
     assert [path.name for path in folder.iterdir()] == ["a.mp4"]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from dualface_assets.store.partitions import partition_key
 from dualface_assets.store.video_store import Upload, VideoStore
-from dualface_assets.uploads.inbox import Inbox, Look, Patience
-from dualface_assets.uploads.intake import Intake, add, pending, settle
+from dualface_assets.uploads.inbox import Inbox, Scan, StabilityWindow
+from dualface_assets.uploads.intake import Intake, acknowledge, add, pending
 from dualface_core.errors import MissingInputError, SettingsError
 from tests.file_steps import crash_at
 
@@ -22,7 +22,7 @@ Drop = Callable[..., Path]
 
 
 def eager() -> Intake:
-    return Intake(Inbox(Patience(quiet=0, unknown=0, empty=0)))
+    return Intake(Inbox(StabilityWindow(quiet=0, unknown=0, empty=0)))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -58,7 +58,7 @@ def test_an_upload_moves_into_the_store_under_its_key(store: VideoStore, drop: D
 def test_a_settled_claim_leaves_nothing_behind(store: VideoStore, drop: Drop, intake: Intake) -> None:
     drop("a.mp4")
     (upload,) = intake.tick(store).taken
-    settle(store, upload)
+    acknowledge(store, upload)
     assert pending(store) == []
     assert files(store.claims_folder) == {}
 
@@ -152,7 +152,7 @@ def carry_on(store: VideoStore, content: bytes, *, reprocess: bool = False) -> N
     assert store.video_path(waiting[0].key).read_bytes() == content
     assert files(store.inbox_folder) == {}
     for upload in waiting:
-        settle(store, upload)
+        acknowledge(store, upload)
     assert files(store.claims_folder) == {}
 
 
@@ -211,14 +211,14 @@ def test_what_is_swapped_for_a_link_is_not_taken(store: VideoStore, drop: Drop, 
     class Swapped(Inbox):
         """Looks, and is deceived right after that."""
 
-        def look(self, folder: Path, *, beside: Path, most: int) -> Look:
-            found = super().look(folder, beside=beside, most=most)
+        def scan(self, folder: Path, *, beside: Path, most: int) -> Scan:
+            found = super().scan(folder, beside=beside, most=most)
             if not upload.is_symlink():
                 upload.unlink()
                 upload.symlink_to(secret)
             return found
 
-    deceived = Intake(Swapped(Patience(quiet=0, unknown=0, empty=0)))
+    deceived = Intake(Swapped(StabilityWindow(quiet=0, unknown=0, empty=0)))
     for _ in range(3):
         assert deceived.tick(store).taken == []
     assert upload.is_symlink()
@@ -255,7 +255,7 @@ def test_a_claim_that_tells_nothing_any_more_holds_up_nobody(store: VideoStore, 
 
 
 def test_a_tick_does_a_little_however_many_files_there_are(store: VideoStore, drop: Drop, opened: list[str]) -> None:
-    intake = Intake(Inbox(Patience(quiet=0, unknown=0, empty=0)), claims_at_once=5)
+    intake = Intake(Inbox(StabilityWindow(quiet=0, unknown=0, empty=0)), claims_at_once=5)
     for number in range(2000):
         drop(f"{number:04}.mp4", str(number).encode())
     opened.clear()
@@ -275,11 +275,11 @@ def test_a_tick_without_time_takes_one_upload(store: VideoStore, drop: Drop, int
         drop(f"{number}.mp4", b"video" * (number + 1))
     report = intake.tick(store, seconds=0)
     assert [upload.name for upload in report.taken] == ["0.mp4"]
-    assert (report.waiting, report.behind) == ({}, 2)
+    assert (report.waiting, report.backlog) == ({}, 2)
 
 
 def test_many_uploads_wait_for_their_turn(store: VideoStore, drop: Drop) -> None:
-    intake = Intake(Inbox(Patience(quiet=0, unknown=0, empty=0)), claims_at_once=5)
+    intake = Intake(Inbox(StabilityWindow(quiet=0, unknown=0, empty=0)), claims_at_once=5)
     for number in range(8):
         drop(f"{number}.mp4", str(number).encode())
     report = intake.tick(store)
@@ -287,7 +287,7 @@ def test_many_uploads_wait_for_their_turn(store: VideoStore, drop: Drop) -> None
     assert report.reasons(20) == ["3 more wait for their turn"]
     assert intake.tick(store).taken == []
     for upload in pending(store):
-        settle(store, upload)
+        acknowledge(store, upload)
     assert len(intake.tick(store).taken) == 3
 
 
@@ -337,7 +337,7 @@ def test_an_inbox_around_the_store_does_not_take_what_is_in_the_store(tmp_path: 
     (tmp_path / "a.mp4").write_bytes(b"a video")
     intake = eager()
     (upload,) = intake.tick(store).taken
-    settle(store, upload)
+    acknowledge(store, upload)
     assert intake.tick(store).taken == []
     assert store.video_path(upload.key).exists()
 

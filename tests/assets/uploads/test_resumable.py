@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dualface_assets.uploads.resumable import Piecemeal
+from dualface_assets.uploads.resumable import ResumableTask
 
 LONG_AGO = 0.0
 NEVER = float("inf")
@@ -31,7 +31,7 @@ class Counting:
         return "done"
 
 
-def until_there(work: Piecemeal[str]) -> str:
+def until_there(work: ResumableTask[str]) -> str:
     while (found := work.result(LONG_AGO)) is None:
         time.sleep(0.001)
     return found
@@ -39,13 +39,13 @@ def until_there(work: Piecemeal[str]) -> str:
 
 def test_what_is_short_is_done_at_once() -> None:
     counting = Counting(pieces=3)
-    assert Piecemeal(counting).result(NEVER) == "done"
+    assert ResumableTask(counting).result(NEVER) == "done"
     assert counting.threads == {threading.current_thread()}
 
 
 def test_what_takes_longer_goes_on_by_itself() -> None:
     counting = Counting(pieces=3)
-    work = Piecemeal(counting)
+    work = ResumableTask(counting)
     assert work.result(LONG_AGO) is None
     assert work.result(NEVER) is None  # nobody waits for it
     counting.may_go_on.set()
@@ -55,7 +55,7 @@ def test_what_takes_longer_goes_on_by_itself() -> None:
 
 def test_what_is_dropped_stops_after_its_piece() -> None:
     counting = Counting(pieces=1_000)
-    work = Piecemeal(counting)
+    work = ResumableTask(counting)
     work.result(LONG_AGO)
     work.drop()
     counting.may_go_on.set()
@@ -71,4 +71,4 @@ def test_an_error_is_told_to_whoever_asks() -> None:
         raise OSError(5, "Input/output error")
 
     with pytest.raises(OSError, match="Input/output"):
-        until_there(Piecemeal(fail))
+        until_there(ResumableTask(fail))

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 
 from dualface_core.advice.advisories import (
-    Concern,
-    encoder_concern,
-    enlargement_concern,
-    framing_concern,
-    identity_concern,
+    Advisory,
+    encoder_advisory,
+    enlargement_advisory,
+    framing_advisory,
+    identity_advisory,
 )
-from dualface_core.advice.timeline_events import Kind, moments
+from dualface_core.advice.timeline_events import Kind, events
 from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
@@ -37,49 +37,49 @@ def sure(tracks: FaceTracks, *, doubtful: range = range(0)) -> FaceTracks:
 
 
 def test_clear_names_are_no_concern(face_tracks: BuildTracks) -> None:
-    concern = identity_concern(sure(face_tracks({"A": sitting(300), "B": sitting(1300)})))
-    assert concern.passed
-    assert concern.figures["smallest margin"] == 40
-    assert concern.figures["least allowed margin"] == 3
+    advisory = identity_advisory(sure(face_tracks({"A": sitting(300), "B": sitting(1300)})))
+    assert advisory.passed
+    assert advisory.figures["smallest margin"] == 40
+    assert advisory.figures["least allowed margin"] == 3
 
 
 def test_an_unsure_name_is_told_with_its_place(face_tracks: BuildTracks) -> None:
-    concern = identity_concern(sure(face_tracks({"A": sitting(300), "B": sitting(1300)}), doubtful=range(60, 120)))
-    assert not concern.passed
-    assert "from 0:02.0 to 0:04.0" in concern.message
-    assert concern.action
-    assert concern.figures["unsure (s)"] == pytest.approx(59 / 30)
+    advisory = identity_advisory(sure(face_tracks({"A": sitting(300), "B": sitting(1300)}), doubtful=range(60, 120)))
+    assert not advisory.passed
+    assert "from 0:02.0 to 0:04.0" in advisory.message
+    assert advisory.action
+    assert advisory.figures["unsure (s)"] == pytest.approx(59 / 30)
 
 
 def test_a_glance_is_too_short_to_worry_about(face_tracks: BuildTracks) -> None:
     tracks = sure(face_tracks({"A": sitting(300), "B": sitting(1300)}), doubtful=range(60, 70))
-    assert identity_concern(tracks).passed
-    assert identity_concern(tracks).figures["smallest margin"] == 1.5
+    assert identity_advisory(tracks).passed
+    assert identity_advisory(tracks).figures["smallest margin"] == 1.5
 
 
 def test_one_person_cannot_be_mistaken_for_another(face_tracks: BuildTracks) -> None:
     tracks = face_tracks({"A": sitting(300)})
     nobody = pa.nulls(tracks.table.num_rows, pa.float32())
     place = tracks.table.schema.get_field_index("identity_margin")
-    concern = identity_concern(FaceTracks(tracks.table.set_column(place, "identity_margin", nobody), tracks.metadata))
-    assert concern.passed
+    advisory = identity_advisory(FaceTracks(tracks.table.set_column(place, "identity_margin", nobody), tracks.metadata))
+    assert advisory.passed
 
 
 def test_a_face_beside_its_tile_is_a_concern(face_tracks: BuildTracks) -> None:
     there = face_tracks({"A": sitting(300), "B": sitting(1300)})
     moved = sitting(300)
     moved[:60, 0] = 1500  # a tenth of the time they are somewhere else
-    concern = framing_concern(face_tracks({"A": moved, "B": sitting(1300)}), plan_camera(there, SIDE_BY_SIDE))
-    assert not concern.passed
-    assert concern.message.startswith("Tile A does not show the whole face of its person in 10.0%")
-    assert concern.figures["A: face in its tile (%)"] == pytest.approx(90)
-    assert concern.figures["B: face in its tile (%)"] == 100
-    assert framing_concern(there, plan_camera(there, SIDE_BY_SIDE)).passed
+    advisory = framing_advisory(face_tracks({"A": moved, "B": sitting(1300)}), plan_camera(there, SIDE_BY_SIDE))
+    assert not advisory.passed
+    assert advisory.message.startswith("Tile A does not show the whole face of its person in 10.0%")
+    assert advisory.figures["A: face in its tile (%)"] == pytest.approx(90)
+    assert advisory.figures["B: face in its tile (%)"] == 100
+    assert framing_advisory(there, plan_camera(there, SIDE_BY_SIDE)).passed
 
 
 def test_a_face_at_the_edge_of_the_picture_is_shown_as_far_as_it_is_there(face_tracks: BuildTracks) -> None:
     tracks = face_tracks({"A": sitting(-60), "B": sitting(1300)})
-    assert framing_concern(tracks, plan_camera(tracks, SIDE_BY_SIDE)).passed
+    assert framing_advisory(tracks, plan_camera(tracks, SIDE_BY_SIDE)).passed
 
 
 @pytest.mark.parametrize(("size", "passed"), [((1920, 1080), True), ((640, 360), False)])
@@ -88,15 +88,15 @@ def test_a_small_source_is_enlarged_until_it_looks_soft(
 ) -> None:
     scale = size[0] / 1920
     tracks = face_tracks({"A": sitting(300) * scale, "B": sitting(1300) * scale}, size=size)
-    concern = enlargement_concern(plan_camera(tracks, SIDE_BY_SIDE))
-    assert concern.passed is passed
-    assert concern.figures["most allowed"] == 2
-    assert (max(concern.figures[f"{person}: largest enlargement"] for person in "AB") > 2) is not passed
+    advisory = enlargement_advisory(plan_camera(tracks, SIDE_BY_SIDE))
+    assert advisory.passed is passed
+    assert advisory.figures["most allowed"] == 2
+    assert (max(advisory.figures[f"{person}: largest enlargement"] for person in "AB") > 2) is not passed
 
 
 def test_software_is_a_concern_only_where_nvenc_should_have_done_it() -> None:
-    none = encoder_concern(used="libx264", why="No NVIDIA driver was found.", fallback=False)
-    fallback = encoder_concern(used="libx264", why="NVENC failed at this video before (crashed).", fallback=True)
+    none = encoder_advisory(used="libx264", why="No NVIDIA driver was found.", fallback=False)
+    fallback = encoder_advisory(used="libx264", why="NVENC failed at this video before (crashed).", fallback=True)
     assert none.passed
     assert not fallback.passed
     assert "NVENC failed at this video before (crashed)." in fallback.message
@@ -106,16 +106,16 @@ def test_software_is_a_concern_only_where_nvenc_should_have_done_it() -> None:
 def test_what_is_no_concern_asks_for_nothing(face_tracks: BuildTracks) -> None:
     tracks = sure(face_tracks({"A": sitting(300), "B": sitting(1300)}))
     plan = plan_camera(tracks, SIDE_BY_SIDE)
-    found: list[Concern] = [identity_concern(tracks), framing_concern(tracks, plan), enlargement_concern(plan)]
-    assert [concern.action for concern in found] == ["", "", ""]
+    found: list[Advisory] = [identity_advisory(tracks), framing_advisory(tracks, plan), enlargement_advisory(plan)]
+    assert [advisory.action for advisory in found] == ["", "", ""]
 
 
 def test_moments_are_the_cuts_and_where_a_tile_waits_or_goes_wide_and_what_is_unsure(face_tracks: BuildTracks) -> None:
     leaves = sitting(1300)
     leaves[150:450] = np.nan  # for ten seconds
     tracks = sure(face_tracks({"A": sitting(300), "B": leaves}, cuts=[540]), doubtful=range(90))
-    found = moments(tracks, plan_camera(tracks, SIDE_BY_SIDE))
-    assert [(moment.kind, moment.person) for moment in found] == [
+    found = events(tracks, plan_camera(tracks, SIDE_BY_SIDE))
+    assert [(event.kind, event.person) for event in found] == [
         (Kind.UNSURE, "A"),
         (Kind.HOLDING, "B"),
         (Kind.WIDE, "B"),

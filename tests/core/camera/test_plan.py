@@ -23,7 +23,7 @@ ABSENT = np.nan
 
 
 def person(x: object, y: object = 400.0, height: object = 180.0, *, seconds: float = 10.0) -> Boxes:
-    """Boxes of a face whose centre is at x, y; each a number or one value per frame."""
+    """Boxes of a face whose center is at x, y; each a number or one value per frame."""
     frames = round(seconds * FPS)
     x, y, height = (np.broadcast_to(np.asarray(value, np.float64), frames) for value in (x, y, height))
     width = 0.75 * height
@@ -45,11 +45,11 @@ def gone(boxes: Boxes, *spans: tuple[float, float]) -> Boxes:
 
 def tile(plan: TilePlan, index: int = 0) -> Boxes:
     """(frames, 4) of center x, center y, width, height."""
-    return plan.rectangles()[:, index].astype(np.float64)
+    return plan.crop_windows()[:, index].astype(np.float64)
 
 
-def speed(rectangles: Boxes) -> NDArray[np.float64]:
-    return np.abs(np.diff(rectangles[:, 0])) * FPS
+def speed(crop_windows: Boxes) -> NDArray[np.float64]:
+    return np.abs(np.diff(crop_windows[:, 0])) * FPS
 
 
 def assert_whole_face_in_tile(plan: TilePlan, boxes: Boxes, index: int = 0) -> None:
@@ -58,12 +58,12 @@ def assert_whole_face_in_tile(plan: TilePlan, boxes: Boxes, index: int = 0) -> N
     margin = CameraParameters.model_validate(metadata.camera).face_margin
     counted = (plan.states()[:, index] == "tracking") & ~np.isnan(boxes[:, 0])
     left, top, right, bottom = kept_in_tile(boxes, margin, metadata.frame_width, metadata.frame_height)
-    rectangles = tile(plan, index)
+    crop_windows = tile(plan, index)
     widest = np.array([SIDE_BY_SIDE.tiles[0].aspect, 1.0]) * min(
         metadata.frame_height, metadata.frame_width / SIDE_BY_SIDE.tiles[0].aspect
     )
     counted &= (right - left <= widest[0]) & (bottom - top <= widest[1])
-    x, y, width, height = rectangles[counted].T
+    x, y, width, height = crop_windows[counted].T
     rounding = 0.01
     assert (left[counted] >= x - width / 2 - rounding).all()
     assert (right[counted] <= x + width / 2 + rounding).all()
@@ -125,12 +125,14 @@ def test_every_rectangle_lies_in_the_frame_and_has_the_aspect_of_its_tile(
 ) -> None:
     boxes, (width, height) = scene.pop("boxes"), scene["size"]
     plan = plan_camera(face_tracks({"A": boxes}, **scene), LAYOUTS[layout])
-    rectangles = plan.rectangles().astype(np.float64)
-    assert np.isfinite(rectangles).all()
-    assert (rectangles[..., :2] - rectangles[..., 2:] / 2 >= -0.01).all()
-    assert (rectangles[..., :2] + rectangles[..., 2:] / 2 <= np.array([width, height]) + 0.01).all()
+    crop_windows = plan.crop_windows().astype(np.float64)
+    assert np.isfinite(crop_windows).all()
+    assert (crop_windows[..., :2] - crop_windows[..., 2:] / 2 >= -0.01).all()
+    assert (crop_windows[..., :2] + crop_windows[..., 2:] / 2 <= np.array([width, height]) + 0.01).all()
     aspects = [tile.aspect for tile in LAYOUTS[layout].tiles]
-    assert rectangles[..., 2] / rectangles[..., 3] == pytest.approx(np.broadcast_to(aspects, rectangles.shape[:2]))
+    assert crop_windows[..., 2] / crop_windows[..., 3] == pytest.approx(
+        np.broadcast_to(aspects, crop_windows.shape[:2])
+    )
 
 
 @settings(max_examples=50, deadline=None)
@@ -190,8 +192,8 @@ def test_someone_who_sways_a_little_is_filmed_without_any_movement(face_tracks: 
         180 * np.exp(0.03 * np.sin(0.8 * times) + 0.01 * noise[2]),
         seconds=20,
     )
-    rectangles = tile(plan_camera(face_tracks({"A": swaying}), SIDE_BY_SIDE))
-    assert np.ptp(rectangles, axis=0) == pytest.approx([0, 0, 0, 0], abs=1e-3)
+    crop_windows = tile(plan_camera(face_tracks({"A": swaying}), SIDE_BY_SIDE))
+    assert np.ptp(crop_windows, axis=0) == pytest.approx([0, 0, 0, 0], abs=1e-3)
 
 
 def test_someone_who_moves_to_another_seat_is_followed_in_one_stroke(face_tracks: BuildTracks) -> None:
@@ -209,15 +211,15 @@ def test_someone_who_moves_to_another_seat_is_followed_in_one_stroke(face_tracks
 def test_someone_who_crosses_the_room_in_two_seconds_stays_well_inside_the_tile(face_tracks: BuildTracks) -> None:
     walk = at((0, 300), (3, 300), (5, 1600), (10, 1600))
     plan = plan_camera(face_tracks({"A": person(walk)}), SIDE_BY_SIDE)
-    rectangles = tile(plan)
+    crop_windows = tile(plan)
     assert_whole_face_in_tile(plan, person(walk))
-    assert (np.abs(walk - rectangles[:, 0]) / rectangles[:, 2]).max() < 0.3
+    assert (np.abs(walk - crop_windows[:, 0]) / crop_windows[:, 2]).max() < 0.3
 
 
 def test_a_slow_walk_is_one_even_pan_and_no_stop_and_go(face_tracks: BuildTracks) -> None:
     walk = at((0, 400), (20, 1400), seconds=20)
-    rectangles = tile(plan_camera(face_tracks({"A": person(walk, seconds=20)}), SIDE_BY_SIDE))
-    assert speed(rectangles)[4 * FPS : -4 * FPS] == pytest.approx(50, rel=0.2)
+    crop_windows = tile(plan_camera(face_tracks({"A": person(walk, seconds=20)}), SIDE_BY_SIDE))
+    assert speed(crop_windows)[4 * FPS : -4 * FPS] == pytest.approx(50, rel=0.2)
 
 
 def test_one_wrong_detection_moves_nothing_and_is_not_called_tracked(face_tracks: BuildTracks) -> None:
@@ -233,8 +235,8 @@ def test_zoom_moves_more_slowly_than_position(face_tracks: BuildTracks) -> None:
         return int(np.count_nonzero(np.abs(np.diff(values)) > 1e-3))
 
     boxes = person(at((0, 500), (5, 500), (5.01, 600), (10, 600)), 540, at((0, 250), (5, 250), (5.01, 180), (10, 180)))
-    rectangles = tile(plan_camera(face_tracks({"A": boxes}), SIDE_BY_SIDE))
-    assert duration(rectangles[:, 3]) > duration(rectangles[:, 0])
+    crop_windows = tile(plan_camera(face_tracks({"A": boxes}), SIDE_BY_SIDE))
+    assert duration(crop_windows[:, 3]) > duration(crop_windows[:, 0])
 
 
 def test_nothing_is_smoothed_across_a_cut(face_tracks: BuildTracks) -> None:
@@ -288,17 +290,17 @@ def test_the_camera_is_in_place_before_the_person_is_back_elsewhere(face_tracks:
     back = 5 + seconds
     path = at((0, 400), (back - 0.01, 400), (back, 1500), (40, 1500), seconds=40)
     plan = plan_camera(face_tracks({"A": gone(person(path, seconds=40), (5, back))}), SIDE_BY_SIDE)
-    rectangles = tile(plan)
-    returned = rectangles[int(np.ceil(back * FPS)) :]
+    crop_windows = tile(plan)
+    returned = crop_windows[int(np.ceil(back * FPS)) :]
     assert returned == pytest.approx(np.broadcast_to(returned[-1], returned.shape), abs=0.2)
     assert returned[-1, 0] == pytest.approx(1500, abs=0.5)
 
 
 def test_a_move_while_nobody_is_there_is_calm(face_tracks: BuildTracks) -> None:
     path = at((0, 400), (12, 400), (12.01, 1500), (30, 1500), seconds=30)
-    rectangles = tile(plan_camera(face_tracks({"A": gone(person(path, seconds=30), (5, 20))}), SIDE_BY_SIDE))
-    assert (speed(rectangles) / 960).max() < 0.7  # widths of the widest rectangle per second
-    assert (np.abs(np.diff(rectangles[:, 0], n=3)) * FPS**3).max() < 3000
+    crop_windows = tile(plan_camera(face_tracks({"A": gone(person(path, seconds=30), (5, 20))}), SIDE_BY_SIDE))
+    assert (speed(crop_windows) / 960).max() < 0.7  # widths of the widest rectangle per second
+    assert (np.abs(np.diff(crop_windows[:, 0], n=3)) * FPS**3).max() < 3000
 
 
 def test_a_person_who_comes_in_later_is_awaited_where_they_appear(face_tracks: BuildTracks) -> None:

@@ -35,7 +35,7 @@ def random_planes(seed: int = 0, width: int = WIDTH, height: int = HEIGHT) -> Pl
     return tuple(random.integers(0, 256, shape, dtype=np.uint8) for shape in shapes)
 
 
-def rectangle(left: float, top: float, width: float, height: float) -> NDArray[np.float32]:
+def crop_window(left: float, top: float, width: float, height: float) -> NDArray[np.float32]:
     return np.array([[left + width / 2, top + height / 2, width, height]], np.float32)
 
 
@@ -51,7 +51,7 @@ def test_a_ramp_is_reproduced_within_one_level_at_any_position_and_zoom(
     border = 16  # the ramp ends at the frame's edge, and every filter looks a little further than the rectangle
     left, top = (border + share * (size - 2 * border - extent) for share, extent in ((left, width), (top, height)))
     y, u, v = Compositor(ONE_TILE, size, size).compose(
-        ramp_planes(axis, size, size), rectangle(left, top, width, height)
+        ramp_planes(axis, size, size), crop_window(left, top, width, height)
     )
 
     if axis == "x":
@@ -74,7 +74,7 @@ def test_a_quarter_of_a_pixel_moves_the_picture_by_a_quarter_of_a_pixel(zoom: fl
     compositor = Compositor(ONE_TILE, WIDTH, HEIGHT)
 
     def phase(left: float) -> float:
-        row = compositor.compose(planes, rectangle(left, 100, 96 / zoom, 108 / zoom))[0][50].astype(float)
+        row = compositor.compose(planes, crop_window(left, 100, 96 / zoom, 108 / zoom))[0][50].astype(float)
         positions = (np.arange(96) + 0.5) / zoom
         design = np.stack([np.sin(2 * np.pi * positions / 16), np.cos(2 * np.pi * positions / 16), np.ones(96)], axis=1)
         sine, cosine, _ = np.linalg.lstsq(design, row)[0]
@@ -86,18 +86,18 @@ def test_a_quarter_of_a_pixel_moves_the_picture_by_a_quarter_of_a_pixel(zoom: fl
 
 def test_a_rectangle_of_the_tiles_size_on_whole_pixels_is_copied_exactly() -> None:
     planes = random_planes()
-    y, u, v = Compositor(ONE_TILE, WIDTH, HEIGHT).compose(planes, rectangle(100, 60, 96, 108))
+    y, u, v = Compositor(ONE_TILE, WIDTH, HEIGHT).compose(planes, crop_window(100, 60, 96, 108))
     assert (y == planes[0][60:168, 100:196]).all()
     assert (u == planes[1][30:84, 50:98]).all()
     assert (v == planes[2][30:84, 50:98]).all()
 
 
-def test_each_tile_shows_its_own_rectangle_and_nothing_of_its_neighbour() -> None:
+def test_each_tile_shows_its_own_rectangle_and_nothing_of_its_neighbor() -> None:
     dark_and_bright = tuple(np.full_like(plane, 40) for plane in random_planes())
     for plane in dark_and_bright:
         plane[:, plane.shape[1] // 2 :] = 200
-    rectangles = np.concatenate([rectangle(20.3, 50.2, 100.1, 125.125), rectangle(250.7, 90.9, 80.3, 100.375)])
-    for canvas in Compositor(TWO_TILES, WIDTH, HEIGHT).compose(dark_and_bright, rectangles):
+    crop_windows = np.concatenate([crop_window(20.3, 50.2, 100.1, 125.125), crop_window(250.7, 90.9, 80.3, 100.375)])
+    for canvas in Compositor(TWO_TILES, WIDTH, HEIGHT).compose(dark_and_bright, crop_windows):
         half = canvas.shape[1] // 2
         assert (canvas[:, :half] == 40).all()
         assert (canvas[:, half:] == 200).all()
@@ -105,18 +105,18 @@ def test_each_tile_shows_its_own_rectangle_and_nothing_of_its_neighbour() -> Non
 
 @pytest.mark.parametrize("left", [-0.3, 0.0, WIDTH - 120.0, WIDTH - 119.7])
 def test_at_the_edge_of_the_frame_nothing_foreign_comes_in(left: float) -> None:
-    grey = tuple(np.full_like(plane, 77) for plane in random_planes())
-    for canvas in Compositor(ONE_TILE, WIDTH, HEIGHT).compose(grey, rectangle(left, 0, 120, 135)):
+    gray = tuple(np.full_like(plane, 77) for plane in random_planes())
+    for canvas in Compositor(ONE_TILE, WIDTH, HEIGHT).compose(gray, crop_window(left, 0, 120, 135)):
         assert (canvas == 77).all()
 
 
 @pytest.mark.parametrize("zoom", [0.3, 0.45, 0.5, 0.6])
-def test_detail_that_the_tile_cannot_hold_turns_grey_instead_of_into_false_patterns(zoom: float) -> None:
+def test_detail_that_the_tile_cannot_hold_turns_gray_instead_of_into_false_patterns(zoom: float) -> None:
     columns = np.arange(WIDTH)
     stripes = np.rint(128 + 100 * np.cos(2 * np.pi * 0.46 * columns)).astype(np.uint8)
     planes = (np.broadcast_to(stripes, (HEIGHT, WIDTH)).copy(), *random_planes()[1:])
     small = Layout("small", 60, 60, (Tile("A", 0, 0, 60, 60),))
-    y, _, _ = Compositor(small, WIDTH, HEIGHT).compose(planes, rectangle(50.4, 50.4, 60 / zoom, 60 / zoom))
+    y, _, _ = Compositor(small, WIDTH, HEIGHT).compose(planes, crop_window(50.4, 50.4, 60 / zoom, 60 / zoom))
     assert y.std() < 0.3 * stripes.std()
 
 
@@ -127,30 +127,30 @@ def test_detail_that_the_tile_can_hold_is_kept_at_any_fraction_of_a_pixel(zoom: 
     planes = (np.broadcast_to(wave, (HEIGHT, WIDTH)).copy(), *random_planes()[1:])
     compositor = Compositor(ONE_TILE, WIDTH, HEIGHT)
     for fraction in (0, 0.125, 0.25, 0.5, 0.75):
-        y, _, _ = compositor.compose(planes, rectangle(100 + fraction, 90, 96 / zoom, 108 / zoom))
+        y, _, _ = compositor.compose(planes, crop_window(100 + fraction, 90, 96 / zoom, 108 / zoom))
         assert y.std() > 0.85 * wave.std()
 
 
 def test_drawing_on_a_given_canvas_leaves_the_compositors_own_alone() -> None:
-    planes, rectangles = random_planes(), rectangle(40.3, 60.6, 120, 135)
+    planes, crop_windows = random_planes(), crop_window(40.3, 60.6, 120, 135)
     compositor = Compositor(ONE_TILE, WIDTH, HEIGHT)
-    own = [plane.copy() for plane in compositor.compose(planes, rectangles)]
+    own = [plane.copy() for plane in compositor.compose(planes, crop_windows)]
     given = tuple(np.empty_like(plane) for plane in own)
-    assert compositor.compose(planes, rectangles, given) is given
+    assert compositor.compose(planes, crop_windows, given) is given
     assert all((one == other).all() for one, other in zip(own, given, strict=True))
-    compositor.compose(random_planes(1), rectangles, given)
-    assert all((one == other).all() for one, other in zip(own, compositor.compose(planes, rectangles), strict=True))
+    compositor.compose(random_planes(1), crop_windows, given)
+    assert all((one == other).all() for one, other in zip(own, compositor.compose(planes, crop_windows), strict=True))
 
 
 def test_a_picture_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="compositor was made for"):
-        Compositor(ONE_TILE, WIDTH, HEIGHT).compose(random_planes(width=100, height=80), rectangle(0, 0, 50, 50))
+        Compositor(ONE_TILE, WIDTH, HEIGHT).compose(random_planes(width=100, height=80), crop_window(0, 0, 50, 50))
 
 
 @pytest.mark.parametrize("name", sorted(LAYOUTS))
 def test_every_layout_is_covered_by_its_tiles(name: str) -> None:
     layout = LAYOUTS[name]
     white = tuple(np.full_like(plane, 255) for plane in random_planes())
-    rectangles = np.concatenate([rectangle(10, 10, 100 * tile.aspect, 100) for tile in layout.tiles])
-    for canvas in Compositor(layout, WIDTH, HEIGHT).compose(white, rectangles):
+    crop_windows = np.concatenate([crop_window(10, 10, 100 * tile.aspect, 100) for tile in layout.tiles])
+    for canvas in Compositor(layout, WIDTH, HEIGHT).compose(white, crop_windows):
         assert (canvas == 255).all()

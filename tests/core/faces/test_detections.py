@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dualface_core.faces.detections import Detections, intersection_over_union, suppressed
+from dualface_core.faces.detections import Detections, intersection_over_union, nms
 
 
 @st.composite
@@ -21,7 +21,7 @@ def test_suppression_keeps_the_best_of_every_overlapping_group(
     boxes_and_scores: tuple[NDArray[np.float32], NDArray[np.float32]], iou: float
 ) -> None:
     boxes, scores = boxes_and_scores
-    keep = suppressed(boxes, scores, iou)
+    keep = nms(boxes, scores, iou)
     assert list(scores[keep]) == sorted(scores[keep], reverse=True)
     for position, index in enumerate(keep):
         assert np.all(intersection_over_union(boxes[index], boxes[keep[position + 1 :]]) <= iou)

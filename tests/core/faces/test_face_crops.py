@@ -6,18 +6,18 @@ import pytest
 from numpy.typing import NDArray
 
 from dualface_core.faces.detections import Detections
-from dualface_core.faces.face_crops import SIDE, Portrait, make_portrait, portrait_square, upright
+from dualface_core.faces.face_crops import SIDE, FaceCrop, crop_square, make_face_crop, upright
 from dualface_core.faces.sface import FaceEmbedder
 from dualface_core.faces.yunet import FaceDetector
 
 
-def portrait_of(picture: NDArray[np.uint8], faces: Detections, row: int) -> Portrait:
-    x, y, side = portrait_square(faces.boxes[row])
+def portrait_of(picture: NDArray[np.uint8], faces: Detections, row: int) -> FaceCrop:
+    x, y, side = crop_square(faces.boxes[row])
     rows = np.clip(np.arange(y, y + side), 0, picture.shape[0] - 1)
     columns = np.clip(np.arange(x, x + side), 0, picture.shape[1] - 1)
     square = picture[np.ix_(rows, columns)]
     size = float(max(faces.boxes[row, 2:]))
-    return make_portrait(square, (x, y), faces.landmarks[row], score=float(faces.scores[row]), size=size)
+    return make_face_crop(square, (x, y), faces.landmarks[row], score=float(faces.scores[row]), size=size)
 
 
 def tilted(picture: NDArray[np.uint8], box: NDArray[np.float32], degrees: float) -> NDArray[np.uint8]:
@@ -33,22 +33,22 @@ def test_the_face_is_in_the_middle_of_a_portrait_and_half_as_high(
 ) -> None:
     (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
     for row in range(2):
-        portrait = portrait_of(pictures[0], faces, row)
-        assert portrait.picture.shape == (SIDE, SIDE, 3)
-        (found,) = detector.detect(portrait.picture[None], score_threshold=0.5)
+        crop = portrait_of(pictures[0], faces, row)
+        assert crop.picture.shape == (SIDE, SIDE, 3)
+        (found,) = detector.detect(crop.picture[None], score_threshold=0.5)
         assert found.boxes[0, :2] + found.boxes[0, 2:] / 2 == pytest.approx(SIDE / 2, abs=4)
         assert max(found.boxes[0, 2:]) == pytest.approx(SIDE / 2, rel=0.1)
-        assert portrait.landmarks == pytest.approx(found.landmarks[0], abs=4)
+        assert crop.landmarks == pytest.approx(found.landmarks[0], abs=4)
 
 
 def test_the_portrait_of_a_face_at_the_edge_reaches_beyond_the_picture() -> None:
     box = np.float32([-10, -10, 30, 40])
-    x, y, side = portrait_square(box)
+    x, y, side = crop_square(box)
     assert (x, y, side) == (-35, -30, 80)
 
 
 @pytest.mark.parametrize("degrees", [-40, 40])
-def test_a_tilted_head_is_recognised(
+def test_a_tilted_head_is_recognized(
     detector: FaceDetector, embedder: FaceEmbedder, pictures: NDArray[np.uint8], degrees: float
 ) -> None:
     (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
@@ -67,20 +67,20 @@ def test_a_tilted_head_is_recognised(
 def test_an_upright_head_keeps_its_landmarks(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
     (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
     for row in range(2):
-        portrait = portrait_of(pictures[0], faces, row)
-        assert upright(portrait, detector) is portrait
+        crop = portrait_of(pictures[0], faces, row)
+        assert upright(crop, detector) is crop
 
 
 def test_a_portrait_without_a_face_stays_as_it_is(detector: FaceDetector) -> None:
-    portrait = Portrait(np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((5, 2), np.float32), 0.6, 50)
-    assert upright(portrait, detector) is portrait
+    crop = FaceCrop(np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((5, 2), np.float32), 0.6, 50)
+    assert upright(crop, detector) is crop
 
 
 def test_small_faint_and_turned_faces_are_less_clear(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
     (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
-    portrait = portrait_of(pictures[0], faces, 0)
-    squeezed = (portrait.landmarks - SIDE / 2) * np.float32([0.3, 1]) + SIDE / 2
-    assert 0.6 < portrait.clarity <= 1
-    assert Portrait(portrait.picture, portrait.landmarks, portrait.score, 20).clarity < portrait.clarity / 2
-    assert Portrait(portrait.picture, portrait.landmarks, 0.3, portrait.size).clarity < portrait.clarity / 2
-    assert Portrait(portrait.picture, squeezed, portrait.score, portrait.size).clarity < portrait.clarity / 2
+    crop = portrait_of(pictures[0], faces, 0)
+    squeezed = (crop.landmarks - SIDE / 2) * np.float32([0.3, 1]) + SIDE / 2
+    assert 0.6 < crop.quality <= 1
+    assert FaceCrop(crop.picture, crop.landmarks, crop.score, 20).quality < crop.quality / 2
+    assert FaceCrop(crop.picture, crop.landmarks, 0.3, crop.size).quality < crop.quality / 2
+    assert FaceCrop(crop.picture, squeezed, crop.score, crop.size).quality < crop.quality / 2

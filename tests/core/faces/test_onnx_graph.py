@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualface_core.faces.onnx_graph import dequantise, parse_onnx
+from dualface_core.faces.onnx_graph import dequantize, parse_onnx
 from dualface_core.faces.weights import SFACE, YUNET, read_weights
 
 
-def test_weights_are_dequantised_while_reading() -> None:
+def test_weights_are_dequantized_while_reading() -> None:
     graph = read_weights(YUNET).graph
     layers = graph.layers("Conv")
     assert len(layers) == 53
@@ -29,7 +29,7 @@ def test_operations_keep_the_attributes_that_are_numbers() -> None:
     block_size=st.integers(1, 16),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_every_value_is_dequantised_with_the_scale_of_its_block(
+def test_every_value_is_dequantized_with_the_scale_of_its_block(
     rows: int, columns: int, block_size: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -37,7 +37,7 @@ def test_every_value_is_dequantised_with_the_scale_of_its_block(
     values = rng.integers(-128, 128, (rows, columns), np.int8)
     zero_point = rng.integers(-128, 128, (rows, blocks), np.int8)
     scale = rng.random((rows, blocks), np.float32)
-    result = dequantise(values, scale, zero_point, axis=1, block_size=block_size)
+    result = dequantize(values, scale, zero_point, axis=1, block_size=block_size)
     for row in range(rows):
         for column in range(columns):
             block = column // block_size

@@ -62,18 +62,18 @@ def test_every_device_and_precision_gives_the_same_embeddings(
 
 
 def test_faces_are_aligned_as_opencv_aligns_them(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
-    recogniser = cv2.FaceRecognizerSF.create(str(read_weights(SFACE).path), "")
+    recognizer = cv2.FaceRecognizerSF.create(str(read_weights(SFACE).path), "")
     (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
     for row in range(len(faces)):
         detection = np.concatenate([faces.boxes[row], faces.landmarks[row].ravel(), faces.scores[[row]]])
-        expected = recogniser.alignCrop(pictures[0], detection)
+        expected = recognizer.alignCrop(pictures[0], detection)
         assert cv2.absdiff(align_face(pictures[0], faces.landmarks[row]), expected).mean() < 1
 
 
 @settings(deadline=None, max_examples=50)
 @given(scale=st.floats(0.5, 6), angle=st.floats(-1.2, 1.2))
 def test_an_aligned_face_shows_what_lies_at_its_landmarks(scale: float, angle: float) -> None:
-    # In this picture the colour of a pixel is its place.
+    # In this picture the color of a pixel is its place.
     side = 1024
     places = np.linspace(0, 255, side, dtype=np.float32)
     picture = np.dstack([np.tile(places, (side, 1)), np.tile(places[:, None], (1, side)), np.zeros((side, side))])

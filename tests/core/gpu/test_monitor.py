@@ -108,7 +108,7 @@ def test_the_plot_of_ten_hours_is_a_small_picture(gpu):
     assert len(picture) <= 30_000
     image = Image.open(io.BytesIO(picture))
     assert image.format == "PNG"
-    # A panel more for the GPU, and curves in more than one colour.
+    # A panel more for the GPU, and curves in more than one color.
     assert image.height / image.width > (0.6 if gpu else 0.4)
     assert len(image.convert("RGB").getcolors(1 << 20)) > 8
 

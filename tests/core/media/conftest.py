@@ -100,7 +100,7 @@ def write_clip(
     turn: int = 0,
     aspect: Fraction | None = None,
     color: dict[str, int] | None = None,
-    sound: str | None = None,
+    audio: str | None = None,
     sound_start: Fraction = Fraction(0),
     sound_seconds: float = 0.8,
     sound_rate: int = 48_000,
@@ -123,8 +123,8 @@ def write_clip(
         if turn:
             stream.set_display_rotation(turn)
         samples = None
-        if sound is not None:
-            samples = container.add_stream(sound, rate=sound_rate, options={"strict": "experimental"})
+        if audio is not None:
+            samples = container.add_stream(audio, rate=sound_rate, options={"strict": "experimental"})
         matrix = "ITU709" if (color or {}).get("colorspace") == 1 else "ITU601"
         for number, time in enumerate(pts):
             frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")

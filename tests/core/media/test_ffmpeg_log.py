@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import av.logging
 import pytest
 
-from dualface_core.media.ffmpeg_log import heard
+from dualface_core.media.ffmpeg_log import captured_log
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def warn(text: str) -> None:
 
 def test_warnings_are_heard_and_their_like_again(capfd: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
-        with heard() as lines:
+        with captured_log() as lines:
             warn("Width 8192 exceeds 4096")
             av.logging.log(av.logging.INFO, "h264_nvenc", "nothing to see")
         assert lines == [(av.logging.WARNING, "h264_nvenc", "Width 8192 exceeds 4096")]
@@ -31,7 +31,7 @@ def test_warnings_are_heard_and_their_like_again(capfd: pytest.CaptureFixture[st
 
 
 def test_nothing_is_logged_when_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
-    with heard():
+    with captured_log():
         pass
     assert av.logging.get_level() is None
     warn("to nobody")
@@ -43,7 +43,7 @@ def test_each_thread_hears_its_own_calls_until_the_last_one_stops_listening() ->
     elsewhere: list[tuple[int, str, str]] = []
 
     def listen() -> None:
-        with heard() as lines:
+        with captured_log() as lines:
             entered.set()
             leave.wait(10)
             warn("there")
@@ -52,7 +52,7 @@ def test_each_thread_hears_its_own_calls_until_the_last_one_stops_listening() ->
     thread = threading.Thread(target=listen)
     thread.start()
     entered.wait(10)
-    with heard() as here:
+    with captured_log() as here:
         warn("here")
     assert av.logging.get_level() == av.logging.WARNING
     leave.set()
@@ -64,7 +64,7 @@ def test_each_thread_hears_its_own_calls_until_the_last_one_stops_listening() ->
 
 def test_the_level_of_an_application_stays_as_it_is() -> None:
     av.logging.set_level(av.logging.ERROR)
-    with heard() as lines:
+    with captured_log() as lines:
         warn("not for this application")
         av.logging.log(av.logging.ERROR, "h264_nvenc", "an error")
     assert [text for _, _, text in lines] == ["an error"]
@@ -72,6 +72,6 @@ def test_the_level_of_an_application_stays_as_it_is() -> None:
 
 
 def test_an_error_in_the_block_ends_the_listening() -> None:
-    with pytest.raises(KeyError), heard():
+    with pytest.raises(KeyError), captured_log():
         raise KeyError
     assert av.logging.get_level() is None

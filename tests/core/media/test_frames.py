@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from dualface_core.media.frames import ColorInfo, Frame, Planes
 
-COLOURS = np.array([(255, 255, 255), (0, 0, 0), (200, 40, 40), (40, 200, 40), (40, 40, 200), (128, 90, 60)], np.uint8)
+COLORS = np.array([(255, 255, 255), (0, 0, 0), (200, 40, 40), (40, 200, 40), (40, 40, 200), (128, 90, 60)], np.uint8)
 UNSPECIFIED_MATRIX, RANGE_LIMITED, RANGE_FULL = 2, 1, 2
 
 
 def patches(size: int) -> NDArray[np.uint8]:
     """RGB: a column of six flat patches, each `size` pixels square."""
-    return np.repeat(np.repeat(COLOURS[:, None], size, 0), size, 1)
+    return np.repeat(np.repeat(COLORS[:, None], size, 0), size, 1)
 
 
 def planes_of(image: NDArray[np.uint8], *, matrix: str, color_range: str) -> Planes:
@@ -52,11 +52,11 @@ def gradient(width: int, height: int) -> Frame:
     ],
 )
 @pytest.mark.parametrize(("number", "color_range"), [(0, "MPEG"), (RANGE_LIMITED, "MPEG"), (RANGE_FULL, "JPEG")])
-def test_colours_follow_the_tags(size: int, tag: int, matrix: str, number: int, color_range: str) -> None:
+def test_colors_follow_the_tags(size: int, tag: int, matrix: str, number: int, color_range: str) -> None:
     planes = planes_of(patches(size), matrix=matrix, color_range=color_range)
     image = frame_of(planes, ColorInfo(range=number, matrix=tag)).bgr()
     centers = image[size // 2 :: size, size // 2, ::-1]
-    np.testing.assert_allclose(centers.astype(int), COLOURS.astype(int), atol=3)
+    np.testing.assert_allclose(centers.astype(int), COLORS.astype(int), atol=3)
 
 
 def test_a_picture_is_shrunk_to_the_width_asked_for_and_never_enlarged() -> None:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from dualface_core.errors import UnreadableVideoError
-from dualface_core.media.packets import key_frames, sound_packets
+from dualface_core.media.packets import audio_packets, key_frames
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
 
@@ -25,24 +25,24 @@ def test_key_frames_are_named_by_when_they_are_shown(make_clip: MakeClip, suffix
 
 
 def test_sound_packets_come_with_payload_and_exact_time(make_clip: MakeClip) -> None:
-    path = make_clip("sound.mkv", sound="pcm_s16le", sound_start=Fraction(1, 5), sound_seconds=0.4)
-    packets = list(sound_packets(path))
+    path = make_clip("sound.mkv", audio="pcm_s16le", sound_start=Fraction(1, 5), sound_seconds=0.4)
+    packets = list(audio_packets(path))
     assert packets[0].start == Fraction(1, 5)
     assert sum(len(packet.payload) for packet in packets) == round(0.4 * 48_000) * 2 * 2
 
 
 def test_a_file_without_sound_has_no_sound_packets(make_clip: MakeClip) -> None:
-    assert list(sound_packets(make_clip("silent.mp4"))) == []
+    assert list(audio_packets(make_clip("silent.mp4"))) == []
 
 
 def test_a_file_that_is_gone_is_reported_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnreadableVideoError, match=r"gone\.mp4: cannot be read"):
-        list(sound_packets(tmp_path / "gone.mp4"))
+        list(audio_packets(tmp_path / "gone.mp4"))
 
 
 def test_packets_that_nobody_wants_leave_no_open_file(make_clip: MakeClip) -> None:
-    path = make_clip("sound.mp4", sound="aac")
-    packets = sound_packets(path)
+    path = make_clip("sound.mp4", audio="aac")
+    packets = audio_packets(path)
     next(packets)
     packets.close()
     assert str(path) not in {file.path for file in psutil.Process().open_files()}

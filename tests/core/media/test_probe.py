@@ -28,7 +28,7 @@ LONG = {"pts": range(60), "options": {"g": "12", "bf": "2"}, "sound": "aac", "so
 
 
 def test_a_plain_video_is_described_in_full(make_clip: MakeClip) -> None:
-    video = probe(make_clip("plain.mp4", sound="aac"))
+    video = probe(make_clip("plain.mp4", audio="aac"))
     assert (video.container, video.codec, video.pixel_format) == ("mov,mp4,m4a,3gp,3g2,mj2", "h264", "yuv420p")
     assert (video.width, video.height, video.coded_width, video.coded_height) == (96, 64, 96, 64)
     assert (video.frame_count, video.duration, video.constant_rate) == (12, 0.8, True)
@@ -61,7 +61,7 @@ def test_a_variable_rate_is_told_from_the_timestamps(
 
 def test_a_start_offset_is_kept(make_clip: MakeClip) -> None:
     path = make_clip(
-        "late.mkv", pts=range(500, 1300, 100), time_base=MILLISECONDS, sound="pcm_s16le", sound_start=Fraction(3, 10)
+        "late.mkv", pts=range(500, 1300, 100), time_base=MILLISECONDS, audio="pcm_s16le", sound_start=Fraction(3, 10)
     )
     video = probe(path)
     assert video.first_pts * video.time_base == Fraction(1, 2)
@@ -104,7 +104,7 @@ def test_ten_bits_are_named(make_clip: MakeClip) -> None:
     assert (probe(path).pixel_format, probe(path).codec) == ("yuv420p10le", "hevc")
 
 
-def test_colour_tags_are_read(make_clip: MakeClip) -> None:
+def test_color_tags_are_read(make_clip: MakeClip) -> None:
     tags = {"color_range": 2, "color_primaries": 1, "color_trc": 1, "colorspace": 1}
     color = probe(make_clip("tagged.mp4", color=tags)).color
     assert (color.range, color.primaries, color.transfer, color.matrix) == (2, 1, 1, 1)

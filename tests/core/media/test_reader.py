@@ -51,8 +51,8 @@ def mean_rgb(frame: Frame, columns: slice, rows: slice) -> tuple[int, ...]:
     return tuple(round(float(level)) for level in image[::-1])
 
 
-def assert_colours(frame: Frame, left: tuple[int, int, int], right: tuple[int, int, int]) -> None:
-    """The lower half is of one colour on the left and of another on the right."""
+def assert_colors(frame: Frame, left: tuple[int, int, int], right: tuple[int, int, int]) -> None:
+    """The lower half is of one color on the left and of another on the right."""
     rows = slice(frame.height * 5 // 8, frame.height * 7 // 8)
     assert mean_rgb(frame, slice(frame.width // 8, frame.width * 3 // 8), rows) == pytest.approx(left, abs=4)
     assert mean_rgb(frame, slice(frame.width * 5 // 8, frame.width * 7 // 8), rows) == pytest.approx(right, abs=4)
@@ -120,7 +120,7 @@ def test_a_rotated_video_is_read_upright(make_clip: MakeClip, read_number: ReadN
     y, u, v = (np.ascontiguousarray(np.rot90(plane, -turn // 90)) for plane in frame.planes)
     turned_back = Frame(frame.index, frame.pts, frame.time, (y, u, v), frame.color)
     assert read_number(turned_back) == 5
-    assert_colours(turned_back, RED, BLUE)
+    assert_colors(turned_back, RED, BLUE)
 
 
 @pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(1, 2)])
@@ -130,7 +130,7 @@ def test_pixels_are_made_square(make_clip: MakeClip, read_number: ReadNumber, as
         frame = list(reader)[7]
     assert Fraction(frame.width, frame.height) == Fraction(96, 64) * aspect
     assert read_number(frame) == 7
-    assert_colours(frame, RED, BLUE)
+    assert_colors(frame, RED, BLUE)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_pixels_are_made_square(make_clip: MakeClip, read_number: ReadNumber, as
         ("nv12.mkv", {"codec": "rawvideo", "pixel_format": "nv12"}),
     ],
 )  # fmt: skip
-def test_any_coding_comes_out_as_8_bit_planes_of_the_right_colours(
+def test_any_coding_comes_out_as_8_bit_planes_of_the_right_colors(
     make_clip: MakeClip, read_number: ReadNumber, name: str, choices: dict[str, object]
 ) -> None:
     video = probe(make_clip(name, pts=range(3), **choices))
@@ -163,7 +163,7 @@ def test_any_coding_comes_out_as_8_bit_planes_of_the_right_colours(
     assert luma.shape == (video.height, video.width)
     assert u.shape == v.shape == ((video.height + 1) // 2, (video.width + 1) // 2)
     assert read_number(frame) == 2
-    assert_colours(frame, RED, BLUE)
+    assert_colors(frame, RED, BLUE)
 
 
 def test_a_frame_stays_as_it_is_while_it_is_held(make_clip: MakeClip, read_number: ReadNumber) -> None:

@@ -20,7 +20,7 @@ from dualface_core.errors import OutputError, SettingsError, UnreadableVideoErro
 from dualface_core.media.frames import ColorInfo, Frame, Planes
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
-from dualface_core.media.writer import Picture, VideoWriter
+from dualface_core.media.writer import Surface, VideoWriter
 from tests.permissions import permissions_count
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def writer(path: Path, encoder: EncoderSpec = H264, **choices: Any) -> VideoWrit
     return VideoWriter(path, encoder=encoder, **(defaults | choices))
 
 
-def grey(level: int) -> Planes:
+def gray(level: int) -> Planes:
     half = np.full((32, 48), 128, np.uint8)
     return np.full((64, 96), level, np.uint8), half, half.copy()
 
@@ -81,7 +81,7 @@ def packets(path: Path) -> list[tuple[bytes, Fraction]]:
 
 def samples(path: Path) -> NDArray[np.float32]:
     """The sound of the first channel at 48 kHz, as it is heard from second 0 on."""
-    heard = np.zeros(3 * RATE, np.float32)
+    captured_log = np.zeros(3 * RATE, np.float32)
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         resampler = av.AudioResampler("fltp", "stereo", RATE)
@@ -89,8 +89,8 @@ def samples(path: Path) -> NDArray[np.float32]:
             for part in resampler.resample(frame):
                 start = round(part.pts * Fraction(part.time_base) * RATE)
                 values = part.to_ndarray()[0][max(0, -start) :]
-                heard[max(0, start) : max(0, start) + len(values)] = values
-    return heard
+                captured_log[max(0, start) : max(0, start) + len(values)] = values
+    return captured_log
 
 
 def open_paths() -> set[str]:
@@ -123,11 +123,11 @@ def test_timestamps_of_a_variable_rate_come_back_exactly(
 def test_a_start_offset_is_not_rounded(
     make_clip: MakeClip, tmp_path: Path, time_base: Fraction, pts: Sequence[int]
 ) -> None:
-    sound = make_clip("sound.mkv", sound="pcm_s16le", sound_rate=44_100)
+    audio = make_clip("sound.mkv", audio="pcm_s16le", sound_rate=44_100)
     target = tmp_path / "target.mp4"
-    with writer(target, time_base=time_base, audio_from=sound) as output:
+    with writer(target, time_base=time_base, audio_from=audio) as output:
         for number, time in enumerate(pts):
-            output.write(grey(20 * number), time)
+            output.write(gray(20 * number), time)
     assert times(probe(target)) == [time * time_base for time in pts]
 
 
@@ -135,7 +135,7 @@ def test_a_start_offset_is_not_rounded(
 def test_pictures_come_back_as_they_were_given(tmp_path: Path, quality: int) -> None:
     rng = np.random.default_rng(0)
     smooth = np.add.outer(np.arange(64), np.arange(96)).astype(np.uint8) + rng.integers(0, 20, (64, 96), np.uint8)
-    given = (smooth, *grey(0)[1:])
+    given = (smooth, *gray(0)[1:])
     with writer(tmp_path / "t.mp4", software_encoder(EncoderSettings(quality=quality))) as output:
         for number in range(5):
             output.write(given, number)
@@ -148,10 +148,10 @@ def test_pictures_come_back_as_they_were_given(tmp_path: Path, quality: int) -> 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
 @pytest.mark.parametrize("tags", [(2, 1, 1, 1), (1, 6, 6, 6), (1, 9, 14, 9)])
-def test_colour_tags_are_written(tmp_path: Path, codec: Codec, tags: tuple[int, int, int, int]) -> None:
+def test_color_tags_are_written(tmp_path: Path, codec: Codec, tags: tuple[int, int, int, int]) -> None:
     color = ColorInfo(*tags)
     with writer(tmp_path / "t.mp4", software_encoder(EncoderSettings(codec=codec)), color=color) as output:
-        output.write(grey(100), 0)
+        output.write(gray(100), 0)
     assert probe(tmp_path / "t.mp4").color == color
 
 
@@ -160,14 +160,14 @@ def test_colour_tags_are_written(tmp_path: Path, codec: Codec, tags: tuple[int, 
 def test_a_few_frames_are_a_video(tmp_path: Path, codec: Codec, count: int) -> None:
     with writer(tmp_path / "t.mp4", software_encoder(EncoderSettings(codec=codec))) as output:
         for number in range(count):
-            output.write(grey(100), 4 * number + 1)
+            output.write(gray(100), 4 * number + 1)
     assert output.frames_written == count
     assert times(probe(tmp_path / "t.mp4")) == [(4 * number + 1) * FIFTEENTH for number in range(count)]
 
 
 def test_the_index_comes_first_so_that_players_can_start_at_once(tmp_path: Path) -> None:
     with writer(tmp_path / "t.mp4") as output:
-        output.write(grey(100), 0)
+        output.write(gray(100), 0)
     content = (tmp_path / "t.mp4").read_bytes()
     assert 0 < content.index(b"moov") < content.index(b"mdat")
 
@@ -179,7 +179,7 @@ def test_the_index_comes_first_so_that_players_can_start_at_once(tmp_path: Path)
 def test_sound_that_mp4_can_carry_is_copied_byte_by_byte(
     make_clip: MakeClip, tmp_path: Path, codec: str, suffix: str, start: Fraction
 ) -> None:
-    source = make_clip(f"source.{suffix}", sound=codec, sound_start=start)
+    source = make_clip(f"source.{suffix}", audio=codec, sound_start=start)
     copy(probe(source), tmp_path / "target.mp4")
     before, after = packets(source), packets(tmp_path / "target.mp4")
     assert len(after) > 8
@@ -196,11 +196,11 @@ def test_sound_that_mp4_can_carry_is_copied_byte_by_byte(
 def test_any_other_sound_becomes_aac_and_stays_in_sync(
     make_clip: MakeClip, tmp_path: Path, codec: str, suffix: str, start: Fraction
 ) -> None:
-    source = make_clip(f"source.{suffix}", sound=codec, sound_start=start)
+    source = make_clip(f"source.{suffix}", audio=codec, sound_start=start)
     copy(probe(source), tmp_path / "target.mp4")
-    sound = probe(tmp_path / "target.mp4").audio
-    assert sound is not None
-    assert (sound.codec, sound.sample_rate, sound.channels) == ("aac", RATE, 2)
+    audio = probe(tmp_path / "target.mp4").audio
+    assert audio is not None
+    assert (audio.codec, audio.sample_rate, audio.channels) == ("aac", RATE, 2)
     before, after = samples(source), samples(tmp_path / "target.mp4")
     lags = range(-240, 241, 12)  # 5 ms either way
     likeness = [float(np.dot(before, np.roll(after, -lag))) for lag in lags]
@@ -212,12 +212,12 @@ def test_any_other_sound_becomes_aac_and_stays_in_sync(
 def test_sound_of_a_rate_that_aac_lacks_is_resampled(
     make_clip: MakeClip, tmp_path: Path, rate: int, expected: int
 ) -> None:
-    source = probe(make_clip("source.mkv", sound="pcm_s16le", sound_rate=rate))
+    source = probe(make_clip("source.mkv", audio="pcm_s16le", sound_rate=rate))
     copy(source, tmp_path / "target.mp4")
-    sound = probe(tmp_path / "target.mp4").audio
-    assert sound is not None
-    assert sound.sample_rate == expected
-    assert sound.duration == pytest.approx(0.8, abs=2 * 1024 / expected)
+    audio = probe(tmp_path / "target.mp4").audio
+    assert audio is not None
+    assert audio.sample_rate == expected
+    assert audio.duration == pytest.approx(0.8, abs=2 * 1024 / expected)
 
 
 def test_a_source_without_sound_gives_a_result_without_sound(make_clip: MakeClip, tmp_path: Path) -> None:
@@ -233,48 +233,48 @@ def test_sound_that_is_gone_is_reported_by_name(tmp_path: Path) -> None:
 
 def test_closing_twice_or_after_an_abort_is_harmless(tmp_path: Path) -> None:
     closed = writer(tmp_path / "closed.mp4")
-    closed.write(grey(100), 0)
+    closed.write(gray(100), 0)
     closed.close()
     closed.close()
     closed.abort()
     assert probe(tmp_path / "closed.mp4").frame_count == 1
     aborted = writer(tmp_path / "aborted.mp4")
-    aborted.write(grey(100), 0)
+    aborted.write(gray(100), 0)
     aborted.abort()
     aborted.abort()
     aborted.close()
 
 
 def test_a_writer_that_was_never_fed_closes_cleanly(tmp_path: Path, make_clip: MakeClip) -> None:
-    sound = make_clip("sound.mp4", sound="aac")
+    audio = make_clip("sound.mp4", audio="aac")
     before = open_paths()
     writer(tmp_path / "silent.mp4").close()
-    writer(tmp_path / "loud.mp4", audio_from=sound).close()
+    writer(tmp_path / "loud.mp4", audio_from=audio).close()
     assert open_paths() == before
 
 
 def test_nothing_can_be_written_after_the_end(tmp_path: Path) -> None:
     with writer(tmp_path / "t.mp4") as output:
-        output.write(grey(100), 0)
+        output.write(gray(100), 0)
     with pytest.raises(ValueError, match="closed"):
-        output.write(grey(100), 1)
+        output.write(gray(100), 1)
 
 
 @pytest.mark.parametrize("pts", [5, 4])
 def test_time_cannot_stand_still_or_run_backwards(tmp_path: Path, pts: int) -> None:
     with writer(tmp_path / "t.mp4") as output:
-        output.write(grey(100), 5)
+        output.write(gray(100), 5)
         with pytest.raises(ValueError, match=f"pts {pts} does not come after 5"):
-            output.write(grey(100), pts)
+            output.write(gray(100), pts)
     assert probe(tmp_path / "t.mp4").frame_count == 1
 
 
 def test_an_error_in_the_block_leaves_no_open_file(make_clip: MakeClip, tmp_path: Path) -> None:
-    sound = make_clip("sound.mkv", sound="pcm_s16le")
+    audio = make_clip("sound.mkv", audio="pcm_s16le")
     before = open_paths()
-    with suppress(KeyError), writer(tmp_path / "t.mp4", audio_from=sound) as output:
+    with suppress(KeyError), writer(tmp_path / "t.mp4", audio_from=audio) as output:
         for number in range(60):  # more than the encoder keeps to itself, so that the file is open
-            output.write(grey(number), number)
+            output.write(gray(number), number)
         assert str(tmp_path / "t.mp4") in open_paths()
         raise KeyError
     assert open_paths() == before
@@ -299,12 +299,12 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         pytest.raises(OutputError, match=r"none/t\.mp4: its folder does not exist"),
         writer(tmp_path / "none/t.mp4") as output,
     ):
-        output.write(grey(100), 0)
+        output.write(gray(100), 0)
 
 
 def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="a folder has this name"), writer(tmp_path) as output:
-        output.write(grey(100), 0)
+        output.write(gray(100), 0)
 
 
 def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
@@ -314,37 +314,37 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
         pytest.raises(OutputError, match="no permission"),
         writer(tmp_path / "t.mp4") as output,
     ):
-        output.write(grey(100), 0)
+        output.write(gray(100), 0)
 
 
-def write_until_full(path: Path, sound: Path) -> None:
+def write_until_full(path: Path, audio: Path) -> None:
     rng = np.random.default_rng(0)
-    with writer(path, audio_from=sound) as output:
+    with writer(path, audio_from=audio) as output:
         for number in range(400):
             noise = rng.integers(0, 255, (64, 96), np.uint8)
-            output.write((noise, *grey(0)[1:]), number)
+            output.write((noise, *gray(0)[1:]), number)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_device_that_is_full_is_said_to_be(make_clip: MakeClip) -> None:
-    sound = make_clip("sound.mp4", sound="aac")
+    audio = make_clip("sound.mp4", audio="aac")
     before = open_paths()
     with pytest.raises(OutputError, match="the disk is full"):
-        write_until_full(Path("/dev/full"), sound)
+        write_until_full(Path("/dev/full"), audio)
     assert open_paths() == before
 
 
 def test_a_disk_that_fills_up_is_said_to_be_full(make_clip: MakeClip, small_disk: Path) -> None:
-    sound = make_clip("sound.mp4", sound="aac")
+    audio = make_clip("sound.mp4", audio="aac")
     with pytest.raises(OutputError, match="the disk is full"):
-        write_until_full(small_disk / "t.mp4", sound)
+        write_until_full(small_disk / "t.mp4", audio)
     assert str(small_disk / "t.mp4") not in open_paths()
 
 
 def test_a_file_may_be_named_like_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with writer(Path("12:30.mp4")) as output:
-        output.write(grey(100), 0)
+        output.write(gray(100), 0)
     assert probe(tmp_path / "12:30.mp4").frame_count == 1
 
 
@@ -367,16 +367,16 @@ def test_av1_leaves_the_scheduling_of_the_process_as_it_is(tmp_path):
 
 def test_x264_divides_its_work_by_pictures_so_that_no_slice_costs_bits(tmp_path: Path) -> None:
     with writer(tmp_path / "out.mp4", threads=3) as output:
-        output.write(grey(100), 0)
+        output.write(gray(100), 0)
     assert b"sliced_threads=0" in (tmp_path / "out.mp4").read_bytes()  # x264 notes its settings in the stream
     assert b" threads=3 " in (tmp_path / "out.mp4").read_bytes()
 
 
 def test_a_picture_that_was_drawn_in_place_is_encoded_like_a_copied_one(tmp_path: Path) -> None:
     with writer(tmp_path / "copied.mp4") as output:
-        output.write(grey(100), 0)
-    drawn = Picture.blank(96, 64)
-    for plane, level in zip(drawn.planes, grey(100), strict=True):
+        output.write(gray(100), 0)
+    drawn = Surface.blank(96, 64)
+    for plane, level in zip(drawn.planes, gray(100), strict=True):
         plane[:] = level
     with writer(tmp_path / "drawn.mp4") as output:
         output.encode(drawn, 0)

@@ -8,7 +8,7 @@ import pytest
 from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.encoding.sessions import NvencSessions
 from dualface_core.errors import SettingsError
-from dualface_core.rendering.choice import EncoderChoice, choose_encoder, least_busy, may_fall_back, remember
+from dualface_core.rendering.choice import EncoderChoice, choose_encoder, least_busy, mark_unusable, may_fall_back
 from dualface_core.settings import Settings
 from tests.nvenc_emulator import Card, EmulatedDriver
 
@@ -134,9 +134,9 @@ def test_a_failure_that_stays_is_remembered_and_one_that_passes_is_not(
     settings: MakeSettings, emulated: Emulated
 ) -> None:
     emulated()
-    remember(failed(FailureClass.STALLED), "0", settings())
+    mark_unusable(failed(FailureClass.STALLED), "0", settings())
     assert choose_encoder(settings()).nvenc
-    remember(failed(FailureClass.GPU_VISIBILITY), "0", settings())
+    mark_unusable(failed(FailureClass.GPU_VISIBILITY), "0", settings())
     choice = choose_encoder(settings())
     assert not choice.nvenc
     assert "gpu-visibility" in choice.why

@@ -27,7 +27,7 @@ KINDS = all_kinds(DualfaceError)
 TEXT = st.text(max_size=60)
 
 
-def travelled(error: DualfaceError) -> DualfaceError:
+def traveled(error: DualfaceError) -> DualfaceError:
     line = Failed.of(error).model_dump_json()
     assert "\n" not in line
     return Failed.model_validate_json(line).unpacked()
@@ -45,7 +45,7 @@ def test_every_error_arrives_as_what_it_was(
         error = kind(first, second, action=third)
     else:
         error = kind(first)
-    arrived = travelled(error)
+    arrived = traveled(error)
     assert type(arrived) is kind
     assert str(arrived) == str(error)
     assert vars(arrived) == vars(error)
@@ -56,10 +56,10 @@ def test_an_error_of_a_kind_that_is_not_known_keeps_its_words() -> None:
     class NewError(DualfaceError):
         pass
 
-    arrived = travelled(NewError("something new"))
+    arrived = traveled(NewError("something new"))
     assert (type(arrived), str(arrived)) == (DualfaceError, "something new")
 
 
 def test_a_name_that_is_no_text_arrives_escaped() -> None:
     error = dualface_core.errors.OutputError(os.fsdecode(b"caf\xe9.mp4"), "it cannot be written", action="Look there.")
-    assert str(travelled(error)) == r"caf\udce9.mp4: it cannot be written. Look there."
+    assert str(traveled(error)) == r"caf\udce9.mp4: it cannot be written. Look there."

@@ -75,6 +75,6 @@ def test_a_source_that_changed_since_it_was_tracked_is_noticed(
         render_stream(video, still_plan(video, tracked), tmp_path / "out.mp4", X264)
 
 
-def test_colour_tags_are_the_sources_but_an_unknown_range_is_limited() -> None:
+def test_color_tags_are_the_sources_but_an_unknown_range_is_limited() -> None:
     assert canvas_color(ColorInfo(0, 9, 16, 9)) == ColorInfo(1, 9, 16, 9)
     assert canvas_color(ColorInfo(2, 1, 1, 1)) == ColorInfo(2, 1, 1, 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dualface_core.advice.timeline_events import Kind, moments
+from dualface_core.advice.timeline_events import Kind, events
 from dualface_core.camera.plan import plan_camera
 from dualface_core.review.charts import HEIGHT, WIDTH, Axis, Chart, charts
 from dualface_core.tables.face_tracks import FaceTracks
@@ -21,7 +21,7 @@ def sitting(x: float, frames: int) -> np.ndarray:
 
 def drawn(tracks: FaceTracks, layout: str = "side-by-side") -> list[Chart]:
     plan = plan_camera(tracks, LAYOUTS[layout])
-    return charts(Axis(0, len(tracks.metadata.frame_pts) / 30), tracks, plan, moments(tracks, plan))
+    return charts(Axis(0, len(tracks.metadata.frame_pts) / 30), tracks, plan, events(tracks, plan))
 
 
 def points(path: str) -> list[tuple[int, int]]:

@@ -42,7 +42,7 @@ def plan(tracks: FaceTracks) -> TilePlan:
 
 
 def picture_frame(index: int, *, noise: bool = False) -> Frame:
-    """Grey on the left, white on the right; or noise, which no JPEG makes small."""
+    """Gray on the left, white on the right; or noise, which no JPEG makes small."""
     luma = np.full((SIZE[1], SIZE[0]), 90, np.uint8)
     luma[:, SIZE[0] // 2 :] = 235
     if noise:
@@ -70,7 +70,7 @@ def test_a_contact_sheet_shows_the_canvas_below_the_source_with_its_rectangles(p
     assert has(source, BLUE)
     assert has(source, ORANGE)
     middle = sheet.shape[1] // 4
-    assert canvas[:, middle - 150 : middle - 20].mean() == pytest.approx(86, abs=8)  # tile A: the grey half
+    assert canvas[:, middle - 150 : middle - 20].mean() == pytest.approx(86, abs=8)  # tile A: the gray half
     assert canvas[:, middle + 20 : middle + 150].mean() == pytest.approx(255, abs=8)  # tile B: the white half
 
 
@@ -99,7 +99,7 @@ def test_a_thumbnail_stays_below_its_limit(tracks: FaceTracks) -> None:
     assert len(thumbnail(picture_frame(0, noise=True), tracks)) <= 30_000
 
 
-def test_plots_show_each_person_in_their_colour_and_fit_a_web_page(tracks: FaceTracks, plan: TilePlan) -> None:
+def test_plots_show_each_person_in_their_color_and_fit_a_web_page(tracks: FaceTracks, plan: TilePlan) -> None:
     for data in (tracks_plot(tracks), camera_plot(tracks, plan)):
         assert data.startswith(b"\x89PNG")
         assert len(data) <= 30_000

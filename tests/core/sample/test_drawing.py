@@ -19,7 +19,7 @@ EMPTY = {view: Moment(0, view, ()) for view in View}
 
 
 class Painted:
-    """A person in one shade of grey: what they change in a picture is their opacity."""
+    """A person in one shade of gray: what they change in a picture is their opacity."""
 
     def __init__(self, person: Person, luma: int) -> None:
         self.head: Head = person.head

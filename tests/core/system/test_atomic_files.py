@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from dualface_core.errors import InputError, OutputError
-from dualface_core.system.atomic_files import TEMPORARY_PREFIX, output_error, published
+from dualface_core.system.atomic_files import TEMPORARY_PREFIX, atomic_write, output_error
 from tests.permissions import permissions_count
 
 
 def test_a_file_appears_whole_and_nothing_else_does(tmp_path: Path) -> None:
     target = tmp_path / "result.mp4"
-    with published(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_bytes(b"half")
         assert not target.exists()
         temporary.write_bytes(b"whole")
@@ -23,7 +23,7 @@ def test_a_file_appears_whole_and_nothing_else_does(tmp_path: Path) -> None:
 
 
 def test_the_temporary_file_is_hidden_beside_its_target_and_keeps_the_suffix(tmp_path: Path) -> None:
-    with published(tmp_path / "result.parquet") as temporary:
+    with atomic_write(tmp_path / "result.parquet") as temporary:
         assert temporary.parent == tmp_path
         assert temporary.name.startswith(TEMPORARY_PREFIX)
         assert temporary.name.startswith(".")
@@ -32,7 +32,7 @@ def test_the_temporary_file_is_hidden_beside_its_target_and_keeps_the_suffix(tmp
 
 
 def test_two_writers_of_one_target_do_not_meet(tmp_path: Path) -> None:
-    with published(tmp_path / "x") as first, published(tmp_path / "x") as second:
+    with atomic_write(tmp_path / "x") as first, atomic_write(tmp_path / "x") as second:
         first.write_text("first")
         second.write_text("second")
     assert (tmp_path / "x").read_text() == "first"
@@ -43,7 +43,7 @@ def test_two_writers_of_one_target_do_not_meet(tmp_path: Path) -> None:
 def test_after_an_error_the_older_result_is_still_there(tmp_path: Path, error: type[BaseException]) -> None:
     target = tmp_path / "result.mp4"
     target.write_bytes(b"older")
-    with suppress(error), published(target) as temporary:
+    with suppress(error), atomic_write(target) as temporary:
         temporary.write_bytes(b"half")
         raise error
     assert [path.name for path in tmp_path.iterdir()] == ["result.mp4"]
@@ -51,37 +51,43 @@ def test_after_an_error_the_older_result_is_still_there(tmp_path: Path, error: t
 
 
 def test_a_typed_error_passes_unchanged(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="it is broken"), published(tmp_path / "x"):
+    with pytest.raises(InputError, match="it is broken"), atomic_write(tmp_path / "x"):
         raise InputError("x", "it is broken", action="Mend it.")
 
 
 def test_a_name_of_255_bytes_can_be_published(tmp_path: Path) -> None:
     target = tmp_path / ("n" * 251 + ".mp4")
-    with published(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.touch()
     assert target.exists()
 
 
 def test_a_name_that_is_too_long_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="the name is too long"), published(tmp_path / ("n" * 300)) as temporary:
+    with pytest.raises(OutputError, match="the name is too long"), atomic_write(tmp_path / ("n" * 300)) as temporary:
         temporary.touch()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="its folder does not exist"), published(tmp_path / "none" / "x") as temporary:
+    with (
+        pytest.raises(OutputError, match="its folder does not exist"),
+        atomic_write(tmp_path / "none" / "x") as temporary,
+    ):
         temporary.touch()
 
 
 def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="its folder does not exist"), published(tmp_path / "file" / "x") as temporary:
+    with (
+        pytest.raises(OutputError, match="its folder does not exist"),
+        atomic_write(tmp_path / "file" / "x") as temporary,
+    ):
         temporary.touch()
 
 
 def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
-    with pytest.raises(OutputError, match="a folder has this name"), published(tmp_path / "x") as temporary:
+    with pytest.raises(OutputError, match="a folder has this name"), atomic_write(tmp_path / "x") as temporary:
         temporary.touch()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
@@ -91,13 +97,13 @@ def test_a_folder_without_permission_is_told(tmp_path: Path) -> None:
     with (
         permissions_count(),
         pytest.raises(OutputError, match="no permission to write here"),
-        published(tmp_path / "x") as temporary,
+        atomic_write(tmp_path / "x") as temporary,
     ):
         temporary.touch()
 
 
 def test_a_full_disk_is_told_and_gets_its_space_back(small_disk: Path) -> None:
-    with pytest.raises(OutputError, match="the disk is full"), published(small_disk / "x") as temporary:
+    with pytest.raises(OutputError, match="the disk is full"), atomic_write(small_disk / "x") as temporary:
         temporary.write_bytes(bytes(1_000_000))
     assert list(small_disk.iterdir()) == []
 

@@ -21,7 +21,7 @@ TrackClip = Callable[..., FaceTracks]
 
 @pytest.fixture(scope="session")
 def see() -> SeeFaces:
-    """Make detections of faces: `see([(x, y, size), ...], scores=[...])`, given the centres and the sides."""
+    """Make detections of faces: `see([(x, y, size), ...], scores=[...])`, given the centers and the sides."""
 
     def faces(centers: Sequence[ArrayLike], scores: Sequence[float] | None = None) -> Detections:
         rows = np.asarray(centers, np.float32).reshape(-1, 3)

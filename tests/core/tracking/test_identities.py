@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dualface_core.tracking.identities import (
-    Labelling,
-    Sighting,
+    EmbeddedTracklet,
+    Labeling,
     _label_costs,
     _link_cost,
     _matters,
     _most_likely,
     _People,
-    divide,
     identify,
+    split,
 )
 from dualface_core.tracking.tracklets import Tracklet
 
@@ -50,7 +50,7 @@ class Seen:
     size: float = 100.0
 
 
-def sightings_of(scene: Sequence[Seen]) -> list[Sighting]:
+def sightings_of(scene: Sequence[Seen]) -> list[EmbeddedTracklet]:
     made = []
     for number, seen in enumerate(sorted(scene, key=lambda seen: seen.begin)):
         frames = np.arange(round(seen.begin * RATE), round(seen.end * RATE) + 1)
@@ -63,7 +63,7 @@ def sightings_of(scene: Sequence[Seen]) -> list[Sighting]:
         tracklet.scores = [0.9] * len(frames)
         if len(frames) > 1:
             tracklet.velocity = np.array([(places[-1] - places[-2]) * RATE, 0])
-        made.append(Sighting(tracklet, look_of(seen.person, unlike=seen.unlike, seed=number), seen.clear))
+        made.append(EmbeddedTracklet(tracklet, look_of(seen.person, unlike=seen.unlike, seed=number), seen.clear))
     return made
 
 
@@ -97,7 +97,7 @@ def test_people_who_swap_sides_across_a_cut_keep_their_names() -> None:
 
 
 def test_short_fragments_while_two_cross_get_the_names_that_movement_suggests() -> None:
-    # In the middle, each is seen for an instant and hardly recognisable.
+    # In the middle, each is seen for an instant and hardly recognizable.
     scene = [
         Seen(person=1, begin=0, end=3, x=2, to=4.6),
         Seen(person=2, begin=0, end=3, x=8, to=5.4),
@@ -122,10 +122,10 @@ def test_one_person_has_no_double() -> None:
         Seen(person=1, begin=10, end=20, x=4, shot=1),
         Seen(person=1, begin=21, end=22, x=4, shot=1, clear=0.2, unlike=5),
     ]
-    labelling = identify(sightings_of(scene))
-    assert labelling.people == ("A",)
-    assert labelling.persons[0] == labelling.persons[2] == "A"
-    assert set(labelling.margins) == {None}
+    labeling = identify(sightings_of(scene))
+    assert labeling.people == ("A",)
+    assert labeling.persons[0] == labeling.persons[2] == "A"
+    assert set(labeling.margins) == {None}
 
 
 def test_of_three_people_the_two_with_the_most_presence_are_a_and_b() -> None:
@@ -145,7 +145,7 @@ def test_a_passing_false_detection_is_nobody() -> None:
 
 
 def test_no_faces_are_no_people() -> None:
-    assert identify([]) == Labelling((), (), (), {})
+    assert identify([]) == Labeling((), (), (), {})
 
 
 def test_prototypes_look_like_the_people_they_are_named_after() -> None:
@@ -167,24 +167,24 @@ def test_the_margin_is_small_where_a_face_says_little() -> None:
     assert 0 <= doubtful < clear
 
 
-def portraits(people: Sequence[int], *, unlike: float = 0.5) -> NDArray[np.float32]:
+def crops(people: Sequence[int], *, unlike: float = 0.5) -> NDArray[np.float32]:
     return np.array([look_of(person, unlike=unlike, seed=seed) for seed, person in enumerate(people)])
 
 
 def test_a_tracklet_that_shows_two_people_is_divided() -> None:
     (whole,) = sightings_of([Seen(person=1, begin=0, end=5, x=3)])
-    first, second = divide(
+    first, second = split(
         whole.tracklet,
         times=np.array([0.5, 1.5, 2.5, 3.5, 4.5]),
-        embeddings=portraits([1, 1, 2, 2, 2]),
-        clarity=np.full(5, 0.8),
+        embeddings=crops([1, 1, 2, 2, 2]),
+        quality=np.full(5, 0.8),
     )
     # What lies between 1.5 and 2.5 s may be either.
     assert (first.tracklet.times[0], first.tracklet.times[-1]) == (0, 1.5)
     assert (second.tracklet.times[0], second.tracklet.times[-1]) == (2.5, 5)
     assert first.embedding @ look_of(1, unlike=0) > 0.8
     assert second.embedding @ look_of(2, unlike=0) > 0.8
-    assert (first.evidence, second.evidence) == pytest.approx((1.6, 2.4))
+    assert (first.weight, second.weight) == pytest.approx((1.6, 2.4))
 
 
 @pytest.mark.parametrize(
@@ -192,13 +192,13 @@ def test_a_tracklet_that_shows_two_people_is_divided() -> None:
     [([1, 1, 1, 1], [0.8] * 4), ([1, 1, 1, 2], [0.8, 0.8, 0.8, 0.1]), ([1], [0.8])],
     ids=["one person", "a blurred portrait", "a single portrait"],
 )
-def test_a_tracklet_of_one_person_stays_whole(people: list[int], clarity: list[float]) -> None:
+def test_a_tracklet_of_one_person_stays_whole(people: list[int], quality: list[float]) -> None:
     (whole,) = sightings_of([Seen(person=1, begin=0, end=5, x=3)])
-    (same,) = divide(
+    (same,) = split(
         whole.tracklet,
         times=np.linspace(0.5, 4.5, len(people)),
-        embeddings=portraits(people),
-        clarity=np.array(clarity),
+        embeddings=crops(people),
+        quality=np.array(quality),
     )
     assert same.tracklet is whole.tracklet
     assert np.linalg.norm(same.embedding) == pytest.approx(1)
@@ -219,16 +219,16 @@ scenes = st.lists(seen, min_size=1, max_size=12)
 @settings(deadline=None)
 @given(scene=scenes)
 def test_nobody_is_in_two_places_at_once(scene: list[Seen]) -> None:
-    sightings = sightings_of(scene)
-    labelling = identify(sightings)
+    embedded = sightings_of(scene)
+    labeling = identify(embedded)
     occupied: set[tuple[str, int]] = set()
-    for sighting, person in zip(sightings, labelling.persons, strict=True):
+    for item, person in zip(embedded, labeling.persons, strict=True):
         if person is not None:
-            frames = range(sighting.tracklet.frames[0], sighting.tracklet.frames[-1] + 1)
+            frames = range(item.tracklet.frames[0], item.tracklet.frames[-1] + 1)
             taken = {(person, frame) for frame in frames}
             assert not occupied & taken
             occupied |= taken
-            assert person in labelling.people
+            assert person in labeling.people
 
 
 @settings(deadline=None)
@@ -249,18 +249,18 @@ def test_in_a_mirror_a_and_b_change_their_names(scene: list[Seen]) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(scene=st.lists(seen, min_size=1, max_size=6))
-def test_no_other_labelling_is_more_likely(scene: list[Seen]) -> None:
-    """The labels and margins are those that trying out every labelling finds."""
-    sightings = sightings_of(scene)
+def test_no_other_labeling_is_more_likely(scene: list[Seen]) -> None:
+    """The labels and margins are those that trying out every labeling finds."""
+    embedded = sightings_of(scene)
     prototypes = np.array([look_of(person, unlike=0) for person in (1, 2)])
     people = _People(prototypes, np.zeros((0, 128), np.float32))
-    label_costs = _label_costs(sightings, people)
+    label_costs = _label_costs(embedded, people)
 
     def cost(labels: Sequence[int]) -> float:
         total = 0.0
         last: list[Tracklet | None] = [None, None]
-        for number, (sighting, label) in enumerate(zip(sightings, labels, strict=True)):
-            tracklet = sighting.tracklet
+        for number, (item, label) in enumerate(zip(embedded, labels, strict=True)):
+            tracklet = item.tracklet
             total += label_costs[number, label]
             if label == 2:
                 continue
@@ -272,9 +272,9 @@ def test_no_other_labelling_is_more_likely(scene: list[Seen]) -> None:
             last[label] = tracklet
         return total
 
-    costs = {labels: cost(labels) for labels in itertools.product(range(3), repeat=len(sightings))}
+    costs = {labels: cost(labels) for labels in itertools.product(range(3), repeat=len(embedded))}
     best = min(costs.values())
-    labels, margins = _most_likely(sightings, people)
+    labels, margins = _most_likely(embedded, people)
     assert costs[tuple(labels)] == pytest.approx(best)
     for number, (label, margin) in enumerate(zip(labels, margins, strict=True)):
         if label != 2:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualface_core.tables.face_tracks import SCHEMA
-from dualface_core.tracking.identities import Labelling, Sighting
+from dualface_core.tracking.identities import EmbeddedTracklet, Labeling
 from dualface_core.tracking.rows import face_rows
 from dualface_core.tracking.tracklets import LONGEST_GAP, Tracklet
 
@@ -19,7 +19,7 @@ TIMES = np.cumsum([0, *np.random.default_rng(0).choice([1 / 30, 1 / 15], 199)])
 PTS = np.round(TIMES * 1000).astype(np.int64)
 
 
-def sighting(number: int, boxes: dict[int, Sequence[float]], *, shot: int = 0) -> Sighting:
+def item(number: int, boxes: dict[int, Sequence[float]], *, shot: int = 0) -> EmbeddedTracklet:
     """A tracklet with a detection at some frames: x, y, width, height by frame number."""
     tracklet = Tracklet(number, shot)
     tracklet.frames = list(boxes)
@@ -27,16 +27,18 @@ def sighting(number: int, boxes: dict[int, Sequence[float]], *, shot: int = 0) -
     tracklet.boxes = [np.float32(box) for box in boxes.values()]
     tracklet.landmarks = [np.tile(box[:2], (5, 1)).astype(np.float32) for box in tracklet.boxes]
     tracklet.scores = [0.9] * len(boxes)
-    return Sighting(tracklet, np.zeros(128, np.float32), 1.0)
+    return EmbeddedTracklet(tracklet, np.zeros(128, np.float32), 1.0)
 
 
-def rows_of(sightings: list[Sighting], persons: Sequence[str | None], margins: Sequence[float | None]) -> pa.Table:
+def rows_of(
+    embedded: list[EmbeddedTracklet], persons: Sequence[str | None], margins: Sequence[float | None]
+) -> pa.Table:
     people = tuple(sorted({person for person in persons if person}))
-    return face_rows(sightings, Labelling(people, tuple(persons), tuple(margins), {}), PTS, TIMES)
+    return face_rows(embedded, Labeling(people, tuple(persons), tuple(margins), {}), PTS, TIMES)
 
 
 def test_faces_between_two_detections_are_interpolated_in_time() -> None:
-    table = rows_of([sighting(3, {10: (0, 0, 50, 60), 14: (100, 40, 50, 80)})], ["A"], [None])
+    table = rows_of([item(3, {10: (0, 0, 50, 60), 14: (100, 40, 50, 80)})], ["A"], [None])
     assert table.schema == SCHEMA
     columns = table.to_pydict()
     assert columns["frame"] == [10, 11, 12, 13, 14]
@@ -52,8 +54,8 @@ def test_faces_between_two_detections_are_interpolated_in_time() -> None:
 
 
 def test_a_short_gap_between_two_tracklets_of_a_person_is_bridged() -> None:
-    sightings = [sighting(0, {0: (0, 0, 50, 50), 2: (0, 0, 50, 50)}), sighting(1, {6: (40, 0, 50, 50)})]
-    columns = rows_of(sightings, ["B", "B"], [5.0, 2.0]).to_pydict()
+    embedded = [item(0, {0: (0, 0, 50, 50), 2: (0, 0, 50, 50)}), item(1, {6: (40, 0, 50, 50)})]
+    columns = rows_of(embedded, ["B", "B"], [5.0, 2.0]).to_pydict()
     assert columns["frame"] == [0, 1, 2, 3, 4, 5, 6]
     assert columns["tracklet"] == [0, 0, 0, 0, 0, 0, 1]
     assert columns["source"][3:6] == ["interpolated"] * 3
@@ -64,15 +66,15 @@ def test_a_short_gap_between_two_tracklets_of_a_person_is_bridged() -> None:
 @pytest.mark.parametrize(
     ("second", "persons"),
     [
-        (sighting(1, {6: (40, 0, 50, 50)}), ["A", "B"]),
-        (sighting(1, {6: (40, 0, 50, 50)}), [None, None]),
-        (sighting(1, {6: (40, 0, 50, 50)}, shot=1), ["A", "A"]),
-        (sighting(1, {30: (40, 0, 50, 50)}), ["A", "A"]),
+        (item(1, {6: (40, 0, 50, 50)}), ["A", "B"]),
+        (item(1, {6: (40, 0, 50, 50)}), [None, None]),
+        (item(1, {6: (40, 0, 50, 50)}, shot=1), ["A", "A"]),
+        (item(1, {30: (40, 0, 50, 50)}), ["A", "A"]),
     ],
     ids=["another person", "strangers", "another shot", "a long gap"],
 )
-def test_other_gaps_stay_gaps(second: Sighting, persons: list[str | None]) -> None:
-    table = rows_of([sighting(0, {0: (0, 0, 50, 50)}), second], persons, [None, None])
+def test_other_gaps_stay_gaps(second: EmbeddedTracklet, persons: list[str | None]) -> None:
+    table = rows_of([item(0, {0: (0, 0, 50, 50)}), second], persons, [None, None])
     assert table["frame"].to_pylist() == [0, second.tracklet.frames[0]]
     assert table["person"].to_pylist() == persons
 
@@ -96,20 +98,20 @@ tracklets = st.lists(
 @given(tracklets=tracklets, seed=st.integers(0, 1000))
 def test_rows_stay_within_what_was_detected(tracklets: list[tuple[int, list[int], str | None]], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    sightings, persons = [], []
+    embedded, persons = [], []
     frame = 0
     for number, (pause, steps, person) in enumerate(tracklets):
         frame += pause
         frames = np.cumsum([frame, *steps]).tolist()
         frame = frames[-1]
-        sightings.append(sighting(number, {f: rng.uniform(1, 100, 4) for f in frames}))
+        embedded.append(item(number, {f: rng.uniform(1, 100, 4) for f in frames}))
         persons.append(person)
-    rows = rows_of(sightings, persons, [1.0] * len(persons)).to_pylist()
+    rows = rows_of(embedded, persons, [1.0] * len(persons)).to_pylist()
     assert [(row["frame"], row["tracklet"]) for row in rows] == sorted((row["frame"], row["tracklet"]) for row in rows)
-    labelled = [(row["frame"], row["person"]) for row in rows if row["person"]]
-    assert len(labelled) == len(set(labelled))
+    labeled = [(row["frame"], row["person"]) for row in rows if row["person"]]
+    assert len(labeled) == len(set(labeled))
     detected = {row["frame"]: row["person"] for row in rows if row["source"] == "detected"}
-    assert detected == {f: person for s, person in zip(sightings, persons, strict=True) for f in s.tracklet.frames}
+    assert detected == {f: person for s, person in zip(embedded, persons, strict=True) for f in s.tracklet.frames}
     for row in rows:
         before = max((f for f in detected if f <= row["frame"] and detected[f] == row["person"]), default=None)
         after = min((f for f in detected if f >= row["frame"] and detected[f] == row["person"]), default=None)
@@ -117,7 +119,7 @@ def test_rows_stay_within_what_was_detected(tracklets: list[tuple[int, list[int]
         assert after is not None
         if row["source"] == "interpolated" and TIMES[after] - TIMES[before] > LONGEST_GAP:
             # Only within a tracklet: the linker ends those at a gap, where looks are frequent.
-            assert any({before, after} <= set(s.tracklet.frames) for s in sightings)
+            assert any({before, after} <= set(s.tracklet.frames) for s in embedded)
     for name in ("x", "y", "width", "height"):
         values = [row[name] for row in rows if row["source"] == "detected"]
         assert all(min(values) <= row[name] <= max(values) for row in rows)

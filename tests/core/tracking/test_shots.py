@@ -60,8 +60,8 @@ def test_a_cut_that_only_swaps_two_people_is_found() -> None:
 @given(seed=st.integers(0, 1000), speed=st.floats(0, 12), repeats=st.integers(1, 3))
 def test_a_moving_camera_does_not_cut(seed: int, speed: float, repeats: int) -> None:
     # The camera sets off and comes to rest, as cameras do; every picture is shown once, twice or three times.
-    travelled = np.cumsum(speed * np.sin(np.linspace(0, np.pi, 36)))
-    frames = [view(scenery(seed), min(x, 320)) for x in travelled for _ in range(repeats)]
+    traveled = np.cumsum(speed * np.sin(np.linspace(0, np.pi, 36)))
+    frames = [view(scenery(seed), min(x, 320)) for x in traveled for _ in range(repeats)]
     assert starts_of(noisy(frames, seed)) == [0]
 
 

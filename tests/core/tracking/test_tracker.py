@@ -35,7 +35,7 @@ def track_frames(frames: list[Frame], models: Models, parameters: TrackParameter
     return tracker.finish()
 
 
-def grey_frames(count: int, size: tuple[int, int] = (320, 180)) -> list[Frame]:
+def gray_frames(count: int, size: tuple[int, int] = (320, 180)) -> list[Frame]:
     """Frames of an empty wall, 25 a second."""
     width, height = size
     luma = np.full((height, width), 120, np.uint8)
@@ -46,7 +46,7 @@ def grey_frames(count: int, size: tuple[int, int] = (320, 180)) -> list[Frame]:
 def shares(tracks: FaceTracks, truth: SampleTruth) -> tuple[float, float]:
     """Of all people who are at least half visible, the share that has a row; of those, the share at the right place.
 
-    A is whoever is on the left where both are first in the picture. A face is at the right place if its centre lies in
+    A is whoever is on the left where both are first in the picture. A face is at the right place if its center lies in
     the region that this person was drawn in, and nearer to that region's middle than to the other person's.
     """
     drawn = truth.table.to_pandas().query("visible >= 0.5")
@@ -187,7 +187,7 @@ def test_a_video_without_faces_has_an_empty_table(models: Models, count: int) ->
     tracker = FaceTracker(
         TrackParameters(), *models, frame_size=(320, 180), time_base=Fraction(1, 1000), fingerprint="0" * 64
     )
-    for frame in grey_frames(count):
+    for frame in gray_frames(count):
         tracker.add(frame)
     tracks = tracker.finish()
     assert len(tracks.table) == 0
@@ -211,7 +211,7 @@ def test_only_a_few_frames_are_held(models: Models) -> None:
             alive.discard(id(self))
 
     most = 0
-    for frame in grey_frames(400, size=(64, 64)):
+    for frame in gray_frames(400, size=(64, 64)):
         tracker.add(Frame(frame.index, frame.pts, frame.time, frame.planes, frame.color, Owner()))
         most = max(most, len(alive))
     tracker.finish()

@@ -54,7 +54,7 @@ def render(
 ) -> Path:
     """Render a plan; `delay` is added to every timestamp."""
     plan = plan or job.plan
-    rectangles = plan.rectangles()
+    crop_windows = plan.crop_windows()
     canvas = layout("side-by-side")
     compositor = Compositor(canvas, job.video.width, job.video.height)
     with (
@@ -71,7 +71,7 @@ def render(
         ) as writer,
     ):
         for frame in reader:
-            planes: Planes | None = compositor.compose(frame.planes, rectangles[frame.index])
+            planes: Planes | None = compositor.compose(frame.planes, crop_windows[frame.index])
             if edit is not None and planes is not None:
                 planes = edit(frame.index, planes)
             if planes is not None:
@@ -86,13 +86,13 @@ def remux(
     source: Path,
     target: Path,
     *,
-    sound: bool = True,
+    audio: bool = True,
     sound_delay: Fraction = Fraction(0),
     lose_sound_packet: int | None = None,
     spoil_sound_packet: int | None = None,
 ) -> Path:
     with av.open(str(source)) as origin, av.open(str(target), "w", format="mp4") as copy:
-        streams = {s.index: copy.add_stream_from_template(s) for s in origin.streams if sound or s.type == "video"}
+        streams = {s.index: copy.add_stream_from_template(s) for s in origin.streams if audio or s.type == "video"}
         heard = 0
         for packet in origin.demux():
             stream = streams.get(packet.stream_index)

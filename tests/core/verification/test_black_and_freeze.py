@@ -15,7 +15,7 @@ from dualface_core.media.probe import probe
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import layout
-from dualface_core.verification.expected import Source, Thumbnail, evenly, likeness
+from dualface_core.verification.expected import Source, Thumbnail, evenly, ssim
 from dualface_core.verification.verify import Check
 from tests.core.verification.results import ENCODER, Job, render
 
@@ -117,14 +117,14 @@ def test_a_picture_is_like_itself_even_with_noise_and_unlike_another() -> None:
     one = np.kron(rng.integers(30, 220, (12, 12)), np.ones((40, 40)))
     noisy = np.clip(one + rng.normal(0, 12, one.shape), 0, 255)
     thumbnails = [Thumbnail.of(picture(luma)) for luma in (one, noisy, one[::-1])]
-    assert likeness(thumbnails[0].luma, thumbnails[0].luma) == pytest.approx(1)
-    assert likeness(thumbnails[0].luma, thumbnails[1].luma) > 0.99
-    assert likeness(thumbnails[0].luma, thumbnails[2].luma) < 0.3
+    assert ssim(thumbnails[0].luma, thumbnails[0].luma) == pytest.approx(1)
+    assert ssim(thumbnails[0].luma, thumbnails[1].luma) > 0.99
+    assert ssim(thumbnails[0].luma, thumbnails[2].luma) < 0.3
 
 
-def test_colours_are_compared_in_levels() -> None:
-    grey = np.full((480, 480), 120)
-    assert Thumbnail.of(picture(grey)).color_distance(Thumbnail.of(picture(grey, u=138))) == pytest.approx(5)
+def test_colors_are_compared_in_levels() -> None:
+    gray = np.full((480, 480), 120)
+    assert Thumbnail.of(picture(gray)).color_distance(Thumbnail.of(picture(gray, u=138))) == pytest.approx(5)
 
 
 def test_after_a_lost_frame_pictures_are_still_matched_by_their_time(slides: Job, tmp_path: Path) -> None:

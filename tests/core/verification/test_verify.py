@@ -89,7 +89,7 @@ def test_swapped_tiles_are_found_out(good: Job, rendered: Make) -> None:
     identity = [finding for finding in verification.failures if finding.check is Check.IDENTITY]
     assert len(identity) == 2
     assert all(isinstance(finding.value, float) and finding.value < -0.3 for finding in identity)
-    assert failed(verification) <= {Check.IDENTITY, Check.LIKENESS, Check.COLOUR}
+    assert failed(verification) <= {Check.IDENTITY, Check.SSIM, Check.COLOR}
 
 
 def test_swapped_tiles_in_one_half_of_the_video_are_found_out(good: Job, rendered: Make) -> None:
@@ -99,7 +99,7 @@ def test_swapped_tiles_in_one_half_of_the_video_are_found_out(good: Job, rendere
     names = ("center_x", "center_y", "width", "height")
     verification = good.verify(rendered(plan=moved(good.plan, **dict.fromkeys(names, half_swapped))))
     assert sum(finding.check is Check.IDENTITY for finding in verification.failures) == 2
-    first = next(finding for finding in verification.failures if finding.check is Check.LIKENESS)
+    first = next(finding for finding in verification.failures if finding.check is Check.SSIM)
     assert int(first.message.rsplit(maxsplit=1)[-1].rstrip(".")) >= 15
 
 
@@ -114,7 +114,7 @@ def test_tracks_that_mix_the_two_up_are_found_out(good: Job, tmp_path: Path) -> 
 
 
 def test_missing_sound_is_found_out(good: Job, remuxed: Make) -> None:
-    finding = only(good.verify(remuxed(sound=False)), Check.AUDIO)
+    finding = only(good.verify(remuxed(audio=False)), Check.AUDIO)
     assert (finding.value, finding.expected) == ("none", "aac")
     assert finding.message == "The result has no sound, and the source has some."
 
@@ -153,16 +153,16 @@ def test_one_changed_byte_of_sound_is_found_out(good: Job, remuxed: Make) -> Non
 def test_sound_that_was_coded_anew_passes_and_must_keep_its_time(good: Job, tmp_path: Path) -> None:
     path = tmp_path / "pcm.mov"
     with av.open(str(good.video.path)) as source, av.open(str(path), "w") as target:
-        video, sound = source.streams.video[0], source.streams.audio[0]
+        video, audio = source.streams.video[0], source.streams.audio[0]
         pictures = target.add_stream_from_template(video)
-        samples = target.add_stream("pcm_s16le", rate=sound.rate)
+        samples = target.add_stream("pcm_s16le", rate=audio.rate)
         for packet in source.demux(video):
             if packet.dts is not None:
                 packet.stream = pictures
                 target.mux(packet)
         source.seek(0)
-        for frame in source.decode(sound):
-            resampled = av.AudioResampler("s16", "stereo", sound.rate).resample(frame)
+        for frame in source.decode(audio):
+            resampled = av.AudioResampler("s16", "stereo", audio.rate).resample(frame)
             target.mux([packet for part in resampled for packet in samples.encode(part)])
         target.mux(samples.encode(None))
     job = replace(good, video=probe(path))
@@ -197,7 +197,7 @@ def test_a_tile_that_turns_black_is_found_out(good: Job, rendered: Make) -> None
     verification = good.verify(rendered(edit=edit))
     finding = next(finding for finding in verification.failures if finding.check is Check.BLACK)
     assert finding.message == "Tile B is black for 1.5 s, from frame 15 on, where the source is not."
-    assert failed(verification) <= {Check.BLACK, Check.LIKENESS, Check.COLOUR, Check.FACE}
+    assert failed(verification) <= {Check.BLACK, Check.SSIM, Check.COLOR, Check.FACE}
     assert all("tile B" in finding.message or "Tile B" in finding.message for finding in verification.failures)
 
 
@@ -227,7 +227,7 @@ def test_a_tile_that_freezes_is_found_out(good: Job, rendered: Make) -> None:
     verification = good.verify(rendered(edit=edit))
     finding = next(finding for finding in verification.failures if finding.check is Check.FROZEN)
     assert finding.message == "Tile A stands still for 2.5 s, from frame 5 on, while the source moves."
-    assert failed(verification) <= {Check.FROZEN, Check.LIKENESS, Check.FACE, Check.COLOUR}
+    assert failed(verification) <= {Check.FROZEN, Check.SSIM, Check.FACE, Check.COLOR}
     assert all("tile B" not in finding.message and "Tile B" not in finding.message for finding in verification.failures)
 
 
@@ -239,23 +239,23 @@ def test_a_wrong_size_is_found_out(good: Job, rendered: Make) -> None:
 def test_a_crop_beside_the_plan_is_found_out(good: Job, rendered: Make) -> None:
     aside = moved(good.plan, center_x=lambda values: values + np.array([40, 0]))
     verification = good.verify(rendered(plan=aside))
-    assert Check.LIKENESS in failed(verification)
+    assert Check.SSIM in failed(verification)
     assert all("ile A" in finding.message for finding in verification.failures)
 
 
 def test_exchanged_chroma_planes_are_found_out(good: Job, rendered: Make) -> None:
     verification = good.verify(rendered(edit=lambda _, planes: (planes[0], planes[2], planes[1])))
-    assert failed(verification) == {Check.COLOUR}
+    assert failed(verification) == {Check.COLOR}
     assert len(verification.failures) == 2  # one for each tile
 
 
 def test_green_frames_are_found_out(good: Job, rendered: Make) -> None:
     verification = good.verify(rendered(edit=lambda _, planes: tuple(np.zeros_like(plane) for plane in planes)))
-    assert {Check.LIKENESS, Check.COLOUR, Check.FACE} <= failed(verification)
+    assert {Check.SSIM, Check.COLOR, Check.FACE} <= failed(verification)
 
 
-def test_wrong_colour_tags_are_found_out(good: Job, rendered: Make) -> None:
-    finding = only(good.verify(rendered(color=ColorInfo(1, 9, 14, 9))), Check.COLOUR)
+def test_wrong_color_tags_are_found_out(good: Job, rendered: Make) -> None:
+    finding = only(good.verify(rendered(color=ColorInfo(1, 9, 14, 9))), Check.COLOR)
     assert finding.value == "range 1, primaries 9, transfer 14, matrix 9"
 
 
