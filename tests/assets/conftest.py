@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.inbox import Inbox, Patience
+from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 from dualface_assets.uploads.intake import Intake
 
 
@@ -78,4 +78,4 @@ def opened() -> Iterator[list[str]]:
 @pytest.fixture
 def intake() -> Intake:
     """An intake that takes a file as soon as nobody writes it any more."""
-    return Intake(Inbox(Patience(quiet=0, unknown=0, empty=0)))
+    return Intake(Inbox(StabilityWindow(quiet=0, unknown=0, empty=0)))

@@ -1,5 +1,5 @@
 """Face tracks for the tests of this folder."""
 
-from tests.core.conftest import build_tracks
+from tests.core.conftest import face_tracks
 
-__all__ = ["build_tracks"]
+__all__ = ["face_tracks"]

@@ -17,7 +17,7 @@ import pytest
 
 from dualface_assets.store.partitions import slug
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import add, settle
+from dualface_assets.uploads.intake import acknowledge, add
 from tests.end_to_end.running_instance import RunningInstance, unlike_any_other
 from tests.web_server import REPOSITORY, free_port, program
 from tests.webhook_receiver import Receiver, receiving
@@ -182,7 +182,7 @@ def test_a_click_starts_a_materialization_and_it_is_seen_to_finish(
     second = tmp_path / "Second talk.mp4"
     second.write_bytes(unlike_any_other(sample_clip("talk", seconds=2)))
     upload = add(office.store, second)
-    settle(office.store, upload)  # in the store, but nobody has asked for a run
+    acknowledge(office.store, upload)  # in the store, but nobody has asked for a run
     office.running.wait_for(
         lambda: upload.key in office.running.instance.get_dynamic_partitions("videos"), "the sensor to see the video"
     )

@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from dualface_core.cli.app import app as cli
+from dualface_core.cli import app as cli
 from dualface_core.encoding.settings import EncoderKind, EncoderSettings, software_encoder
 from dualface_core.errors import MissingInputError
 from dualface_core.media.frames import ColorInfo

@@ -11,7 +11,7 @@ import pytest
 
 from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION, explanation_of
 from dualface_assets.runs.process_video import MAX_RETRIES
-from dualface_assets.uploads.intake import add, settle
+from dualface_assets.uploads.intake import acknowledge, add
 from tests.end_to_end.crashes import kill_at_random
 from tests.end_to_end.crowds import upload_many
 from tests.end_to_end.hostile import LAUNCH, ask
@@ -69,7 +69,7 @@ def test_whatever_is_killed_at_whatever_moment_every_upload_is_made_and_nothing_
 def test_a_video_that_takes_its_process_down_each_time_comes_to_an_end(host: Host, clip: Path, tmp_path: Path) -> None:
     with service(tmp_path / "service", host, IMPATIENT) as started:
         upload = add(host.store, clip)
-        settle(host.store, upload)
+        acknowledge(host.store, upload)
         started.instance.add_dynamic_partitions("videos", [upload.key])
         started.up()
         tags = {"dagster/partition": upload.key, MAX_RETRIES: "2"}  # fewer than usual, to be done sooner

@@ -20,7 +20,7 @@ from dualface_assets.definitions import video_store
 from dualface_assets.housekeeping.recovery import remove_leftovers
 from dualface_assets.store.files import LocalFiles, StoreError
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.inbox import Inbox, Patience
+from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 from dualface_assets.uploads.intake import Intake, acknowledge, pending
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.errors import MissingInputError, OutputError, SettingsError
@@ -96,7 +96,7 @@ def take(store: VideoStore, content: bytes = CONTENT, name: str = "a.mp4") -> st
 
 
 def eager() -> Intake:
-    return Intake(Inbox(Patience(quiet=0, unknown=0, empty=0)))
+    return Intake(Inbox(StabilityWindow(quiet=0, unknown=0, empty=0)))
 
 
 def everything_in(folder: Path) -> set[str]:

@@ -102,7 +102,7 @@ def write_clip(
     color: dict[str, int] | None = None,
     audio: str | None = None,
     sound_start: Fraction = Fraction(0),
-    sound_seconds: float = 0.8,
+    audio_seconds: float = 0.8,
     sound_rate: int = 48_000,
     title: str | None = None,
     container_options: dict[str, str] | None = None,
@@ -136,7 +136,7 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if samples is not None:
-            write_sound(container, samples, sound_start, sound_seconds)
+            write_sound(container, samples, sound_start, audio_seconds)
 
 
 def write_sound(container: OutputContainer, stream: Any, start: Fraction, seconds: float) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.core.media.conftest import MakeClip, MakeSound
 
 MILLISECONDS = Fraction(1, 1000)
-LONG = {"pts": range(60), "options": {"g": "12", "bf": "2"}, "sound": "aac", "sound_seconds": 4.0}
+LONG = {"pts": range(60), "options": {"g": "12", "bf": "2"}, "audio": "aac", "audio_seconds": 4.0}
 
 
 def test_a_plain_video_is_described_in_full(make_clip: MakeClip) -> None:
@@ -195,8 +195,8 @@ def test_a_cover_picture_is_no_video(tmp_path: Path, make_sound: MakeSound) -> N
         ("moov-last.mp4", {}, "cut off before its index was written"),
         ("moov-first.mp4", {"container_options": {"movflags": "+faststart"}}, "its index promises 60 pictures"),
         ("cues.mkv", {}, "its header says 4.0 s and only 2"),
-        ("cues.webm", {"codec": "libvpx", "options": {}, "sound": "libopus"}, "its header says 4.0 s and only 2"),
-        ("list.avi", {"sound": "pcm_s16le"}, "its index promises 60 pictures"),
+        ("cues.webm", {"codec": "libvpx", "options": {}, "audio": "libopus"}, "its header says 4.0 s and only 2"),
+        ("list.avi", {"audio": "pcm_s16le"}, "its index promises 60 pictures"),
     ],
 )
 def test_a_file_cut_in_half_is_found_out(

@@ -53,4 +53,4 @@ def emulated(
 @pytest.fixture(autouse=True)
 def nothing_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test's process has given up on must not decide another test."""
-    monkeypatch.setattr(choice, "_given_up", {})
+    monkeypatch.setattr(choice, "_unusable", {})

@@ -188,7 +188,7 @@ def test_a_tracklet_that_shows_two_people_is_divided() -> None:
 
 
 @pytest.mark.parametrize(
-    ("people", "clarity"),
+    ("people", "quality"),
     [([1, 1, 1, 1], [0.8] * 4), ([1, 1, 1, 2], [0.8, 0.8, 0.8, 0.1]), ([1], [0.8])],
     ids=["one person", "a blurred portrait", "a single portrait"],
 )
