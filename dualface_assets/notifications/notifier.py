@@ -259,7 +259,7 @@ def notification_sensor(ending: Ending, *, name: str, description: str) -> dg.Se
         left, done = notifier.deliver(position.pending, webhook, settings.web_url, now=time.time())
         for line in done:
             context.log.info(line)
-        context.update_cursor(position.model_copy(update={"untold": left}).model_dump_json())
+        context.update_cursor(position.model_copy(update={"pending": left}).model_dump_json())
         waiting = f"{len(left)} still to be told." if left else "Nothing to tell."
         return dg.SkipReason(" ".join(done[:20]) or waiting)
 
