@@ -14,6 +14,7 @@ import dagster as dg
 from dualface_assets.assets.composed_tiles import composed_tiles
 from dualface_assets.assets.encoded_video import encoded_video
 from dualface_assets.assets.face_tracks import face_tracks
+from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.assets.review import review
 from dualface_assets.housekeeping.recovery import recovery
@@ -23,7 +24,7 @@ from dualface_assets.review_index.failed_videos import failed_videos
 from dualface_assets.runs.executor import one_process
 from dualface_assets.runs.process_video import process_video
 from dualface_assets.store.tables import TableStorage, scratch_storage
-from dualface_assets.store.video_store import GpuResource, VideoStore
+from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import Intake
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.settings import Settings, without_password

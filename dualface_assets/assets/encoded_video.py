@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from dualface_assets.assets import checks
+from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.metadata import entries, picture
 from dualface_assets.assets.progress import logged
 from dualface_assets.runs.failures import BUG, as_failure, class_name, failure_of, repeated
 from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
-from dualface_assets.store.video_store import GpuResource, VideoStore
+from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
 from dualface_core.encoding.failures import FailureClass, Reaction, reaction
 from dualface_core.errors import MissingInputError, VerificationError

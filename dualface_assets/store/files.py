@@ -1,54 +1,21 @@
-"""Where the files of a store are: in a folder of this machine, or behind any fsspec URL.
+"""The files of a store: what is done with them (StoreFiles), and a store that is a local folder (LocalFiles).
 
-Belongs here: the few things that are done with a store's files, twice. Everybody names a file by its path below the
-store's folder. In a local store that is where the file is, and nothing is ever copied. A remote store has an object of
-the same name, relative to its URL; codecs need local files, so an object is fetched before it is read, and what was
-written locally is put. An object is whole or not there: an object store makes one upload visible at once, and in other
-file systems a rename does that.
+Belongs here: the few things that are done with a store's files. Every caller names a file by its path below the store's
+folder. In a local store that is where the file is, and nothing is ever copied. `remote` has the other kind of store.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from datetime import datetime
-from functools import cache
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
-from urllib.parse import unquote
+from typing import Protocol
 from uuid import uuid4
 
-from fsspec import AbstractFileSystem
-from fsspec.registry import known_implementations
-from upath import UPath
-
-from dualface_core.errors import FileError, MissingInputError, OutputError, SettingsError, one_line
-from dualface_core.settings import CREDENTIALS, without_password
+from dualface_core.errors import FileError
 from dualface_core.system.atomic_files import atomic_write, output_error
-
-_OBJECT_STORES: Final = frozenset(
-    {"abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "ocilake", "oss", "s3", "s3a", "tos", "tosfs"}
-)
-"""Protocols of stores in which a new object is seen when it is complete, and not before."""
-
-_INCOMING: Final = ".incoming"
-_NO_ROOM_HERE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_TRANSFERS_AT_ONCE: Final = 2
-_ABANDONED_AFTER: Final = 86_400.0
-"""Seconds after which what was being sent by somebody else is taken to be nobody's."""
-
-_NO_SECRETS: Final = frozenset({"host", "protocol", "target_protocol", "endpoint_url", "region_name", "account_name"})
-"""Options of a file system that may be shown."""
-
-_MOST_SAID: Final = 300
-"""Letters of what a client library says; some quote the whole page that a server sent."""
-
-_ASK_AGAIN: Final = "Check DUALFACE_STORE, the credentials and the network."
 
 
 class StoreError(FileError):
@@ -131,11 +98,11 @@ class LocalFiles:
 
     def size(self, path: Path) -> int:
         """Bytes of all files."""
-        return sum(file.stat().st_size for file in _files(path))
+        return sum(file.stat().st_size for file in files_below(path))
 
     def modified(self, path: Path) -> float:
         """The newest time of all files."""
-        return max((file.stat().st_mtime for file in _files(path)), default=path.stat().st_mtime)
+        return max((file.stat().st_mtime for file in files_below(path)), default=path.stat().st_mtime)
 
     def read(self, path: Path) -> bytes:
         """The content."""
@@ -189,194 +156,6 @@ class LocalFiles:
         """Nothing is ever sent."""
 
 
-class RemoteFiles:
-    """Objects behind an fsspec URL.
-
-    Args:
-        url: of the store, such as `s3://bucket/prefix`.
-        folder: the local folder whose paths name the objects.
-
-    Raises SettingsError for a URL that nothing can be done with, as when a package is not installed.
-    """
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self._folder = folder
-        self._shown = without_password(url).rstrip("/")
-        self._root, self._fs = _root(url)
-        self._secrets = _secrets(url, self._fs.storage_options)
-        protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
-        self._atomic = bool(protocols & _OBJECT_STORES)
-        self._has_folders = not self._atomic or "memory" in protocols
-        if not self._atomic and type(self._fs).mv is AbstractFileSystem.mv:  # which copies and deletes
-            raise SettingsError(
-                f"DUALFACE_STORE is {self._shown!r}; there a file cannot be renamed, so a half-written one could be "
-                "seen. Use a folder, an object store, or a file system such as sftp."
-            )
-
-    def check(self) -> None:
-        """Ask for what is there. Of an object store, the bucket must exist; we make none."""
-        self.names(self._folder)
-        with self._asking(self._folder):
-            if not self._has_folders and not self._fs.exists(self._root.path.lstrip("/").partition("/")[0]):
-                raise StoreError(
-                    self._shown, "there is no such bucket", action="Create it, or set DUALFACE_STORE to another one."
-                )
-
-    def address(self, path: Path) -> str:
-        """The URL."""
-        inside = path.relative_to(self._folder)
-        return "/".join((self._shown, *inside.parts))
-
-    def exists(self, path: Path) -> bool:
-        """Whether there is an object, or one below this name."""
-        with self._asking(path):
-            return bool(self._fs.find(self._name(path)))
-
-    def names(self, folder: Path) -> list[str]:
-        """The next component of all names below this one."""
-        with self._asking(folder):
-            try:
-                found = self._fs.ls(self._name(folder), detail=False)
-            except FileNotFoundError:
-                return []
-            return [name.rstrip("/").rpartition("/")[2] for name in found]
-
-    def size(self, path: Path) -> int:
-        """Bytes of all objects."""
-        with self._asking(path):
-            return int(self._fs.du(self._name(path)))
-
-    def modified(self, path: Path) -> float:
-        """The newest time of all objects, by the store's clock."""
-        with self._asking(path):
-            return max(map(self._time, self._fs.find(self._name(path))), default=time.time())
-
-    def read(self, path: Path) -> bytes:
-        """The content."""
-        with self._asking(path):
-            return bytes(self._fs.cat_file(self._name(path)))
-
-    def write(self, path: Path, content: bytes) -> None:
-        """Send a small object, by way of a local file."""
-        local = self.staging_path(path, self._folder / _INCOMING)
-        try:
-            local.write_bytes(content)
-            self.put(local, path)
-        finally:
-            local.unlink(missing_ok=True)
-
-    def fetch(self, path: Path, into: Path) -> Path:
-        """A complete copy, named after the object and its folder."""
-        copy = into / f"{path.parent.name}-{path.name}"
-        if copy.exists():
-            return copy
-        into.mkdir(parents=True, exist_ok=True)
-        with atomic_write(copy) as temporary, self._asking(path):
-            try:
-                size = self._fs.info(self._name(path))["size"]
-                self._fs.get_file(self._name(path), str(temporary))
-            except FileNotFoundError:
-                found = "this file is not in the store (any more)"
-                raise MissingInputError(self.address(path), found, action="Make it, or upload it, again.") from None
-            except OSError as error:
-                if error.errno in _NO_ROOM_HERE:
-                    raise output_error(copy, error) from None
-                raise
-            self._compare(path, size, temporary.stat().st_size)
-        return copy
-
-    def staging_path(self, path: Path, folder: Path) -> Path:
-        """A new name in the folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{uuid4().hex}{path.suffix}"
-
-    def put(self, local: Path, path: Path) -> None:
-        """Send a file, make sure that all of it has arrived, and only then remove it here."""
-        name = self._name(path)
-        with self._asking(path):
-            sent = name if self._atomic else self._root.joinpath(_INCOMING, f"{uuid4().hex}{path.suffix}").path
-            if not self._atomic:
-                self._fs.makedirs(sent.rpartition("/")[0], exist_ok=True)
-                self._fs.makedirs(name.rpartition("/")[0], exist_ok=True)
-            try:
-                self._fs.put_file(str(local), sent)
-                self._fs.invalidate_cache()
-                self._compare(path, local.stat().st_size, self._fs.info(sent)["size"])
-                if sent != name:
-                    self._fs.mv(sent, name)
-            except FileNotFoundError as error:
-                found = f"it cannot be sent there ({_said(error, self._secrets)})"
-                raise StoreError(self.address(path), found, action="Look at the store: make doctor") from None
-            except BaseException:
-                if sent != name:
-                    with suppress(Exception):
-                        self._fs.rm_file(sent)
-                raise
-        local.unlink(missing_ok=True)
-
-    def upload_within(self, local: Path, path: Path) -> Future[None]:
-        """Send it in the background."""
-        return _transfers().submit(self.put, local, path)
-
-    def share(self, path: Path) -> None:
-        """Send copies."""
-        for file in _files(path):
-            self.write(file, file.read_bytes())
-
-    def move_to_trash(self, path: Path, trash: Path) -> None:
-        """Delete all objects, one after the other: there is no moving aside. What is left is found the next time."""
-        LocalFiles().move_to_trash(path, trash)  # if it was shared
-        with self._asking(path):
-            for name in self._fs.find(self._name(path)):
-                self._fs.rm_file(name)
-            if self._has_folders:
-                with suppress(OSError):
-                    self._fs.rmdir(self._name(path))
-
-    def remove_forgotten(self) -> None:
-        """Remove what lies among the incoming files for a day."""
-        incoming = self._folder / _INCOMING
-        if self._atomic:
-            return
-        for name in self.names(incoming):
-            if time.time() - self.modified(incoming / name) > _ABANDONED_AFTER:
-                self.move_to_trash(incoming / name, incoming)
-
-    def _name(self, path: Path) -> str:
-        return self._root.joinpath(*path.relative_to(self._folder).parts).path
-
-    def _time(self, name: str) -> float:
-        try:
-            found = self._fs.modified(name)
-        except NotImplementedError:
-            found = self._fs.info(name).get("mtime", time.time())
-        return found.timestamp() if isinstance(found, datetime) else float(found)
-
-    def _compare(self, path: Path, expected: int, found: int) -> None:
-        if expected != found:
-            raise OutputError(
-                self.address(path),
-                f"{found} of {expected} bytes have arrived",
-                action="Look at the store and the network.",
-            )
-
-    @contextmanager
-    def _asking(self, path: Path) -> Iterator[None]:
-        """Turn what a client library raises into a sentence. That there is no such file is an answer.
-
-        The error itself goes no further, not even as a cause: Dagster stores and shows causes, and the text of one may
-        hold the address with its password, or a signature that lets whoever reads it into the store.
-        """
-        try:
-            self._fs.invalidate_cache()  # other processes write, too
-            yield
-        except (FileNotFoundError, FileError):
-            raise
-        except Exception as error:  # noqa: BLE001  every package has errors of its own
-            found = f"the store does not answer as it should ({_said(error, self._secrets)})"
-            raise StoreError(self.address(path), found, action=_ASK_AGAIN) from None
-
-
 def sync(folder: Path) -> None:
     """Make renames in this folder outlive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -401,63 +180,6 @@ def _make(folder: Path) -> None:
         sync(folder.parent)
 
 
-def _files(path: Path) -> list[Path]:
+def files_below(path: Path) -> list[Path]:
+    """The file itself, or all files in a folder and its sub-folders."""
     return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-
-
-@cache
-def _transfers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_TRANSFERS_AT_ONCE, thread_name_prefix="store")
-
-
-os.register_at_fork(after_in_child=_transfers.cache_clear)  # a child process has none of its parent's threads
-
-
-def _root(url: str) -> tuple[UPath, AbstractFileSystem]:
-    """The place that a URL names, and its file system."""
-    protocol = url.partition("://")[0]
-    try:
-        root = UPath(url)
-        file_system = root.fs  # which is made only when it is asked for
-    except ImportError as error:
-        package = known_implementations.get(protocol, {"class": "fsspec"})["class"].partition(".")[0]
-        advice = f"Run: pip install {package}" if package != "fsspec" else f"{error}."
-        raise SettingsError(
-            f"DUALFACE_STORE begins with {protocol}://, and the package for that is not installed. {advice}"
-        ) from None
-    except ValueError:  # which may quote a part of the URL, such as a password that it takes for a port
-        found = "which fsspec does not know" if protocol not in known_implementations else "but is no address"
-        raise SettingsError(
-            f"DUALFACE_STORE begins with {protocol}://, {found}. Use a folder, or a URL such as s3://bucket/prefix."
-        ) from None
-    except Exception as error:  # noqa: BLE001  some log in at once, as for sftp://
-        found = f"the store does not answer ({_said(error, _secrets(url, {}))})"
-        raise StoreError(without_password(url), found, action=_ASK_AGAIN) from None
-    return root, file_system
-
-
-def _secrets(url: str, options: Any) -> frozenset[str]:
-    """What must not be seen of an address, and of what its file system was made with."""
-    credentials = CREDENTIALS.search(url)
-    address = credentials[0].removesuffix("@") if credentials else ""
-    found = {part for part in (*address.split(":", 1), url.partition("?")[2]) if part}
-    return frozenset(found | {unquote(part) for part in found} | set(_texts(options)))
-
-
-def _texts(options: Any) -> Iterator[str]:
-    if isinstance(options, dict):
-        for name, value in options.items():
-            yield from _texts(value) if name not in _NO_SECRETS else ()
-    elif isinstance(options, list | tuple):
-        for value in options:
-            yield from _texts(value)
-    elif isinstance(options, str) and options:
-        yield options
-
-
-def _said(error: Exception, secrets: frozenset[str]) -> str:
-    """What a client library says, in one line; only what kind of error it is if there is any secret in it."""
-    kind, text = type(error).__name__, str(error)
-    if not text or any(secret in text for secret in secrets):
-        return kind
-    return f"{kind}: {one_line(without_password(text))[:_MOST_SAID]}"

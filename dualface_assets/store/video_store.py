@@ -1,7 +1,7 @@
-"""Resources: where things lie (VideoStore) and what may encode (GpuResource).
+"""The resource that knows where everything of a video lies, so that a test or a deployment swaps it in one place.
 
-Belongs here: what assets, IO managers and the sensor share, so that a test or a deployment swaps it in one place.
-How an upload gets into the store is `uploads`' business; how tables are read and written is `storage`'s.
+Belongs here: what assets, IO managers and sensors share. How an upload gets into the store is in `uploads`; how tables
+are read and written is in `tables`. See https://docs.dagster.io/guides/build/external-resources.
 """
 
 from __future__ import annotations
@@ -19,18 +19,14 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
-from dualface_assets.store.files import LocalFiles, RemoteFiles, StoreFiles
+from dualface_assets.store.files import LocalFiles, StoreFiles
 from dualface_assets.store.partitions import check_key, is_key
-from dualface_core import pipeline
+from dualface_assets.store.remote import RemoteFiles
 from dualface_core.errors import MissingInputError, SettingsError
 from dualface_core.settings import Settings, local_folder, without_password
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.media.probe import VideoInfo
-    from dualface_core.pipeline import Progress
-    from dualface_core.rendering.choice import EncoderChoice
-    from dualface_core.rendering.report import EncodeReport
-    from dualface_core.tables.tile_plan import TilePlan
 
 _OWN_FOLDERS: Final = frozenset(
     {"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "review", "scratch", "trash"}
@@ -303,26 +299,3 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 def _remote_files(root: str, folder: Path) -> RemoteFiles:
     url = Settings.load().store  # Dagster stores and shows what a resource holds, so the password is not in the root
     return RemoteFiles(url if without_password(url) == root else root, folder)
-
-
-class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # likewise
-    """The GPU's encoder: whether it is the one to use, and one of its sessions to encode in."""
-
-    def choose(self, settings: Settings) -> EncoderChoice:
-        """Decide between NVENC and software. Raises EncoderError where only NVENC will do and it doesn't work here."""
-        from dualface_core.rendering.choice import choose_encoder
-
-        return choose_encoder(settings)
-
-    def render(
-        self,
-        video: VideoInfo,
-        plan: TilePlan,
-        output: Path,
-        choice: EncoderChoice,
-        *,
-        settings: Settings,
-        progress: Progress | None = None,
-    ) -> EncodeReport:
-        """Render with NVENC, in one of the GPU's sessions. Raises EncoderError."""
-        return pipeline.render_with_nvenc(video, plan, output, choice, settings=settings, progress=progress)

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 
 from dualface_assets.assets.encoded_video import after_failure, blamed_on_nvenc
+from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.metadata import IMAGE_BYTES
 from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.recovery import remove_leftovers
 from dualface_assets.review_index.failed_videos import note_failure
 from dualface_assets.runs.timeouts import step_seconds
-from dualface_assets.store.video_store import GpuResource, VideoStore
+from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import add
 from dualface_core import pipeline
 from dualface_core.encoding.failures import EncoderError, FailureClass
