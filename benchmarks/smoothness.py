@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from dualface_core.camera.plan import EYE_LINE_IN_BOX, CameraParameters, face_boxes, kept_in_tile
+from dualface_core.camera.parameters import CameraParameters
+from dualface_core.camera.plan import EYE_LINE_IN_BOX, face_boxes, kept_in_tile
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import Tile, layout
 from dualface_core.tables.tile_plan import TilePlan
@@ -24,17 +25,17 @@ STILL: Final = 1.0
 """Pixels of the tile per second. What is slower is at rest."""
 
 FRAMED: Final = 0.1
-"""Share of the rectangle. A face nearer than this to its anchor, along both axes, is well framed."""
+"""Share of the crop window. A face nearer than this to its anchor, along both axes, is well framed."""
 
 
 ROUNDING: Final = 0.01
-"""Pixels of the source by which a face may stick out of a rectangle of single precision."""
+"""Pixels of the source by which a face may stick out of a crop window of single precision."""
 
 
 class TileSmoothness(BaseModel):
     """How the camera of one tile behaves.
 
-    Motion is that of the rectangle's center in pixels of the tile; the rest is over frames in the state "tracking" in
+    Motion is that of the crop window's center in pixels of the tile; the rest is over frames in the state "tracking" in
     which the face is in the tracks. A figure is None where there is nothing to measure.
 
     Attributes:

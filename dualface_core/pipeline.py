@@ -19,7 +19,7 @@ from dualface_core.errors import NobodyFoundError, TableFormatError, Verificatio
 from dualface_core.settings import Settings
 
 if TYPE_CHECKING:
-    from dualface_core.camera.plan import CameraParameters
+    from dualface_core.camera.parameters import CameraParameters
     from dualface_core.encoding.settings import EncoderSettings, EncoderSpec
     from dualface_core.gpu.monitor import LoadMonitor
     from dualface_core.gpu.profiles import Profile
@@ -123,7 +123,8 @@ def plan_tiles(
         SettingsError: there is no such layout.
         TableFormatError: the tracks belong to another video.
     """
-    from dualface_core.camera.plan import CameraParameters, plan_camera
+    from dualface_core.camera.parameters import CameraParameters
+    from dualface_core.camera.plan import plan_camera
     from dualface_core.tables.layouts import layout as find_layout
 
     if tracks.metadata.fingerprint != video.fingerprint:

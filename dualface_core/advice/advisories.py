@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.advice.timeline_events import LEAST_MARGIN, unsure_events
-from dualface_core.camera.plan import CameraParameters, face_boxes
+from dualface_core.camera.parameters import CameraParameters
+from dualface_core.camera.plan import face_boxes
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import layout
 from dualface_core.tables.tile_plan import TilePlan

@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.smoothness import TileSmoothness, smoothness
-from dualface_core.camera.plan import CameraParameters, plan_camera
+from dualface_core.camera.parameters import CameraParameters
+from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import SCHEMA, PlanMetadata, TilePlan
@@ -17,7 +18,7 @@ BuildTracks = Callable[..., FaceTracks]
 
 FPS = 30
 HEIGHT = 540.0
-"""Of the source rectangle: every pixel of the source is two of the tile."""
+"""Of the crop window: every pixel of the source is two of the tile."""
 
 
 def plan_of(tracks: FaceTracks, path: NDArray[np.float64], *, state: str = "tracking") -> TilePlan:
@@ -72,7 +73,7 @@ def measured(tracks: FaceTracks, path: NDArray[np.float64], **options: str) -> T
 
 
 EYES = 500 - HEIGHT / 2 + 0.40 * HEIGHT
-"""Where the eyes of a face are on their line, for a rectangle that is centered on 500."""
+"""Where the eyes of a face are on their line, for a crop window that is centered on 500."""
 
 
 def test_a_camera_at_rest_does_not_move(face_tracks: BuildTracks) -> None:

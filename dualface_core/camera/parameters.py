@@ -1,0 +1,49 @@
+"""How the virtual cameras behave: every figure that a user may change, with its unit.
+
+Belongs here: the parameters alone, so that whoever reads a plan's parameters needs no camera.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class CameraParameters(BaseModel):
+    """How the virtual cameras behave.
+
+    Attributes:
+        face_height: height of the face box, as a share of the tile's height.
+        eye_line: distance of the eyes from the top of the tile, as a share of the tile's height.
+        max_upscale: tile pixels per source pixel that zooming in may reach.
+        closest: the crop window may always shrink to this share of the widest one, however small the source is.
+        position_dead_zone: how far a face may drift to either side during a hold, as a share of the crop window.
+        zoom_dead_zone: how far its size may drift meanwhile, in natural logarithms (0.08 is about 8 %).
+        position_ease: seconds that the camera takes from one hold to the next.
+        zoom_ease: seconds that a change of zoom takes.
+        pan_speed: extents of the widest crop window per second, at most, for a move while the person is absent, where
+            there is time for it.
+        shortest_hold: seconds. Briefer holds become part of one eased move.
+        median_window: seconds of the median that removes lone outliers of position; for zoom it is four times as long.
+        bridge: seconds. A person lost for no longer counts as present.
+        hold: seconds that the camera waits for a lost person before it opens out.
+        shortest_appearance: seconds. A person seen more briefly than this, away from the rest, is not followed.
+        face_margin: room around the face box that always stays inside the tile, as a share of the box.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    face_height: float = Field(default=0.32, ge=0.05, le=0.8)
+    eye_line: float = Field(default=0.40, ge=0.2, le=0.6)
+    max_upscale: float = Field(default=2.0, ge=1.0, le=8.0)
+    closest: float = Field(default=0.6, ge=0.2, le=1.0)
+    position_dead_zone: float = Field(default=0.05, ge=0.0, le=0.2)
+    zoom_dead_zone: float = Field(default=0.08, ge=0.0, le=0.5)
+    position_ease: float = Field(default=2.0, ge=0.1, le=10.0)
+    zoom_ease: float = Field(default=2.5, ge=0.1, le=10.0)
+    pan_speed: float = Field(default=0.5, ge=0.05, le=10.0)
+    shortest_hold: float = Field(default=2.0, ge=0.0, le=10.0)
+    median_window: float = Field(default=0.4, ge=0.0, le=5.0)
+    bridge: float = Field(default=0.5, ge=0.0, le=5.0)
+    hold: float = Field(default=2.0, ge=0.0, le=30.0)
+    shortest_appearance: float = Field(default=0.4, ge=0.0, le=5.0)
+    face_margin: float = Field(default=0.1, ge=0.0, le=0.5)
