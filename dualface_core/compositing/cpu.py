@@ -1,40 +1,18 @@
-"""Renders tiles: takes each tile's source rectangle out of the YUV planes with sub-pixel accuracy.
+"""Renders tiles on the CPU with OpenCV: takes each tile's crop window out of the YUV planes with sub-pixel accuracy.
 
-Belongs here: resampling of pictures on the CPU with OpenCV. Where the rectangles are is `camera`'s business. The one
-idea: an affine warp is more than resampling needs. A tile is only scaled and shifted, so each axis is done on its own:
-a windowed sinc shifts the source by the fraction of a pixel that is left over, and a bicubic resize, whose scale is
-exact, does the rest. That is sharper than a bilinear warp and, where a tile enlarges, takes half the time.
-
-Coordinates: a rectangle is given by its edges, on the scale on which the frame's luma covers 0 to its width, so that
-the center of luma sample k lies at k + 0.5. Chroma of 4:2:0 is taken to be sited as MPEG-2, H.264 and HEVC have it by
-default: in line with every second luma column (sample i at 2 i + 0.5), and half-way between two luma rows (sample j at
-2 j + 1). Source and canvas have the same siting, so luma and chroma stay registered at any position and zoom.
+Belongs here: drawing. Which source samples a tile is made of is `sampling`'s business, where the crop windows are
+`camera`'s.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.compositing.sampling import Axis, plane_axes
 from dualface_core.media.frames import Planes
 from dualface_core.tables.layouts import Layout
-
-_REACH: Final = 3
-"""Samples before and after that the windowed sinc (Lanczos) looks at: six taps."""
-
-_CUBIC_REACH: Final = 2
-"""Source samples beyond the first and last position that bicubic interpolation looks at."""
-
-_NEGLIGIBLE_SHIFT: Final = 1 / 256
-"""Source samples. A smaller shift changes no 8-bit value by more than one."""
-
-_REMEMBERED: Final = 64
-"""Axes that are kept: a camera mostly stands still, and each tile has four."""
 
 
 class Compositor:
@@ -73,18 +51,8 @@ class Compositor:
         canvas = self._canvas if canvas is None else canvas
         if planes[0].shape != self._shape:
             raise ValueError(f"The frame is {planes[0].shape}, the compositor was made for {self._shape}.")
-        for tile, (center_x, center_y, width, height) in zip(self._tiles, crop_windows.astype(np.float64), strict=True):
-            step_x, step_y = width / tile.width, height / tile.height
-            luma_x = center_x - width / 2 + step_x / 2 - 0.5
-            top = center_y - height / 2
-            luma = (
-                _axis(luma_x, step_x, tile.width),
-                _axis(top + step_y / 2 - 0.5, step_y, tile.height),
-            )
-            chroma = (
-                _axis(luma_x / 2, step_x, tile.width // 2),
-                _axis((top + step_y - 1) / 2, step_y, tile.height // 2),
-            )
+        for tile, crop_window in zip(self._tiles, crop_windows.astype(np.float64), strict=True):
+            luma, chroma = plane_axes(tile, crop_window)
             for plane, drawn, (axis_x, axis_y), scale in zip(
                 planes, canvas, (luma, chroma, chroma), (1, 2, 2), strict=True
             ):
@@ -94,73 +62,35 @@ class Compositor:
         return canvas
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Which source samples one axis of a tile is made of.
-
-    Attributes:
-        shrink: power of two by which the source is averaged first.
-        first, stop: samples of the source (after that shrinking) to enlarge or decimate.
-        step: distance of two output samples, in those samples.
-        kernel: what shifts them by the fraction, and removes what a decimation could not hold: 2 * reach taps, or
-            a single 1 where there is nothing to do.
-        reach: samples before and after that the kernel looks at.
-        skip: output samples made in excess at the beginning, so that edges are interpolated like the rest.
-        count: output samples.
-    """
-
-    shrink: int
-    first: int
-    stop: int
-    step: float
-    kernel: NDArray[np.float32]
-    reach: int
-    skip: int
-    count: int
-
-
-@lru_cache(_REMEMBERED)
-def _axis(start: float, step: float, count: int) -> _Axis:
-    """Sample at `start`, `start + step`, ... in units of source samples, the first of which is at 0."""
-    shrink = 1
-    while step >= 2:
-        shrink, step, start = shrink * 2, step / 2, (start - 0.5) / 2
-    skip = int(np.ceil(_CUBIC_REACH / step))
-    # cv2.resize puts output sample j at (j + 0.5) * step - 0.5; this is where its sample 0 must begin.
-    origin = start - (skip + 0.5) * step + 0.5
-    first = int(np.floor(origin + _NEGLIGIBLE_SHIFT))
-    shift = origin - first
-    stop = first + int(np.ceil((skip + count) * step)) + _CUBIC_REACH
-    if step <= 1 and abs(shift) < _NEGLIGIBLE_SHIFT:
-        return _Axis(shrink, first, stop, step, np.ones(1, np.float32), 0, skip, count)
-    distance = np.arange(1 - _REACH, _REACH + 1) - shift
-    kernel = np.sinc(distance / max(step, 1.0)) * np.sinc(distance / _REACH)
-    kernel /= kernel.sum()
-    # A windowed sinc misses the shift by up to 0.02 samples, which would make a slow pan uneven: put it right.
-    kernel[_REACH - 1 : _REACH + 1] += np.array([1, -1]) * (kernel @ distance)
-    return _Axis(shrink, first, stop, step, kernel.astype(np.float32), _REACH, skip, count)
-
-
-def _resample(plane: NDArray[np.uint8], x: _Axis, y: _Axis, out: NDArray[np.uint8]) -> None:
-    picture = _region(plane, x, y)
+def _resample(plane: NDArray[np.uint8], x: Axis, y: Axis, out: NDArray[np.uint8]) -> None:
+    samples = _region(plane, x, y)
     # Two plain filters of one row and one column take half the time of OpenCV's separable one.
     if y.reach:
         column = y.kernel[:, np.newaxis]
-        picture = np.asarray(cv2.filter2D(picture, cv2.CV_8U, column, anchor=(0, y.reach - 1)), np.uint8)
-        picture = picture[y.reach : -y.reach]
+        samples = np.asarray(cv2.filter2D(samples, cv2.CV_8U, column, anchor=(0, y.reach - 1)), np.uint8)
+        samples = samples[y.reach : -y.reach]
     if x.reach:
         row = x.kernel[np.newaxis]
-        picture = np.asarray(cv2.filter2D(picture, cv2.CV_8U, row, anchor=(x.reach - 1, 0)), np.uint8)
-        picture = picture[:, x.reach : -x.reach]
+        samples = np.asarray(cv2.filter2D(samples, cv2.CV_8U, row, anchor=(x.reach - 1, 0)), np.uint8)
+        samples = samples[:, x.reach : -x.reach]
     if x.step != 1 or y.step != 1:
-        # Without a target size, the scale is taken as it is given; with one, it would be rounded to whole pixels.
-        picture = np.asarray(
-            cv2.resize(picture, None, fx=1 / x.step, fy=1 / y.step, interpolation=cv2.INTER_CUBIC), np.uint8
-        )
-    out[:] = picture[y.skip : y.skip + y.count, x.skip : x.skip + x.count]
+        samples = _scaled(samples, x.step, y.step)
+    out[:] = samples[y.skip : y.skip + y.count, x.skip : x.skip + x.count]
 
 
-def _region(plane: NDArray[np.uint8], x: _Axis, y: _Axis) -> NDArray[np.uint8]:
+def _scaled(samples: NDArray[np.uint8], step_x: float, step_y: float) -> NDArray[np.uint8]:
+    """Bicubic interpolation: sample j of the result lies at (j + 0.5) * step - 0.5."""
+    height, width = samples.shape
+    if (round(width / step_x), round(height / step_y)) == (width, height):
+        # Where the rounded size stays the same, `resize` copies; `warpAffine` rounds positions to 1/32 of a sample.
+        matrix = np.array([[step_x, 0, (step_x - 1) / 2], [0, step_y, (step_y - 1) / 2]])
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(samples, matrix, (width, height), flags=flags), np.uint8)
+    # Without a target size, the scale is taken as it is given; with one, it would be rounded to whole samples.
+    return np.asarray(cv2.resize(samples, None, fx=1 / step_x, fy=1 / step_y, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _region(plane: NDArray[np.uint8], x: Axis, y: Axis) -> NDArray[np.uint8]:
     """The source samples that two axes need, averaged where they are to be shrunk; beyond the plane, its edge."""
     left, right = x.shrink * (x.first - x.reach), x.shrink * (x.stop + x.reach)
     top, bottom = y.shrink * (y.first - y.reach), y.shrink * (y.stop + y.reach)

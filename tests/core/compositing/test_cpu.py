@@ -16,7 +16,7 @@ TWO_TILES = Layout("two", 128, 80, (Tile("A", 0, 0, 64, 80), Tile("B", 64, 0, 64
 
 
 def ramp_planes(axis: str, width: int, height: int) -> Planes:
-    """A picture whose value is the distance from the left or the top edge, in luma pixels, where 4:2:0 has its samples.
+    """Planes whose value is the distance from the left or the top edge, in luma pixels, where 4:2:0 has its samples.
 
     Chroma is in line with even columns and between two rows. Luma is half a level darker, which makes it whole.
     """
@@ -48,7 +48,7 @@ def test_a_ramp_is_reproduced_within_one_level_at_any_position_and_zoom(
 ) -> None:
     size = 250 + odd
     width, height = 96 / zoom, 108 / zoom
-    border = 16  # the ramp ends at the frame's edge, and every filter looks a little further than the rectangle
+    border = 16  # the ramp ends at the frame's edge, and every filter looks a little further than the crop window
     left, top = (border + share * (size - 2 * border - extent) for share, extent in ((left, width), (top, height)))
     y, u, v = Compositor(ONE_TILE, size, size).compose(
         ramp_planes(axis, size, size), crop_window(left, top, width, height)
@@ -82,6 +82,19 @@ def test_a_quarter_of_a_pixel_moves_the_picture_by_a_quarter_of_a_pixel(zoom: fl
 
     phases = np.unwrap([phase(100 + step / 4) for step in range(9)], period=16)
     assert np.diff(phases) == pytest.approx(np.full(8, 0.25), abs=0.01)
+
+
+@pytest.mark.parametrize("step", [0.9999, 0.9996, 1.0004])
+def test_a_scale_that_hardly_differs_from_one_still_scales(step: float) -> None:
+    tile = Tile("A", 0, 0, 960, 540)
+    width, height = 960 * step, 540 * step
+    wave = np.rint(128 + 100 * np.sin(np.pi / 8 * (np.arange(1000) + 0.5))).astype(np.uint8)
+    planes = (np.broadcast_to(wave, (600, 1000)).copy(), *random_planes(width=1000, height=600)[1:])
+    y, _, _ = Compositor(Layout("wide", 960, 540, (tile,)), 1000, 600).compose(
+        planes, crop_window(20, 20, width, height)
+    )
+    expected = 128 + 100 * np.sin(np.pi / 8 * (20 + (np.arange(960) + 0.5) * step))
+    assert np.abs(y - expected).max() < 4
 
 
 def test_a_rectangle_of_the_tiles_size_on_whole_pixels_is_copied_exactly() -> None:
