@@ -234,12 +234,11 @@ def _is_web_address(url: str) -> bool:
 
 
 def _is_key(secret: str) -> bool:
-    """Whether a secret can be used: anything, but Base64 where it says so by its prefix."""
+    """Whether a secret can be used: any text, but Base64 of at least one byte where it says so by its prefix."""
     try:
-        base64.b64decode(secret.partition("whsec_")[2] if secret.startswith("whsec_") else b"", validate=True)
+        return not secret.startswith("whsec_") or bool(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
     except ValueError:
         return False
-    return True
 
 
 def _found(problem: ErrorDetails) -> str:

@@ -1,13 +1,13 @@
-"""The two sensors that tell a webhook what has become of a video: `video_finished` and `run_failed`.
+"""The two sensors that notify a webhook of what has become of a video: `video_finished` and `run_failed`.
 
-Belongs here: which runs are told of, when, and what is said. How a message is sent is `webhook`'s business.
+Belongs here: which runs are delivered, when, and the message. How it is sent is `webhook`'s business.
 
 Dagster has sensors for the status of runs, but they move on to the next run whatever has happened to this one: a
-receiver that is down for a minute would miss it for ever (1.13.27, `run_status_sensor_definition`). These here keep the
-runs that are still to be told in their cursor, which Dagster stores after each tick. A tick that dies after it has sent
-something sends it again, with the same id: at least once, and once nearly always.
+receiver that is down for a minute would miss it for ever (1.13.27, `run_status_sensor_definition`). These here keep
+pending deliveries in their cursor, which Dagster stores after each tick. A tick that dies after it has sent something
+sends it again, with the same id: at least once, and once nearly always.
 
-A failed run is told of only if it is the end. Whether it is tried again is known a moment after it has failed
+A failed run is delivered only if no retry follows. Whether one does is known a moment after the failure
 (`dagster/will_retry`), and is only a promise until the retry exists (`dagster/auto_retry_run_id`).
 """
 
@@ -30,25 +30,27 @@ from dualface_assets.store.video_store import VideoStore
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import WebhookSettings
 
-GIVEN_UP_AFTER: Final = 86_400.0
-"""Seconds after the end of a run from which on nobody is told of it any more."""
+EXPIRES_AFTER: Final = 86_400.0
+"""Seconds after the end of a run from which on it is not delivered any more."""
 
-PROMISE_HOLDS: Final = 600.0
+RETRY_EXPECTED_WITHIN: Final = 600.0
 """Seconds for which a failed run waits for the retry that was announced. Then that is not going to come."""
 
-_FIRST_PAUSE: Final = 10.0
-_LONGEST_PAUSE: Final = 3600.0
+_FIRST_BACK_OFF: Final = 10.0
+_LONGEST_BACK_OFF: Final = 3600.0
+"""Seconds between two attempts; each pause is twice the one before."""
+
 _SECONDS_PER_TICK: Final = 20.0
 """After so long a tick begins no other message. The daemon allows a sensor 60 seconds."""
 
-_WAITING_AT_ONCE: Final = 200
-"""Runs in the cursor. What comes after them stays in Dagster's log until there is room."""
+_MOST_PENDING: Final = 200
+"""Deliveries in the cursor. What comes after them stays in Dagster's log until there is room."""
 
 _RESULT: Final = dg.AssetKey("encoded_video")
 
 
 class Ending(Enum):
-    """How a run can end so that somebody wants to know. The value is what the message says."""
+    """The ends of a run that are delivered. The value is the type of the message."""
 
     FINISHED = "video.finished"
     FAILED = "run.failed"
@@ -63,13 +65,13 @@ _STATUSES: Final = {Ending.FINISHED: dg.DagsterRunStatus.SUCCESS, Ending.FAILED:
 
 
 class Pending(BaseModel):
-    """A run that has ended and is still to be told of. Times are seconds since the epoch.
+    """A run that has ended and is still to be delivered. Times are seconds since the epoch.
 
     Attributes:
         run_id: the run.
         ended: when.
-        attempts: how often it was sent in vain.
-        due: when it is to be sent again.
+        attempts: deliveries that failed.
+        due: when the next one is to be made.
     """
 
     run_id: str
@@ -77,9 +79,9 @@ class Pending(BaseModel):
     attempts: int = 0
     due: float = 0.0
 
-    def later(self, now: float) -> Pending:
-        """The same after another attempt in vain: due after a pause that doubles every time."""
-        pause = min(_FIRST_PAUSE * 2**self.attempts, _LONGEST_PAUSE)
+    def postponed(self, now: float) -> Pending:
+        """The same after another failed attempt, with exponential back-off."""
+        pause = min(_FIRST_BACK_OFF * 2**self.attempts, _LONGEST_BACK_OFF)
         return self.model_copy(update={"attempts": self.attempts + 1, "due": now + pause})
 
 
@@ -87,8 +89,8 @@ class Position(BaseModel):
     """The cursor of a sensor.
 
     Attributes:
-        seen: number of the last event of Dagster's log that was looked at.
-        untold: what is still to be told, oldest first.
+        seen: number of the last event of Dagster's log that was read.
+        pending: what is still to be delivered, oldest first.
     """
 
     seen: int
@@ -97,7 +99,7 @@ class Position(BaseModel):
 
 @dataclass(frozen=True)
 class Notifier:
-    """Tells of runs that have ended in one way.
+    """Delivers the runs that have ended in one way.
 
     Attributes:
         ending: the way.
@@ -111,14 +113,14 @@ class Notifier:
     store: VideoStore
     location: str | None
 
-    def now(self) -> Position:
-        """The position of one who has missed nothing."""
+    def head(self) -> Position:
+        """The position after the newest event, with nothing pending."""
         newest = self.instance.fetch_run_status_changes(_EVENTS[self.ending], limit=1).records
         return Position(seen=newest[0].storage_id if newest else 0)
 
     def catch_up(self, position: Position) -> Position:
-        """Note the runs that have ended since, as long as there is room."""
-        room = _WAITING_AT_ONCE - len(position.pending)
+        """Add the runs that have ended since, as long as there is room."""
+        room = _MOST_PENDING - len(position.pending)
         if room <= 0:
             return position
         wanted = dg.RunStatusChangeRecordsFilter(_EVENTS[self.ending], after_storage_id=position.seen)
@@ -130,9 +132,9 @@ class Notifier:
     def deliver(
         self, pending: list[Pending], webhook: Webhook, web_url: str | None, *, now: float
     ) -> tuple[list[Pending], list[str]]:
-        """Send what is due. Gives what is still to be told, and sentences on what was done.
+        """Send what is due. Gives what is still pending, and sentences on what was done.
 
-        Where nobody answers, nothing more is tried in this tick; where this one message isn't taken, the next one is.
+        Where there is no answer, nothing more is tried in this tick; where one message isn't taken, the next one is.
         """
         deadline = time.monotonic() + _SECONDS_PER_TICK
         answers = True
@@ -144,23 +146,23 @@ class Notifier:
             run = self.instance.get_run_by_id(waiting.run_id)
             if run is None or not self._is_relevant(run):
                 continue
-            if now - waiting.ended > GIVEN_UP_AFTER:
-                done.append(f"Gave up telling of run {run.run_id}, after {waiting.attempts} attempts.")
-            elif self._may_go_on(run, now - waiting.ended):
+            if now - waiting.ended > EXPIRES_AFTER:
+                done.append(f"Gave up on run {run.run_id} after {waiting.attempts} attempts.")
+            elif self._may_be_retried(run, now - waiting.ended):
                 left.append(waiting)
             else:
                 try:
                     webhook.send(self._message(run, waiting.ended, web_url), now=now)
                 except DeliveryError as error:
                     answers = error.answered
-                    left.append(waiting.later(now))
-                    done.append(f"Run {run.run_id} could not be told of: {error}")
+                    left.append(waiting.postponed(now))
+                    done.append(f"Run {run.run_id} could not be delivered: {error}")
                 else:
-                    done.append(f"Told {webhook.receiver} of run {run.run_id}.")
+                    done.append(f"Delivered run {run.run_id} to {webhook.recipient}.")
         return left, done
 
     def _is_relevant(self, run: dg.DagsterRun) -> bool:
-        """Whether anybody wants to know of this run."""
+        """Whether this run is one of ours that ended in this way: with a result, or for good."""
         origin = run.remote_job_origin
         location = origin.repository_origin.code_location_origin.location_name if origin else None
         if location != self.location or run.status is not _STATUSES[self.ending]:
@@ -169,17 +171,17 @@ class Notifier:
             return self._result(run) is not None
         return "dagster/auto_retry_run_id" not in run.tags
 
-    def _may_go_on(self, run: dg.DagsterRun, age: float) -> bool:
-        """Whether a run that has failed may be tried again, for all that is known so far."""
+    def _may_be_retried(self, run: dg.DagsterRun, age: float) -> bool:
+        """Whether a retry of a failed run may still follow."""
         if self.ending is Ending.FINISHED or not self.instance.run_retries_enabled:
             return False
-        return run.tags.get("dagster/will_retry", "true") == "true" and age < PROMISE_HOLDS
+        return run.tags.get("dagster/will_retry", "true") == "true" and age < RETRY_EXPECTED_WITHIN
 
     def _message(self, run: dg.DagsterRun, ended: float, web_url: str | None) -> Message:
         key = run.tags.get("dagster/partition")
-        retries = run.tags.get("dagster/retry_number", "")  # which anybody may have typed in
+        retries = run.tags.get("dagster/retry_number", "")  # which a person may have typed in
         base = None if web_url is None else web_url.rstrip("/")
-        said: dict[str, Any] = {
+        data: dict[str, Any] = {
             "key": key,
             "name": None if key is None else self._name(key),
             "run": {
@@ -190,14 +192,14 @@ class Notifier:
             },
         }
         if self.ending is Ending.FINISHED:
-            partition = quote(key or "", errors="replace")
+            partition = quote(key or "")
             asset = None if base is None else f"{base}/assets/{_RESULT.path[0]}?partition={partition}"
-            said["result"] = {**_described(self._result(run) or {}), "url": asset}
-            said["warnings"] = self._warnings(run)
+            data["result"] = {**_described(self._result(run) or {}), "url": asset}
+            data["warnings"] = self._warnings(run)
         else:
-            said["failure"] = self._failure(run)
-            said["retry_follows"] = False
-        return Message(f"{run.run_id}.{self.ending.value}", self.ending.value, ended, said)
+            data["failure"] = self._failure(run)
+            data["retry_follows"] = False
+        return Message(f"{run.run_id}.{self.ending.value}", self.ending.value, ended, data)
 
     def _name(self, key: str) -> str | None:
         """What the uploaded file was called; None if it is not in the store (any more)."""
@@ -222,12 +224,12 @@ class Notifier:
 
     def _failure(self, run: dg.DagsterRun) -> dict[str, str | None]:
         """Why a run has failed. Of a bug only where: its message may hold anything, and the log has it."""
-        told = explanation_of(run.run_id, self.instance)
+        found = explanation_of(run.run_id, self.instance)
         return {
-            "class": told.failure,
-            "message": told.sentence,
-            "what_to_do": told.remedy,
-            "step": told.step,
+            "class": found.failure,
+            "message": found.sentence,
+            "what_to_do": found.remedy,
+            "step": found.step,
         }
 
 
@@ -239,7 +241,7 @@ def _described(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:
 
 
 def notification_sensor(ending: Ending, *, name: str, description: str) -> dg.SensorDefinition:
-    """The sensor that tells of runs which have ended in one way."""
+    """The sensor that delivers the runs which have ended in one way."""
 
     @dg.sensor(
         name=name,
@@ -253,22 +255,24 @@ def notification_sensor(ending: Ending, *, name: str, description: str) -> dg.Se
         origin = context.code_location_origin
         notifier = Notifier(ending, context.instance, store, origin.location_name if origin else None)
         if webhook is None:
-            context.update_cursor(notifier.now().model_dump_json())
-            return dg.SkipReason("Nobody is told: DUALFACE_WEBHOOK_URL is not set.")
-        position = notifier.catch_up(Position.model_validate_json(context.cursor)) if context.cursor else notifier.now()
+            context.update_cursor(notifier.head().model_dump_json())
+            return dg.SkipReason("There is no recipient: DUALFACE_WEBHOOK_URL is not set.")
+        position = (
+            notifier.catch_up(Position.model_validate_json(context.cursor)) if context.cursor else notifier.head()
+        )
         left, done = notifier.deliver(position.pending, webhook, settings.web_url, now=time.time())
         for line in done:
             context.log.info(line)
         context.update_cursor(position.model_copy(update={"pending": left}).model_dump_json())
-        waiting = f"{len(left)} still to be told." if left else "Nothing to tell."
+        waiting = f"{len(left)} pending." if left else "Nothing to deliver."
         return dg.SkipReason(" ".join(done[:20]) or waiting)
 
     return sensor
 
 
 video_finished = notification_sensor(
-    Ending.FINISHED, name="video_finished", description="Tells a webhook of every result that was published."
+    Ending.FINISHED, name="video_finished", description="Notifies a webhook of every result that was published."
 )
 run_failed = notification_sensor(
-    Ending.FAILED, name="run_failed", description="Tells a webhook of every run that failed and is not tried again."
+    Ending.FAILED, name="run_failed", description="Notifies a webhook of every run that failed and is not tried again."
 )

@@ -1,36 +1,34 @@
 """One message to a webhook: signed, sent, and answered or not.
 
-Belongs here: HTTP, and what the receiver can rely on. Which runs are told of, and when again, is `notifications`'
+Belongs here: HTTP, and what the receiver can rely on. Which runs are notified, and when again, is `notifier`'s
 business. The form is that of Standard Webhooks (https://www.standardwebhooks.com), so that receivers have libraries
 for it. Of the URL only scheme, host and port are ever shown: with many services the path is a password.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import http.client
+import asyncio
 import json
-import socket
+import logging
 import ssl
-import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Self
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
+
+import httpx
+import standardwebhooks
 
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import WebhookSettings
 
 SECONDS_PER_REQUEST: Final = 10.0
-"""From the first byte sent to the last one of the answer's head. The daemon waits meanwhile."""
+"""From connecting to the last byte of the answer's head. The daemon waits meanwhile."""
 
 _STANDARD_SECRET: Final = "whsec_"  # noqa: S105  a prefix
-_OK: Final = range(200, 300)
-_REDIRECTS: Final = range(300, 400)
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # below, it logs the whole URL
 
 
 class DeliveryError(DualfaceError):
@@ -51,7 +49,7 @@ class Message:
     """What is sent.
 
     Attributes:
-        id: the same whenever the same thing is told again, so that a receiver can tell.
+        id: the same in every attempt to deliver the same message, so that a receiver can be idempotent.
         type: what has happened, such as "video.finished".
         happened: seconds since the epoch.
         data: the rest, as JSON knows it.
@@ -62,16 +60,15 @@ class Message:
     happened: float
     data: Mapping[str, Any]
 
-    def body(self) -> bytes:
-        """The JSON text. It is ASCII, so that no name and no key can be one that cannot be sent."""
+    def body(self) -> str:
+        """The JSON text, in ASCII."""
         moment = datetime.fromtimestamp(self.happened, UTC).isoformat(timespec="seconds")
-        document = {"type": self.type, "timestamp": moment, "data": self.data}
-        return json.dumps(document, allow_nan=False).encode()
+        return json.dumps({"type": self.type, "timestamp": moment, "data": self.data}, allow_nan=False)
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """Somebody who wants to be told.
+    """A recipient of messages.
 
     Attributes:
         url: http or https; user name and password before the host become basic authentication.
@@ -92,7 +89,7 @@ class Webhook:
         return cls(settings.webhook_url.get_secret_value(), None if secret is None else secret.get_secret_value())
 
     @property
-    def receiver(self) -> str:
+    def recipient(self) -> str:
         """Scheme, host and port: the part of the URL that may be shown."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
@@ -102,73 +99,56 @@ class Webhook:
 
         Redirects are not followed: the secret's signature is for the receiver that was named.
         """
-        status = self._post(message.body(), self._headers(message, now))
-        if status in _OK:
+        try:
+            answer = asyncio.run(self._post(message, datetime.fromtimestamp(int(now), UTC)))
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            # Without its cause, whose text may hold the URL.
+            raise DeliveryError(f"{self.recipient} cannot be reached: {self._reason(error)}.", answered=False) from None
+        if answer.is_success:
             return
-        advice = "Set DUALFACE_WEBHOOK_URL to where it leads." if status in _REDIRECTS else "Its own log may say why."
-        raise DeliveryError(f"{self.receiver} answered {status}. {advice}", answered=True)
+        advice = "Set DUALFACE_WEBHOOK_URL to where it leads." if answer.is_redirect else "Its own log may say why."
+        raise DeliveryError(f"{self.recipient} answered {answer.status_code}. {advice}", answered=True)
 
-    def _headers(self, message: Message, now: float) -> dict[str, str]:
+    async def _post(self, message: Message, now: datetime) -> httpx.Response:
+        """Send a message and read the head of the answer.
+
+        The time limit is one for all of it; httpx has only limits for a single read, which a receiver that sends a byte
+        now and then never exceeds.
+        """
+        body = message.body()
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "dualface",
             "webhook-id": message.id,
-            "webhook-timestamp": str(int(now)),
+            "webhook-timestamp": str(int(now.timestamp())),
         }
         if self.secret is not None:
-            headers["webhook-signature"] = signature(self.secret, message.id, int(now), message.body())
-        credentials, at, _ = urlsplit(self.url).netloc.rpartition("@")
-        if at:
-            headers["Authorization"] = f"Basic {base64.b64encode(unquote_to_bytes(credentials)).decode()}"
-        return headers
+            headers["webhook-signature"] = _signer(self.secret).sign(message.id, now, body)
+        # The system's certificates, and no proxy or password from the environment.
+        client = httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False, timeout=self.seconds)
+        async with (
+            asyncio.timeout(self.seconds),
+            client,
+            client.stream("POST", self.url, content=body, headers=headers) as answer,
+        ):
+            return answer
 
-    def _post(self, body: bytes, headers: Mapping[str, str]) -> int:
-        """Send a body; the status of the answer. Raises DeliveryError if there is none."""
-        parts = urlsplit(self.url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(str(parts.hostname), parts.port, timeout=self.seconds)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        # The timeout is that of a single read. A receiver that sends a byte now and then would never exceed it.
-        late = threading.Event()
-        deadline = threading.Timer(self.seconds, _cut, (connection, late))
-        deadline.daemon = True
-        deadline.start()
-        try:
-            connection.request("POST", target, body, dict(headers))
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last for a host that can be no host
-            why = f"no answer within {self.seconds:g} seconds" if late.is_set() else _reason(error, self.seconds)
-            # Without its cause, whose text may hold the URL.
-            raise DeliveryError(f"{self.receiver} cannot be told: {why}.", answered=False) from None
-        finally:
-            deadline.cancel()
-            connection.close()
+    def _reason(self, error: BaseException) -> str:
+        """Why there was no answer, in words that come from nowhere near the URL."""
+        causes = [error]
+        while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+            causes.append(cause)
+        for found in causes:
+            match found:
+                case TimeoutError():
+                    return f"no answer within {self.seconds:g} seconds"
+                case ssl.SSLCertVerificationError():
+                    return f"its certificate is not accepted ({found.verify_message})"
+                case OSError(strerror=str(text)):
+                    return text
+        return f"no answer that is HTTP ({type(error).__name__})"
 
 
-def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """The signature of a message: HMAC-SHA256 of id, time and body, as Standard Webhooks has it."""
-    plain = secret.removeprefix(_STANDARD_SECRET)
-    key = plain.encode() if plain == secret else base64.b64decode(plain)
-    digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
-    return f"v1,{base64.b64encode(digest).decode()}"
-
-
-def _cut(connection: http.client.HTTPConnection, late: threading.Event) -> None:
-    """End a connection under the hands of whoever waits for it."""
-    late.set()
-    with suppress(OSError):
-        if connection.sock is not None:
-            connection.sock.shutdown(socket.SHUT_RDWR)
-
-
-def _reason(error: Exception, seconds: float) -> str:
-    """Why there was no answer, in words that come from nowhere near the URL."""
-    match error:
-        case TimeoutError():
-            return f"no answer within {seconds:g} seconds"
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is not accepted ({error.verify_message})"
-        case OSError(strerror=str(text)):
-            return text
-        case _:
-            return f"no answer that is HTTP ({type(error).__name__})"
+def _signer(secret: str) -> standardwebhooks.Webhook:
+    """Signs by a secret: Base64 after the prefix of Standard Webhooks, any text without it."""
+    return standardwebhooks.Webhook(secret if secret.startswith(_STANDARD_SECRET) else secret.encode())

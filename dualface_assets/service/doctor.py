@@ -274,8 +274,8 @@ def notifications() -> Diagnosis:
         return Diagnosis("notifications", "good", "Nobody is told: DUALFACE_WEBHOOK_URL is not set.")
     if webhook.secret is None:
         advice = "Set DUALFACE_WEBHOOK_SECRET, so that the receiver can know who sent them."
-        return Diagnosis("notifications", "warning", f"Messages to {webhook.receiver} are not signed. {advice}")
-    return Diagnosis("notifications", "good", f"Signed messages go to {webhook.receiver}.")
+        return Diagnosis("notifications", "warning", f"Messages to {webhook.recipient} are not signed. {advice}")
+    return Diagnosis("notifications", "good", f"Signed messages go to {webhook.recipient}.")
 
 
 def _monitors(instance: dg.DagsterInstance, setting: str) -> bool:

@@ -129,6 +129,7 @@ def test_an_address_of_a_webhook_is_taken_as_it_is(url: str, monkeypatch: pytest
         ("DUALFACE_WEBHOOK_URL", "https://example.com/s3cret 1"),
         ("DUALFACE_WEBHOOK_URL", "https://example.com/s3crét"),
         ("DUALFACE_WEBHOOK_SECRET", "whsec_s3cret"),
+        ("DUALFACE_WEBHOOK_SECRET", "whsec_"),
         ("DUALFACE_WEB_URL", "https://ann:s3cret@example.com/"),
         ("DUALFACE_WEB_URL", "javascript:s3cret"),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from dualface_assets.notifications import notifier as module
 from dualface_assets.notifications.notifier import (
-    GIVEN_UP_AFTER,
+    EXPIRES_AFTER,
     Ending,
     Notifier,
     Position,
@@ -104,7 +104,7 @@ def test_a_finished_video_is_told_with_its_figures(
 ) -> None:
     monkeypatch.setenv("DUALFACE_WEB_URL", "https://videos.example.com/dagster/")
     run_id = a_result(key, instance)
-    assert tick(video_finished) == f"Told {receiver.url.removesuffix('/hook')} of run {run_id}."
+    assert tick(video_finished) == f"Delivered run {run_id} to {receiver.url.removesuffix('/hook')}."
     (request,) = receiver.requests
     assert request.headers["webhook-id"] == f"{run_id}.video.finished"
     assert request.document["type"] == "video.finished"
@@ -122,7 +122,7 @@ def test_a_finished_video_is_told_with_its_figures(
         },
         "warnings": ["people: B is rarely seen."],
     }
-    assert tick(video_finished) == "Nothing to tell."
+    assert tick(video_finished) == "Nothing to deliver."
     assert len(receiver.requests) == 1
 
 
@@ -151,9 +151,9 @@ def test_a_failure_that_is_tried_again_is_not_the_end(
     receiver: Receiver, tick: Tick, instance: dg.DagsterInstance
 ) -> None:
     run_id = a_failure(DISK_FULL, instance, retries=1)
-    assert tick(run_failed) == "1 still to be told."
+    assert tick(run_failed) == "1 pending."
     instance.add_run_tags(run_id, {"dagster/auto_retry_run_id": "the retry"})
-    assert tick(run_failed) == "Nothing to tell."
+    assert tick(run_failed) == "Nothing to deliver."
     assert receiver.requests == []
 
 
@@ -171,7 +171,7 @@ def test_a_retry_that_never_comes_is_not_waited_for_for_ever(
     receiver: Receiver, tick: Tick, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_failure(DISK_FULL, instance, retries=1)
-    monkeypatch.setattr(module, "PROMISE_HOLDS", 0)
+    monkeypatch.setattr(module, "RETRY_EXPECTED_WITHIN", 0)
     tick(run_failed)
     assert len(receiver.requests) == 1
 
@@ -223,19 +223,19 @@ def test_what_a_person_makes_by_hand_on_the_way_to_a_result_is_not_told(
     def face_tracks() -> None: ...
 
     dg.materialize([face_tracks], instance=instance, partition_key=key)
-    assert tick(video_finished) == "Nothing to tell."
+    assert tick(video_finished) == "Nothing to deliver."
     assert receiver.requests == []
 
 
 def test_a_receiver_that_is_down_is_told_later_and_with_the_same_id(
     receiver: Receiver, tick: Tick, key: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(module, "_FIRST_BACK_OFF", 0.0)
     run_id = a_result(key, instance)
     receiver.status = 503
     assert "answered 503" in tick(video_finished)
     receiver.status = 200
-    assert tick(video_finished).startswith("Told ")
+    assert tick(video_finished).startswith("Delivered ")
     assert [request.headers["webhook-id"] for request in receiver.requests] == [f"{run_id}.video.finished"] * 2
 
 
@@ -247,7 +247,7 @@ def notifier(instance: dg.DagsterInstance, store: VideoStore) -> Notifier:
 def test_pauses_grow_and_after_a_day_it_is_given_up(
     receiver: Receiver, notifier: Notifier, key: str, instance: dg.DagsterInstance
 ) -> None:
-    start = notifier.now()
+    start = notifier.head()
     run_id = a_result(key, instance)
     pending = notifier.catch_up(start).pending
     receiver.status = 500
@@ -262,15 +262,15 @@ def test_pauses_grow_and_after_a_day_it_is_given_up(
             now = pending[0].due
     assert pauses[:9] == [10, 20, 40, 80, 160, 320, 640, 1280, 2560]
     assert set(pauses[9:]) == {3600}
-    assert now - begin > GIVEN_UP_AFTER
-    assert done == [f"Gave up telling of run {run_id}, after {len(pauses)} attempts."]
+    assert now - begin > EXPIRES_AFTER
+    assert done == [f"Gave up on run {run_id} after {len(pauses)} attempts."]
     assert len(receiver.requests) == len(pauses)
 
 
 def test_where_nobody_answers_nothing_else_is_tried_and_what_is_refused_holds_up_nothing(
     receiver: Receiver, notifier: Notifier, key: str, instance: dg.DagsterInstance
 ) -> None:
-    start = notifier.now()
+    start = notifier.head()
     for _ in range(3):
         a_result(key, instance)
     pending = notifier.catch_up(start).pending
@@ -285,8 +285,8 @@ def test_where_nobody_answers_nothing_else_is_tried_and_what_is_refused_holds_up
 def test_what_there_is_no_room_for_is_told_later(
     receiver: Receiver, notifier: Notifier, key: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_WAITING_AT_ONCE", 2)
-    position = notifier.now()
+    monkeypatch.setattr(module, "_MOST_PENDING", 2)
+    position = notifier.head()
     runs = [a_result(key, instance) for _ in range(3)]
     position = notifier.catch_up(position)
     assert [waiting.run_id for waiting in position.pending] == runs[:2]
@@ -299,7 +299,7 @@ def test_runs_of_another_code_location_are_its_own_business(
     receiver: Receiver, key: str, instance: dg.DagsterInstance, store: VideoStore
 ) -> None:
     notifier = Notifier(Ending.FINISHED, instance, store, location="elsewhere")
-    start = notifier.now()
+    start = notifier.head()
     a_result(key, instance)
     assert notifier.deliver(notifier.catch_up(start).pending, Webhook(receiver.url), None, now=0) == ([], [])
     assert receiver.requests == []
@@ -309,8 +309,8 @@ def test_without_a_webhook_nothing_is_kept_for_later(
     tick: Tick, key: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_result(key, instance)
-    assert tick(video_finished) == "Nobody is told: DUALFACE_WEBHOOK_URL is not set."
+    assert tick(video_finished) == "There is no recipient: DUALFACE_WEBHOOK_URL is not set."
     with receiving() as receiver:
         monkeypatch.setenv("DUALFACE_WEBHOOK_URL", receiver.url)
-        assert tick(video_finished) == "Nothing to tell."
+        assert tick(video_finished) == "Nothing to deliver."
     assert receiver.requests == []
