@@ -23,11 +23,12 @@ from dualface_assets.notifications.notifier import run_failed, video_finished
 from dualface_assets.review_index.failed_videos import failed_videos
 from dualface_assets.runs.executor import one_process
 from dualface_assets.runs.process_video import process_video
+from dualface_assets.settings import ServiceSettings
+from dualface_assets.store.remote import without_password
 from dualface_assets.store.tables import TableStorage, scratch_storage
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import Intake
 from dualface_assets.uploads.sensor import upload_sensor
-from dualface_core.settings import Settings, without_password
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -38,8 +39,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             `gpu` (a GpuResource).
     """
     overrides = dict(resource_overrides or {})
-    settings = Settings.load()
-    store = overrides.pop("store", None) or video_store(settings)
+    store = overrides.pop("store", None) or video_store(ServiceSettings.load())
     return dg.Definitions(
         assets=[raw_video, face_tracks, composed_tiles, encoded_video, review],
         jobs=[process_video, clean_up],
@@ -56,7 +56,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     )
 
 
-def video_store(settings: Settings) -> VideoStore:
+def video_store(settings: ServiceSettings) -> VideoStore:
     """The store that the settings name, without its password: Dagster stores and shows what a resource holds."""
     inbox, work = (None if folder is None else str(folder) for folder in (settings.inbox, settings.work))
     return VideoStore(root=without_password(settings.store), inbox=inbox, work=work)

@@ -13,11 +13,11 @@ from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import PAGE, write_page
 from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, step_seconds
+from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
 from dualface_core.errors import MissingInputError
-from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 
@@ -61,7 +61,7 @@ def review(
             store.share(store.page_folder(key))
             index = rebuild_index(store.review_folder)
             store.share(index)
-        url = Settings.load().review_url
+        url = ServiceSettings.load().review_url
     path = store.page_folder(key) / index.name
     links = (
         {}

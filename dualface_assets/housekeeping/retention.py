@@ -25,6 +25,7 @@ import dagster as dg
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import RemovalRecord
 from dualface_assets.runs.in_use import why_in_use
+from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.files import empty
 from dualface_assets.store.partitions import is_key, videos
 from dualface_assets.store.tables import TABLES
@@ -32,7 +33,6 @@ from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import claimed_keys, taking_uploads
 from dualface_core import pipeline
 from dualface_core.errors import DualfaceError
-from dualface_core.settings import Settings
 
 Part = Literal["upload", "tables", "result", "page", "report"]
 
@@ -57,7 +57,7 @@ class Retention:
     unfinished: float | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: ServiceSettings) -> Self:
         """What the settings say."""
         return cls(settings.keep_uploads, settings.keep_tables, settings.keep_results, settings.keep_unfinished)
 

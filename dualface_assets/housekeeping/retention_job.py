@@ -10,8 +10,8 @@ import dagster as dg
 from dualface_assets.housekeeping import retention
 from dualface_assets.housekeeping.retention import Deletion, Part, Retention
 from dualface_assets.runs.failures import as_failure
+from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
-from dualface_core.settings import Settings
 
 _ASSETS: Final[dict[Part, tuple[str, ...]]] = {
     "upload": ("raw_video",),
@@ -37,7 +37,7 @@ class CleanUpConfig(dg.Config):
 def delete_what_is_overdue(context: dg.OpExecutionContext, config: CleanUpConfig, store: VideoStore) -> None:
     """Delete uploads, tables and results that were kept for as long as the settings DUALFACE_KEEP_... say."""
     with as_failure(context):
-        settings = Retention.of(Settings.load())
+        settings = Retention.of(ServiceSettings.load())
         outcome = retention.clean_up(store, context.instance, settings, dry_run=config.dry_run)
     if settings.for_ever:
         context.log.info("Everything is kept for ever: none of the settings DUALFACE_KEEP_... is set.")
@@ -81,7 +81,7 @@ def clean_up() -> None:
 )
 def retention_daily() -> dg.RunRequest | dg.SkipReason:
     """Ask for a run, unless everything is kept for ever."""
-    if Retention.of(Settings.load()).for_ever:
+    if Retention.of(ServiceSettings.load()).for_ever:
         return dg.SkipReason("Everything is kept for ever: none of the settings DUALFACE_KEEP_... is set.")
     return dg.RunRequest()
 

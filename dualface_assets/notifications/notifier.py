@@ -26,9 +26,9 @@ from pydantic import BaseModel
 
 from dualface_assets.notifications.webhook import DeliveryError, Message, Webhook
 from dualface_assets.runs.failures import explanation_of
+from dualface_assets.settings import WebhookSettings
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.errors import DualfaceError
-from dualface_core.settings import WebhookSettings
 
 EXPIRES_AFTER: Final = 86_400.0
 """Seconds after the end of a run from which on it is not delivered any more."""

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import httpx
 import standardwebhooks
 
+from dualface_assets.settings import WebhookSettings
 from dualface_core.errors import DualfaceError
-from dualface_core.settings import WebhookSettings
 
 SECONDS_PER_REQUEST: Final = 10.0
 """From connecting to the last byte of the answer's head. The daemon waits meanwhile."""

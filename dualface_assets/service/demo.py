@@ -18,6 +18,7 @@ from rich.table import Table
 
 from dualface_assets.definitions import build_defs, video_store
 from dualface_assets.service.serve import REPOSITORY
+from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import acknowledge, add
@@ -31,10 +32,9 @@ def main() -> int:
     """Process the video that is named, or a sample. The exit status is 0 if there is a verified result."""
     os.environ.setdefault("DAGSTER_HOME", str(REPOSITORY / "dagster_home"))
     try:
-        settings = Settings.load()
-        source = Path(sys.argv[1]) if len(sys.argv) > 1 else _sample(settings.cache)
+        source = Path(sys.argv[1]) if len(sys.argv) > 1 else _sample(Settings.load().cache)
         with dg.DagsterInstance.get() as instance:
-            return 0 if process(source, video_store(settings), instance, Console()) else 1
+            return 0 if process(source, video_store(ServiceSettings.load()), instance, Console()) else 1
     except DualfaceError as error:
         print(error, file=sys.stderr)
         return 2

@@ -31,10 +31,11 @@ from dualface_assets.notifications.notifier import run_failed, video_finished
 from dualface_assets.notifications.webhook import Webhook
 from dualface_assets.review_index.failed_videos import failed_videos
 from dualface_assets.service.serve import REPOSITORY
+from dualface_assets.settings import ServiceSettings, WebhookSettings, local_folder
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.errors import DualfaceError
 from dualface_core.rendering.choice import choose_encoder
-from dualface_core.settings import Settings, WebhookSettings, local_folder
+from dualface_core.settings import Settings
 
 Verdict = Literal["good", "warning", "problem"]
 
@@ -74,9 +75,9 @@ def main() -> int:
         print(f"DAGSTER_HOME is {str(home)!r}; expected the full name of a folder that exists.", file=sys.stderr)
         return 2
     try:
-        settings = Settings.load()
+        settings, service = Settings.load(), ServiceSettings.load()
         with dg.DagsterInstance.get() as instance:
-            answers = list(examine(settings, instance))
+            answers = list(examine(settings, service, instance))
     except DualfaceError as error:
         print(error, file=sys.stderr)
         return 2
@@ -90,12 +91,12 @@ def main() -> int:
     return int(any(answer.verdict == "problem" for answer in answers))
 
 
-def examine(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
+def examine(settings: Settings, service: ServiceSettings, instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
     """Look at everything. Takes a few seconds, since NVENC is really tried where the answer isn't known yet."""
-    store = video_store(settings)
+    store = video_store(service)
     yield from folders(settings, store)
     yield disk_space(store)
-    yield retention(settings)
+    yield retention(service)
     yield from models(settings)
     yield encoder(settings)
     yield from configuration(instance)
@@ -107,7 +108,7 @@ def examine(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Diagno
 
 def folders(settings: Settings, store: VideoStore) -> Iterator[Diagnosis]:
     """Whether every folder can be written to, and whether uploads can be moved rather than copied."""
-    remote = local_folder(settings.store) is None
+    remote = local_folder(store.root) is None
     if remote:
         yield _remote_store(store)
     named = {
@@ -152,7 +153,7 @@ def disk_space(store: VideoStore) -> Diagnosis:
     )
 
 
-def retention(settings: Settings) -> Diagnosis:
+def retention(settings: ServiceSettings) -> Diagnosis:
     """What is deleted by itself."""
     kept = Retention.of(settings)
     days = {name: days for name, days in dataclasses.asdict(kept).items() if days is not None}

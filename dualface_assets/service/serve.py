@@ -28,6 +28,7 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._grpc.client import DagsterGrpcClient
 
 from dualface_assets.definitions import video_store
+from dualface_assets.settings import ServiceSettings
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
 from dualface_core.system.locks import FileLock
@@ -95,7 +96,8 @@ def main() -> int:
     """Run until a signal comes, or a program cannot be kept alive, which is a failure. Gives the exit status."""
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(REPOSITORY / "dagster_home")))
     try:
-        store = video_store(Settings.load())
+        Settings.load()  # what is not allowed is said now, and not by every run
+        store = video_store(ServiceSettings.load())
         inbox, reviews = store.inbox_folder, store.address(store.review_folder / "index.html")
     except DualfaceError as error:
         print(error, file=sys.stderr)

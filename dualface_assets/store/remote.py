@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +26,6 @@ from upath import UPath
 
 from dualface_assets.store.files import LocalFiles, StoreError, files_below
 from dualface_core.errors import FileError, MissingInputError, OutputError, SettingsError, one_line
-from dualface_core.settings import CREDENTIALS, without_password
 from dualface_core.system.atomic_files import atomic_write, output_error
 
 _OBJECT_STORES: Final = frozenset(
@@ -46,6 +46,20 @@ _MOST_SAID: Final = 300
 """Letters of what a client library says; some quote the whole page that a server sent."""
 
 _ASK_AGAIN: Final = "Check DUALFACE_STORE, the credentials and the network."
+
+_CREDENTIALS: Final = re.compile(r"(?<=://)(?:[^/\s]*|[^/\s@:]*:(?!\d+(?:/|\s|$))[^\s@]*)@")
+"""Name and password in a URL, with the @ behind them."""
+
+_QUERY: Final = re.compile(r"(?<=://)([^\s?'\"<>]*)\?[^\s'\"<>)]*")
+
+
+def without_password(text: str) -> str:
+    """The same without name, password and query of the URLs in it.
+
+    A query may hold a token, or the signature of what was asked for. A slash in a password should have been quoted;
+    where it was not, the password is not shown either.
+    """
+    return _QUERY.sub(r"\1", _CREDENTIALS.sub("", text))
 
 
 class RemoteFiles:
@@ -269,7 +283,7 @@ def _root(url: str) -> tuple[UPath, AbstractFileSystem]:
 
 def _secrets(url: str, options: Any) -> frozenset[str]:
     """What must not be seen of an address, and of what its file system was made with."""
-    credentials = CREDENTIALS.search(url)
+    credentials = _CREDENTIALS.search(url)
     address = credentials[0].removesuffix("@") if credentials else ""
     found = {part for part in (*address.split(":", 1), url.partition("?")[2]) if part}
     return frozenset(found | {unquote(part) for part in found} | set(_texts(options)))

@@ -19,11 +19,11 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
+from dualface_assets.settings import ServiceSettings, local_folder
 from dualface_assets.store.files import LocalFiles, StoreFiles
 from dualface_assets.store.partitions import check_key, is_key
-from dualface_assets.store.remote import RemoteFiles
+from dualface_assets.store.remote import RemoteFiles, without_password
 from dualface_core.errors import MissingInputError, SettingsError
-from dualface_core.settings import Settings, local_folder, without_password
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.media.probe import VideoInfo
@@ -297,5 +297,6 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
 @cache
 def _remote_files(root: str, folder: Path) -> RemoteFiles:
-    url = Settings.load().store  # Dagster stores and shows what a resource holds, so the password is not in the root
+    # Dagster stores and shows what a resource holds, so the password is not in the root.
+    url = ServiceSettings.load().store
     return RemoteFiles(url if without_password(url) == root else root, folder)

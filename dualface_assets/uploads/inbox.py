@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from dualface_core.settings import REPROCESS
+from dualface_assets.settings import REPROCESS
 
 _OF_BROWSERS: Final = (".part", ".crdownload", ".download", ".opdownload")
 _OF_OTHERS: Final = (".partial", ".tmp", ".temp", ".filepart", ".aria2", ".!ut", "~")

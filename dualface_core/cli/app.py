@@ -34,7 +34,7 @@ from rich.table import Table
 
 from dualface_core import pipeline
 from dualface_core.errors import DualfaceError, InputError, MissingInputError, OutputError, SettingsError, one_line
-from dualface_core.settings import REPROCESS, Settings
+from dualface_core.settings import Settings
 from dualface_core.system.atomic_files import atomic_write, output_error
 
 if TYPE_CHECKING:
@@ -343,11 +343,7 @@ def submit(
     A video whose result is there, or on its way, is not made again unless you ask for it. The old result stays until
     the new one is verified.
     """
-    folder = inbox or Settings.load().inbox_folder
-    if folder is None:
-        raise SettingsError("The store is remote and no inbox is set. Set DUALFACE_INBOX or pass --inbox.")
-    if reprocess:
-        folder /= REPROCESS
+    folder: Path = _registered("inbox")(inbox, reprocess=reprocess)
     folder.mkdir(parents=True, exist_ok=True)
     for video in expand(paths):
         target = folder / video.name
@@ -396,11 +392,14 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
 @app.command()
 def doctor() -> None:
     """Look whether everything is set up as it should be, the Dagster instance too, and say what to do."""
-    # The packages above this one know what to look at; they say so in their metadata.
-    looks = [found.load() for found in entry_points(group="dualface", name="doctor")]
-    if not looks:
-        raise SettingsError("The package dualface is not installed as a whole. Run: pip install --editable .")
-    raise typer.Exit(max(look() for look in looks))
+    raise typer.Exit(_registered("doctor")())
+
+
+def _registered(name: str) -> Callable[..., Any]:
+    """What the package above this one, which this one does not know, registers for a command in its metadata."""
+    for found in entry_points(group="dualface", name=name):
+        return found.load()  # type: ignore[no-any-return]
+    raise SettingsError("The package dualface is not installed as a whole. Run: pip install --editable .")
 
 
 def main() -> None:

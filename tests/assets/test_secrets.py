@@ -18,10 +18,10 @@ from dagster._daemon.sensor import execute_sensor_iteration
 
 from dualface_assets.definitions import build_defs, video_store
 from dualface_assets.runs.failures import explanation_of
+from dualface_assets.settings import ServiceSettings
 from dualface_assets.store import video_store as resources
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import add
-from dualface_core.settings import Settings
 from tests.assets.conftest import LanFileSystem
 
 PASSWORD = "pa55word"
@@ -86,7 +86,7 @@ def talkative_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("DUALFACE_STORE", f"talkative://ann:{PASSWORD}@localhost{tmp_path}/far")
     monkeypatch.setenv("DUALFACE_INBOX", str(tmp_path / "inbox"))
     resources._remote_files.cache_clear()
-    yield video_store(Settings.load())
+    yield video_store(ServiceSettings.load())
     TalkativeFileSystem.broken = ""
     resources._remote_files.cache_clear()
 

@@ -18,10 +18,10 @@ from dualface_assets.housekeeping.retention import CleanUp, Retention, clean_up
 from dualface_assets.housekeeping.retention_job import retention_daily
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import RECORD, PageRecord, write_record
+from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import Intake, acknowledge, add, pending
 from dualface_core import pipeline
-from dualface_core.settings import Settings
 from tests.file_steps import crash_at
 
 DAY = 86_400
@@ -114,7 +114,7 @@ def test_everything_is_kept_for_ever_unless_a_setting_says_otherwise(
     store: VideoStore, instance: dg.DagsterInstance, processed: Processed
 ) -> None:
     key = processed()
-    outcome = clean_up(store, instance, Retention.of(Settings()), now=after(100_000))
+    outcome = clean_up(store, instance, Retention.of(ServiceSettings()), now=after(100_000))
     assert outcome == CleanUp()
     assert what_is_left(store, key) == {"upload", "tables", "result", "report"}
 

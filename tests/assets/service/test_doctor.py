@@ -21,6 +21,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dualface_assets.definitions import video_store
 from dualface_assets.service import doctor
 from dualface_assets.service.doctor import Diagnosis
+from dualface_assets.settings import ServiceSettings
 from dualface_core.settings import Settings
 
 REPOSITORY = Path(__file__).parents[3]
@@ -29,7 +30,12 @@ Instance = Callable[..., dg.DagsterInstance]
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(store=str(tmp_path / "store"), runtime=tmp_path / "runtime", cache=tmp_path / "cache")
+    return Settings(runtime=tmp_path / "runtime", cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> ServiceSettings:
+    return ServiceSettings(store=str(tmp_path / "store"))
 
 
 @pytest.fixture
@@ -53,39 +59,39 @@ def beat(instance: dg.DagsterInstance, *, ago: float = 0, but: str = "") -> None
         instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - ago, kind, "a daemon"))
 
 
-def test_all_is_well_where_the_daemon_runs(settings: Settings, instance: Instance) -> None:
+def test_all_is_well_where_the_daemon_runs(settings: Settings, service: ServiceSettings, instance: Instance) -> None:
     ours = instance()
     beat(ours)
-    answers = list(doctor.examine(settings, ours))
+    answers = list(doctor.examine(settings, service, ours))
     assert {answer.verdict for answer in answers} <= {"good", "warning"}  # a disk may be rather full
     subjects = {answer.subject for answer in answers}
     of_the_core = {"store", "inbox", "runtime", "cache", "disk space", "retention", "model", "encoder"}
     assert subjects == of_the_core | {"instance", "recovery", "pool", "daemon", "sensors", "notifications"}
 
 
-def test_a_folder_that_cannot_be_is_a_problem(settings: Settings, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_is_a_problem(settings: Settings, service: ServiceSettings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     changed = settings.model_copy(update={"runtime": tmp_path / "file" / "runtime"})
-    problems = [answer for answer in doctor.folders(changed, video_store(changed)) if answer.verdict == "problem"]
+    problems = [answer for answer in doctor.folders(changed, video_store(service)) if answer.verdict == "problem"]
     assert [problem.subject for problem in problems] == ["runtime"]
     assert "Set DUALFACE_RUNTIME" in problems[0].text
 
 
-def test_a_remote_store_must_answer(settings: Settings, tmp_path: Path) -> None:
-    changed = settings.model_copy(update={"store": "memory://videos", "inbox": tmp_path / "inbox"})
-    answers = {answer.subject: answer for answer in doctor.folders(changed, video_store(changed))}
+def test_a_remote_store_must_answer(settings: Settings, service: ServiceSettings, tmp_path: Path) -> None:
+    changed = service.model_copy(update={"store": "memory://videos", "inbox": tmp_path / "inbox"})
+    answers = {answer.subject: answer for answer in doctor.folders(settings, video_store(changed))}
     assert answers["store"] == Diagnosis("store", "good", "memory://videos answers: 0 videos")
     assert answers["work"].verdict == "good"
     assert str(tmp_path / "inbox" / ".dualface") in answers["work"].text
     changed = changed.model_copy(update={"store": "gs://videos"})
-    (problem,) = [each for each in doctor.folders(changed, video_store(changed)) if each.verdict == "problem"]
+    (problem,) = [each for each in doctor.folders(settings, video_store(changed)) if each.verdict == "problem"]
     assert problem.subject == "store"
     assert "pip install gcsfs" in problem.text
 
 
-def test_what_is_deleted_by_itself_is_told(settings: Settings) -> None:
-    assert "kept for ever" in doctor.retention(settings).text
-    changed = settings.model_copy(update={"keep_uploads": 30.0, "keep_results": 0.5})
+def test_what_is_deleted_by_itself_is_told(service: ServiceSettings) -> None:
+    assert "kept for ever" in doctor.retention(service).text
+    changed = service.model_copy(update={"keep_uploads": 30.0, "keep_results": 0.5})
     assert doctor.retention(changed).text == "uploads are kept for 30 days, results are kept for 0.5 days"
 
 
@@ -101,7 +107,7 @@ def test_nvenc_without_fallback_is_a_problem_where_there_is_none(settings: Setti
     assert doctor.encoder(strict).verdict == "problem"
 
 
-def test_an_instance_without_configuration_is_a_problem(settings: Settings) -> None:
+def test_an_instance_without_configuration_is_a_problem() -> None:
     with dg.DagsterInstance.ephemeral() as stranger:
         answers = list(doctor.configuration(stranger))
         assert [(answer.subject, answer.verdict) for answer in answers] == [
@@ -195,12 +201,14 @@ def test_an_instance_that_is_nowhere_is_told_in_a_sentence(home: str) -> None:
     assert said.stderr == f"DAGSTER_HOME is {home!r}; expected the full name of a folder that exists.\n"
 
 
-def test_the_command_says_all_of_it_and_fails_where_there_is_a_problem(settings: Settings, tmp_path: Path) -> None:
+def test_the_command_says_all_of_it_and_fails_where_there_is_a_problem(
+    settings: Settings, service: ServiceSettings, tmp_path: Path
+) -> None:
     shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", tmp_path)
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(tmp_path),
-        "DUALFACE_STORE": settings.store,
+        "DUALFACE_STORE": service.store,
         "DUALFACE_RUNTIME": str(settings.runtime),
         "DUALFACE_CACHE": str(settings.cache),
     }

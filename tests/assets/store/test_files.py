@@ -18,13 +18,14 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dualface_assets.definitions import video_store
 from dualface_assets.housekeeping.recovery import remove_leftovers
+from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.files import LocalFiles, StoreError
+from dualface_assets.store.remote import without_password
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 from dualface_assets.uploads.intake import Intake, acknowledge, pending
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.errors import MissingInputError, OutputError, SettingsError
-from dualface_core.settings import Settings
 from tests.file_steps import crash_at
 
 CONTENT = b"a video" * 1000
@@ -348,7 +349,7 @@ def test_a_store_of_the_settings_is_reached_with_the_password_that_it_does_not_h
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DUALFACE_STORE", "lan://ann:s3cret@host/x")
     monkeypatch.setenv("DUALFACE_INBOX", str(tmp_path / "inbox"))
-    store = video_store(Settings.load())
+    store = video_store(ServiceSettings.load())
     assert "s3cret" not in repr(store)
     store.put(a_file(tmp_path), store.result_path(KEY))
     found = list(tmp_path.rglob("ann:s3cret@host/x/encoded_video/*/*.mp4"))  # this file system has it in its paths
@@ -359,3 +360,20 @@ def test_moving_into_a_local_store_is_done_at_once(store: VideoStore, tmp_path: 
     move: Future[None] = store.files.upload_within(a_file(tmp_path), store.result_path(KEY))
     assert move.done()
     assert store.has_result(KEY)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sftp://ann:s3cret@host/x", "sftp://host/x"),
+        ("sftp://ann:s3@cret@host/x", "sftp://host/x"),
+        ("cannot open 'sftp://ann:s3cret@host/x': ask ann@host", "cannot open 'sftp://host/x': ask ann@host"),
+        ("sftp://ann:s3/cret@host/x", "sftp://host/x"),
+        ("http://host:8080/a@b", "http://host:8080/a@b"),
+        ("Forbidden, url='https://host/x?X-Amz-Signature=s3cret&a=b'.", "Forbidden, url='https://host/x'."),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("/data/a@b", "/data/a@b"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(text: str, shown: str) -> None:
+    assert without_password(text) == shown

@@ -1,0 +1,149 @@
+"""Settings of the service: where videos lie, how long they are kept, and who is notified.
+
+Belongs here: names, defaults and meanings of what only the Dagster service needs, read from the environment and
+from a `.env` file, as those of the library (`dualface_core.settings`). It imports no Dagster, so `dualface submit` is
+quick.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dualface_core.errors import SettingsError
+from dualface_core.settings import EnvironmentSettings
+
+REPROCESS: Final = ".reprocess"
+"""The folder of an inbox whose videos are made again even if their result is there already. Its name is hidden, and it
+counts only at the top of the inbox, so that no copy of other folders brings one by accident."""
+
+
+def workspace() -> Path:
+    """The folder in which an installation lies: the checkout, or else that of DAGSTER_HOME, or the working folder."""
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / "workspace.yaml").exists():
+        return checkout
+    home = os.environ.get("DAGSTER_HOME")
+    return Path(home).absolute().parent if home else Path.cwd()
+
+
+def local_folder(store: str) -> Path | None:
+    """The folder that a store is; None if it is a URL of anything else."""
+    if store.startswith("file://"):
+        return Path(store.removeprefix("file://"))
+    return None if "://" in store else Path(store)
+
+
+class ServiceSettings(EnvironmentSettings):
+    """Where the service keeps what, and for how long."""
+
+    store: str = Field(
+        default_factory=lambda: str(workspace() / "data"),
+        repr=False,
+        description="Where uploads, tables, previews and results live: a folder, or any fsspec URL.",
+    )
+    inbox: Path | None = Field(
+        default=None, description="Where uploads are dropped. Without it, the folder `inbox` in a local store."
+    )
+    work: Path | None = Field(
+        default=None,
+        description="Where uploads wait, and videos are worked on, if the store is remote. Without it, the hidden "
+        "folder `.dualface` in the inbox.",
+    )
+    keep_uploads: float | None = Field(
+        default=None,
+        ge=0,
+        description="Days for which an upload is kept after its result was published. Without it, for ever.",
+    )
+    keep_tables: float | None = Field(
+        default=None,
+        ge=0,
+        description="Days for which tables are kept after the result was published. Without it, for ever.",
+    )
+    keep_results: float | None = Field(
+        default=None, ge=0, description="Days for which a result is kept after it was published. Without it, for ever."
+    )
+    keep_unfinished: float | None = Field(
+        default=None,
+        ge=0,
+        description="Days for which an upload that has had no result, such as a file that is no video, is kept after "
+        "anything was last done with it. Without it, for ever.",
+    )
+    review_url: str | None = Field(
+        default=None,
+        repr=False,
+        pattern=r"^https?://\S+$",
+        description="Where the store is served, if it is, so that review pages can be linked: https://host/dualface.",
+    )
+
+    @property
+    def inbox_folder(self) -> Path:
+        """The folder for uploads. Raises SettingsError where the store is remote and no inbox is set."""
+        if self.inbox is not None:
+            return self.inbox
+        folder = local_folder(self.store)
+        if folder is None:
+            raise SettingsError("The store is remote and no inbox is set. Set DUALFACE_INBOX.")
+        return folder / "inbox"
+
+
+def drop_folder(inbox: Path | None, *, reprocess: bool) -> Path:
+    """Where `dualface submit` puts videos: into `inbox`, or else that of the settings. Raises SettingsError."""
+    folder = inbox or ServiceSettings.load().inbox_folder
+    return folder / REPROCESS if reprocess else folder
+
+
+class WebhookSettings(BaseSettings):
+    """Who is told what has become of a video.
+
+    Apart from `Settings`, which are handed from step to step and so into files: these hold secrets.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="DUALFACE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    webhook_url: SecretStr | None = Field(
+        default=None, description="Where a message is sent when a video is finished or has failed. http or https."
+    )
+    webhook_secret: SecretStr | None = Field(default=None, description="Key with which the messages are signed.")
+    web_url: str | None = Field(
+        default=None, description="The address under which people see the web page, for links in the messages."
+    )
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment. Raises SettingsError, which does not repeat what it found."""
+        settings = cls()
+        if settings.webhook_url is not None and not _is_web_address(settings.webhook_url.get_secret_value()):
+            raise SettingsError("DUALFACE_WEBHOOK_URL is no address such as https://example.com/hook.")
+        if settings.webhook_secret is not None and not _is_key(settings.webhook_secret.get_secret_value()):
+            raise SettingsError("DUALFACE_WEBHOOK_SECRET begins with whsec_, but what follows is no Base64.")
+        if settings.web_url is not None and (not _is_web_address(settings.web_url) or "@" in settings.web_url):
+            raise SettingsError("DUALFACE_WEB_URL is no address such as https://example.com.")
+        return settings
+
+
+def _is_web_address(url: str) -> bool:
+    """Whether this is a URL that can be asked for as it is: http or https, a host, nothing that needs quoting."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = url.isascii() and url.isprintable() and " " not in url
+    return plain and parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0
+
+
+def _is_key(secret: str) -> bool:
+    """Whether a secret can be used: any text, but Base64 of at least one byte where it says so by its prefix."""
+    try:
+        return not secret.startswith("whsec_") or bool(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        return False
