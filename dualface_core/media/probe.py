@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -151,7 +153,7 @@ def probe(path: Path) -> VideoInfo:
     except (av.error.FFmpegError, OSError) as error:
         if error.errno in {errno.EACCES, errno.EPERM}:
             raise InputError(path, "no permission to read it", action="Change its permissions.") from error
-        raise UnreadableVideoError(path, f"cannot be read as video ({error.strerror})", action=_SEND_AGAIN) from error
+        raise unreadable(path, "cannot be read as video", error) from error
 
 
 def open_input(path: Path) -> InputContainer:
@@ -161,6 +163,21 @@ def open_input(path: Path) -> InputContainer:
     and text in another encoding than UTF-8 does no harm. Raises what PyAV raises.
     """
     return av.open(path.absolute(), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+
+
+@contextmanager
+def opened(path: Path, failed: str = "cannot be read") -> Iterator[InputContainer]:
+    """A media file, open for reading. What FFmpeg raises in the block becomes what `unreadable` makes of it."""
+    try:
+        with open_input(path) as container:
+            yield container
+    except (av.error.FFmpegError, OSError) as error:
+        raise unreadable(path, failed, error) from error
+
+
+def unreadable(path: Path, failed: str, error: OSError | av.error.FFmpegError) -> UnreadableVideoError:
+    """The error of a file that FFmpeg refuses; `failed` says what could not be done, in words."""
+    return UnreadableVideoError(path, f"{failed} ({error.strerror})", action=_SEND_AGAIN)
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:

@@ -18,11 +18,11 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from dualface_core.errors import UnreadableVideoError
 from dualface_core.media.frames import RGB_AS, Frame, Planes
-from dualface_core.media.probe import VideoInfo, open_input, video_stream
+from dualface_core.media.probe import VideoInfo, open_input, unreadable, video_stream
 
 _MOST_THREADS: Final = 4
+_FAILED: Final = "decoding failed"
 _PLANAR: Final = {"yuv420p", "yuvj420p"}
 _SEEKABLE: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
 """Formats whose timestamps after a seek are those of reading from the start. AVI has none for pictures out of order,
@@ -107,7 +107,7 @@ class VideoReader:
         try:
             self._container: InputContainer = open_input(video.path)
         except (av.error.FFmpegError, OSError) as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self._video.path, _FAILED, error) from error
         self._stream = video_stream(self._container, video.path)
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = self._threads
@@ -136,7 +136,7 @@ class VideoReader:
             try:
                 self._container.seek(target - back, stream=self._stream, backward=True)
             except av.error.FFmpegError as error:
-                raise self._unreadable(error) from error
+                raise unreadable(self._video.path, _FAILED, error) from error
             pictures = self._decoded()
             first = next(pictures, None)
             if first is not None and first.pts is not None and first.pts <= target:
@@ -149,12 +149,7 @@ class VideoReader:
         try:
             yield from self._container.decode(self._stream)
         except av.error.FFmpegError as error:
-            raise self._unreadable(error) from error
-
-    def _unreadable(self, error: OSError | av.error.FFmpegError) -> UnreadableVideoError:
-        return UnreadableVideoError(
-            self._video.path, f"decoding failed ({error.strerror})", action="Copy or export the video again."
-        )
+            raise unreadable(self._video.path, _FAILED, error) from error
 
     @staticmethod
     def _pts(picture: VideoFrame, last: int | None) -> int:

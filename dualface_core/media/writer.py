@@ -1,4 +1,4 @@
-"""Frames into an MP4: encode, carry the sound along, and end cleanly whatever happens.
+"""Frames into an MP4: encode, carry the audio along, and end cleanly whatever happens.
 
 Belongs here: encoding, muxing and the three ways of ending (regular, safe, forced). A writer writes to the path that
 it is given; publishing under the final name, after a check, is its caller's business (`system.atomic_files`).
@@ -21,9 +21,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 import av
 import av.error
 import numpy as np
-from av.audio.resampler import AudioResampler
-from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -31,23 +29,16 @@ from av.video.stream import VideoStream
 
 from dualface_core.encoding.failures import EncoderError
 from dualface_core.encoding.settings import EncoderSpec
-from dualface_core.errors import SettingsError, UnreadableVideoError
+from dualface_core.errors import SettingsError
+from dualface_core.media.audio import AudioTrack
 from dualface_core.media.ffmpeg_log import captured_log
 from dualface_core.media.frames import ColorInfo, Planes
-from dualface_core.media.probe import open_input
 from dualface_core.system.atomic_files import output_error
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     VideoPacket = Packet[VideoStream]
-    AudioPacket = Packet[AudioStream]
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its whole configuration on stderr unless told to keep to errors
-
-MP4_AUDIO: Final = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
-"""Audio codecs that MP4 carries and common players play; anything else becomes AAC."""
-
-_AAC_RATES: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""Samples per second; AAC knows higher ones, but few players do."""
 
 _LEAST_TIMESCALE: Final = 10_000
 _LARGEST_TIMESCALE: Final = 2**31 - 1
@@ -55,7 +46,7 @@ _LARGEST_TIMESCALE: Final = 2**31 - 1
 
 @dataclass(frozen=True)
 class Surface:
-    """A picture that an encoder takes as it is.
+    """What is drawn on: the planes of a frame that an encoder takes as it is.
 
     Attributes:
         planes: Y, U and V, to be drawn on; undefined at first.
@@ -67,7 +58,7 @@ class Surface:
 
     @classmethod
     def blank(cls, width: int, height: int) -> Self:
-        """Make room for a picture; width and height are even."""
+        """A surface of this size; width and height are even."""
         frame = VideoFrame(width, height, "yuv420p")
         y, u, v = (
             np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
@@ -81,9 +72,9 @@ class VideoWriter:
 
     Args:
         path: the file to write; its folder must exist.
-        width, height: of the pictures, in pixels, both even.
+        width, height: of the frames, in pixels, both even.
         time_base: seconds per unit of the pts given to `write`; kept exactly.
-        average_rate: pictures per second, a hint for rate control and players.
+        average_rate: frames per second, a hint for rate control and players.
         color: color tags to write.
         encoder: what encodes.
         threads: CPU threads of a software encoder; 0 lets it choose by the number of cores.
@@ -93,7 +84,7 @@ class VideoWriter:
     Raises:
         EncoderError: the encoder cannot be opened or fails.
         OutputError: the file cannot be written.
-        UnreadableVideoError: the sound cannot be read.
+        UnreadableVideoError: the audio cannot be read.
     """
 
     def __init__(
@@ -140,23 +131,23 @@ class VideoWriter:
 
     def write(self, planes: Planes, pts: int) -> None:
         """Encode a copy of Y, U and V at the writer's size; see `encode`."""
-        picture = Surface.blank(*self._size)
-        for target, rows in zip(picture.planes, planes, strict=True):
+        surface = Surface.blank(*self._size)
+        for target, rows in zip(surface.planes, planes, strict=True):
             target[:] = rows
-        self.encode(picture, pts)
+        self.encode(surface, pts)
 
-    def encode(self, picture: Surface, pts: int) -> None:
-        """Encode one picture.
+    def encode(self, surface: Surface, pts: int) -> None:
+        """Encode one frame.
 
         Args:
-            picture: of the writer's size; not to be drawn on any more.
+            surface: of the writer's size; not to be drawn on any more.
             pts: presentation timestamp in units of `time_base`, greater than the one before.
         """
         if self._container is None or self._stream is None:
             raise ValueError("the writer is closed")
         if self._last_pts is not None and pts <= self._last_pts:
             raise ValueError(f"pts {pts} does not come after {self._last_pts}")
-        frame = picture.frame
+        frame = surface.frame
         frame.pts = pts
         frame.time_base = self._time_base
         with self._encoding():
@@ -167,7 +158,7 @@ class VideoWriter:
         self.frames_written += 1
 
     def close(self) -> None:
-        """End regularly: flush the encoder, write the rest of the sound and the index. Safe to call again."""
+        """End regularly: flush the encoder, write the rest of the audio and the index. Safe to call again."""
         if self._closed:
             return
         self._closed = True
@@ -233,7 +224,7 @@ class VideoWriter:
             with self._encoding():
                 packets = self._stream.encode(None)
         if self.frames_written <= 2:
-            # Two pictures cannot be out of order; x265 takes their decoding times from uninitialized memory.
+            # Two frames cannot be out of order; x265 takes their decoding times from uninitialized memory.
             for packet in packets:
                 packet.dts = packet.pts
         with self._writing():
@@ -320,109 +311,13 @@ def _own_priority() -> Iterator[None]:
                     os.sched_setscheduler(int(entry.name), policy, parameters)
 
 
-class AudioTrack:
-    """The first audio stream of a file on its way into a container: copied, or encoded as AAC."""
-
-    def __init__(self, source: Path, container: InputContainer) -> None:
-        self._source = source
-        self._container = container
-        self._stream = container.streams.audio[0]
-        self._copies = self._stream.codec_context.codec.canonical_name in MP4_AUDIO
-        self._packets: Iterator[AudioPacket] = iter(())
-        self._target: AudioStream | None = None
-        self._next: AudioPacket | None = None
-        self._ended = False
-
-    @classmethod
-    def open(cls, source: Path) -> AudioTrack | None:
-        """Open the sound of a file. None where it has none."""
-        try:
-            container = open_input(source)
-        except (av.error.FFmpegError, OSError) as error:
-            raise _unreadable_audio(source, error) from error
-        if not container.streams.audio:
-            container.close()
-            return None
-        return cls(source, container)
-
-    @property
-    def rate(self) -> int:
-        """Samples per second of what is written."""
-        rate = self._stream.rate
-        return rate if self._copies else min((known for known in _AAC_RATES if known >= rate), default=max(_AAC_RATES))
-
-    def add_to(self, output: OutputContainer) -> None:
-        """Add an audio stream to `output`."""
-        if self._copies:
-            self._target = output.add_stream_from_template(self._stream)
-            self._packets = self._copied()
-            return
-        self._target = output.add_stream("aac", rate=self.rate)
-        channels = min(2, self._stream.channels)
-        self._target.codec_context.layout = "mono" if channels == 1 else "stereo"
-        self._target.codec_context.bit_rate = 96_000 * channels
-        self._packets = self._encoded(self._target)
-
-    def pump(self, output: OutputContainer, until: Fraction | None) -> None:
-        """Write packets up to a decoding time in seconds, or all that are left.
-
-        Carried along with the pictures, so that the muxer need not hold a whole film's sound in memory.
-        """
-        assert self._target is not None
-        while not self._ended:
-            if self._next is None:
-                self._next = self._read()
-                if self._next is None:
-                    self._ended = True
-                    return
-            packet = self._next
-            if until is not None and packet.dts is not None and packet.dts * packet.time_base > until:
-                return
-            packet.stream = self._target
-            output.mux(packet)
-            self._next = None
-
-    def close(self) -> None:
-        """Close the source."""
-        self._container.close()
-
-    def _read(self) -> AudioPacket | None:
-        try:
-            return next(self._packets, None)
-        except (av.error.FFmpegError, OSError) as error:
-            raise _unreadable_audio(self._source, error) from error
-
-    def _copied(self) -> Iterator[AudioPacket]:
-        for packet in self._container.demux(self._stream):
-            if packet.size:  # the last one of a demux is an empty one that flushes decoders
-                if packet.dts is None:
-                    packet.dts = packet.pts
-                yield packet
-
-    def _encoded(self, target: AudioStream) -> Iterator[AudioPacket]:
-        context = target.codec_context
-        resampler = AudioResampler(context.format, context.layout, context.sample_rate, context.frame_size or None)
-        for frame in self._container.decode(self._stream):
-            for part in resampler.resample(frame):
-                yield from target.encode(part)
-        for part in resampler.resample(None):
-            yield from target.encode(part)
-        yield from target.encode(None)
-
-
 def _movie_timescale(time_base: Fraction, audio: AudioTrack | None) -> int:
-    """Units per second in which MP4 says how much later than the film its streams begin, so that none is rounded.
+    """Units per second in which MP4 says how much later than the whole its streams begin, so that none is rounded.
 
-    FFmpeg counts a video stream in its time base, divided by two until a second has 10,000 units, and sound in samples.
+    FFmpeg counts a video stream in its time base, divided by two until a second has 10,000 units, and audio in samples.
     """
     video = time_base.denominator
     while video < _LEAST_TIMESCALE:
         video *= 2
     both = math.lcm(video, audio.rate) if audio is not None else video
     return both if both <= _LARGEST_TIMESCALE else video
-
-
-def _unreadable_audio(source: Path, error: OSError | av.error.FFmpegError) -> UnreadableVideoError:
-    return UnreadableVideoError(
-        source, f"its sound cannot be read ({error.strerror})", action="Copy or export the video again."
-    )

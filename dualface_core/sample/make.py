@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from dualface_core.encoding.settings import EncoderKind, EncoderSettings, software_encoder
 from dualface_core.errors import SettingsError
-from dualface_core.media.audio_loop import write_looped_audio
+from dualface_core.media.audio import write_looped_audio
 from dualface_core.media.writer import VideoWriter
 from dualface_core.sample.color import COLOR
 from dualface_core.sample.drawing import Painter, Region

@@ -12,10 +12,10 @@ from fractions import Fraction
 from itertools import zip_longest
 from typing import Final
 
+from dualface_core.media.audio import MP4_AUDIO
 from dualface_core.media.frames import LIMITED_RANGE, ColorInfo
 from dualface_core.media.packets import AudioPacket, audio_packets
 from dualface_core.media.probe import AudioInfo, VideoInfo
-from dualface_core.media.writer import MP4_AUDIO
 from dualface_core.tables.layouts import Layout
 from dualface_core.verification.findings import Check, Finding
 

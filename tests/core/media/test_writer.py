@@ -226,7 +226,7 @@ def test_a_source_without_sound_gives_a_result_without_sound(make_clip: MakeClip
 
 
 def test_sound_that_is_gone_is_reported_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableVideoError, match=r"gone\.mp4: its sound cannot be read"):
+    with pytest.raises(UnreadableVideoError, match=r"gone\.mp4: its audio cannot be read"):
         writer(tmp_path / "t.mp4", audio_from=tmp_path / "gone.mp4")
     assert list(tmp_path.iterdir()) == []
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dualface_core.errors import OutputError, UnreadableVideoError, UnsupportedVideoError
-from dualface_core.media.audio_loop import write_looped_audio
+from dualface_core.media.audio import write_looped_audio
 
 RATE = 48_000
 
@@ -56,13 +56,13 @@ def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
         stream.pix_fmt = "yuv420p"
         container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
         container.mux(stream.encode(None))
-    with pytest.raises(UnsupportedVideoError, match="has no sound"):
+    with pytest.raises(UnsupportedVideoError, match="has no audio"):
         write_looped_audio(tmp_path / "silent.mp4", tmp_path / "out.m4a", 1)
 
 
 def test_a_file_that_is_no_media_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(UnreadableVideoError, match="sound cannot be read"):
+    with pytest.raises(UnreadableVideoError, match="audio cannot be read"):
         write_looped_audio(tmp_path / "text.mp4", tmp_path / "out.m4a", 1)
 
 

@@ -1,0 +1,167 @@
+"""Audio on its way into an MP4: packets copied where MP4 can carry them, otherwise encoded as AAC.
+
+Belongs here: the audio stream of what is written. Doesn't: comparing the packets of two files (`packets`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import cycle, islice
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import av
+import av.error
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+
+from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
+from dualface_core.media.probe import open_input, opened, unreadable
+from dualface_core.system.atomic_files import output_error
+
+if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
+    from av.packet import Packet
+
+    AudioPacket = Packet[AudioStream]
+
+MP4_AUDIO: Final = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
+"""Audio codecs that MP4 carries and common players play; anything else becomes AAC."""
+
+_AAC_RATES: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+"""Samples per second; AAC knows higher ones, but few players do."""
+
+_FAILED: Final = "its audio cannot be read"
+
+
+class AudioTrack:
+    """The first audio stream of a file on its way into a container: copied, or encoded as AAC."""
+
+    def __init__(self, source: Path, container: InputContainer) -> None:
+        self._source = source
+        self._container = container
+        self._stream = container.streams.audio[0]
+        self._copies = self._stream.codec_context.codec.canonical_name in MP4_AUDIO
+        self._packets: Iterator[AudioPacket] = iter(())
+        self._target: AudioStream | None = None
+        self._next: AudioPacket | None = None
+        self._ended = False
+
+    @classmethod
+    def open(cls, source: Path) -> AudioTrack | None:
+        """Open the audio of a file. None where it has none. Raises UnreadableVideoError."""
+        try:
+            container = open_input(source)
+        except (av.error.FFmpegError, OSError) as error:
+            raise unreadable(source, _FAILED, error) from error
+        if not container.streams.audio:
+            container.close()
+            return None
+        return cls(source, container)
+
+    @property
+    def rate(self) -> int:
+        """Samples per second of what is written."""
+        rate = self._stream.rate
+        return rate if self._copies else min((known for known in _AAC_RATES if known >= rate), default=max(_AAC_RATES))
+
+    def add_to(self, output: OutputContainer) -> None:
+        """Add an audio stream to `output`."""
+        if self._copies:
+            self._target = output.add_stream_from_template(self._stream)
+            self._packets = self._copied()
+            return
+        self._target = output.add_stream("aac", rate=self.rate)
+        channels = min(2, self._stream.channels)
+        self._target.codec_context.layout = "mono" if channels == 1 else "stereo"
+        self._target.codec_context.bit_rate = 96_000 * channels
+        self._packets = self._encoded(self._target)
+
+    def pump(self, output: OutputContainer, until: Fraction | None) -> None:
+        """Write packets up to a decoding time in seconds, or all that are left.
+
+        Carried along with the frames, so that the muxer need not hold the audio of a whole video in memory.
+        Raises UnreadableVideoError.
+        """
+        assert self._target is not None
+        while not self._ended:
+            if self._next is None:
+                self._next = self._read()
+                if self._next is None:
+                    self._ended = True
+                    return
+            packet = self._next
+            if until is not None and packet.dts is not None and packet.dts * packet.time_base > until:
+                return
+            packet.stream = self._target
+            output.mux(packet)
+            self._next = None
+
+    def close(self) -> None:
+        """Close the source."""
+        self._container.close()
+
+    def _read(self) -> AudioPacket | None:
+        try:
+            return next(self._packets, None)
+        except (av.error.FFmpegError, OSError) as error:
+            raise unreadable(self._source, _FAILED, error) from error
+
+    def _copied(self) -> Iterator[AudioPacket]:
+        for packet in self._container.demux(self._stream):
+            if packet.size:  # the last one of a demux is an empty one that flushes decoders
+                if packet.dts is None:
+                    packet.dts = packet.pts
+                yield packet
+
+    def _encoded(self, target: AudioStream) -> Iterator[AudioPacket]:
+        context = target.codec_context
+        resampler = AudioResampler(context.format, context.layout, context.sample_rate, context.frame_size or None)
+        for frame in self._container.decode(self._stream):
+            for part in resampler.resample(frame):
+                yield from target.encode(part)
+        for part in resampler.resample(None):
+            yield from target.encode(part)
+        yield from target.encode(None)
+
+
+def write_looped_audio(source: Path, target: Path, seconds: float) -> None:
+    """Repeat the first audio stream of `source` until it is `seconds` long, to within one packet.
+
+    The packets are repeated, never decoded: those of a codec such as AAC all last equally long and follow one another
+    freely, so a longer track is the same packets with later timestamps.
+
+    Args:
+        source: a media file with audio in a codec that MP4 carries.
+        target: the MP4 file (.mp4 or .m4a) to write; its audio starts at 0.
+        seconds: length, more than 0. The last packet is the one that reaches it.
+
+    Raises:
+        UnsupportedVideoError: `source` has no audio.
+        UnreadableVideoError: `source` cannot be read.
+        OutputError: `target` cannot be written.
+    """
+    with opened(source, _FAILED) as container:
+        if not container.streams.audio:
+            raise UnsupportedVideoError(source, "it has no audio", action="Choose a file that has.")
+        stream = container.streams.audio[0]
+        packets = [packet for packet in container.demux(stream) if packet.size and packet.duration]
+        if not packets:
+            raise UnreadableVideoError(source, "its audio is empty", action="Copy or export the video again.")
+        try:
+            with av.open(target, "w", format="mp4") as output:
+                copied = output.add_stream_from_template(stream)
+                time_base = packets[0].time_base
+                # The last packet may claim to be shorter than what it decodes to.
+                length = max(packet.duration or 0 for packet in packets)
+                for number, packet in enumerate(islice(cycle(packets), ceil(seconds / (length * time_base)))):
+                    # All set anew each time, since muxing moves a packet to the output's time base.
+                    packet.time_base = time_base
+                    packet.pts = packet.dts = number * length
+                    packet.duration = length
+                    packet.stream = copied
+                    output.mux(packet)
+        except (av.error.FFmpegError, OSError) as error:
+            raise output_error(target, OSError(error.errno, error.strerror)) from error
