@@ -104,7 +104,7 @@ class Inbox:
         """
         waiting: dict[str, str] = {}
         now = self._clock()
-        seen = {path: self._since(path, state, now) for path, state in _files(folder, beside, waiting)}
+        seen = {path: self._since(path, state, now) for path, state in files_in(folder, beside, waiting)}
         self._seen = seen
         complete: dict[Path, FileState] = {}
         for number, path in enumerate(sorted(seen, key=lambda path: seen[path][0].size)):
@@ -158,7 +158,7 @@ class Inbox:
         return self._leases_work[device]
 
 
-def _files(folder: Path, beside: Path, waiting: dict[str, str]) -> Iterator[tuple[str, FileState]]:
+def files_in(folder: Path, beside: Path, waiting: dict[str, str]) -> Iterator[tuple[str, FileState]]:
     """Every regular file that may be an upload, in any sub-folder."""
     folders = [str(folder / REPROCESS), str(folder)]
     own = str(beside)

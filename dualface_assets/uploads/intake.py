@@ -38,7 +38,7 @@ from dualface_assets.settings import REPROCESS
 from dualface_assets.store.files import LocalFiles, sync
 from dualface_assets.store.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.store.video_store import Upload, VideoStore
-from dualface_assets.uploads.inbox import FileState, Inbox, StabilityWindow
+from dualface_assets.uploads.inbox import FileState, Inbox, StabilityWindow, files_in
 from dualface_assets.uploads.resumable import ResumableTask
 from dualface_core.errors import DualfaceError, MissingInputError
 
@@ -155,6 +155,13 @@ class Intake:
             taken, in_claims = self._install_upload(store, begun + seconds, waiting)
         return TickReport(taken, waiting, in_inbox + in_claims)
 
+    def preview(self, store: VideoStore) -> TickReport:
+        """What lies in the inbox, touching nothing."""
+        waiting: dict[str, str] = {}
+        for path, _ in files_in(store.inbox_folder, store.folder, waiting):
+            waiting[path] = "taken by a later tick, when it is complete"
+        return TickReport([], _named(store, waiting))
+
     def _claim(self, store: VideoStore, deadline: float) -> tuple[dict[str, str], int]:
         """Move complete uploads into claims of their own; say of the others why not, and how many wait their turn."""
         claims = _claims(store)
@@ -184,8 +191,7 @@ class Intake:
             except OSError as error:
                 waiting[str(path)] = f"cannot be taken ({error.strerror})"
                 self._stop_copying(path)
-        inbox = f"{store.inbox_folder}{os.sep}"
-        return {printable(path.removeprefix(inbox)): reason for path, reason in waiting.items()}, backlog
+        return _named(store, waiting), backlog
 
     def _tidy(self, claims: list[Path]) -> dict[str, str]:
         """Drop claims of which nothing came. Names those with damaged notes for which nothing can be done here."""
@@ -284,6 +290,12 @@ class Intake:
 
     def _stop_hashing(self, claim: Path) -> None:
         self._hashing.pop(claim).work.drop()
+
+
+def _named(store: VideoStore, waiting: dict[str, str]) -> dict[str, str]:
+    """The same by the names of the files below the inbox, for people."""
+    inbox = f"{store.inbox_folder}{os.sep}"
+    return {printable(path.removeprefix(inbox)): reason for path, reason in waiting.items()}
 
 
 def add(store: VideoStore, source: Path) -> Upload:
@@ -402,7 +414,7 @@ def _reading(path: Path) -> Iterator[BinaryIO]:
 
 
 def _claims(store: VideoStore) -> list[Path]:
-    return sorted(path for path in store.claims_folder.iterdir() if path.is_dir())
+    return sorted(path for path in store.claims_folder.glob("*") if path.is_dir())
 
 
 def _source(claim: Path) -> _Source:

@@ -1,9 +1,10 @@
-"""The sensor on the inbox: every few seconds it brings inbox, store, partitions and runs into line.
+"""The sensor on the inbox: every few seconds it reconciles inbox, store, partitions and runs.
 
 Belongs here: what a tick tells Dagster. The store is the truth. A tick registers a partition for every video in it, and
-asks for one run per upload until that run exists; only then is the upload's claim settled. So a crash anywhere, even
-between the launch of a run and the end of the tick, is made good by the next tick. The claim is the run key: the same
-video uploaded again later is another claim, and is not swallowed by Dagster's memory of run keys.
+asks for one run per upload until that run exists; only then is the upload's claim acknowledged. So a crash anywhere,
+even between the launch of a run and the end of the tick, is made good by the next tick. The claim is the run key: the
+same video uploaded again later is another claim, and is not swallowed by Dagster's memory of run keys. A preview of a
+tick answers what the store implies now, and changes nothing. See https://docs.dagster.io/guides/automate/sensors.
 """
 
 from typing import Final
@@ -41,11 +42,14 @@ def upload_sensor(intake: Intake) -> dg.SensorDefinition:
         description="Takes new videos from the inbox and starts process_video for each.",
     )
     def uploads(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SensorResult | dg.SkipReason:
-        report = intake.tick(store)
+        report = intake.preview(store) if is_preview(context) else intake.tick(store)
         for upload in report.taken:
             context.log.info("Took %s as %s.", upload.name, upload.key)
         missing = _unregistered(store, context.instance)
-        requests = _run_requests(store, context.instance)
+        requests, over = _run_requests(store, context.instance)
+        if not is_preview(context):
+            for upload in over:
+                acknowledge(store, upload)
         if not requests and not missing:
             known = [f"{upload.name}: in the store already, as {upload.key}" for upload in report.taken]
             said = known[:_LINES] + report.reasons(_LINES)
@@ -57,30 +61,40 @@ def upload_sensor(intake: Intake) -> dg.SensorDefinition:
     return uploads
 
 
+def is_preview(context: dg.SensorEvaluationContext) -> bool:
+    """Whether the result of this evaluation is only shown: by *Preview tick result* or `dagster sensor preview`.
+
+    The daemon names the logs of an evaluation after its tick, whose id is a number. Without a tick Dagster makes up a
+    name with the date and the time. A test that calls a sensor names nothing, and has it do its work.
+    """
+    return context.log_key is not None and not context.log_key[-1].isdigit()
+
+
 def _unregistered(store: VideoStore, instance: dg.DagsterInstance) -> list[str]:
     """Keys of videos that are in the store and have no partition."""
     known = set(instance.get_dynamic_partitions(str(videos.name)))
     return sorted(key for key in store.video_keys() if key not in known)
 
 
-def _run_requests(store: VideoStore, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    """One request per video that waits for its run; claims that wait for nothing any more are settled.
+def _run_requests(store: VideoStore, instance: dg.DagsterInstance) -> tuple[list[dg.RunRequest], list[Upload]]:
+    """Requests for videos that wait for their run, each once; and the uploads that wait for nothing any more.
 
-    What is to be made again waits until the run that is at work on it is over.
+    A video to be processed again waits until the run that is at work on it is over.
     """
     uploads = pending(store)
     launched = _launched(uploads, instance)
     in_use = _in_use(uploads, instance)
     requests: dict[str, dg.RunRequest] = {}
+    over: list[Upload] = []
     for upload in uploads:
         done = upload.key in in_use or store.has_result(upload.key)
         if upload.claim in launched or (done and not upload.reprocess):
-            acknowledge(store, upload)
+            over.append(upload)
         elif upload.key not in requests and upload.key not in in_use:
             requests[upload.key] = dg.RunRequest(
                 run_key=upload.claim, partition_key=upload.key, tags={"dualface/upload": upload.name}
             )
-    return list(requests.values())[:_RUNS_PER_TICK]
+    return list(requests.values())[:_RUNS_PER_TICK], over
 
 
 def _launched(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:

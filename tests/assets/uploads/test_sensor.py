@@ -4,9 +4,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget, create_test_daemon_workspace_context
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon import get_default_daemon_logger
+from dagster._daemon.sensor import execute_sensor_iteration
+from dagster_graphql.schema import create_schema
 
 from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.retention import Retention, clean_up
@@ -212,3 +219,74 @@ def test_of_many_uploads_one_run_per_tick_is_asked_for_and_all_in_the_end(
         asked.append([request.partition_key for request in requests])
     assert [len(keys) for keys in asked] == [1, 1, 1, 0]
     assert sorted(key for keys in asked for key in keys if key) == sorted(store.video_keys())
+
+
+PREVIEW = """
+mutation ($sensor: SensorSelector!) {
+  sensorDryRun(selectorData: $sensor, cursor: null) {
+    ... on DryRunInstigationTick {
+      evaluationResult { skipReason runRequests { runKey } error { message } }
+    }
+  }
+}
+"""
+
+
+def test_a_preview_changes_nothing_and_a_tick_of_the_daemon_does_its_work(
+    store: VideoStore, drop: Drop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUALFACE_STORE", str(store.folder))
+    module = tmp_path / "previewed.py"
+    module.write_text("""
+import dualface_assets.definitions as all
+from dualface_assets.uploads.inbox import Inbox, StabilityWindow
+from dualface_assets.uploads.intake import Intake
+from dualface_assets.uploads.sensor import upload_sensor
+import dagster as dg
+
+uploads = upload_sensor(Intake(Inbox(StabilityWindow(0, 0, 0))))
+defs = dg.Definitions(
+    assets=all.defs.assets, jobs=all.defs.jobs, sensors=[uploads], resources=all.build_defs().resources
+)
+""")
+    origin = InProcessCodeLocationOrigin(LoadableTargetOrigin(python_file=str(module)), location_name="dualface")
+    selector = {
+        "repositoryName": "__repository__",
+        "repositoryLocationName": "dualface",
+        "sensorName": "uploads",
+    }
+
+    def everything() -> set[Path]:
+        return {path for path in store.folder.rglob("*") if path.parent != store.folder / "logs"}
+
+    (tmp_path / "instance").mkdir()
+    with (
+        dg.DagsterInstance.local_temp(str(tmp_path / "instance")) as instance,
+        create_test_daemon_workspace_context(InProcessTestWorkspaceLoadTarget(origin), instance) as workspace,
+    ):
+
+        def preview() -> dict[str, Any]:
+            context = workspace.create_request_context()
+            answer = create_schema().execute(PREVIEW, context_value=context, variables={"sensor": selector})
+            assert answer.errors is None
+            found: dict[str, Any] = answer.data["sensorDryRun"]["evaluationResult"]
+            assert found["error"] is None
+            return found
+
+        assert preview()["skipReason"] == f"Nothing new in {store.inbox_folder}"
+        assert not store.folder.exists()
+        drop("a.mp4")
+        before = everything()
+        assert preview()["skipReason"] == "a.mp4: taken by a later tick, when it is complete"
+        assert everything() == before
+        list(execute_sensor_iteration(workspace, get_default_daemon_logger("SensorDaemon"), None, None))
+        (upload,) = pending(store)
+        assert instance.get_dynamic_partitions("videos") == [upload.key]
+        (run,) = instance.get_runs()
+        assert run.tags["dagster/run_key"] == upload.claim
+        before = everything()
+        preview()
+        assert everything() == before
+        instance.report_run_failed(run)
+        preview()
+        assert pending(store) == [upload]  # a tick would acknowledge it
