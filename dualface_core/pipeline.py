@@ -7,9 +7,8 @@ PyAV are loaded by the step that needs them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -296,6 +295,7 @@ def _report(
         preset=spec.preset,
         frames_in=video.frame_count,
         frames_out=frames,
+        duration=video.duration,
         size_bytes=size,
         wall_seconds=seconds,
         frames_per_second=frames / seconds,
@@ -306,15 +306,55 @@ def _report(
 
 
 def verify(
-    output: Path, *, video: VideoInfo, tracks: FaceTracks, plan: TilePlan, progress: Progress | None = None
+    output: Path,
+    *,
+    video: VideoInfo,
+    tracks: FaceTracks,
+    plan: TilePlan,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
 ) -> Verification:
     """Decode a result from the first frame to the last and say whether it is right.
 
     A wrong result is a finding, never an exception.
+
+    Args:
+        output: the result.
+        video: the source.
+        tracks: who is where in it.
+        plan: what each tile shows.
+        settings: where the model files are; read from the environment if None.
+        progress: called after every frame.
+
+    Raises:
+        ModelError: a model file is missing or wrong.
+        UnreadableVideoError: the source cannot be read.
     """
     from dualface_core.verification.verify import verify_output
 
-    return verify_output(output, video=video, tracks=tracks, plan=plan, progress=progress)
+    return verify_output(
+        output, video=video, tracks=tracks, plan=plan, settings=settings or Settings.load(), progress=progress
+    )
+
+
+def verified_report(
+    report: EncodeReport, verification: Verification, tracks: FaceTracks, plan: TilePlan
+) -> EncodeReport:
+    """The report with what was found in the result, and what a person should know although it is right."""
+    from dualface_core.advice.advisories import advisories, encoder_advisory
+
+    encoder = encoder_advisory(used=report.encoder_used, why=report.why, fallback=report.fallback)
+    return report.model_copy(update={"verification": verification, "advisories": advisories(tracks, plan, encoder)})
+
+
+def require_passed(verification: Verification, output: Path) -> None:
+    """Raise VerificationError, naming what is wrong, for a result that must not be published as `output`."""
+    if not verification.passed:
+        raise VerificationError(
+            output,
+            "the result is not right: " + "; ".join(finding.message.rstrip(".") for finding in verification.failures),
+            action="It was not published. Run again; if it fails again, please report it.",
+        )
 
 
 def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
@@ -371,56 +411,63 @@ def process(
     from dualface_core.tables.layouts import layout as find_layout
 
     settings = settings or Settings.load()
-    # What cannot work is told before the work, not after it.
+    # What cannot work is refused before the work, not after it.
     find_layout(settings.layout)
     settings.encoder_settings()
-
-    def step(name: str) -> Progress | None:
-        return None if progress is None else lambda done, total: progress(name, done, total)
-
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "probe"):
-        video = probe(path)
+    start = perf_counter()
+    video = probe(path)
+    probed = perf_counter() - start
     with atomic_write(output) as temporary, load_monitor() as monitor:
-        temporary.touch()  # a place that cannot be written to is told now, too
-        with _timed(seconds, "track"):
-            tracks = track(video, settings=settings, progress=step("track"))
-        with _timed(seconds, "plan"):
-            plan = plan_tiles(video, tracks, layout=settings.layout)
-        report = render(video, plan, temporary, settings=settings, progress=step("render"))
-        seconds |= {"wait": report.session_wait_seconds, "render": report.wall_seconds}
-        with _timed(seconds, "verify"):
-            verification = verify(temporary, video=video, tracks=tracks, plan=plan, progress=step("verify"))
-        report = report.model_copy(update={"verification": verification})
-        if not verification.passed:
-            raise VerificationError(
-                output,
-                "the result is not right: "
-                + "; ".join(finding.message.rstrip(".") for finding in verification.failures),
-                action="It was not published. Run again; if it stays like this, please report it.",
-            )
+        temporary.touch()  # a place that cannot be written to is noticed now, too
+        made = _make(video, temporary, settings, progress)
+        verification = made.report.verification
+        assert verification is not None
+        require_passed(verification, output)
     load = monitor.log()
-    report = report.model_copy(update={"load": load.summary()})
+    report = made.report.model_copy(update={"load": load.summary()})
     report.write(report_path(output))
     if keep_load:
         load.write(load_path(output))
         with atomic_write(output.with_suffix(".load.png")) as temporary:
             temporary.write_bytes(load.plot())
     if review:
-        _review_beside(output, video, tracks, plan, report, seconds)
+        _write_review(output, video, replace(made, report=report, seconds={"probe": probed, **made.seconds}))
     return report
 
 
-@contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    start = perf_counter()
-    yield
-    seconds[step] = perf_counter() - start
+@dataclass(frozen=True)
+class _Made:
+    """What the steps after `probe` made of a video, and the seconds that each took."""
+
+    tracks: FaceTracks
+    plan: TilePlan
+    report: EncodeReport
+    seconds: dict[str, float]
 
 
-def _review_beside(
-    output: Path, video: VideoInfo, tracks: FaceTracks, plan: TilePlan, report: EncodeReport, seconds: dict[str, float]
-) -> None:
+def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProgress | None) -> _Made:
+    def step(name: str) -> Progress | None:
+        return None if progress is None else lambda done, total: progress(name, done, total)
+
+    begun = perf_counter()
+    tracks = track(video, settings=settings, progress=step("track"))
+    tracked = perf_counter()
+    plan = plan_tiles(video, tracks, layout=settings.layout)
+    planned = perf_counter()
+    report = render(video, plan, output, settings=settings, progress=step("render"))
+    rendered = perf_counter()
+    verification = verify(output, video=video, tracks=tracks, plan=plan, settings=settings, progress=step("verify"))
+    seconds = {
+        "track": tracked - begun,
+        "plan": planned - tracked,
+        "wait": report.session_wait_seconds,
+        "render": report.wall_seconds,
+        "verify": perf_counter() - rendered,
+    }
+    return _Made(tracks, plan, verified_report(report, verification, tracks, plan), seconds)
+
+
+def _write_review(output: Path, video: VideoInfo, made: _Made) -> None:
     from dualface_core.review.page import Reviewed
     from dualface_core.system.atomic_files import atomic_write
 
@@ -429,11 +476,11 @@ def _review_beside(
         key=output.name,
         name=video.path.name,
         video=video,
-        tracks=tracks,
-        plan=plan,
-        report=report,
+        tracks=made.tracks,
+        plan=made.plan,
+        report=made.report,
         result=probe(output),
-        seconds=seconds,
+        seconds=made.seconds,
         source_link=quote(os.fsencode(source)),
         result_link=quote(os.fsencode(output.name)),
     )

@@ -36,7 +36,6 @@ from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import Verification
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
-    from dualface_core.advice.advisories import Advisory
     from dualface_core.gpu.monitor import LoadLog
     from dualface_core.media.probe import VideoInfo
     from dualface_core.rendering.report import EncodeReport
@@ -224,18 +223,14 @@ def publish(
                 info = pipeline.probe(candidate)
                 thumbnail = pipeline.thumbnail(info)
                 load = _put_in_place(candidate, report, result, store)
-                plot, advisory = load.plot(), _advisory(report)
+                plot = load.plot()
         finally:
             for path in (candidate, pipeline.report_path(candidate), pipeline.load_path(candidate)):
                 path.unlink(missing_ok=True)
     if not verification.passed:
         yield from checks.results(verification)
         with as_failure(context):
-            raise VerificationError(
-                result,
-                "the result is not right: " + "; ".join(f.message.rstrip(".") for f in verification.failures),
-                action="It was not published. If a second run fails as well, report it.",
-            )
+            pipeline.require_passed(verification, result)
     yield dg.Output(
         None,
         output_name="result",
@@ -266,13 +261,9 @@ def publish(
         ),
     )
     yield from checks.results(verification)
-    yield checks.advisory_result(advisory)
-
-
-def _advisory(report: "EncodeReport") -> "Advisory":
-    from dualface_core.advice.advisories import encoder_advisory
-
-    return encoder_advisory(used=report.encoder_used, why=report.why, fallback=report.fallback)
+    yield from (
+        checks.advisory_result(found) for found in report.advisories if found.name in checks.ADVISORIES["encoded_video"]
+    )
 
 
 def _verified(
@@ -286,7 +277,7 @@ def _verified(
         raise MissingInputError(candidate, found, action="Materialize encoded_video as a whole.")
     verification = pipeline.verify(candidate, video=video, tracks=tracks, plan=plan, progress=progress)
     report = EncodeReport.model_validate_json(pipeline.report_path(candidate).read_bytes())
-    return report.model_copy(update={"verification": verification}), verification
+    return pipeline.verified_report(report, verification, tracks, plan), verification
 
 
 def _put_in_place(candidate: Path, report: "EncodeReport", result: Path, store: VideoStore) -> "LoadLog":

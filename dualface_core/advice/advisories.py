@@ -6,7 +6,7 @@ not be published is found by `verify`. Asset checks and the review page say the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -51,6 +51,16 @@ class Advisory(BaseModel):
     message: str
     action: str = ""
     figures: Mapping[str, float]
+
+
+def warnings(advisories: Iterable[Advisory]) -> list[str]:
+    """What was found and what to do about it, of those that did not pass."""
+    return [f"{advisory.message} {advisory.action}" for advisory in advisories if not advisory.passed]
+
+
+def advisories(tracks: FaceTracks, plan: TilePlan, encoder: Advisory) -> list[Advisory]:
+    """All that are about a result, passed ones too. `encoder` is what `encoder_advisory` says of it."""
+    return [identity_advisory(tracks), framing_advisory(tracks, plan), enlargement_advisory(plan), encoder]
 
 
 def identity_advisory(tracks: FaceTracks) -> Advisory:

@@ -1,4 +1,5 @@
 """The `dualface` command: the steps from a shell, for one file or a hundred.
 
-Belongs here: arguments, progress, what is printed, and exit codes. Doesn't: the work, which is `pipeline`'s.
+Belongs here: arguments (`inputs`), what is printed (`show`), many videos at once (`run`), single steps (`steps`), exit
+codes. Doesn't: the work, which is `pipeline`'s.
 """

@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from dualface_core.advice.advisories import Advisory, warnings
 from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.system.atomic_files import atomic_write
 from dualface_core.verification.verify import Verification
@@ -27,6 +28,7 @@ class EncodeReport(BaseModel):
             for.
         codec, quality, preset: what the encoder was told.
         frames_in, frames_out: frames of the source and of the result.
+        duration: seconds of the source; 0 in reports from before it was noted.
         size_bytes: of the result.
         wall_seconds: time of the pass that made the result.
         frames_per_second: frames_out by wall_seconds.
@@ -36,6 +38,7 @@ class EncodeReport(BaseModel):
         load: how busy this process and the GPU were while the video was in work; None where nobody looked. With several
             videos in work at once it is the load of all of them.
         verification: what was found on decoding the result again; None before that.
+        advisories: what a person should know of the result although it is right; none before it was verified.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +52,7 @@ class EncodeReport(BaseModel):
     preset: str
     frames_in: int
     frames_out: int
+    duration: float = 0.0
     size_bytes: int
     wall_seconds: float
     frames_per_second: float
@@ -57,6 +61,13 @@ class EncodeReport(BaseModel):
     versions: dict[str, str]
     load: LoadSummary | None = None
     verification: Verification | None = None
+    advisories: list[Advisory] = []
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each thing that a person should know although the result is right, and what to do about it."""
+        findings = self.verification.warnings if self.verification else []
+        return [*warnings(self.advisories), *(finding.message for finding in findings)]
 
     def write(self, path: Path) -> None:
         """Write JSON: to a temporary name first, then renamed. Raises OutputError."""

@@ -15,13 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from dualface_core.advice.advisories import (
-    Advisory,
-    encoder_advisory,
-    enlargement_advisory,
-    framing_advisory,
-    identity_advisory,
-)
+from dualface_core.advice.advisories import Advisory
 from dualface_core.advice.timeline_events import Kind, TimelineEvent, events
 from dualface_core.media.frames import Frame
 from dualface_core.media.packets import key_frames
@@ -115,16 +109,6 @@ class Listed:
     sentence: str
 
 
-def advisories_of(tracks: FaceTracks, plan: TilePlan, report: EncodeReport) -> list[Advisory]:
-    """What a person should know of a result, whether or not there is anything to worry about."""
-    return [
-        identity_advisory(tracks),
-        framing_advisory(tracks, plan),
-        enlargement_advisory(plan),
-        encoder_advisory(used=report.encoder_used, why=report.why, fallback=report.fallback),
-    ]
-
-
 def make_page(about: Reviewed) -> Page:
     """Make the page of a video whose result was verified.
 
@@ -132,10 +116,7 @@ def make_page(about: Reviewed) -> Page:
     """
     stills, poster, picture = _stills(about)
     found = events(about.tracks, about.plan)
-    advisories = advisories_of(about.tracks, about.plan, about.report)
     findings = about.report.verification.findings if about.report.verification else []
-    warnings = [f"{advisory.message} {advisory.action}".strip() for advisory in advisories if not advisory.passed]
-    warnings += [finding.message for finding in findings if not finding.passed]
     axis = Axis.of(about.video)
     made_at = datetime.now(UTC)
     html = rendered(
@@ -152,15 +133,15 @@ def make_page(about: Reviewed) -> Page:
         cuts=[axis.percent(event.start) for event in found if event.kind is Kind.CUT],
         events=_listed(found),
         unlisted=_unlisted(found),
-        advisories=sorted(advisories, key=lambda advisory: advisory.passed),
+        advisories=sorted(about.report.advisories, key=lambda advisory: advisory.passed),
         findings=sorted(findings, key=lambda finding: finding.passed),
-        warnings=warnings,
+        warnings=about.report.warnings,
         steps=[(_STEPS[name], about.seconds[name]) for name in _STEPS if about.seconds.get(name)],
         total=sum(about.seconds.values()),
         playable=about.video.codec in _PLAYED and about.video.pixel_format in _PLAYED_FORMATS,
         mark=_mark,
     )
-    return Page(html, picture, made_at, warnings)
+    return Page(html, picture, made_at, about.report.warnings)
 
 
 def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:

@@ -19,6 +19,7 @@ from dualface_core.verification.findings import Check, Finding, Verification
 
 if TYPE_CHECKING:
     from dualface_core.media.probe import VideoInfo
+    from dualface_core.settings import Settings
     from dualface_core.tables.face_tracks import FaceTracks
     from dualface_core.tables.tile_plan import TilePlan
     from dualface_core.verification.expected import Source, Thumbnail
@@ -39,6 +40,7 @@ def verify_output(
     video: VideoInfo,
     tracks: FaceTracks,
     plan: TilePlan,
+    settings: Settings,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Say whether a result is what the plan makes of the source.
@@ -51,6 +53,7 @@ def verify_output(
         video: the source.
         tracks: who is where in it.
         plan: what each tile shows.
+        settings: where the model files are.
         progress: called after every frame with the frames done and those in all.
 
     Returns:
@@ -74,7 +77,7 @@ def verify_output(
         if (result.width, result.height) != (layout.width, layout.height):
             # No tile is where it should be, so nothing can be said about tiles.
             return Verification(findings=streams)
-        shown, pictures = _look(result, video, tracks, plan, planned, progress)
+        shown, pictures = _look(result, video, tracks, plan, planned, settings, progress)
     except InputError as error:
         if Path(error.path) != output:
             raise
@@ -91,13 +94,13 @@ def _look(
     tracks: FaceTracks,
     plan: TilePlan,
     planned: Sequence[Fraction],
+    settings: Settings,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[Fraction], list[Finding]]:
     """Decode the result. Returns when each frame is shown, in seconds, and the findings about pictures."""
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.reader import VideoReader
-    from dualface_core.settings import Settings
     from dualface_core.tables.layouts import layout
     from dualface_core.verification.black_and_freeze import (
         BlackAndFreezeDetector,
@@ -107,7 +110,6 @@ def _look(
     from dualface_core.verification.expected import Source, tile_frame
     from dualface_core.verification.identity import IdentityCheck
 
-    settings = Settings.load()
     tiles = layout(plan.metadata.layout).tiles
     people = IdentityCheck(
         tiles,

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,7 +18,6 @@ import pytest
 
 from dualface_core.cli import app as cli
 from dualface_core.encoding.settings import EncoderKind, EncoderSettings, software_encoder
-from dualface_core.errors import MissingInputError
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.writer import VideoWriter
 from dualface_core.sample.sources import fetch_clips
@@ -44,8 +44,8 @@ def dualface(monkeypatch, capfd):
 
 
 @pytest.fixture(scope="session")
-def processed(sample_clip, tmp_path_factory) -> tuple[Path, Path, dict]:
-    """A sample, its result and its report, made once by the real command in a process of its own."""
+def processed(sample_clip, tmp_path_factory) -> tuple[Path, Path, dict, str]:
+    """A sample, its result, its report and what was said, made once by the real command in a process of its own."""
     video = sample_clip("talk")
     folder = tmp_path_factory.mktemp("processed")
     command = [
@@ -62,7 +62,7 @@ def processed(sample_clip, tmp_path_factory) -> tuple[Path, Path, dict]:
     done = subprocess.run([*command, "--review", "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)
-    return video, Path(result["output"]), result["report"]
+    return video, Path(result["output"]), result["report"], done.stderr
 
 
 def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
@@ -92,21 +92,29 @@ def faceless(path: Path) -> Path:
 
 
 def test_a_video_becomes_a_verified_split_screen_video_with_a_report_beside_it(processed):
-    _, output, report = processed
+    _, output, report, _ = processed
     assert output.name.endswith(".split.mp4")
     assert json.loads(output.with_suffix(".report.json").read_text()) == report
     assert report["encoder_used"] == "libx264"
     assert all(finding["passed"] for finding in report["verification"]["findings"])
 
 
+def test_the_report_has_the_advisories_and_the_command_prints_those_that_warn(processed):
+    video, _, report, said = processed
+    advisories = {advisory["name"]: advisory for advisory in report["advisories"]}
+    assert set(advisories) == {"identity margin", "faces in tiles", "upscaling", "encoder"}
+    assert not advisories["upscaling"]["passed"]  # of 640x360
+    assert f"{video}: warning: {advisories['upscaling']['message']}" in said
+
+
 def test_frames_timestamps_and_audio_packets_are_those_of_the_input(processed):
-    video, output, _ = processed
+    video, output, *_ = processed
     assert [time for time, _ in packets(output, "video")] == [time for time, _ in packets(video, "video")]
     assert packets(output, "audio") == packets(video, "audio")
 
 
 def test_nothing_but_the_result_its_report_and_its_page_is_left(processed):
-    _, output, _ = processed
+    _, output, *_ = processed
     assert {entry.name for entry in output.parent.iterdir()} == {
         output.name,
         output.with_suffix(".report.json").name,
@@ -115,7 +123,7 @@ def test_nothing_but_the_result_its_report_and_its_page_is_left(processed):
 
 
 def test_the_page_links_to_both_videos_and_tells_how_long_each_step_took(processed):
-    video, output, _ = processed
+    video, output, *_ = processed
     page = output.with_suffix(".review.html").read_text()
     links = [unquote(link) for link in re.findall(r'<video src="([^"]+)"', page)]
     assert [(output.parent / link).resolve() for link in links] == [video.resolve(), output.resolve()]
@@ -127,8 +135,9 @@ def test_the_single_steps_make_what_run_makes(sample_clip, dualface, tmp_path):
     video = tmp_path / "talk.mp4"
     video.write_bytes(sample_clip("talk").read_bytes())
     assert dualface("track", video)[:2] == (0, f"{tmp_path}/talk.tracks.parquet\n")
-    code, out, _ = dualface("tiles", video)
+    code, out, err = dualface("tiles", video)
     assert code == 0
+    assert f"{video}: warning: Tile " in err  # of 640x360, it enlarges much
     assert out.split() == [f"{tmp_path}/talk.tiles.parquet", f"{tmp_path}/talk.tiles.jpg"]
     assert dualface("render", video)[:2] == (0, f"{tmp_path}/talk.split.mp4\n")
     code, out, _ = dualface("verify", tmp_path / "talk.split.mp4", "--video", video, "--json")
@@ -137,7 +146,7 @@ def test_the_single_steps_make_what_run_makes(sample_clip, dualface, tmp_path):
 
 
 def test_verify_finds_a_result_of_112_bytes_out(processed, dualface, tmp_path):
-    video, output, _ = processed
+    video, output, *_ = processed
     for step in ("track", "tiles"):
         copy = tmp_path / "talk.mp4"
         copy.write_bytes(video.read_bytes())
@@ -157,6 +166,7 @@ def test_one_person_alone_is_no_error_and_the_report_says_what_tile_b_shows(dual
     (result,) = json.loads(out)
     said = [finding["message"] for finding in result["report"]["verification"]["findings"] if not finding["passed"]]
     assert any("wide" in message for message in said)
+    assert all(f"{video}: warning: {message}" in err for message in said)
 
 
 def bad_inputs(folder: Path, talk: Path) -> dict[str, tuple[Path, str]]:
@@ -263,6 +273,19 @@ def test_one_bad_video_does_not_keep_the_others_from_being_made(sample_clip, dua
     assert bad["output"] is None
     assert Path(good["output"]).exists()
     assert "bad.mp4" in err
+    assert "1 of 2 videos done" in err
+
+
+def test_the_version_needs_no_command(dualface):
+    assert dualface("--version")[:2] == (0, f"{version('dualface')}\n")
+
+
+@pytest.mark.parametrize("step", ["run", "render"])
+def test_a_result_that_would_be_no_mp4_is_refused(step, sample_clip, dualface, tmp_path):
+    code, _, err = dualface(step, sample_clip("talk"), "-o", tmp_path / "out.mov")
+    assert code == 2
+    assert err.startswith(f"dualface: {tmp_path / 'out.mov'}: a result is an MP4. ")
+    assert not list(tmp_path.iterdir())
 
 
 def test_any_name_is_told_to_a_program_as_it_is(tmp_path):
@@ -286,17 +309,6 @@ def test_a_name_that_is_no_text_is_shown_as_text(dualface, sample_clip, tmp_path
     code, out, err = dualface("probe", video, "--json")
     assert code == 0, err
     assert json.loads(out)["path"] == os.fsencode(video).decode(errors="backslashreplace")
-
-
-def test_folders_and_patterns_name_videos_but_never_results(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("b.mp4", "a.MOV", "a.split.mp4", ".hidden.mp4", "notes.txt"):
-        Path(name).touch()
-    assert cli.expand(["."]) == [Path("a.MOV"), Path("b.mp4")]
-    assert cli.expand(["*.mp4", "b.mp4"]) == [Path("b.mp4")]
-    assert cli.expand([str(tmp_path / "*.mp4")]) == [tmp_path / "b.mp4"]
-    with pytest.raises(MissingInputError, match="no video matches"):
-        cli.expand(["**b.mp4"])
 
 
 def test_submit_puts_a_complete_copy_into_the_inbox(dualface, tmp_path):

@@ -1,0 +1,180 @@
+"""What the user gives: videos by path, folder or pattern, where the results go, and values of options.
+
+Belongs here: turning text into values, and refusing what cannot work before any work is done.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from dualface_core.errors import MissingInputError, OutputError, SettingsError
+from dualface_core.system.atomic_files import output_error
+
+VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg"})
+"""What counts as a video when a folder is given; a file that is named is always tried."""
+
+Paths = Annotated[
+    list[str],
+    typer.Argument(metavar="PATH...", help="Videos, folders of videos, or glob patterns.", show_default=False),
+]
+Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="The source video.", show_default=False)]
+LayoutOption = Annotated[
+    str | None, typer.Option("--layout", "-l", help="side-by-side or stacked.", show_default=False)
+]
+EncoderOption = Annotated[
+    str | None, typer.Option("--encoder", help="auto, nvenc or software. (default: auto)", show_default=False)
+]
+CodecOption = Annotated[
+    str | None, typer.Option("--codec", help="h264, hevc or av1. (default: h264)", show_default=False)
+]
+QualityOption = Annotated[
+    int | None,
+    typer.Option(
+        "--quality", "-q", help="0 to 51 on x264's CRF scale, smaller is better. (default: 20)", show_default=False
+    ),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        help="fast, balanced, best, or the encoder's own name, such as veryfast. (default: what suits this machine)",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A video, and the file that its result goes to."""
+
+    video: Path
+    output: Path
+
+
+def expand(paths: list[str]) -> list[Path]:
+    """The videos that paths, folders and glob patterns name, each once, in the order given.
+
+    A folder stands for the videos in it, in name order, without results of ours.
+
+    Raises MissingInputError for a path that isn't there, and for a folder or pattern without videos.
+    """
+    found: dict[Path, None] = {}
+    for text in paths:
+        path = Path(text)
+        if path.is_dir():
+            inside = [entry for entry in sorted(path.iterdir()) if _is_video(entry)]
+            if not inside:
+                raise MissingInputError(path, "no video in this folder", action="Name a folder with videos, or a file.")
+            found.update(dict.fromkeys(inside))
+        elif path.exists() or not any(character in text for character in "*?["):
+            if not path.exists():
+                raise MissingInputError(path, "there is no such file", action="Check the name and the folder.")
+            found[path] = None
+        else:
+            anchor = Path(path.anchor or ".")
+            matches = [entry for entry in _matching(anchor, str(path.relative_to(path.anchor))) if _is_video(entry)]
+            if not matches:
+                raise MissingInputError(path, "no video matches this pattern", action="Check the pattern.")
+            found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(folder.glob(pattern))
+    except ValueError:  # "**" beside other characters
+        return []
+
+
+def _is_video(path: Path) -> bool:
+    return (
+        path.suffix.lower() in VIDEO_SUFFIXES
+        and not path.name.startswith(".")
+        and not path.stem.endswith(".split")
+        and path.is_file()
+    )
+
+
+def jobs_for(videos: list[Path], output: Path | None) -> list[Job]:
+    """Where the result of each video goes: beside it, into the folder `output`, or for one video into that MP4.
+
+    A folder that is not there yet is made. Raises OutputError where nothing can be written, where a result would take
+    the place of an input or of another result, and for a file of any other kind.
+    """
+    folder = output is not None and (output.is_dir() or not output.suffix)
+    if output is not None and not folder:
+        check_mp4(output)
+        if len(videos) > 1:
+            raise OutputError(output, f"{len(videos)} videos cannot share one file", action="Give a folder with -o.")
+    jobs = [Job(video, _output_for(video, output, in_folder=folder)) for video in videos]
+    _check_distinct(jobs)
+    if output is not None and folder:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(output, error) from error
+    for job in jobs:
+        if not os.access(job.output.parent, os.W_OK):
+            reason = errno.EACCES if job.output.parent.exists() else errno.ENOENT
+            raise output_error(job.output, OSError(reason, ""))
+    return jobs
+
+
+def check_mp4(output: Path) -> None:
+    """Raise OutputError for a result that would be no MP4."""
+    if output.suffix.lower() != ".mp4":
+        raise OutputError(
+            output, "a result is an MP4", action="Give a name that ends in .mp4, or a folder that is there."
+        )
+
+
+def _output_for(video: Path, output: Path | None, *, in_folder: bool) -> Path:
+    name = f"{video.stem}.split.mp4"
+    if output is None:
+        return video.with_name(name)
+    return output / name if in_folder else output
+
+
+def _check_distinct(jobs: list[Job]) -> None:
+    """Raise OutputError where a result would take the place of an input, or of another result."""
+    inputs = {job.video.resolve() for job in jobs}
+    makers: dict[Path, Path] = {}
+    for job in jobs:
+        target = job.output.resolve()
+        if target in inputs:
+            raise OutputError(job.output, "this is an input", action="Choose another name with -o.")
+        other = makers.setdefault(target, job.video)
+        if other is not job.video:
+            raise OutputError(
+                job.output,
+                f"both {other} and {job.video} would be written here",
+                action="Run each by itself with another folder after -o, or rename one of them.",
+            )
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """Width and height in pixels from WIDTHxHEIGHT. Raises SettingsError."""
+    match = re.fullmatch(r"(\d{2,5})x(\d{2,5})", text)
+    if match is None or any(int(number) % 2 for number in match.groups()):
+        raise SettingsError(f"--size: found {text!r}. Give WIDTHxHEIGHT, both even, such as 1920x1080.")
+    return int(match[1]), int(match[2])
+
+
+def frame_rate(text: str) -> Fraction:
+    """Frames per second from a number or a fraction. Raises SettingsError."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 1 <= rate <= 240:
+        raise SettingsError(f"--fps: found {text!r}. Give frames per second from 1 to 240, such as 30 or 30000/1001.")
+    return rate
