@@ -8,13 +8,13 @@ import dagster as dg
 import pyarrow.compute as pc
 
 from dualface_assets.assets import checks
+from dualface_assets.assets.config import TilesConfig
 from dualface_assets.assets.metadata import COLUMN_LINEAGE, COLUMN_SCHEMA, columns, entries, lineage, picture
 from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
-from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import layout
 from dualface_core.tables.tile_plan import SCHEMA, TilePlan
@@ -50,16 +50,6 @@ ORIGINS: Final[Mapping[str, tuple[str, ...]]] = {
 """The columns of face_tracks that each column was made from. `tile` comes from the layout."""
 
 
-class TilesConfig(dg.Config):
-    """What can be chosen for one run.
-
-    Attributes:
-        layout: how the tiles lie on the canvas: "side-by-side" or "stacked"; the setting's if it is not given.
-    """
-
-    layout: str | None = None
-
-
 @dg.asset(
     partitions_def=videos,
     io_manager_key="table_storage",
@@ -81,7 +71,7 @@ def composed_tiles(
     with as_failure(context):
         video = store.video_info(context.partition_key)
         with in_time(step_seconds(video)):
-            plan = pipeline.plan_tiles(video, face_tracks, layout=config.layout or Settings.load().layout)
+            plan = pipeline.plan_tiles(video, face_tracks, layout=config.settings().layout)
             preview = pipeline.preview(video, face_tracks, plan)
         figures, advisories = _figures(plan), _advisories(face_tracks, plan)
     yield dg.Output(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from dualface_assets.assets import checks
+from dualface_assets.assets.config import EncoderConfig, encoder_config
 from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.metadata import entries, picture
 from dualface_assets.assets.progress import logged
@@ -30,7 +31,6 @@ from dualface_core import pipeline
 from dualface_core.encoding.failures import FailureClass, Reaction, reaction
 from dualface_core.errors import MissingInputError, VerificationError
 from dualface_core.rendering.choice import EncoderChoice
-from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import Verification
@@ -45,28 +45,6 @@ ENCODER_TAG: Final = "dualface/encoder"
 
 NVENC: Final = "nvenc"
 """Value of that tag, and name of the pool."""
-
-
-class EncoderConfig(dg.Config):
-    """What can be chosen for one run; what is not given is as in the settings.
-
-    Attributes:
-        encoder: "auto", "nvenc" or "software".
-        codec: "h264", "hevc" or "av1".
-        quality: on x264's CRF scale: 0 to 51, smaller is better.
-        preset: "fast", "balanced" or "best", or a name that the encoder knows.
-    """
-
-    encoder: str | None = None
-    codec: str | None = None
-    quality: int | None = None
-    preset: str | None = None
-
-    def settings(self) -> Settings:
-        """The settings, with what is given here over them. Raises SettingsError."""
-        settings = Settings.load().overlaid(**self.model_dump())
-        settings.encoder_settings()
-        return settings
 
 
 @dataclass(frozen=True)
@@ -296,6 +274,7 @@ def _put_in_place(candidate: Path, report: "EncodeReport", result: Path, store: 
 @dg.graph_asset(
     partitions_def=videos,
     ins={"raw_video": dg.AssetIn(dagster_type=dg.Nothing)},
+    config=encoder_config,
     check_specs=[*checks.specs("encoded_video"), *checks.advisory_specs("encoded_video")],
     group_name="dualface",
     kinds={"video", "ffmpeg", "nvenc"},
