@@ -45,7 +45,7 @@ from dualface_core.sample.scenes import PEOPLE, Scene
 from dualface_core.sample.truth import SampleTruth, truth_path
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.layouts import layout
+from dualface_core.tables.labels import CameraState, FaceSource, Person
 from dualface_core.tables.tile_plan import TilePlan
 
 TARGETS: Final = {Scene.TALK: 0.99, Scene.CROSS: 0.97, Scene.LEAVE: 0.99, Scene.CUTS: 0.99}
@@ -82,7 +82,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Truth:
-    """The truth by person "A" and "B".
+    """The truth by person.
 
     Attributes:
         boxes: (frames, 4) each: left, top, right, bottom of what lies within the frame of the drawn region.
@@ -90,9 +90,9 @@ class Truth:
         visible: (frames,) each.
     """
 
-    boxes: dict[str, Signal]
-    heads: dict[str, Signal]
-    visible: dict[str, Signal]
+    boxes: dict[Person, Signal]
+    heads: dict[Person, Signal]
+    visible: dict[Person, Signal]
 
     @classmethod
     def read(cls, path: Path) -> Truth:
@@ -103,13 +103,13 @@ class Truth:
         for person in PEOPLE:
             own = rows[rows["person"] == person]
             x, y, width, height = (own[name].to_numpy(np.float64) for name in ("x", "y", "width", "height"))
-            limits = (truth.metadata.frame_width, truth.metadata.frame_height) * 2
+            limits = truth.metadata.frame_size * 2
             boxes[person] = np.clip(np.stack([x, y, x + width, y + height], axis=1), 0, limits)
             heads[person] = np.clip(np.stack([x, y, x + width, y + height / 2], axis=1), 0, limits)
             visible[person] = own["visible"].to_numpy(np.float64)
         together = np.flatnonzero(np.all([visible[person] >= COUNTED for person in PEOPLE], axis=0))
         left_first = sorted(PEOPLE, key=lambda person: boxes[person][together[0], 0])
-        names = dict(zip("AB", left_first, strict=True))
+        names = dict(zip(Person, left_first, strict=True))
         return cls(*({name: part[person] for name, person in names.items()} for part in (boxes, heads, visible)))
 
 
@@ -171,8 +171,8 @@ def measure(path: Path, scene: Scene) -> Accuracy:
     planned = time.perf_counter()
     truth = Truth.read(truth_path(path))
     shown, counted_tracking, counted, phantoms, tracking, swaps = 0, 0, 0, 0, 0, 0
-    for index, tile in enumerate(layout(plan.metadata.layout).tiles):
-        is_tracking = plan.states()[:, index] == "tracking"
+    for index, tile in enumerate(plan.layout.tiles):
+        is_tracking = plan.states[:, index] == CameraState.TRACKING
         is_counted = truth.visible[tile.person] >= COUNTED
         is_shown, is_other = compare(plan, index, tile.person, truth)
         counted += int(is_counted.sum())
@@ -198,16 +198,16 @@ def measure(path: Path, scene: Scene) -> Accuracy:
     )
 
 
-def compare(plan: TilePlan, tile: int, person: str, truth: Truth) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def compare(plan: TilePlan, tile: int, person: Person, truth: Truth) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Per frame: whether the tile shows the person, and whether it is turned to the other one instead."""
-    crop_windows = plan.crop_windows()[:, tile].astype(np.float64)
+    crop_windows = plan.crop_windows[:, tile].astype(np.float64)
     corners = np.concatenate(
         [crop_windows[:, :2] - crop_windows[:, 2:] / 2, crop_windows[:, :2] + crop_windows[:, 2:] / 2], axis=1
     )
     head = truth.heads[person]
     common = area(np.concatenate([np.maximum(corners[:, :2], head[:, :2]), np.minimum(corners[:, 2:], head[:, 2:])], 1))
     holds_head = common >= HEAD_SHOWN * np.maximum(area(head), 1)
-    other = "B" if person == "A" else "A"
+    other = Person.B if person == Person.A else Person.A
     distance, other_distance = (
         np.abs(truth.boxes[who][:, ::2].mean(axis=1) - crop_windows[:, 0]) for who in (person, other)
     )
@@ -217,10 +217,9 @@ def compare(plan: TilePlan, tile: int, person: str, truth: Truth) -> tuple[NDArr
 
 def labels_right(tracks: FaceTracks, truth: Truth) -> float:
     """Share of the detected faces with a name whose center lies on that person's head."""
-    rows = tracks.table.select(["frame", "person", "source", "x", "y", "width", "height"]).to_pandas()
     right, count = 0, 0
-    for person in "AB":
-        own = rows[(rows["person"] == person) & (rows["source"] == "detected")]
+    for person in Person:
+        own = tracks.rows(person, FaceSource.DETECTED).to_pandas()
         x, y = own["x"] + own["width"] / 2, own["y"] + own["height"] / 2
         left, top, far, bottom = truth.heads[person][own["frame"].to_numpy()].T
         right += int(((left <= x) & (x <= far) & (top <= y) & (y <= bottom)).sum())

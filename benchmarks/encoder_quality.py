@@ -76,7 +76,7 @@ def main() -> None:
                         "options": f"{spec.preset}, {spec.quality}",
                         "ssim": ssim(path, reference),
                         "kbit_s": path.stat().st_size * 8 / 1000 / video.duration,
-                        "fps": plan.metadata.frame_count / seconds,
+                        "fps": plan.frame_count / seconds,
                     }
                 )
     if options.json:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.camera.plan import EYE_LINE_IN_BOX, face_boxes, kept_in_tile
+from dualface_core.camera.plan import EYE_LINE_IN_BOX, kept_in_tile
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.layouts import Tile, layout
+from dualface_core.tables.labels import CameraState
+from dualface_core.tables.layouts import Tile
 from dualface_core.tables.tile_plan import TilePlan
 
 Signal = NDArray[np.float64]
@@ -77,14 +78,13 @@ class TileSmoothness(BaseModel):
 
 def smoothness(plan: TilePlan, tracks: FaceTracks) -> list[TileSmoothness]:
     """Measure the camera of each tile, in the order of the layout's tiles."""
-    times = np.asarray(tracks.metadata.frame_pts, np.float64) * float(tracks.metadata.seconds_per_pts)
-    shots = [slice(shot.first, shot.last + 1) for shot in tracks.metadata.shots]
-    crop_windows, states = plan.crop_windows().astype(np.float64), plan.states()
+    times, shots = tracks.times, [shot.frames for shot in tracks.shots]
+    crop_windows, states = plan.crop_windows.astype(np.float64), plan.states
     camera = CameraParameters.model_validate(plan.metadata.camera)
     results = []
-    for index, tile in enumerate(layout(plan.metadata.layout).tiles):
-        boxes = face_boxes(tracks, tile.person)
-        tracking = states[:, index] == "tracking"
+    for index, tile in enumerate(plan.layout.tiles):
+        boxes = tracks.boxes(tile.person)
+        tracking = states[:, index] == CameraState.TRACKING
         results.append(
             TileSmoothness(
                 tile=index,
@@ -96,11 +96,11 @@ def smoothness(plan: TilePlan, tracks: FaceTracks) -> list[TileSmoothness]:
                     times,
                     shots,
                     camera,
-                    (plan.metadata.frame_width, plan.metadata.frame_height),
+                    plan.metadata.frame_size,
                 ),
                 tracking=float(tracking.mean()),
-                holding=float((states[:, index] == "holding").mean()),
-                wide=float((states[:, index] == "wide").mean()),
+                holding=float((states[:, index] == CameraState.HOLDING).mean()),
+                wide=float((states[:, index] == CameraState.WIDE).mean()),
             )
         )
     return results

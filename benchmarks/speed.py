@@ -75,7 +75,7 @@ def framing(video: Path) -> list[str]:
     found = pipeline.probe(video)
     plan = pipeline.plan_tiles(found, pipeline.track(found))
     crops = []
-    for x, y, width, height in np.median(plan.crop_windows(), axis=0):
+    for x, y, width, height in np.median(plan.crop_windows, axis=0):
         crops.append(f"{width:.0f}:{height:.0f}:{x - width / 2:.0f}:{y - height / 2:.0f}")
     return crops
 

@@ -98,7 +98,7 @@ def track(
             if progress is not None:
                 progress(frame.index + 1, video.frame_count)
         tracks = tracker.finish()
-    if not tracks.metadata.people:
+    if not tracks.people:
         raise NobodyFoundError(
             video.path,
             "no face was found in the whole video",
@@ -268,7 +268,7 @@ def profile(settings: Settings) -> Profile:
 
 
 def _of(progress: Progress | None, plan: TilePlan) -> Callable[[int], None] | None:
-    total = plan.metadata.frame_count
+    total = plan.frame_count
     return None if progress is None else lambda done: progress(done, total)
 
 
@@ -361,14 +361,11 @@ def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
     """Pictures of what the result will show, made from a few source frames."""
     from dualface_core.media.reader import VideoReader
     from dualface_core.review.preview import camera_plot, contact_sheet, preview_frames, tracks_plot
-    from dualface_core.tables.layouts import layout
 
     indexes = preview_frames(plan)
     with VideoReader(video) as reader:
-        frames = list(reader.at(indexes, [tracks.metadata.frame_pts[index] for index in indexes]))
-    return Preview(
-        contact_sheet(frames, plan, layout(plan.metadata.layout)), tracks_plot(tracks), camera_plot(tracks, plan)
-    )
+        frames = list(reader.at(indexes, tracks.pts[indexes].tolist()))
+    return Preview(contact_sheet(frames, plan), tracks_plot(tracks), camera_plot(tracks, plan))
 
 
 def thumbnail(video: VideoInfo) -> bytes:

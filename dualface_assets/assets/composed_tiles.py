@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
-import pyarrow.compute as pc
 
 from dualface_assets.assets import checks
 from dualface_assets.assets.config import TilesConfig
@@ -16,8 +15,8 @@ from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.layouts import layout
-from dualface_core.tables.tile_plan import SCHEMA, TilePlan
+from dualface_core.tables.labels import CameraState
+from dualface_core.tables.tile_plan import TilePlan
 
 if TYPE_CHECKING:  # scipy is loaded by the step that needs it
     from dualface_core.advice.advisories import Advisory
@@ -58,7 +57,7 @@ ORIGINS: Final[Mapping[str, tuple[str, ...]]] = {
     owners=["team:video"],
     code_version="1",
     check_specs=checks.advisory_specs("composed_tiles"),
-    metadata={COLUMN_SCHEMA: columns(SCHEMA, COLUMNS), COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks")},
+    metadata={COLUMN_SCHEMA: columns(TilePlan.SCHEMA, COLUMNS), COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks")},
 )
 def composed_tiles(
     context: dg.AssetExecutionContext, config: TilesConfig, store: VideoStore, face_tracks: FaceTracks
@@ -82,7 +81,7 @@ def composed_tiles(
                 "cameras": picture(preview.camera_plot, "where the cameras look over time"),
                 **figures,
                 "seconds": time.monotonic() - started,
-                COLUMN_SCHEMA: columns(SCHEMA, COLUMNS),
+                COLUMN_SCHEMA: columns(TilePlan.SCHEMA, COLUMNS),
                 COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks"),
             }
         ),
@@ -97,13 +96,9 @@ def _advisories(tracks: FaceTracks, plan: TilePlan) -> "list[Advisory]":
 
 
 def _figures(plan: TilePlan) -> dict[str, Any]:
-    canvas = layout(plan.metadata.layout)
-    figures: dict[str, Any] = {"layout": canvas.name, "frames": plan.metadata.frame_count}
-    for number, tile in enumerate(canvas.tiles):
-        rows = plan.table.filter(pc.equal(plan.table["tile"], number))
-        states = rows["state"].cast("string")
-        for state in ("tracking", "holding", "wide"):
-            share = pc.mean(pc.equal(states, state)).as_py()
-            figures[f"{tile.person}: {state} (%)"] = 100 * float(share)
-        figures[f"{tile.person}: largest enlargement"] = tile.width / float(pc.min(rows["width"]).as_py())
+    figures: dict[str, Any] = {"layout": plan.layout.name, "frames": plan.frame_count}
+    for number, tile in enumerate(plan.layout.tiles):
+        for state in CameraState:
+            figures[f"{tile.person}: {state} (%)"] = 100 * float((plan.states[:, number] == state).mean())
+        figures[f"{tile.person}: largest enlargement"] = tile.width / float(plan.crop_windows[:, number, 2].min())
     return figures

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+import numpy as np
 import pyarrow.compute as pc
 
 from dualface_assets.assets import checks
@@ -16,7 +17,7 @@ from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
-from dualface_core.tables.face_tracks import SCHEMA, FaceTracks
+from dualface_core.tables.face_tracks import FaceTracks
 
 if TYPE_CHECKING:  # scipy is loaded by the step that needs it
     from dualface_core.advice.advisories import Advisory
@@ -48,7 +49,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     owners=["team:video"],
     code_version="1",
     check_specs=checks.advisory_specs("face_tracks"),
-    metadata={COLUMN_SCHEMA: columns(SCHEMA, COLUMNS)},
+    metadata={COLUMN_SCHEMA: columns(FaceTracks.SCHEMA, COLUMNS)},
 )
 def face_tracks(
     context: dg.AssetExecutionContext, store: VideoStore
@@ -68,9 +69,9 @@ def face_tracks(
             {
                 "where the faces are": picture(plot, "where the faces are over time"),
                 **figures,
-                "frames per second": len(tracks.metadata.frame_pts) / seconds,
+                "frames per second": tracks.frame_count / seconds,
                 "seconds": seconds,
-                COLUMN_SCHEMA: columns(SCHEMA, COLUMNS),
+                COLUMN_SCHEMA: columns(FaceTracks.SCHEMA, COLUMNS),
             }
         ),
     )
@@ -90,24 +91,16 @@ def _advisory(tracks: FaceTracks) -> "Advisory":
 
 
 def _figures(tracks: FaceTracks) -> dict[str, Any]:
-    table = tracks.table
-    frames = len(tracks.metadata.frame_pts)
     seen = {
-        f"frames with {person} (%)": 100
-        * _distinct(table.filter(pc.equal(table["person"].cast("string"), person)), "frame")
-        / frames
-        for person in tracks.metadata.people
+        f"frames with {person} (%)": 100 * float((~np.isnan(tracks.boxes(person)[:, 0])).mean())
+        for person in tracks.people
     }
-    margins = pc.drop_null(table["identity_margin"])
+    margin = tracks.smallest_margin
     return {
-        "people": len(tracks.metadata.people),
-        "frames": frames,
-        "shots": len(tracks.metadata.shots),
-        "tracklets": _distinct(table, "tracklet"),
+        "people": len(tracks.people),
+        "frames": tracks.frame_count,
+        "shots": len(tracks.shots),
+        "tracklets": pc.count_distinct(tracks.table["tracklet"]).as_py(),
         **seen,
-        **({"smallest identity margin": float(pc.min(margins).as_py())} if len(margins) else {}),
+        **({"smallest identity margin": margin} if margin is not None else {}),
     }
-
-
-def _distinct(table: Any, column: str) -> int:
-    return int(pc.count_distinct(table[column]).as_py())

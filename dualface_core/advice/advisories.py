@@ -10,14 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
-import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.advice.timeline_events import LEAST_MARGIN, unsure_events
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.camera.plan import face_boxes
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.layouts import layout
+from dualface_core.tables.labels import Person
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import clock
 
@@ -65,8 +63,8 @@ def advisories(tracks: FaceTracks, plan: TilePlan, encoder: Advisory) -> list[Ad
 
 def identity_advisory(tracks: FaceTracks) -> Advisory:
     """Whether it is sure everywhere who is who."""
-    margins = pc.drop_null(tracks.table["identity_margin"])
-    if not len(margins):
+    smallest = tracks.smallest_margin
+    if smallest is None:
         return Advisory(
             name="identity margin",
             passed=True,
@@ -74,7 +72,6 @@ def identity_advisory(tracks: FaceTracks) -> Advisory:
             figures={"least allowed margin": LEAST_MARGIN},
         )
     doubts = [event for event in unsure_events(tracks) if event.end - event.start >= SHORTEST_DOUBT]
-    smallest = float(pc.min(margins).as_py())
     figures = {
         "smallest margin": smallest,
         "least allowed margin": LEAST_MARGIN,
@@ -98,29 +95,28 @@ def identity_advisory(tracks: FaceTracks) -> Advisory:
 
 def framing_advisory(tracks: FaceTracks, plan: TilePlan) -> Advisory:
     """Whether the tiles show the faces that are there, whole."""
-    crop_windows = plan.crop_windows().astype(np.float64)
-    tiles = layout(plan.metadata.layout).tiles
-    shares: dict[str, float] = {}
-    for index, tile in enumerate(tiles):
-        boxes = face_boxes(tracks, tile.person)
+    crop_windows = plan.crop_windows.astype(np.float64)
+    shares: dict[Person, float] = {}
+    for index, tile in enumerate(plan.layout.tiles):
+        boxes = tracks.boxes(tile.person)
         known = ~np.isnan(boxes[:, 0])
         if not known.any():
             continue
-        frame = (plan.metadata.frame_width, plan.metadata.frame_height)
+        frame = plan.metadata.frame_size
         corner = np.clip(boxes[known, :2], 0, frame)  # of a face at the edge of the picture, no tile can show more
         opposite = np.clip(boxes[known, :2] + boxes[known, 2:], 0, frame)
         center, half = crop_windows[known, index, :2], crop_windows[known, index, 2:] / 2
         inside = ((corner >= center - half - 0.5) & (opposite <= center + half + 0.5)).all(axis=1)
         shares[tile.person] = float(inside.mean())
     figures = {f"{person}: face in its tile (%)": 100 * share for person, share in shares.items()}
-    worst = min(shares, key=lambda person: shares[person], default=None)
-    passed = worst is None or shares[worst] >= LEAST_IN_TILE
+    worst, share = min(shares.items(), key=lambda item: item[1], default=(None, 1.0))
+    passed = share >= LEAST_IN_TILE
     return Advisory(
         name="faces in tiles",
         passed=passed,
         message="The tiles show every face that is there."
         if passed
-        else f"Tile {worst} does not show the whole face of its person in {1 - shares[str(worst)]:.1%} of the frames "
+        else f"Tile {worst} does not show the whole face of its person in {1 - share:.1%} of the frames "
         "in which they can be seen.",
         action=""
         if passed
@@ -133,10 +129,9 @@ def framing_advisory(tracks: FaceTracks, plan: TilePlan) -> Advisory:
 def enlargement_advisory(plan: TilePlan) -> Advisory:
     """Whether a tile enlarges the picture so much that it looks soft."""
     limit = CameraParameters.model_validate(plan.metadata.camera).max_upscale
-    crop_windows = plan.crop_windows()
+    crop_windows = plan.crop_windows
     largest = {
-        tile.person: tile.width / float(crop_windows[:, index, 2].min())
-        for index, tile in enumerate(layout(plan.metadata.layout).tiles)
+        tile.person: tile.width / float(crop_windows[:, index, 2].min()) for index, tile in enumerate(plan.layout.tiles)
     }
     worst = max(largest, key=lambda person: largest[person])
     passed = largest[worst] <= limit * (1 + _ROUNDING)

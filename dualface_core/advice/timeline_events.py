@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.layouts import layout
+from dualface_core.tables.labels import CameraState, Person
 from dualface_core.tables.tile_plan import TilePlan
 
 LEAST_MARGIN: Final = 3.0
@@ -46,7 +46,7 @@ class TimelineEvent(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     kind: Kind
-    person: str | None = None
+    person: Person | None = None
     start: float
     end: float
     margin: float | None = None
@@ -54,14 +54,12 @@ class TimelineEvent(BaseModel):
 
 def events(tracks: FaceTracks, plan: TilePlan) -> list[TimelineEvent]:
     """All of them, in order of time."""
-    times = np.asarray(tracks.metadata.frame_pts, np.float64) * float(tracks.metadata.seconds_per_pts)
-    cuts = [float(times[shot.first]) for shot in tracks.metadata.shots[1:]]
-    found = [TimelineEvent(kind=Kind.CUT, start=at, end=at) for at in cuts]
+    times = tracks.times
+    found = [TimelineEvent(kind=Kind.CUT, start=at, end=at) for at in times[tracks.cuts].tolist()]
     found += unsure_events(tracks)
-    states = plan.states()
-    for index, tile in enumerate(layout(plan.metadata.layout).tiles):
-        for kind in (Kind.HOLDING, Kind.WIDE):
-            for first, last in _runs(states[:, index] == kind):
+    for index, tile in enumerate(plan.layout.tiles):
+        for kind, state in ((Kind.HOLDING, CameraState.HOLDING), (Kind.WIDE, CameraState.WIDE)):
+            for first, last in _runs(plan.states[:, index] == state):
                 end = times[min(last + 1, len(times) - 1)]
                 found.append(TimelineEvent(kind=kind, person=tile.person, start=float(times[first]), end=float(end)))
     return sorted(found, key=lambda event: (event.start, event.end))

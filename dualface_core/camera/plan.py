@@ -12,21 +12,20 @@ that adds the smallest eased correction that keeps the face inside the tile. Zoo
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.path import STEP, Signal, correction, eased, hold, limits, median
-from dualface_core.camera.presence import STATES, WIDE, Gap, Take
+from dualface_core.camera.presence import WIDE, Gap, Take
 from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.labels import CameraState
 from dualface_core.tables.layouts import Layout, Tile
-from dualface_core.tables.tile_plan import SCHEMA, PlanMetadata, TilePlan
+from dualface_core.tables.tile_plan import PlanMetadata, TilePlan
 
 EYE_LINE_IN_BOX: Final = 0.38
 """Height of the eyes within a detector's face box, as a share of the box from its top."""
@@ -50,20 +49,18 @@ def plan_camera(tracks: FaceTracks, layout: Layout, parameters: CameraParameters
         straight to where the person comes back.
     """
     parameters = parameters or CameraParameters()
-    metadata = tracks.metadata
-    pts = np.asarray(metadata.frame_pts, np.int64)
-    times = _camera_clock(pts, float(metadata.seconds_per_pts))
-    boxes = {person: face_boxes(tracks, person) for person in metadata.people}
-    absent = np.full((len(pts), 4), np.nan)
+    times = _camera_clock(tracks.times)
+    boxes = {person: tracks.boxes(person) for person in tracks.people}
+    absent = np.full((len(times), 4), np.nan)
 
-    crop_windows = np.empty((len(pts), len(layout.tiles), 4), np.float32)
-    states = np.empty((len(pts), len(layout.tiles)), np.int8)
+    crop_windows = np.empty((len(times), len(layout.tiles), 4), np.float32)
+    states = np.empty((len(times), len(layout.tiles)), np.int8)
     for index, tile in enumerate(layout.tiles):
-        stage = _Stage.of(metadata.frame_width, metadata.frame_height, tile, parameters)
+        stage = _Stage.of(*tracks.metadata.frame_size, tile, parameters)
         person = boxes.get(tile.person, absent)
         others = [boxes[name] for name in boxes if name != tile.person]
-        for shot in metadata.shots:
-            span = slice(shot.first, shot.last + 1)
+        for shot in tracks.shots:
+            span = shot.frames
             if (take := Take.of(times[span], person[span], parameters)) is None:
                 crop_windows[span, index] = _widest(stage, [other[span] for other in others], parameters)
                 states[span, index] = WIDE
@@ -71,16 +68,6 @@ def plan_camera(tracks: FaceTracks, layout: Layout, parameters: CameraParameters
                 crop_windows[span, index] = _film(take, stage, parameters)
                 states[span, index] = take.states(parameters)
     return _plan(tracks, layout, parameters, crop_windows, states)
-
-
-def face_boxes(tracks: FaceTracks, person: str) -> NDArray[np.float64]:
-    """The face boxes of one person: (frames, 4) of x, y, width, height in pixels, NaN where the person is not seen."""
-    boxes = np.full((len(tracks.metadata.frame_pts), 4), np.nan)
-    rows = tracks.table.filter(pc.equal(tracks.table.column("person").cast(pa.string()), person))
-    frames = rows.column("frame").to_numpy()
-    for column, name in enumerate(("x", "y", "width", "height")):
-        boxes[frames, column] = rows.column(name).to_numpy()
-    return boxes
 
 
 def kept_in_tile(boxes: NDArray[np.float64], margin: float, width: float, height: float) -> tuple[Signal, ...]:
@@ -96,20 +83,6 @@ def kept_in_tile(boxes: NDArray[np.float64], margin: float, width: float, height
     left, right = np.clip((x - margin * w, x + (1 + margin) * w), 0, width)
     top, bottom = np.clip((y - margin * h, y + (1 + margin) * h), 0, height)
     return left, top, right, bottom
-
-
-def tracks_digest(tracks: FaceTracks) -> str:
-    """SHA-256 in hex of what the tracks say, whatever the chunks and dictionaries that hold it."""
-    digest = hashlib.sha256(tracks.metadata.model_dump_json().encode())
-    for column in tracks.table.columns:
-        array = column.combine_chunks()
-        if pa.types.is_dictionary(array.type):
-            digest.update("\n".join(text or "" for text in array.cast(pa.string()).to_pylist()).encode())
-        elif pa.types.is_list(array.type) or pa.types.is_fixed_size_list(array.type):
-            digest.update(array.flatten().to_numpy(zero_copy_only=False).tobytes())
-        else:
-            digest.update(array.to_numpy(zero_copy_only=False).tobytes())
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -129,8 +102,8 @@ class _Stage:
         return cls(width, height, tile.aspect, closest, widest)
 
 
-def _camera_clock(pts: NDArray[np.int64], seconds_per_pts: float) -> Signal:
-    return np.concatenate([[0.0], np.cumsum(np.clip(np.diff(pts) * seconds_per_pts, 0.0, _LONGEST_FRAME))])
+def _camera_clock(times: Signal) -> Signal:
+    return np.concatenate([[0.0], np.cumsum(np.clip(np.diff(times), 0.0, _LONGEST_FRAME))])
 
 
 def _widest(stage: _Stage, others: list[NDArray[np.float64]], parameters: CameraParameters) -> NDArray[np.float64]:
@@ -268,25 +241,23 @@ def _plan(
     source = tracks.metadata
     frames, tiles = states.shape
     frame = np.repeat(np.arange(frames, dtype=np.int32), tiles)
-    shots = np.repeat(
-        np.arange(len(source.shots), dtype=np.int32), [shot.last - shot.first + 1 for shot in source.shots]
-    )
+    shots = np.repeat(np.arange(len(tracks.shots), dtype=np.int32), [len(shot) for shot in tracks.shots])
     persons = list(dict.fromkeys(tile.person for tile in layout.tiles))
     person = np.array([persons.index(tile.person) for tile in layout.tiles], np.int8)
     columns = [
         frame,
-        np.asarray(source.frame_pts, np.int64)[frame],
+        tracks.pts[frame],
         np.tile(np.arange(tiles, dtype=np.int8), frames),
         pa.DictionaryArray.from_arrays(np.tile(person, frames), pa.array(persons)),
         *crop_windows.reshape(-1, 4).T,
         shots[frame],
-        pa.DictionaryArray.from_arrays(states.ravel(), pa.array(STATES)),
+        pa.DictionaryArray.from_arrays(states.ravel(), pa.array(list(CameraState))),
     ]
     return TilePlan(
-        pa.table(columns, schema=SCHEMA),
+        pa.table(columns, schema=TilePlan.SCHEMA),
         PlanMetadata(
             fingerprint=source.fingerprint,
-            tracks_sha256=tracks_digest(tracks),
+            tracks_sha256=tracks.sha256,
             time_base=source.time_base,
             frame_width=source.frame_width,
             frame_height=source.frame_height,

@@ -15,10 +15,10 @@ from scipy.interpolate import CubicSpline
 
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.path import STEP, Signal, median
+from dualface_core.tables.labels import CameraState
 
-STATES: Final = ("tracking", "holding", "wide")
-_TRACKING, _HOLDING, WIDE = range(3)
-"""The states as a plan stores them, by their place in `STATES`."""
+_TRACKING, _HOLDING, WIDE = range(len(CameraState))
+"""The states as a plan stores them, by their place in `CameraState`."""
 
 _OUTLIER_WINDOW: Final = 0.8
 """Seconds of the median that a face is compared with; one that lies a face's height away from it is not believed."""
@@ -132,7 +132,7 @@ class Take:
         return int(np.clip(round((time - self.grid[0]) / STEP), 0, len(self.grid)))
 
     def states(self, parameters: CameraParameters) -> NDArray[np.int8]:
-        """State of each frame, as an index of `STATES`."""
+        """State of each frame, by its place in `CameraState`."""
         result = np.where(self.followed, _TRACKING, _HOLDING).astype(np.int8)
         for gap in self.gaps:
             absent = ~self.followed & (self.times >= gap.start) & (self.times <= gap.stop)

@@ -13,9 +13,8 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -26,43 +25,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.gpu.nvml import Gpu, GpuLoad, LoadReader
-from dualface_core.tables.declared import read_table, schema_with_metadata, write_table
-
-FORMAT: Final = "dualface.load.1"
-
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("time", pa.float64(), nullable=False),
-        pa.field("cpu_percent", pa.float32(), nullable=False),
-        pa.field("load_average", pa.float32(), nullable=False),
-        pa.field("memory_used", pa.int64(), nullable=False),
-        pa.field("job_cpu_percent", pa.float32(), nullable=False),
-        pa.field("job_memory", pa.int64(), nullable=False),
-        pa.field("job_processes", pa.int32(), nullable=False),
-        pa.field("disk_read", pa.float64()),
-        pa.field("disk_written", pa.float64()),
-        pa.field("gpu_percent", pa.float32()),
-        pa.field("encoder_percent", pa.float32()),
-        pa.field("decoder_percent", pa.float32()),
-        pa.field("gpu_memory_used", pa.int64()),
-        pa.field("encoder_sessions", pa.int32()),
-        pa.field("temperature", pa.float32()),
-        pa.field("power", pa.float32()),
-    ]
-)
-"""Columns of a LoadLog, one row per sample.
-
-`time` is seconds since the start; `cpu_percent` is of all cores (0 to 100), `load_average` the host's of one minute,
-`memory_used` bytes of the host. The job is this process and its descendants: `job_cpu_percent` is 100 per busy core,
-`job_memory` bytes of resident memory (shared pages count in every process). `disk_read` and `disk_written` are bytes a
-second of the whole host. The rest is the GPU's, with units as in `GpuLoad`, null without a GPU.
-"""
+from dualface_core.tables.declared import DeclaredTable, TableMetadata
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-class LoadMetadata(BaseModel):
-    """What the rows alone don't say. Stored as JSON in the Parquet schema metadata.
+class LoadMetadata(TableMetadata):
+    """What the rows alone don't say.
 
     Attributes:
         started: when `time` was 0.
@@ -74,9 +43,6 @@ class LoadMetadata(BaseModel):
         driver: version of the NVIDIA driver; None without one.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    format: str = FORMAT
     started: datetime
     pid: int
     cores: int
@@ -110,30 +76,42 @@ class LoadSummary(BaseModel):
     encoder_sessions_peak: int | None
 
 
-@dataclass(frozen=True)
-class LoadLog:
-    """What was sampled: a table of `SCHEMA`, and its metadata."""
+class LoadLog(DeclaredTable[LoadMetadata]):
+    """What was sampled: one row per sample.
 
-    table: pa.Table
-    metadata: LoadMetadata
+    `time` is seconds since the start; `cpu_percent` is of all cores (0 to 100), `load_average` the host's of one
+    minute, `memory_used` bytes of the host. The job is this process and its descendants: `job_cpu_percent` is 100 per
+    busy core, `job_memory` bytes of resident memory (shared pages count in every process). `disk_read` and
+    `disk_written` are bytes a second of the whole host. The rest is the GPU's, with units as in `GpuLoad`, null without
+    a GPU.
+    """
 
-    def to_arrow(self) -> pa.Table:
-        """The table with the metadata inside its schema."""
-        return self.table.replace_schema_metadata(schema_with_metadata(SCHEMA, FORMAT, self.metadata).metadata)
-
-    def write(self, path: Path) -> None:
-        """Write Parquet: to a temporary name first, then renamed. Raises OutputError."""
-        write_table(self.to_arrow(), path)
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what `write` wrote. Raises MissingInputError or TableFormatError."""
-        rows, metadata = read_table(path, SCHEMA, FORMAT, LoadMetadata, str(path))
-        return cls(rows, metadata)
+    FORMAT = "dualface.load.1"
+    METADATA = LoadMetadata
+    SCHEMA = pa.schema(
+        [
+            pa.field("time", pa.float64(), nullable=False),
+            pa.field("cpu_percent", pa.float32(), nullable=False),
+            pa.field("load_average", pa.float32(), nullable=False),
+            pa.field("memory_used", pa.int64(), nullable=False),
+            pa.field("job_cpu_percent", pa.float32(), nullable=False),
+            pa.field("job_memory", pa.int64(), nullable=False),
+            pa.field("job_processes", pa.int32(), nullable=False),
+            pa.field("disk_read", pa.float64()),
+            pa.field("disk_written", pa.float64()),
+            pa.field("gpu_percent", pa.float32()),
+            pa.field("encoder_percent", pa.float32()),
+            pa.field("decoder_percent", pa.float32()),
+            pa.field("gpu_memory_used", pa.int64()),
+            pa.field("encoder_sessions", pa.int32()),
+            pa.field("temperature", pa.float32()),
+            pa.field("power", pa.float32()),
+        ]
+    )
 
     def summary(self) -> LoadSummary:
         """The job's load in a few figures."""
-        columns = {name: self._known(name) for name in SCHEMA.names}
+        columns = {name: self._known(name) for name in self.SCHEMA.names}
         means = {name: float(values.mean()) if values.size else None for name, values in columns.items()}
         peaks = {name: int(values.max()) if values.size else None for name, values in columns.items()}
         return LoadSummary(
@@ -249,9 +227,10 @@ class LoadMonitor:
         """What has been sampled so far; complete after the block, and then at least one row."""
         with self._lock:
             rows = list(self._rows)
-        columns = zip(*rows, strict=True) if rows else ([] for _ in SCHEMA)
-        arrays = [pa.array(values, field.type) for field, values in zip(SCHEMA, columns, strict=True)]
-        return LoadLog(pa.Table.from_arrays(arrays, schema=SCHEMA), self._metadata)
+        schema = LoadLog.SCHEMA
+        columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
+        arrays = [pa.array(values, field.type) for field, values in zip(schema, columns, strict=True)]
+        return LoadLog(pa.Table.from_arrays(arrays, schema=schema), self._metadata)
 
     def _run(self) -> None:
         try:
@@ -279,7 +258,7 @@ class LoadMonitor:
 
 
 class _HostReader:
-    """Reads the host's columns of SCHEMA, as differences since the last reading where they are rates."""
+    """Reads the host's columns of a LoadLog, as differences since the last reading where they are rates."""
 
     def __init__(self) -> None:
         self._tree: dict[psutil.Process, psutil.Process] = {}

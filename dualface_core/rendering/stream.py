@@ -23,7 +23,7 @@ from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import Surface, VideoWriter
 from dualface_core.rendering.prefetch import prefetch
-from dualface_core.tables.layouts import Layout, layout
+from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import TilePlan
 
 _LIMITED_RANGE: Final = 1
@@ -68,9 +68,7 @@ def render_stream(
         raise TableFormatError(
             video.path, "the plan was made from another video", action="Track and plan this video again."
         )
-    canvas = layout(plan.metadata.layout)
-    sources = plan.crop_windows()
-    times = plan.table.column("pts").to_numpy()[:: len(canvas.tiles)]
+    canvas, sources, times = plan.layout, plan.crop_windows, plan.pts
     with (
         prefetch(_pictures(video, canvas, sources, times, decode_threads), depth=_FRAMES_AHEAD) as pictures,
         VideoWriter(

@@ -63,7 +63,7 @@ def _encode(job: Job, tell: Tell) -> Done:
 
 
 def _attempts(job: Job, plan: TilePlan, slot: Slot, asked: float, tell: Tell) -> Done:
-    progress = _Progress(plan.metadata.frame_count, tell)
+    progress = _Progress(plan.frame_count, tell)
     refusals = 0
     while True:
         started = time.monotonic()

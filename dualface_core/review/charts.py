@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.advice.timeline_events import Kind, TimelineEvent
-from dualface_core.camera.plan import face_boxes
 from dualface_core.media.probe import VideoInfo
 from dualface_core.review.timeline import Timeline
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.layouts import layout
+from dualface_core.tables.labels import Person
 from dualface_core.tables.tile_plan import TilePlan
 
 WIDTH: Final = 2000
@@ -40,7 +39,7 @@ class Shape:
     """
 
     kind: str
-    person: str
+    person: Person
     path: str
 
 
@@ -104,7 +103,7 @@ def charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequence[Timel
     timeline = Timeline.of(tracks)
     width = float(tracks.metadata.frame_width)
     x = (timeline.at - axis.start) * (WIDTH / (axis.end - axis.start))
-    boxes = {person: face_boxes(tracks, person) for person in tracks.metadata.people}
+    boxes = {person: tracks.boxes(person) for person in tracks.people}
 
     def across(values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Places in the picture, from its left edge (the chart's lower) to its right one."""
@@ -125,10 +124,9 @@ def charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequence[Timel
             _shades(axis, found, {Kind.UNSURE}),
         )
     ]
-    crop_windows = plan.crop_windows().astype(np.float64)
-    tiles = layout(plan.metadata.layout).tiles
-    zooms: list[tuple[str, NDArray[np.float64]]] = []
-    for index, tile in enumerate(tiles):
+    crop_windows = plan.crop_windows.astype(np.float64)
+    zooms: list[tuple[Person, NDArray[np.float64]]] = []
+    for index, tile in enumerate(plan.layout.tiles):
         center, wide = crop_windows[:, index, 0], crop_windows[:, index, 2]
         low, high = timeline.least(center - wide / 2), timeline.greatest(center + wide / 2)
         shapes = [

@@ -26,7 +26,7 @@ from dualface_core.review.charts import HEIGHT, WIDTH, Axis, charts
 from dualface_core.review.preview import marked_frame, preview_frames, thumbnail
 from dualface_core.review.templating import rendered
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.layouts import layout
+from dualface_core.tables.labels import CameraState
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import Finding
 
@@ -124,7 +124,7 @@ def make_page(about: Reviewed) -> Page:
         script="page.js",
         about=about,
         made_at=made_at,
-        canvas=layout(about.plan.metadata.layout),
+        canvas=about.plan.layout,
         poster=poster,
         stills=stills,
         axis=axis,
@@ -147,7 +147,7 @@ def make_page(about: Reviewed) -> Page:
 def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:
     """Pictures for the strip, larger ones of one of these moments for the players, and one for the index."""
     indexes = _cheap_frames(about, preview_frames(about.plan, _STRIP))
-    canvas, crop_windows = layout(about.plan.metadata.layout), about.plan.crop_windows()
+    canvas, crop_windows = about.plan.layout, about.plan.crop_windows
     sources, results = (_frames(about, info, indexes) for info in (about.video, about.result))
     stills = [
         Still(
@@ -158,7 +158,7 @@ def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:
         for source, result in zip(sources, results, strict=True)
     ]
     # The one nearest to the middle of those in which most people are.
-    seen = (about.plan.states()[indexes] == "tracking").sum(axis=1)
+    seen = (about.plan.states[indexes] == CameraState.TRACKING).sum(axis=1)
     best = max(range(len(indexes)), key=lambda place: (seen[place], -abs(place - len(indexes) // 2)))
     large = [thumbnail(frames[best], None, max_bytes=_POSTER_BYTES) for frames in (sources, results)]
     small = thumbnail(results[best], None, width=_THUMBNAIL_WIDTH, max_bytes=_THUMBNAIL_BYTES)
@@ -168,12 +168,12 @@ def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:
 def _cheap_frames(about: Reviewed, wanted: Sequence[int]) -> list[int]:
     """Frames near those that are wanted, in the same shots, that little has to be decoded for in either video."""
     units = Fraction(about.result.time_base) / about.tracks.metadata.seconds_per_pts
-    pts = np.asarray(about.tracks.metadata.frame_pts)
+    pts = about.tracks.pts
     times = (key_frames(about.video), [round(time * units) for time in key_frames(about.result)])
     keys = [np.unique(np.append(np.searchsorted(pts, found), 0)) for found in times]
-    shots = about.plan.table.column("shot").to_numpy()[:: len(layout(about.plan.metadata.layout).tiles)]
     candidates = np.unique(np.concatenate(keys))
     candidates = candidates[candidates < len(pts)]
+    shots = np.searchsorted(about.tracks.cuts, np.arange(len(pts)), side="right")
     reach = len(pts) // (2 * len(wanted))
 
     def cost(frame: int) -> int:
@@ -190,7 +190,7 @@ def _cheap_frames(about: Reviewed, wanted: Sequence[int]) -> list[int]:
 def _frames(about: Reviewed, info: VideoInfo, indexes: Sequence[int]) -> list[Frame]:
     """Frames of source or result, by their number in the plan."""
     units = about.tracks.metadata.seconds_per_pts / Fraction(info.time_base)
-    pts = [int(about.tracks.metadata.frame_pts[index] * units) for index in indexes]
+    pts = [int(pts * units) for pts in about.tracks.pts[indexes].tolist()]
     with VideoReader(info) as reader:
         return list(reader.at(indexes, pts))
 

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.camera.plan import face_boxes
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.media.frames import Frame
 from dualface_core.review.timeline import Timeline
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.layouts import Layout, layout
+from dualface_core.tables.labels import CameraState, FaceSource, Person
+from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import TilePlan
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ Image = NDArray[np.uint8]
 MAX_BYTES: Final = 30_000
 """Of a picture that goes into the metadata of an asset."""
 
-COLORS: Final = {"A": "#1f6fd0", "B": "#e07b00"}
+COLORS: Final = {Person.A: "#1f6fd0", Person.B: "#e07b00"}
 """Of the persons, in every picture: blue and orange, which color-blind people can tell apart."""
 
 _OTHERS: Final = "#777777"
-_STATE_COLORS: Final = {"holding": "#f5d76e", "wide": "#b6dbb6"}
+_STATE_COLORS: Final = {CameraState.HOLDING: "#f5d76e", CameraState.WIDE: "#b6dbb6"}
 _SHEET_WIDTH: Final = 800
 _SHEET_COLUMNS: Final = 4
 _GAP: Final = 6
@@ -48,10 +48,8 @@ def preview_frames(plan: TilePlan, count: int = 8) -> list[int]:
 
     Fewer than `count` where the video is shorter.
     """
-    tiles = len(layout(plan.metadata.layout).tiles)
-    shots = plan.table.column("shot").to_numpy()[::tiles]
-    first = np.flatnonzero(np.diff(shots, prepend=-1))
-    length = np.diff(first, append=len(shots))
+    first = np.array([shot.first for shot in plan.shots])
+    length = np.array([len(shot) for shot in plan.shots])
     if len(first) > count:
         longest = np.sort(np.argsort(-length, kind="stable")[:count])
         first, length = first[longest], length[longest]
@@ -67,19 +65,17 @@ def preview_frames(plan: TilePlan, count: int = 8) -> list[int]:
     return sorted(chosen)
 
 
-def contact_sheet(frames: Sequence[Frame], plan: TilePlan, canvas: Layout, *, max_bytes: int = MAX_BYTES) -> bytes:
+def contact_sheet(frames: Sequence[Frame], plan: TilePlan, *, max_bytes: int = MAX_BYTES) -> bytes:
     """A JPEG of source pictures with the tiles' rectangles, and below each of them the canvas made from it.
 
     Args:
         frames: of the source, such as those of `preview_frames`.
         plan: what each tile shows.
-        canvas: the plan's layout.
         max_bytes: greatest size of the JPEG.
     """
     columns = min(_SHEET_COLUMNS, len(frames))
     width = (_SHEET_WIDTH - (columns + 1) * _GAP) // columns
-    crop_windows = plan.crop_windows()
-    cells = [_cell(frame, crop_windows[frame.index], canvas, width) for frame in frames]
+    cells = [_cell(frame, plan.crop_windows[frame.index], plan.layout, width) for frame in frames]
     height = max(cell.shape[0] for cell in cells)
     rows = -(-len(cells) // columns)
     sheet = np.full((_GAP + rows * (height + _GAP), _GAP + columns * (width + _GAP), 3), 255, np.uint8)
@@ -134,8 +130,8 @@ def thumbnail(frame: Frame, tracks: FaceTracks | None, *, width: int = 640, max_
     picture = _fitted(frame.bgr(2 * width), width, width)
     if tracks is not None:
         scale = picture.shape[1] / frame.width
-        for person in tracks.metadata.people:
-            box = face_boxes(tracks, person)[frame.index] * scale
+        for person in tracks.people:
+            box = tracks.boxes(person)[frame.index] * scale
             if not np.isnan(box[0]):
                 x, y, right, bottom = (round(float(v)) for v in (box[0], box[1], box[0] + box[2], box[1] + box[3]))
                 cv2.rectangle(picture, (x, y), (right, bottom), _bgr(person), 2)
@@ -157,16 +153,16 @@ def tracks_plot(tracks: FaceTracks, *, max_bytes: int = MAX_BYTES) -> bytes:
     others = everyone[everyone.person.isna()]
     if len(others):
         axes.plot(timeline.times[others.frame], others.x + others.width / 2, ",", color=_OTHERS, label="anyone else")
-    for person in tracks.metadata.people:
-        boxes = face_boxes(tracks, person)
+    for person in tracks.people:
+        boxes = tracks.boxes(person)
         low, high = timeline.least(boxes[:, 0]), timeline.greatest(boxes[:, 0] + boxes[:, 2])
         axes.fill_between(timeline.at, low, high, color=_color(person), alpha=0.2, linewidth=0)
         axes.plot(timeline.at, (low + high) / 2, color=_color(person), linewidth=0.8)
         rows = everyone[everyone.person == person]
         seen = np.full(len(boxes), np.nan)
-        seen[rows.frame[rows.source == "detected"]] = 0
+        seen[rows.frame[rows.source == FaceSource.DETECTED]] = 0
         detected = ~np.isnan(timeline.least(seen))
-        share = (rows.source == "detected").sum() / max(len(rows), 1)
+        share = (rows.source == FaceSource.DETECTED).sum() / max(len(rows), 1)
         axes.plot(
             timeline.at[detected],
             ((low + high) / 2)[detected],
@@ -192,8 +188,7 @@ def camera_plot(tracks: FaceTracks, plan: TilePlan, *, max_bytes: int = MAX_BYTE
     from matplotlib.patches import Patch
 
     timeline = Timeline.of(tracks)
-    canvas = layout(plan.metadata.layout)
-    crop_windows, states = plan.crop_windows().astype(np.float64), plan.states()
+    canvas, crop_windows, states = plan.layout, plan.crop_windows.astype(np.float64), plan.states
     figure = Figure(figsize=(8, 1.7 * len(canvas.tiles) + 1.6), dpi=100, layout="constrained")
     panels = figure.subplots(len(canvas.tiles) + 1, sharex=True, height_ratios=[3] * len(canvas.tiles) + [2])
     zoom = panels[-1]
@@ -208,7 +203,7 @@ def camera_plot(tracks: FaceTracks, plan: TilePlan, *, max_bytes: int = MAX_BYTE
         low, high = timeline.least(center - width / 2), timeline.greatest(center + width / 2)
         axes.fill_between(timeline.at, low, high, color=color, alpha=0.2, linewidth=0)
         axes.plot(timeline.at, timeline.middle(center), color=color, linewidth=1.8)
-        boxes = face_boxes(tracks, tile.person)
+        boxes = tracks.boxes(tile.person)
         axes.plot(timeline.at, timeline.middle(boxes[:, 0] + boxes[:, 2] / 2), color="#222222", linewidth=0.7)
         axes.set_ylim(0, tracks.metadata.frame_width)
         axes.set_ylabel(f"tile {tile.person}, px")
@@ -233,18 +228,25 @@ def camera_plot(tracks: FaceTracks, plan: TilePlan, *, max_bytes: int = MAX_BYTE
 
 
 def _finish(axes: Axes, timeline: Timeline, tracks: FaceTracks) -> None:
-    cuts = [timeline.times[shot.first] for shot in tracks.metadata.shots[1:]]
-    axes.vlines(cuts, 0, 1, transform=axes.get_xaxis_transform(), color="#555555", linewidth=0.7, linestyles="dotted")
+    axes.vlines(
+        tracks.times[tracks.cuts],
+        0,
+        1,
+        transform=axes.get_xaxis_transform(),
+        color="#555555",
+        linewidth=0.7,
+        linestyles="dotted",
+    )
     axes.set_xlim(timeline.times[0], max(timeline.times[-1], timeline.times[0] + 0.1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
 
 
-def _color(person: str) -> str:
-    return COLORS.get(person, _OTHERS)
+def _color(person: Person) -> str:
+    return COLORS[person]
 
 
-def _bgr(person: str) -> tuple[int, int, int]:
+def _bgr(person: Person) -> tuple[int, int, int]:
     red, green, blue = bytes.fromhex(_color(person)[1:])
     return blue, green, red
 

@@ -35,10 +35,8 @@ class Timeline:
     @classmethod
     def of(cls, tracks: FaceTracks) -> Timeline:
         """The timeline of a video: as many bins of equal length as there is room for, and one more at every cut."""
-        metadata = tracks.metadata
-        times = np.asarray(metadata.frame_pts, np.float64) * float(metadata.seconds_per_pts)
+        times, cuts = tracks.times, tracks.cuts
         even = np.arange(0, len(times), -(-len(times) // _BINS))
-        cuts = np.array([shot.first for shot in metadata.shots[1:]], np.intp)
         starts = np.union1d(even, cuts)
         breaks = np.searchsorted(starts, cuts)
         at = np.insert(times[starts], breaks, times[cuts])

@@ -25,7 +25,7 @@ from dualface_core.sample.people import Man, Woman
 from dualface_core.sample.scenes import PEOPLE, Scene, choreograph
 from dualface_core.sample.sources import fetch_clips
 from dualface_core.sample.studio import Studio
-from dualface_core.sample.truth import SCHEMA, SampleTruth, TruthMetadata, truth_path
+from dualface_core.sample.truth import SampleTruth, TruthMetadata, truth_path
 from dualface_core.system.atomic_files import atomic_write, output_error
 
 _ENCODER: Final = EncoderSettings(encoder=EncoderKind.SOFTWARE, quality=20, preset="veryfast")
@@ -117,8 +117,8 @@ def make_sample(
             frame_height=height,
             frame_count=frames,
         )
-        columns = dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True))
-        SampleTruth(pa.table(columns, schema=SCHEMA), metadata).write(truth)
+        columns = dict(zip(SampleTruth.SCHEMA.names, zip(*rows, strict=True), strict=True))
+        SampleTruth(pa.table(columns, schema=SampleTruth.SCHEMA), metadata).write(truth)
     return truth
 
 

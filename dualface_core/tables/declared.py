@@ -1,88 +1,129 @@
-"""Arrow tables with a declared schema and typed metadata, to and from Parquet.
+"""The base of the declared tables: Arrow rows of a known schema, typed metadata, Parquet files.
 
-Belongs here: what FaceTracks and TilePlan share. A table says in its own schema metadata what it is (`dualface.format`)
-and carries one JSON document (`dualface.metadata`), so that it can be understood without this program.
+Belongs here: what all tables share. A subclass is a schema and the questions that its readers ask. A file says in its
+own schema metadata what it is (`dualface.format`) and carries one JSON document (`dualface.metadata`), so that it can
+be understood without this program.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dualface_core.errors import MissingInputError, TableFormatError
 from dualface_core.system.atomic_files import atomic_write
 
-FORMAT_KEY: Final = b"dualface.format"
-METADATA_KEY: Final = b"dualface.metadata"
-
-Metadata = TypeVar("Metadata", bound=BaseModel)
+_FORMAT_KEY: Final = b"dualface.format"
+_METADATA_KEY: Final = b"dualface.metadata"
 
 
-def schema_with_metadata(schema: pa.Schema, format_name: str, metadata: BaseModel) -> pa.Schema:
-    """The schema, with the format's name and the metadata document in it."""
-    return schema.with_metadata({FORMAT_KEY: format_name.encode(), METADATA_KEY: metadata.model_dump_json().encode()})
+class TableMetadata(BaseModel):
+    """What the rows alone don't say. Stored as JSON in the Parquet schema metadata."""
+
+    model_config = ConfigDict(frozen=True)
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write Parquet (zstd) under a temporary name and rename it. Raises OutputError."""
-    with atomic_write(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+class VideoMetadata(TableMetadata):
+    """The metadata of a table about the frames of a video.
 
-
-def read_table(
-    source: Path | pa.Table, schema: pa.Schema, format_name: str, metadata_type: type[Metadata], name: str
-) -> tuple[pa.Table, Metadata]:
-    """Read and check a table.
-
-    Args:
-        source: a Parquet file, or a table that is already in memory.
-        schema: the columns that it must have, in this order.
-        format_name: the format that it must declare.
-        metadata_type: the model of its metadata document.
-        name: what error messages call it.
-
-    Raises:
-        MissingInputError: there is no such file.
-        TableFormatError: the file is not Parquet, or is another table.
+    Attributes:
+        time_base: seconds per pts unit, as "numerator/denominator".
+        frame_width, frame_height: size of the upright frame in pixels.
     """
-    if isinstance(source, Path):
+
+    time_base: str
+    frame_width: int
+    frame_height: int
+
+    @property
+    def seconds_per_pts(self) -> Fraction:
+        """The time base as an exact number, in seconds."""
+        return Fraction(self.time_base)
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Width and height of the upright frame in pixels."""
+        return self.frame_width, self.frame_height
+
+
+Metadata = TypeVar("Metadata", bound=TableMetadata)
+
+
+@dataclass(frozen=True)
+class DeclaredTable(Generic[Metadata]):
+    """A table whose columns and metadata are declared.
+
+    Attributes:
+        FORMAT: name and version of the format, as the file declares it.
+        SCHEMA: the columns, in order.
+        METADATA: the model of the metadata.
+        table: the rows, in the layout of `SCHEMA`.
+        metadata: what the rows alone don't say.
+    """
+
+    FORMAT: ClassVar[str]
+    SCHEMA: ClassVar[pa.Schema]
+    METADATA: ClassVar[type[TableMetadata]]
+
+    table: pa.Table
+    metadata: Metadata
+
+    def write(self, path: Path) -> None:
+        """Write Parquet (zstd), atomically. Raises OutputError."""
+        declared = {_FORMAT_KEY: self.FORMAT.encode(), _METADATA_KEY: self.metadata.model_dump_json().encode()}
+        with atomic_write(path) as temporary:
+            pq.write_table(
+                self.table.cast(self.SCHEMA).replace_schema_metadata(declared), temporary, compression="zstd"
+            )
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote: columns in any order, of types that cast without loss; others are left out.
+
+        Raises:
+            MissingInputError: there is no such file.
+            TableFormatError: the file is not Parquet, or is another table.
+        """
         try:
             # Not pq.read_table: that reads a path such as key=value/x.parquet as a partitioned data set.
-            table = pq.ParquetFile(source).read()
+            table = pq.ParquetFile(path).read()
         except FileNotFoundError:
-            raise MissingInputError(name, "there is no such file", action="Run the step that makes it first.") from None
+            raise MissingInputError(path, "there is no such file", action="Run the step that makes it first.") from None
         except (pa.ArrowInvalid, OSError) as error:
-            raise TableFormatError(
-                name, f"not a Parquet file ({error})", action="Run the step that makes it again."
-            ) from error
-    else:
-        table = source
-    found = (table.schema.metadata or {}).get(FORMAT_KEY, b"no declared format").decode()
-    if found != format_name:
-        raise TableFormatError(
-            name, f"found {found}, expected {format_name}", action="Run the step that makes it again."
-        )
-    try:
-        rows = table.select(schema.names).cast(schema)
-        metadata = metadata_type.model_validate_json(table.schema.metadata[METADATA_KEY])
-    except (KeyError, pa.ArrowException, ValidationError) as error:
-        raise TableFormatError(
-            name,
-            f"its columns or metadata are not those of {format_name} ({error})",
-            action="Run the step that makes it again.",
-        ) from error
-    return rows, metadata
+            raise _wrong(path, f"not a Parquet file ({error})") from error
+        declared = table.schema.metadata or {}
+        found = declared.get(_FORMAT_KEY, b"no declared format").decode()
+        if found != cls.FORMAT:
+            raise _wrong(path, f"found {found}, expected {cls.FORMAT}")
+        try:
+            rows = table.select(cls.SCHEMA.names).cast(cls.SCHEMA)
+            metadata: Any = cls.METADATA.model_validate_json(declared[_METADATA_KEY])
+        except (KeyError, pa.ArrowException, ValidationError) as error:
+            raise _wrong(path, f"its columns or metadata are not those of {cls.FORMAT} ({error})") from error
+        return cls(rows, metadata)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 in hex of metadata and rows, whatever the chunks and dictionaries that hold them."""
+        digest = hashlib.sha256(self.metadata.model_dump_json().encode())
+        for column in self.table.columns:
+            array = column.combine_chunks()
+            if pa.types.is_dictionary(array.type) or pa.types.is_string(array.type):
+                digest.update("\n".join(text or "" for text in array.cast(pa.string()).to_pylist()).encode())
+            elif pa.types.is_fixed_size_list(array.type):
+                digest.update(array.flatten().to_numpy(zero_copy_only=False).tobytes())
+            else:
+                digest.update(array.to_numpy(zero_copy_only=False).tobytes())
+        return digest.hexdigest()
 
 
-def sha256_of(table: pa.Table) -> str:
-    """SHA-256 of a table's rows, in hex: names what a later step was made from."""
-    sink = pa.BufferOutputStream()
-    rows = table.combine_chunks().replace_schema_metadata(None)
-    with pa.ipc.new_stream(sink, rows.schema) as stream:
-        stream.write_table(rows)
-    return hashlib.sha256(sink.getvalue()).hexdigest()
+def _wrong(path: Path, found: str) -> TableFormatError:
+    return TableFormatError(path, found, action="Run the step that makes it again.")

@@ -1,47 +1,25 @@
-"""FaceTracks: one row per face per frame, as an Arrow table with a declared schema.
+"""FaceTracks: one row per face per frame.
 
-Belongs here: the schema, its metadata, and reading and writing it as Parquet. How the rows come about is
-`dualface_core.tracking`'s other modules' business.
+Belongs here: the schema, its metadata, and the questions that are asked of the faces. How the rows come about is
+`dualface_core.tracking`'s business.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
-from typing import Any, Final, Self
+from functools import cached_property
+from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
-from dualface_core.tables.declared import read_table, schema_with_metadata, write_table
+from dualface_core.tables.declared import DeclaredTable, VideoMetadata
+from dualface_core.tables.labels import FaceSource, Person
 
-FORMAT: Final = "dualface.face-tracks.1"
-
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("frame", pa.int32(), nullable=False),
-        pa.field("pts", pa.int64(), nullable=False),
-        pa.field("time", pa.float64(), nullable=False),
-        pa.field("shot", pa.int32(), nullable=False),
-        pa.field("tracklet", pa.int32(), nullable=False),
-        pa.field("person", pa.dictionary(pa.int8(), pa.string())),
-        pa.field("x", pa.float32(), nullable=False),
-        pa.field("y", pa.float32(), nullable=False),
-        pa.field("width", pa.float32(), nullable=False),
-        pa.field("height", pa.float32(), nullable=False),
-        pa.field("score", pa.float32(), nullable=False),
-        pa.field("landmarks", pa.list_(pa.float32(), 10), nullable=False),
-        pa.field("source", pa.dictionary(pa.int8(), pa.string()), nullable=False),
-        pa.field("identity_margin", pa.float32()),
-    ]
-)
-"""Columns of FaceTracks. Coordinates are pixels of the upright frame, times are seconds from the file's own pts.
-
-`person` is "A", "B" or null (anyone else); `source` is "detected" or "interpolated"; `landmarks` are x, y pairs of
-image-left eye, image-right eye, nose, image-left and image-right mouth corner; `identity_margin` says how much worse
-the best labeling with A and B swapped would be (small means "look here"; null where there is no second person).
-"""
+BOX: Final = ("x", "y", "width", "height")
+"""The columns of a face's box."""
 
 
 class Shot(BaseModel):
@@ -52,72 +30,116 @@ class Shot(BaseModel):
     first: int
     last: int
 
+    @property
+    def frames(self) -> slice:
+        """The shot's frames, as an index of arrays with one entry per frame."""
+        return slice(self.first, self.last + 1)
 
-class TracksMetadata(BaseModel):
-    """What the rows alone don't say. Stored as JSON in the Parquet schema metadata.
+    def __len__(self) -> int:
+        """How many frames it has."""
+        return self.last + 1 - self.first
+
+
+class TracksMetadata(VideoMetadata):
+    """What the rows alone don't say.
 
     Attributes:
         fingerprint: SHA-256 of the video file, in hex.
-        time_base: seconds per pts unit, as "numerator/denominator".
-        frame_width, frame_height: size of the upright frame in pixels.
         frame_pts: presentation timestamp of every frame, in presentation order.
         shots: the stretches between cuts, in order; they cover every frame.
-        people: the persons that the video has, such as ["A", "B"].
+        people: the persons that the video has.
         prototypes: for each person the mean SFace embedding, 128 numbers. Biometric data: empty unless asked for.
         model_sha256: name of each model file and its SHA-256.
         parameters: the tracking parameters that were used.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    format: str = FORMAT
     fingerprint: str
-    time_base: str
-    frame_width: int
-    frame_height: int
     frame_pts: list[int]
     shots: list[Shot]
-    people: list[str]
-    prototypes: dict[str, list[float]] = {}
-    model_sha256: dict[str, str] = {}
-    parameters: dict[str, Any] = {}
-
-    @property
-    def seconds_per_pts(self) -> Fraction:
-        """The time base as an exact number, in seconds."""
-        return Fraction(self.time_base)
+    people: list[Person]
+    prototypes: dict[Person, list[float]] = Field(default={})
+    model_sha256: dict[str, str] = Field(default={})
+    parameters: dict[str, Any] = Field(default={})
 
 
-@dataclass(frozen=True)
-class FaceTracks:
+class FaceTracks(DeclaredTable[TracksMetadata]):
     """The faces of one video, sorted by frame and tracklet.
 
-    Attributes:
-        table: rows in the layout of `SCHEMA`.
-        metadata: what the rows alone don't say.
+    Coordinates are pixels of the upright frame, times are seconds from the file's own pts. `person` is a `Person` or
+    null (anyone else), `source` a `FaceSource`; `landmarks` are x, y pairs of image-left eye, image-right eye, nose,
+    image-left and image-right mouth corner; `identity_margin` says how much worse the best labeling with A and B
+    swapped would be, in nats (small means "look here"; null where there is no second person).
     """
 
-    table: pa.Table
-    metadata: TracksMetadata
+    FORMAT = "dualface.face-tracks.1"
+    METADATA = TracksMetadata
+    SCHEMA = pa.schema(
+        [
+            pa.field("frame", pa.int32(), nullable=False),
+            pa.field("pts", pa.int64(), nullable=False),
+            pa.field("time", pa.float64(), nullable=False),
+            pa.field("shot", pa.int32(), nullable=False),
+            pa.field("tracklet", pa.int32(), nullable=False),
+            pa.field("person", pa.dictionary(pa.int8(), pa.string())),
+            pa.field("x", pa.float32(), nullable=False),
+            pa.field("y", pa.float32(), nullable=False),
+            pa.field("width", pa.float32(), nullable=False),
+            pa.field("height", pa.float32(), nullable=False),
+            pa.field("score", pa.float32(), nullable=False),
+            pa.field("landmarks", pa.list_(pa.float32(), 10), nullable=False),
+            pa.field("source", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+            pa.field("identity_margin", pa.float32()),
+        ]
+    )
 
-    def to_arrow(self) -> pa.Table:
-        """The table with the metadata inside its schema."""
-        return self.table.cast(SCHEMA).replace_schema_metadata(
-            schema_with_metadata(SCHEMA, FORMAT, self.metadata).metadata
-        )
+    @property
+    def people(self) -> list[Person]:
+        """The persons that the video has."""
+        return self.metadata.people
 
-    @classmethod
-    def from_arrow(cls, table: pa.Table, *, name: str = "face_tracks") -> Self:
-        """Take a table as `to_arrow` made it. Raises TableFormatError, naming `name`, if it is anything else."""
-        rows, metadata = read_table(table, SCHEMA, FORMAT, TracksMetadata, name)
-        return cls(rows, metadata)
+    @property
+    def frame_count(self) -> int:
+        """Frames of the video, those without a face among them."""
+        return len(self.metadata.frame_pts)
 
-    def write(self, path: Path) -> None:
-        """Write Parquet: to a temporary name first, then renamed. Raises OutputError."""
-        write_table(self.to_arrow(), path)
+    @cached_property
+    def pts(self) -> NDArray[np.int64]:
+        """Presentation timestamps: (frames,), in units of the time base."""
+        pts = np.array(self.metadata.frame_pts, np.int64)
+        pts.flags.writeable = False
+        return pts
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what `write` wrote. Raises MissingInputError or TableFormatError."""
-        rows, metadata = read_table(path, SCHEMA, FORMAT, TracksMetadata, str(path))
-        return cls(rows, metadata)
+    @cached_property
+    def times(self) -> NDArray[np.float64]:
+        """Presentation times: (frames,), in seconds."""
+        times = np.asarray(self.pts * float(self.metadata.seconds_per_pts), np.float64)
+        times.flags.writeable = False
+        return times
+
+    @property
+    def shots(self) -> list[Shot]:
+        """The stretches between cuts, in order; they cover every frame."""
+        return self.metadata.shots
+
+    @property
+    def cuts(self) -> NDArray[np.intp]:
+        """The first frame of every shot but the first."""
+        return np.array([shot.first for shot in self.shots[1:]], np.intp)
+
+    def rows(self, person: Person, source: FaceSource | None = None) -> pa.Table:
+        """The rows of one person; with `source`, only those."""
+        named = pc.equal(self.table["person"], person)
+        return self.table.filter(named if source is None else pc.and_(named, pc.equal(self.table["source"], source)))
+
+    def boxes(self, person: Person) -> NDArray[np.float64]:
+        """Face boxes of one person: (frames, 4) of x, y, width, height in pixels, NaN where they are not seen."""
+        boxes = np.full((self.frame_count, 4), np.nan)
+        rows = self.rows(person)
+        boxes[rows["frame"].to_numpy()] = np.stack([rows[name].to_numpy() for name in BOX], axis=1)
+        return boxes
+
+    @property
+    def smallest_margin(self) -> float | None:
+        """The smallest identity margin, in nats; None where there are no two people."""
+        smallest: float | None = pc.min(self.table["identity_margin"]).as_py()
+        return smallest

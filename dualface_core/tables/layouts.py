@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from dualface_core.errors import SettingsError
+from dualface_core.tables.labels import Person
 
 
 @dataclass(frozen=True)
 class Tile:
     """A rectangle of the canvas, in pixels, and whose it is. All numbers are even, so that chroma planes align."""
 
-    person: str
+    person: Person
     x: int
     y: int
     width: int
@@ -35,8 +36,10 @@ class Layout:
 
 
 LAYOUTS: Final = {
-    "side-by-side": Layout("side-by-side", 1920, 1080, (Tile("A", 0, 0, 960, 1080), Tile("B", 960, 0, 960, 1080))),
-    "stacked": Layout("stacked", 1080, 1920, (Tile("A", 0, 0, 1080, 960), Tile("B", 0, 960, 1080, 960))),
+    "side-by-side": Layout(
+        "side-by-side", 1920, 1080, (Tile(Person.A, 0, 0, 960, 1080), Tile(Person.B, 960, 0, 960, 1080))
+    ),
+    "stacked": Layout("stacked", 1080, 1920, (Tile(Person.A, 0, 0, 1080, 960), Tile(Person.B, 0, 960, 1080, 960))),
 }
 
 

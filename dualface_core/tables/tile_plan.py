@@ -1,113 +1,106 @@
-"""TilePlan: one row per tile per output frame, as an Arrow table with a declared schema.
+"""TilePlan: one row per tile per output frame.
 
-Belongs here: the schema, its metadata, and reading and writing it as Parquet. How the camera moves is `camera`'s
+Belongs here: the schema, its metadata, and the questions that are asked of a plan. How the camera moves is `camera`'s
 business.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Self
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
-from dualface_core.tables.declared import read_table, schema_with_metadata, write_table
-
-FORMAT: Final = "dualface.tile-plan.1"
-
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("frame", pa.int32(), nullable=False),
-        pa.field("pts", pa.int64(), nullable=False),
-        pa.field("tile", pa.int8(), nullable=False),
-        pa.field("person", pa.dictionary(pa.int8(), pa.string()), nullable=False),
-        pa.field("center_x", pa.float32(), nullable=False),
-        pa.field("center_y", pa.float32(), nullable=False),
-        pa.field("width", pa.float32(), nullable=False),
-        pa.field("height", pa.float32(), nullable=False),
-        pa.field("shot", pa.int32(), nullable=False),
-        pa.field("state", pa.dictionary(pa.int8(), pa.string()), nullable=False),
-    ]
-)
-"""Columns of TilePlan: the source rectangle of each tile, sub-pixel, in pixels of the upright frame.
-
-`state` is "tracking" (the person is in the picture, and the tile shows them), "holding" (lost for a moment; the camera
-waits where they were) or "wide" (not in this stretch; the tile shows the wide shot).
-"""
+from dualface_core.tables.declared import DeclaredTable, VideoMetadata
+from dualface_core.tables.face_tracks import Shot
+from dualface_core.tables.labels import Person
+from dualface_core.tables.layouts import Layout, layout
 
 
-class PlanMetadata(BaseModel):
-    """What the rows alone don't say. Stored as JSON in the Parquet schema metadata.
+class PlanMetadata(VideoMetadata):
+    """What the rows alone don't say.
 
     Attributes:
         fingerprint: SHA-256 of the video file, in hex.
-        tracks_sha256: SHA-256 of the tracks that the plan came from.
-        time_base: seconds per pts unit, as "numerator/denominator".
-        frame_width, frame_height: size of the upright source frame in pixels.
+        tracks_sha256: SHA-256 of the tracks that the plan came from (`FaceTracks.sha256`).
         frame_count: output frames; the table has this many rows per tile.
         layout: name of the layout.
         people: the persons that the video has; a tile of anyone else is "wide" throughout.
         camera: the camera parameters that were used.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    format: str = FORMAT
     fingerprint: str
     tracks_sha256: str
-    time_base: str
-    frame_width: int
-    frame_height: int
     frame_count: int
     layout: str
-    people: list[str]
-    camera: dict[str, Any] = {}
+    people: list[Person]
+    camera: dict[str, Any] = Field(default={})
 
 
-@dataclass(frozen=True)
-class TilePlan:
+class TilePlan(DeclaredTable[PlanMetadata]):
     """What each tile shows in each frame, sorted by frame and tile.
 
-    Attributes:
-        table: rows in the layout of `SCHEMA`.
-        metadata: what the rows alone don't say.
+    The crop window is sub-pixel, in pixels of the upright source frame; `state` is a `CameraState`.
     """
 
-    table: pa.Table
-    metadata: PlanMetadata
+    FORMAT = "dualface.tile-plan.1"
+    METADATA = PlanMetadata
+    SCHEMA = pa.schema(
+        [
+            pa.field("frame", pa.int32(), nullable=False),
+            pa.field("pts", pa.int64(), nullable=False),
+            pa.field("tile", pa.int8(), nullable=False),
+            pa.field("person", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+            pa.field("center_x", pa.float32(), nullable=False),
+            pa.field("center_y", pa.float32(), nullable=False),
+            pa.field("width", pa.float32(), nullable=False),
+            pa.field("height", pa.float32(), nullable=False),
+            pa.field("shot", pa.int32(), nullable=False),
+            pa.field("state", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+        ]
+    )
 
+    @property
+    def layout(self) -> Layout:
+        """The canvas and its tiles. Raises SettingsError for a layout that is not known."""
+        return layout(self.metadata.layout)
+
+    @property
+    def frame_count(self) -> int:
+        """Output frames."""
+        return self.metadata.frame_count
+
+    @property
+    def pts(self) -> NDArray[np.int64]:
+        """Presentation timestamps: (frames,), in units of the source's time base."""
+        return self._grid("pts")[:, 0]
+
+    @cached_property
+    def shots(self) -> list[Shot]:
+        """The stretches between cuts, in order."""
+        numbers = self._grid("shot")[:, 0]
+        edges = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(numbers)]
+        return [Shot(first=first, last=stop - 1) for first, stop in pairwise(edges)]
+
+    @cached_property
     def crop_windows(self) -> NDArray[np.float32]:
-        """Source rectangles: (frames, tiles, 4) of center x, center y, width and height in pixels."""
-        columns = [self.table.column(name).to_numpy() for name in ("center_x", "center_y", "width", "height")]
-        return np.stack(columns, axis=-1).reshape(self.metadata.frame_count, -1, 4).astype(np.float32, copy=False)
+        """What the tiles show of the source: (frames, tiles, 4) of center x, center y, width and height in pixels."""
+        windows = np.stack([self._grid(name) for name in ("center_x", "center_y", "width", "height")], axis=-1)
+        windows.flags.writeable = False
+        return windows
 
+    @cached_property
     def states(self) -> NDArray[np.str_]:
-        """States: (frames, tiles) of "tracking", "holding" or "wide"."""
-        names = np.asarray(self.table.column("state").cast(pa.string()).to_numpy(), np.str_)
-        return names.reshape(self.metadata.frame_count, -1)
+        """Camera states: (frames, tiles) of `CameraState`."""
+        states = self._grid("state").astype(np.str_)
+        states.flags.writeable = False
+        return states
 
-    def to_arrow(self) -> pa.Table:
-        """The table with the metadata inside its schema."""
-        return self.table.cast(SCHEMA).replace_schema_metadata(
-            schema_with_metadata(SCHEMA, FORMAT, self.metadata).metadata
-        )
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table, *, name: str = "composed_tiles") -> Self:
-        """Take a table as `to_arrow` made it. Raises TableFormatError, naming `name`, if it is anything else."""
-        rows, metadata = read_table(table, SCHEMA, FORMAT, PlanMetadata, name)
-        return cls(rows, metadata)
-
-    def write(self, path: Path) -> None:
-        """Write Parquet: to a temporary name first, then renamed. Raises OutputError."""
-        write_table(self.to_arrow(), path)
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what `write` wrote. Raises MissingInputError or TableFormatError."""
-        rows, metadata = read_table(path, SCHEMA, FORMAT, PlanMetadata, str(path))
-        return cls(rows, metadata)
+    def _grid(self, name: str) -> NDArray[Any]:
+        """A column as (frames, tiles)."""
+        values: NDArray[Any] = self.table[name].to_numpy()
+        return values.reshape(self.frame_count, -1)

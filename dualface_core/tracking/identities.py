@@ -17,9 +17,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.tables.labels import Person
 from dualface_core.tracking.tracklets import Tracklet, center, size
-
-PERSONS: Final = ("A", "B")
 
 _OTHER: Final = 2
 """The label of somebody else; 0 and 1 are the persons."""
@@ -150,10 +149,10 @@ class Labeling:
         prototypes: (128,) float32 of length 1 for each of `people`.
     """
 
-    people: tuple[str, ...]
-    persons: tuple[str | None, ...]
+    people: tuple[Person, ...]
+    persons: tuple[Person | None, ...]
     margins: tuple[float | None, ...]
-    prototypes: dict[str, NDArray[np.float32]]
+    prototypes: dict[Person, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ def identify(embedded: Sequence[EmbeddedTracklet]) -> Labeling:
         people=tuple(sorted(names.values())),
         persons=tuple(names.get(label) for label in labels),
         margins=tuple(
-            margin if len(names) == len(PERSONS) and label in names else None
+            margin if len(names) == len(Person) and label in names else None
             for label, margin in zip(labels, margins, strict=True)
         ),
         prototypes={name: people.persons[label] for label, name in sorted(names.items(), key=lambda item: item[1])},
@@ -367,17 +366,17 @@ def _link_cost(last: Tracklet, tracklet: Tracklet) -> float:
     return float((min(surprise, _JUMP + _CONTINUITY) - _CONTINUITY) * (1 - gap / _CONTINUITY_SECONDS))
 
 
-def _names(embedded: Sequence[EmbeddedTracklet], labels: list[int]) -> dict[int, str]:
+def _names(embedded: Sequence[EmbeddedTracklet], labels: list[int]) -> dict[int, Person]:
     """Which label is called A and which B: A is the one on the left where both are first seen together."""
     first, second = (
         [item.tracklet for item, label in zip(embedded, labels, strict=True) if label == person] for person in range(2)
     )
     if not first or not second:
-        return {0: "A"} if first else {1: "A"} if second else {}
+        return {0: Person.A} if first else {1: Person.A} if second else {}
     side = _first_side(first, second)
     if side is None:
         side = first[0].frames[0] - second[0].frames[0]
-    return {0: "A", 1: "B"} if side <= 0 else {0: "B", 1: "A"}
+    return {0: Person.A, 1: Person.B} if side <= 0 else {0: Person.B, 1: Person.A}
 
 
 def _first_side(first: list[Tracklet], second: list[Tracklet]) -> float | None:

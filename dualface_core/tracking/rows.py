@@ -14,11 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dualface_core.tables.face_tracks import SCHEMA
-from dualface_core.tracking.identities import PERSONS, EmbeddedTracklet, Labeling
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.labels import FaceSource, Person
+from dualface_core.tracking.identities import EmbeddedTracklet, Labeling
 from dualface_core.tracking.tracklets import LONGEST_GAP, Tracklet
-
-_SOURCES = ("detected", "interpolated")
 
 
 def face_rows(
@@ -33,13 +32,13 @@ def face_rows(
         times: (frames,) the same in seconds.
 
     Returns:
-        A table of `SCHEMA`, sorted by frame and tracklet.
+        The rows of FaceTracks, sorted by frame and tracklet.
     """
     blocks: list[dict[str, NDArray[Any]]] = []
-    last: dict[str, tuple[Tracklet, float]] = {}
+    last: dict[Person, tuple[Tracklet, float]] = {}
     for item, person, margin in zip(embedded, labeling.persons, labeling.margins, strict=True):
         tracklet = item.tracklet
-        label = PERSONS.index(person) if person is not None else -1
+        label = list(Person).index(person) if person is not None else -1
         worth = np.nan if margin is None else margin
         blocks.append(_block(tracklet.number, label, worth, tracklet.shot, times, _keys(tracklet)))
         if person is None:
@@ -53,7 +52,7 @@ def face_rows(
                 blocks.append({name: column[1:-1] for name, column in between.items()})
         last[person] = (tracklet, worth)
     if not blocks:
-        return SCHEMA.empty_table()
+        return FaceTracks.SCHEMA.empty_table()
     columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     order = np.lexsort((columns["tracklet"], columns["frame"]))
     return _arrow({name: column[order] for name, column in columns.items()}, pts, times)
@@ -98,14 +97,14 @@ def _arrow(columns: dict[str, NDArray[Any]], pts: NDArray[np.int64], times: NDAr
         "time": times[frames],
         "shot": columns["shot"],
         "tracklet": columns["tracklet"],
-        "person": pa.DictionaryArray.from_arrays(pa.array(person, pa.int8(), mask=person < 0), list(PERSONS)),
+        "person": pa.DictionaryArray.from_arrays(pa.array(person, pa.int8(), mask=person < 0), list(Person)),
         "x": values[:, 0],
         "y": values[:, 1],
         "width": values[:, 2],
         "height": values[:, 3],
         "score": values[:, 4],
         "landmarks": pa.FixedSizeListArray.from_arrays(values[:, 5:].ravel(), 10),
-        "source": pa.DictionaryArray.from_arrays(pa.array(columns["source"], pa.int8()), list(_SOURCES)),
+        "source": pa.DictionaryArray.from_arrays(pa.array(columns["source"], pa.int8()), list(FaceSource)),
         "identity_margin": pa.array(margin, pa.float32(), mask=np.isnan(margin)),
     }
-    return pa.table(arrays).cast(SCHEMA)
+    return pa.table(arrays).cast(FaceTracks.SCHEMA)

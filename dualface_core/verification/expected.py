@@ -20,7 +20,7 @@ from dualface_core.media.frames import ColorInfo, Frame, Planes
 from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
-from dualface_core.tables.layouts import Layout, Tile
+from dualface_core.tables.layouts import Tile
 from dualface_core.tables.tile_plan import TilePlan
 
 _ENOUGH_KEY_FRAMES: Final = 8
@@ -50,14 +50,13 @@ class Source:
     Args:
         video: the source.
         plan: what each tile shows.
-        layout: the tiles.
     """
 
-    def __init__(self, video: VideoInfo, plan: TilePlan, layout: Layout) -> None:
+    def __init__(self, video: VideoInfo, plan: TilePlan) -> None:
         self._video = video
-        self._layout = layout
-        self._crop_windows = plan.crop_windows()
-        self._pts: list[int] = plan.table.column("pts").to_pylist()[:: len(layout.tiles)]
+        self._layout = plan.layout
+        self._crop_windows = plan.crop_windows
+        self._pts: list[int] = plan.pts.tolist()
 
     def cheap_frames(self, count: int) -> list[int]:
         """Up to `count` frames, spread over the video: those that can be decoded alone, as far as there are enough."""

@@ -13,16 +13,14 @@ from itertools import pairwise
 from typing import Final, TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dualface_core.camera.plan import face_boxes
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.sface import FaceEmbedder, align_face, frontality
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
 from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.labels import CameraState, FaceSource, Person
 from dualface_core.tables.layouts import Tile
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.expected import Source, evenly
@@ -116,22 +114,22 @@ class IdentityCheck:
     ) -> None:
         self._tiles = tiles
         self._tracks = tracks
-        self._people = tracks.metadata.people
-        self._boxes = {person: face_boxes(tracks, person) for person in self._people}
-        self._crop_windows = plan.crop_windows().astype(np.float64)
+        self._people = tracks.people
+        self._boxes = {person: tracks.boxes(person) for person in self._people}
+        self._crop_windows = plan.crop_windows.astype(np.float64)
         self._shrink = min(1.0, _SOURCE_WIDTH / plan.metadata.frame_width)
         self._detector = detector
         self._embedder = embedder
         no_one = np.full((len(self._crop_windows), 4), np.nan)
         seen = np.stack([~np.isnan(self._boxes.get(tile.person, no_one)[:, 0]) for tile in tiles], axis=1)
-        self._due = seen & (plan.states() == "tracking")
+        self._due = seen & (plan.states == CameraState.TRACKING)
         self.frames = frozenset(_spread(self._due.any(axis=1), tracks))
         """Numbers of the frames that are looked at."""
         self._looked = [0] * len(tiles)
         self._outside = [0] * len(tiles)
         self._found: list[list[_Face]] = [[] for _ in tiles]
-        self._references: dict[str, list[_Face]] = {person: [] for person in self._people}
-        self._known: dict[str, NDArray[np.float32]] = {}
+        self._references: dict[Person, list[_Face]] = {person: [] for person in self._people}
+        self._known: dict[Person, NDArray[np.float32]] = {}
 
     def learn(self, frame: Frame) -> None:
         """Take faces of known people from a source frame; its index is its number in the plan."""
@@ -182,7 +180,7 @@ class IdentityCheck:
     def _embed(self, faces: Sequence[_Face]) -> NDArray[np.float32]:
         return self._embedder.embed(np.stack([face.crop for face in faces]))
 
-    def _learn(self, frame: Frame, people: Sequence[str]) -> None:
+    def _learn(self, frame: Frame, people: Sequence[Person]) -> None:
         boxes = {person: self._boxes[person][frame.index] for person in people}
         present = {person: box for person, box in boxes.items() if not np.isnan(box[0])}
         if not present:
@@ -206,22 +204,19 @@ class IdentityCheck:
 
 def _spread(due: NDArray[np.bool_], tracks: FaceTracks) -> list[int]:
     """Up to `MOST_FRAMES` frames of those that are due: one from the middle of every shot, the rest evenly."""
-    shots = [np.arange(shot.first, shot.last + 1) for shot in tracks.metadata.shots]
-    by_shot = [shot[due[shot]] for shot in shots]
+    by_shot = [shot.first + np.flatnonzero(due[shot.frames]) for shot in tracks.shots]
     middles = evenly([int(numbers[len(numbers) // 2]) for numbers in by_shot if len(numbers)], MOST_FRAMES // 2)
     gap = LEAST_GAP / tracks.metadata.seconds_per_pts
     apart: list[int] = []
     for number in np.flatnonzero(due):
-        if not apart or tracks.metadata.frame_pts[number] - tracks.metadata.frame_pts[apart[-1]] >= gap:
+        if not apart or tracks.pts[number] - tracks.pts[apart[-1]] >= gap:
             apart.append(int(number))
     return sorted({*middles, *evenly(apart, MOST_FRAMES - len(middles))})
 
 
-def _telling_frames(tracks: FaceTracks, person: str) -> list[int]:
+def _telling_frames(tracks: FaceTracks, person: Person) -> list[int]:
     """Frames with the best faces of a person, one from each part of the video."""
-    named = pc.equal(tracks.table.column("person").cast(pa.string()), person)
-    detected = pc.equal(tracks.table.column("source").cast(pa.string()), "detected")
-    rows = tracks.table.filter(pc.and_(named, detected)).select(["frame", "score", "width"]).to_pylist()
+    rows = tracks.rows(person, FaceSource.DETECTED).select(["frame", "score", "width"]).to_pylist()
     best = [max(part, key=lambda row: row["score"] * row["width"]) for part in _parts(rows, _REFERENCES)]
     return sorted({row["frame"] for row in best})
 
@@ -281,7 +276,7 @@ def _face_finding(tile: Tile, found: int, looked: int, outside: int) -> Finding:
 
 
 def _identity_finding(
-    tile: Tile, numbers: Sequence[int], embeddings: NDArray[np.float32], known: Mapping[str, NDArray[np.float32]]
+    tile: Tile, numbers: Sequence[int], embeddings: NDArray[np.float32], known: Mapping[Person, NDArray[np.float32]]
 ) -> Finding:
     """Whose faces the tile shows: by the cosine with the most similar face that stands for each person."""
     nearness = {person: (embeddings @ faces.T).max(axis=1) for person, faces in known.items()}
@@ -309,7 +304,9 @@ def _identity_finding(
     )
 
 
-def _naming_finding(references: Mapping[str, Sequence[_Face]], known: Mapping[str, NDArray[np.float32]]) -> Finding:
+def _naming_finding(
+    references: Mapping[Person, Sequence[_Face]], known: Mapping[Person, NDArray[np.float32]]
+) -> Finding:
     """Whether the tracks mean the same person by a name throughout.
 
     Two people who are told apart when they are seen at once must not be taken for one another at other times.

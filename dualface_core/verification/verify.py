@@ -65,12 +65,10 @@ def verify_output(
         Nothing for a wrong result: that is a finding.
     """
     from dualface_core.media.probe import probe
-    from dualface_core.tables.layouts import layout as find_layout
     from dualface_core.verification.streams import audio_findings, stream_findings, timing_findings
 
-    layout = find_layout(plan.metadata.layout)
-    step = Fraction(plan.metadata.time_base)
-    planned = [pts * step for pts in plan.table.column("pts").to_pylist()[:: len(layout.tiles)]]
+    layout = plan.layout
+    planned = [pts * plan.metadata.seconds_per_pts for pts in plan.pts.tolist()]
     try:
         result = probe(output)
         streams = [*stream_findings(result, video, layout), *audio_findings(result, video)]
@@ -101,7 +99,6 @@ def _look(
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.reader import VideoReader
-    from dualface_core.tables.layouts import layout
     from dualface_core.verification.black_and_freeze import (
         BlackAndFreezeDetector,
         SimilarityCheck,
@@ -110,7 +107,7 @@ def _look(
     from dualface_core.verification.expected import Source, tile_frame
     from dualface_core.verification.identity import IdentityCheck
 
-    tiles = layout(plan.metadata.layout).tiles
+    tiles = plan.layout.tiles
     people = IdentityCheck(
         tiles,
         tracks,
@@ -118,7 +115,7 @@ def _look(
         FaceDetector(settings.detector_weights),
         FaceEmbedder(settings.embedder_weights),
     )
-    source = Source(video, plan, layout(plan.metadata.layout))
+    source = Source(video, plan)
     compared = source.cheap_frames(_SOURCE_FRAMES)
     similarities = [SimilarityCheck(tile, frozenset(compared)) for tile in tiles]
     watches = [BlackAndFreezeDetector(tile, result.color) for tile in tiles]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,8 @@ from dualface_assets.assets import composed_tiles, face_tracks
 from dualface_assets.assets.metadata import columns, entries, picture
 from dualface_assets.definitions import build_defs
 from dualface_assets.store.video_store import VideoStore
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.tile_plan import TilePlan
 
 REPOSITORY = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("definitions.json")
@@ -155,16 +158,16 @@ def test_the_instance_limits_pools_and_ends_what_hangs(tmp_path: Path) -> None:
         assert not instance.telemetry_enabled
 
 
-@pytest.mark.parametrize("module", [face_tracks, composed_tiles])
-def test_every_column_is_explained(module: type) -> None:
-    schema = columns(module.SCHEMA, module.COLUMNS)
-    assert [column.name for column in schema.columns] == module.SCHEMA.names
+@pytest.mark.parametrize(("table", "module"), [(FaceTracks, face_tracks), (TilePlan, composed_tiles)])
+def test_every_column_is_explained(table: type[FaceTracks | TilePlan], module: ModuleType) -> None:
+    schema = columns(table.SCHEMA, module.COLUMNS)
+    assert [column.name for column in schema.columns] == table.SCHEMA.names
     assert all(column.description for column in schema.columns)
 
 
 def test_the_lineage_names_columns_that_exist() -> None:
-    assert set(composed_tiles.ORIGINS) <= set(composed_tiles.SCHEMA.names)
-    assert {origin for found in composed_tiles.ORIGINS.values() for origin in found} <= set(face_tracks.SCHEMA.names)
+    assert set(composed_tiles.ORIGINS) <= set(TilePlan.SCHEMA.names)
+    assert {origin for found in composed_tiles.ORIGINS.values() for origin in found} <= set(FaceTracks.SCHEMA.names)
 
 
 def test_figures_are_as_long_as_people_want_to_read_and_nothing_is_empty() -> None:

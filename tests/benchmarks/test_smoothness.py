@@ -12,7 +12,7 @@ from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
-from dualface_core.tables.tile_plan import SCHEMA, PlanMetadata, TilePlan
+from dualface_core.tables.tile_plan import PlanMetadata, TilePlan
 
 BuildTracks = Callable[..., FaceTracks]
 
@@ -24,9 +24,7 @@ HEIGHT = 540.0
 def plan_of(tracks: FaceTracks, path: NDArray[np.float64], *, state: str = "tracking") -> TilePlan:
     """A plan whose tile A follows `path`: (frames, 3) of center x, center y and height. Tile B stands still."""
     frames = len(path)
-    shot_of = np.concatenate(
-        [np.full(shot.last - shot.first + 1, index) for index, shot in enumerate(tracks.metadata.shots)]
-    )
+    shot_of = np.concatenate([np.full(len(shot), index) for index, shot in enumerate(tracks.shots)])
     rows = []
     for frame in range(frames):
         for index, person in enumerate("AB"):
@@ -34,7 +32,7 @@ def plan_of(tracks: FaceTracks, path: NDArray[np.float64], *, state: str = "trac
             rows.append(
                 {
                     "frame": frame,
-                    "pts": tracks.metadata.frame_pts[frame],
+                    "pts": int(tracks.pts[frame]),
                     "tile": index,
                     "person": person,
                     "center_x": x,
@@ -56,7 +54,7 @@ def plan_of(tracks: FaceTracks, path: NDArray[np.float64], *, state: str = "trac
         people=["A"],
         camera=CameraParameters(face_margin=0.1).model_dump(),
     )
-    return TilePlan(pa.Table.from_pylist(rows, schema=SCHEMA), metadata)
+    return TilePlan(pa.Table.from_pylist(rows, schema=TilePlan.SCHEMA), metadata)
 
 
 def path_of(x: object, y: object = 500.0, height: object = HEIGHT, *, frames: int = 300) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import ArrayLike
 
-from dualface_core.tables.face_tracks import SCHEMA, FaceTracks, Shot, TracksMetadata
+from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
 
 BuildTracks = Callable[..., FaceTracks]
 
@@ -76,4 +76,4 @@ def _face_tracks(
                 }
             )
     rows.sort(key=lambda row: (row["frame"], row["tracklet"]))
-    return FaceTracks(pa.Table.from_pylist(rows, schema=SCHEMA), metadata)
+    return FaceTracks(pa.Table.from_pylist(rows, schema=FaceTracks.SCHEMA), metadata)

@@ -203,7 +203,7 @@ def test_figures_columns_and_lineage_are_shown(
     plan = TilePlan.read(Path(str(found["composed_tiles"]["path"].value)))
     shares = [found["composed_tiles"][f"A: {state} (%)"].value for state in ("tracking", "holding", "wide")]
     assert sum(float(str(share)) for share in shares) == pytest.approx(100)
-    assert plan.metadata.frame_count == found["encoded_video"]["frames"].value
+    assert plan.frame_count == found["encoded_video"]["frames"].value
     assert found["encoded_video"]["path"].value == str(processing.store.result_path(processed[0]))
     load = LoadLog.read(Path(found["encoded_video"]["load samples"].value))
     assert found["encoded_video"]["load: job_memory_peak"].value == load.summary().job_memory_peak
@@ -336,7 +336,7 @@ class NvencThatLies(Nvenc):
 
     def render(self, video: VideoInfo, plan: TilePlan, output: Path, *_: Any, **__: Any) -> EncodeReport:
         output.write_bytes(bytes(112))
-        frames = plan.metadata.frame_count
+        frames = plan.frame_count
         return EncodeReport(
             encoder_requested="auto", encoder_used="h264_nvenc", codec="h264", quality="cq 20", preset="p4",
             frames_in=video.frame_count, frames_out=frames, size_bytes=112, wall_seconds=1, frames_per_second=frames,

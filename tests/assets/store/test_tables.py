@@ -10,11 +10,11 @@ from dualface_assets.runs.failures import RETRY_TAG, explanation_of
 from dualface_assets.store.partitions import UnsafeKeyError, is_key, videos
 from dualface_assets.store.tables import TableStorage
 from dualface_assets.store.video_store import VideoStore
-from dualface_core.tables.face_tracks import SCHEMA, FaceTracks, TracksMetadata
+from dualface_core.tables.face_tracks import FaceTracks, TracksMetadata
 
 KEY = "interview-0123456789"
 TRACKS = FaceTracks(
-    SCHEMA.empty_table(),
+    FaceTracks.SCHEMA.empty_table(),
     TracksMetadata(
         fingerprint="00", time_base="1/25", frame_width=64, frame_height=36, frame_pts=[0], shots=[], people=[]
     ),

@@ -40,7 +40,7 @@ def gone(boxes: Boxes, *spans: tuple[float, float]) -> Boxes:
 
 def tile(plan: TilePlan, index: int = 0) -> Boxes:
     """(frames, 4) of center x, center y, width, height."""
-    return plan.crop_windows()[:, index].astype(np.float64)
+    return plan.crop_windows[:, index].astype(np.float64)
 
 
 def speed(crop_windows: Boxes) -> NDArray[np.float64]:
@@ -52,7 +52,7 @@ def assert_whole_face_in_tile(plan: TilePlan, boxes: Boxes, index: int = 0) -> N
     """In every tracking frame in which the person was seen, if the widest crop window can hold face and margin."""
     metadata = plan.metadata
     margin = CameraParameters.model_validate(metadata.camera).face_margin
-    counted = (plan.states()[:, index] == "tracking") & ~np.isnan(boxes[:, 0])
+    counted = (plan.states[:, index] == "tracking") & ~np.isnan(boxes[:, 0])
     left, top, right, bottom = kept_in_tile(boxes, margin, metadata.frame_width, metadata.frame_height)
     crop_windows = tile(plan, index)
     widest = np.array([SIDE_BY_SIDE.tiles[0].aspect, 1.0]) * min(

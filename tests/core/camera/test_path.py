@@ -57,7 +57,7 @@ def test_one_wrong_detection_moves_nothing_and_is_not_called_tracked(face_tracks
     x[150:153] = 1200
     plan = plan_camera(face_tracks({"A": person(x)}), SIDE_BY_SIDE)
     assert np.ptp(tile(plan), axis=0) == pytest.approx([0, 0, 0, 0], abs=1e-3)
-    assert np.flatnonzero(plan.states()[:, 0] != "tracking").tolist() == [150, 151, 152]
+    assert np.flatnonzero(plan.states[:, 0] != "tracking").tolist() == [150, 151, 152]
 
 
 def test_zoom_moves_more_slowly_than_position(face_tracks: BuildTracks) -> None:

@@ -14,18 +14,18 @@ BuildTracks = Callable[..., FaceTracks]
 
 def test_a_moment_without_a_sighting_counts_as_tracking(face_tracks: BuildTracks) -> None:
     plan = plan_camera(face_tracks({"A": gone(person(600), (4.0, 4.4))}), SIDE_BY_SIDE)
-    assert set(plan.states()[:, 0]) == {"tracking"}
+    assert set(plan.states[:, 0]) == {"tracking"}
 
 
 def test_during_a_short_absence_the_camera_waits_where_the_person_was(face_tracks: BuildTracks) -> None:
     plan = plan_camera(face_tracks({"A": gone(person(600), (4.0, 6.0))}), SIDE_BY_SIDE)
-    assert plan.states()[round(4.0 * FPS) : round(6.0 * FPS), 0].tolist() == ["holding"] * 2 * FPS
+    assert plan.states[round(4.0 * FPS) : round(6.0 * FPS), 0].tolist() == ["holding"] * 2 * FPS
     assert np.ptp(tile(plan), axis=0) == pytest.approx([0, 0, 0, 0], abs=1e-3)
 
 
 def test_in_a_long_absence_the_camera_waits_and_then_opens_out(face_tracks: BuildTracks) -> None:
     plan = plan_camera(face_tracks({"A": gone(person(600, seconds=30), (5, 25))}), SIDE_BY_SIDE)
-    states, height = plan.states()[:, 0], tile(plan)[:, 3]
+    states, height = plan.states[:, 0], tile(plan)[:, 3]
     assert set(states[round(5.1 * FPS) : round(6.9 * FPS)]) == {"holding"}
     assert set(states[round(7.1 * FPS) : 25 * FPS]) == {"wide"}
     assert height[: round(6.9 * FPS)] == pytest.approx(562.5, abs=0.1)
@@ -53,7 +53,7 @@ def test_a_move_while_nobody_is_there_is_calm(face_tracks: BuildTracks) -> None:
 
 def test_a_person_who_comes_in_later_is_awaited_where_they_appear(face_tracks: BuildTracks) -> None:
     plan = plan_camera(face_tracks({"A": gone(person(1300), (0, 6))}), SIDE_BY_SIDE)
-    assert plan.states()[[0, 170, 185], 0].tolist() == ["wide", "wide", "tracking"]
+    assert plan.states[[0, 170, 185], 0].tolist() == ["wide", "wide", "tracking"]
     assert tile(plan)[0] == pytest.approx([1300, 540, 960, 1080], abs=1)
 
 
@@ -68,29 +68,29 @@ def test_someone_who_hurries_in_through_the_edge_of_the_frame_is_met_without_a_j
 
 def test_a_shot_that_ends_soon_after_someone_left_is_held(face_tracks: BuildTracks) -> None:
     plan = plan_camera(face_tracks({"A": gone(person(600), (7, 10))}), SIDE_BY_SIDE)
-    assert set(plan.states()[round(7.1 * FPS) :, 0]) == {"holding"}
+    assert set(plan.states[round(7.1 * FPS) :, 0]) == {"holding"}
     assert np.ptp(tile(plan), axis=0) == pytest.approx([0, 0, 0, 0], abs=1e-3)
 
 
 def test_someone_seen_for_a_fifth_of_a_second_only_is_not_followed(face_tracks: BuildTracks) -> None:
     plan = plan_camera(face_tracks({"A": gone(person(600), (0, 5), (5.2, 10))}), SIDE_BY_SIDE)
-    assert set(plan.states()[:, 0]) == {"wide"}
+    assert set(plan.states[:, 0]) == {"wide"}
 
 
 def test_a_shot_of_a_few_frames_is_tracked(face_tracks: BuildTracks) -> None:
     boxes = np.concatenate([person(500, seconds=2), person(1400, seconds=0.1), person(500, seconds=2)])
     plan = plan_camera(face_tracks({"A": boxes}, cuts=[60, 63]), SIDE_BY_SIDE)
-    assert set(plan.states()[:, 0]) == {"tracking"}
+    assert set(plan.states[:, 0]) == {"tracking"}
     assert tile(plan)[60:63, 0] == pytest.approx(1400, abs=0.1)
 
 
 def test_a_tile_whose_person_is_not_in_the_shot_shows_the_widest_view_of_whoever_is(face_tracks: BuildTracks) -> None:
     plan = plan_camera(face_tracks({"A": person(600, seconds=2), "B": np.full((60, 4), ABSENT)}), SIDE_BY_SIDE)
-    assert set(plan.states()[:, 1]) == {"wide"}
+    assert set(plan.states[:, 1]) == {"wide"}
     assert tile(plan, 1)[0] == pytest.approx([600, 540, 960, 1080])
 
 
 def test_a_video_of_one_person_shows_them_wide_in_the_other_tile(face_tracks: BuildTracks) -> None:
     plan = plan_camera(face_tracks({"A": person(300, seconds=2)}), SIDE_BY_SIDE)
-    assert set(plan.states()[:, 1]) == {"wide"}
+    assert set(plan.states[:, 1]) == {"wide"}
     assert tile(plan, 1)[0] == pytest.approx([480, 540, 960, 1080])

@@ -14,11 +14,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from dualface_core.errors import TableFormatError
-from dualface_core.gpu.monitor import SCHEMA, LoadLog, LoadMetadata, LoadMonitor
-from dualface_core.tables.declared import write_table
+from dualface_core.gpu.monitor import LoadLog, LoadMetadata, LoadMonitor
 
-GPU_COLUMNS = SCHEMA.names[SCHEMA.names.index("gpu_percent") :]
+GPU_COLUMNS = LoadLog.SCHEMA.names[LoadLog.SCHEMA.names.index("gpu_percent") :]
 
 
 def watched(seconds: float, *, interval: float = 0.05, most_rows: int = 36_000) -> LoadLog:
@@ -30,21 +28,23 @@ def watched(seconds: float, *, interval: float = 0.05, most_rows: int = 36_000) 
 def long_log(rows: int, *, gpu: str | None) -> LoadLog:
     """What ten hours of a busy machine look like."""
     random = np.random.default_rng(0)
-    columns = {field.name: random.uniform(0, 100, rows) for field in SCHEMA} | {"time": np.arange(rows, dtype=float)}
+    columns = {field.name: random.uniform(0, 100, rows) for field in LoadLog.SCHEMA} | {
+        "time": np.arange(rows, dtype=float)
+    }
     columns["job_memory"] = random.uniform(1 << 30, 4 << 30, rows)
     arrays = [
         pa.nulls(rows, field.type)
         if gpu is None and field.name in GPU_COLUMNS
         else pa.array(columns[field.name]).cast(field.type, safe=False)
-        for field in SCHEMA
+        for field in LoadLog.SCHEMA
     ]
     metadata = LoadMetadata(started=datetime.now(UTC), pid=1, cores=4, memory=1 << 34, gpu=gpu)
-    return LoadLog(pa.Table.from_arrays(arrays, schema=SCHEMA), metadata)
+    return LoadLog(pa.Table.from_arrays(arrays, schema=LoadLog.SCHEMA), metadata)
 
 
 def test_the_host_is_sampled_where_there_is_no_gpu():
     log = watched(0.5)
-    assert log.table.schema.equals(SCHEMA)
+    assert log.table.schema.equals(LoadLog.SCHEMA)
     assert log.table.num_rows >= 3
     times = log.table.column("time").to_numpy()
     assert (np.diff(times) > 0).all()
@@ -83,23 +83,6 @@ def test_the_number_of_rows_is_bounded_and_they_still_span_the_whole_job():
     assert 4 <= len(times) <= 16
     assert times[0] < 0.2
     assert times[-1] > 1.0
-
-
-def test_what_was_written_is_read_back_equal(tmp_path):
-    log = watched(0.1)
-    path = tmp_path / "load.parquet"
-    log.write(path)
-    again = LoadLog.read(path)
-    assert again.table.equals(log.table)
-    assert again.metadata == log.metadata
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_another_table_is_refused(tmp_path):
-    path = tmp_path / "other.parquet"
-    write_table(pa.table({"time": [1.0]}), path)
-    with pytest.raises(TableFormatError, match=r"dualface\.load\.1"):
-        LoadLog.read(path)
 
 
 @pytest.mark.parametrize("gpu", [None, "NVIDIA GeForce RTX 4060"])

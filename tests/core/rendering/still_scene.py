@@ -16,7 +16,7 @@ from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.writer import VideoWriter
-from dualface_core.tables.tile_plan import SCHEMA, PlanMetadata, TilePlan
+from dualface_core.tables.tile_plan import PlanMetadata, TilePlan
 
 WIDTH, HEIGHT = 160, 90
 TIME_BASE = Fraction(1, 600)
@@ -70,4 +70,4 @@ def still_plan(video: VideoInfo, pts: Sequence[int]) -> TilePlan:
         layout="side-by-side",
         people=["A", "B"],
     )
-    return TilePlan(pa.Table.from_pylist(rows, schema=SCHEMA), metadata)
+    return TilePlan(pa.Table.from_pylist(rows, schema=TilePlan.SCHEMA), metadata)

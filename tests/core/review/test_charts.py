@@ -21,7 +21,7 @@ def sitting(x: float, frames: int) -> np.ndarray:
 
 def drawn(tracks: FaceTracks, layout: str = "side-by-side") -> list[Chart]:
     plan = plan_camera(tracks, LAYOUTS[layout])
-    return charts(Axis(0, len(tracks.metadata.frame_pts) / 30), tracks, plan, events(tracks, plan))
+    return charts(Axis(0, tracks.frame_count / 30), tracks, plan, events(tracks, plan))
 
 
 def points(path: str) -> list[tuple[int, int]]:

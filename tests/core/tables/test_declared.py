@@ -1,122 +1,157 @@
+"""The contract of every declared table."""
+
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pydantic import BaseModel, ConfigDict
 
 from dualface_core.errors import MissingInputError, OutputError, TableFormatError
-from dualface_core.tables.declared import METADATA_KEY, read_table, schema_with_metadata, write_table
+from dualface_core.gpu.monitor import LoadLog, LoadMetadata
+from dualface_core.sample.truth import SampleTruth, TruthMetadata
+from dualface_core.tables.declared import DeclaredTable
+from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
+from dualface_core.tables.labels import CameraState, FaceSource, Person
+from dualface_core.tables.tile_plan import PlanMetadata, TilePlan
 
-SCHEMA = pa.schema([pa.field("frame", pa.int32(), nullable=False), pa.field("x", pa.float32(), nullable=False)])
-FORMAT = "test.table.1"
+VIDEO: dict[str, Any] = {"time_base": "1/25", "frame_width": 64, "frame_height": 36}
+TABLES: dict[type[DeclaredTable[Any]], tuple[dict[str, Any], Any]] = {
+    FaceTracks: (
+        {"person": Person.A, "source": FaceSource.DETECTED, "landmarks": [0.5] * 10, "identity_margin": None},
+        TracksMetadata(
+            **VIDEO,
+            fingerprint="00",
+            frame_pts=[0, 2**60],
+            shots=[Shot(first=0, last=1)],
+            people=[Person.A],
+            parameters={"Ünï": 1},
+        ),
+    ),
+    TilePlan: (
+        {"person": Person.B, "state": CameraState.WIDE},
+        PlanMetadata(
+            **VIDEO, fingerprint="00", tracks_sha256="11", frame_count=1, layout="stacked", people=[], camera={"Ünï": 1}
+        ),
+    ),
+    SampleTruth: ({"person": "man"}, TruthMetadata(**VIDEO, scene="Ünï", seconds=1.5, seed=2**60, frame_count=1)),
+    LoadLog: (
+        {"gpu_percent": None},
+        LoadMetadata(started=datetime(2026, 1, 2, tzinfo=UTC), pid=1, cores=4, memory=2**40, gpu="Ünï"),
+    ),
+}
+STEP_AGAIN = r"t\.parquet: {}.*Run the step that makes it again\."
 
 
-class Facts(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    numbers: list[int] = []
-
-
-class OtherFacts(BaseModel):
-    title: str = "no name"
+@pytest.fixture(params=TABLES, ids=lambda kind: kind.__name__)
+def table(request: pytest.FixtureRequest) -> DeclaredTable[Any]:
+    """A table of each kind, with two rows."""
+    kind = request.param
+    labels, metadata = TABLES[kind]
+    row = {name: labels.get(name, 1) for name in kind.SCHEMA.names}
+    return kind(pa.Table.from_pylist([row, row], schema=kind.SCHEMA), metadata)
 
 
-def a_table(format_name: str = FORMAT, facts: BaseModel | None = None) -> pa.Table:
-    schema = schema_with_metadata(SCHEMA, format_name, facts or Facts(name="Ünï"))
-    return pa.table({"frame": [0, 1], "x": [0.5, 1.5]}, schema=schema)
+def rewritten(table: DeclaredTable[Any], path: Path, change: Any) -> type[DeclaredTable[Any]]:
+    """Write a table, and what `change` makes of it over it."""
+    table.write(path)
+    pq.write_table(change(pq.ParquetFile(path).read()), path)
+    return type(table)
 
 
-def read(source: Path | pa.Table) -> tuple[pa.Table, Facts]:
-    return read_table(source, SCHEMA, FORMAT, Facts, str(source) if isinstance(source, Path) else "the table")
+def test_rows_and_metadata_come_back_as_they_were_written(table: DeclaredTable[Any], tmp_path: Path) -> None:
+    table.write(tmp_path / "t.parquet")
+    found = type(table).read(tmp_path / "t.parquet")
+    assert found.table.schema.equals(table.SCHEMA)
+    assert found == table
+    assert found.sha256 == table.sha256
+    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
 
 
-def test_rows_and_metadata_come_back_as_they_were_written(tmp_path: Path) -> None:
-    facts = Facts(name="Ünï", numbers=[1, 2**60])
-    write_table(a_table(facts=facts), tmp_path / "t.parquet")
-    rows, found = read(tmp_path / "t.parquet")
-    assert rows.schema.equals(SCHEMA)
-    assert rows.to_pydict() == {"frame": [0, 1], "x": [0.5, 1.5]}
-    assert found == facts
-
-
-def test_the_file_says_what_it_is_to_those_who_have_only_parquet(tmp_path: Path) -> None:
-    write_table(a_table(), tmp_path / "t.parquet")
+def test_the_file_says_what_it_is_to_those_who_have_only_parquet(table: DeclaredTable[Any], tmp_path: Path) -> None:
+    table.write(tmp_path / "t.parquet")
     metadata = pq.read_schema(tmp_path / "t.parquet").metadata
-    assert metadata[b"dualface.format"] == FORMAT.encode()
-    assert b'"name":"\xc3\x9cn\xc3\xaf"' in metadata[b"dualface.metadata"]
+    assert metadata[b"dualface.format"] == table.FORMAT.encode()
+    assert "Ünï" in metadata[b"dualface.metadata"].decode()
 
 
-def test_a_table_in_memory_is_read_like_a_file() -> None:
-    rows, found = read(a_table())
-    assert rows.num_rows == 2
-    assert found.name == "Ünï"
+def test_columns_are_put_in_order_and_others_left_out(table: DeclaredTable[Any], tmp_path: Path) -> None:
+    def change(stored: pa.Table) -> pa.Table:
+        return stored.select(stored.schema.names[::-1]).append_column("more", pa.array([1, 2]))
+
+    assert rewritten(table, tmp_path / "t.parquet", change).read(tmp_path / "t.parquet") == table
 
 
-def test_columns_are_put_in_order_and_others_left_out() -> None:
-    table = a_table().append_column("more", pa.array([1, 2])).select(["more", "x", "frame"])
-    assert read(table)[0].schema.equals(SCHEMA)
+def test_types_that_lose_nothing_are_cast(table: DeclaredTable[Any], tmp_path: Path) -> None:
+    def change(stored: pa.Table) -> pa.Table:
+        wider = {pa.int8(): pa.int64(), pa.int32(): pa.int64(), pa.float32(): pa.float64()}
+        fields = [field.with_type(wider.get(field.type, field.type)) for field in stored.schema]
+        return stored.cast(pa.schema(fields, stored.schema.metadata))
+
+    assert rewritten(table, tmp_path / "t.parquet", change).read(tmp_path / "t.parquet") == table
 
 
-def test_types_that_lose_nothing_are_cast() -> None:
-    table = a_table()
-    wide = table.set_column(0, pa.field("frame", pa.int64()), table["frame"].cast(pa.int64()))
-    assert read(wide)[0].schema.equals(SCHEMA)
-
-
-def test_a_folder_named_like_a_partition_is_only_a_folder(tmp_path: Path) -> None:
+def test_a_folder_named_like_a_partition_is_only_a_folder(table: DeclaredTable[Any], tmp_path: Path) -> None:
     folder = tmp_path / "frame=7"
     folder.mkdir()
-    write_table(a_table(), folder / "t.parquet")
-    assert read(folder / "t.parquet")[0]["frame"].to_pylist() == [0, 1]
+    table.write(folder / "t.parquet")
+    assert type(table).read(folder / "t.parquet") == table
 
 
-def test_a_missing_file_is_told_with_what_makes_it(tmp_path: Path) -> None:
+def test_a_missing_file_is_told_with_what_makes_it(table: DeclaredTable[Any], tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match=r"t\.parquet: there is no such file\. Run the step that makes it"):
-        read(tmp_path / "t.parquet")
+        type(table).read(tmp_path / "t.parquet")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello world", b"PAR1" + bytes(100) + b"PAR1"])
-def test_a_file_that_is_not_parquet_is_told(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_parquet_is_told(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(content)
-    with pytest.raises(TableFormatError, match=r"t\.parquet: not a Parquet file"):
-        read(tmp_path / "t.parquet")
+    with pytest.raises(TableFormatError, match=STEP_AGAIN.format("not a Parquet file")):
+        FaceTracks.read(tmp_path / "t.parquet")
 
 
-def test_a_file_cut_in_half_is_told(tmp_path: Path) -> None:
+def test_a_file_cut_in_half_is_told(table: DeclaredTable[Any], tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
-    write_table(a_table(), path)
+    table.write(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(TableFormatError, match="not a Parquet file"):
-        read(path)
+    with pytest.raises(TableFormatError, match=STEP_AGAIN.format("not a Parquet file")):
+        type(table).read(path)
 
 
 @pytest.mark.parametrize(
-    ("table", "expected"),
+    ("change", "expected"),
     [
-        (a_table("test.table.2"), "found test.table.2, expected test.table.1"),
-        (pa.table({"frame": [0]}), "found no declared format"),
-        (a_table().drop_columns(["x"]), "its columns or metadata are not those of test.table.1"),
-        (a_table().set_column(1, "x", pa.array(["a", "b"])), "its columns or metadata are not those"),
-        (a_table(facts=OtherFacts()), "its columns or metadata are not those"),
+        (lambda t: t.replace_schema_metadata({b"dualface.format": b"other.1"}), "found other.1, expected dualface"),
+        (lambda t: t.replace_schema_metadata(None), "found no declared format, expected dualface"),
+        (lambda t: t.drop_columns(t.schema.names[:1]), "its columns or metadata are not those of dualface"),
+        (lambda t: t.set_column(0, t.schema.names[0], pa.array(["a", "b"])), "its columns or metadata are not those"),
+        (
+            lambda t: t.replace_schema_metadata(t.schema.metadata | {b"dualface.metadata": b'{"title": 1}'}),
+            "its columns or metadata are not those",
+        ),
     ],
+    ids=["format", "no format", "columns", "types", "metadata"],
 )
-def test_another_table_is_told_by_what_differs(table: pa.Table, expected: str) -> None:
-    with pytest.raises(TableFormatError, match=f"the table: {expected}"):
-        read(table)
+def test_another_table_is_told_by_what_differs(
+    table: DeclaredTable[Any], change: Any, expected: str, tmp_path: Path
+) -> None:
+    kind = rewritten(table, tmp_path / "t.parquet", change)
+    with pytest.raises(TableFormatError, match=STEP_AGAIN.format(expected)):
+        kind.read(tmp_path / "t.parquet")
 
 
-def test_a_table_without_its_metadata_is_told() -> None:
-    table = a_table()
-    metadata = {key: value for key, value in table.schema.metadata.items() if key != METADATA_KEY}
+def test_a_table_without_its_metadata_is_told(table: DeclaredTable[Any], tmp_path: Path) -> None:
+    kind = rewritten(
+        table, tmp_path / "t.parquet", lambda t: t.replace_schema_metadata({b"dualface.format": table.FORMAT})
+    )
     with pytest.raises(TableFormatError, match="its columns or metadata"):
-        read(table.replace_schema_metadata(metadata))
+        kind.read(tmp_path / "t.parquet")
 
 
-def test_a_table_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+def test_a_table_that_cannot_be_written_leaves_nothing(table: DeclaredTable[Any], tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="its folder does not exist"):
-        write_table(a_table(), tmp_path / "none" / "t.parquet")
+        table.write(tmp_path / "none" / "t.parquet")
     assert list(tmp_path.iterdir()) == []

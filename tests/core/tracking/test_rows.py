@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualface_core.tables.face_tracks import SCHEMA
+from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tracking.identities import EmbeddedTracklet, Labeling
 from dualface_core.tracking.rows import face_rows
 from dualface_core.tracking.tracklets import LONGEST_GAP, Tracklet
@@ -39,7 +39,7 @@ def rows_of(
 
 def test_faces_between_two_detections_are_interpolated_in_time() -> None:
     table = rows_of([item(3, {10: (0, 0, 50, 60), 14: (100, 40, 50, 80)})], ["A"], [None])
-    assert table.schema == SCHEMA
+    assert table.schema == FaceTracks.SCHEMA
     columns = table.to_pydict()
     assert columns["frame"] == [10, 11, 12, 13, 14]
     assert columns["pts"] == PTS[10:15].tolist()
@@ -81,7 +81,7 @@ def test_other_gaps_stay_gaps(second: EmbeddedTracklet, persons: list[str | None
 
 def test_nobody_makes_an_empty_table() -> None:
     table = rows_of([], [], [])
-    assert table.schema == SCHEMA
+    assert table.schema == FaceTracks.SCHEMA
     assert len(table) == 0
 
 

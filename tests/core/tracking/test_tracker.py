@@ -82,11 +82,11 @@ def test_each_person_is_followed_through_a_scene(
     truth = SampleTruth.read(path.with_suffix(".truth.parquet"))
     tracks = track_clip(path)
     found, correct = shares(tracks, truth)
-    assert tracks.metadata.people == ["A", "B"]
+    assert tracks.people == ["A", "B"]
     assert found >= 0.97
     assert correct >= least_correct
     starts = truth.table.to_pandas().groupby("shot")["frame"].min().tolist()
-    assert [shot.first for shot in tracks.metadata.shots] == starts
+    assert [shot.first for shot in tracks.shots] == starts
 
 
 def test_a_table_says_what_it_was_made_from(sample_clip: SampleClip, track_clip: TrackClip, tmp_path: Path) -> None:
@@ -95,12 +95,12 @@ def test_a_table_says_what_it_was_made_from(sample_clip: SampleClip, track_clip:
     tracks = track_clip(path)
     metadata = tracks.metadata
     assert metadata.fingerprint == video.fingerprint
-    assert len(metadata.frame_pts) == video.frame_count
+    assert tracks.frame_count == video.frame_count
     assert (metadata.frame_width, metadata.frame_height) == (video.width, video.height)
     assert set(metadata.model_sha256) == {"yunet", "sface"}
     assert metadata.parameters == TrackParameters().model_dump()
     assert metadata.prototypes == {}
-    assert [metadata.frame_pts[f] for f in tracks.table["frame"].to_pylist()] == tracks.table["pts"].to_pylist()
+    assert tracks.pts[tracks.table["frame"].to_numpy()].tolist() == tracks.table["pts"].to_pylist()
     tracks.write(tmp_path / "tracks.parquet")
     assert FaceTracks.read(tmp_path / "tracks.parquet").table.equals(tracks.table)
 
@@ -108,7 +108,7 @@ def test_a_table_says_what_it_was_made_from(sample_clip: SampleClip, track_clip:
 def test_people_are_followed_from_the_first_frame_to_the_last(sample_clip: SampleClip, track_clip: TrackClip) -> None:
     tracks = track_clip(sample_clip("talk"))
     rows = set(zip(tracks.table["frame"].to_pylist(), tracks.table["person"].to_pylist(), strict=True))
-    frames = range(len(tracks.metadata.frame_pts))
+    frames = range(tracks.frame_count)
     assert rows == {(frame, person) for frame in frames for person in ("A", "B")}
 
 
@@ -138,7 +138,7 @@ def test_one_person_is_not_made_two(sample_clip: SampleClip, models: Models) -> 
             y, u, v = (plane[:, : plane.shape[1] // 2] for plane in frame.planes)
             frames.append(Frame(frame.index, frame.index * 66, frame.index * 0.066, (y, u, v), frame.color))
     tracks = track_frames(frames, models)
-    assert tracks.metadata.people == ["A"]
+    assert tracks.people == ["A"]
     assert set(tracks.table["person"].to_pylist()) == {"A"}
     assert tracks.table["identity_margin"].null_count == len(tracks.table) == len(frames)
 
@@ -178,7 +178,7 @@ def test_a_face_that_more_than_fills_the_picture_is_found(sample_clip: SampleCli
     (at_full_size,) = detector.detect(close_up[0].bgr()[None], score_threshold=0.6)
     assert len(at_full_size) == 0
     tracks = track_frames(close_up, models)
-    assert tracks.metadata.people == ["A"]
+    assert tracks.people == ["A"]
     assert len(tracks.table) == 25
 
 
@@ -191,8 +191,8 @@ def test_a_video_without_faces_has_an_empty_table(models: Models, count: int) ->
         tracker.add(frame)
     tracks = tracker.finish()
     assert len(tracks.table) == 0
-    assert tracks.metadata.people == []
-    assert [(shot.first, shot.last) for shot in tracks.metadata.shots] == ([(0, count - 1)] if count else [])
+    assert tracks.people == []
+    assert [(shot.first, shot.last) for shot in tracks.shots] == ([(0, count - 1)] if count else [])
 
 
 def test_only_a_few_frames_are_held(models: Models) -> None:

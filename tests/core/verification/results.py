@@ -54,7 +54,7 @@ def render(
 ) -> Path:
     """Render a plan; `delay` is added to every timestamp."""
     plan = plan or job.plan
-    crop_windows = plan.crop_windows()
+    crop_windows = plan.crop_windows
     canvas = layout("side-by-side")
     compositor = Compositor(canvas, job.video.width, job.video.height)
     with (
@@ -125,8 +125,8 @@ def spoiled(packet: av.Packet) -> av.Packet:
 def swapped_names(tracks: FaceTracks, frames: range) -> FaceTracks:
     """The same tracks, but A is called B and B is called A in some frames."""
     column = tracks.table.schema.get_field_index("person")
-    names = tracks.table.column("person").cast(pa.string()).to_pylist()
-    numbers = tracks.table.column("frame").to_pylist()
+    names = tracks.table["person"].to_pylist()
+    numbers = tracks.table["frame"].to_pylist()
     other = {"A": "B", "B": "A"}
     renamed = [other.get(name, name) if number in frames else name for name, number in zip(names, numbers, strict=True)]
     field = tracks.table.schema.field("person")
@@ -137,8 +137,8 @@ def swapped_names(tracks: FaceTracks, frames: range) -> FaceTracks:
 
 def without(tracks: FaceTracks, person: str) -> FaceTracks:
     """The same tracks without one person."""
-    keep = [name != person for name in tracks.table.column("person").cast(pa.string()).to_pylist()]
-    people = [name for name in tracks.metadata.people if name != person]
+    keep = [name != person for name in tracks.table["person"].to_pylist()]
+    people = [name for name in tracks.people if name != person]
     return FaceTracks(tracks.table.filter(pa.array(keep)), tracks.metadata.model_copy(update={"people": people}))
 
 
@@ -147,6 +147,6 @@ def moved(plan: TilePlan, **changes: Callable[[np.ndarray], np.ndarray]) -> Tile
     table = plan.table
     for name, change in changes.items():
         place, field = table.schema.get_field_index(name), table.schema.field(name)
-        values = change(table.column(name).to_numpy().reshape(plan.metadata.frame_count, -1))
+        values = change(table.column(name).to_numpy().reshape(plan.frame_count, -1))
         table = table.set_column(place, field, pa.array(values.reshape(-1).astype(np.float32)))
     return replace(plan, table=table)

@@ -86,7 +86,7 @@ def test_standing_still_while_such_a_source_moves_is_found_out(slides: Job, tmp_
 
 
 def test_a_source_whose_pictures_all_depend_on_one_is_still_looked_at_in_several(slides: Job) -> None:
-    source = Source(slides.video, slides.plan, layout("side-by-side"))
+    source = Source(slides.video, slides.plan)
     numbers = source.cheap_frames(24)
     assert numbers[0] == 0
     assert 8 <= len(numbers) <= 24
