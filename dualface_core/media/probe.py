@@ -42,8 +42,14 @@ _SHORT_SECONDS: Final = 0.5
 """What may be missing at the end of a file whose header only rounds its duration."""
 _HEADER_SAYS_DURATION: Final = {"matroska,webm", "flv"}
 """Formats whose header has the duration but whose index doesn't count pictures."""
-_PLAYLISTS: Final = {"concat", "dash", "hls", "imf", "sdp"}
-"""Formats that only name other files."""
+_FORMATS: Final = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,mxf,nut,dv,wtv,rm,gif,apng,ivf,yuv4mpegpipe,obu,"
+    "h264,hevc,m4v,mpegvideo,mjpeg,mpjpeg,vc1,gxf,lxf,png_pipe,jpeg_pipe,webp_pipe,"
+    "aac,ac3,eac3,aiff,amr,caf,dts,flac,mp3,w64,wav,srt"
+)
+"""FFmpeg's names of the formats that are read: those whose whole content lies in the file itself. FFmpeg decides by the
+first bytes which format a file has, and a playlist (hls, concat, dash, sdp) is turned away before anything that it
+names is opened. Audio and subtitles are in the list so that the error can say what the file is."""
 
 
 @dataclass(frozen=True)
@@ -159,10 +165,16 @@ def probe(path: Path) -> VideoInfo:
 def open_input(path: Path) -> InputContainer:
     """Open a media file for reading.
 
-    The name is never taken for a protocol ("12:30.mp4"), nothing in the file can make FFmpeg reach for the network,
-    and text in another encoding than UTF-8 does no harm. Raises what PyAV raises.
+    The name is never taken for a protocol ("12:30.mp4"), nothing in the file can make FFmpeg reach for the network or
+    for another file, and text in another encoding than UTF-8 does no harm. Raises what PyAV raises, and
+    UnreadableVideoError for a format that isn't read.
     """
-    return av.open(path.absolute(), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    try:
+        allowed = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+        return av.open(path.absolute(), options=allowed, metadata_errors="replace")
+    except av.error.ArgumentError as error:
+        found = "a playlist, or in a format that is not read, and not a video"
+        raise UnreadableVideoError(path, found, action="Name the video itself, or export it as MP4.") from error
 
 
 @contextmanager
@@ -193,8 +205,6 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
 
 
 def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
-    if container.format.name in _PLAYLISTS:
-        raise UnreadableVideoError(path, "a playlist and not a video", action="Name the video itself.")
     stream = video_stream(container, path)
     audio_stream = container.streams.audio[0] if container.streams.audio else None
     # MP4's header counts pictures that an edit list has dropped; FFmpeg's index of the file doesn't.
