@@ -161,7 +161,7 @@ def render(
 
     settings = settings or Settings.load()
     choice = choose_encoder(settings)
-    why, fallback = choice.why, choice.fallback
+    why, fallback, waited = choice.why, choice.fallback, 0.0
     if choice.nvenc:
         try:
             return render_with_nvenc(video, plan, output, choice, settings=settings, progress=progress)
@@ -169,9 +169,10 @@ def render(
             mark_unusable(error, choice.gpu, settings)
             if not may_fall_back(error, settings):
                 raise
-            why, fallback = str(error), True
+            why, fallback, waited = str(error), True, error.waited
     report = render_with_software(video, plan, output, why=why, settings=settings, progress=progress)
-    return report.model_copy(update={"driver": choice.driver, "fallback": fallback})
+    found = {"driver": choice.driver, "fallback": fallback, "session_wait_seconds": waited}
+    return report.model_copy(update=found)
 
 
 def render_with_nvenc(

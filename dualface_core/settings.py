@@ -82,7 +82,11 @@ class Settings(EnvironmentSettings):
         validation_alias=AliasChoices("DUALFACE_NVENC_MAX_SESSIONS", "NVENC_MAX_SESSIONS"),
         description="NVENC sessions at once per GPU, over all processes of this host.",
     )
-    session_timeout: float = Field(default=30.0, gt=0, description="Longest wait for an NVENC session, in seconds.")
+    session_timeout: float = Field(
+        default=30.0,
+        gt=0,
+        description="Longest wait for an NVENC session while its holders make no progress, in seconds.",
+    )
     stall_timeout: float = Field(
         default=60.0, gt=0, description="An NVENC encode without a new frame for so many seconds is ended."
     )

@@ -43,6 +43,7 @@ class FailureClass(StrEnum):
     ENCODE_FAILED = "encode-failed"
     STALLED = "stalled"
     CRASHED = "crashed"
+    RUNTIME_FOLDER = "runtime-folder"
     USER_ERROR = "user-error"
     DOUBLE_FLUSH = "double-flush"
     INTERNAL = "internal-error"
@@ -65,6 +66,7 @@ _REACTIONS: Final = {
     FailureClass.ENCODE_FAILED: Reaction.SOFTWARE,
     FailureClass.STALLED: Reaction.SOFTWARE,
     FailureClass.CRASHED: Reaction.SOFTWARE,
+    FailureClass.RUNTIME_FOLDER: Reaction.SOFTWARE,
     FailureClass.USER_ERROR: Reaction.TELL_USER,
     FailureClass.DOUBLE_FLUSH: Reaction.BUG,
     FailureClass.INTERNAL: Reaction.BUG,
@@ -119,6 +121,7 @@ _ADVICE: Final = {
     FailureClass.CRASHED: (
         "The encoder took its process down. If it returns, update the driver, and look for 'Xid' in the kernel log."
     ),
+    FailureClass.RUNTIME_FOLDER: "Set DUALFACE_RUNTIME to a folder of your own on a local disk with some room.",
     FailureClass.USER_ERROR: "The input or the place of the output is at fault, so no other encoder would do better.",
     FailureClass.DOUBLE_FLUSH: "The encoder was used after it had been flushed. This is a bug in dualface: report it.",
     FailureClass.INTERNAL: "This is a bug in dualface: report it with the traceback.",
@@ -172,7 +175,13 @@ _FFMPEG_EOF: Final = 541478725
 _FFMPEG_INVALID_DATA: Final = 1094995529
 
 _NOT_THE_GPU: Final = frozenset(
-    {FailureClass.BAD_PARAM, FailureClass.USER_ERROR, FailureClass.DOUBLE_FLUSH, FailureClass.INTERNAL}
+    {
+        FailureClass.BAD_PARAM,
+        FailureClass.RUNTIME_FOLDER,
+        FailureClass.USER_ERROR,
+        FailureClass.DOUBLE_FLUSH,
+        FailureClass.INTERNAL,
+    }
 )
 
 
@@ -184,13 +193,17 @@ class EncoderError(DualfaceError):
         encoder: FFmpeg's name of the encoder, such as `h264_nvenc`.
         reason: a sentence for people: what was said, and what can be done.
         log: the captured lines of FFmpeg's log, oldest first.
+        waited: seconds for which a session was waited for before it failed.
     """
 
-    def __init__(self, failure: FailureClass, *, encoder: str, reason: str, log: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, failure: FailureClass, *, encoder: str, reason: str, log: tuple[str, ...] = (), waited: float = 0.0
+    ) -> None:
         self.failure = failure
         self.encoder = encoder
         self.reason = reason
         self.log = log
+        self.waited = waited
         super().__init__(failure, encoder, reason)
 
     def __str__(self) -> str:

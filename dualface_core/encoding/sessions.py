@@ -3,10 +3,9 @@
 Belongs here: the slots, the queue in front of them, and the counters. Not here: NVENC itself. The one idea: a slot is a
 lock on a file, held by the process that encodes, so that the kernel frees it however that process ends.
 
-A folder per GPU holds `slot-N` (locked while held), `queue/` (a locked file per waiter, in order), `mutex` (locked for
-the moment in which any of this is looked at or changed) and `state.json` (counters and holders, replaced atomically).
-Locks say what is true; `state.json` only remembers. A record whose lock is free belongs to a process that died: it is
-counted as abandoned, so that at any time opened == closed + abandoned + held.
+A folder per GPU holds `slot-N` (locked while held, and names its holder), `queue/` (a locked file per waiter, in
+order), `mutex` (locked for the moment in which any of this is read or changed) and `counters.json`. Only locks count: a
+slot that names a holder and is not locked was abandoned by a process that died.
 """
 
 from __future__ import annotations
@@ -16,38 +15,34 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
-from dualface_core.encoding.failures import EncoderError, FailureClass, SessionTimeoutError, is_gpu_failure
-from dualface_core.errors import DualfaceError, FileError, SettingsError, one_line
+from dualface_core.encoding.failures import EncoderError, FailureClass, SessionTimeoutError, advice, is_gpu_failure
+from dualface_core.errors import OutputError, SettingsError, one_line
 from dualface_core.system.atomic_files import atomic_write
 from dualface_core.system.locks import FileLock
 
 _POLL: Final = 0.02
-"""Seconds between two looks of a waiter. A look takes well under a millisecond."""
+"""Seconds between two attempts of a waiter, each of which takes well under a millisecond."""
 
 _SUSPENDED_AFTER: Final = 2.0
-"""A waiter that has not looked for so many seconds is stopped (Ctrl-Z, a debugger); it is passed over meanwhile."""
+"""A waiter that has made no attempt for so many seconds is stopped (Ctrl-Z, a debugger), and is passed over."""
 
-_MUTEX_PATIENCE: Final = 5.0
-"""Longest wait for the bookkeeping itself, in seconds; only a process stopped inside it can hold it for so long."""
+_MUTEX_TIMEOUT: Final = 5.0
+"""Longest wait for the mutex in seconds; only a process stopped inside it can hold it for so long."""
 
 _LOGGER: Final = logging.getLogger(__name__)
 
-Outcome = Literal["closed", "refused", "failed"]
 
-
-class RuntimeFolderError(FileError):
-    """The folder for slot files cannot be used, or not safely."""
-
-    permanent = True
+class RuntimeFolderError(EncoderError):
+    """The folder for slot files cannot be used, or not safely, so that no NVENC session can be had."""
 
 
 class Holder(BaseModel):
@@ -81,7 +76,6 @@ class Counters(BaseModel):
         refused: slots whose holder the driver refused, once or more often, because other programs had the sessions.
         failed: slots whose holder met another failure of NVENC.
         timed_out: waits that ended without a slot.
-        longest_wait: seconds, over waits that succeeded and waits that did not.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -92,7 +86,6 @@ class Counters(BaseModel):
     refused: int = Field(default=0, ge=0)
     failed: int = Field(default=0, ge=0)
     timed_out: int = Field(default=0, ge=0)
-    longest_wait: float = Field(default=0.0, ge=0)
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorators of properties
     @property
@@ -127,12 +120,18 @@ class Slot:
     Attributes:
         index: number of the slot, from 0.
         waited: seconds from asking to getting it.
+        lock: what makes it so.
         refused: to be set by its holder where the driver refuses a session and the holder tries again in this slot.
     """
 
     index: int
     waited: float
+    lock: FileLock
     refused: bool = False
+
+    def progressed(self) -> None:
+        """To be called when the encode has made progress: those who wait for the slot then wait on."""
+        self.lock.touch()
 
 
 class NvencSessions:
@@ -147,7 +146,8 @@ class NvencSessions:
         gpu: what tells the GPUs of this host apart: the UUID, or the index (which CUDA_VISIBLE_DEVICES can change).
         limit: sessions at once; 0 forbids NVENC. Where processes disagree, each keeps to its own limit and counts the
             others' slots.
-        timeout: longest wait in seconds; 0 tries once.
+        timeout: longest wait in seconds while no holder makes progress; 0 tries once. To wait for holders that do is to
+            queue, however long it takes.
 
     Raises:
         SettingsError: an argument is not allowed.
@@ -168,7 +168,9 @@ class NvencSessions:
         self._queue = self._folder / "queue"
 
     @contextmanager
-    def acquire(self, owner: str) -> Iterator[Slot]:
+    def acquire(
+        self, owner: str, *, at_most: float = math.inf, waiting: Callable[[], None] | None = None
+    ) -> Iterator[Slot]:
         """Hold a slot for the length of the block, after waiting for it in turn.
 
         The block must not end before the encoder's last reference is gone: NVENC ends a session when FFmpeg's codec
@@ -177,109 +179,97 @@ class NvencSessions:
 
         Args:
             owner: what the slot is for; shown to others who wait.
+            at_most: longest wait in seconds, whatever progress others make.
+            waiting: called after each attempt in vain.
 
         Raises:
             SessionTimeoutError: none became free in time; names the holders.
             RuntimeFolderError: the folder is another user's, or cannot be written.
         """
-        slot, lock = self._wait(owner)
-        outcome: Outcome = "closed"
+        slot, failed = self._wait(owner, at_most, waiting), False
         try:
             yield slot
         except EncoderError as error:
-            if error.failure is FailureClass.SESSION_LIMIT:
-                outcome = "refused"
-            elif is_gpu_failure(error.failure):
-                outcome = "failed"
+            slot.refused |= error.failure is FailureClass.SESSION_LIMIT
+            failed = error.failure is not FailureClass.SESSION_LIMIT and is_gpu_failure(error.failure)
             raise
         finally:
-            if outcome == "closed" and slot.refused:
-                outcome = "refused"
-            if lock.held:
-                self._give_back(slot, lock, outcome)
+            if slot.lock.held:
+                self._give_back(slot, failed=failed)
 
     def status(self) -> SessionStatus:
         """Who holds slots, how many wait, and the counters. Raises RuntimeFolderError or SessionTimeoutError."""
         self._prepare_folder()
-        with self._exclusively(), self._free_slots() as free:
-            state = self._reconciled(free)
+        with self._exclusively():
+            with self._free_slots() as free:
+                abandoned = sum(lock.path.stat().st_size > 0 for lock in free.values())
+                holders = self._holders(free)
             waiting = sum(not self._is_dead(ticket) for ticket in self._tickets())
-        holders = tuple(sorted(state.holders, key=lambda holder: holder.slot))
-        return SessionStatus(self.gpu, self.limit, holders, waiting, state.counters)
+            counters = self._counters(abandoned=abandoned)
+        return SessionStatus(self.gpu, self.limit, holders, waiting, counters)
 
-    def _wait(self, owner: str) -> tuple[Slot, FileLock]:
+    def _wait(self, owner: str, at_most: float, waiting: Callable[[], None] | None) -> Slot:
         self._prepare_folder()
-        started = time.monotonic()
+        started = progressed = time.monotonic()
         ticket: FileLock | None = None
+        last_seen: list[int] = []
         try:
             while True:
                 with self._exclusively():
                     if ticket is None:
                         ticket = self._queue_up()
                     ticket.touch()
-                    waited = time.monotonic() - started
+                    now = time.monotonic()
+                    waited = now - started
                     if self._is_next(ticket) and (taken := self._take(owner, waited)):
                         return taken
-                    if waited >= self.timeout or self.limit == 0:
+                    if (seen := self._slot_times()) != last_seen:
+                        last_seen, progressed = seen, now if last_seen else started
+                    left = min(self.timeout - (now - progressed), at_most - waited)
+                    if left <= 0 or self.limit == 0:
                         raise self._timed_out(waited)
-                time.sleep(min(_POLL, max(0.0, self.timeout - waited)))
+                if waiting is not None:
+                    waiting()
+                time.sleep(min(_POLL, left))
         finally:
             if ticket is not None and ticket.held:
                 ticket.path.unlink(missing_ok=True)
                 ticket.release()
 
-    def _take(self, owner: str, waited: float) -> tuple[Slot, FileLock] | None:
+    def _take(self, owner: str, waited: float) -> Slot | None:
         with self._free_slots() as free:
-            held = len(self._slot_indexes()) - len(free)
-            if held >= self.limit:
+            if len(self._slot_indexes()) - len(free) >= self.limit:
                 return None
             index = min(free)
-            state = self._reconciled(free)
+            path = free[index].path
             holder = Holder(slot=index, pid=os.getpid(), owner=one_line(owner), since=datetime.now(UTC))
-            counters = state.counters.model_copy(
-                update={
-                    "opened": state.counters.opened + 1,
-                    "longest_wait": max(state.counters.longest_wait, waited),
-                }
-            )
-            self._save(_State(counters=counters, holders=(*state.holders, holder)))
-            free[index].touch()
-            return Slot(index, waited), free.pop(index)
+            self._count(opened=1, abandoned=int(path.stat().st_size > 0))
+            path.write_text(holder.model_dump_json())
+            return Slot(index, waited, free.pop(index))
 
-    def _give_back(self, slot: Slot, lock: FileLock, outcome: Outcome) -> None:
+    def _give_back(self, slot: Slot, *, failed: bool) -> None:
         try:
             with self._exclusively():
-                state = self._load()
-                changes: dict[str, int] = {"closed": state.counters.closed + 1}
-                if outcome != "closed":
-                    changes[outcome] = getattr(state.counters, outcome) + 1
-                others = tuple(holder for holder in state.holders if holder.slot != slot.index)
-                self._save(_State(counters=state.counters.model_copy(update=changes), holders=others))
-        except (DualfaceError, OSError) as error:
-            # The slot matters more than its record; whoever comes next finds the record and counts it as abandoned.
-            _LOGGER.warning("could not record the end of an NVENC session: %s", error)
+                slot.lock.path.write_bytes(b"")
+                self._count(closed=1, failed=int(failed), refused=int(slot.refused and not failed))
+        except (RuntimeFolderError, SessionTimeoutError) as error:
+            # The slot matters more than its record, which is then counted as abandoned.
+            _LOGGER.warning("could not write down the end of an NVENC session: %s", error)
         finally:
-            lock.release()
+            slot.lock.release()
 
     def _timed_out(self, waited: float) -> SessionTimeoutError:
-        with self._free_slots() as free:
-            state = self._reconciled(free)
-        counters = state.counters.model_copy(
-            update={
-                "timed_out": state.counters.timed_out + 1,
-                "longest_wait": max(state.counters.longest_wait, waited),
-            }
-        )
-        self._save(state.model_copy(update={"counters": counters}))
+        self._count(timed_out=1)
         if self.limit == 0:
             reason = "NVENC is switched off: the number of sessions is 0. Allow at least one session, or use software."
         else:
-            holders = "; ".join(str(holder) for holder in state.holders) or "processes that wait in turn"
+            with self._free_slots() as free:
+                holders = "; ".join(map(str, self._holders(free))) or "processes that wait in turn"
             reason = (
                 f"all {self.limit} NVENC sessions of GPU {self.gpu} stayed in use for {waited:.1f} s. "
                 f"Held by: {holders}. Wait for them, end them, allow a longer wait, or encode in software."
             )
-        return SessionTimeoutError(FailureClass.SESSION_LIMIT, encoder="nvenc", reason=reason)
+        return SessionTimeoutError(FailureClass.SESSION_LIMIT, encoder="nvenc", reason=reason, waited=waited)
 
     # The queue. A ticket is a file whose name gives its place and whose lock shows that its waiter lives.
 
@@ -313,6 +303,9 @@ class NvencSessions:
 
     # The slots.
 
+    def _slot_path(self, index: int) -> Path:
+        return self._folder / f"slot-{index}"
+
     def _slot_indexes(self) -> list[int]:
         """Ours, and those that a process with a higher limit has made."""
         found = {int(path.name.removeprefix("slot-")) for path in self._folder.glob("slot-*")}
@@ -324,7 +317,7 @@ class NvencSessions:
         free: dict[int, FileLock] = {}
         try:
             for index in self._slot_indexes():
-                lock = FileLock.attempt(self._folder / f"slot-{index}")
+                lock = FileLock.attempt(self._slot_path(index))
                 if lock is not None:
                     free[index] = lock
             yield free
@@ -332,36 +325,35 @@ class NvencSessions:
             for lock in free.values():
                 lock.release()
 
-    # The record.
+    def _holders(self, free: Container[int]) -> tuple[Holder, ...]:
+        held = [self._slot_path(index) for index in self._slot_indexes() if index not in free]
+        return tuple(Holder.model_validate_json(path.read_bytes()) for path in held)
 
-    def _reconciled(self, free: dict[int, FileLock]) -> _State:
-        """The state, after counting the slots that are recorded as held but whose holder is gone."""
-        state = self._load()
-        holders = tuple(holder for holder in state.holders if holder.slot not in free)
-        dead = len(state.holders) - len(holders)
-        if dead:
-            counters = state.counters.model_copy(update={"abandoned": state.counters.abandoned + dead})
-            state = _State(counters=counters, holders=holders)
-            self._save(state)
-        return state
+    def _slot_times(self) -> list[int]:
+        """Changes whenever a slot is taken or given back, or its holder makes progress."""
+        return [self._slot_path(index).stat().st_mtime_ns for index in self._slot_indexes()]
 
-    def _load(self) -> _State:
+    # The counters.
+
+    def _counters(self, **more: int) -> Counters:
+        path = self._folder / "counters.json"
         try:
-            return _State.model_validate_json((self._folder / "state.json").read_bytes())
+            counters = Counters.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            return _State()
+            counters = Counters()
         except ValidationError:
-            _LOGGER.warning("%s is damaged; its counters begin again", self._folder / "state.json")
-            return _State()
+            _LOGGER.warning("%s is damaged; its counters begin again", path)
+            counters = Counters()
+        return counters.model_copy(update={name: getattr(counters, name) + number for name, number in more.items()})
 
-    def _save(self, state: _State) -> None:
-        with atomic_write(self._folder / "state.json") as temporary:
-            temporary.write_text(state.model_dump_json())
+    def _count(self, **more: int) -> None:
+        with atomic_write(self._folder / "counters.json") as temporary:
+            temporary.write_text(self._counters(**more).model_dump_json())
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
-        """Nobody else looks at slots, queue or record during the block, which must be short."""
-        deadline = time.monotonic() + _MUTEX_PATIENCE
+        """Only this process reads or changes slots, queue and counters during the block, which must be short."""
+        deadline = time.monotonic() + _MUTEX_TIMEOUT
         while (lock := self._attempt_mutex()) is None:
             if time.monotonic() >= deadline:
                 reason = (
@@ -372,6 +364,8 @@ class NvencSessions:
             time.sleep(_POLL / 10)
         try:
             yield
+        except (OSError, OutputError, ValidationError) as error:
+            raise _unusable(self._folder, error) from error
         finally:
             lock.release()
 
@@ -390,34 +384,19 @@ class NvencSessions:
                 raise _unusable(folder, error) from error
             owner = next((uid for uid in (named.st_uid, found.st_uid) if uid != os.geteuid()), None)
             if owner is not None:
-                raise RuntimeFolderError(
-                    folder,
-                    f"belongs to user {owner}, not to user {os.geteuid()} who runs this",
-                    action="Set DUALFACE_RUNTIME to a folder of your own.",
-                )
+                raise _unusable(folder, f"it belongs to user {owner}, not to user {os.geteuid()} who runs this")
             if found.st_mode & 0o022:
-                raise RuntimeFolderError(
-                    folder,
-                    f"others may write to it (mode {found.st_mode & 0o777:o}), so they could take or free slots",
-                    action="Run chmod 700 on it, or set DUALFACE_RUNTIME to another folder.",
+                mode = f"{found.st_mode & 0o777:o}"
+                raise _unusable(
+                    folder, f"others may write to it (mode {mode}) and so take or free slots; run chmod 700"
                 )
 
 
-class _State(BaseModel):
-    """What `state.json` holds."""
-
-    model_config = ConfigDict(frozen=True)
-
-    counters: Counters = Counters()
-    holders: tuple[Holder, ...] = ()
-
-
-def _unusable(folder: Path, error: OSError) -> RuntimeFolderError:
-    return RuntimeFolderError(
-        folder,
-        f"cannot be used for slot files ({error.strerror})",
-        action="Set DUALFACE_RUNTIME to a folder of your own on a local disk.",
-    )
+def _unusable(folder: Path, why: Exception | str) -> RuntimeFolderError:
+    if isinstance(why, OSError):
+        why = why.strerror or str(why)
+    reason = f"{one_line(str(folder))} cannot be used for slot files: {why}. {advice(FailureClass.RUNTIME_FOLDER)}"
+    return RuntimeFolderError(FailureClass.RUNTIME_FOLDER, encoder="nvenc", reason=reason)
 
 
 def _is_suspended(ticket: Path) -> bool:

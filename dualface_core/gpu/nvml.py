@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from dualface_core.encoding.failures import FailureClass, SessionTimeoutError, advice
 from dualface_core.encoding.nvenc_probe import NvdecAbility, NvencAbility, try_nvdec, try_nvenc
-from dualface_core.encoding.sessions import NvencSessions
+from dualface_core.encoding.sessions import NvencSessions, RuntimeFolderError
 from dualface_core.encoding.settings import Codec
 from dualface_core.errors import OutputError
 from dualface_core.system.atomic_files import atomic_write
@@ -207,14 +207,15 @@ def nvenc_ability(codec: Codec, *, gpu: Gpu | None, cache: Path, sessions: Nvenc
         sessions: the trial needs a session like any other, and holds one of these slots.
 
     Returns:
-        The answer. Its failure is SESSION_LIMIT if all sessions were in use: then there is an encoder, and it is busy.
+        The answer. Its failure is SESSION_LIMIT if all sessions were in use: then there is an encoder, and it is busy;
+        RUNTIME_FOLDER if no slot could be had to try it.
     """
 
     def find_out() -> NvencAbility:
         try:
-            with sessions.acquire(f"trial of {codec}"):
+            with sessions.acquire(f"trial of {codec}", at_most=sessions.timeout):
                 found = try_nvenc(codec, gpu=_uuid(gpu))
-        except SessionTimeoutError as error:
+        except (SessionTimeoutError, RuntimeFolderError) as error:
             return NvencAbility.lacking(error.failure, error.reason)
         if found.failure is FailureClass.NO_NVENC_HW and codec == "h264" and gpu is not None and gpu.nvenc_engines:
             # Every card with NVENC encodes H.264, so this one's encoder is there and hidden from us.

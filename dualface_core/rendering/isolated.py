@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dualface_core.encoding.failures import EncoderError, FailureClass, advice
 from dualface_core.encoding.settings import nvenc_encoder
-from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Refused
+from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Queued, Refused
 from dualface_core.system.child_processes import command, environment
 
 _START_PATIENCE: Final = 60.0
@@ -72,7 +72,7 @@ def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int],
             match message:
                 case Opened():
                     patience = stall_timeout
-                case Refused():
+                case Queued() | Refused():
                     patience = queueing
                 case Progressed():
                     frames = message.frames

@@ -27,7 +27,7 @@ from dualface_core.errors import (
 from dualface_core.media.probe import VideoInfo
 from dualface_core.system.json_paths import JsonPath
 
-_ENCODER_ERRORS: Final = {kind.__name__: kind for kind in (EncoderError, SessionTimeoutError)}
+_ENCODER_ERRORS: Final = {kind.__name__: kind for kind in (EncoderError, RuntimeFolderError, SessionTimeoutError)}
 _FILE_ERRORS: Final = {
     kind.__name__: kind
     for kind in (
@@ -37,7 +37,6 @@ _FILE_ERRORS: Final = {
         NoVideoStreamError,
         NobodyFoundError,
         OutputError,
-        RuntimeFolderError,
         TableFormatError,
         UnreadableVideoError,
         UnsupportedVideoError,
@@ -77,6 +76,12 @@ class Job(BaseModel):
     def spec(self) -> EncoderSpec:
         """The NVENC encoder to open."""
         return nvenc_encoder(self.encoder)
+
+
+class Queued(BaseModel):
+    """Other encodes hold all slots; this one waits in turn."""
+
+    kind: Literal["queued"] = "queued"
 
 
 class Opened(BaseModel):
@@ -127,6 +132,7 @@ class Failed(BaseModel):
     encoder: str = ""
     reason: str = ""
     log: tuple[str, ...] = ()
+    waited: float = 0.0
     path: str = ""
     found: str = ""
     action: str = ""
@@ -143,6 +149,7 @@ class Failed(BaseModel):
                     encoder=error.encoder,
                     reason=_text(error.reason),
                     log=tuple(map(_text, error.log)),
+                    waited=error.waited,
                 )
             case FileError():
                 return cls(error=name, path=_text(error.path), found=_text(error.found), action=error.action)
@@ -152,7 +159,7 @@ class Failed(BaseModel):
     def unpacked(self) -> DualfaceError:
         """The error, as the process met it."""
         if kind := _ENCODER_ERRORS.get(self.error):
-            return kind(self.failure, encoder=self.encoder, reason=self.reason, log=self.log)
+            return kind(self.failure, encoder=self.encoder, reason=self.reason, log=self.log, waited=self.waited)
         if file_kind := _FILE_ERRORS.get(self.error):
             return file_kind(self.path, self.found, action=self.action)
         return _OTHER_ERRORS.get(self.error, DualfaceError)(self.reason)
@@ -163,5 +170,5 @@ def _text(words: str) -> str:
     return words.encode(errors="backslashreplace").decode()
 
 
-Message = Annotated[Opened | Refused | Progressed | Finishing | Done | Failed, Field(discriminator="kind")]
+Message = Annotated[Queued | Opened | Refused | Progressed | Finishing | Done | Failed, Field(discriminator="kind")]
 """What the encoding process says."""

@@ -19,12 +19,12 @@ from typing import Final
 from dualface_core.encoding.failures import EncoderError, Reaction, classify, explain, reaction
 from dualface_core.encoding.sessions import NvencSessions, Slot
 from dualface_core.errors import DualfaceError
-from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Refused
+from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Queued, Refused
 from dualface_core.rendering.stream import render_stream
 from dualface_core.tables.tile_plan import TilePlan
 
 _REPORT_EVERY: Final = 0.1
-"""Seconds between two progress messages."""
+"""Seconds between two messages of one kind."""
 
 _TRY_AGAIN_AFTER: Final = 0.5
 """Seconds between two attempts to open a session that the driver refuses."""
@@ -55,52 +55,72 @@ def _outcome(job: Job, tell: Tell) -> Done | Failed:
 
 def _encode(job: Job, tell: Tell) -> Done:
     plan = TilePlan.read(job.plan)
-    asked = time.monotonic()
     sessions = NvencSessions(job.runtime, gpu=job.gpu, limit=job.max_sessions, timeout=job.session_timeout)
-    with sessions.acquire(job.video.path.name) as slot:
+    queued = _Seldom(lambda: tell(Queued()))
+    with sessions.acquire(job.video.path.name, waiting=queued) as slot:
         tell(Opened(slot=slot.index, waited=slot.waited))
-        return _attempts(job, plan, slot, asked, tell)
+        return _attempts(job, plan, slot, tell)
 
 
-def _attempts(job: Job, plan: TilePlan, slot: Slot, asked: float, tell: Tell) -> Done:
-    progress = _Progress(plan.frame_count, tell)
+def _attempts(job: Job, plan: TilePlan, slot: Slot, tell: Tell) -> Done:
+    progress = _Progress(plan.frame_count, slot, tell)
     refusals = 0
+    opened = time.monotonic()
     while True:
         started = time.monotonic()
+        waited = slot.waited + started - opened
         try:
             frames = render_stream(
                 job.video, plan, job.output, job.spec(), decode_threads=job.decode_threads, progress=progress
             )
         except EncoderError as error:
             # The slot is ours, so whoever has the session is no process of ours: it may yet let go of it.
-            late = time.monotonic() - asked > job.session_timeout
+            late = time.monotonic() - opened > job.session_timeout
             if reaction(error.failure) is not Reaction.WAIT or progress.frames or late:
+                error.waited = waited
                 raise
             slot.refused = True
             refusals += 1
             tell(Refused(times=refusals, reason=error.reason))
         else:
-            return Done(frames=frames, waited=started - asked, seconds=time.monotonic() - started)
+            return Done(frames=frames, waited=waited, seconds=time.monotonic() - started)
         time.sleep(_TRY_AGAIN_AFTER)
 
 
-class _Progress:
-    """Tells about frames, but not more often than anybody can see."""
+class _Seldom:
+    """Calls something, but not more often than a person can see."""
 
-    def __init__(self, total: int, tell: Tell) -> None:
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _REPORT_EVERY
+            self._call()
+
+
+class _Progress:
+    """Reports frames: to the parent, and to those who wait for the slot."""
+
+    def __init__(self, total: int, slot: Slot, tell: Tell) -> None:
         self.frames = 0
         self._total = total
+        self._slot = slot
         self._tell = tell
-        self._next = 0.0
+        self._seldom = _Seldom(self._report)
 
     def __call__(self, frames: int) -> None:
         self.frames = frames
-        now = time.monotonic()
         if frames == self._total:
             self._tell(Finishing(frames=frames))
-        elif now >= self._next:
-            self._next = now + _REPORT_EVERY
-            self._tell(Progressed(frames=frames))
+        else:
+            self._seldom()
+
+    def _report(self) -> None:
+        self._slot.progressed()
+        self._tell(Progressed(frames=self.frames))
 
 
 def _only_voice() -> Tell:

@@ -10,11 +10,27 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from dualface_core.encoding.failures import EncoderError, FailureClass, SessionTimeoutError
-from dualface_core.encoding.sessions import NvencSessions
+from dualface_core.encoding.sessions import NvencSessions, Slot
 
 
 def say(**what: object) -> None:
     print(json.dumps(what), flush=True)
+
+
+def make_progress(slot: Slot, times: int) -> None:
+    for _ in range(times):
+        slot.progressed()
+        time.sleep(0.05)
+
+
+def hold_repeatedly(sessions: NvencSessions, times: int, log_file: Path) -> None:
+    """Each hold writes down when it began and ended. It is longer than a waiter sleeps, so that two overlap."""
+    for number in range(times):
+        with sessions.acquire(f"hold-{number}") as slot, log_file.open("a") as log:
+            log.write(f"{time.monotonic_ns()} 1 {slot.index} {os.getpid()}\n")
+            log.flush()
+            time.sleep(0.03)
+            log.write(f"{time.monotonic_ns()} -1 {slot.index} {os.getpid()}\n")
 
 
 def main(folder: str, limit: str, timeout: str) -> None:
@@ -40,6 +56,10 @@ def main(folder: str, limit: str, timeout: str) -> None:
                 error = EncoderError(FailureClass(arguments[0]), encoder="h264_nvenc", reason="as told")
                 held.__exit__(EncoderError, error, None)
                 say(released=True)
+            case "progress":
+                make_progress(slot, int(arguments[0]))
+                held.close()
+                say(released=True)
             case "fork":
                 # A child that knows nothing of slots and outlives its parent.
                 child = os.fork()
@@ -48,13 +68,7 @@ def main(folder: str, limit: str, timeout: str) -> None:
                     os._exit(0)
                 say(child=child)
             case "loop":
-                # Each hold writes down when it began and ended. It is longer than a waiter sleeps, so that two overlap.
-                for number in range(int(arguments[0])):
-                    with sessions.acquire(f"hold-{number}") as slot, Path(arguments[1]).open("a") as log:
-                        log.write(f"{time.monotonic_ns()} 1 {slot.index} {os.getpid()}\n")
-                        log.flush()
-                        time.sleep(0.03)
-                        log.write(f"{time.monotonic_ns()} -1 {slot.index} {os.getpid()}\n")
+                hold_repeatedly(sessions, int(arguments[0]), Path(arguments[1]))
                 say(done=True)
 
 

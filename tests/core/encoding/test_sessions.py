@@ -68,9 +68,28 @@ def test_the_waiter_past_its_timeout_is_told_who_holds_the_slots(folder, start):
     message = str(refused.value)
     assert f"process {first.pid} for 'interview.mp4' since " in message
     assert f"process {second.pid} for 'podcast.mp4' since " in message
+    assert refused.value.waited >= 0.3
     counters = sessions(folder).status().counters
     assert (counters.opened, counters.closed, counters.timed_out) == (2, 0, 1)
-    assert counters.longest_wait >= 0.3
+
+
+def test_waiting_for_holders_that_make_progress_is_a_queue_and_no_fault(folder, start):
+    holder = start(limit=1)
+    holder.ask("acquire", "long.mp4")
+    holder.tell("progress", 20)  # one second, five times as long as the other's patience
+    with sessions(folder, limit=1, timeout=0.2).acquire("next.mp4") as slot:
+        assert slot.waited > 0.5
+    assert holder.answer() == {"released": True}
+
+
+def test_who_cannot_queue_for_long_waits_no_longer_for_progress(folder, start):
+    holder = start(limit=1)
+    holder.ask("acquire", "long.mp4")
+    holder.tell("progress", 20)
+    guard = sessions(folder, limit=1, timeout=60.0)
+    with pytest.raises(SessionTimeoutError) as refused, guard.acquire("trial", at_most=0.2):
+        pass
+    assert refused.value.waited < 60
 
 
 def test_a_killed_holder_frees_its_slot_for_the_next_in_turn(folder, start):
@@ -286,18 +305,18 @@ def test_a_damaged_record_begins_again_and_holds_nobody_up(folder):
     guard = sessions(folder)
     with guard.acquire("a.mp4"):
         pass
-    (folder / "nvenc-GPU-0" / "state.json").write_bytes(b'{"counters": {"opened": ')
+    (folder / "nvenc-GPU-0" / "counters.json").write_bytes(b'{"counters": {"opened": ')
     with guard.acquire("b.mp4"):
         assert guard.status().counters.opened == 1
 
 
 def test_a_slot_is_freed_even_if_its_end_cannot_be_recorded(folder):
     guard = sessions(folder, limit=1)
-    state = folder / "nvenc-GPU-0" / "state.json"
+    counters = folder / "nvenc-GPU-0" / "counters.json"
     with guard.acquire("a.mp4"):
-        state.unlink()
-        state.mkdir()  # nothing can be renamed onto it
-    state.rmdir()
+        counters.unlink()
+        counters.mkdir()  # nothing can be renamed onto it
+    counters.rmdir()
     with guard.acquire("b.mp4"):
         pass
 

@@ -99,9 +99,30 @@ def test_sessions_held_by_an_outside_program_are_waited_for_and_then_done_withou
         report = pipeline.render(*scene, output, settings=settings(session_timeout=0.7))
     assert report.encoder_used == "libx264"
     assert "h264_nvenc failed (session-limit): All NVENC sessions that the driver allows are in use." in report.why
+    assert report.session_wait_seconds >= 0.7
     counters = NvencSessions(settings().runtime, gpu="0").status().counters
     assert counters.refused >= 1
     assert counters.opened == counters.closed
+
+
+@pytest.mark.parametrize(
+    "spoil", [Path.touch, lambda folder: folder.mkdir() or folder.chmod(0o777)], ids=["file", "777"]
+)
+@pytest.mark.parametrize("driver", [True, False], ids=["NVENC", "no NVENC"])
+def test_a_folder_for_the_slots_that_cannot_be_used_costs_nvenc_and_no_video(
+    emulated: Emulated,
+    settings: MakeSettings,
+    scene: tuple[VideoInfo, TilePlan],
+    output: Path,
+    driver: bool,
+    spoil: Callable[[Path], None],
+) -> None:
+    if driver:
+        emulated()
+    spoil(settings().runtime)
+    report = pipeline.render(*scene, output, settings=settings())
+    assert (report.encoder_used, report.fallback) == ("libx264", True)
+    assert f"{settings().runtime} cannot be used for slot files" in report.why
 
 
 def test_one_session_held_by_an_outside_program_leaves_one_to_share(

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dualface_core.encoding.failures import EncoderError, FailureClass, SessionTimeoutError
+from dualface_core.encoding.failures import EncoderError, FailureClass, Reaction, SessionTimeoutError, reaction
 from dualface_core.encoding.sessions import NvencSessions, RuntimeFolderError
 from dualface_core.encoding.settings import EncoderSettings
 from dualface_core.errors import DualfaceError, OutputError, TableFormatError, UnreadableVideoError
@@ -139,7 +139,6 @@ def test_what_a_dying_process_said_at_last_is_kept(emulated: Emulated, make_job:
         (lambda job, _: job.output.parent.rmdir(), OutputError),
         (lambda job, _: job.video.path.write_bytes(b"no video"), UnreadableVideoError),
         (lambda job, scene: scene[1].write(job.plan), TableFormatError),
-        (lambda job, _: job.runtime.mkdir(mode=0o777) or job.runtime.chmod(0o777), RuntimeFolderError),
     ],
 )
 def test_errors_of_anything_else_come_back_as_what_they_are(
@@ -157,6 +156,19 @@ def test_errors_of_anything_else_come_back_as_what_they_are(
         render_isolated(job, stall_timeout=PATIENCE)
     assert not isinstance(caught.value, EncoderError)
     assert no_process_is_left()
+
+
+def test_a_folder_for_the_slots_that_cannot_be_used_comes_back_as_a_reason_for_software(
+    emulated: Emulated, make_job: Callable[..., Job]
+) -> None:
+    driver = emulated()
+    job = make_job()
+    job.runtime.mkdir()
+    job.runtime.chmod(0o777)
+    with pytest.raises(RuntimeFolderError, match="chmod 700") as caught:
+        render_isolated(job, stall_timeout=PATIENCE)
+    assert reaction(caught.value.failure) is Reaction.SOFTWARE
+    assert driver.events() == []
 
 
 def test_a_bug_in_that_process_comes_back_with_its_traceback(
@@ -206,6 +218,18 @@ def test_the_third_waits_for_its_turn_and_is_told_who_is_in_the_way(
     assert "'interview.mp4'" in str(caught.value)
     assert "'podcast.mp4'" in str(caught.value)
     assert driver.events() == []
+
+
+def test_a_sibling_that_encodes_for_longer_than_the_timeout_is_waited_for(
+    emulated: Emulated, make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    driver = emulated(sessions=1, pace_ms=300)
+    first = InBackground(make_job(max_sessions=1))
+    driver.wait_for(lambda events: any(event.name == "opened" for event in events))
+    job = make_job(max_sessions=1, session_timeout=1.5, output=tmp_path / "out" / "b.mp4")
+    assert render_isolated(job, stall_timeout=PATIENCE).waited > 1.5
+    first.join(PATIENCE)
+    assert driver.most_open_at_once() == 1
 
 
 def test_a_killed_encoder_frees_its_session_and_the_next_waiter_gets_it(
