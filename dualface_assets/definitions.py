@@ -25,7 +25,8 @@ from dualface_assets.runs.executor import one_process
 from dualface_assets.runs.process_video import process_video
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.remote import without_password
-from dualface_assets.store.tables import TableStorage, scratch_storage
+from dualface_assets.store.scratch import ScratchStorage
+from dualface_assets.store.tables import TableStorage
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import Intake
 from dualface_assets.uploads.sensor import upload_sensor
@@ -50,7 +51,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             "store": store,
             "gpu": GpuResource(),
             "table_storage": TableStorage(store=store),
-            "io_manager": scratch_storage(store),
+            "io_manager": ScratchStorage(store=store),
             **overrides,
         },
     )

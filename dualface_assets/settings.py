@@ -53,8 +53,8 @@ class ServiceSettings(EnvironmentSettings):
     )
     work: Path | None = Field(
         default=None,
-        description="Where uploads wait, and videos are worked on, if the store is remote. Without it, the hidden "
-        "folder `.dualface` in the inbox.",
+        description="Where uploads wait, and videos are worked on, if the store is remote. Without it, a folder of the "
+        "user's data.",
     )
     keep_uploads: float | None = Field(
         default=None,

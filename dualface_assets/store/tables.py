@@ -1,7 +1,8 @@
-"""IO managers: how the two tables get from asset to asset, and what a run keeps while it lasts.
+"""The IO manager for the two tables, which get from asset to asset as Parquet.
 
 Belongs here: reading and writing; where a file lies is decided by `VideoStore`, which refuses a partition key that is
-not one. (Dagster's own path-based IO managers write outside their folder for a key such as `../../x`.)
+not one. (Dagster's own path-based IO managers write outside their folder for a key such as `../../x`.) See
+https://docs.dagster.io/guides/build/io-managers.
 """
 
 from typing import Final
@@ -42,8 +43,3 @@ class TableStorage(dg.ConfigurableIOManager):
         name = context.asset_key.path[-1]
         with as_failure(context), self.store.reading(self.store.table_path(name, context.partition_key)) as local:
             return TABLES[name].read(local)
-
-
-def scratch_storage(store: VideoStore) -> dg.FilesystemIOManager:
-    """Keeps what the steps of one run tell each other, in that run's scratch folder."""
-    return dg.FilesystemIOManager(base_dir=str(store.scratch_folder))

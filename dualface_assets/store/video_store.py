@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote
 
 import dagster as dg
+import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from dualface_assets.settings import ServiceSettings, local_folder
@@ -24,6 +26,7 @@ from dualface_assets.store.files import LocalFiles, StoreFiles
 from dualface_assets.store.partitions import check_key, is_key
 from dualface_assets.store.remote import RemoteFiles, without_password
 from dualface_core.errors import MissingInputError, SettingsError
+from dualface_core.system.private_folders import make_private_folder
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.media.probe import VideoInfo
@@ -86,7 +89,8 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     Attributes:
         root: a folder, which need not exist yet, or an fsspec URL; that of the settings without its password.
         inbox: the folder for uploads; without it, `inbox` in `root`. A remote store must have one.
-        work: the folder for claims, scratch and trash of a remote store; without it, `.dualface` in the inbox.
+        work: the folder for claims, scratch and trash of a remote store; without it, one per store in the user's data
+            folder. It must not be in the inbox, where others write.
     """
 
     root: str
@@ -96,11 +100,19 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
     @property
     def folder(self) -> Path:
-        """The folder below which everything has its path. Raises SettingsError for a remote store without inbox."""
+        """The folder below which everything has its path. Raises SettingsError for one in a remote store's inbox."""
         local = local_folder(self.root)
         if local is not None:
             return local.absolute()
-        return Path(self.work).absolute() if self.work else self._given_inbox() / ".dualface"
+        if not self.work:
+            digest = hashlib.sha256(self.root.encode()).hexdigest()
+            return platformdirs.user_data_path("dualface") / f"work-{digest[:10]}"
+        work = Path(self.work).absolute()
+        if work.is_relative_to(self._given_inbox()):
+            raise SettingsError(
+                f"DUALFACE_WORK is {str(work)!r}, in the inbox, where others may write. Set it to another folder."
+            )
+        return work
 
     @property
     def inbox_folder(self) -> Path:
@@ -127,7 +139,10 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     @property
     def files(self) -> StoreFiles:
         """What the store holds. Raises SettingsError for a URL of a kind that cannot be used."""
-        return LocalFiles() if local_folder(self.root) is not None else _remote_files(self.root, self.folder)
+        if local_folder(self.root) is not None:
+            return LocalFiles()
+        make_private_folder(self.folder, action="Set DUALFACE_WORK to a folder of your own.")
+        return _remote_files(self.root, self.folder)
 
     def local(self, path: Path) -> Path:
         """A local file with the content of one of the store, for as long as the run lasts. Raises MissingInputError."""
@@ -273,10 +288,17 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         return self.files.exists(self.result_path(key))
 
     def scratch(self, run_id: str) -> Path:
-        """A folder for this run alone, made if it is not there."""
-        folder = self.scratch_folder / run_id
-        folder.mkdir(parents=True, exist_ok=True)
+        """A folder for this run alone, made if it is not there. Raises PrivateFolderError, or OSError."""
+        folder = self.private_folder("scratch") / run_id
+        folder.mkdir(exist_ok=True)
         return folder
+
+    def private_folder(self, name: str) -> Path:
+        """A folder of the store's that only this user's processes may enter, made if it is not there.
+
+        Raises PrivateFolderError, or OSError.
+        """
+        return make_private_folder(self.folder / name, action=f"Remove it, and look who else may write to {self.root}.")
 
     def video_keys(self) -> list[str]:
         """Keys of all videos in the store, in no order."""

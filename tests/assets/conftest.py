@@ -36,13 +36,14 @@ def store(tmp_path: Path) -> VideoStore:
 @pytest.fixture
 def lan_store(tmp_path: Path) -> VideoStore:
     """A remote file system."""
-    return VideoStore(root=f"lan://{tmp_path}/far", inbox=str(tmp_path / "inbox"))
+    return VideoStore(root=f"lan://{tmp_path}/far", inbox=str(tmp_path / "inbox"), work=str(tmp_path / "work"))
 
 
 @pytest.fixture
 def object_store(tmp_path: Path) -> Iterator[VideoStore]:
     """A remote object store."""
-    yield VideoStore(root=f"memory://{tmp_path.name}/videos", inbox=str(tmp_path / "inbox"))
+    root = f"memory://{tmp_path.name}/videos"
+    yield VideoStore(root=root, inbox=str(tmp_path / "inbox"), work=str(tmp_path / "work"))
     MemoryFileSystem.store.clear()
     MemoryFileSystem.pseudo_dirs[:] = [""]
 

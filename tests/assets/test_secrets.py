@@ -85,6 +85,7 @@ def talkative_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """The store of the settings, as `make up` would have it."""
     monkeypatch.setenv("DUALFACE_STORE", f"talkative://ann:{PASSWORD}@localhost{tmp_path}/far")
     monkeypatch.setenv("DUALFACE_INBOX", str(tmp_path / "inbox"))
+    monkeypatch.setenv("DUALFACE_WORK", str(tmp_path / "work"))
     resources._remote_files.cache_clear()
     yield video_store(ServiceSettings.load())
     TalkativeFileSystem.broken = ""

@@ -78,11 +78,13 @@ def test_a_folder_that_cannot_be_is_a_problem(settings: Settings, service: Servi
 
 
 def test_a_remote_store_must_answer(settings: Settings, service: ServiceSettings, tmp_path: Path) -> None:
-    changed = service.model_copy(update={"store": "memory://videos", "inbox": tmp_path / "inbox"})
+    changed = service.model_copy(
+        update={"store": "memory://videos", "inbox": tmp_path / "inbox", "work": tmp_path / "work"}
+    )
     answers = {answer.subject: answer for answer in doctor.folders(settings, video_store(changed))}
     assert answers["store"] == Diagnosis("store", "good", "memory://videos answers: 0 videos")
     assert answers["work"].verdict == "good"
-    assert str(tmp_path / "inbox" / ".dualface") in answers["work"].text
+    assert str(tmp_path / "work") in answers["work"].text
     changed = changed.model_copy(update={"store": "gs://videos"})
     (problem,) = [each for each in doctor.folders(settings, video_store(changed)) if each.verdict == "problem"]
     assert problem.subject == "store"

@@ -74,7 +74,8 @@ def any_store(request: pytest.FixtureRequest) -> VideoStore:
 
 @pytest.fixture
 def troubled_store(tmp_path: Path) -> Iterator[VideoStore]:
-    yield VideoStore(root=f"troubled://{tmp_path}/far", inbox=str(tmp_path / "inbox"))
+    root = f"troubled://{tmp_path}/far"
+    yield VideoStore(root=root, inbox=str(tmp_path / "inbox"), work=str(tmp_path / "work"))
     TroubledFileSystem.trouble = ""
 
 
@@ -318,28 +319,28 @@ def test_a_run_fetches_its_video_once_and_keeps_it_to_itself(object_store: Video
     ],
 )
 def test_a_store_that_cannot_be_used_is_explained(tmp_path: Path, url: str, sentence: str) -> None:
-    store = VideoStore(root=url, inbox=str(tmp_path))
+    store = VideoStore(root=url, inbox=str(tmp_path / "inbox"), work=str(tmp_path / "work"))
     with pytest.raises(SettingsError, match=sentence):
         _ = store.files
 
 
 def test_a_remote_store_needs_a_folder_for_uploads() -> None:
-    for place in ("folder", "inbox_folder"):
-        with pytest.raises(SettingsError, match="Set DUALFACE_INBOX"):
-            getattr(VideoStore(root="memory://store"), place)
+    with pytest.raises(SettingsError, match="Set DUALFACE_INBOX"):
+        _ = VideoStore(root="memory://store").inbox_folder
 
 
 def test_a_password_is_not_shown(tmp_path: Path) -> None:
-    store = VideoStore(root=f"lan://user:secret@host/{tmp_path}", inbox=str(tmp_path / "inbox"))
+    root = f"lan://user:secret@host/{tmp_path}"
+    store = VideoStore(root=root, inbox=str(tmp_path / "inbox"), work=str(tmp_path / "work"))
     assert "secret" not in store.address(store.result_path(KEY))
     with pytest.raises(SettingsError) as error:
-        _ = VideoStore(root="copying://user:secret@host/x", inbox=str(tmp_path)).files
+        _ = VideoStore(root="copying://user:secret@host/x", work=str(tmp_path), inbox="/inbox").files
     assert "secret" not in str(error.value)
 
 
 def test_a_password_that_is_taken_for_a_port_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no address") as error:
-        _ = VideoStore(root="webhdfs://ann:s3cret/x", inbox=str(tmp_path)).files
+        _ = VideoStore(root="webhdfs://ann:s3cret/x", work=str(tmp_path), inbox="/inbox").files
     assert "s3cret" not in f"{error.value} {error.value.__cause__}"
 
 
@@ -349,6 +350,7 @@ def test_a_store_of_the_settings_is_reached_with_the_password_that_it_does_not_h
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DUALFACE_STORE", "lan://ann:s3cret@host/x")
     monkeypatch.setenv("DUALFACE_INBOX", str(tmp_path / "inbox"))
+    monkeypatch.setenv("DUALFACE_WORK", str(tmp_path / "work"))
     store = video_store(ServiceSettings.load())
     assert "s3cret" not in repr(store)
     store.put(a_file(tmp_path), store.result_path(KEY))
