@@ -29,6 +29,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG, RETRY_NUMBER_TAG, RUN_FAIL
 from dualface_assets.runs.failures import RETRY_TAG, repeated
 from dualface_assets.runs.process_video import RETRIES
 from dualface_assets.runs.workers import work_on
+from dualface_core.system.threads import limit_library_threads
 
 if TYPE_CHECKING:
     from dagster._core.execution.context.system import PlanExecutionContext, PlanOrchestrationContext
@@ -52,6 +53,7 @@ class OneProcess(dg.Executor):
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         """Execute the plan, and yield what happens."""
+        limit_library_threads()
         run, instance = plan_context.dagster_run, plan_context.instance
         work_on(run.run_id, instance)
         if GRPC_INFO_TAG in run.tags:

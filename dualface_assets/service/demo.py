@@ -24,12 +24,14 @@ from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import acknowledge, add
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
+from dualface_core.system.threads import limit_library_threads
 
 _SAMPLE_SECONDS: Final = 10
 
 
 def main() -> int:
     """Process the video that is named, or a sample. The exit status is 0 if there is a verified result."""
+    limit_library_threads()
     os.environ.setdefault("DAGSTER_HOME", str(REPOSITORY / "dagster_home"))
     try:
         source = Path(sys.argv[1]) if len(sys.argv) > 1 else _sample(Settings.load().cache)

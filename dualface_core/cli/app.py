@@ -24,6 +24,7 @@ from dualface_core.cli.show import errors, overview_table, say, step_bar
 from dualface_core.errors import DualfaceError, OutputError, SettingsError
 from dualface_core.settings import Settings
 from dualface_core.system.atomic_files import atomic_write
+from dualface_core.system.threads import limit_library_threads
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -169,6 +170,7 @@ def _registered(name: str) -> Callable[..., Any]:
 
 def main() -> None:
     """Entry point: errors of ours become one line and an exit code; anything else is a bug and keeps its traceback."""
+    limit_library_threads()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is in work is ended and cleared away, as by Ctrl-C
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dualface_core.errors import ModelError
-from dualface_core.faces.inference import inference
 from dualface_core.faces.onnx_graph import Layer, OnnxGraph
 from dualface_core.faces.weights import SFACE, read_weights
 
@@ -132,7 +131,7 @@ class FaceEmbedder:
         self._dtype = dtype
         self._network = network.eval().to(self._device, dtype)
 
-    @inference()
+    @torch.inference_mode()
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, 112, 112, 3) uint8 BGR, aligned by `align_face`, to (N, 128) float32 of length 1."""
         if not len(crops):

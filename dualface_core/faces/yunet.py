@@ -19,7 +19,6 @@ from torch.nn import functional
 
 from dualface_core.errors import ModelError
 from dualface_core.faces.detections import Detections, nms
-from dualface_core.faces.inference import inference
 from dualface_core.faces.onnx_graph import OnnxGraph
 from dualface_core.faces.weights import YUNET, read_weights
 
@@ -145,7 +144,7 @@ class FaceDetector:
         self._dtype = dtype
         self._network = network.eval().to(self._device, dtype)
 
-    @inference()
+    @torch.inference_mode()
     def detect(self, images: NDArray[np.uint8], *, score_threshold: float, nms_iou: float = 0.3) -> list[Detections]:
         """Find the faces of each picture.
 

@@ -6,12 +6,10 @@ not grow with the length of the video, since at any moment only the frames insid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,9 +25,6 @@ from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import TilePlan
 
 _LIMITED_RANGE: Final = 1
-
-_OPENCV_SHARE: Final = 4
-"""One in so many cores composes: decoder and encoder make better use of the others."""
 
 _FRAMES_AHEAD: Final = 3
 """Pictures that wait for the encoder, which takes some at once and others slowly."""
@@ -96,7 +91,7 @@ def _pictures(
     """Every picture of the result with its timestamp."""
     compositor = Compositor(canvas, video.width, video.height)
     drawn = 0
-    with VideoReader(video, threads=threads) as reader, _few_opencv_threads():
+    with VideoReader(video, threads=threads) as reader:
         for frame in reader:
             if frame.index >= len(times) or frame.pts != times[frame.index]:
                 raise _changed(video, frame.index)
@@ -106,17 +101,6 @@ def _pictures(
             drawn += 1
     if drawn != len(times):
         raise _changed(video, drawn)
-
-
-@contextmanager
-def _few_opencv_threads() -> Iterator[None]:
-    """Leave most of the cores to decoder and encoder; OpenCV takes all of them for every plane unless it is told."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(max(1, before // _OPENCV_SHARE))
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def _changed(video: VideoInfo, frame: int) -> UnreadableVideoError:

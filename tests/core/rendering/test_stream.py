@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -73,6 +74,24 @@ def test_a_source_that_changed_since_it_was_tracked_is_noticed(
     (tmp_path / "other.mp4").replace(video.path)
     with pytest.raises(UnreadableVideoError, match=f"{where} is not the one that was tracked"):
         render_stream(video, still_plan(video, tracked), tmp_path / "out.mp4", X264)
+
+
+def test_rendering_leaves_the_count_of_opencvs_threads_alone_while_it_works(tmp_path: Path) -> None:
+    pts = range(0, 80, 40)
+    video = still_video(tmp_path / "still.mp4", pts)
+    before, counts = cv2.getNumThreads(), []
+    cv2.setNumThreads(8)
+    try:
+        render_stream(
+            video,
+            still_plan(video, pts),
+            tmp_path / "out.mp4",
+            X264,
+            progress=lambda _: counts.append(cv2.getNumThreads()),
+        )
+    finally:
+        cv2.setNumThreads(before)
+    assert set(counts) == {8}
 
 
 def test_color_tags_are_the_sources_but_an_unknown_range_is_limited() -> None:
