@@ -1,65 +1,63 @@
 """Asset checks: what is found when a result is decoded again, and what a person should know although it is right.
 
-Belongs here: which findings make up which check, by what a viewer would notice, and which asset each concern is about.
-A result is verified once, before it is published, by the step that
-publishes it; that step also reports these checks. So a check in the web page always is about a decoding that took
-place, and a failed one means that nothing was published. A concern is a warning, and stops nothing.
+Belongs here: which findings make up which check, by what a viewer would notice, and which asset each advisory is about.
+A result is verified once, before it is published, by the step that publishes it; that step also reports these checks.
+So a check in the web page always is about a decoding that took place, and a failed one means that nothing was
+published. An advisory is a warning, and stops nothing.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import dagster as dg
 
 from dualface_assets.store.partitions import videos
-from dualface_core.verification.findings import Check, Finding, Verification
+from dualface_core.advice.advisories import Advisory, AdvisoryName
+from dualface_core.verification.findings import Check, CheckGroup, Finding, Verification
 
-if TYPE_CHECKING:  # scipy is loaded by the step that needs it
-    from dualface_core.advice.advisories import Advisory
-
-GROUPS: Final[Mapping[str, tuple[str, frozenset[Check]]]] = {
-    "file": (
+GROUPS: Final[Mapping[CheckGroup, tuple[str, frozenset[Check]]]] = {
+    CheckGroup.FILE: (
         "It decodes to its end, and has the size, codec and colors that it should have.",
         frozenset({Check.READABLE, Check.SIZE, Check.CODEC, Check.COLOR}),
     ),
-    "timing": ("Every frame is there, at its own time.", frozenset({Check.FRAME_COUNT, Check.TIMESTAMPS})),
-    "sound": (
-        "The sound is there, complete and in time with the picture.",
+    CheckGroup.TIMING: ("Every frame is there, at its own time.", frozenset({Check.FRAME_COUNT, Check.TIMESTAMPS})),
+    CheckGroup.AUDIO: (
+        "The audio is there, complete and in time with the frames.",
         frozenset({Check.AUDIO, Check.AUDIO_PACKETS, Check.AUDIO_TIMING, Check.DRIFT}),
     ),
-    "picture": (
+    CheckGroup.FRAMES: (
         "No tile is black or frozen, and each shows what was planned.",
         frozenset({Check.BLACK, Check.FROZEN, Check.SSIM}),
     ),
-    "people": (
+    CheckGroup.PEOPLE: (
         "Each tile shows a face, and it is the right person's.",
         frozenset({Check.FACE, Check.IDENTITY, Check.PEOPLE}),
     ),
 }
 """Name of each check: its description, and the findings that belong to it."""
 
-ADVISORIES: Final[Mapping[str, Mapping[str, str]]] = {
-    "face_tracks": {"identity_margin": "It is clear everywhere who is A and who is B."},
+ADVISORIES: Final[Mapping[str, Mapping[AdvisoryName, str]]] = {
+    "face_tracks": {AdvisoryName.IDENTITY_MARGIN: "It is clear everywhere who is A and who is B."},
     "composed_tiles": {
-        "faces_in_tiles": "The tiles show the faces that are there, whole.",
-        "upscaling": "No tile enlarges the picture so much that it looks soft.",
+        AdvisoryName.FACES_IN_TILES: "The tiles show the faces that are there, whole.",
+        AdvisoryName.UPSCALING: "No tile enlarges the picture so much that it looks soft.",
     },
-    "encoded_video": {"encoder": "Software did not have to do what NVENC should have done."},
+    "encoded_video": {AdvisoryName.ENCODER: "Software did not have to do what NVENC should have done."},
 }
 """For each asset the checks that only warn: their names, and what holds if they pass."""
 
 
 def specs(asset: str) -> list[dg.AssetCheckSpec]:
     """The checks of a verification, one per group. A failed error stops what comes after it."""
-    return [_spec(name, asset, description, blocking=True) for name, (description, _) in GROUPS.items()]
+    return [_spec(name.value, asset, description, blocking=True) for name, (description, _) in GROUPS.items()]
 
 
 def advisory_specs(asset: str) -> list[dg.AssetCheckSpec]:
     """The checks of `asset` that only warn."""
-    return [_spec(name, asset, description, blocking=False) for name, description in ADVISORIES[asset].items()]
+    return [_spec(name.value, asset, description, blocking=False) for name, description in ADVISORIES[asset].items()]
 
 
 def _spec(name: str, asset: str, description: str, *, blocking: bool) -> dg.AssetCheckSpec:
@@ -72,7 +70,7 @@ def _spec(name: str, asset: str, description: str, *, blocking: bool) -> dg.Asse
 def results(verification: Verification) -> Iterator[dg.AssetCheckResult]:
     """The checks' results, one per group. A group without findings was not looked at, so it has no result.
 
-    (Where the file cannot be read, nothing can be said of its sound.)
+    (Where the file cannot be read, nothing can be said of its audio.)
     """
     for name, (_, members) in GROUPS.items():
         findings = [finding for finding in verification.findings if finding.check in members]
@@ -81,7 +79,7 @@ def results(verification: Verification) -> Iterator[dg.AssetCheckResult]:
         failed = [finding for finding in findings if not finding.passed]
         error = any(finding.severity == "error" for finding in failed)
         yield dg.AssetCheckResult(
-            check_name=name,
+            check_name=name.value,
             passed=not failed,
             severity=dg.AssetCheckSeverity.WARN if failed and not error else dg.AssetCheckSeverity.ERROR,
             description=" ".join(finding.message for finding in failed or findings),
@@ -90,10 +88,10 @@ def results(verification: Verification) -> Iterator[dg.AssetCheckResult]:
 
 
 def advisory_result(advisory: Advisory) -> dg.AssetCheckResult:
-    """A concern as the result of the check that has its name."""
+    """An advisory as the result of the check that has its name."""
     advice = {"what to do": advisory.action} if advisory.action else {}
     return dg.AssetCheckResult(
-        check_name=advisory.name.replace(" ", "_"),
+        check_name=advisory.name.value,
         passed=advisory.passed,
         severity=dg.AssetCheckSeverity.WARN,
         description=advisory.message,

@@ -173,7 +173,7 @@ def _candidate(context: dg.OpExecutionContext, store: VideoStore) -> Path:
     return store.scratch(context.run_id) / store.result_path(context.partition_key).name
 
 
-_CHECKS: Final = (*checks.GROUPS, *checks.ADVISORIES["encoded_video"])
+_CHECKS: Final = [str(name) for name in (*checks.GROUPS, *checks.ADVISORIES["encoded_video"])]
 
 
 @dg.op(out={"result": dg.Out(dg.Nothing), **{name: dg.Out(dg.Nothing, is_required=False) for name in _CHECKS}})

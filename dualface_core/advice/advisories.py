@@ -7,6 +7,7 @@ not be published is found by `verify`. Asset checks and the review page say the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -31,11 +32,20 @@ _ROUNDING: Final = 0.01
 """Of an enlargement: rectangles have single precision and an aspect in whole pixels."""
 
 
+class AdvisoryName(StrEnum):
+    """What an advisory is about; also the name of its asset check."""
+
+    IDENTITY_MARGIN = "identity_margin"
+    FACES_IN_TILES = "faces_in_tiles"
+    UPSCALING = "upscaling"
+    ENCODER = "encoder"
+
+
 class Advisory(BaseModel):
     """One thing that was looked at.
 
     Attributes:
-        name: what was looked at, such as "identity margin".
+        name: what was looked at.
         passed: whether there is nothing to worry about.
         message: what was found, as a plain sentence.
         action: what a person can do about it; empty if there is nothing to worry about.
@@ -44,7 +54,7 @@ class Advisory(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str
+    name: AdvisoryName
     passed: bool
     message: str
     action: str = ""
@@ -66,7 +76,7 @@ def identity_advisory(tracks: FaceTracks) -> Advisory:
     smallest = tracks.smallest_margin
     if smallest is None:
         return Advisory(
-            name="identity margin",
+            name=AdvisoryName.IDENTITY_MARGIN,
             passed=True,
             message="There are no two people who could be mistaken for one another.",
             figures={"least allowed margin": LEAST_MARGIN},
@@ -80,10 +90,10 @@ def identity_advisory(tracks: FaceTracks) -> Advisory:
     }
     if not doubts:
         message = "It is clear everywhere who is A and who is B."
-        return Advisory(name="identity margin", passed=True, message=message, figures=figures)
+        return Advisory(name=AdvisoryName.IDENTITY_MARGIN, passed=True, message=message, figures=figures)
     least = min(doubts, key=lambda event: event.margin or 0.0)
     return Advisory(
-        name="identity margin",
+        name=AdvisoryName.IDENTITY_MARGIN,
         passed=False,
         message=f"In {len(doubts)} {'place' if len(doubts) == 1 else 'places'} it is not clear who is A and who is B, "
         f"least of all from {clock(least.start)} to {clock(least.end)}.",
@@ -112,7 +122,7 @@ def framing_advisory(tracks: FaceTracks, plan: TilePlan) -> Advisory:
     worst, share = min(shares.items(), key=lambda item: item[1], default=(None, 1.0))
     passed = share >= LEAST_IN_TILE
     return Advisory(
-        name="faces in tiles",
+        name=AdvisoryName.FACES_IN_TILES,
         passed=passed,
         message="The tiles show every face that is there."
         if passed
@@ -137,7 +147,7 @@ def enlargement_advisory(plan: TilePlan) -> Advisory:
     passed = largest[worst] <= limit * (1 + _ROUNDING)
     size = f"{plan.metadata.frame_width}x{plan.metadata.frame_height}"
     return Advisory(
-        name="upscaling",
+        name=AdvisoryName.UPSCALING,
         passed=passed,
         message=f"Tile {worst} enlarges the picture {largest[worst]:.1f} times at most"
         + (", which stays sharp." if passed else f"; the source has {size} pixels only, and the tile looks soft."),
@@ -159,9 +169,9 @@ def encoder_advisory(*, used: str, why: str | None, fallback: bool) -> Advisory:
     """
     if not fallback:
         message = f"{used} encoded it. {why or ''}".strip()
-        return Advisory(name="encoder", passed=True, message=message, figures={"fallback": 0})
+        return Advisory(name=AdvisoryName.ENCODER, passed=True, message=message, figures={"fallback": 0})
     return Advisory(
-        name="encoder",
+        name=AdvisoryName.ENCODER,
         passed=False,
         message=f"Software ({used}) encoded it in place of NVENC. {why or ''}".strip(),
         action="The result is right, and took longer. Run `dualface gpu` on the machine: it says what the card can do "

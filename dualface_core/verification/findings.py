@@ -26,9 +26,24 @@ class Check(StrEnum):
     DRIFT = "drift"
     BLACK = "black"
     FROZEN = "frozen"
-    SSIM = "likeness"
+    SSIM = "ssim"
     FACE = "face"
     IDENTITY = "identity"
+    PEOPLE = "people"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Check | None:
+        """The names that reports of earlier versions have."""
+        return {"colour": cls.COLOR, "likeness": cls.SSIM}.get(str(value))
+
+
+class CheckGroup(StrEnum):
+    """Checks that belong together for a viewer: the asset checks of a result."""
+
+    FILE = "file"
+    TIMING = "timing"
+    AUDIO = "audio"
+    FRAMES = "frames"
     PEOPLE = "people"
 
 

@@ -25,6 +25,7 @@ from dualface_assets.runs.timeouts import step_seconds
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import add
 from dualface_core import pipeline
+from dualface_core.advice.advisories import AdvisoryName
 from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.gpu.monitor import LoadLog
 from dualface_core.media.probe import VideoInfo
@@ -33,6 +34,7 @@ from dualface_core.rendering.report import EncodeReport
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.findings import CheckGroup
 
 pytestmark = pytest.mark.xdist_group("process_video")
 
@@ -154,8 +156,8 @@ def test_every_check_is_about_this_video(processed: tuple[str, dg.ExecuteInProce
     evaluations = result.get_asset_check_evaluations()
     passed = {evaluation.check_name: evaluation.passed for evaluation in evaluations}
     blocking = {evaluation.check_name for evaluation in evaluations if evaluation.blocking}
-    assert blocking == {"file", "timing", "sound", "picture", "people"}
-    warning = {"identity_margin", "faces_in_tiles", "upscaling", "encoder"}
+    assert blocking == set(CheckGroup)
+    warning = set(AdvisoryName)
     assert set(passed) == blocking | warning
     assert [name for name in passed if not passed[name]] == ["upscaling"]  # the clip has 640x360 pixels
     for evaluation in evaluations:
