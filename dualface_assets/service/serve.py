@@ -1,9 +1,10 @@
 """`python -m dualface_assets.service.serve`: code server, web page and daemon, started together and kept alive.
 
 Belongs here: running Dagster's own three programs on this machine. One that ends is started again; one that ends as
-soon as it is started cannot work here, which is told by ending them all. None outlives this process, however it ends:
-two daemons would start every run twice. The web page's address is Dagster's own setting (DAGSTER_WEBSERVER_HOST,
-DAGSTER_WEBSERVER_PORT; 127.0.0.1:3000).
+soon as it is started cannot work here, and then all are ended. None outlives this process, however it ends: two daemons
+would start every run twice. Runs go on without them. The web page's address is Dagster's own setting
+(DAGSTER_WEBSERVER_HOST, DAGSTER_WEBSERVER_PORT; 127.0.0.1:3000).
+See https://docs.dagster.io/deployment/oss/oss-deployment-architecture.
 
 The code server is one process that both others talk to. Left to themselves each would start one of its own, and the
 daemon a new one every minute (Dagster 1.13), which takes seconds of processor time and forgets what the sensors know.
@@ -12,24 +13,27 @@ daemon a new one every minute (Dagster 1.13), which takes seconds of processor t
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import psutil
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._grpc.client import DagsterGrpcClient
 
 from dualface_assets.definitions import video_store
 from dualface_assets.settings import ServiceSettings
-from dualface_core.errors import DualfaceError
+from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.settings import Settings
 from dualface_core.system.locks import FileLock
 
@@ -45,7 +49,9 @@ _STILL_STARTING: Final = 10.0
 
 _BETWEEN_STARTS: Final = 5.0
 _SECONDS_TO_START: Final = 120.0
-_SECONDS_TO_END: Final = 20.0
+_SECONDS_TO_END: Final = 3.0
+"""Then they are killed, which they are made for: the web page waits for its browsers, the daemon for its threads."""
+
 _LONGEST_SOCKET: Final = 100
 """Bytes. The kernel allows 107 in the name of a socket (unix(7))."""
 
@@ -59,13 +65,13 @@ class Program:
     Args:
         name: for people.
         arguments: for this Python.
-        at_our_death: the signal that the kernel ends it with when this process dies, even of SIGKILL (prctl(2)).
+        ends_by: the signal that ends it. The kernel sends it, too, when this process dies, even of SIGKILL (prctl(2)).
     """
 
-    def __init__(self, name: str, *arguments: str, at_our_death: signal.Signals = signal.SIGTERM) -> None:
+    def __init__(self, name: str, *arguments: str, ends_by: signal.Signals = signal.SIGTERM) -> None:
         self.name = name
         self._arguments = arguments
-        self._at_our_death = at_our_death
+        self._ends_by = ends_by
         self._starts = 0
         self.start()
 
@@ -73,7 +79,8 @@ class Program:
         """Start it (again)."""
         command = [sys.executable, "-m", *self._arguments]
         # There may be threads (gRPC's), so between fork and exec nothing but one call of the kernel is made.
-        self.process = subprocess.Popen(command, preexec_fn=self._die_with_parent)  # noqa: PLW1509
+        # In a process group of its own, so that Ctrl-C reaches neither it nor the runs that it has started.
+        self.process = subprocess.Popen(command, preexec_fn=self._die_with_parent, process_group=0)  # noqa: PLW1509
         self._started = time.monotonic()
         self._starts += 1
 
@@ -88,8 +95,12 @@ class Program:
         self.start()
         return True
 
+    def end(self) -> None:
+        """Ask it to end."""
+        self.process.send_signal(self._ends_by)
+
     def _die_with_parent(self) -> None:
-        _prctl(_PR_SET_PDEATHSIG, self._at_our_death)
+        _prctl(_PR_SET_PDEATHSIG, self._ends_by)
 
 
 def main() -> int:
@@ -99,6 +110,7 @@ def main() -> int:
         Settings.load()  # what is not allowed is said now, and not by every run
         store = video_store(ServiceSettings.load())
         inbox, reviews = store.inbox_folder, store.address(store.review_folder / "index.html")
+        host, port = _address()
     except DualfaceError as error:
         print(error, file=sys.stderr)
         return 2
@@ -106,25 +118,51 @@ def main() -> int:
     if lock is None:
         print(f"The daemon of {home} is running already. There must be one only.", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _ended(programs := []):
         try:
-            socket = _folder_for_a_socket(home) / "code-server.sock"
-            programs.append(_code_server(socket))
-            if not _answers(socket, programs[0]):
+            code_server = _folder_for_a_socket(home) / "code-server.sock"
+            programs.append(_code_server(code_server))
+            if not _answers(code_server, programs[0]):
                 return 1
-            host, port = (os.environ.get(f"DAGSTER_WEBSERVER_{part}") for part in ("HOST", "PORT"))
-            print(f"Web page: http://{host or '127.0.0.1'}:{port or 3000}")
+            print(f"Web page: http://{host}:{port}")
             print(f"Put videos into {inbox}")
             print(f"All videos, with their review pages: {reviews}", flush=True)
-            workspace = ("--workspace", str(_workspace(home, socket)))
-            programs.append(Program("web page", "dualface_assets.service.web_page", *workspace))
+            workspace = ("--workspace", str(_workspace(home, code_server)))
+            address = ("--host", host, "--port", str(port))
+            programs.append(Program("web page", "dualface_assets.service.web_page", *address, *workspace))
             programs.append(Program("daemon", _DAGSTER, "dagster._daemon", "run", "--log-level", "warning", *workspace))
             while all(program.keep_alive() for program in programs):
                 time.sleep(0.5)
         except KeyboardInterrupt:
             return 0
     return 1
+
+
+def _address() -> tuple[str, int]:
+    """Where the web page is going to listen. Raises SettingsError where it cannot."""
+    host = os.environ.get("DAGSTER_WEBSERVER_HOST") or "127.0.0.1"
+    port = os.environ.get("DAGSTER_WEBSERVER_PORT") or "3000"
+    try:
+        socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise SettingsError(f"The web page cannot listen on {host}:{port}: {error.strerror}.") from None
+        advice = f"End it, or choose another port: DAGSTER_WEBSERVER_PORT={int(port) + 1} make up"
+        raise SettingsError(f"Port {port} of {host} is taken by {_listener(int(port))}. {advice}") from None
+    except (ValueError, OverflowError):
+        raise SettingsError(f"DAGSTER_WEBSERVER_PORT: found {port!r}; expected a number up to 65535.") from None
+    return host, int(port)
+
+
+def _listener(port: int) -> str:
+    """The program that listens on a port, as far as this user may know."""
+    for connection in psutil.net_connections("tcp"):
+        listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+        if listens and connection.pid:
+            with suppress(psutil.Error):
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return "another program"
 
 
 def _code_server(socket: Path) -> Program:
@@ -135,7 +173,7 @@ def _code_server(socket: Path) -> Program:
         *("--module-name", "dualface_assets.definitions", "--location-name", _LOCATION),
         *("--working-directory", str(REPOSITORY), "--use-python-environment-entry-point"),
         # At once, or it would wait for its runs, and then remove a successor's socket. The runs go on without it.
-        at_our_death=signal.SIGKILL,
+        ends_by=signal.SIGKILL,
     )
 
 
@@ -172,8 +210,10 @@ def _ended(programs: list[Program]) -> Iterator[None]:
     try:
         yield
     finally:
+        for impatience in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(impatience, signal.SIG_IGN)
         for program in programs:
-            program.process.terminate()
+            program.end()
         deadline = time.monotonic() + _SECONDS_TO_END
         for program in programs:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -67,7 +68,11 @@ class Service:
         }
         with self.output.open("ab") as output:
             self._serve = subprocess.Popen(
-                [sys.executable, "-m", "dualface_assets.service.serve"], env=environment, stdout=output, stderr=output
+                [sys.executable, "-m", "dualface_assets.service.serve"],
+                env=environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
         def ready() -> bool:
@@ -76,6 +81,12 @@ class Service:
             return b"Put videos into" in self.output.read_bytes()[said:]
 
         self.wait_for(ready, "the service to be up")
+
+    def press_ctrl_c(self) -> int:
+        """What a terminal does: interrupt all processes of its foreground group. Gives the exit status."""
+        assert self._serve is not None
+        os.killpg(self._serve.pid, signal.SIGINT)
+        return self._serve.wait(60)
 
     @property
     def is_up(self) -> bool:

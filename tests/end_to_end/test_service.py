@@ -53,6 +53,17 @@ def test_many_uploads_at_once_are_one_run_each_and_never_too_many_at_a_time(
         assert crowd.most_at_once == 1
 
 
+def test_ctrl_c_ends_it_without_a_traceback_and_the_runs_go_on(host: Host, clip: Path, tmp_path: Path) -> None:
+    with service(tmp_path / "service", host, IMPATIENT) as started:
+        started.up()
+        started.drop_many(clip, 1)
+        started.wait_for(lambda: started.processes("run worker") and host.driver.open_now(), "the run to encode")
+        assert started.press_ctrl_c() == 0
+        assert "Traceback" not in started.output.read_text(errors="replace")
+        assert not [name for name in ("code server", "daemon", "web page") if started.processes(name)]
+        started.wait_for(lambda: [run.is_success for run in started.runs()] == [True], "the run to finish")
+
+
 def test_whatever_is_killed_at_whatever_moment_every_upload_is_made_and_nothing_is_left_behind(
     host: Host, clip: Path, tmp_path: Path
 ) -> None:
