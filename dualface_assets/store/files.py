@@ -15,7 +15,7 @@ from typing import Protocol
 from uuid import uuid4
 
 from dualface_core.errors import FileError
-from dualface_core.system.atomic_files import atomic_write, output_error
+from dualface_core.system.atomic_files import atomic_write, output_error, sync
 
 
 class StoreError(FileError):
@@ -111,11 +111,8 @@ class LocalFiles:
     def write(self, path: Path, content: bytes) -> None:
         """Write a file that is on the disk itself on return."""
         _make(path.parent)
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        sync(path.parent)
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
 
     def fetch(self, path: Path, into: Path) -> Path:  # noqa: ARG002  nothing needs a copy here
         """The file itself."""
@@ -154,15 +151,6 @@ class LocalFiles:
 
     def remove_forgotten(self) -> None:
         """Nothing is ever sent."""
-
-
-def sync(folder: Path) -> None:
-    """Make renames in this folder outlive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def empty(trash: Path) -> None:

@@ -35,12 +35,13 @@ from uuid import uuid4
 from pydantic import BaseModel, ValidationError
 
 from dualface_assets.settings import REPROCESS
-from dualface_assets.store.files import LocalFiles, sync
+from dualface_assets.store.files import LocalFiles
 from dualface_assets.store.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.store.video_store import Upload, VideoStore
 from dualface_assets.uploads.inbox import FileState, Inbox, StabilityWindow, files_in
 from dualface_assets.uploads.resumable import ResumableTask
 from dualface_core.errors import DualfaceError, MissingInputError
+from dualface_core.system.atomic_files import sync
 
 _CHUNK_BYTES: Final = 4 << 20
 _SUFFIX_LETTERS: Final = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -21,9 +22,9 @@ from dualface_core.cli.exit_codes import EXIT_FAILED, exit_code
 from dualface_core.cli.inputs import JsonOption, Paths, expand, frame_rate, frame_size
 from dualface_core.cli.run import run
 from dualface_core.cli.show import errors, overview_table, say, step_bar
-from dualface_core.errors import DualfaceError, OutputError, SettingsError
+from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.settings import Settings
-from dualface_core.system.atomic_files import atomic_write
+from dualface_core.system.atomic_files import atomic_write, output_error
 from dualface_core.system.threads import limit_library_threads
 
 app = typer.Typer(
@@ -149,8 +150,8 @@ def submit(
     for video in expand(paths):
         target = folder / video.name
         if target.exists():
-            raise OutputError(target, "a file of this name waits there already", action="Rename yours, or wait for it.")
-        with atomic_write(target) as temporary:
+            raise output_error(target, FileExistsError(errno.EEXIST, ""))
+        with atomic_write(target, overwrite=False) as temporary:
             shutil.copyfile(video, temporary)
         say(target)
 

@@ -1,33 +1,52 @@
 """Atomic publication of files: everything is written to a temporary name, checked, and renamed into place.
 
 Belongs here: the one way in which this project makes a file visible. A temporary file lies in the folder of its
-target (a rename across file systems is not atomic) and is hidden; it is removed whatever happens.
+target (a rename across file systems is not atomic) and is hidden; it is removed whatever happens. What a file holds is
+on the disk before its name is, so that after a power cut no name stands for half a file, or an empty one.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 from dualface_core.errors import OutputError
 
 TEMPORARY_PREFIX = ".dualface-"
 
+_AT_FDCWD: Final = -100
+_RENAME_NOREPLACE: Final = 1
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
 
 @contextmanager
-def atomic_write(target: Path) -> Iterator[Path]:
+def atomic_write(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on a clean exit it becomes `target`, otherwise it is removed.
 
-    Raises OutputError where the folder is missing, not writable or full, and lets every other error pass.
+    Args:
+        target: the file to make.
+        overwrite: whether it may take the place of an older one.
+
+    Raises OutputError where the folder is missing, not writable or full, or where there is a file that must stay. Lets
+    every other error pass.
     """
     # The suffix stays, since it tells muxers and readers what the file is; a long name must not make it too long.
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}{target.suffix}")
     try:
         yield temporary
-        temporary.replace(target)
+        sync(temporary)
+        if overwrite:
+            temporary.replace(target)
+        else:
+            rename_without_overwriting(temporary, target)
+        with suppress(OSError):  # a folder need not be readable to be written to, and not every file system can do it
+            sync(target.parent)
     except OutputError as error:
         if error.path != str(temporary):
             raise
@@ -37,6 +56,36 @@ def atomic_write(target: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or the names in a folder, outlive a power cut. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def rename_without_overwriting(source: Path, target: Path, *, folder: int = _AT_FDCWD) -> None:
+    """Rename a file unless there is anything of the new name.
+
+    Args:
+        source: the file.
+        target: its new name, on the same file system.
+        folder: descriptor of the folder that relative paths are relative to; the working folder's if there is none.
+
+    Raises FileExistsError, or another OSError.
+    """
+    names = os.fsencode(source), os.fsencode(target)
+    if not _libc.renameat2(folder, names[0], folder, names[1], _RENAME_NOREPLACE):
+        return
+    error = ctypes.get_errno()
+    if error not in {errno.EINVAL, errno.ENOSYS}:
+        raise OSError(error, os.strerror(error), str(source), None, str(target))
+    at = None if folder == _AT_FDCWD else folder  # a file system without this kind of rename, such as NFS
+    os.link(source, target, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
+    os.unlink(source, dir_fd=at)
 
 
 def output_error(target: Path, error: OSError) -> OutputError:
@@ -54,6 +103,8 @@ def output_error(target: Path, error: OSError) -> OutputError:
             )
         case errno.ENOENT | errno.ENOTDIR:
             return OutputError(target, "its folder does not exist", action="Create the folder, or choose another.")
+        case errno.EEXIST:
+            return OutputError(target, "a file of this name is there already", action="Rename yours, or wait for it.")
         case errno.EISDIR:
             return OutputError(target, "a folder has this name", action="Choose another name.")
         case errno.ENAMETOOLONG:

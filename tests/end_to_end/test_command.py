@@ -319,10 +319,25 @@ def test_submit_puts_a_complete_copy_into_the_inbox(dualface, tmp_path):
     assert (inbox / "talk.mp4").read_bytes() == b"anything"
     code, _, err = dualface("submit", video, "--inbox", inbox)
     assert code == 2
-    assert "waits there already" in err
+    assert "a file of this name is there already" in err
     again = inbox / ".reprocess" / "talk.mp4"
     assert dualface("submit", "--reprocess", video, "--inbox", inbox)[:2] == (0, f"{again}\n")
     assert again.read_bytes() == b"anything"
+
+
+def test_of_videos_of_one_name_that_are_submitted_at_once_one_is_accepted_and_no_other_said_to_be(tmp_path):
+    commands = []
+    for number in range(4):
+        video = tmp_path / str(number) / "talk.mp4"
+        video.parent.mkdir()
+        video.write_bytes(str(number).encode() * 1_000_000)
+        command = [sys.executable, "-m", "dualface_core.cli", "submit", "--inbox", tmp_path / "inbox", video]
+        commands.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+    said = [(command.communicate()[1], command.returncode) for command in commands]
+    (accepted,) = [number for number, (_, code) in enumerate(said) if code == 0]
+    assert all("a file of this name is there already" in error for error, code in said if code)
+    assert (tmp_path / "inbox" / "talk.mp4").read_bytes() == str(accepted).encode() * 1_000_000
+    assert len(list((tmp_path / "inbox").iterdir())) == 1
 
 
 def test_probe_says_what_a_file_is(sample_clip, dualface):

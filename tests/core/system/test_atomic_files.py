@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from dualface_core.errors import InputError, OutputError
+from dualface_core.system import atomic_files
 from dualface_core.system.atomic_files import TEMPORARY_PREFIX, atomic_write, output_error
 from tests.permissions import permissions_count
 
@@ -37,6 +39,38 @@ def test_two_writers_of_one_target_do_not_meet(tmp_path: Path) -> None:
         second.write_text("second")
     assert (tmp_path / "x").read_text() == "first"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("kind", [True, False])
+def test_a_file_that_must_stay_is_not_replaced_even_if_it_comes_at_the_last_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: bool
+) -> None:
+    if not kind:  # as on file systems that do not know this kind of rename
+        monkeypatch.setattr(atomic_files, "_RENAME_NOREPLACE", 1 << 20)
+    target = tmp_path / "talk.mp4"
+
+    def write(name: str, meanwhile: Callable[[], object]) -> None:
+        with atomic_write(target, overwrite=False) as temporary:
+            temporary.write_text(name)
+            meanwhile()
+
+    with pytest.raises(OutputError, match="a file of this name is there already"):
+        write("late", lambda: write("first", dict))
+    assert target.read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_a_file_holds_is_on_the_disk_before_its_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+
+    def fsync(descriptor: int, real: Callable[[int], None] = os.fsync) -> None:
+        synced.append((Path(f"/proc/self/fd/{descriptor}").readlink(), (tmp_path / "x").exists()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with atomic_write(tmp_path / "x") as temporary:
+        temporary.write_bytes(b"content")
+    assert synced == [(temporary, False), (tmp_path, True)]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit])
