@@ -40,10 +40,9 @@ StepProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Preview:
-    """Pictures for people: a contact sheet (JPEG), and plots of the faces and of the cameras (PNG)."""
+    """What the result will look like: a contact sheet (JPEG) and a plot of the cameras (PNG)."""
 
     contact_sheet: bytes
-    tracks_plot: bytes
     camera_plot: bytes
 
 
@@ -361,12 +360,13 @@ def require_passed(verification: Verification, output: Path) -> None:
 def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
     """Pictures of what the result will show, made from a few source frames."""
     from dualface_core.media.reader import VideoReader
-    from dualface_core.review.preview import camera_plot, contact_sheet, preview_frames, tracks_plot
+    from dualface_core.review.plots import camera_plot
+    from dualface_core.review.preview import contact_sheet, preview_frames
 
     indexes = preview_frames(plan)
     with VideoReader(video) as reader:
         frames = list(reader.at(indexes, tracks.pts[indexes].tolist()))
-    return Preview(contact_sheet(frames, plan), tracks_plot(tracks), camera_plot(tracks, plan))
+    return Preview(contact_sheet(frames, plan), camera_plot(tracks, plan))
 
 
 def thumbnail(video: VideoInfo) -> bytes:
@@ -425,9 +425,11 @@ def process(
     report = made.report.model_copy(update={"load": load.summary()})
     report.write(report_path(output))
     if keep_load:
+        from dualface_core.review.plots import load_plot
+
         load.write(load_path(output))
         with atomic_write(output.with_suffix(".load.png")) as temporary:
-            temporary.write_bytes(load.plot())
+            temporary.write_bytes(load_plot(load))
     if review:
         _write_review(output, video, replace(made, report=report, seconds={"probe": probed, **made.seconds}))
     return report

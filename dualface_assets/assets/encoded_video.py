@@ -201,7 +201,7 @@ def publish(
                 info = pipeline.probe(candidate)
                 thumbnail = pipeline.thumbnail(info)
                 load = _put_in_place(candidate, report, result, store)
-                plot = load.plot()
+                plot = _plot(load)
         finally:
             for path in (candidate, pipeline.report_path(candidate), pipeline.load_path(candidate)):
                 path.unlink(missing_ok=True)
@@ -242,6 +242,12 @@ def publish(
     yield from (
         checks.advisory_result(found) for found in report.advisories if found.name in checks.ADVISORIES["encoded_video"]
     )
+
+
+def _plot(load: "LoadLog") -> bytes:
+    from dualface_core.review.plots import load_plot
+
+    return load_plot(load)
 
 
 def _verified(

@@ -79,7 +79,7 @@ def face_tracks(
 
 
 def _plot(tracks: FaceTracks) -> bytes:
-    from dualface_core.review.preview import tracks_plot
+    from dualface_core.review.plots import tracks_plot
 
     return tracks_plot(tracks)
 

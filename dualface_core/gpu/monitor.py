@@ -1,18 +1,16 @@
 """LoadMonitor: how busy the host and the GPU were while a job ran, sampled once a second.
 
-Belongs here: the sampling thread, the table that it fills, and its plot. The one idea: measuring must not disturb what
+Belongs here: the sampling thread and the table that it fills. The one idea: measuring must not disturb what
 is measured, so it happens in a thread of its own, and its memory is bounded however long the job takes.
 """
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import os
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import astuple
 from datetime import UTC, datetime
 from types import TracebackType
@@ -125,57 +123,8 @@ class LoadLog(DeclaredTable[LoadMetadata]):
             encoder_sessions_peak=peaks["encoder_sessions"],
         )
 
-    def plot(self, *, max_bytes: int = 30_000) -> bytes:
-        """A PNG of load over time: processors, memory and, where there is one, the GPU; at most `max_bytes` long."""
-        for dots_per_inch in (100, 80, 60, 40):
-            picture = self._drawn(dots_per_inch)
-            if len(picture) <= max_bytes:
-                return picture
-        raise ValueError(f"no plot fits into {max_bytes} bytes")
-
     def _known(self, name: str) -> NDArray[np.float64]:
         values: NDArray[np.float64] = self.table.column(name).drop_null().to_numpy().astype(np.float64)
-        return values
-
-    def _drawn(self, dots_per_inch: int) -> bytes:
-        from matplotlib.figure import Figure
-        from PIL import Image
-
-        times = _thinned(self.table.column("time").to_numpy()) / 60
-        panels = self._panels()
-        figure = Figure(figsize=(8, 1.7 * len(panels)), dpi=dots_per_inch, layout="constrained")
-        all_axes = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
-        for axes, (title, curves) in zip(all_axes, panels.items(), strict=True):
-            for label, values in curves.items():
-                axes.plot(times, _thinned(values), label=label, linewidth=1.2)
-            axes.set_ylabel(title)
-            axes.set_ylim(bottom=0)
-            axes.grid(visible=True, alpha=0.3)
-            axes.legend(loc="upper right", fontsize="small", ncols=len(curves))
-        all_axes[-1].set_xlabel("minutes")
-        drawn, reduced = io.BytesIO(), io.BytesIO()
-        figure.savefig(drawn, format="png")
-        Image.open(drawn).convert("RGB").quantize(32).save(reduced, "PNG", optimize=True)
-        return reduced.getvalue()
-
-    def _panels(self) -> dict[str, dict[str, NDArray[np.float64]]]:
-        cores, gib = self.metadata.cores, float(1 << 30)
-        panels = {
-            "CPU, %": {"host": self._filled("cpu_percent"), "this job": self._filled("job_cpu_percent") / cores},
-            "memory, GiB": {"this job": self._filled("job_memory") / gib},
-        }
-        if self.metadata.gpu is not None:
-            panels["GPU, %"] = {
-                "kernels": self._filled("gpu_percent"),
-                "NVENC": self._filled("encoder_percent"),
-                "NVDEC": self._filled("decoder_percent"),
-            }
-            panels["memory, GiB"]["GPU"] = self._filled("gpu_memory_used") / gib
-        return panels
-
-    def _filled(self, name: str) -> NDArray[np.float64]:
-        """A column with NaN for null, as long as the table."""
-        values: NDArray[np.float64] = self.table.column(name).cast(pa.float64()).fill_null(np.nan).to_numpy()
         return values
 
 
@@ -303,13 +252,3 @@ class _HostReader:
             return None, None
         read, written = ((new - old) / (now[0] - before[0]) for new, old in zip(now[1:], before[1:], strict=True))
         return read, written
-
-
-def _thinned(values: Iterable[float], most: int = 400) -> NDArray[np.float64]:
-    """At most `most` means of neighboring values: more can't be seen in a plot."""
-    series = np.asarray(values, np.float64)
-    if len(series) <= most:
-        return series
-    edges = np.linspace(0, len(series), most, endpoint=False).astype(int)
-    means: NDArray[np.float64] = np.add.reduceat(series, edges) / np.diff([*edges, len(series)])
-    return means

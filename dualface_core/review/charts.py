@@ -1,46 +1,59 @@
-"""Charts of a review page: what happens over time, as paths of scalable graphics.
+"""Charts of what happens over time: one model of axis, series and shades, whatever draws it.
 
-Belongs here: numbers into shapes. All charts of a page share one time axis, so that a playhead can cross them; how they
-look (colors, light or dark) is the page's style. Sizes do not grow with the length of the video.
+Belongs here: numbers into shapes. The review page writes them as SVG paths, so that a playhead can cross them, and
+`plots` draws them as PNG for Dagster's metadata; how they look is up to these two. All charts of a page share one time
+axis. Sizes do not grow with the length of the video.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from dualface_core.advice.timeline_events import Kind, TimelineEvent
-from dualface_core.media.probe import VideoInfo
+from dualface_core.gpu.monitor import LoadLog
 from dualface_core.review.timeline import Timeline
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.labels import Person
 from dualface_core.tables.tile_plan import TilePlan
 
 WIDTH: Final = 2000
 HEIGHT: Final = 1000
-"""Of a chart, in units of its own; the page stretches it."""
+"""Of a chart, in units of its own; what draws it stretches it."""
 
 _TICKS: Final = 8
 _STEPS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+_STRANGER_GRID: Final = 100
+"""Places from left to right that faces of anyone else are told apart by, in each bin."""
+
+_SHADES: Final = {Kind.HOLDING: "tile holds still", Kind.WIDE: "wide shot", Kind.UNSURE: "not sure who it is"}
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A path.
+class Series:
+    """One line, or the area between two.
 
     Attributes:
-        kind: "band", "line" or "face": how it is drawn.
-        person: whose color it has.
-        path: in units of the chart, as SVG writes it.
+        kind: "band", "line" or "thin" (a thin line): how it is drawn.
+        color: "A" or "B", that person's; "face"; "other"; or "C" and "D" for more.
+        parts: unbroken stretches, (points, 2) of x and y in units of the chart; of a band, its outline.
+        label: what it is, for the legend; empty if it needs none.
     """
 
     kind: str
-    person: Person
-    path: str
+    color: str
+    parts: Sequence[NDArray[np.int32]]
+    label: str = ""
+
+    @property
+    def path(self) -> str:
+        """The parts as SVG writes them; a single point is drawn as a dot."""
+        end = "Z" if self.kind == "band" else ""
+        return "".join(f"M{' '.join(f'{x},{y}' for x, y in part.tolist())}{end}" for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -60,30 +73,34 @@ class Chart:
         title: what it shows, in a few words.
         description: the same for those who cannot see it.
         top, bottom: what its upper and lower edge stand for.
-        shapes: bands first, so that lines lie on top.
+        series: bands first, so that lines lie on top.
         shades: stretches of time to mark.
+        low: whether half the height is enough for it.
     """
 
     title: str
     description: str
     top: str
     bottom: str
-    shapes: Sequence[Shape]
-    shades: Sequence[Shade]
+    series: Sequence[Series]
+    shades: Sequence[Shade] = ()
+    low: bool = False
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The time axis of all charts, in seconds by the file's own timestamps."""
+    """The time axis of all charts, in seconds by the file's own timestamps, and the cuts on it."""
 
     start: float
     end: float
+    cuts: Sequence[float] = ()
 
     @classmethod
-    def of(cls, video: VideoInfo) -> Axis:
-        """The axis of a video: from its first picture's begin to its last one's end."""
-        start = float(video.first_pts * video.time_base)
-        return cls(start, start + max(video.duration, 0.001))
+    def of(cls, tracks: FaceTracks) -> Axis:
+        """The axis of a video: from its first frame's begin to its last one's end."""
+        times = tracks.times
+        last = times[-1] - times[-2] if len(times) > 1 else 0.04
+        return cls(float(times[0]), float(times[-1] + last), times[tracks.cuts].tolist())
 
     def percent(self, time: float) -> float:
         """Where a time lies, in percent of the width."""
@@ -98,67 +115,157 @@ class Axis:
         return [(time, self.percent(time)) for time in times]
 
 
-def charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequence[TimelineEvent]) -> list[Chart]:
-    """All charts of a page: where the faces are, what each tile's camera does, and how much it enlarges."""
-    timeline = Timeline.of(tracks)
-    width = float(tracks.metadata.frame_width)
-    x = (timeline.at - axis.start) * (WIDTH / (axis.end - axis.start))
-    boxes = {person: tracks.boxes(person) for person in tracks.people}
+@dataclass(frozen=True)
+class _Scale:
+    """From times and values to units of a chart whose lower edge is 0 and whose upper one is `top`."""
 
-    def across(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Places in the picture, from its left edge (the chart's lower) to its right one."""
-        return HEIGHT * (1 - np.clip(values / width, 0, 1))
+    axis: Axis
+    at: NDArray[np.float64]
+    top: float
 
-    faces: list[Shape] = []
-    for person, box in boxes.items():
-        low, high = timeline.least(box[:, 0]), timeline.greatest(box[:, 0] + box[:, 2])
-        faces.append(Shape("band", person, _band(x, across(low), across(high))))
-        faces.append(Shape("line", person, _line(x, across((low + high) / 2))))
-    made = [
-        Chart(
-            "Faces",
-            f"Where the faces of {' and '.join(boxes)} are from the left to the right of the picture, over time.",
-            "right",
-            "left",
-            faces,
-            _shades(axis, found, {Kind.UNSURE}),
+    def line(self, kind: str, color: str, values: NDArray[np.float64], label: str = "") -> Series:
+        """A line through all values, broken where there are none."""
+        points = self._points(values)
+        return Series(kind, color, [_at_least_two(points[part]) for part in _unbroken(values)], label)
+
+    def band(self, color: str, low: NDArray[np.float64], high: NDArray[np.float64]) -> Series:
+        """The area between two lines, broken where there is none."""
+        below, above = self._points(low), self._points(high)
+        return Series(
+            "band", color, [np.concatenate([below[part], above[part][::-1]]) for part in _unbroken(low + high)]
         )
-    ]
+
+    def dots(self, color: str, values: NDArray[np.float64], label: str) -> Series:
+        """A dot for each value."""
+        return Series("line", color, [_at_least_two(point[None]) for point in self._points(values)], label)
+
+    def _points(self, values: NDArray[np.float64]) -> NDArray[np.int32]:
+        x = (self.at - self.axis.start) * (WIDTH / (self.axis.end - self.axis.start))
+        y = HEIGHT * (1 - np.clip(np.nan_to_num(values) / self.top, 0, 1))
+        return np.rint(np.stack([x, y], axis=1)).astype(np.int32)
+
+
+def video_charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequence[TimelineEvent]) -> list[Chart]:
+    """Where the faces are, what each tile's camera does, and how much it enlarges."""
+    return [faces_chart(axis, tracks, found), *camera_charts(axis, tracks, plan, found)]
+
+
+def faces_chart(axis: Axis, tracks: FaceTracks, found: Sequence[TimelineEvent]) -> Chart:
+    """Where the faces are from left to right: bold where they were detected, thin where they are interpolated."""
+    timeline = Timeline.of(tracks.times, tracks.cuts)
+    width, people = float(tracks.metadata.frame_width), tracks.people
+    scale = _Scale(axis, timeline.at, width)
+    names, detected = (tracks.table.column(name).cast(pa.string()).to_numpy() for name in ("person", "source"))
+    detected = detected == "detected"
+    frames, left, wide = (tracks.table.column(name).to_numpy() for name in ("frame", "x", "width"))
+    series: list[Series] = []
+    strangers = np.array([name is None for name in names], bool)
+    if strangers.any():
+        bins = np.searchsorted(timeline.starts, frames[strangers], side="right") - 1
+        places = np.rint((left + wide / 2)[strangers] * (_STRANGER_GRID / width))
+        dots = np.unique(np.stack([timeline.at[timeline.slots][bins], places], axis=1), axis=0)
+        around = _Scale(axis, dots[:, 0], _STRANGER_GRID)
+        series.append(around.dots("other", dots[:, 1], "anyone else"))
+    for person in people:
+        box = tracks.boxes(person)
+        low, high = timeline.least(box[:, 0]), timeline.greatest(box[:, 0] + box[:, 2])
+        seen = np.full(len(box), np.nan)
+        seen[frames[(names == person) & detected]] = 0
+        share = np.count_nonzero(seen == 0) / max(1, int(np.count_nonzero(names == person)))
+        middle = (low + high) / 2
+        series += [
+            scale.band(person, low, high),
+            scale.line("thin", person, middle),
+            scale.line("line", person, middle + timeline.least(seen), f"{person}, {share:.0%} detected"),
+        ]
+    return Chart(
+        "Faces",
+        f"Where the faces of {' and '.join(people)} are from the left to the right of the frame, over time.",
+        "right",
+        "left",
+        series,
+        _shades(axis, found, {Kind.UNSURE}),
+    )
+
+
+def camera_charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequence[TimelineEvent]) -> list[Chart]:
+    """For each tile what its camera shows from left to right against where the face is; and how much they enlarge."""
+    timeline = Timeline.of(tracks.times, tracks.cuts)
+    scale = _Scale(axis, timeline.at, float(tracks.metadata.frame_width))
     crop_windows = plan.crop_windows.astype(np.float64)
-    zooms: list[tuple[Person, NDArray[np.float64]]] = []
+    made: list[Chart] = []
+    zooms: list[tuple[str, NDArray[np.float64]]] = []
     for index, tile in enumerate(plan.layout.tiles):
         center, wide = crop_windows[:, index, 0], crop_windows[:, index, 2]
         low, high = timeline.least(center - wide / 2), timeline.greatest(center + wide / 2)
-        shapes = [
-            Shape("band", tile.person, _band(x, across(low), across(high))),
-            Shape("line", tile.person, _line(x, across(timeline.middle(center)))),
+        series = [
+            scale.band(tile.person, low, high),
+            scale.line("line", tile.person, timeline.middle(center), f"camera {tile.person}"),
         ]
-        if tile.person in boxes:
-            box = boxes[tile.person]
-            face = _line(x, across(timeline.middle(box[:, 0] + box[:, 2] / 2)))
-            shapes.append(Shape("face", tile.person, face))
-        of_tile = [event for event in found if event.person == tile.person]
+        if tile.person in tracks.people:
+            box = tracks.boxes(tile.person)
+            face = timeline.middle(box[:, 0] + box[:, 2] / 2)
+            series.append(scale.line("thin", "face", face, "middle of the face"))
         made.append(
             Chart(
                 f"Camera {tile.person}",
-                f"Which part of the picture, from left to right, tile {tile.person} shows over time, and where the "
+                f"Which part of the frame, from left to right, tile {tile.person} shows over time, and where the "
                 "middle of the face is.",
                 "right",
                 "left",
-                shapes,
-                _shades(axis, of_tile, {Kind.HOLDING, Kind.WIDE}),
+                series,
+                _shades(axis, [event for event in found if event.person == tile.person], {Kind.HOLDING, Kind.WIDE}),
             )
         )
         zooms.append((tile.person, timeline.middle(tile.width / wide)))
-    top = max(2.0, float(np.ceil(max(np.nanmax(zoom) for _, zoom in zooms))))
-    lines = [Shape("line", person, _line(x, HEIGHT * (1 - zoom / top))) for person, zoom in zooms]
-    made.append(
-        Chart("Zoom", "How many times each tile enlarges the picture, over time.", f"{top:g}x", "0x", lines, ())
-    )
-    return made
+    top = max(2.0, float(np.ceil(1.05 * max(np.nanmax(zoom) for _, zoom in zooms))))
+    scale = _Scale(axis, timeline.at, top)
+    lines = [scale.line("line", person, zoom) for person, zoom in zooms]
+    about = "How many times each tile enlarges the frame, over time."
+    return [*made, Chart("Zoom", about, f"{top:g}x", "0x", lines, low=True)]
 
 
-def _shades(axis: Axis, found: Sequence[TimelineEvent], kinds: set[Kind]) -> list[Shade]:
+def load_charts(log: LoadLog) -> tuple[Axis, list[Chart]]:
+    """Load of processors, memory and, where there is one, the GPU, from the job's begin."""
+    table, gib = log.table, float(1 << 30)
+    times = table.column("time").to_numpy()
+    axis, timeline = Axis(0.0, max(float(times[-1]), 0.001)), Timeline.of(times)
+
+    def values(name: str) -> NDArray[np.float64]:
+        return timeline.mean(table.column(name).cast(pa.float64()).fill_null(np.nan).to_numpy())
+
+    panels = {
+        "CPU": ("%", 100.0, {"host": values("cpu_percent"), "job": values("job_cpu_percent") / log.metadata.cores}),
+        "Memory": (" GiB", 0.0, {"job": values("job_memory") / gib}),
+    }
+    if log.metadata.gpu is not None:
+        panels["Memory"][2]["GPU"] = values("gpu_memory_used") / gib
+        loads = {"GPU": "gpu_percent", "NVENC": "encoder_percent", "NVDEC": "decoder_percent"}
+        panels["GPU"] = ("%", 100.0, {label: values(name) for label, name in loads.items()})
+    colors = {"host": "other", "job": "A", "GPU": "B", "NVENC": "C", "NVDEC": "D"}
+    made = []
+    for title, (unit, top, lines) in panels.items():
+        most = top or max(1.0, *(float(np.ceil(np.nanmax(line, initial=0))) for line in lines.values()))
+        scale = _Scale(axis, timeline.at, most)
+        series = [scale.line("thin", colors[label], line, label) for label, line in lines.items()]
+        made.append(Chart(title, f"Load over time: {title}.", f"{most:g}{unit}", "0", series))
+    return axis, made
+
+
+def legend(axis: Axis, charts: Sequence[Chart]) -> list[tuple[str, str, str]]:
+    """What is to be explained, once each: kind, color and label of series, then of shades, then of cuts."""
+    series: dict[tuple[str, str], str] = {}
+    for line in (line for chart in charts for line in chart.series if line.label):
+        series.setdefault((line.kind, line.color), line.label)
+    shades = {shade.kind for chart in charts for shade in chart.shades}
+    return [
+        *((kind, color, label) for (kind, color), label in series.items()),
+        *((kind.value, "", label) for kind, label in _SHADES.items() if kind in shades),
+        *([("cut", "", "cut")] if axis.cuts else []),
+    ]
+
+
+def _shades(axis: Axis, found: Iterable[TimelineEvent], kinds: set[Kind]) -> list[Shade]:
     return [
         Shade(event.kind, axis.percent(event.start), max(0.2, axis.percent(event.end) - axis.percent(event.start)))
         for event in found
@@ -166,23 +273,9 @@ def _shades(axis: Axis, found: Sequence[TimelineEvent], kinds: set[Kind]) -> lis
     ]
 
 
-def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
-    """A path through all points, broken where there are none."""
-    return "".join(f"M{_points(x[part], y[part])}" for part in _unbroken(y))
-
-
-def _band(x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
-    """The area between two lines, broken where there is none."""
-    parts = []
-    for part in _unbroken(low + high):
-        along = np.concatenate([x[part], x[part][::-1]])
-        parts.append(f"M{_points(along, np.concatenate([low[part], high[part][::-1]]))}Z")
-    return "".join(parts)
-
-
-def _points(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
-    points = [f"{across:.0f},{down:.0f}" for across, down in zip(x.tolist(), y.tolist(), strict=True)]
-    return " ".join(points if len(points) > 1 else points * 2)  # one point is drawn as a dot
+def _at_least_two(points: NDArray[np.int32]) -> NDArray[np.int32]:
+    """One point is drawn as a dot: a line from it to itself."""
+    return points if len(points) > 1 else points.repeat(2, axis=0)
 
 
 def _unbroken(values: NDArray[np.float64]) -> list[slice]:

@@ -1,6 +1,6 @@
 """The page of one video: what a person needs to accept its result, or to find the place where it is not right.
 
-Belongs here: what is on the page. Pictures are inside it, so it can be mailed as it is; the two videos are linked,
+Belongs here: what is on the page. Images are inside it, so it can be mailed as it is; the two videos are linked,
 relative to it, and the page says so where one is not there any more or cannot be played.
 """
 
@@ -22,7 +22,7 @@ from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.rendering.report import EncodeReport
-from dualface_core.review.charts import HEIGHT, WIDTH, Axis, charts
+from dualface_core.review.charts import HEIGHT, WIDTH, Axis, legend, video_charts
 from dualface_core.review.preview import marked_frame, preview_frames, thumbnail
 from dualface_core.review.templating import rendered
 from dualface_core.tables.face_tracks import FaceTracks
@@ -84,7 +84,7 @@ class Reviewed:
 
 @dataclass(frozen=True)
 class Page:
-    """A page that was made: the HTML, a picture for an index (JPEG), when, and what a person should know."""
+    """A page that was made: the HTML, an image for an index (JPEG), when, and what a person should know."""
 
     html: str
     thumbnail: bytes
@@ -94,7 +94,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Still:
-    """The same moment in source and result: its time in seconds, and the two pictures (JPEG)."""
+    """The same moment in source and result: its time in seconds, and the two images (JPEG)."""
 
     time: float
     source: bytes
@@ -103,7 +103,7 @@ class Still:
 
 @dataclass(frozen=True)
 class Listed:
-    """A moment in the list: the moment, and a sentence."""
+    """An entry of the list: the event, and a sentence."""
 
     event: TimelineEvent
     sentence: str
@@ -114,10 +114,11 @@ def make_page(about: Reviewed) -> Page:
 
     Raises UnreadableVideoError if source or result cannot be read.
     """
-    stills, poster, picture = _stills(about)
+    stills, poster, small = _stills(about)
     found = events(about.tracks, about.plan)
     findings = about.report.verification.findings if about.report.verification else []
-    axis = Axis.of(about.video)
+    axis = Axis.of(about.tracks)
+    charts = video_charts(axis, about.tracks, about.plan, found)
     made_at = datetime.now(UTC)
     html = rendered(
         "page.html",
@@ -128,9 +129,9 @@ def make_page(about: Reviewed) -> Page:
         poster=poster,
         stills=stills,
         axis=axis,
-        charts=charts(axis, about.tracks, about.plan, found),
+        charts=charts,
+        legend=legend(axis, charts),
         chart_size=(WIDTH, HEIGHT),
-        cuts=[axis.percent(event.start) for event in found if event.kind is Kind.CUT],
         events=_listed(found),
         unlisted=_unlisted(found),
         advisories=sorted(about.report.advisories, key=lambda advisory: advisory.passed),
@@ -141,11 +142,11 @@ def make_page(about: Reviewed) -> Page:
         playable=about.video.codec in _PLAYED and about.video.pixel_format in _PLAYED_FORMATS,
         mark=_mark,
     )
-    return Page(html, picture, made_at, about.report.warnings)
+    return Page(html, small, made_at, about.report.warnings)
 
 
 def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:
-    """Pictures for the strip, larger ones of one of these moments for the players, and one for the index."""
+    """Images for the strip, larger ones of one of these moments for the players, and one for the index."""
     indexes = _cheap_frames(about, preview_frames(about.plan, _STRIP))
     canvas, crop_windows = about.plan.layout, about.plan.crop_windows
     sources, results = (_frames(about, info, indexes) for info in (about.video, about.result))
@@ -213,7 +214,7 @@ def _unlisted(found: Sequence[TimelineEvent]) -> int:
 def _sentence(event: TimelineEvent) -> str:
     match event.kind:
         case Kind.CUT:
-            return "The picture cuts."
+            return "A cut."
         case Kind.HOLDING:
             return f"Tile {event.person} holds still: its person is out of sight for a while."
         case Kind.WIDE:

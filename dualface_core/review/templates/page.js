@@ -5,7 +5,7 @@
   const player = document.querySelector("[data-player]");
   const one = (name) => player.querySelector(`[data-${name}]`);
   const frame = Number(player.dataset.frame);
-  const play = one("play"), seek = one("seek"), clock = one("clock"), speed = one("speed"), sound = one("sound");
+  const play = one("play"), seek = one("seek"), clock = one("clock"), speed = one("speed"), audio = one("audio");
   const start = Number(seek.min), end = Number(seek.max);
   const heads = document.querySelectorAll("[data-playhead]");
   const screens = ["Result", "Source"].map((name) => player.querySelector(`[data-screen="${name}"]`));
@@ -61,7 +61,7 @@
     lost.add(video);
     video.hidden = true;
     screen.querySelector(".lost").hidden = false;
-    if (!there().length) { playing = false; play.disabled = speed.disabled = sound.disabled = true; }
+    if (!there().length) { playing = false; play.disabled = speed.disabled = audio.disabled = true; }
   };
 
   videos.forEach((video, index) => {
@@ -76,7 +76,7 @@
   play.addEventListener("click", () => set(!playing));
   seek.addEventListener("input", () => go(Number(seek.value)));
   speed.addEventListener("change", () => { for (const video of videos) video.playbackRate = Number(speed.value); });
-  sound.addEventListener("change", () => { videos[0].muted = !sound.checked; });
+  audio.addEventListener("change", () => { videos[0].muted = !audio.checked; });
   for (const button of player.querySelectorAll("[data-step]"))
     button.addEventListener("click", () => { set(false); go(now() + Number(button.dataset.step) * frame); });
   for (const button of document.querySelectorAll("button[data-time]"))

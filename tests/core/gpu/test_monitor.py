@@ -1,45 +1,23 @@
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 
 import numpy as np
 import psutil
-import pyarrow as pa
 import pytest
-from PIL import Image
 
-from dualface_core.gpu.monitor import LoadLog, LoadMetadata, LoadMonitor
-
-GPU_COLUMNS = LoadLog.SCHEMA.names[LoadLog.SCHEMA.names.index("gpu_percent") :]
+from dualface_core.gpu.monitor import LoadLog, LoadMonitor
+from tests.core.gpu.load import GPU_COLUMNS, long_log
 
 
 def watched(seconds: float, *, interval: float = 0.05, most_rows: int = 36_000) -> LoadLog:
     with LoadMonitor(None, interval=interval, most_rows=most_rows) as monitor:
         time.sleep(seconds)
     return monitor.log()
-
-
-def long_log(rows: int, *, gpu: str | None) -> LoadLog:
-    """What ten hours of a busy machine look like."""
-    random = np.random.default_rng(0)
-    columns = {field.name: random.uniform(0, 100, rows) for field in LoadLog.SCHEMA} | {
-        "time": np.arange(rows, dtype=float)
-    }
-    columns["job_memory"] = random.uniform(1 << 30, 4 << 30, rows)
-    arrays = [
-        pa.nulls(rows, field.type)
-        if gpu is None and field.name in GPU_COLUMNS
-        else pa.array(columns[field.name]).cast(field.type, safe=False)
-        for field in LoadLog.SCHEMA
-    ]
-    metadata = LoadMetadata(started=datetime.now(UTC), pid=1, cores=4, memory=1 << 34, gpu=gpu)
-    return LoadLog(pa.Table.from_arrays(arrays, schema=LoadLog.SCHEMA), metadata)
 
 
 def test_the_host_is_sampled_where_there_is_no_gpu():
@@ -85,20 +63,8 @@ def test_the_number_of_rows_is_bounded_and_they_still_span_the_whole_job():
     assert times[-1] > 1.0
 
 
-@pytest.mark.parametrize("gpu", [None, "NVIDIA GeForce RTX 4060"])
-def test_the_plot_of_ten_hours_is_a_small_picture(gpu):
-    picture = long_log(36_000, gpu=gpu).plot()
-    assert len(picture) <= 30_000
-    image = Image.open(io.BytesIO(picture))
-    assert image.format == "PNG"
-    # A panel more for the GPU, and curves in more than one color.
-    assert image.height / image.width > (0.6 if gpu else 0.4)
-    assert len(image.convert("RGB").getcolors(1 << 20)) > 8
-
-
-def test_one_sample_is_enough_for_a_plot_and_a_summary():
+def test_one_sample_is_enough_for_a_summary():
     log = watched(0.01, interval=60.0)
-    assert log.plot().startswith(b"\x89PNG")
     summary = log.summary()
     assert summary.job_memory_peak > 0
     assert summary.gpu_percent is None

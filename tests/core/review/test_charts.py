@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from dualface_core.advice.timeline_events import Kind, events
 from dualface_core.camera.plan import plan_camera
-from dualface_core.review.charts import HEIGHT, WIDTH, Axis, Chart, charts
+from dualface_core.review.charts import HEIGHT, WIDTH, Axis, Chart, faces_chart, legend, video_charts
 from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.labels import Person
 from dualface_core.tables.layouts import LAYOUTS
 
 BuildTracks = Callable[..., FaceTracks]
@@ -21,7 +23,7 @@ def sitting(x: float, frames: int) -> np.ndarray:
 
 def drawn(tracks: FaceTracks, layout: str = "side-by-side") -> list[Chart]:
     plan = plan_camera(tracks, LAYOUTS[layout])
-    return charts(Axis(0, tracks.frame_count / 30), tracks, plan, events(tracks, plan))
+    return video_charts(Axis.of(tracks), tracks, plan, events(tracks, plan))
 
 
 def points(path: str) -> list[tuple[int, int]]:
@@ -33,16 +35,16 @@ def test_all_shapes_lie_in_the_chart(face_tracks: BuildTracks, layout: str) -> N
     b = sitting(1300, 900)
     b[300:700] = np.nan
     for chart in drawn(face_tracks({"A": sitting(300, 900), "B": b}, cuts=[800]), layout):
-        for shape in chart.shapes:
-            assert re.fullmatch(r"(M-?\d+,-?\d+( -?\d+,-?\d+)+Z?)*", shape.path)
-            assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points(shape.path))
+        for series in chart.series:
+            assert re.fullmatch(r"(M-?\d+,-?\d+( -?\d+,-?\d+)+Z?)*", series.path)
+            assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points(series.path))
         for shade in chart.shades:
             assert 0 <= shade.left <= shade.left + shade.width <= 100.001
 
 
 def test_who_is_on_the_left_is_below(face_tracks: BuildTracks) -> None:
     faces = drawn(face_tracks({"A": sitting(300, 300), "B": sitting(1300, 300)}))[0]
-    height = {shape.person: points(shape.path)[0][1] for shape in faces.shapes if shape.kind == "line"}
+    height = {series.color: points(series.path)[0][1] for series in faces.series if series.kind == "line"}
     assert height["A"] > HEIGHT / 2 > height["B"]
 
 
@@ -50,7 +52,7 @@ def test_a_line_is_broken_where_nobody_is_seen_and_where_the_picture_cuts(face_t
     b = sitting(1300, 900)
     b[300:700] = np.nan
     faces = drawn(face_tracks({"A": sitting(300, 900), "B": b}, cuts=[800]))[0]
-    lines = {shape.person: shape.path for shape in faces.shapes if shape.kind == "line"}
+    lines = {series.color: series.path for series in faces.series if series.kind == "line"}
     assert lines["A"].count("M") == 2
     assert lines["B"].count("M") == 3
 
@@ -66,14 +68,46 @@ def test_where_a_tile_holds_or_goes_wide_its_chart_is_shaded(face_tracks: BuildT
 
 def test_charts_do_not_grow_with_the_video(face_tracks: BuildTracks) -> None:
     sizes = [
-        sum(len(shape.path) for chart in drawn(face_tracks({"A": sitting(300, n)})) for shape in chart.shapes)
+        sum(len(series.path) for chart in drawn(face_tracks({"A": sitting(300, n)})) for series in chart.series)
         for n in (3_000, 12_000)
     ]
     assert sizes[1] < 1.5 * sizes[0]
 
 
 def test_a_video_of_one_frame_can_be_drawn(face_tracks: BuildTracks) -> None:
-    assert all(shape.path for chart in drawn(face_tracks({"A": sitting(300, 1)})) for shape in chart.shapes)
+    assert all(series.path for chart in drawn(face_tracks({"A": sitting(300, 1)})) for series in chart.series)
+
+
+def test_the_line_of_a_face_is_thin_where_it_was_not_detected(face_tracks: BuildTracks) -> None:
+    detected = np.arange(300) < 120
+    tracks = face_tracks({"A": sitting(300, 300)}, detected={"A": detected})
+    lines = {series.kind: series for series in faces_chart(Axis.of(tracks), tracks, ()).series}
+    assert lines["line"].label == "A, 40% detected"
+    assert max(x for x, _ in points(lines["line"].path)) == pytest.approx(WIDTH * 119 / 300, abs=1)
+    assert max(x for x, _ in points(lines["thin"].path)) == pytest.approx(WIDTH * 299 / 300, abs=1)
+
+
+def test_the_faces_of_anyone_else_are_dots(face_tracks: BuildTracks) -> None:
+    both = face_tracks({"A": sitting(300, 3), "B": sitting(1300, 3)})
+    rows = [row | {"person": "A" if row["person"] == "A" else None} for row in both.table.to_pylist()]
+    table = pa.Table.from_pylist(rows, schema=FaceTracks.SCHEMA)
+    alone = FaceTracks(table, both.metadata.model_copy(update={"people": [Person.A]}))
+    (others,) = [line for line in faces_chart(Axis.of(alone), alone, ()).series if line.color == "other"]
+    assert [len(part) for part in others.parts] == [2, 2, 2]
+    assert {y for _, y in points(others.path)} == {HEIGHT * 27 // 100}
+
+
+def test_the_legend_names_each_color_once_and_only_what_is_there(face_tracks: BuildTracks) -> None:
+    b = sitting(1300, 900)
+    b[300:700] = np.nan
+    tracks = face_tracks({"A": sitting(300, 900), "B": b}, cuts=[800])
+    labels = [label for _, _, label in legend(Axis.of(tracks), drawn(tracks))]
+    assert labels == [
+        "A, 100% detected", "B, 100% detected", "middle of the face", "tile holds still", "wide shot",
+        "not sure who it is", "cut",
+    ]  # fmt: skip
+    calm = face_tracks({"A": sitting(300, 30)})
+    assert "cut" not in [label for _, _, label in legend(Axis.of(calm), drawn(calm))]
 
 
 @pytest.mark.parametrize(("seconds", "step"), [(0.5, 0.1), (60, 10), (3600, 600)])
