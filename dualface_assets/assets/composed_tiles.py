@@ -8,8 +8,9 @@ import dagster as dg
 
 from dualface_assets.assets import checks
 from dualface_assets.assets.config import TilesConfig
-from dualface_assets.assets.metadata import COLUMN_LINEAGE, COLUMN_SCHEMA, columns, entries, lineage, picture
+from dualface_assets.assets.metadata import columns, entries, lineage, picture
 from dualface_assets.runs.failures import as_failure
+from dualface_assets.runs.tags import COLUMN_LINEAGE, COLUMN_SCHEMA
 from dualface_assets.runs.timeouts import in_time, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore

@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow.compute as pc
 
 from dualface_assets.assets import checks
-from dualface_assets.assets.metadata import COLUMN_SCHEMA, columns, entries, picture
+from dualface_assets.assets.metadata import columns, entries, picture
 from dualface_assets.assets.progress import logged
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.runs.failures import as_failure
+from dualface_assets.runs.tags import COLUMN_SCHEMA
 from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore

@@ -15,10 +15,6 @@ import pyarrow as pa
 
 IMAGE_BYTES: Final = 30_000
 
-# Dagster knows these names and shows what they hold in places of its own.
-COLUMN_SCHEMA: Final = "dagster/column_schema"
-COLUMN_LINEAGE: Final = "dagster/column_lineage"
-
 
 def entries(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata as people want to read it: figures of at most five digits, and nothing that says nothing."""

@@ -17,13 +17,10 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
-from dagster._core.events import RunFailureReason
-from dagster._core.execution.retries import auto_reexecution_should_retry_run
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, GRPC_INFO_TAG, RUN_FAILURE_REASON_TAG
 
+from dualface_assets.runs.dagster_internals import RunFailureReason, auto_reexecution_should_retry_run
 from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION
-from dualface_assets.runs.in_use import PARTITION
-from dualface_assets.runs.process_video import MAX_RETRIES
+from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, FAILURE_REASON, GRPC_INFO, MAX_RETRIES, PARTITION
 from dualface_assets.runs.workers import workers
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.inbox import has_writer
@@ -111,7 +108,7 @@ _IN_A_PROCESS: Final = (
 
 def _is_overdue(record: dg.RunRecord, now: float) -> bool:
     """Whether a run that no process has shown itself for should have one by now, on this machine."""
-    server = json.loads(record.dagster_run.tags.get(GRPC_INFO_TAG, "{}"))
+    server = json.loads(record.dagster_run.tags.get(GRPC_INFO, "{}"))
     return "socket" in server and now - record.update_timestamp.timestamp() > _START_PATIENCE
 
 
@@ -145,7 +142,7 @@ def renew_retries(instance: dg.DagsterInstance, *, now: float | None = None) -> 
     )
     renewed = []
     for run in instance.get_runs(lately):
-        if AUTO_RETRY_RUN_ID_TAG in run.tags or not _should_be_retried(run, instance):
+        if AUTO_RETRY_RUN_ID in run.tags or not _should_be_retried(run, instance):
             continue
         latest = instance.get_runs(dg.RunsFilter(tags={PARTITION: run.tags.get(PARTITION, "")}), limit=1)
         asked = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
@@ -157,7 +154,7 @@ def renew_retries(instance: dg.DagsterInstance, *, now: float | None = None) -> 
 
 def _should_be_retried(run: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
     """What Dagster itself decides at a failure."""
-    reason = run.tags.get(RUN_FAILURE_REASON_TAG)
+    reason = run.tags.get(FAILURE_REASON)
     return bool(auto_reexecution_should_retry_run(instance, run, RunFailureReason(reason) if reason else None))
 
 
@@ -195,7 +192,7 @@ def _scratch_of_the_past(store: VideoStore, instance: dg.DagsterInstance, now: f
         if run and not run.is_finished:
             continue
         over_since = record.update_timestamp.timestamp() if record else folder.stat().st_mtime
-        if now - over_since > _NOTES_STAY or (run and (run.is_success or AUTO_RETRY_RUN_ID_TAG in run.tags)):
+        if now - over_since > _NOTES_STAY or (run and (run.is_success or AUTO_RETRY_RUN_ID in run.tags)):
             yield folder
         elif run:
             yield from (path for path in folder.iterdir() if path.is_file() or path.name.startswith(TEMPORARY_PREFIX))

@@ -10,6 +10,7 @@ import dagster as dg
 from dualface_assets.housekeeping import retention
 from dualface_assets.housekeeping.retention import Deletion, Part, Retention
 from dualface_assets.runs.failures import as_failure
+from dualface_assets.runs.tags import MAX_RETRIES
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
 
@@ -65,7 +66,7 @@ def delete_what_is_overdue(context: dg.OpExecutionContext, config: CleanUpConfig
     name="clean_up",
     description="Deletes what need not be kept any longer, by the settings DUALFACE_KEEP_UPLOADS, "
     "DUALFACE_KEEP_TABLES, DUALFACE_KEEP_RESULTS and DUALFACE_KEEP_UNFINISHED. Without them it deletes nothing.",
-    tags={"dagster/max_retries": "0"},  # the schedule tries again the next day
+    tags={MAX_RETRIES: "0"},  # the schedule tries again the next day
 )
 def clean_up() -> None:
     """One step."""

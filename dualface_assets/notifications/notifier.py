@@ -26,6 +26,7 @@ from pydantic import BaseModel
 
 from dualface_assets.notifications.webhook import DeliveryError, Message, Webhook
 from dualface_assets.runs.failures import explanation_of
+from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, PARTITION, RETRY_NUMBER, WILL_RETRY
 from dualface_assets.settings import WebhookSettings
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.errors import DualfaceError
@@ -169,17 +170,17 @@ class Notifier:
             return False
         if self.ending is Ending.FINISHED:
             return self._result(run) is not None
-        return "dagster/auto_retry_run_id" not in run.tags
+        return AUTO_RETRY_RUN_ID not in run.tags
 
     def _may_be_retried(self, run: dg.DagsterRun, age: float) -> bool:
         """Whether a retry of a failed run may still follow."""
         if self.ending is Ending.FINISHED or not self.instance.run_retries_enabled:
             return False
-        return run.tags.get("dagster/will_retry", "true") == "true" and age < RETRY_EXPECTED_WITHIN
+        return run.tags.get(WILL_RETRY, "true") == "true" and age < RETRY_EXPECTED_WITHIN
 
     def _message(self, run: dg.DagsterRun, ended: float, web_url: str | None) -> Message:
-        key = run.tags.get("dagster/partition")
-        retries = run.tags.get("dagster/retry_number", "")  # which a person may have typed in
+        key = run.tags.get(PARTITION)
+        retries = run.tags.get(RETRY_NUMBER, "")  # which a person may have typed in
         base = None if web_url is None else web_url.rstrip("/")
         data: dict[str, Any] = {
             "key": key,

@@ -10,11 +10,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.events import EngineEventData
 
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import FailureRecord
+from dualface_assets.runs.dagster_internals import EngineEventData
 from dualface_assets.runs.failures import CLASS, REMEDY, explanation_of
+from dualface_assets.runs.tags import PARTITION, WILL_RETRY
 from dualface_assets.store.partitions import is_key
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.errors import DualfaceError
@@ -38,7 +39,7 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
         known: dict[str, dg.MetadataValue] = {CLASS: dg.TextMetadataValue(told.failure)}
         known[REMEDY] = dg.TextMetadataValue(told.remedy)
         instance.report_engine_event(f"What to do: {told.remedy}", run, EngineEventData(known))
-    key = run.tags.get("dagster/partition", "")
+    key = run.tags.get(PARTITION, "")
     if not is_key(key):
         return dg.SkipReason("This run was about no video.")
     record = instance.get_run_record_by_id(run.run_id)
@@ -51,7 +52,7 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
         reason=told.sentence,
         action=told.remedy,
         run=run.run_id,
-        tried_again=run.tags.get("dagster/will_retry") == "true",
+        tried_again=run.tags.get(WILL_RETRY) == "true",
     ).write(store.page_folder(key))
     store.share(store.page_folder(key))
     store.share(rebuild_index(store.review_folder))

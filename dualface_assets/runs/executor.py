@@ -18,22 +18,24 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
-from dagster._core.events import EngineEventData, RunFailureReason
-from dagster._core.execution.api import ExecuteRunWithPlanIterable
-from dagster._core.execution.context_creation_job import PlanExecutionContextManager
-from dagster._core.execution.plan.execute_plan import inner_plan_execution_iterator
-from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
-from dagster._core.execution.retries import RetryMode
-from dagster._core.storage.tags import GRPC_INFO_TAG, RETRY_NUMBER_TAG, RUN_FAILURE_REASON_TAG
 
-from dualface_assets.runs.failures import RETRY_TAG, repeated
+from dualface_assets.runs.dagster_internals import (
+    EngineEventData,
+    ExecuteRunWithPlanIterable,
+    InstanceConcurrencyContext,
+    PlanExecutionContextManager,
+    RetryMode,
+    RunFailureReason,
+    inner_plan_execution_iterator,
+)
+from dualface_assets.runs.failures import repeated
 from dualface_assets.runs.process_video import RETRIES
+from dualface_assets.runs.tags import FAILURE_REASON, GRPC_INFO, RETRY_NUMBER, RETRY_ON_STEP_FAILURE
 from dualface_assets.runs.workers import work_on
 from dualface_core.system.threads import limit_library_threads
 
 if TYPE_CHECKING:
-    from dagster._core.execution.context.system import PlanExecutionContext, PlanOrchestrationContext
-    from dagster._core.execution.plan.plan import ExecutionPlan
+    from dualface_assets.runs.dagster_internals import ExecutionPlan, PlanExecutionContext, PlanOrchestrationContext
 
 _SECONDS_BETWEEN_CLAIMS: Final = 1.0
 
@@ -56,18 +58,18 @@ class OneProcess(dg.Executor):
         limit_library_threads()
         run, instance = plan_context.dagster_run, plan_context.instance
         work_on(run.run_id, instance)
-        if GRPC_INFO_TAG in run.tags:
+        if GRPC_INFO in run.tags:
             # The launcher has asked a code server for a process of this run's own: what is done here, and in processes
             # that are started from here, may take all cores, but not from daemon, code server and web page. Any other
             # process is the caller's (`make demo`, a test), who could not take it back without being root.
             os.nice(_NICER)
         tags = {tag: value for tag, value in RETRIES.items() if tag not in run.tags}
-        if run.parent_run_id and RETRY_TAG in run.tags:
-            tags[RETRY_TAG] = "true"  # what was said of the run that this one repeats
+        if run.parent_run_id and RETRY_ON_STEP_FAILURE in run.tags:
+            tags[RETRY_ON_STEP_FAILURE] = "true"  # what was said of the run that this one repeats
         instance.add_run_tags(run.run_id, tags)
         for event in self._execute(plan_context, execution_plan):
             if event.is_step_failure and _failed_before(run, instance):
-                instance.add_run_tags(run.run_id, {RETRY_TAG: "false"})
+                instance.add_run_tags(run.run_id, {RETRY_ON_STEP_FAILURE: "false"})
             yield event
 
     def _execute(
@@ -109,9 +111,9 @@ def _steps(job_context: PlanExecutionContext, execution_plan: ExecutionPlan) -> 
 def _failed_before(run: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
     """Whether one of the runs that led to this one by themselves has failed in a step, rather than been killed."""
     for later, earlier in pairwise((run, *repeated(run, instance))):
-        if RETRY_NUMBER_TAG not in later.tags:
+        if RETRY_NUMBER not in later.tags:
             return False  # a person has started it, so it may fail once again
-        if earlier.tags.get(RUN_FAILURE_REASON_TAG) == RunFailureReason.STEP_FAILURE.value:
+        if earlier.tags.get(FAILURE_REASON) == RunFailureReason.STEP_FAILURE.value:
             return True
     return False
 

@@ -22,15 +22,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
-from dagster_shared.error import SerializableErrorInfo
 
+from dualface_assets.runs.tags import RETRY_ON_STEP_FAILURE
 from dualface_core.encoding.failures import EncoderError
 from dualface_core.errors import DualfaceError, FileError
 
-RETRY_TAG: Final = "dagster/retry_on_asset_or_op_failure"
+if TYPE_CHECKING:
+    from dualface_assets.runs.dagster_internals import SerializableErrorInfo
 
 MACHINE: Final = "machine"
 BUG: Final = "bug"
@@ -98,7 +99,7 @@ def _failure(context: Context, kind: str, sentence: str, action: str, *, permane
         run_id, instance = context.step_context.run_id, context.step_context.instance
     else:
         run_id, instance = context.run.run_id, context.instance
-    instance.add_run_tags(run_id, {RETRY_TAG: "false" if permanent else "true"})
+    instance.add_run_tags(run_id, {RETRY_ON_STEP_FAILURE: "false" if permanent else "true"})
     return dg.Failure(
         description=sentence,
         metadata={

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
-PARTITION: Final = "dagster/partition"
-"""Tag of a run: the key of its video."""
+from dualface_assets.runs.dagster_internals import BulkActionsFilter, BulkActionStatus
+from dualface_assets.runs.tags import PARTITION, WILL_RETRY
 
 ACTIVE: Final = (
     dg.DagsterRunStatus.QUEUED,
@@ -20,8 +19,6 @@ ACTIVE: Final = (
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 )
-
-_WILL_RETRY: Final = "dagster/will_retry"
 
 
 def why_in_use(key: str, instance: dg.DagsterInstance) -> str | None:
@@ -31,7 +28,7 @@ def why_in_use(key: str, instance: dg.DagsterInstance) -> str | None:
         if run.status is not dg.DagsterRunStatus.FAILURE:
             return f"run {run.run_id} is under way ({run.status.value.lower()})"
         # A run that has failed is told a moment later whether it is tried again.
-        undecided = instance.run_retries_enabled and _WILL_RETRY not in run.tags
+        undecided = instance.run_retries_enabled and WILL_RETRY not in run.tags
         if undecided or run.is_complete_and_waiting_to_retry:
             return f"run {run.run_id} has failed and is about to be tried again"
     at_work = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]

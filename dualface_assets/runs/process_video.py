@@ -10,7 +10,7 @@ from typing import Final
 
 import dagster as dg
 
-MAX_RETRIES: Final = "dagster/max_retries"
+from dualface_assets.runs.tags import MAX_RETRIES, RETRY_STRATEGY
 
 RETRIES: Final = {
     # For processes that are killed, which is seldom the video's fault; one that kills its process each time must end.
@@ -18,7 +18,7 @@ RETRIES: Final = {
     MAX_RETRIES: "4",
     # After a failed encode or check the whole asset is made again (in software if NVENC was the cause), and what came
     # before it is not. The default strategy would only run the failed step again.
-    "dagster/retry_strategy": "FROM_ASSET_FAILURE",
+    RETRY_STRATEGY: "FROM_ASSET_FAILURE",
 }
 """Tags of a run that ask for another one if it fails."""
 

@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
+from dualface_assets.runs.tags import MAX_RUNTIME
 from dualface_core.errors import DualfaceError
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.media.probe import VideoInfo
     from dualface_core.pipeline import Progress
-
-MAX_RUNTIME: Final = "dagster/max_runtime"
-"""Tag of a run: after so many seconds the daemon ends it."""
 
 _LEAST: Final = 7200
 """Seconds that every run may take. A short video may wait for its turn behind long ones."""

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dualface_assets.definitions import build_defs, video_store
+from dualface_assets.runs.tags import RUN_KEY
 from dualface_assets.service.serve import REPOSITORY
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.partitions import videos
@@ -52,7 +53,7 @@ def process(source: Path, store: VideoStore, instance: dg.DagsterInstance, conso
         .execute_in_process(
             instance=instance,
             partition_key=upload.key,
-            tags={"dagster/run_key": upload.claim},  # so that the sensor knows this upload's run
+            tags={RUN_KEY: upload.claim},  # so that the sensor knows this upload's run
             raise_on_error=False,
         )
     )

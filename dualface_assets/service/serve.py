@@ -28,10 +28,9 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._grpc.client import DagsterGrpcClient
 
 from dualface_assets.definitions import video_store
+from dualface_assets.runs.dagster_internals import code_server_answers
 from dualface_assets.settings import ServiceSettings
 from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.settings import Settings
@@ -131,7 +130,7 @@ def main() -> int:
             workspace = ("--workspace", str(_workspace(home, code_server)))
             address = ("--host", host, "--port", str(port))
             programs.append(Program("web page", "dualface_assets.service.web_page", *address, *workspace))
-            programs.append(Program("daemon", _DAGSTER, "dagster._daemon", "run", "--log-level", "warning", *workspace))
+            programs.append(Program("daemon", _DAGSTER, "dagster-daemon", "run", "--log-level", "warning", *workspace))
             while all(program.keep_alive() for program in programs):
                 time.sleep(0.5)
         except KeyboardInterrupt:
@@ -179,15 +178,11 @@ def _code_server(socket: Path) -> Program:
 
 def _answers(socket: Path, server: Program) -> bool:
     """Wait until the code server does. False if it ends, or takes too long."""
-    client = DagsterGrpcClient(socket=str(socket))
     deadline = time.monotonic() + _SECONDS_TO_START
     while server.process.poll() is None and time.monotonic() < deadline:
-        try:
-            client.ping("")
-        except DagsterUserCodeUnreachableError:
-            time.sleep(0.1)
-        else:
+        if code_server_answers(socket):
             return True
+        time.sleep(0.1)
     return False
 
 

@@ -11,11 +11,9 @@ import ipaddress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from dagster_webserver import app
-from dagster_webserver.cli import main
-from dagster_webserver.webserver import DagsterWebserver
-from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
+
+from dualface_assets.runs.dagster_internals import run_web_page
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -69,11 +67,5 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-class _WebPage(DagsterWebserver):  # type: ignore[type-arg]  # as Dagster's own command makes it
-    def build_middleware(self) -> list[Middleware]:
-        return [Middleware(OwnPagesOnly), *super().build_middleware()]
-
-
 if __name__ == "__main__":
-    app.DagsterWebserver = _WebPage  # type: ignore[attr-defined]  # a name that the module imports
-    main()  # type: ignore[no-untyped-call]  # Dagster's, which has no annotations
+    run_web_page(OwnPagesOnly)

@@ -11,13 +11,12 @@ from typing import Final
 
 import dagster as dg
 
-from dualface_assets.runs.in_use import ACTIVE, PARTITION
+from dualface_assets.runs.in_use import ACTIVE
 from dualface_assets.runs.process_video import process_video
+from dualface_assets.runs.tags import PARTITION, RUN_KEY
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import Upload, VideoStore
 from dualface_assets.uploads.intake import Intake, acknowledge, pending
-
-RUN_KEY: Final = "dagster/run_key"
 
 _RUNS_PER_TICK: Final = 1
 """Noting a run is most of what a tick takes (docs/soak.md). More of them are asked for by the next ticks: twelve a

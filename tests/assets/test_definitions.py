@@ -12,7 +12,6 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.remote_representation.external_data import RepositorySnap
 
 from dualface_assets.assets import composed_tiles, face_tracks
 from dualface_assets.assets.metadata import columns, entries, picture
@@ -20,6 +19,7 @@ from dualface_assets.definitions import build_defs
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
+from tests.dagster_internals import RepositorySnap
 
 REPOSITORY = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("definitions.json")

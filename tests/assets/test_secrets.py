@@ -9,12 +9,6 @@ from typing import Any
 import dagster as dg
 import fsspec
 import pytest
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.scheduler.instigation import TickStatus
-from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget, create_test_daemon_workspace_context
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._daemon import get_default_daemon_logger
-from dagster._daemon.sensor import execute_sensor_iteration
 
 from dualface_assets.definitions import build_defs, video_store
 from dualface_assets.runs.failures import explanation_of
@@ -23,6 +17,15 @@ from dualface_assets.store import video_store as resources
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import add
 from tests.assets.conftest import LanFileSystem
+from tests.dagster_internals import (
+    InProcessCodeLocationOrigin,
+    InProcessTestWorkspaceLoadTarget,
+    LoadableTargetOrigin,
+    TickStatus,
+    create_test_daemon_workspace_context,
+    execute_sensor_iteration,
+    get_default_daemon_logger,
+)
 
 PASSWORD = "pa55word"
 SIGNATURE = "0123456789abcdefsignature"

@@ -29,7 +29,7 @@ IMPATIENT: Final[Mapping[str, Mapping[str, Any]]] = {
 
 PROGRAMS: Final[Mapping[str, str]] = {
     "code server": "dagster api grpc",
-    "daemon": "dagster._daemon run",
+    "daemon": "dagster-daemon run",
     "web page": "dualface_assets.service.web_page",
     "run worker": "spawn_main",
     "everything": "",

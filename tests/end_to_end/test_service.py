@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION, explanation_of
-from dualface_assets.runs.process_video import MAX_RETRIES
+from dualface_assets.runs.tags import MAX_RETRIES
 from dualface_assets.uploads.intake import acknowledge, add
 from tests.end_to_end.crashes import kill_at_random
 from tests.end_to_end.crowds import upload_many

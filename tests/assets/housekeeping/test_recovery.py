@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
-from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from dualface_assets.housekeeping.recovery import (
     end_abandoned_runs,
@@ -20,6 +19,7 @@ from dualface_assets.housekeeping.recovery import (
     remove_leftovers,
     renew_retries,
 )
+from dualface_assets.runs.tags import GRPC_INFO
 from dualface_assets.store.video_store import VideoStore
 
 REPOSITORY = Path(__file__).parents[3]
@@ -119,14 +119,14 @@ def test_what_brings_the_machine_down_again_and_again_comes_to_an_end(instance: 
 def test_a_run_whose_process_was_killed_before_it_could_be_seen_is_ended_a_little_later(
     instance: dg.DagsterInstance, status: dg.DagsterRunStatus
 ) -> None:
-    run = a_run(instance, status, **{GRPC_INFO_TAG: '{"host": "localhost", "socket": "/run/code-server"}'})
+    run = a_run(instance, status, **{GRPC_INFO: '{"host": "localhost", "socket": "/run/code-server"}'})
     assert end_abandoned_runs(instance) == []
     assert end_abandoned_runs(instance, now=time.time() + 61) == [run.run_id]
     assert ended(run, instance).tags["dagster/will_retry"] == "true"
 
 
 def test_a_run_of_another_machine_is_not_judged_from_here(instance: dg.DagsterInstance) -> None:
-    a_run(instance, **{GRPC_INFO_TAG: '{"host": "encoder-2", "port": 4000}'})
+    a_run(instance, **{GRPC_INFO: '{"host": "encoder-2", "port": 4000}'})
     a_run(instance)
     assert end_abandoned_runs(instance, now=time.time() + DAY) == []
 

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.retention import CleanUp, Retention, clean_up
@@ -22,6 +20,13 @@ from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import Intake, acknowledge, add, pending
 from dualface_core import pipeline
+from tests.dagster_internals import (
+    BulkActionStatus,
+    PartitionBackfill,
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from tests.file_steps import crash_at
 
 DAY = 86_400

@@ -13,16 +13,21 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
-from dagster._daemon.types import DaemonHeartbeat
 
 from dualface_assets.definitions import video_store
 from dualface_assets.service import doctor
 from dualface_assets.service.doctor import Diagnosis
 from dualface_assets.settings import ServiceSettings
 from dualface_core.settings import Settings
+from tests.dagster_internals import (
+    DaemonHeartbeat,
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
 
 REPOSITORY = Path(__file__).parents[3]
 Instance = Callable[..., dg.DagsterInstance]

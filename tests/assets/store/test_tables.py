@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dualface_assets.runs.failures import RETRY_TAG, explanation_of
+from dualface_assets.runs.failures import explanation_of
+from dualface_assets.runs.tags import RETRY_ON_STEP_FAILURE
 from dualface_assets.store.partitions import UnsafeKeyError, is_key, videos
 from dualface_assets.store.tables import TableStorage
 from dualface_assets.store.video_store import VideoStore
@@ -95,7 +96,7 @@ def test_a_partition_with_a_hostile_key_fails_for_good_and_writes_nothing(store:
             assert told.failure == "unsafe-key"
             run = instance.get_run_by_id(result.run_id)
             assert run is not None
-            assert run.tags[RETRY_TAG] == "false"
+            assert run.tags[RETRY_ON_STEP_FAILURE] == "false"
     assert everything_in(tmp_path) == set()
 
 

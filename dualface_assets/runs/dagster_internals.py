@@ -1,0 +1,120 @@
+"""The one seam to Dagster's inside: every name that Dagster does not export, with the reason why it is used.
+
+Belongs here: imports of private modules, and what is changed in Dagster's programs. ruff and import-linter forbid both
+elsewhere, and `tests/assets/runs/test_dagster_internals.py` says which promise another release has broken. Tried with
+Dagster 1.13.27 and 1.13.28. The numbers are those of issues and pull requests of dagster-io/dagster.
+
+| names | used by | reason |
+|---|---|---|
+| `ExecuteRunWithPlanIterable`, `PlanExecutionContextManager`, `inner_plan_execution_iterator`, `EngineEventData`, `RetryMode`, `PlanExecutionContext`, `PlanOrchestrationContext`, `ExecutionPlan` | `runs.executor` | What Dagster's own executors are made of. Its in-process executor takes no other claims of slots. |
+| `InstanceConcurrencyContext` | `runs.executor` | Claims of pool slots (#13770): asks without a pause while a run in one process waits. |
+| `CheckRunHealthResult`, `WorkerStatus`, `LaunchRunContext` | `runs.launcher` | What the methods of the exported `DefaultRunLauncher` take and give. It has no health check of its own (#4319). |
+| `RunFailureReason`, `auto_reexecution_should_retry_run` | `runs.retries`, `housekeeping` | A retry is lost if the code server is down when it is due (#14605, #20730). |
+| `BulkActionsFilter`, `BulkActionStatus` | `runs.in_use` | What the exported `DagsterInstance.get_backfills` is asked with. |
+| `SerializableErrorInfo` | `runs.failures` | What the exported `JobFailureData` holds of an error. |
+| `EngineEventData` | `review_index` | What the exported `DagsterInstance.report_engine_event` takes. |
+"""  # noqa: E501 - rows of a table
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagster._core.events import EngineEventData, RunFailureReason
+from dagster._core.execution.api import ExecuteRunWithPlanIterable
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster._core.execution.context_creation_job import PlanExecutionContextManager
+from dagster._core.execution.plan.execute_plan import inner_plan_execution_iterator
+from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
+from dagster._core.execution.retries import RetryMode, auto_reexecution_should_retry_run
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+
+if TYPE_CHECKING:
+    from dagster._core.execution.context.system import PlanExecutionContext, PlanOrchestrationContext
+    from dagster._core.execution.plan.plan import ExecutionPlan
+    from dagster_shared.error import SerializableErrorInfo
+
+__all__ = [
+    "BulkActionStatus",
+    "BulkActionsFilter",
+    "CheckRunHealthResult",
+    "EngineEventData",
+    "ExecuteRunWithPlanIterable",
+    "ExecutionPlan",
+    "InstanceConcurrencyContext",
+    "LaunchRunContext",
+    "PlanExecutionContext",
+    "PlanExecutionContextManager",
+    "PlanOrchestrationContext",
+    "RetryMode",
+    "RunFailureReason",
+    "SerializableErrorInfo",
+    "WorkerStatus",
+    "auto_reexecution_should_retry_run",
+    "code_server_answers",
+    "inner_plan_execution_iterator",
+    "read_migrations_once",
+    "run_web_page",
+]
+
+
+def code_server_answers(socket: Path) -> bool:
+    """Whether a code server answers on a socket.
+
+    `dagster api grpc-health-check` says the same, but takes a second of processor time to start.
+    """
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._grpc.client import DagsterGrpcClient
+
+    try:
+        DagsterGrpcClient(socket=str(socket)).ping("")
+    except DagsterUserCodeUnreachableError:
+        return False
+    return True
+
+
+def read_migrations_once() -> None:
+    """Let this process read the migrations of each kind of database once.
+
+    Whenever Dagster opens one of its databases (SQLite) it looks whether that is up to date, and to know what that
+    means it executes all migrations that there ever were. Every tick of every sensor opens three, and every run has one
+    of its own. No issue of Dagster's is known.
+
+    Raises:
+        RuntimeError: this Dagster reads its migrations in another way.
+    """
+    from alembic.script import ScriptDirectory
+    from dagster._core.storage import sql
+
+    once = cache(ScriptDirectory.from_config)  # Dagster has one configuration per kind of database
+    ScriptDirectory.from_config = once  # type: ignore[method-assign]
+    if getattr(sql, "ScriptDirectory", None) is not ScriptDirectory:
+        raise RuntimeError("This Dagster reads its migrations in another way: see runs/dagster_internals.py.")
+
+
+def run_web_page(guard: Callable[[Any], Any]) -> None:
+    """Run Dagster's web page, by the arguments of this process, behind a guard.
+
+    Dagster's command has no place for middleware of ours, and looks at no `Origin` (#19873 has a warning only). The
+    guard stands between it and the server, which is uvicorn.
+
+    Args:
+        guard: ASGI middleware, given the application.
+
+    Raises:
+        RuntimeError: this Dagster serves its web page in another way, so that the guard would not be there.
+    """
+    import uvicorn
+    from dagster_webserver import cli
+
+    configure = uvicorn.Config.__init__
+
+    def configure_guarded(config: uvicorn.Config, app: Any, *arguments: Any, **options: Any) -> None:
+        configure(config, guard(app), *arguments, **options)
+
+    uvicorn.Config.__init__ = configure_guarded  # type: ignore[assignment, method-assign]
+    if getattr(cli, "uvicorn", None) is not uvicorn:
+        raise RuntimeError("This Dagster would serve its web page unguarded: see runs/dagster_internals.py.")
+    cli.main()  # type: ignore[no-untyped-call]

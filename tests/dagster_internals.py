@@ -1,0 +1,48 @@
+"""Dagster's private names that tests use: to run a part of the daemon once, and to store what its page stores."""
+
+from dagster._core.definitions.metadata.metadata_set import TableMetadataSet
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.remote_origin import (
+    InProcessCodeLocationOrigin,
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickStatus
+from dagster._core.storage import tags as dagster_tags
+from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget, create_test_daemon_workspace_context
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.load_target import ModuleTarget, PythonFileTarget
+from dagster._daemon import get_default_daemon_logger
+from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
+from dagster._daemon.sensor import execute_sensor_iteration
+from dagster._daemon.types import DaemonHeartbeat
+
+__all__ = [
+    "BulkActionStatus",
+    "DaemonHeartbeat",
+    "InProcessCodeLocationOrigin",
+    "InProcessTestWorkspaceLoadTarget",
+    "InstigatorState",
+    "InstigatorStatus",
+    "InstigatorType",
+    "LoadableTargetOrigin",
+    "ModuleTarget",
+    "PartitionBackfill",
+    "PythonFileTarget",
+    "RegisteredCodeLocationOrigin",
+    "RemoteInstigatorOrigin",
+    "RemoteJobOrigin",
+    "RemoteRepositoryOrigin",
+    "RepositorySnap",
+    "TableMetadataSet",
+    "TickStatus",
+    "create_test_daemon_workspace_context",
+    "dagster_tags",
+    "execute_run_monitoring_iteration",
+    "execute_sensor_iteration",
+    "get_default_daemon_logger",
+]
