@@ -20,6 +20,7 @@ from dagster._daemon import get_default_daemon_logger
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._daemon.types import DaemonHeartbeat
+from dagster_graphql.schema import create_schema
 
 __all__ = [
     "BulkActionStatus",
@@ -40,6 +41,7 @@ __all__ = [
     "RepositorySnap",
     "TableMetadataSet",
     "TickStatus",
+    "create_schema",
     "create_test_daemon_workspace_context",
     "dagster_tags",
     "execute_run_monitoring_iteration",

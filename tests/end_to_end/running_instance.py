@@ -170,7 +170,7 @@ def running(folder: Path, hosts: list[Host]) -> Iterator[RunningInstance]:
     log = folder / "daemon.log"
     with log.open("w") as output, dg.DagsterInstance.from_config(str(home)) as instance:
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)],
+            [Path(sys.executable).with_name("dagster-daemon"), "run", "--workspace", str(workspace)],
             env=environment,
             cwd=folder,
             stdout=output,

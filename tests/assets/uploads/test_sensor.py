@@ -8,12 +8,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget, create_test_daemon_workspace_context
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._daemon import get_default_daemon_logger
-from dagster._daemon.sensor import execute_sensor_iteration
-from dagster_graphql.schema import create_schema
 
 from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.retention import Retention, clean_up
@@ -243,6 +237,7 @@ from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 from dualface_assets.uploads.intake import Intake
 from dualface_assets.uploads.sensor import upload_sensor
 import dagster as dg
+from tests.dagster_internals import InProcessCodeLocationOrigin, InProcessTestWorkspaceLoadTarget, LoadableTargetOrigin, create_schema, create_test_daemon_workspace_context, execute_sensor_iteration, get_default_daemon_logger
 
 uploads = upload_sensor(Intake(Inbox(StabilityWindow(0, 0, 0))))
 defs = dg.Definitions(
