@@ -14,6 +14,15 @@ from dualface_assets.housekeeping.retention import Retention, clean_up
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import Intake, pending
 from dualface_assets.uploads.sensor import upload_sensor
+from tests.dagster_internals import (
+    InProcessCodeLocationOrigin,
+    InProcessTestWorkspaceLoadTarget,
+    LoadableTargetOrigin,
+    create_schema,
+    create_test_daemon_workspace_context,
+    execute_sensor_iteration,
+    get_default_daemon_logger,
+)
 
 Drop = Callable[..., Path]
 Tick = Callable[[], tuple[list[dg.RunRequest], list[str], str | None]]
@@ -237,7 +246,6 @@ from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 from dualface_assets.uploads.intake import Intake
 from dualface_assets.uploads.sensor import upload_sensor
 import dagster as dg
-from tests.dagster_internals import InProcessCodeLocationOrigin, InProcessTestWorkspaceLoadTarget, LoadableTargetOrigin, create_schema, create_test_daemon_workspace_context, execute_sensor_iteration, get_default_daemon_logger
 
 uploads = upload_sensor(Intake(Inbox(StabilityWindow(0, 0, 0))))
 defs = dg.Definitions(
