@@ -1,8 +1,8 @@
 """Does each tile show its person? Measured on samples, whose truth comes from the drawing and not from a detector.
 
 For every scene a sample is made (or taken from the folder, if this version of the drawing has made it before), then
-probed, tracked and planned; nothing is encoded. Person A is whoever is further left in the first frame in which both
-are at least half visible, as the program is told to name them.
+probed, tracked and planned; nothing is encoded. Person A is the one further left in the first frame in which both
+are at least half visible, which is how the program names them.
 
 A frame counts for a person who is at least half visible in it. Where the plan's state for their tile is "tracking", the
 tile *shows* them if both hold:
@@ -228,7 +228,7 @@ def labels_right(tracks: FaceTracks, truth: Truth) -> float:
 
 
 def area(boxes: Signal) -> Signal:
-    """Of (N, 4) rectangles given by their corners; 0 where they are empty."""
+    """Of (N, 4) boxes given by their corners; 0 where they are empty."""
     return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Whether one `quality` means the same picture with every software encoder: SSIM and size at the mapped settings.
+"""Whether one `quality` looks the same with every software encoder: SSIM and size at the mapped settings.
 
 Renders one plan losslessly, then with each codec at several qualities, and lets ffmpeg compare the luma of every frame.
 NVENC's own mapping cannot be measured without an NVENC card; `--encoder nvenc` does it on a machine that has one.

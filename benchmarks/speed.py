@@ -1,8 +1,8 @@
 """Wall time of `dualface run` against the plain ffmpeg command line, in one run, as paired ratios.
 
 ffmpeg does the least that a split screen can be: one decode, two fixed crops, scale, hstack, x264 at the same preset
-and CRF, the sound copied. Its crops are where dualface's cameras stand most of the time, so that both encode the same
-pictures. A second ffmpeg command cuts the frame into halves, which need no scaling and, since people are smaller in
+and CRF, the audio copied. Its crops are where dualface's cameras hold most of the time, so that both encode the same
+frames. A second ffmpeg command cuts the frame into halves, which need no scaling and, since people are smaller in
 them, less encoding; its ratio is printed too. `dualface run` tracks, plans, renders with moving cameras and verifies.
 All are whole processes, in turn, so that a machine that slows down slows all of them.
 
@@ -44,8 +44,8 @@ def static_split(video: Path, output: Path, crops: list[str], *, preset: str, cr
     """The ffmpeg command line of a fixed split screen: two crops ("width:height:x:y"), side by side at 1920x1080."""
     left, right = crops
     graph = f"[0:v]split[l][r];[l]crop={left},scale=960:1080[a];[r]crop={right},scale=960:1080[b];[a][b]hstack[v]"
-    sound = ["-map", "0:a?", "-c:a", "copy"]
-    coding = ["-c:v", "libx264", "-preset", preset, "-crf", str(crf), *sound, "-movflags", "+faststart"]
+    audio = ["-map", "0:a?", "-c:a", "copy"]
+    coding = ["-c:v", "libx264", "-preset", preset, "-crf", str(crf), *audio, "-movflags", "+faststart"]
     return [
         "ffmpeg",
         "-v",

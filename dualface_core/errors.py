@@ -60,7 +60,7 @@ class UnreadableVideoError(InputError):
 
 
 class NoVideoStreamError(InputError):
-    """The file is readable but holds no moving picture, such as an audio file."""
+    """The file is readable but holds no video, such as an audio file."""
 
 
 class UnsupportedVideoError(InputError):

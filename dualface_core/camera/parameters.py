@@ -1,6 +1,6 @@
 """How the virtual cameras behave: every figure that a user may change, with its unit.
 
-Belongs here: the parameters alone, so that whoever reads a plan's parameters needs no camera.
+Belongs here: the parameters alone, so that a reader of a plan's parameters needs no camera.
 """
 
 from __future__ import annotations

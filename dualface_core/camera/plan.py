@@ -107,7 +107,7 @@ def _camera_clock(times: Signal) -> Signal:
 
 
 def _widest(stage: _Stage, others: list[NDArray[np.float64]], parameters: CameraParameters) -> NDArray[np.float64]:
-    """The wide shot for someone who is not in it: centered on whoever is."""
+    """The wide shot for someone who is not in it: centered on the people who are."""
     height, width = stage.widest, stage.widest * stage.aspect
     x, y = stage.width / 2, stage.height / 2
     boxes = np.concatenate([*others, np.empty((0, 4))])

@@ -1,4 +1,4 @@
-"""Faces found in one picture: boxes, five landmarks and scores.
+"""Faces found in one image: boxes, five landmarks and scores.
 
 Belongs here: the value that a detector returns, and geometry that needs nothing else.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Detections:
-    """N faces in one picture, best score first.
+    """N faces in one image, best score first.
 
     Attributes:
         boxes: (N, 4) float32: x and y of the upper left corner, width, height, in pixels.
@@ -30,7 +30,7 @@ class Detections:
         return len(self.scores)
 
     def scaled(self, x: float, y: float) -> Detections:
-        """The same faces in a picture that is `x` times as wide and `y` times as high."""
+        """The same faces in an image that is `x` times as wide and `y` times as high."""
         factors = np.array([x, y], np.float32)
         return Detections(self.boxes * np.tile(factors, 2), self.landmarks * factors, self.scores)
 

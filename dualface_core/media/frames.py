@@ -1,6 +1,6 @@
-"""A decoded picture as the rest of the project sees it: three planes, a timestamp, and nothing of the decoder.
+"""A decoded frame as the rest of the project sees it: three planes, a timestamp, and nothing of the decoder.
 
-Belongs here: the Frame and its cheap views. The one idea: pictures stay in 8-bit YUV 4:2:0, as they were coded;
+Belongs here: the Frame and its cheap views. The one idea: frames stay in 8-bit YUV 4:2:0, as they were coded;
 BGR is made only of what a detector or a person looks at, and only at the size needed.
 """
 
@@ -61,7 +61,7 @@ RGB_AS: Final = ColorInfo(range=LIMITED_RANGE, matrix=BT709)
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture, upright and with square pixels.
+    """One frame, upright and with square pixels.
 
     Attributes:
         index: its number in presentation order, from 0.
@@ -93,14 +93,14 @@ class Frame:
         return np.asarray(cv2.resize(self.planes[0], (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
     def bgr(self, max_width: int | None = None) -> NDArray[np.uint8]:
-        """The whole picture as (h, w, 3) uint8 BGR, shrunk so that w <= max_width, with no sample left out."""
+        """The whole frame as (h, w, 3) uint8 BGR, shrunk so that w <= max_width, with no sample left out."""
         width, height = self.width, self.height
         if max_width is not None and width > max_width:
             width, height = max_width, max(1, round(self.height * max_width / self.width))
         return self._to_bgr([self._scaled(plane, width, height) for plane in self.planes])
 
     def bgr_region(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """A rectangle at full resolution as (height, width, 3) uint8 BGR; outside the frame, the edge repeats."""
+        """A part at full resolution as (height, width, 3) uint8 BGR; outside the frame, the edge repeats."""
         rows = np.clip(np.arange(y, y + height), 0, self.height - 1)
         columns = np.clip(np.arange(x, x + width), 0, self.width - 1)
         luma, u, v = self.planes

@@ -1,4 +1,4 @@
-"""One picture through NVENC or NVDEC: `python -m dualface_core.media.nvenc_trial encode h264`.
+"""One frame through NVENC or NVDEC: `python -m dualface_core.media.nvenc_trial encode h264`.
 
 Belongs here: what happens in the process that `nvenc_probe` starts. Its last line on standard output is the answer, as
 JSON.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     VideoPacket = Packet[VideoStream]
 
 SIZE: Final = 256
-"""Width and height of the picture: NVENC refuses pictures narrower than about 145 pixels."""
+"""Width and height of the frame: NVENC refuses frames narrower than about 145 pixels."""
 
 _NVENC_ENCODERS: Final[dict[Codec, str]] = {"h264": "h264_nvenc", "hevc": "hevc_nvenc", "av1": "av1_nvenc"}
 _SOFTWARE_ENCODERS: Final[dict[Codec, str]] = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
@@ -51,15 +51,15 @@ def _nvenc(codec: Codec) -> NvencAbility:
     with av.logging.Capture() as lines:
         try:
             packets = _encode(encoder)
-            pictures = _decode(_SOFTWARE_DECODERS[codec], packets)
+            frames = _decode(_SOFTWARE_DECODERS[codec], packets)
         except av.codec.codec.UnknownCodecError:
             return NvencAbility.lacking(FailureClass.NO_NVENC_HW, f"This build of FFmpeg has no encoder {encoder}.")
         except (av.error.FFmpegError, OSError) as error:
             return NvencAbility.lacking(*_cause(error, lines))
-    if [(picture.width, picture.height) for picture in pictures] != [(SIZE, SIZE)]:
-        reason = f"{advice(FailureClass.UNKNOWN)} ({encoder} encoded 1 picture, but {len(pictures)} came out of it.)"
+    if [(frame.width, frame.height) for frame in frames] != [(SIZE, SIZE)]:
+        reason = f"{advice(FailureClass.UNKNOWN)} ({encoder} encoded 1 frame, but {len(frames)} came out of it.)"
         return NvencAbility.lacking(FailureClass.UNKNOWN, reason)
-    return NvencAbility(available=True, reason=f"{encoder} encoded a picture of {SIZE}x{SIZE}.")
+    return NvencAbility(available=True, reason=f"{encoder} encoded a frame of {SIZE}x{SIZE}.")
 
 
 def _nvdec(codec: Codec) -> NvdecAbility:
@@ -67,7 +67,7 @@ def _nvdec(codec: Codec) -> NvdecAbility:
         try:
             packets = _encode(_SOFTWARE_ENCODERS[codec])
             hardware = HWAccel("cuda", allow_software_fallback=False, is_hw_owned=True)
-            pictures = _decode(codec, packets, hardware)
+            frames = _decode(codec, packets, hardware)
         except (av.error.FFmpegError, OSError, NotImplementedError, RuntimeError) as error:
             failure, reason = _cause(error, lines)
             if failure is FailureClass.BAD_PARAM:
@@ -75,25 +75,25 @@ def _nvdec(codec: Codec) -> NvdecAbility:
                 failure, reason = FailureClass.NO_NVENC_HW, explain(FailureClass.NO_NVENC_HW, error, _log(lines))
             return NvdecAbility.lacking(failure, reason)
     # FFmpeg may fall back to software without a word; only the frame itself tells where it lies.
-    places = {picture.format.name for picture in pictures}
+    places = {frame.format.name for frame in frames}
     if places != {"cuda"}:
-        reason = f"{advice(FailureClass.NO_NVENC_HW)} (The picture came out as {', '.join(places) or 'nothing'}.)"
+        reason = f"{advice(FailureClass.NO_NVENC_HW)} (The frame came out as {', '.join(places) or 'nothing'}.)"
         return NvdecAbility.lacking(FailureClass.NO_NVENC_HW, reason)
-    return NvdecAbility(available=True, reason=f"NVDEC decoded a {codec} picture of {SIZE}x{SIZE}.")
+    return NvdecAbility(available=True, reason=f"NVDEC decoded a {codec} frame of {SIZE}x{SIZE}.")
 
 
 def _encode(encoder: str) -> list[VideoPacket]:
     context = cast(VideoCodecContext, av.CodecContext.create(encoder, "w"))
     context.width, context.height, context.pix_fmt, context.time_base = SIZE, SIZE, "yuv420p", Fraction(1, 25)
     gray = np.full((SIZE * 3 // 2, SIZE), 128, np.uint8)
-    picture = VideoFrame.from_ndarray(gray, format="yuv420p")
-    picture.pts, picture.time_base = 0, context.time_base
-    return [*context.encode(picture), *context.encode(None)]
+    frame = VideoFrame.from_ndarray(gray, format="yuv420p")
+    frame.pts, frame.time_base = 0, context.time_base
+    return [*context.encode(frame), *context.encode(None)]
 
 
 def _decode(decoder: str, packets: list[VideoPacket], hardware: HWAccel | None = None) -> list[VideoFrame]:
     context = cast(VideoCodecContext, av.CodecContext.create(decoder, "r", hardware))
-    return [picture for packet in [*packets, None] for picture in context.decode(packet)]
+    return [frame for packet in [*packets, None] for frame in context.decode(packet)]
 
 
 def _cause(error: Exception, lines: list[tuple[int, str, str]]) -> tuple[FailureClass, str]:

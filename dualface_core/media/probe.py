@@ -1,6 +1,6 @@
 """VideoInfo: what a file is, exactly, or why it cannot be used.
 
-Belongs here: reading a container's streams and timestamps without decoding more than one picture. The numbers come
+Belongs here: reading a container's streams and timestamps without decoding more than one frame. The numbers come
 from the packets themselves and not from what a header claims, so a file that was cut off is found out here.
 """
 
@@ -41,7 +41,7 @@ _SHORT_OF_INDEX: Final = 0.99
 _SHORT_SECONDS: Final = 0.5
 """What may be missing at the end of a file whose header only rounds its duration."""
 _HEADER_SAYS_DURATION: Final = {"matroska,webm", "flv"}
-"""Formats whose header has the duration but whose index doesn't count pictures."""
+"""Formats whose header has the duration but whose index doesn't count frames."""
 _FORMATS: Final = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,mxf,nut,dv,wtv,rm,gif,apng,ivf,yuv4mpegpipe,obu,"
     "h264,hevc,m4v,mpegvideo,mjpeg,mpjpeg,vc1,gxf,lxf,png_pipe,jpeg_pipe,webp_pipe,"
@@ -75,16 +75,16 @@ class VideoInfo:
         container: FFmpeg's name of the format, such as "mov,mp4,m4a,3gp,3g2,mj2".
         codec: FFmpeg's name of the video codec.
         pixel_format: as it is coded, such as "yuv420p10le".
-        width, height: of the upright picture with square pixels.
+        width, height: of the upright frame with square pixels.
         coded_width, coded_height: as it is coded.
-        rotation: degrees counter-clockwise by which the coded picture is turned for display: 0, 90, 180 or 270.
+        rotation: degrees counter-clockwise by which the coded frame is turned for display: 0, 90, 180 or 270.
         sample_aspect_ratio: width of a coded pixel divided by its height.
         time_base: seconds per pts unit.
-        frame_count: pictures in the stream.
-        first_pts, last_pts: presentation timestamps of the first and the last picture.
-        duration: seconds from the first picture's begin to the last picture's end.
-        average_rate: pictures per second; for people and encoders, never for arithmetic on time.
-        constant_rate: whether all pictures are equally far apart (within one pts unit).
+        frame_count: frames in the stream.
+        first_pts, last_pts: presentation timestamps of the first and the last frame.
+        duration: seconds from the first frame's begin to the last frame's end.
+        average_rate: frames per second; for people and encoders, never for arithmetic on time.
+        constant_rate: whether all frames are equally far apart (within one pts unit).
         bit_rate: bits per second of the whole file.
         color: color tags; of RGB, those of the YUV that it is read as.
         audio: the first audio stream, or None.
@@ -125,7 +125,7 @@ def fingerprint(path: Path) -> str:
 def probe(path: Path) -> VideoInfo:
     """Read what a video file is.
 
-    Every packet is looked at and the first picture is decoded.
+    Every packet is looked at and the first frame is decoded.
 
     Raises:
         MissingInputError: there is no such file.
@@ -193,7 +193,7 @@ def unreadable(path: Path, failed: str, error: OSError | av.error.FFmpegError) -
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The video stream to work on: the best one by FFmpeg's own rule, never a cover picture.
+    """The video stream to work on: the best one by FFmpeg's own rule, never cover art.
 
     Raises NoVideoStreamError.
     """
@@ -201,18 +201,18 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     if isinstance(best, VideoStream) and not best.disposition & Disposition.attached_pic:
         return best
     kinds = ", ".join(sorted({str(stream.type) for stream in container.streams})) or "no stream at all"
-    raise NoVideoStreamError(path, f"holds no moving picture, only {kinds}", action="Choose a video file.")
+    raise NoVideoStreamError(path, f"holds no video, only {kinds}", action="Choose a video file.")
 
 
 def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
     stream = video_stream(container, path)
     audio_stream = container.streams.audio[0] if container.streams.audio else None
-    # MP4's header counts pictures that an edit list has dropped; FFmpeg's index of the file doesn't.
+    # MP4's header counts frames that an edit list has dropped; FFmpeg's index of the file doesn't.
     promised = len(stream.index_entries) if stream.frames and "mp4" in container.format.name else stream.frames
     packets = _read_packets(container, stream, audio_stream)
     times = packets.frame_times
     if packets.first_frame is None or not times:
-        raise UnreadableVideoError(path, "not one picture of it can be decoded and placed in time", action=_SEND_AGAIN)
+        raise UnreadableVideoError(path, "not one frame of it can be decoded and placed in time", action=_SEND_AGAIN)
     _check_complete(container, promised, packets, path)
     first_frame = packets.first_frame
     rotation = round(first_frame.rotation / 90) % 4 * 90
@@ -261,7 +261,7 @@ def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
 
 
 def upright_size(width: int, height: int, rotation: int, aspect: Fraction) -> tuple[int, int]:
-    """Width and height of the upright picture with square pixels: wide pixels widen it, tall ones heighten it."""
+    """Width and height of the upright frame with square pixels: wide pixels widen it, tall ones heighten it."""
     if aspect > 1:
         width = round(width * aspect)
     elif aspect < 1:
@@ -274,16 +274,16 @@ class _Packets:
     """What one pass over all packets of a file has shown.
 
     Attributes:
-        picture_times, audio_times: pts of the pictures in ascending order, and of the audio packets as they come.
-        pictures: video packets, those that an edit list hides among them.
+        frame_times, audio_times: pts of the frames in ascending order, and of the audio packets as they come.
+        video_packets: those of the video stream, those that an edit list hides among them.
         audio_end: where the last audio packet ends, in its time base.
         end: where the last packet of any stream ends, in seconds.
-        first_picture: the first picture that can be decoded.
+        first_frame: the first frame that can be decoded.
     """
 
     frame_times: list[int] = field(default_factory=list)
     audio_times: list[int] = field(default_factory=list)
-    pictures: int = 0
+    video_packets: int = 0
     audio_end: int = 0
     end: float = 0.0
     first_frame: VideoFrame | None = None
@@ -298,7 +298,7 @@ def _read_packets(container: InputContainer, stream: VideoStream, audio: AudioSt
         if packet.stream is stream:
             if found.first_frame is None:
                 found.first_frame = next(iter(stream.decode(packet)), None)
-            found.pictures += packet.size > 0
+            found.video_packets += packet.size > 0
             if packet.size and pts is not None and not packet.is_discard:
                 found.frame_times.append(pts)
         elif packet.stream is audio and packet.size and pts is not None and not packet.is_discard:
@@ -311,10 +311,10 @@ def _read_packets(container: InputContainer, stream: VideoStream, audio: AudioSt
 
 
 def _check_complete(container: InputContainer, promised: int, packets: _Packets, path: Path) -> None:
-    if packets.pictures < promised * _SHORT_OF_INDEX:
+    if packets.video_packets < promised * _SHORT_OF_INDEX:
         raise UnreadableVideoError(
             path,
-            f"cut off: its index promises {promised} pictures and only {packets.pictures} are there",
+            f"cut off: its index promises {promised} frames and only {packets.video_packets} are there",
             action=_SEND_AGAIN,
         )
     if container.format.name in _HEADER_SAYS_DURATION and container.duration:

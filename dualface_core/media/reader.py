@@ -1,6 +1,6 @@
 """Frames out of a file, streaming: upright, square pixels, 8-bit 4:2:0, in presentation order.
 
-Belongs here: decoding and what makes any coded picture look alike (rotation, pixel shape, bit depth). Memory does not
+Belongs here: decoding and what makes any coded frame look alike (rotation, pixel shape, bit depth). Memory does not
 grow with the length of the video: a frame lives for as long as somebody holds it.
 """
 
@@ -25,7 +25,7 @@ _MOST_THREADS: Final = 4
 _FAILED: Final = "decoding failed"
 _PLANAR: Final = {"yuv420p", "yuvj420p"}
 _SEEKABLE: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
-"""Formats whose timestamps after a seek are those of reading from the start. AVI has none for pictures out of order,
+"""Formats whose timestamps after a seek are those of reading from the start. AVI has none for frames out of order,
 and MPEG program streams have them for some packets only."""
 
 
@@ -34,8 +34,8 @@ class VideoReader:
 
     Args:
         video: the file, as `probe` found it.
-        threads: decoder threads; 0 takes one per core, up to 4: each holds pictures, and more are not faster than
-            what is done with the pictures.
+        threads: decoder threads; 0 takes one per core, up to 4: each holds frames, and more are not faster than
+            what is done with the frames.
         loop_filter: False skips the deblocking filter where the codec allows it: faster, with faint block edges. For
             looking, not for showing.
 
@@ -59,9 +59,9 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         """Every frame, from where the container stands (the start, for a fresh reader)."""
         last: int | None = None
-        for index, picture in enumerate(self._decoded()):
-            last = self._pts(picture, last)
-            yield self._frame(index, last, picture)
+        for index, decoded in enumerate(self._decoded()):
+            last = self._pts(decoded, last)
+            yield self._frame(index, last, decoded)
 
     def at(self, indexes: Sequence[int], pts: Sequence[int]) -> Iterator[Frame]:
         """Selected frames, in ascending order, found by seeking where the container's index can be relied on.
@@ -75,14 +75,14 @@ class VideoReader:
             yield from self._picked(dict(wanted))
             return
         position: int | None = None
-        pictures: Iterator[VideoFrame] = iter(())
+        decoded_frames: Iterator[VideoFrame] = iter(())
         for index, target in wanted:
             if position is None or self._better_sought(position, target):
-                pictures = self._decoded_from(target)
-            for picture in pictures:
-                position = picture.pts
+                decoded_frames = self._decoded_from(target)
+            for decoded in decoded_frames:
+                position = decoded.pts
                 if position is not None and position >= target:
-                    yield self._frame(index, target, picture)
+                    yield self._frame(index, target, decoded)
                     break
 
     def _better_sought(self, position: int, target: int) -> bool:
@@ -96,9 +96,9 @@ class VideoReader:
         """Frames by their number, decoding from the start."""
         self._reopen()
         last = max(wanted, default=-1)
-        for index, picture in enumerate(self._decoded()):
+        for index, decoded in enumerate(self._decoded()):
             if index in wanted:
-                yield self._frame(index, wanted[index], picture)
+                yield self._frame(index, wanted[index], decoded)
             if index >= last:
                 return
 
@@ -126,10 +126,10 @@ class VideoReader:
         self._container.close()
 
     def _decoded_from(self, target: int) -> Iterator[VideoFrame]:
-        """Pictures from a key frame that is shown at `target` or before.
+        """Frames from a key frame that is shown at `target` or before.
 
         Containers look for a key frame by decoding time, or by guess. The one that they find may be shown later than
-        `target`, if pictures shown before it are stored after it (open GOPs).
+        `target`, if frames shown before it are stored after it (open GOPs).
         """
         back = 0
         while target - back > self._video.first_pts:
@@ -137,10 +137,10 @@ class VideoReader:
                 self._container.seek(target - back, stream=self._stream, backward=True)
             except av.error.FFmpegError as error:
                 raise unreadable(self._video.path, _FAILED, error) from error
-            pictures = self._decoded()
-            first = next(pictures, None)
+            decoded_frames = self._decoded()
+            first = next(decoded_frames, None)
             if first is not None and first.pts is not None and first.pts <= target:
-                return chain([first], pictures)
+                return chain([first], decoded_frames)
             back = max(2 * back, round(1 / self._video.time_base))
         self._reopen()
         return self._decoded()
@@ -152,34 +152,34 @@ class VideoReader:
             raise unreadable(self._video.path, _FAILED, error) from error
 
     @staticmethod
-    def _pts(picture: VideoFrame, last: int | None) -> int:
+    def _pts(decoded: VideoFrame, last: int | None) -> int:
         """Its own timestamp; where that is missing or runs backwards, the next possible one."""
         if last is None:
-            return picture.pts or 0
-        return max(last + 1, picture.pts if picture.pts is not None else last + 1)
+            return decoded.pts or 0
+        return max(last + 1, decoded.pts if decoded.pts is not None else last + 1)
 
-    def _frame(self, index: int, pts: int, picture: VideoFrame) -> Frame:
-        picture = self._planar(picture)
-        planes = tuple(_view(picture, number) for number in range(3))
+    def _frame(self, index: int, pts: int, decoded: VideoFrame) -> Frame:
+        decoded = self._planar(decoded)
+        planes = tuple(_view(decoded, number) for number in range(3))
         turns = self._video.rotation // 90
         if turns:
             planes = tuple(np.ascontiguousarray(np.rot90(plane, turns)) for plane in planes)
         upright: Planes = (planes[0], planes[1], planes[2])
-        return Frame(index, pts, float(pts * self._video.time_base), upright, self._video.color, picture)
+        return Frame(index, pts, float(pts * self._video.time_base), upright, self._video.color, decoded)
 
-    def _planar(self, picture: VideoFrame) -> VideoFrame:
+    def _planar(self, decoded: VideoFrame) -> VideoFrame:
         video = self._video
         width, height = (video.width, video.height) if video.rotation % 180 == 0 else (video.height, video.width)
-        if picture.format.name in _PLANAR and (picture.width, picture.height) == (width, height):
-            return picture
-        if picture.format.is_rgb:
-            return picture.reformat(
+        if decoded.format.name in _PLANAR and (decoded.width, decoded.height) == (width, height):
+            return decoded
+        if decoded.format.is_rgb:
+            return decoded.reformat(
                 width=width, height=height, format="yuv420p", dst_colorspace=RGB_AS.matrix, dst_color_range=RGB_AS.range
             )
-        return picture.reformat(width=width, height=height, format="yuv420p")
+        return decoded.reformat(width=width, height=height, format="yuv420p")
 
 
-def _view(picture: VideoFrame, number: int) -> NDArray[np.uint8]:
-    plane = picture.planes[number]
+def _view(decoded: VideoFrame, number: int) -> NDArray[np.uint8]:
+    plane = decoded.planes[number]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
     return rows[:, : plane.width]

@@ -2,7 +2,7 @@
 
 Belongs here: how text gets into HTML. Everything is escaped by the template engine, since file names and error
 messages are whatever somebody has put there; beyond that, the page's Content-Security-Policy allows only the very
-script and style that it was made with, by their SHA-256, and pictures and videos from where the page lies.
+script and style that it was made with, by their SHA-256, and images and videos from where the page lies.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _data_uri(picture: bytes) -> str:
+def _data_uri(image: bytes) -> str:
     """A JPEG inside a link."""
-    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(image).decode()}"
 
 
 def _duration(seconds: float) -> str:

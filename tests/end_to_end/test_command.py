@@ -189,7 +189,7 @@ def bad_inputs(folder: Path, talk: Path) -> dict[str, tuple[Path, str]]:
         "empty": (folder / "empty.mp4", "empty"),
         "text": (folder / "text.mp4", "not a video"),
         "half": (folder / "half.mp4", "cut off"),
-        "sound": (folder / "sound.mp4", "no moving picture"),
+        "sound": (folder / "sound.mp4", "holds no video"),
         "faceless": (folder / "faceless.mp4", "no face"),
     }
 

@@ -34,8 +34,8 @@ def test_the_face_is_in_the_middle_of_a_portrait_and_half_as_high(
     (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
     for row in range(2):
         crop = portrait_of(pictures[0], faces, row)
-        assert crop.picture.shape == (SIDE, SIDE, 3)
-        (found,) = detector.detect(crop.picture[None], score_threshold=0.5)
+        assert crop.image.shape == (SIDE, SIDE, 3)
+        (found,) = detector.detect(crop.image[None], score_threshold=0.5)
         assert found.boxes[0, :2] + found.boxes[0, 2:] / 2 == pytest.approx(SIDE / 2, abs=4)
         assert max(found.boxes[0, 2:]) == pytest.approx(SIDE / 2, rel=0.1)
         assert crop.landmarks == pytest.approx(found.landmarks[0], abs=4)
@@ -81,6 +81,6 @@ def test_small_faint_and_turned_faces_are_less_clear(detector: FaceDetector, pic
     crop = portrait_of(pictures[0], faces, 0)
     squeezed = (crop.landmarks - SIDE / 2) * np.float32([0.3, 1]) + SIDE / 2
     assert 0.6 < crop.quality <= 1
-    assert FaceCrop(crop.picture, crop.landmarks, crop.score, 20).quality < crop.quality / 2
-    assert FaceCrop(crop.picture, crop.landmarks, 0.3, crop.size).quality < crop.quality / 2
-    assert FaceCrop(crop.picture, squeezed, crop.score, crop.size).quality < crop.quality / 2
+    assert FaceCrop(crop.image, crop.landmarks, crop.score, 20).quality < crop.quality / 2
+    assert FaceCrop(crop.image, crop.landmarks, 0.3, crop.size).quality < crop.quality / 2
+    assert FaceCrop(crop.image, squeezed, crop.score, crop.size).quality < crop.quality / 2

@@ -43,7 +43,7 @@ class MakeClip(Protocol):
     def __call__(self, name: str, **choices: Any) -> Path: ...
 
 
-class MakeSound(Protocol):
+class MakeAudio(Protocol):
     def __call__(self, path: Path, *, codec: str, cover: bool = False) -> None: ...
 
 
@@ -69,7 +69,7 @@ def make_clip(tmp_path: Path) -> MakeClip:
 
 
 @pytest.fixture(scope="session")
-def make_sound() -> MakeSound:
+def make_audio() -> MakeAudio:
     """Makes files of sound alone, with or without a cover picture."""
 
     def make(path: Path, *, codec: str, cover: bool = False) -> None:
@@ -83,7 +83,7 @@ def make_sound() -> MakeSound:
                 frame = av.VideoFrame.from_ndarray(picture(5, 64, 64), format="rgb24").reformat(format="yuvj420p")
                 container.mux(art.encode(frame))
                 container.mux(art.encode(None))
-            write_sound(container, stream, Fraction(0), 0.5)
+            write_audio(container, stream, Fraction(0), 0.5)
 
     return make
 
@@ -101,9 +101,9 @@ def write_clip(
     aspect: Fraction | None = None,
     color: dict[str, int] | None = None,
     audio: str | None = None,
-    sound_start: Fraction = Fraction(0),
+    audio_start: Fraction = Fraction(0),
     audio_seconds: float = 0.8,
-    sound_rate: int = 48_000,
+    audio_rate: int = 48_000,
     title: str | None = None,
     container_options: dict[str, str] | None = None,
 ) -> None:
@@ -124,7 +124,7 @@ def write_clip(
             stream.set_display_rotation(turn)
         samples = None
         if audio is not None:
-            samples = container.add_stream(audio, rate=sound_rate, options={"strict": "experimental"})
+            samples = container.add_stream(audio, rate=audio_rate, options={"strict": "experimental"})
         matrix = "ITU709" if (color or {}).get("colorspace") == 1 else "ITU601"
         for number, time in enumerate(pts):
             frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")
@@ -136,10 +136,10 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if samples is not None:
-            write_sound(container, samples, sound_start, audio_seconds)
+            write_audio(container, samples, audio_start, audio_seconds)
 
 
-def write_sound(container: OutputContainer, stream: Any, start: Fraction, seconds: float) -> None:
+def write_audio(container: OutputContainer, stream: Any, start: Fraction, seconds: float) -> None:
     """Encode a tone that rises, so that no two packets are alike."""
     context = stream.codec_context
     rate = context.sample_rate

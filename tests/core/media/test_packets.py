@@ -25,7 +25,7 @@ def test_key_frames_are_named_by_when_they_are_shown(make_clip: MakeClip, suffix
 
 
 def test_sound_packets_come_with_payload_and_exact_time(make_clip: MakeClip) -> None:
-    path = make_clip("sound.mkv", audio="pcm_s16le", sound_start=Fraction(1, 5), audio_seconds=0.4)
+    path = make_clip("audio.mkv", audio="pcm_s16le", audio_start=Fraction(1, 5), audio_seconds=0.4)
     packets = list(audio_packets(path))
     assert packets[0].start == Fraction(1, 5)
     assert sum(len(packet.payload) for packet in packets) == round(0.4 * 48_000) * 2 * 2
@@ -41,7 +41,7 @@ def test_a_file_that_is_gone_is_reported_by_name(tmp_path: Path) -> None:
 
 
 def test_packets_that_nobody_wants_leave_no_open_file(make_clip: MakeClip) -> None:
-    path = make_clip("sound.mp4", audio="aac")
+    path = make_clip("audio.mp4", audio="aac")
     packets = audio_packets(path)
     next(packets)
     packets.close()

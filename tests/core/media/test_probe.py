@@ -21,7 +21,7 @@ from dualface_core.media.reader import VideoReader
 from tests.permissions import permissions_count
 
 if TYPE_CHECKING:
-    from tests.core.media.conftest import MakeClip, MakeSound
+    from tests.core.media.conftest import MakeAudio, MakeClip
 
 MILLISECONDS = Fraction(1, 1000)
 LONG = {"pts": range(60), "options": {"g": "12", "bf": "2"}, "audio": "aac", "audio_seconds": 4.0}
@@ -61,7 +61,7 @@ def test_a_variable_rate_is_told_from_the_timestamps(
 
 def test_a_start_offset_is_kept(make_clip: MakeClip) -> None:
     path = make_clip(
-        "late.mkv", pts=range(500, 1300, 100), time_base=MILLISECONDS, audio="pcm_s16le", sound_start=Fraction(3, 10)
+        "late.mkv", pts=range(500, 1300, 100), time_base=MILLISECONDS, audio="pcm_s16le", audio_start=Fraction(3, 10)
     )
     video = probe(path)
     assert video.first_pts * video.time_base == Fraction(1, 2)
@@ -189,23 +189,23 @@ def test_nothing_that_a_playlist_names_is_ever_opened(playlist: str, tmp_path: P
 def test_subtitles_alone_are_no_video(tmp_path: Path) -> None:
     path = tmp_path / "text.mp4"
     path.write_text("1\n00:00:01,000 --> 00:00:02,000\nHello\n\n" * 5)
-    with pytest.raises(NoVideoStreamError, match="no moving picture, only subtitle"):
+    with pytest.raises(NoVideoStreamError, match="holds no video, only subtitle"):
         probe(path)
 
 
-def test_sound_alone_is_no_video(tmp_path: Path, make_sound: MakeSound) -> None:
+def test_sound_alone_is_no_video(tmp_path: Path, make_audio: MakeAudio) -> None:
     path = tmp_path / "sound.m4a"
-    make_sound(path, codec="aac")
-    with pytest.raises(NoVideoStreamError, match="no moving picture, only audio"):
+    make_audio(path, codec="aac")
+    with pytest.raises(NoVideoStreamError, match="holds no video, only audio"):
         probe(path)
 
 
-def test_a_cover_picture_is_no_video(tmp_path: Path, make_sound: MakeSound) -> None:
+def test_a_cover_picture_is_no_video(tmp_path: Path, make_audio: MakeAudio) -> None:
     path = tmp_path / "song.mp3"
-    make_sound(path, codec="libmp3lame", cover=True)
+    make_audio(path, codec="libmp3lame", cover=True)
     with av.open(str(path)) as container:
         assert container.streams.video  # the trap is set
-    with pytest.raises(NoVideoStreamError, match="no moving picture"):
+    with pytest.raises(NoVideoStreamError, match="holds no video"):
         probe(path)
 
 
@@ -213,10 +213,10 @@ def test_a_cover_picture_is_no_video(tmp_path: Path, make_sound: MakeSound) -> N
     ("name", "choices", "expected"),
     [
         ("moov-last.mp4", {}, "cut off before its index was written"),
-        ("moov-first.mp4", {"container_options": {"movflags": "+faststart"}}, "its index promises 60 pictures"),
+        ("moov-first.mp4", {"container_options": {"movflags": "+faststart"}}, "its index promises 60 frames"),
         ("cues.mkv", {}, "its header says 4.0 s and only 2"),
         ("cues.webm", {"codec": "libvpx", "options": {}, "audio": "libopus"}, "its header says 4.0 s and only 2"),
-        ("list.avi", {"audio": "pcm_s16le"}, "its index promises 60 pictures"),
+        ("list.avi", {"audio": "pcm_s16le"}, "its index promises 60 frames"),
     ],
 )
 def test_a_file_cut_in_half_is_found_out(

@@ -123,7 +123,7 @@ def test_timestamps_of_a_variable_rate_come_back_exactly(
 def test_a_start_offset_is_not_rounded(
     make_clip: MakeClip, tmp_path: Path, time_base: Fraction, pts: Sequence[int]
 ) -> None:
-    audio = make_clip("sound.mkv", audio="pcm_s16le", sound_rate=44_100)
+    audio = make_clip("audio.mkv", audio="pcm_s16le", audio_rate=44_100)
     target = tmp_path / "target.mp4"
     with writer(target, time_base=time_base, audio_from=audio) as output:
         for number, time in enumerate(pts):
@@ -179,7 +179,7 @@ def test_the_index_comes_first_so_that_players_can_start_at_once(tmp_path: Path)
 def test_sound_that_mp4_can_carry_is_copied_byte_by_byte(
     make_clip: MakeClip, tmp_path: Path, codec: str, suffix: str, start: Fraction
 ) -> None:
-    source = make_clip(f"source.{suffix}", audio=codec, sound_start=start)
+    source = make_clip(f"source.{suffix}", audio=codec, audio_start=start)
     copy(probe(source), tmp_path / "target.mp4")
     before, after = packets(source), packets(tmp_path / "target.mp4")
     assert len(after) > 8
@@ -196,7 +196,7 @@ def test_sound_that_mp4_can_carry_is_copied_byte_by_byte(
 def test_any_other_sound_becomes_aac_and_stays_in_sync(
     make_clip: MakeClip, tmp_path: Path, codec: str, suffix: str, start: Fraction
 ) -> None:
-    source = make_clip(f"source.{suffix}", audio=codec, sound_start=start)
+    source = make_clip(f"source.{suffix}", audio=codec, audio_start=start)
     copy(probe(source), tmp_path / "target.mp4")
     audio = probe(tmp_path / "target.mp4").audio
     assert audio is not None
@@ -212,7 +212,7 @@ def test_any_other_sound_becomes_aac_and_stays_in_sync(
 def test_sound_of_a_rate_that_aac_lacks_is_resampled(
     make_clip: MakeClip, tmp_path: Path, rate: int, expected: int
 ) -> None:
-    source = probe(make_clip("source.mkv", audio="pcm_s16le", sound_rate=rate))
+    source = probe(make_clip("source.mkv", audio="pcm_s16le", audio_rate=rate))
     copy(source, tmp_path / "target.mp4")
     audio = probe(tmp_path / "target.mp4").audio
     assert audio is not None
@@ -246,7 +246,7 @@ def test_closing_twice_or_after_an_abort_is_harmless(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_was_never_fed_closes_cleanly(tmp_path: Path, make_clip: MakeClip) -> None:
-    audio = make_clip("sound.mp4", audio="aac")
+    audio = make_clip("audio.mp4", audio="aac")
     before = open_paths()
     writer(tmp_path / "silent.mp4").close()
     writer(tmp_path / "loud.mp4", audio_from=audio).close()
@@ -270,7 +270,7 @@ def test_time_cannot_stand_still_or_run_backwards(tmp_path: Path, pts: int) -> N
 
 
 def test_an_error_in_the_block_leaves_no_open_file(make_clip: MakeClip, tmp_path: Path) -> None:
-    audio = make_clip("sound.mkv", audio="pcm_s16le")
+    audio = make_clip("audio.mkv", audio="pcm_s16le")
     before = open_paths()
     with suppress(KeyError), writer(tmp_path / "t.mp4", audio_from=audio) as output:
         for number in range(60):  # more than the encoder keeps to itself, so that the file is open
@@ -327,7 +327,7 @@ def write_until_full(path: Path, audio: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_device_that_is_full_is_said_to_be(make_clip: MakeClip) -> None:
-    audio = make_clip("sound.mp4", audio="aac")
+    audio = make_clip("audio.mp4", audio="aac")
     before = open_paths()
     with pytest.raises(OutputError, match="the disk is full"):
         write_until_full(Path("/dev/full"), audio)
@@ -335,7 +335,7 @@ def test_a_device_that_is_full_is_said_to_be(make_clip: MakeClip) -> None:
 
 
 def test_a_disk_that_fills_up_is_said_to_be_full(make_clip: MakeClip, small_disk: Path) -> None:
-    audio = make_clip("sound.mp4", audio="aac")
+    audio = make_clip("audio.mp4", audio="aac")
     with pytest.raises(OutputError, match="the disk is full"):
         write_until_full(small_disk / "t.mp4", audio)
     assert str(small_disk / "t.mp4") not in open_paths()
