@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from benchmarks.smoothness import smoothness
 from dualface_core import pipeline, sample
 from dualface_core.sample import make_sample
-from dualface_core.sample.scenes import PEOPLE, Scene
+from dualface_core.sample.scenes import Actor, Scene
 from dualface_core.sample.truth import SampleTruth, truth_path
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
@@ -100,15 +100,15 @@ class Truth:
         truth = SampleTruth.read(path)
         rows = truth.table.to_pandas()
         boxes, heads, visible = {}, {}, {}
-        for person in PEOPLE:
+        for person in Actor:
             own = rows[rows["person"] == person]
             x, y, width, height = (own[name].to_numpy(np.float64) for name in ("x", "y", "width", "height"))
             limits = truth.metadata.frame_size * 2
             boxes[person] = np.clip(np.stack([x, y, x + width, y + height], axis=1), 0, limits)
             heads[person] = np.clip(np.stack([x, y, x + width, y + height / 2], axis=1), 0, limits)
             visible[person] = own["visible"].to_numpy(np.float64)
-        together = np.flatnonzero(np.all([visible[person] >= COUNTED for person in PEOPLE], axis=0))
-        left_first = sorted(PEOPLE, key=lambda person: boxes[person][together[0], 0])
+        together = np.flatnonzero(np.all([visible[person] >= COUNTED for person in Actor], axis=0))
+        left_first = sorted(Actor, key=lambda person: boxes[person][together[0], 0])
         names = dict(zip(Person, left_first, strict=True))
         return cls(*({name: part[person] for name, person in names.items()} for part in (boxes, heads, visible)))
 

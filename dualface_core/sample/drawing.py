@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dualface_core.media.frames import Planes
 from dualface_core.sample.people import Person, Sprite
-from dualface_core.sample.scenes import Moment, Placement
+from dualface_core.sample.scenes import Actor, Moment, Placement
 from dualface_core.sample.studio import Studio
 
 FloatImage = NDArray[np.float32]
@@ -61,15 +61,15 @@ class Painter:
         people: everybody who may be placed, by name.
     """
 
-    def __init__(self, studio: Studio, people: Mapping[str, Person]) -> None:
+    def __init__(self, studio: Studio, people: Mapping[Actor, Person]) -> None:
         self._studio = studio
         self._people = people
 
-    def draw(self, moment: Moment, time: float) -> tuple[Planes, dict[str, Region]]:
+    def draw(self, moment: Moment, time: float) -> tuple[Planes, dict[Actor, Region]]:
         """The picture at `time` (seconds), and the region of each person that was placed."""
         planes = self._studio.film(moment.view, time)
         stage_height = self._studio.stage_height(moment.view)
-        layers: dict[str, _Layer] = {}
+        layers: dict[Actor, _Layer] = {}
         for placement in moment.placements:
             layer = self._paint(planes, stage_height, placement, self._people[placement.person].at(time))
             for hidden in layers.values():

@@ -1,4 +1,4 @@
-"""make_sample: a two-person video with sound, and the truth about it, from a scene's name and a few numbers.
+"""make_sample: a two-person video with audio, and the truth about it, from a scene's name and a few numbers.
 
 Belongs here: checking what was asked for, and the loop that draws, encodes and notes down. The result depends on
 nothing but the arguments.
@@ -22,7 +22,7 @@ from dualface_core.media.writer import VideoWriter
 from dualface_core.sample.color import COLOR
 from dualface_core.sample.drawing import Painter, Region
 from dualface_core.sample.people import Man, Woman
-from dualface_core.sample.scenes import PEOPLE, Scene, choreograph
+from dualface_core.sample.scenes import Actor, Scene, choreograph
 from dualface_core.sample.sources import fetch_clips
 from dualface_core.sample.studio import Studio
 from dualface_core.sample.truth import SampleTruth, TruthMetadata, truth_path
@@ -49,7 +49,7 @@ def make_sample(
     cache: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Make a video of two talking people, H.264 with AAC sound, and the truth about it.
+    """Make a video of two talking people, H.264 with AAC audio, and the truth about it.
 
     Neither file appears before both are complete.
 
@@ -57,7 +57,7 @@ def make_sample(
         output: the MP4 file to write; the truth lies beside it (see `truth_path`).
         scene: what happens; one of `Scene`.
         seconds: length, at least 1; rounded to whole frames.
-        width: of the picture in pixels, even, from 64 to 8192.
+        width: of the frame in pixels, even, from 64 to 8192.
         height: likewise.
         fps: frames per second, from 1 to 240.
         seed: another number, another choreography.
@@ -78,15 +78,20 @@ def make_sample(
     if not output.parent.is_dir():
         raise output_error(output, FileNotFoundError(2, "no such folder"))
     clips = fetch_clips(cache)
-    frames = round(seconds * fps)
-    time_base = _time_base(fps)
-    step = int(1 / (fps * time_base))
-    choreography = choreograph(scene, seconds=float(frames / fps), seed=seed)
-    painter = Painter(Studio(width, height), {"woman": Woman(clips["woman"]), "man": Man(clips["man"])})
-    rows: list[tuple[int, int, int, str, float, float, float, float, float]] = []
+    frames, time_base = round(seconds * fps), _time_base(fps)
+    metadata = TruthMetadata(
+        scene=scene,
+        seconds=float(frames / fps),
+        seed=seed,
+        time_base=str(time_base),
+        frame_width=width,
+        frame_height=height,
+        frame_count=frames,
+    )
+    people = {Actor.WOMAN: Woman(clips[Actor.WOMAN]), Actor.MAN: Man(clips[Actor.MAN])}
     with TemporaryDirectory(prefix="dualface-") as folder, atomic_write(output) as temporary:
-        audio = Path(folder) / "sound.m4a"
-        write_looped_audio(clips["woman"], audio, float(frames / fps))
+        audio = Path(folder) / "audio.m4a"
+        write_looped_audio(clips[Actor.WOMAN], audio, metadata.seconds)
         with VideoWriter(
             temporary,
             width=width,
@@ -97,29 +102,35 @@ def make_sample(
             encoder=software_encoder(_ENCODER),
             audio_from=audio,
         ) as writer:
-            for frame in range(frames):
-                time = float(frame / fps)
-                moment = choreography.at(time)
-                planes, regions = painter.draw(moment, time)
-                writer.write(planes, frame * step)
-                for person in PEOPLE:
-                    region = regions.get(person, _ABSENT)
-                    box = (region.x, region.y, region.width, region.height)
-                    rows.append((frame, frame * step, moment.shot, person, *box, region.visible))
-                if progress is not None:
-                    progress(frame + 1, frames)
-        metadata = TruthMetadata(
-            scene=scene,
-            seconds=float(frames / fps),
-            seed=seed,
-            time_base=str(time_base),
-            frame_width=width,
-            frame_height=height,
-            frame_count=frames,
-        )
-        columns = dict(zip(SampleTruth.SCHEMA.names, zip(*rows, strict=True), strict=True))
-        SampleTruth(pa.table(columns, schema=SampleTruth.SCHEMA), metadata).write(truth)
+            rows = _film(writer, Painter(Studio(width, height), people), metadata, fps, progress)
+        SampleTruth(rows, metadata).write(truth)
     return truth
+
+
+def _film(
+    writer: VideoWriter,
+    painter: Painter,
+    metadata: TruthMetadata,
+    fps: Fraction,
+    progress: Callable[[int, int], None] | None,
+) -> pa.Table:
+    """Draw and encode every frame. Returns the rows of the truth."""
+    choreography = choreograph(Scene(metadata.scene), seconds=metadata.seconds, seed=metadata.seed)
+    step = int(1 / (fps * metadata.seconds_per_pts))
+    rows: list[tuple[int, int, int, str, float, float, float, float, float]] = []
+    for frame in range(metadata.frame_count):
+        time = float(frame / fps)
+        moment = choreography.at(time)
+        planes, regions = painter.draw(moment, time)
+        writer.write(planes, frame * step)
+        for actor in Actor:
+            region = regions.get(actor, _ABSENT)
+            box = (region.x, region.y, region.width, region.height)
+            rows.append((frame, frame * step, moment.shot, actor, *box, region.visible))
+        if progress is not None:
+            progress(frame + 1, metadata.frame_count)
+    schema = SampleTruth.SCHEMA
+    return pa.table(dict(zip(schema.names, zip(*rows, strict=True), strict=True)), schema=schema)
 
 
 def _checked(scene: Scene | str, seconds: float, width: int, height: int, fps: Fraction) -> Scene:

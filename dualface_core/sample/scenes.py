@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-PEOPLE: Final = ("woman", "man")
+
+class Actor(StrEnum):
+    """Who plays in a sample."""
+
+    WOMAN = "woman"
+    MAN = "man"
 
 
 class Scene(StrEnum):
@@ -45,13 +50,13 @@ class Placement:
     """A person in the picture.
 
     Attributes:
-        person: one of `PEOPLE`.
+        person: who it is.
         x, y: center of the head; see the module for units.
         head: height of the head, as a share of the unit.
         angle: degrees counter-clockwise.
     """
 
-    person: str
+    person: Actor
     x: float
     y: float
     head: float
@@ -93,8 +98,8 @@ _CLOSE_Y: Final = -0.09
 def choreograph(scene: Scene, *, seconds: float, seed: int) -> Choreography:
     """The choreography of a scene. What makes the scene happens however short it is."""
     rng = random.Random(f"{scene}/{seed}")  # noqa: S311 - a choreography is no secret
-    left, right = rng.sample(PEOPLE, 2)
-    swaying = {person: _Sway.random(rng) for person in PEOPLE}
+    left, right = rng.sample(list(Actor), 2)
+    swaying = {person: _Sway.random(rng) for person in Actor}
     match scene:
         case Scene.TALK:
             return _Talk(swaying, left, right)
@@ -118,7 +123,7 @@ class _Sway:
         turn = 2 * math.pi
         return cls(tuple((rng.uniform(low, 1.6 * low), rng.uniform(0, turn), rng.uniform(0, turn)) for low in _WAVES))
 
-    def place(self, person: str, time: float, *, x: float, y: float, head: float) -> Placement:
+    def place(self, person: Actor, time: float, *, x: float, y: float, head: float) -> Placement:
         """The person near a point, as they move about it."""
         weights = (0.6, 0.3, 0.1)
         sideways = sum(
@@ -141,9 +146,9 @@ _WAVES: Final = (0.07, 0.19, 0.43)
 
 @dataclass(frozen=True)
 class _Talk:
-    swaying: dict[str, _Sway]
-    left: str
-    right: str
+    swaying: dict[Actor, _Sway]
+    left: Actor
+    right: Actor
 
     def at(self, time: float) -> Moment:
         return Moment(0, View.WIDE, _side_by_side(self.swaying, self.left, self.right, time))
@@ -151,9 +156,9 @@ class _Talk:
 
 @dataclass(frozen=True)
 class _Cross:
-    swaying: dict[str, _Sway]
-    left: str
-    right: str
+    swaying: dict[Actor, _Sway]
+    left: Actor
+    right: Actor
     seconds: float
     crossings: int
 
@@ -175,16 +180,16 @@ class _Cross:
             ),
         )
 
-    def _place(self, person: str, time: float, way: float, *, nearer: float) -> Placement:
+    def _place(self, person: Actor, time: float, way: float, *, nearer: float) -> Placement:
         x = _LEFT + (_RIGHT - _LEFT) * way
         return self.swaying[person].place(person, time, x=x, y=_WIDE_Y, head=_WIDE_HEAD * (1 + nearer))
 
 
 @dataclass(frozen=True)
 class _Leave:
-    swaying: dict[str, _Sway]
-    left: str
-    right: str
+    swaying: dict[Actor, _Sway]
+    left: Actor
+    right: Actor
     seconds: float
     departures: int
 
@@ -207,21 +212,23 @@ class _Leave:
             placements.append(self._place(leaver, time, 1 - door + (door - home) * _ease((since - walk - away) / walk)))
         return Moment(0, View.WIDE, tuple(placements))
 
-    def _place(self, person: str, time: float, x: float) -> Placement:
+    def _place(self, person: Actor, time: float, x: float) -> Placement:
         return self.swaying[person].place(person, time, x=x, y=_WIDE_Y, head=_WIDE_HEAD)
 
 
 @dataclass(frozen=True)
 class _Cuts:
-    swaying: dict[str, _Sway]
+    swaying: dict[Actor, _Sway]
     cuts: tuple[float, ...]
-    shots: tuple[tuple[View, tuple[str, ...]], ...]
+    shots: tuple[tuple[View, tuple[Actor, ...]], ...]
     """What is to be seen between the cuts: the view and who is in it, from left to right."""
 
     @classmethod
-    def random(cls, rng: random.Random, swaying: dict[str, _Sway], left: str, right: str, seconds: float) -> _Cuts:
+    def random(
+        cls, rng: random.Random, swaying: dict[Actor, _Sway], left: Actor, right: Actor, seconds: float
+    ) -> _Cuts:
         count = max(4, round(seconds / 4))
-        shots: list[tuple[View, tuple[str, ...]]] = []
+        shots: list[tuple[View, tuple[Actor, ...]]] = []
         while len(shots) < count:
             shots += [(View.WIDE, (left, right)), (View.WIDE, (right, left))]
             left, right = right, left
@@ -239,7 +246,7 @@ class _Cuts:
         return Moment(shot, view, (place,))
 
 
-def _side_by_side(swaying: dict[str, _Sway], left: str, right: str, time: float) -> tuple[Placement, ...]:
+def _side_by_side(swaying: dict[Actor, _Sway], left: Actor, right: Actor, time: float) -> tuple[Placement, ...]:
     return tuple(
         swaying[person].place(person, time, x=x, y=_WIDE_Y, head=_WIDE_HEAD)
         for person, x in ((left, _LEFT), (right, _RIGHT))

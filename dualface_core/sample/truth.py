@@ -29,7 +29,7 @@ class TruthMetadata(VideoMetadata):
 class SampleTruth(DeclaredTable[TruthMetadata]):
     """The truth about one sample, sorted by frame and person: a row also where the person is not to be seen.
 
-    `person` is "woman" or "man". `x`, `y`, `width`, `height` are the smallest box that holds everything drawn of the
+    `person` is an `Actor`. `x`, `y`, `width`, `height` are the smallest box that holds everything drawn of the
     person, from the hair down to the chest, in pixels; it may reach beyond the frame, and is all 0 where nothing was
     drawn. `visible` is the share of the person's pixels, weighted by opacity, that is inside the frame and covered by
     nothing: neither by the other person nor by the table.

@@ -24,7 +24,7 @@ _OTHER: Final = 2
 """The label of somebody else; 0 and 1 are the persons."""
 
 _SAME: Final = 0.3
-"""Mean cosine from which on two groups of tracklets are one person. SFace's own threshold for two pictures is 0.363; in
+"""Mean cosine from which on two groups of tracklets are one person. SFace's own threshold for two images is 0.363; in
 videos the same person turned aside falls below it, and two people stay below 0.25."""
 
 _DISTINCT: Final = 0.25
@@ -32,25 +32,25 @@ _DISTINCT: Final = 0.25
 now from the front and now in profile, is assumed."""
 
 _CLEAR: Final = 2.0
-"""Clear pictures that this needs."""
+"""Clear face crops that this needs."""
 
 _SOMEBODY: Final = 0.5
-"""Clear pictures that any person needs; less is a false detection."""
+"""Clear face crops that any person needs; less is a false detection."""
 
 _UNKNOWN: Final = 0.25
 """A stranger's cosine: somebody who looks less than this like A and B is more likely to be neither."""
 
 _CHANGED: Final = 0.25
-"""Cosine of a tracklet's portraits before and after a moment, below which it shows two people."""
+"""Cosine of a tracklet's face crops before and after a moment, below which it shows two people."""
 
 _CHANGED_CLEARLY: Final = 1.0
-"""Clear pictures before and after that moment that this needs."""
+"""Clear face crops before and after that moment that this needs."""
 
 _SHARPNESS: Final = 10.0
-"""Nats of evidence per unit of cosine, for one clear picture of a face."""
+"""Nats per unit of cosine, for one clear face crop."""
 
 _MOST_WEIGHT: Final = 4.0
-"""Pictures of one tracklet look alike: no more than so many clear ones count."""
+"""Face crops of one tracklet look alike: no more than so many clear ones count."""
 
 _STRANGER: Final = 1.5
 """Nats against being neither A nor B."""
@@ -82,8 +82,8 @@ class EmbeddedTracklet:
 
     Attributes:
         tracklet: where it is, and when.
-        embedding: (128,) float32 of length 1, the mean over its clear pictures.
-        weight: how many clear pictures that is worth; a blurred or turned face counts for less than one.
+        embedding: (128,) float32 of length 1, the mean over its clear face crops.
+        weight: how many clear face crops that is worth; a blurred or turned face counts for less than one.
     """
 
     tracklet: Tracklet
@@ -108,16 +108,16 @@ def split(
     embeddings: NDArray[np.float32],
     quality: NDArray[np.float64],
 ) -> list[EmbeddedTracklet]:
-    """Describe a tracklet by its portraits; where they show two people after all, as two tracklets.
+    """Describe a tracklet by its face crops; where they show two people after all, as two tracklets.
 
-    That happens where one person takes the other's place unnoticed, as when the picture dissolves into another one.
-    When exactly is not known, so what lies between the last portrait of the one and the first of the other is left out.
+    That happens where one person takes the other's place unnoticed, as in a dissolve.
+    When exactly is not known, so what lies between the last crop of the one and the first of the other is left out.
 
     Args:
         tracklet: the detections.
-        times: (n,) of the portraits, ascending, in seconds.
+        times: (n,) of the face crops, ascending, in seconds.
         embeddings: (n, 128), of length 1.
-        quality: (n,) above 0, how much each portrait says.
+        quality: (n,) above 0, how much each face crop says.
     """
     weighted = quality[:, None] * embeddings
     before, after = np.cumsum(weighted, axis=0)[:-1], np.cumsum(weighted[::-1], axis=0)[-2::-1]
@@ -143,8 +143,8 @@ class Labeling:
 
     Attributes:
         people: the persons that there are: none, A, or A and B.
-        persons: the person of every sighting, or None for somebody else.
-        margins: for every sighting of a person, how many nats worse everything would be with the other person's label
+        persons: the person of every tracklet, or None for somebody else.
+        margins: for every tracklet of a person, how many nats worse everything would be with the other person's label
             here; None where there is no other person.
         prototypes: (128,) float32 of length 1 for each of `people`.
     """
@@ -164,7 +164,7 @@ class _People:
 
 
 def identify(embedded: Sequence[EmbeddedTracklet]) -> Labeling:
-    """Label the sightings of a whole video, given in the order of their first frames."""
+    """Label the tracklets of a whole video, given in the order of their first frames."""
     if not embedded:
         return Labeling((), (), (), {})
     people = _people(embedded)
@@ -189,7 +189,7 @@ def identify(embedded: Sequence[EmbeddedTracklet]) -> Labeling:
 
 
 def _people(embedded: Sequence[EmbeddedTracklet]) -> _People:
-    """Cluster the sightings by average linkage, never joining two that are seen together, and choose the persons."""
+    """Cluster the tracklets by average linkage, never joining two that are seen together, and choose the persons."""
     ranked = sorted(embedded, key=lambda item: -item.presence)[:_CLUSTERED]
     means = np.array([item.embedding for item in ranked])
     weight = np.array([item.weight for item in ranked])
@@ -229,7 +229,7 @@ def _people(embedded: Sequence[EmbeddedTracklet]) -> _People:
 
 
 def _seen_together(one: Tracklet, other: Tracklet) -> bool:
-    """Whether two faces are in the picture at the same time, at different places."""
+    """Whether two faces are in the frame at the same time, at different places."""
     begin, end = max(one.times[0], other.times[0]), min(one.times[-1], other.times[-1])
     if one is other or begin > end:
         return False
@@ -260,7 +260,7 @@ def _refined(embedded: Sequence[EmbeddedTracklet], labels: list[int], people: _P
 
 
 def _label_costs(embedded: Sequence[EmbeddedTracklet], people: _People) -> NDArray[np.float64]:
-    """(sightings, 3): how unlikely A, B and somebody else are by looks alone, in nats."""
+    """(tracklets, 3): how unlikely A, B and somebody else are by looks alone, in nats."""
     embeddings = np.array([item.embedding for item in embedded])
     cosines = np.full((len(embedded), 3), -np.inf)
     cosines[:, : len(people.persons)] = embeddings @ people.persons.T
@@ -273,12 +273,12 @@ def _label_costs(embedded: Sequence[EmbeddedTracklet], people: _People) -> NDArr
 
 
 _State = tuple[int | None, int | None]
-"""The last sighting of each person, as far as it still matters."""
+"""The number of the last tracklet of each person, as far as it still matters."""
 
 
 @dataclass(frozen=True)
 class _Move:
-    """One sighting gets a label, which takes one state to the next at a cost."""
+    """One tracklet gets a label, which takes one state to the next at a cost."""
 
     state: _State
     label: int
@@ -287,9 +287,9 @@ class _Move:
 
 
 def _most_likely(embedded: Sequence[EmbeddedTracklet], people: _People) -> tuple[list[int], list[float]]:
-    """The labels with the least total cost, and for each sighting by how much the other person's label is worse."""
+    """The labels with the least total cost, and for each tracklet by how much the other person's label is worse."""
     steps, reached = _trellis(embedded, _label_costs(embedded, people))
-    # What the rest costs at least, from every state before every sighting on.
+    # What the rest costs at least, from every state before every tracklet on.
     rest: list[dict[_State, float]] = [dict.fromkeys(reached[-1], 0.0)]
     for step in reversed(steps):
         before: dict[_State, float] = {}
@@ -316,7 +316,7 @@ def _most_likely(embedded: Sequence[EmbeddedTracklet], people: _People) -> tuple
 def _trellis(
     embedded: Sequence[EmbeddedTracklet], label_costs: NDArray[np.float64]
 ) -> tuple[list[list[_Move]], list[dict[_State, float]]]:
-    """All moves at every sighting, and before each sighting (and at the end) the least cost of every state."""
+    """All moves at every tracklet, and before each tracklet (and at the end) the least cost of every state."""
     steps: list[list[_Move]] = []
     reached: list[dict[_State, float]] = [{(None, None): 0.0}]
     for number in range(len(embedded)):
@@ -337,7 +337,7 @@ def _trellis(
 def _move(
     embedded: Sequence[EmbeddedTracklet], state: _State, number: int, label: int, label_cost: float
 ) -> _Move | None:
-    """Give sighting `number` a label, or None if the label is taken by another one at the same time."""
+    """Give tracklet `number` a label, or None if the label is taken by another one at the same time."""
     tracklet = embedded[number].tracklet
     # Long gone is as good as never seen: states that differ in nothing else become one.
     recent = [last if last is not None and _matters(embedded[last].tracklet, tracklet) else None for last in state]

@@ -39,18 +39,18 @@ def face_rows(
     for item, person, margin in zip(embedded, labeling.persons, labeling.margins, strict=True):
         tracklet = item.tracklet
         label = list(Person).index(person) if person is not None else -1
-        worth = np.nan if margin is None else margin
-        blocks.append(_block(tracklet.number, label, worth, tracklet.shot, times, _keys(tracklet)))
+        known = np.nan if margin is None else margin
+        blocks.append(_block(tracklet.number, label, known, tracklet.shot, times, _keys(tracklet)))
         if person is None:
             continue
         if person in last:
-            earlier, earlier_worth = last[person]
+            earlier, earlier_margin = last[person]
             if earlier.shot == tracklet.shot and tracklet.times[0] - earlier.times[-1] <= LONGEST_GAP:
                 (frames, values), (next_frames, next_values) = _keys(earlier), _keys(tracklet)
                 ends = np.append(frames[-1:], next_frames[:1]), np.vstack([values[-1:], next_values[:1]])
-                between = _block(earlier.number, label, min(worth, earlier_worth), tracklet.shot, times, ends)
+                between = _block(earlier.number, label, min(known, earlier_margin), tracklet.shot, times, ends)
                 blocks.append({name: column[1:-1] for name, column in between.items()})
-        last[person] = (tracklet, worth)
+        last[person] = (tracklet, known)
     if not blocks:
         return FaceTracks.SCHEMA.empty_table()
     columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}

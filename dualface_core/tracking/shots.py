@@ -1,7 +1,7 @@
-"""Where the picture cuts, found while the frames stream by.
+"""Where the video cuts, found while the frames stream by.
 
-Belongs here: telling a cut from a flash, a quick movement and a pan, by small luma pictures alone. The one idea: at a
-cut, no picture of the last moment looks like any picture of the next one, and the step between them stands out from the
+Belongs here: telling a cut from a flash, a quick movement and a pan, by luma thumbnails alone. The one idea: at a
+cut, no frame of the last moment looks like any frame of the next one, and the step between them stands out from the
 steps around it. That needs a look ahead, so a cut is known `LOOK` frames late.
 """
 
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _THUMBNAIL: Final = (64, 36)
-"""Width and height of the luma pictures that are compared."""
+"""Width and height of the luma thumbnails that are compared."""
 
 _ROWS: Final = 6
-"""Rows of pixels that make a row of such a picture."""
+"""Rows of pixels that make a row of a thumbnail."""
 
 LOOK: Final = 6
 """Frames looked at on either side of a suspected cut; flashes are shorter, shots are longer."""
@@ -31,19 +31,19 @@ _STANDS_OUT: Final = 2.0
 """A cut exceeds the steps right around it by `_STEP` and this factor; movements and whipped cameras build up."""
 
 _AROUND: Final = 3
-"""Frames on either side that count for that: pictures shown twice or three times make every other step zero."""
+"""Frames on either side that count for that: frames shown twice or three times make every other step zero."""
 
 _STAYS: Final = 0.6
-"""After a cut the picture stays different from before, by at least this share of the step itself."""
+"""After a cut the video stays different from before, by at least this share of the step itself."""
 
 _NOISE: Final = 9.0
 """Variance of luma (levels squared) that is not counted as content, so that black equals black."""
 
 
 def change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
-    """How much of two pictures' contrast differs: 0 for the same picture, about 1 for unrelated ones, up to 2.
+    """How much of two thumbnails' contrast differs: 0 for the same image, about 1 for unrelated ones, up to 2.
 
-    This is 1 minus the contrast and structure term of SSIM over the whole picture, so a change of brightness alone
+    This is 1 minus the contrast and structure term of SSIM over the whole image, so a change of brightness alone
     counts for little.
     """
     a, b = before - before.mean(), after - after.mean()
@@ -77,16 +77,16 @@ class ShotDetector:
         self.starts: list[int] = [0]
         self.settled = 0
         self._count = 0
-        # The pictures from LOOK before the frame in question to LOOK after it, and the step that led to each.
-        self._pictures: deque[NDArray[np.float32]] = deque(maxlen=2 * LOOK + 1)
+        # The thumbnails from LOOK before the frame in question to LOOK after it, and the step that led to each.
+        self._thumbnails: deque[NDArray[np.float32]] = deque(maxlen=2 * LOOK + 1)
         self._steps: deque[float] = deque(maxlen=2 * LOOK + 1)
 
     def add(self, luma: NDArray[np.uint8]) -> bool:
         """Take the next frame's luma, (height, width) uint8. True if there may be a cut right before it."""
-        picture = _thumbnail(luma)
-        step = change(self._pictures[-1], picture) if self._pictures else 0.0
+        thumbnail = _thumbnail(luma)
+        step = change(self._thumbnails[-1], thumbnail) if self._thumbnails else 0.0
         before = max(list(self._steps)[-_AROUND:], default=0.0)
-        self._pictures.append(picture)
+        self._thumbnails.append(thumbnail)
         self._steps.append(step)
         self._count += 1
         if self._count > LOOK:
@@ -110,9 +110,9 @@ class ShotDetector:
             self.starts.append(frame)
 
     def _is_cut(self, at: int) -> bool:
-        steps, pictures = list(self._steps), list(self._pictures)
+        steps, thumbnails = list(self._steps), list(self._thumbnails)
         around = steps[max(0, at - _AROUND) : at] + steps[at + 1 : at + 1 + _AROUND]
         if steps[at] < _STEP + _STANDS_OUT * max(around):
             return False
-        before, after = pictures[max(0, at - LOOK) : at], pictures[at : at + LOOK]
+        before, after = thumbnails[max(0, at - LOOK) : at], thumbnails[at : at + LOOK]
         return min(change(a, b) for a in before for b in after) >= _STAYS * steps[at]

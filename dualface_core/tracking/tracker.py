@@ -2,7 +2,7 @@
 
 Belongs here: the pass over the video, with memory that doesn't grow with its length but for one table of faces, and
 the making of that table. Every frame is compared with the one before it, as a thumbnail, to find cuts; faces are
-looked for a few times a second and at cuts, and interpolated in between. A few pictures of every tracklet are kept
+looked for a few times a second and at cuts, and interpolated in between. A few face crops of every tracklet are kept
 until it ends and become its embedding. Identities are decided at the end (`identities`).
 """
 
@@ -34,19 +34,19 @@ from dualface_core.tracking.shots import ShotDetector
 from dualface_core.tracking.tracklets import Tracklet, TrackletLinker
 
 _CROPS: Final = 6
-"""Portraits of a tracklet that are embedded; more of them say little more."""
+"""Face crops of a tracklet that are embedded; more of them say little more."""
 
 _CROP_SECONDS: Final = 0.3
-"""Portraits of a tracklet are the best of stretches at least this long."""
+"""Face crops of a tracklet are the best of stretches at least this long."""
 
 _CLEARLY_FOUND: Final = 0.8
 """Score of a face that was surely detected at a size that suits the detector."""
 
 _SMALLEST_FRAME: Final = 160
-"""Longer side of the smallest picture in which a face that more than fills the frame is looked for, in pixels."""
+"""Longer side of the smallest image in which a face that more than fills the frame is looked for, in pixels."""
 
 _LEAST_QUALITY: Final = 0.01
-"""The worst portrait still counts for so much."""
+"""The worst face crop still counts for so much."""
 
 
 class TrackParameters(BaseModel):
@@ -59,13 +59,13 @@ class TrackParameters(BaseModel):
     )
     looks_per_second: float = Field(default=6.0, gt=0, description="How often to look for faces.")
     max_width: int = Field(
-        default=640, ge=64, description="Longer side of the picture in which faces are looked for, in pixels."
+        default=640, ge=64, description="Longer side of the image in which faces are looked for, in pixels."
     )
     score_threshold: float = Field(default=0.6, ge=0, le=1, description="A face that scores less begins no track.")
     faint_threshold: float = Field(
         default=0.35, ge=0, le=1, description="A face that scores less than `score_threshold`, but this, extends one."
     )
-    batch_size: int = Field(default=8, ge=1, description="Pictures given to the detector at once.")
+    batch_size: int = Field(default=8, ge=1, description="Images given to the detector at once.")
     keep_prototypes: bool = Field(
         default=False, description="Store each person's mean embedding in the table: biometric data."
     )
@@ -73,7 +73,7 @@ class TrackParameters(BaseModel):
 
 @dataclass(frozen=True)
 class _Kept:
-    """A portrait, when it was taken, and how good it seemed then."""
+    """A face crop, when it was taken, and how good it seemed then."""
 
     quality: float
     time: float
@@ -82,19 +82,19 @@ class _Kept:
 
 @dataclass
 class _FaceCrops:
-    """The best portraits of one tracklet, spread over its length: the best one of each stretch of time."""
+    """The best face crops of one tracklet, spread over its length: the best one of each stretch of time."""
 
     tracklet: Tracklet
     stretch: float = _CROP_SECONDS
     best: dict[int, _Kept] = field(default_factory=dict)
 
     def wants(self, time: float, quality: float) -> bool:
-        """Whether a portrait would be better than the one of its stretch of time."""
+        """Whether a face crop would be better than the one of its stretch of time."""
         best = self.best.get(self._key(time))
         return best is None or quality > best.quality
 
     def add(self, time: float, quality: float, crop: FaceCrop) -> None:
-        """Keep a portrait. If there are too many, stretches of time are joined two by two."""
+        """Keep a face crop. If there are too many, stretches of time are joined two by two."""
         self.best[self._key(time)] = _Kept(quality, time, crop)
         while len(self.best) > _CROPS:
             self.stretch *= 2
@@ -108,7 +108,7 @@ class _FaceCrops:
 
 
 _Look = tuple[Frame, NDArray[np.uint8]]
-"""A frame in which faces are looked for, and the shrunk picture of it that the detector gets."""
+"""A frame in which faces are looked for, and the shrunk image of it that the detector gets."""
 
 
 class FaceTracker:
@@ -232,8 +232,8 @@ class FaceTracker:
         """Find faces in (B, H, W, 3) BGR. Where none is clear, it may be too large: look again at smaller sizes."""
         faint = self._parameters.faint_threshold
         found = self._detector.detect(images, score_threshold=faint)
-        for number, picture in enumerate(images):
-            smaller, shrunk = picture, 1
+        for number, image in enumerate(images):
+            smaller, shrunk = image, 1
             while _best_score(found[number]) < _CLEARLY_FOUND and max(smaller.shape) >= 2 * _SMALLEST_FRAME:
                 smaller = cv2.resize(smaller, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
                 shrunk *= 2
@@ -256,7 +256,7 @@ class FaceTracker:
         self._close({tracklet.number for tracklet in self._linker.open})
 
     def _close(self, still_open: Collection[int]) -> None:
-        """Turn the portraits of the tracklets that have ended into embeddings."""
+        """Turn the face crops of the tracklets that have ended into embeddings."""
         for number in [number for number in self._crops if number not in still_open]:
             closed = self._crops.pop(number)
             kept = sorted(closed.best.values(), key=lambda item: item.time)

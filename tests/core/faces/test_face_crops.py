@@ -11,7 +11,7 @@ from dualface_core.faces.sface import FaceEmbedder
 from dualface_core.faces.yunet import FaceDetector
 
 
-def portrait_of(picture: NDArray[np.uint8], faces: Detections, row: int) -> FaceCrop:
+def face_crop_of(picture: NDArray[np.uint8], faces: Detections, row: int) -> FaceCrop:
     x, y, side = crop_square(faces.boxes[row])
     rows = np.clip(np.arange(y, y + side), 0, picture.shape[0] - 1)
     columns = np.clip(np.arange(x, x + side), 0, picture.shape[1] - 1)
@@ -33,7 +33,7 @@ def test_the_face_is_in_the_middle_of_a_portrait_and_half_as_high(
 ) -> None:
     (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
     for row in range(2):
-        crop = portrait_of(pictures[0], faces, row)
+        crop = face_crop_of(pictures[0], faces, row)
         assert crop.image.shape == (SIDE, SIDE, 3)
         (found,) = detector.detect(crop.image[None], score_threshold=0.5)
         assert found.boxes[0, :2] + found.boxes[0, 2:] / 2 == pytest.approx(SIDE / 2, abs=4)
@@ -41,7 +41,7 @@ def test_the_face_is_in_the_middle_of_a_portrait_and_half_as_high(
         assert crop.landmarks == pytest.approx(found.landmarks[0], abs=4)
 
 
-def test_the_portrait_of_a_face_at_the_edge_reaches_beyond_the_picture() -> None:
+def test_the_face_crop_of_a_face_at_the_edge_reaches_beyond_the_picture() -> None:
     box = np.float32([-10, -10, 30, 40])
     x, y, side = crop_square(box)
     assert (x, y, side) == (-35, -30, 80)
@@ -53,11 +53,11 @@ def test_a_tilted_head_is_recognized(
 ) -> None:
     (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
     for row in range(2):
-        straight = embedder.embed(portrait_of(pictures[0], faces, row).face[None])[0]
+        straight = embedder.embed(face_crop_of(pictures[0], faces, row).face[None])[0]
         picture = tilted(pictures[0], faces.boxes[row], degrees)
         (found,) = detector.detect(picture[None], score_threshold=0.5)
         nearest = int(np.argmin(np.abs(found.boxes - faces.boxes[row]).sum(axis=1)))
-        as_detected = portrait_of(picture, found, nearest)
+        as_detected = face_crop_of(picture, found, nearest)
         turned = upright(as_detected, detector)
         before, after = embedder.embed(np.stack([as_detected.face, turned.face])) @ straight
         assert after > 0.75
@@ -67,7 +67,7 @@ def test_a_tilted_head_is_recognized(
 def test_an_upright_head_keeps_its_landmarks(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
     (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
     for row in range(2):
-        crop = portrait_of(pictures[0], faces, row)
+        crop = face_crop_of(pictures[0], faces, row)
         assert upright(crop, detector) is crop
 
 
@@ -78,7 +78,7 @@ def test_a_portrait_without_a_face_stays_as_it_is(detector: FaceDetector) -> Non
 
 def test_small_faint_and_turned_faces_are_less_clear(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
     (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
-    crop = portrait_of(pictures[0], faces, 0)
+    crop = face_crop_of(pictures[0], faces, 0)
     squeezed = (crop.landmarks - SIDE / 2) * np.float32([0.3, 1]) + SIDE / 2
     assert 0.6 < crop.quality <= 1
     assert FaceCrop(crop.image, crop.landmarks, crop.score, 20).quality < crop.quality / 2

@@ -11,7 +11,7 @@ from dualface_core.media.frames import Frame, Planes
 from dualface_core.sample.color import COLOR
 from dualface_core.sample.drawing import Painter, Region
 from dualface_core.sample.people import Head, Person, Sprite
-from dualface_core.sample.scenes import Moment, Placement, Scene, View, choreograph
+from dualface_core.sample.scenes import Actor, Moment, Placement, Scene, View, choreograph
 from dualface_core.sample.studio import Studio
 
 SIZE = (320, 180)
@@ -46,7 +46,7 @@ def crossing(seconds: float = 6) -> tuple[list[Moment], list[float]]:
     return [choreography.at(time) for time in times], times
 
 
-@pytest.mark.parametrize("person", ["woman", "man"])
+@pytest.mark.parametrize("person", Actor)
 def test_removing_a_person_changes_nothing_outside_their_region(people: dict[str, Person], person: str) -> None:
     for moment, time in zip(*crossing(), strict=True):
         picture, regions = draw(people, moment, time)
@@ -84,11 +84,11 @@ def test_the_visible_share_is_what_the_pixels_show(people: dict[str, Person]) ->
 
 @pytest.mark.parametrize("x", [-0.2, 0.0, 0.5, 1.0, 1.2])
 def test_who_is_beyond_the_edge_is_half_visible_and_then_not_at_all(people: dict[str, Person], x: float) -> None:
-    placement = Placement("man", x=x, y=0, head=0.3, angle=0)
+    placement = Placement(Actor.MAN, x=x, y=0, head=0.3, angle=0)
     picture, regions = draw(people, Moment(0, View.CLOSE_RIGHT, (placement,)))
     bare, _ = draw(people, EMPTY[View.CLOSE_RIGHT])
     visible = {-0.2: 0, 0.0: 0.5, 0.5: 1, 1.0: 0.5, 1.2: 0}[x]
-    assert regions["man"].visible == pytest.approx(visible, abs=0.1 if visible == 0.5 else 0)
+    assert regions[Actor.MAN].visible == pytest.approx(visible, abs=0.1 if visible == 0.5 else 0)
     assert np.array_equal(picture[0], bare[0]) == (visible == 0)
 
 

@@ -10,7 +10,7 @@ from dualface_core.errors import OutputError, SettingsError
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.sample import make_sample
-from dualface_core.sample.scenes import PEOPLE, Scene
+from dualface_core.sample.scenes import Actor, Scene
 from dualface_core.sample.truth import SampleTruth, truth_path
 from dualface_core.settings import Settings
 
@@ -35,8 +35,8 @@ def test_truth_and_video_agree_frame_by_frame(make: Any, scene: Scene) -> None:
         frames = [(frame.index, frame.pts) for frame in reader]
     truth = SampleTruth.read(truth_path(output))
     rows = truth.table.to_pydict()
-    assert list(zip(rows["frame"], rows["pts"], strict=True)) == [frame for frame in frames for _ in PEOPLE]
-    assert rows["person"] == list(PEOPLE) * len(frames)
+    assert list(zip(rows["frame"], rows["pts"], strict=True)) == [frame for frame in frames for _ in Actor]
+    assert rows["person"] == list(Actor) * len(frames)
     assert set(rows["shot"]) == ({0, 1, 2, 3} if scene is Scene.CUTS else {0})
     assert truth.metadata.frame_count == len(frames) == 20
     assert Fraction(truth.metadata.time_base) == probe(output).time_base

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualface_core.sample.scenes import PEOPLE, Moment, Scene, View, choreograph
+from dualface_core.sample.scenes import Actor, Moment, Scene, View, choreograph
 
 SECONDS = st.floats(2, 60)
 SEEDS = st.integers(0, 10_000)
@@ -73,7 +73,7 @@ def test_cross_swaps_sides_and_takes_turns_in_front(seconds: float, seed: int) -
     orders = runs([from_left_to_right(moment) for moment in all_moments])
     crossings = max(1, round(seconds / 12))
     assert len(orders) == crossings + 1
-    passing = [m for m in all_moments if abs(positions(m)[PEOPLE[0]] - positions(m)[PEOPLE[1]]) < 0.06]
+    passing = [m for m in all_moments if abs(positions(m)[Actor.WOMAN] - positions(m)[Actor.MAN]) < 0.06]
     in_front = runs([moment.placements[-1].person for moment in passing])
     assert len(in_front) == crossings  # never the same one twice in a row
 
@@ -103,7 +103,7 @@ def test_cuts_show_everybody_close_and_swap_sides_across_a_cut(seconds: float, s
     shots = runs([(m.shot, m.view, from_left_to_right(m)) for m in moments(Scene.CUTS, seconds, seed)])
     assert [shot for shot, _, _ in shots] == list(range(len(shots)))
     close = {cast for _, view, cast in shots if view is not View.WIDE}
-    assert close == {(person,) for person in PEOPLE}
+    assert close == {(person,) for person in Actor}
     wide_to_wide = [(a[2], b[2]) for a, b in pairwise(shots) if a[1] is b[1] is View.WIDE]
     assert wide_to_wide
     assert all(before == after[::-1] for before, after in wide_to_wide)

