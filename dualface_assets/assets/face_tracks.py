@@ -28,7 +28,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "pts": "Presentation timestamp of the frame, in units of the file's time base.",
     "time": "The same in seconds.",
     "shot": "Number of the shot: the stretch between two cuts.",
-    "tracklet": "Number of the unbroken sighting of one face within a shot.",
+    "tracklet": "Number of the tracklet: one face, unbroken, within a shot.",
     "person": "A, B, or null for anyone else. A is on the left where both are first seen together.",
     "x": "Left edge of the face, in pixels of the upright frame.",
     "y": "Top edge of the face.",

@@ -85,7 +85,7 @@ def identity_advisory(tracks: FaceTracks) -> Advisory:
     figures = {
         "smallest margin": smallest,
         "least allowed margin": LEAST_MARGIN,
-        "unsure sightings": len(doubts),
+        "unsure tracklets": len(doubts),
         "unsure (s)": sum(event.end - event.start for event in doubts),
     }
     if not doubts:

@@ -16,16 +16,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.path import STEP, Signal, correction, eased, hold, limits, median
 from dualface_core.camera.presence import WIDE, Gap, Take
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.labels import CameraState
 from dualface_core.tables.layouts import Layout, Tile
-from dualface_core.tables.tile_plan import PlanMetadata, TilePlan
+from dualface_core.tables.tile_plan import TilePlan
 
 EYE_LINE_IN_BOX: Final = 0.38
 """Height of the eyes within a detector's face box, as a share of the box from its top."""
@@ -67,7 +65,7 @@ def plan_camera(tracks: FaceTracks, layout: Layout, parameters: CameraParameters
             else:
                 crop_windows[span, index] = _film(take, stage, parameters)
                 states[span, index] = take.states(parameters)
-    return _plan(tracks, layout, parameters, crop_windows, states)
+    return TilePlan.of(tracks, layout, crop_windows, states, camera=parameters.model_dump())
 
 
 def kept_in_tile(boxes: NDArray[np.float64], margin: float, width: float, height: float) -> tuple[Signal, ...]:
@@ -229,41 +227,3 @@ def _ends(path: Signal, gap: Gap) -> tuple[float, float]:
     """The path's values on both sides of a gap; the same where the shot begins or ends with it."""
     before = path[gap.first - 1] if gap.lost else path[gap.end]
     return float(before), float(path[gap.end] if gap.back else before)
-
-
-def _plan(
-    tracks: FaceTracks,
-    layout: Layout,
-    parameters: CameraParameters,
-    crop_windows: NDArray[np.float32],
-    states: NDArray[np.int8],
-) -> TilePlan:
-    source = tracks.metadata
-    frames, tiles = states.shape
-    frame = np.repeat(np.arange(frames, dtype=np.int32), tiles)
-    shots = np.repeat(np.arange(len(tracks.shots), dtype=np.int32), [len(shot) for shot in tracks.shots])
-    persons = list(dict.fromkeys(tile.person for tile in layout.tiles))
-    person = np.array([persons.index(tile.person) for tile in layout.tiles], np.int8)
-    columns = [
-        frame,
-        tracks.pts[frame],
-        np.tile(np.arange(tiles, dtype=np.int8), frames),
-        pa.DictionaryArray.from_arrays(np.tile(person, frames), pa.array(persons)),
-        *crop_windows.reshape(-1, 4).T,
-        shots[frame],
-        pa.DictionaryArray.from_arrays(states.ravel(), pa.array(list(CameraState))),
-    ]
-    return TilePlan(
-        pa.table(columns, schema=TilePlan.SCHEMA),
-        PlanMetadata(
-            fingerprint=source.fingerprint,
-            tracks_sha256=tracks.sha256,
-            time_base=source.time_base,
-            frame_width=source.frame_width,
-            frame_height=source.frame_height,
-            frame_count=frames,
-            layout=layout.name,
-            people=source.people,
-            camera=parameters.model_dump(),
-        ),
-    )

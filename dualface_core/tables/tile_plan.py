@@ -6,9 +6,10 @@ business.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dualface_core.tables.declared import DeclaredTable, VideoMetadata
-from dualface_core.tables.face_tracks import Shot
-from dualface_core.tables.labels import Person
+from dualface_core.tables.face_tracks import FaceTracks, Shot
+from dualface_core.tables.labels import CameraState, Person
 from dualface_core.tables.layouts import Layout, layout
 
 
@@ -63,6 +64,47 @@ class TilePlan(DeclaredTable[PlanMetadata]):
             pa.field("state", pa.dictionary(pa.int8(), pa.string()), nullable=False),
         ]
     )
+
+    @classmethod
+    def of(
+        cls,
+        tracks: FaceTracks,
+        layout: Layout,
+        crop_windows: NDArray[np.floating],
+        states: NDArray[np.integer],
+        *,
+        camera: Mapping[str, Any],
+    ) -> Self:
+        """The plan that gives these answers.
+
+        Args:
+            tracks: where it comes from.
+            layout: the tiles.
+            crop_windows: (frames, tiles, 4) of center x, center y, width and height in pixels.
+            states: (frames, tiles), each by its place in `CameraState`.
+            camera: the camera parameters that were used.
+        """
+        frames, tiles = states.shape
+        frame = np.repeat(np.arange(frames, dtype=np.int32), tiles)
+        shots = np.repeat(np.arange(len(tracks.shots), dtype=np.int32), [len(shot) for shot in tracks.shots])
+        person = np.array([list(Person).index(tile.person) for tile in layout.tiles], np.int8)
+        columns = [
+            frame,
+            tracks.pts[frame],
+            np.tile(np.arange(tiles, dtype=np.int8), frames),
+            pa.DictionaryArray.from_arrays(np.tile(person, frames), pa.array(list(Person))),
+            *crop_windows.astype(np.float32).reshape(-1, 4).T,
+            shots[frame],
+            pa.DictionaryArray.from_arrays(states.astype(np.int8).ravel(), pa.array(list(CameraState))),
+        ]
+        metadata = PlanMetadata(
+            **tracks.metadata.model_dump(include={"fingerprint", *VideoMetadata.model_fields, "people"}),
+            tracks_sha256=tracks.sha256,
+            frame_count=frames,
+            layout=layout.name,
+            camera=dict(camera),
+        )
+        return cls(pa.table(columns, schema=cls.SCHEMA), metadata)
 
     @property
     def layout(self) -> Layout:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
@@ -11,8 +10,9 @@ from benchmarks.smoothness import TileSmoothness, smoothness
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.labels import CameraState
 from dualface_core.tables.layouts import LAYOUTS
-from dualface_core.tables.tile_plan import PlanMetadata, TilePlan
+from dualface_core.tables.tile_plan import TilePlan
 
 BuildTracks = Callable[..., FaceTracks]
 
@@ -21,40 +21,14 @@ HEIGHT = 540.0
 """Of the crop window: every pixel of the source is two of the tile."""
 
 
-def plan_of(tracks: FaceTracks, path: NDArray[np.float64], *, state: str = "tracking") -> TilePlan:
-    """A plan whose tile A follows `path`: (frames, 3) of center x, center y and height. Tile B stands still."""
-    frames = len(path)
-    shot_of = np.concatenate([np.full(len(shot), index) for index, shot in enumerate(tracks.shots)])
-    rows = []
-    for frame in range(frames):
-        for index, person in enumerate("AB"):
-            x, y, height = path[frame] if person == "A" else (500.0, 500.0, HEIGHT)
-            rows.append(
-                {
-                    "frame": frame,
-                    "pts": int(tracks.pts[frame]),
-                    "tile": index,
-                    "person": person,
-                    "center_x": x,
-                    "center_y": y,
-                    "width": height * 960 / 1080,
-                    "height": height,
-                    "shot": int(shot_of[frame]),
-                    "state": state if person == "A" else "wide",
-                }
-            )
-    metadata = PlanMetadata(
-        fingerprint=tracks.metadata.fingerprint,
-        tracks_sha256="",
-        time_base=tracks.metadata.time_base,
-        frame_width=tracks.metadata.frame_width,
-        frame_height=tracks.metadata.frame_height,
-        frame_count=frames,
-        layout="side-by-side",
-        people=["A"],
-        camera=CameraParameters(face_margin=0.1).model_dump(),
-    )
-    return TilePlan(pa.Table.from_pylist(rows, schema=TilePlan.SCHEMA), metadata)
+def plan_of(tracks: FaceTracks, path: NDArray[np.float64], *, state: CameraState = CameraState.TRACKING) -> TilePlan:
+    """A plan whose tile A follows `path`: (frames, 3) of center x, center y and height. Tile B holds."""
+    x, y, height = path.T
+    follows = np.stack([x, y, height * 960 / 1080, height], axis=1)
+    windows = np.stack([follows, np.full_like(follows, [500, 500, HEIGHT * 960 / 1080, HEIGHT])], axis=1)
+    states = np.tile([list(CameraState).index(state), list(CameraState).index(CameraState.WIDE)], (len(path), 1))
+    camera = CameraParameters(face_margin=0.1).model_dump()
+    return TilePlan.of(tracks, LAYOUTS["side-by-side"], windows, states, camera=camera)
 
 
 def path_of(x: object, y: object = 500.0, height: object = HEIGHT, *, frames: int = 300) -> NDArray[np.float64]:
@@ -66,7 +40,7 @@ def face(x: float, eyes: float, height: float = 150.0, *, frames: int = 300) -> 
     return np.tile([x - 0.375 * height, eyes - 0.38 * height, 0.75 * height, height], (frames, 1))
 
 
-def measured(tracks: FaceTracks, path: NDArray[np.float64], **options: str) -> TileSmoothness:
+def measured(tracks: FaceTracks, path: NDArray[np.float64], **options: CameraState) -> TileSmoothness:
     return smoothness(plan_of(tracks, path, **options), tracks)[0]
 
 
@@ -153,7 +127,7 @@ def test_recovery_is_the_time_after_a_cut_until_the_face_is_framed(face_tracks: 
 
 def test_what_is_not_there_is_not_measured(face_tracks: BuildTracks) -> None:
     tracks = face_tracks({"A": face(500, EYES)})
-    result = measured(tracks, path_of(500), state="holding")
+    result = measured(tracks, path_of(500), state=CameraState.HOLDING)
     assert (result.tracking, result.holding, result.wide) == (0, 1, 0)
     assert result.face_in_tile is result.offset_x is result.headroom is result.recovery is None
     single = face_tracks({"A": face(500, EYES, frames=1)})

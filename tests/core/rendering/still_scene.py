@@ -10,13 +10,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.writer import VideoWriter
-from dualface_core.tables.tile_plan import PlanMetadata, TilePlan
+from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
+from dualface_core.tables.labels import Person
+from dualface_core.tables.layouts import LAYOUTS
+from dualface_core.tables.tile_plan import TilePlan
 
 WIDTH, HEIGHT = 160, 90
 TIME_BASE = Fraction(1, 600)
@@ -43,31 +45,16 @@ def still_video(path: Path, pts: Sequence[int]) -> VideoInfo:
 def still_plan(video: VideoInfo, pts: Sequence[int]) -> TilePlan:
     """A plan for a video with these times: each tile shows one half of the picture all the time."""
     units = TIME_BASE / video.time_base
-    tiles = [("A", WIDTH / 4), ("B", WIDTH * 3 / 4)]
-    rows = [
-        {
-            "frame": frame,
-            "pts": int(time * units),
-            "tile": tile,
-            "person": person,
-            "center_x": center,
-            "center_y": HEIGHT / 2,
-            "width": WIDTH / 2,
-            "height": WIDTH / 2 * 1080 / 960,
-            "shot": 0,
-            "state": "tracking",
-        }
-        for frame, time in enumerate(pts)
-        for tile, (person, center) in enumerate(tiles)
-    ]
-    metadata = PlanMetadata(
+    metadata = TracksMetadata(
         fingerprint=video.fingerprint,
-        tracks_sha256="0" * 64,
-        time_base=f"{video.time_base.numerator}/{video.time_base.denominator}",
+        time_base=str(video.time_base),
         frame_width=WIDTH,
         frame_height=HEIGHT,
-        frame_count=len(pts),
-        layout="side-by-side",
-        people=["A", "B"],
+        frame_pts=[int(time * units) for time in pts],
+        shots=[Shot(first=0, last=len(pts) - 1)],
+        people=list(Person),
     )
-    return TilePlan(pa.Table.from_pylist(rows, schema=TilePlan.SCHEMA), metadata)
+    half = [HEIGHT / 2, WIDTH / 2, WIDTH / 2 * 1080 / 960]
+    windows = np.tile([[WIDTH / 4, *half], [WIDTH * 3 / 4, *half]], (len(pts), 1, 1))
+    tracks = FaceTracks(FaceTracks.SCHEMA.empty_table(), metadata)
+    return TilePlan.of(tracks, LAYOUTS["side-by-side"], windows, np.zeros((len(pts), 2), np.int8), camera={})
