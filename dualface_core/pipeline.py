@@ -481,11 +481,11 @@ def _write_review(output: Path, video: VideoInfo, made: _Made) -> None:
         report=made.report,
         result=probe(output),
         seconds=made.seconds,
-        source_link=quote(os.fsencode(source)),
-        result_link=quote(os.fsencode(output.name)),
+        source_link=quote(source),
+        result_link=quote(output.name),
     )
     with atomic_write(review_path(output)) as temporary:
-        temporary.write_text(review_page(about).html, encoding="utf-8", errors="replace")
+        temporary.write_text(review_page(about).html, encoding="utf-8")
 
 
 def review_page(about: Reviewed) -> Page:

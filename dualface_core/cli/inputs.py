@@ -17,6 +17,7 @@ import typer
 
 from dualface_core.errors import MissingInputError, OutputError, SettingsError
 from dualface_core.system.atomic_files import output_error
+from dualface_core.system.names import check_text
 
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg"})
 """What counts as a video when a folder is given; a file that is named is always tried."""
@@ -65,7 +66,8 @@ def expand(paths: list[str]) -> list[Path]:
 
     A folder stands for the videos in it, in name order, without results of ours.
 
-    Raises MissingInputError for a path that isn't there, and for a folder or pattern without videos.
+    Raises MissingInputError for a path that isn't there and for a folder or pattern without videos, and InputError for
+    a video whose name is no text.
     """
     found: dict[Path, None] = {}
     for text in paths:
@@ -85,6 +87,8 @@ def expand(paths: list[str]) -> list[Path]:
             if not matches:
                 raise MissingInputError(path, "no video matches this pattern", action="Check the pattern.")
             found.update(dict.fromkeys(matches))
+    for video in found:
+        check_text(video)
     return list(found)
 
 

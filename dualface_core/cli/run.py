@@ -81,8 +81,7 @@ def run(
         errors.print(summary_table(outcomes))
         errors.print(totals(outcomes, perf_counter() - started), highlight=False)
     if as_json:
-        listed = json.dumps([outcome.as_json() for outcome in outcomes], indent=2, ensure_ascii=False)
-        typer.echo(listed.encode(errors="backslashreplace"))
+        typer.echo(json.dumps([outcome.as_json() for outcome in outcomes], indent=2, ensure_ascii=False))
     else:
         say(*(outcome.job.output for outcome in outcomes if outcome.report is not None))
     failures = [outcome.error for outcome in outcomes if outcome.error is not None]

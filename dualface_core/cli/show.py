@@ -5,8 +5,6 @@ Belongs here: everything that is printed. People read standard error; standard o
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -59,7 +57,7 @@ class Outcome:
 def say(*paths: Path) -> None:
     """Print paths, one a line: as they are for a program that reads them, and harmlessly for a terminal."""
     for path in paths:
-        typer.echo(one_line(str(path)) if sys.stdout.isatty() else os.fsencode(path))  # a name need not be text
+        typer.echo(one_line(str(path)) if sys.stdout.isatty() else str(path).encode())
 
 
 def warn(path: Path, warnings: Iterable[str]) -> None:
@@ -70,9 +68,7 @@ def warn(path: Path, warnings: Iterable[str]) -> None:
 
 def info_json(info: VideoInfo) -> str:
     """What a file is, as JSON."""
-    # JSON has no place for bytes that are no text.
-    path = Path(os.fsencode(info.path).decode(errors="backslashreplace"))
-    return TypeAdapter(type(info)).dump_json(dataclasses.replace(info, path=path), indent=2).decode()
+    return TypeAdapter(type(info)).dump_json(info, indent=2).decode()
 
 
 def info_table(values: dict[str, Any]) -> Table:

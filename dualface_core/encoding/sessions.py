@@ -25,9 +25,9 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
 from dualface_core.encoding.failures import EncoderError, FailureClass, SessionTimeoutError, advice, is_gpu_failure
-from dualface_core.errors import OutputError, SettingsError, one_line
-from dualface_core.system.atomic_files import atomic_write
+from dualface_core.errors import SettingsError, one_line
 from dualface_core.system.locks import FileLock
+from dualface_core.system.private_folders import PrivateFolderError, make_private_folder
 
 _POLL: Final = 0.02
 """Seconds between two attempts of a waiter, each of which takes well under a millisecond."""
@@ -347,8 +347,9 @@ class NvencSessions:
         return counters.model_copy(update={name: getattr(counters, name) + number for name, number in more.items()})
 
     def _count(self, **more: int) -> None:
-        with atomic_write(self._folder / "counters.json") as temporary:
-            temporary.write_text(self._counters(**more).model_dump_json())
+        written = self._folder / "counters.new"  # of no worth after a power cut, so nothing is synced
+        written.write_text(self._counters(**more).model_dump_json())
+        written.replace(self._folder / "counters.json")
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
@@ -364,7 +365,7 @@ class NvencSessions:
             time.sleep(_POLL / 10)
         try:
             yield
-        except (OSError, OutputError, ValidationError) as error:
+        except (OSError, ValidationError) as error:
             raise _unusable(self._folder, error) from error
         finally:
             lock.release()
@@ -378,24 +379,20 @@ class NvencSessions:
     def _prepare_folder(self) -> None:
         for folder in (self._runtime_dir, self._folder, self._queue):
             try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                found, named = folder.stat(), folder.lstat()
-            except OSError as error:
+                make_private_folder(folder, action=advice(FailureClass.RUNTIME_FOLDER))
+            except (OSError, PrivateFolderError) as error:
                 raise _unusable(folder, error) from error
-            owner = next((uid for uid in (named.st_uid, found.st_uid) if uid != os.geteuid()), None)
-            if owner is not None:
-                raise _unusable(folder, f"it belongs to user {owner}, not to user {os.geteuid()} who runs this")
-            if found.st_mode & 0o022:
-                mode = f"{found.st_mode & 0o777:o}"
-                raise _unusable(
-                    folder, f"others may write to it (mode {mode}) and so take or free slots; run chmod 700"
-                )
 
 
-def _unusable(folder: Path, why: Exception | str) -> RuntimeFolderError:
-    if isinstance(why, OSError):
-        why = why.strerror or str(why)
-    reason = f"{one_line(str(folder))} cannot be used for slot files: {why}. {advice(FailureClass.RUNTIME_FOLDER)}"
+def _unusable(folder: Path, error: Exception) -> RuntimeFolderError:
+    match error:
+        case PrivateFolderError():
+            why = error.found
+        case OSError(strerror=str(text)):
+            why = text
+        case _:
+            why = str(error)
+    reason = one_line(f"{folder} cannot be used for slot files: {why}. {advice(FailureClass.RUNTIME_FOLDER)}")
     return RuntimeFolderError(FailureClass.RUNTIME_FOLDER, encoder="nvenc", reason=reason)
 
 

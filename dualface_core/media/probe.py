@@ -33,7 +33,7 @@ from dualface_core.errors import (
     UnsupportedVideoError,
 )
 from dualface_core.media.frames import RGB_AS, ColorInfo
-from dualface_core.system.json_paths import JsonPath
+from dualface_core.system.names import check_text
 
 _SEND_AGAIN: Final = "Copy or export the video again."
 _SHORT_OF_INDEX: Final = 0.99
@@ -91,7 +91,7 @@ class VideoInfo:
         audio_streams: how many audio streams there are.
     """
 
-    path: JsonPath
+    path: Path
     fingerprint: str
     size_bytes: int
     container: str
@@ -128,11 +128,13 @@ def probe(path: Path) -> VideoInfo:
     Every packet is looked at and the first frame is decoded.
 
     Raises:
+        InputError: the name is no text, or the file cannot be read.
         MissingInputError: there is no such file.
         UnreadableVideoError: not a video, empty, cut off, or damaged at the start.
         NoVideoStreamError: nothing but audio or subtitles.
         UnsupportedVideoError: a video that would come out wrong (HDR).
     """
+    check_text(path)
     try:
         size = path.stat().st_size
         if path.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,7 +26,7 @@ from dualface_core.errors import (
     VerificationError,
 )
 from dualface_core.media.probe import VideoInfo
-from dualface_core.system.json_paths import JsonPath
+from dualface_core.system.private_folders import PrivateFolderError
 
 _ENCODER_ERRORS: Final = {kind.__name__: kind for kind in (EncoderError, RuntimeFolderError, SessionTimeoutError)}
 _FILE_ERRORS: Final = {
@@ -37,6 +38,7 @@ _FILE_ERRORS: Final = {
         NoVideoStreamError,
         NobodyFoundError,
         OutputError,
+        PrivateFolderError,
         TableFormatError,
         UnreadableVideoError,
         UnsupportedVideoError,
@@ -64,11 +66,11 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     video: VideoInfo
-    plan: JsonPath
-    output: JsonPath
+    plan: Path
+    output: Path
     encoder: EncoderSettings
     decode_threads: int = 0
-    runtime: JsonPath
+    runtime: Path
     gpu: str
     max_sessions: int
     session_timeout: float
@@ -147,14 +149,14 @@ class Failed(BaseModel):
                     error=name,
                     failure=error.failure,
                     encoder=error.encoder,
-                    reason=_text(error.reason),
-                    log=tuple(map(_text, error.log)),
+                    reason=error.reason,
+                    log=error.log,
                     waited=error.waited,
                 )
             case FileError():
-                return cls(error=name, path=_text(error.path), found=_text(error.found), action=error.action)
+                return cls(error=name, path=error.path, found=error.found, action=error.action)
             case _:
-                return cls(error=name, reason=_text(str(error)))
+                return cls(error=name, reason=str(error))
 
     def unpacked(self) -> DualfaceError:
         """The error, as the process met it."""
@@ -163,11 +165,6 @@ class Failed(BaseModel):
         if file_kind := _FILE_ERRORS.get(self.error):
             return file_kind(self.path, self.found, action=self.action)
         return _OTHER_ERRORS.get(self.error, DualfaceError)(self.reason)
-
-
-def _text(words: str) -> str:
-    """Words with a name in them that need not be text: what JSON cannot hold is escaped."""
-    return words.encode(errors="backslashreplace").decode()
 
 
 Message = Annotated[Queued | Opened | Refused | Progressed | Finishing | Done | Failed, Field(discriminator="kind")]

@@ -17,6 +17,7 @@ from typing import Final
 from uuid import uuid4
 
 from dualface_core.errors import OutputError
+from dualface_core.system.names import check_text
 
 TEMPORARY_PREFIX = ".dualface-"
 
@@ -33,9 +34,10 @@ def atomic_write(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
         target: the file to make.
         overwrite: whether it may take the place of an older one.
 
-    Raises OutputError where the folder is missing, not writable or full, or where there is a file that must stay. Lets
-    every other error pass.
+    Raises OutputError where the folder is missing, not writable or full, or where there is a file that must stay, and
+    for a name that is no text. Lets every other error pass.
     """
+    check_text(target, OutputError)
     # The suffix stays, since it tells muxers and readers what the file is; a long name must not make it too long.
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}{target.suffix}")
     try:

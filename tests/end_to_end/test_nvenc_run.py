@@ -92,20 +92,6 @@ def test_several_videos_share_two_sessions_and_no_failure_touches_another_video(
     assert log.table.num_rows >= 1
 
 
-def test_a_name_that_is_no_text_reaches_the_encoding_process(
-    emulated_driver: EmulatedHost,
-    sample_clip: SampleClip,
-    dualface: Callable[..., subprocess.Popen[str]],
-    tmp_path: Path,
-) -> None:
-    (clip,) = clips(sample_clip, tmp_path, 1)
-    video = clip.rename(clip.with_name(os.fsdecode(b"caf\xe9.mp4")))
-    said, _ = dualface(emulated_driver(), "run", video, "--json").communicate()
-    (result,) = json.loads(said)
-    assert result["report"]["encoder_used"] == "h264_nvenc"
-    assert video.with_name(os.fsdecode(b"caf\xe9.split.mp4")).is_file()
-
-
 def test_a_run_that_is_stopped_leaves_neither_session_nor_process_nor_file(
     emulated_driver: EmulatedHost,
     sample_clip: SampleClip,

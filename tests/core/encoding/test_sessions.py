@@ -338,7 +338,7 @@ def test_the_folder_is_made_for_its_owner_alone(folder):
 def test_a_folder_that_others_may_write_to_is_refused(folder):
     folder.mkdir()
     folder.chmod(0o777)
-    with pytest.raises(RuntimeFolderError, match=r"mode 777.*chmod 700"), sessions(folder).acquire("a.mp4"):
+    with pytest.raises(RuntimeFolderError, match="mode 777"), sessions(folder).acquire("a.mp4"):
         pass
 
 

@@ -165,7 +165,7 @@ def test_a_folder_for_the_slots_that_cannot_be_used_comes_back_as_a_reason_for_s
     job = make_job()
     job.runtime.mkdir()
     job.runtime.chmod(0o777)
-    with pytest.raises(RuntimeFolderError, match="chmod 700") as caught:
+    with pytest.raises(RuntimeFolderError, match="mode 777") as caught:
         render_isolated(job, stall_timeout=PATIENCE)
     assert reaction(caught.value.failure) is Reaction.SOFTWARE
     assert driver.events() == []

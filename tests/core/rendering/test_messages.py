@@ -1,16 +1,10 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import dualface_core.encoding.sessions
-
 # Imported for their error types: every one must survive the way from process to process.
-import dualface_core.errors
-import dualface_core.media.probe
 from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.errors import DualfaceError, FileError
 from dualface_core.rendering.messages import Failed
@@ -58,8 +52,3 @@ def test_an_error_of_a_kind_that_is_not_known_keeps_its_words() -> None:
 
     arrived = traveled(NewError("something new"))
     assert (type(arrived), str(arrived)) == (DualfaceError, "something new")
-
-
-def test_a_name_that_is_no_text_arrives_escaped() -> None:
-    error = dualface_core.errors.OutputError(os.fsdecode(b"caf\xe9.mp4"), "it cannot be written", action="Look there.")
-    assert str(traveled(error)) == r"caf\udce9.mp4: it cannot be written. Look there."

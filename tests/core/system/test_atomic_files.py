@@ -33,6 +33,15 @@ def test_the_temporary_file_is_hidden_beside_its_target_and_keeps_the_suffix(tmp
         temporary.touch()
 
 
+def test_a_name_that_is_no_text_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"not UTF-8.*Rename it"),
+        atomic_write(tmp_path / os.fsdecode(b"caf\xe9.mp4")),
+    ):
+        pytest.fail("it began")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_writers_of_one_target_do_not_meet(tmp_path: Path) -> None:
     with atomic_write(tmp_path / "x") as first, atomic_write(tmp_path / "x") as second:
         first.write_text("first")
