@@ -6,7 +6,6 @@ store, so its run, its assets and its pictures are there to be looked at afterwa
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -18,7 +17,7 @@ from rich.table import Table
 
 from dualface_assets.definitions import build_defs, video_store
 from dualface_assets.runs.tags import RUN_KEY
-from dualface_assets.service.serve import REPOSITORY
+from dualface_assets.service.instance_home import prepared_home
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
@@ -33,8 +32,8 @@ _SAMPLE_SECONDS: Final = 10
 def main() -> int:
     """Process the video that is named, or a sample. The exit status is 0 if there is a verified result."""
     limit_library_threads()
-    os.environ.setdefault("DAGSTER_HOME", str(REPOSITORY / "dagster_home"))
     try:
+        prepared_home()
         source = Path(sys.argv[1]) if len(sys.argv) > 1 else _sample(Settings.load().cache)
         with dg.DagsterInstance.get() as instance:
             return 0 if process(source, video_store(ServiceSettings.load()), instance, Console()) else 1

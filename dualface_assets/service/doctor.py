@@ -30,10 +30,10 @@ from dualface_assets.housekeeping.retention_job import retention_daily
 from dualface_assets.notifications.notifier import run_failed, video_finished
 from dualface_assets.notifications.webhook import Webhook
 from dualface_assets.review_index.failed_videos import failed_videos
-from dualface_assets.service.serve import REPOSITORY
+from dualface_assets.service.instance_home import CONFIGURATION, instance_home
 from dualface_assets.settings import ServiceSettings, WebhookSettings, local_folder
 from dualface_assets.store.video_store import VideoStore
-from dualface_core.errors import DualfaceError
+from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.rendering.choice import choose_encoder
 from dualface_core.settings import Settings
 
@@ -70,11 +70,10 @@ class Diagnosis:
 
 def main() -> int:
     """Show all answers. The exit status is 1 if there is a problem, 2 if the settings or DAGSTER_HOME make no sense."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(REPOSITORY / "dagster_home")))
-    if not home.is_absolute() or not home.is_dir():
-        print(f"DAGSTER_HOME is {str(home)!r}; expected the full name of a folder that exists.", file=sys.stderr)
-        return 2
     try:
+        home = instance_home()
+        if not home.exists():
+            raise SettingsError(f"There is no DAGSTER_HOME {str(home)!r} yet. It is made by: make up")
         settings, service = Settings.load(), ServiceSettings.load()
         with dg.DagsterInstance.get() as instance:
             answers = list(examine(settings, service, instance))
@@ -188,9 +187,9 @@ def encoder(settings: Settings) -> Diagnosis:
 def configuration(instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
     """Whether the instance is ours, lies on a local drive, retries, and looks after runs that die."""
     home = Path(instance.root_directory)
-    ours = REPOSITORY / "dagster_home" / "dagster.yaml"
     if not (home / "dagster.yaml").exists():
-        yield Diagnosis("instance", "problem", f"{home} has no dagster.yaml. Set DAGSTER_HOME, or copy {ours} there.")
+        advice = f"Start the service, which brings it, or copy {CONFIGURATION} there."
+        yield Diagnosis("instance", "problem", f"{home} has no dagster.yaml. {advice}")
     else:
         yield Diagnosis("instance", "good", str(home))
     if (drive := _drive(home)) in _NETWORK_DRIVES:
@@ -207,7 +206,7 @@ def configuration(instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
         if not there
     ]
     if missing:
-        advice = f"Set {', '.join(missing)} in {home / 'dagster.yaml'}, as in {ours}."
+        advice = f"Set {', '.join(missing)} in {home / 'dagster.yaml'}, as in {CONFIGURATION}."
         yield Diagnosis("recovery", "problem", f"What fails is not tried again, or keeps its slot. {advice}")
     else:
         yield Diagnosis("recovery", "good", "Failed runs are tried again, and dead ones give back their slots.")

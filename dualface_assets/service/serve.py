@@ -31,12 +31,11 @@ import psutil
 
 from dualface_assets.definitions import video_store
 from dualface_assets.runs.dagster_internals import code_server_answers
-from dualface_assets.settings import ServiceSettings
+from dualface_assets.service.instance_home import prepared_home
+from dualface_assets.settings import ServiceSettings, workspace
 from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.settings import Settings
 from dualface_core.system.locks import FileLock
-
-REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
 _LOCATION: Final = "dualface"
 """Name of the code location, as in `workspace.yaml`, which is for Dagster's own commands."""
@@ -104,12 +103,12 @@ class Program:
 
 def main() -> int:
     """Run until a signal comes, or a program cannot be kept alive, which is a failure. Gives the exit status."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(REPOSITORY / "dagster_home")))
     try:
         Settings.load()  # what is not allowed is said now, and not by every run
         store = video_store(ServiceSettings.load())
         inbox, reviews = store.inbox_folder, store.address(store.review_folder / "index.html")
         host, port = _address()
+        home = prepared_home()
     except DualfaceError as error:
         print(error, file=sys.stderr)
         return 2
@@ -170,7 +169,7 @@ def _code_server(socket: Path) -> Program:
         "code server",
         *(_DAGSTER, "dagster", "api", "grpc", "--socket", str(socket), "--log-level", "WARNING"),
         *("--module-name", "dualface_assets.definitions", "--location-name", _LOCATION),
-        *("--working-directory", str(REPOSITORY), "--use-python-environment-entry-point"),
+        *("--working-directory", str(workspace()), "--use-python-environment-entry-point"),
         # At once, or it would wait for its runs, and then remove a successor's socket. The runs go on without it.
         ends_by=signal.SIGKILL,
     )

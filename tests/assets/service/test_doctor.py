@@ -199,13 +199,22 @@ def test_it_is_said_who_is_told_but_nothing_that_is_secret(
     assert "s3cret" not in answer.text
 
 
-@pytest.mark.parametrize("home", ["dagster_home", "/there/is/no/such/folder"])
-def test_an_instance_that_is_nowhere_is_told_in_a_sentence(home: str) -> None:
+@pytest.mark.parametrize(
+    ("home", "sentence"),
+    [
+        ("dagster_home", "DAGSTER_HOME is 'dagster_home'; expected the full name of a folder.\n"),
+        (
+            "/there/is/none",
+            "There is no DAGSTER_HOME '/there/is/none' yet. It is made by: make up\n",
+        ),
+    ],
+)
+def test_an_instance_that_is_nowhere_is_told_in_a_sentence(home: str, sentence: str) -> None:
     command = [sys.executable, "-m", "dualface_assets.service.doctor"]
     environment = {**os.environ, "DAGSTER_HOME": home}
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert said.returncode == 2
-    assert said.stderr == f"DAGSTER_HOME is {home!r}; expected the full name of a folder that exists.\n"
+    assert said.stderr == sentence
 
 
 def test_the_command_says_all_of_it_and_fails_where_there_is_a_problem(
@@ -231,4 +240,4 @@ def test_it_is_a_command_of_dualface_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dualface_core.cli", "doctor"]
     done = subprocess.run(command, env=nowhere, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
-    assert "DAGSTER_HOME is" in done.stderr
+    assert "no DAGSTER_HOME" in done.stderr
