@@ -77,7 +77,7 @@ def test_a_source_that_changed_since_it_was_tracked_is_noticed(
 
 
 def test_rendering_leaves_the_count_of_opencvs_threads_alone_while_it_works(tmp_path: Path) -> None:
-    pts = range(0, 80, 40)
+    pts = range(0, 800, 40)
     video = still_video(tmp_path / "still.mp4", pts)
     before, counts = cv2.getNumThreads(), []
     cv2.setNumThreads(8)
