@@ -59,6 +59,10 @@ class UnreadableVideoError(InputError):
     """The file is not a video, or is damaged: empty, truncated, or not decodable."""
 
 
+class ChangedVideoError(InputError):
+    """The file is not the one that an earlier step has read."""
+
+
 class NoVideoStreamError(InputError):
     """The file is readable but holds no video, such as an audio file."""
 

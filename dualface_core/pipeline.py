@@ -7,14 +7,15 @@ PyAV are loaded by the step that needs them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dualface_core.errors import NobodyFoundError, TableFormatError, VerificationError
+from dualface_core.errors import ChangedVideoError, InputError, MissingInputError, NobodyFoundError, VerificationError
 from dualface_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,6 +57,31 @@ def probe(path: Path) -> VideoInfo:
     return probe_file(path)
 
 
+@contextmanager
+def _unchanged(video: VideoInfo) -> Iterator[None]:
+    """Raise ChangedVideoError unless the source is the file that was probed, both now and when the block ends."""
+    _check_content(video)
+    yield
+    _check_content(video)
+
+
+def _check_content(video: VideoInfo) -> None:
+    from dualface_core.media.probe import fingerprint
+
+    try:
+        found = fingerprint(video.path)
+    except FileNotFoundError:
+        raise MissingInputError(video.path, "it is not there any more", action="Put it back.") from None
+    except OSError as error:
+        raise InputError(video.path, f"cannot be read ({error.strerror})", action="Check the disk.") from error
+    if found != video.fingerprint:
+        raise ChangedVideoError(
+            video.path,
+            f"its content has changed: SHA-256 {found[:12]}, {video.fingerprint[:12]} when it was probed",
+            action="Let nothing write to it, and begin again with this video.",
+        )
+
+
 def track(
     video: VideoInfo,
     parameters: TrackParameters | None = None,
@@ -75,6 +101,7 @@ def track(
         NobodyFoundError: no face in the whole video.
         ModelError: a model file is missing or wrong.
         UnreadableVideoError: the source breaks off.
+        ChangedVideoError: it is not the file that was probed, or changes meanwhile. The same for every later step.
     """
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
@@ -91,7 +118,7 @@ def track(
         time_base=video.time_base,
         fingerprint=video.fingerprint,
     )
-    with VideoReader(video, threads=suited.decode_threads, loop_filter=False) as reader:
+    with _unchanged(video), VideoReader(video, threads=suited.decode_threads, loop_filter=False) as reader:
         for frame in reader:
             tracker.add(frame)
             if progress is not None:
@@ -119,14 +146,14 @@ def plan_tiles(
 
     Raises:
         SettingsError: there is no such layout.
-        TableFormatError: the tracks belong to another video.
+        TableFormatError: the tracks were made from another video.
     """
     from dualface_core.camera.parameters import CameraParameters
     from dualface_core.camera.plan import plan_camera
     from dualface_core.tables.layouts import layout as find_layout
+    from dualface_core.tables.origins import check_tracks
 
-    if tracks.metadata.fingerprint != video.fingerprint:
-        raise TableFormatError(video.path, "the tracks belong to another video", action="Track this video again.")
+    check_tracks(tracks, video.path, video.fingerprint)
     return plan_camera(tracks, find_layout(layout or "side-by-side"), camera or CameraParameters())
 
 
@@ -153,7 +180,8 @@ def render(
     Raises:
         EncoderError: the encoder cannot be opened or fails, and nothing else may take its place.
         OutputError: the result cannot be written.
-        TableFormatError, UnreadableVideoError: the plan does not fit the source.
+        TableFormatError: the plan was made from another video, or is not whole.
+        UnreadableVideoError: the source breaks off.
     """
     from dualface_core.encoding.failures import EncoderError
     from dualface_core.rendering.choice import choose_encoder, mark_unusable, may_fall_back
@@ -192,12 +220,15 @@ def render_with_nvenc(
     from dualface_core.rendering.isolated import render_isolated
     from dualface_core.rendering.messages import Job
     from dualface_core.system.atomic_files import TEMPORARY_PREFIX, atomic_write
+    from dualface_core.tables.origins import check_plan
 
     encoder = settings.encoder_settings(preset=choice.preset)
     # The plan lies beside the output for as long, where whoever cleans up after a killed process finds both.
+    check_plan(plan, video.path, video.fingerprint)
     with (
         atomic_write(output) as temporary,
         tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as folder,
+        _unchanged(video),
     ):
         table = Path(folder) / "plan.parquet"
         plan.write(table)
@@ -239,12 +270,14 @@ def render_with_software(
     from dualface_core.encoding.settings import EncoderKind, software_encoder, software_equivalent
     from dualface_core.rendering.stream import render_stream
     from dualface_core.system.atomic_files import atomic_write
+    from dualface_core.tables.origins import check_plan
 
     encoder = settings.encoder_settings()
     spec = software_encoder(encoder if encoder.encoder is EncoderKind.SOFTWARE else software_equivalent(encoder))
     suited = profile(settings)
     start = perf_counter()
-    with atomic_write(output) as temporary:
+    check_plan(plan, video.path, video.fingerprint)
+    with atomic_write(output) as temporary, _unchanged(video):
         frames = render_stream(
             video,
             plan,
@@ -328,13 +361,17 @@ def verify(
 
     Raises:
         ModelError: a model file is missing or wrong.
+        TableFormatError: video, tracks and plan do not belong together.
         UnreadableVideoError: the source cannot be read.
     """
+    from dualface_core.tables.origins import check_plan
     from dualface_core.verification.verify import verify_output
 
-    return verify_output(
-        output, video=video, tracks=tracks, plan=plan, settings=settings or Settings.load(), progress=progress
-    )
+    check_plan(plan, video.path, video.fingerprint, tracks)
+    with _unchanged(video):
+        return verify_output(
+            output, video=video, tracks=tracks, plan=plan, settings=settings or Settings.load(), progress=progress
+        )
 
 
 def verified_report(
@@ -395,11 +432,9 @@ def process(
         output: the MP4 to make; its folder must exist. It appears, or replaces an older one, only when it has been
             verified.
         settings: read from the environment if None.
-        keep_load: whether to write what was sampled of the load beside the output too, as NAME.load.parquet and, as a
-            picture, NAME.load.png. The report has a summary in any case.
-        review: whether to make the page that a person looks at to accept the result, too (`review_path`).
-        progress: called with the name of the step, the frames done and the frames in all; it may raise to stop the
-            work.
+        keep_load: whether to write the samples of the load too, as NAME.load.parquet and NAME.load.png.
+        review: whether to make the page on which a person accepts the result, too (`review_path`).
+        progress: called with the step, the frames done and the frames in all; it may raise to stop the work.
 
     Raises:
         VerificationError: the result is not right; it was not published.
@@ -408,19 +443,16 @@ def process(
     from dualface_core.system.atomic_files import atomic_write
     from dualface_core.tables.layouts import layout as find_layout
 
-    settings = settings or Settings.load()
+    start, settings = perf_counter(), settings or Settings.load()
     # What cannot work is refused before the work, not after it.
     find_layout(settings.layout)
     settings.encoder_settings()
-    start = perf_counter()
     video = probe(path)
     probed = perf_counter() - start
     with atomic_write(output) as temporary, load_monitor() as monitor:
         temporary.touch()  # a place that cannot be written to is noticed now, too
         made = _make(video, temporary, settings, progress)
-        verification = made.report.verification
-        assert verification is not None
-        require_passed(verification, output)
+        require_passed(made.verification, output)
     load = monitor.log()
     report = made.report.model_copy(update={"load": load.summary()})
     report.write(report_path(output))
@@ -442,6 +474,7 @@ class _Made:
     tracks: FaceTracks
     plan: TilePlan
     report: EncodeReport
+    verification: Verification
     seconds: dict[str, float]
 
 
@@ -464,7 +497,7 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
         "render": report.wall_seconds,
         "verify": perf_counter() - rendered,
     }
-    return _Made(tracks, plan, verified_report(report, verification, tracks, plan), seconds)
+    return _Made(tracks, plan, verified_report(report, verification, tracks, plan), verification, seconds)
 
 
 def _write_review(output: Path, video: VideoInfo, made: _Made) -> None:
@@ -491,11 +524,14 @@ def _write_review(output: Path, video: VideoInfo, made: _Made) -> None:
 def review_page(about: Reviewed) -> Page:
     """Make the page that a person looks at to accept a result.
 
-    Raises UnreadableVideoError if source or result cannot be read.
+    Raises UnreadableVideoError if source or result cannot be read, TableFormatError if the tables are not the source's.
     """
     from dualface_core.review.page import make_page
+    from dualface_core.tables.origins import check_plan
 
-    return make_page(about)
+    check_plan(about.plan, about.video.path, about.video.fingerprint, about.tracks)
+    with _unchanged(about.video):
+        return make_page(about)
 
 
 def report_path(output: Path) -> Path:

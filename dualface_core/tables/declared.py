@@ -8,7 +8,7 @@ be understood without this program.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -67,6 +67,7 @@ class DeclaredTable(Generic[Metadata]):
         METADATA: the model of the metadata.
         table: the rows, in the layout of `SCHEMA`.
         metadata: what the rows alone don't say.
+        path: the file that it was read from, for messages; None for a table that was made here.
     """
 
     FORMAT: ClassVar[str]
@@ -75,6 +76,7 @@ class DeclaredTable(Generic[Metadata]):
 
     table: pa.Table
     metadata: Metadata
+    path: Path | None = field(default=None, compare=False)
 
     def write(self, path: Path) -> None:
         """Write Parquet (zstd), atomically. Raises OutputError."""
@@ -108,7 +110,7 @@ class DeclaredTable(Generic[Metadata]):
             metadata: Any = cls.METADATA.model_validate_json(declared[_METADATA_KEY])
         except (KeyError, pa.ArrowException, ValidationError) as error:
             raise _wrong(path, f"its columns or metadata are not those of {cls.FORMAT} ({error})") from error
-        return cls(rows, metadata)
+        return cls(rows, metadata, path)
 
     @cached_property
     def sha256(self) -> str:

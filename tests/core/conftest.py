@@ -29,6 +29,7 @@ def _face_tracks(
     time_base: str = "1/30",
     cuts: Sequence[int] = (),
     detected: Mapping[str, ArrayLike] | None = None,
+    fingerprint: str = "0" * 64,
 ) -> FaceTracks:
     """Tracks of the given boxes.
 
@@ -42,7 +43,7 @@ def _face_tracks(
     edges = [0, *cuts, frames]
     shot_of = np.searchsorted(list(cuts), np.arange(frames), side="right")
     metadata = TracksMetadata(
-        fingerprint="0" * 64,
+        fingerprint=fingerprint,
         time_base=time_base,
         frame_width=size[0],
         frame_height=size[1],

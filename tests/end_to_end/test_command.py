@@ -158,6 +158,21 @@ def test_verify_finds_a_result_of_112_bytes_out(processed, dualface, tmp_path):
     assert "FAILED" in out
 
 
+@pytest.mark.parametrize(("step", "option"), [("tiles", "--tracks"), ("render", "--plan"), ("verify", "--tracks")])
+def test_the_tables_of_another_video_are_refused_by_name(step, option, sample_clip, dualface, tmp_path):
+    a, b = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    for video, seed in ((a, 0), (b, 1)):
+        video.write_bytes(sample_clip("talk", seconds=1, size=(320, 180), seed=seed).read_bytes())
+        for earlier in ("track", "tiles"):
+            assert dualface(earlier, video)[0] == 0
+    table = tmp_path / f"b.{'tiles' if option == '--plan' else 'tracks'}.parquet"
+    what = ("verify", a, "--video", a) if step == "verify" else (step, a)
+    code, _, err = dualface(*what, option, table)
+    assert code == 2
+    assert err.startswith(f"dualface: {a}: its SHA-256 is ")
+    assert f"but {table} was made from another video" in err
+
+
 def test_one_person_alone_is_no_error_and_the_report_says_what_tile_b_shows(dualface, tmp_path):
     video = tmp_path / "alone.mp4"
     video.write_bytes(fetch_clips(Settings().cache)["man"].read_bytes())

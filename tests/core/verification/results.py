@@ -38,6 +38,14 @@ class Job:
     plan: TilePlan
     output: Path
 
+    def with_source(self, video: VideoInfo) -> Job:
+        """The same with another file as the source, which has the same frames."""
+        of_video = {"fingerprint": video.fingerprint}
+        tracks = FaceTracks(self.tracks.table, self.tracks.metadata.model_copy(update=of_video))
+        made_from = {**of_video, "tracks_sha256": tracks.sha256}
+        plan = TilePlan(self.plan.table, self.plan.metadata.model_copy(update=made_from))
+        return replace(self, video=video, tracks=tracks, plan=plan)
+
     def verify(self, output: Path | None = None) -> Verification:
         return pipeline.verify(output or self.output, video=self.video, tracks=self.tracks, plan=self.plan)
 

@@ -58,6 +58,7 @@ def slides(face_tracks: Callable[..., FaceTracks], tmp_path_factory: pytest.Temp
         size=(320, 180),
         pts=[round(number * step) for number in range(frames)],
         time_base=str(video.time_base),
+        fingerprint=video.fingerprint,
     )
     job = Job(video, tracks, plan_camera(tracks, layout("side-by-side")), folder / "result.mp4")
     render(job, job.output)

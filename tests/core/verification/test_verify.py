@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dualface_core import pipeline
-from dualface_core.errors import UnreadableVideoError
+from dualface_core.errors import MissingInputError
 from dualface_core.media.frames import ColorInfo, Planes
 from dualface_core.media.probe import probe
 from dualface_core.verification.verify import Check, Finding, Verification
@@ -127,7 +127,7 @@ def test_sound_where_the_source_has_none_is_found_out(good: Job, tmp_path: Path)
             if packet.dts is not None:
                 packet.stream = stream
                 target.mux(packet)
-    job = replace(good, video=probe(silent))
+    job = good.with_source(probe(silent))
     finding = only(job.verify(), Check.AUDIO)
     assert (finding.value, finding.expected) == ("aac", "none")
 
@@ -165,7 +165,7 @@ def test_sound_that_was_coded_anew_passes_and_must_keep_its_time(good: Job, tmp_
             resampled = av.AudioResampler("s16", "stereo", audio.rate).resample(frame)
             target.mux([packet for part in resampled for packet in samples.encode(part)])
         target.mux(samples.encode(None))
-    job = replace(good, video=probe(path))
+    job = good.with_source(probe(path))
     result = render(job, tmp_path / "result.mp4")
     verification = job.verify(result)
     assert verification.passed, [finding.message for finding in verification.failures]
@@ -284,5 +284,5 @@ def test_with_one_person_the_wide_tile_is_only_told(good: Job, tmp_path: Path) -
 
 def test_the_source_is_not_blamed_on_the_result(good: Job, tmp_path: Path) -> None:
     gone = replace(good.video, path=tmp_path / "gone.mp4")
-    with pytest.raises(UnreadableVideoError, match="gone"):
+    with pytest.raises(MissingInputError, match="gone"):
         replace(good, video=gone).verify()

@@ -1,0 +1,101 @@
+"""What holds for every step: it works on the file that was probed, and with the settings that it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dualface_core import pipeline
+from dualface_core.errors import ChangedVideoError, MissingInputError, TableFormatError
+from dualface_core.media.probe import VideoInfo
+from dualface_core.settings import Settings
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.tile_plan import TilePlan
+
+SampleClip = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def made(sample_clip: SampleClip, tmp_path_factory: pytest.TempPathFactory) -> tuple[VideoInfo, FaceTracks, TilePlan]:
+    """A video of a second, its tracks and its plan."""
+    video = pipeline.probe(sample_clip("talk", seconds=1, size=(320, 180)))
+    tracks = pipeline.track(video)
+    return video, tracks, pipeline.plan_tiles(video, tracks)
+
+
+@pytest.fixture
+def software() -> Settings:
+    return Settings(encoder="software", preset="ultrafast")
+
+
+def test_with_settings_given_no_step_reads_the_environment(
+    made: tuple[VideoInfo, FaceTracks, TilePlan], software: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"DUALFACE_{name.upper()}", "/poison")
+    report = pipeline.process(made[0].path, tmp_path / "out.mp4", settings=software, review=True)
+    assert report.verification is not None
+    assert report.verification.passed
+
+
+def steps(
+    video: VideoInfo, tracks: FaceTracks, plan: TilePlan, output: Path, settings: Settings
+) -> dict[str, Callable[[pipeline.Progress | None], object]]:
+    """The steps that read the source, by name; each takes a callback for its progress."""
+    return {
+        "track": lambda progress: pipeline.track(video, settings=settings, progress=progress),
+        "render": lambda progress: pipeline.render(video, plan, output, settings=settings, progress=progress),
+        "verify": lambda progress: pipeline.verify(
+            output, video=video, tracks=tracks, plan=plan, settings=settings, progress=progress
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", ["track", "render", "verify"])
+def test_a_source_that_changes_before_or_during_a_step_is_noticed(
+    made: tuple[VideoInfo, FaceTracks, TilePlan], software: Settings, tmp_path: Path, name: str
+) -> None:
+    content = made[0].path.read_bytes()
+    video = replace(made[0], path=tmp_path / "talk.mp4")
+    video.path.write_bytes(content)
+    output = tmp_path / "out.mp4"
+    pipeline.render(video, made[2], output, settings=software)
+    kept = output.read_bytes()
+    step = steps(video, *made[1:], output, software)[name]
+
+    def spoil(*_: int) -> None:
+        video.path.write_bytes(content + b"free space")  # which no decoder minds
+
+    with pytest.raises(ChangedVideoError, match="its content has changed"):
+        step(spoil)
+    with pytest.raises(ChangedVideoError, match="its content has changed"):
+        step(None)
+    video.path.unlink()
+    with pytest.raises(MissingInputError, match="not there any more"):
+        step(None)
+    assert output.read_bytes() == kept
+
+
+def test_tables_of_another_video_are_refused_by_every_step(
+    made: tuple[VideoInfo, FaceTracks, TilePlan], software: Settings, tmp_path: Path
+) -> None:
+    video, tracks, plan = made
+    other = replace(video, fingerprint="f" * 64)
+    with pytest.raises(TableFormatError, match="another video"):
+        pipeline.plan_tiles(other, tracks)
+    for step in ("render", "verify"):
+        with pytest.raises(TableFormatError, match="another video"):
+            steps(other, tracks, plan, tmp_path / "out.mp4", software)[step](None)
+
+
+def test_half_a_plan_is_refused_by_every_step(
+    made: tuple[VideoInfo, FaceTracks, TilePlan], software: Settings, tmp_path: Path
+) -> None:
+    video, tracks, plan = made
+    half = replace(plan, table=plan.table.slice(0, plan.table.num_rows // 2))
+    for step in ("render", "verify"):
+        with pytest.raises(TableFormatError, match="the tile plan: found"):
+            steps(video, tracks, half, tmp_path / "out.mp4", software)[step](None)
