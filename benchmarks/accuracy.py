@@ -17,7 +17,7 @@ Printed per scene:
 - labels: share of the detected faces named A or B that lie on that person's head.
 - and how calm the cameras are (see `benchmarks.smoothness`), averaged over the tiles.
 
-    python benchmarks/accuracy.py --seconds 60 --scenes talk cross
+    python -m benchmarks.accuracy --seconds 60 --scenes talk cross
 
 The exit code is 1 if a scene misses its target.
 """
@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from benchmarks.smoothness import smoothness
@@ -70,6 +71,7 @@ class Accuracy:
     phantoms: float
     labels: float
     path_length: float
+    still: float
     jerk: float
     seconds_tracking: float
     seconds_planning: float
@@ -98,15 +100,14 @@ class Truth:
     def read(cls, path: Path) -> Truth:
         """Read a sample's truth and name the people."""
         truth = SampleTruth.read(path)
-        rows = truth.table.to_pandas()
         boxes, heads, visible = {}, {}, {}
         for person in Actor:
-            own = rows[rows["person"] == person]
-            x, y, width, height = (own[name].to_numpy(np.float64) for name in ("x", "y", "width", "height"))
+            own = truth.table.filter(pc.equal(truth.table["person"], person))
+            x, y, width, height = (own[name].to_numpy().astype(np.float64) for name in ("x", "y", "width", "height"))
             limits = truth.metadata.frame_size * 2
             boxes[person] = np.clip(np.stack([x, y, x + width, y + height], axis=1), 0, limits)
             heads[person] = np.clip(np.stack([x, y, x + width, y + height / 2], axis=1), 0, limits)
-            visible[person] = own["visible"].to_numpy(np.float64)
+            visible[person] = own["visible"].to_numpy().astype(np.float64)
         together = np.flatnonzero(np.all([visible[person] >= COUNTED for person in Actor], axis=0))
         left_first = sorted(Actor, key=lambda person: boxes[person][together[0], 0])
         names = dict(zip(Person, left_first, strict=True))
@@ -191,8 +192,9 @@ def measure(path: Path, scene: Scene) -> Accuracy:
         swaps=swaps,
         phantoms=phantoms / max(1, tracking),
         labels=labels_right(tracks, truth),
-        path_length=float(np.mean([tile.path_length or 0 for tile in calm])),
-        jerk=float(np.mean([tile.jerk or 0 for tile in calm])),
+        path_length=float(np.mean([tile.path_length for tile in calm])),
+        still=float(np.mean([tile.still for tile in calm])),
+        jerk=float(np.mean([tile.jerk for tile in calm])),
         seconds_tracking=tracked - start,
         seconds_planning=planned - tracked,
     )
@@ -219,9 +221,10 @@ def labels_right(tracks: FaceTracks, truth: Truth) -> float:
     """Share of the detected faces with a name whose center lies on that person's head."""
     right, count = 0, 0
     for person in Person:
-        own = tracks.rows(person, FaceSource.DETECTED).to_pandas()
-        x, y = own["x"] + own["width"] / 2, own["y"] + own["height"] / 2
-        left, top, far, bottom = truth.heads[person][own["frame"].to_numpy()].T
+        own = tracks.rows(person, FaceSource.DETECTED)
+        frames, x, y, width, height = (own[name].to_numpy() for name in ("frame", "x", "y", "width", "height"))
+        x, y = x + width / 2, y + height / 2
+        left, top, far, bottom = truth.heads[person][frames].T
         right += int(((left <= x) & (x <= far) & (top <= y) & (y <= bottom)).sum())
         count += len(own)
     return right / max(1, count)
@@ -240,12 +243,13 @@ def long_runs(flags: NDArray[np.bool_], longer_than: float) -> int:
 
 def print_table(results: list[Accuracy]) -> None:
     """Print one line a scene."""
-    print("scene  frames   shown  target coverage swaps phantoms  labels  path px/s  jerk px/s3  tracking s")
+    print("scene  frames   shown  target coverage swaps phantoms  labels  path px/s   still  jerk px/s3  tracking s")
     for result in results:
         print(
             f"{result.scene:<6} {result.frames:6} {result.shown:7.2%} {result.target:7.0%} {result.coverage:8.2%} "
             f"{result.swaps:5} {result.phantoms:8.2%} {result.labels:7.2%} {result.path_length:10.1f} "
-            f"{result.jerk:11.0f} {result.seconds_tracking:11.1f}{'' if result.reached else '  MISSED'}"
+            f"{result.still:7.2%} {result.jerk:11.0f} {result.seconds_tracking:11.1f}"
+            f"{'' if result.reached else '  MISSED'}"
         )
 
 

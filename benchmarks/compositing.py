@@ -3,7 +3,7 @@
 Time: two tiles of 960x1080, one thread, the least and the median of many frames. Truth: PSNR of luma against a windowed
 sinc of 16 taps in double precision, on a photograph of at least 510x598 pixels, at several fractions of a pixel.
 
-    python benchmarks/compositing.py PHOTOGRAPH
+    python -m benchmarks.compositing PHOTOGRAPH
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Renders one plan losslessly, then with each codec at several qualities, and lets ffmpeg compare the luma of every frame.
 NVENC's own mapping cannot be measured without an NVENC card; `--encoder nvenc` does it on a machine that has one.
 
-    python benchmarks/encoder_quality.py --seconds 10
+    python -m benchmarks.encoder_quality --seconds 10
 """
 
 from __future__ import annotations

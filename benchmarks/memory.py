@@ -1,6 +1,6 @@
 """Peak memory of `dualface run` on a short video and on a long one, which is the short one again and again.
 
-python benchmarks/memory.py --short 60 --times 10
+python -m benchmarks.memory --short 60 --times 10
 """
 
 from __future__ import annotations

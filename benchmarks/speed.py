@@ -6,7 +6,7 @@ frames. A second ffmpeg command cuts the frame into halves, which need no scalin
 them, less encoding; its ratio is printed too. `dualface run` tracks, plans, renders with moving cameras and verifies.
 All are whole processes, in turn, so that a machine that slows down slows all of them.
 
-    python benchmarks/speed.py --seconds 60 --repeat 3
+    python -m benchmarks.speed --seconds 60 --repeat 3
 """
 
 from __future__ import annotations

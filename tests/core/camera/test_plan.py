@@ -135,11 +135,10 @@ def test_a_plan_has_a_row_per_frame_and_tile_and_can_be_stored(face_tracks: Buil
         {"A": person(600, seconds=1), "B": person(1400, seconds=1)}, pts=range(100, 130), time_base="1/30", cuts=[12]
     )
     plan = plan_camera(tracks, SIDE_BY_SIDE)
-    rows = plan.table.to_pandas()
-    assert rows.frame.tolist() == [frame for frame in range(30) for _ in range(2)]
-    assert rows.pts.tolist() == [100 + frame for frame in range(30) for _ in range(2)]
-    assert rows.person.tolist() == ["A", "B"] * 30
-    assert rows["shot"].tolist() == [0] * 24 + [1] * 36
+    assert plan.table["frame"].to_pylist() == [frame for frame in range(30) for _ in range(2)]
+    assert plan.table["pts"].to_pylist() == [100 + frame for frame in range(30) for _ in range(2)]
+    assert plan.table["person"].to_pylist() == ["A", "B"] * 30
+    assert plan.table["shot"].to_pylist() == [0] * 24 + [1] * 36
     assert plan.frame_count == 30
     plan.write(tmp_path / "plan.parquet")
     stored = TilePlan.read(tmp_path / "plan.parquet")
