@@ -20,7 +20,7 @@ class DualfaceError(Exception):
     """Anything that goes wrong in a way that we can explain.
 
     Attributes:
-        permanent: True if trying again with the same input cannot help, so that nobody should retry.
+        permanent: True if trying again with the same input cannot help, so that no run is retried.
     """
 
     permanent: ClassVar[bool] = False
@@ -68,7 +68,7 @@ class NoVideoStreamError(InputError):
 
 
 class UnsupportedVideoError(InputError):
-    """The file is a sound video of a kind that is not supported, such as HDR."""
+    """The video is intact, but of a kind that is not supported, such as HDR."""
 
 
 class NobodyFoundError(InputError):

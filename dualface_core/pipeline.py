@@ -223,7 +223,7 @@ def render_with_nvenc(
     from dualface_core.tables.origins import check_plan
 
     encoder = settings.encoder_settings(preset=choice.preset)
-    # The plan lies beside the output for as long, where whoever cleans up after a killed process finds both.
+    # The plan lies beside the output for as long, so that clean-up after a killed process finds both.
     check_plan(plan, video.path, video.fingerprint)
     with (
         atomic_write(output) as temporary,
@@ -395,7 +395,7 @@ def require_passed(verification: Verification, output: Path) -> None:
 
 
 def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
-    """Pictures of what the result will show, made from a few source frames."""
+    """Frames of what the result will show, made from a few source frames, and the cameras over time."""
     from dualface_core.media.reader import VideoReader
     from dualface_core.review.plots import camera_plot
     from dualface_core.review.preview import contact_sheet, preview_frames
@@ -407,7 +407,7 @@ def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
 
 
 def thumbnail(video: VideoInfo) -> bytes:
-    """A small JPEG of the picture a tenth of the way into the video."""
+    """A small JPEG of the frame a tenth of the way into the video."""
     from dualface_core.media.reader import VideoReader
     from dualface_core.review.preview import thumbnail as draw
 
@@ -522,7 +522,7 @@ def _write_review(output: Path, video: VideoInfo, made: _Made) -> None:
 
 
 def review_page(about: Reviewed) -> Page:
-    """Make the page that a person looks at to accept a result.
+    """Make the page on which a person accepts a result.
 
     Raises UnreadableVideoError if source or result cannot be read, TableFormatError if the tables are not the source's.
     """

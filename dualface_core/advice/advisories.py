@@ -1,7 +1,7 @@
-"""Concerns: what a person should know of a result although it is right. Each is a figure, a limit and a sentence.
+"""Advisories: what a person should know of a result although it is right. Each is a figure, a limit and a sentence.
 
-Belongs here: the limits, by name and with their source, and the sentences. A concern never stops anything; what must
-not be published is found by `verify`. Asset checks and the review page say the same, since both ask here.
+Belongs here: the limits, by name and with their source, and the sentences. An advisory never stops anything; what must
+not be published is found by `verify`. Command, asset checks and review page say the same, since all ask here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import clock
 
 SHORTEST_DOUBT: Final = 0.5
-"""Seconds for which a name must be unsure before it is worth a look; less is a glance, or a false detection (as
+"""Seconds for which a name must be unsure before a person should look; less is a glance, or a false detection (as
 `tracking.identities` has it)."""
 
 LEAST_IN_TILE: Final = 0.97
@@ -29,7 +29,7 @@ LEAST_IN_TILE: Final = 0.97
 its hardest scene, where two people pass in front of one another."""
 
 _ROUNDING: Final = 0.01
-"""Of an enlargement: rectangles have single precision and an aspect in whole pixels."""
+"""Of an enlargement: crop windows have single precision and an aspect in whole pixels."""
 
 
 class AdvisoryName(StrEnum):
@@ -42,10 +42,10 @@ class AdvisoryName(StrEnum):
 
 
 class Advisory(BaseModel):
-    """One thing that was looked at.
+    """One thing that was judged.
 
     Attributes:
-        name: what was looked at.
+        name: what was judged.
         passed: whether there is nothing to worry about.
         message: what was found, as a plain sentence.
         action: what a person can do about it; empty if there is nothing to worry about.
@@ -72,7 +72,7 @@ def advisories(tracks: FaceTracks, plan: TilePlan, encoder: Advisory) -> list[Ad
 
 
 def identity_advisory(tracks: FaceTracks) -> Advisory:
-    """Whether it is sure everywhere who is who."""
+    """Whether it is clear everywhere who is A and who is B."""
     smallest = tracks.smallest_margin
     if smallest is None:
         return Advisory(
@@ -113,7 +113,7 @@ def framing_advisory(tracks: FaceTracks, plan: TilePlan) -> Advisory:
         if not known.any():
             continue
         frame = plan.metadata.frame_size
-        corner = np.clip(boxes[known, :2], 0, frame)  # of a face at the edge of the picture, no tile can show more
+        corner = np.clip(boxes[known, :2], 0, frame)  # of a face at the edge of the frame, no tile can show more
         opposite = np.clip(boxes[known, :2] + boxes[known, 2:], 0, frame)
         center, half = crop_windows[known, index, :2], crop_windows[known, index, 2:] / 2
         inside = ((corner >= center - half - 0.5) & (opposite <= center + half + 0.5)).all(axis=1)
@@ -137,7 +137,7 @@ def framing_advisory(tracks: FaceTracks, plan: TilePlan) -> Advisory:
 
 
 def enlargement_advisory(plan: TilePlan) -> Advisory:
-    """Whether a tile enlarges the picture so much that it looks soft."""
+    """Whether a tile enlarges the source so much that it looks soft."""
     limit = CameraParameters.model_validate(plan.metadata.camera).max_upscale
     crop_windows = plan.crop_windows
     largest = {
@@ -149,7 +149,7 @@ def enlargement_advisory(plan: TilePlan) -> Advisory:
     return Advisory(
         name=AdvisoryName.UPSCALING,
         passed=passed,
-        message=f"Tile {worst} enlarges the picture {largest[worst]:.1f} times at most"
+        message=f"Tile {worst} enlarges the source {largest[worst]:.1f} times at most"
         + (", which stays sharp." if passed else f"; the source has {size} pixels only, and the tile looks soft."),
         action="" if passed else "Upload the video in a higher resolution, if there is one.",
         figures={

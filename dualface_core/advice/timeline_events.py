@@ -1,4 +1,4 @@
-"""Moments: the places of a video that a person should look at, with their times.
+"""Timeline events: the places of a video that a person should look at, with their times.
 
 Belongs here: finding them in the tables. What is too unsure, too long or too much is `advisories`' business.
 """
@@ -21,11 +21,11 @@ from dualface_core.tables.tile_plan import TilePlan
 
 LEAST_MARGIN: Final = 3.0
 """Nats by which the labeling must be better than the one with A and B swapped: odds of 20 to 1 (e^3), which leaves the
-customary 5 % to chance. One clear picture of a face gives about 5 nats where two people look different."""
+customary 5 % to chance. One clear face crop gives about 5 nats where two people look different."""
 
 
 class Kind(StrEnum):
-    """What happens at a moment."""
+    """What happens."""
 
     CUT = "cut"
     HOLDING = "holding"
@@ -66,7 +66,7 @@ def events(tracks: FaceTracks, plan: TilePlan) -> list[TimelineEvent]:
 
 
 def unsure_events(tracks: FaceTracks) -> list[TimelineEvent]:
-    """Sightings of a person of whom it is less sure than `LEAST_MARGIN` that they have the right name."""
+    """Tracklets of which it is less sure than `LEAST_MARGIN` that they have the right name."""
     table = tracks.table.select(["tracklet", "time", "identity_margin"]).append_column(
         "person", tracks.table.column("person").cast(pa.string())
     )

@@ -26,7 +26,7 @@ class EncodeReport(BaseModel):
         why: why it isn't what was asked for or preferred; None where it is.
         fallback: whether software did what NVENC should have done: it failed, could be made to work here, or was asked
             for.
-        codec, quality, preset: what the encoder was told.
+        codec, quality, preset: what the encoder was set to.
         frames_in, frames_out: frames of the source and of the result.
         duration: seconds of the source; 0 in reports from before it was noted.
         size_bytes: of the result.
@@ -35,7 +35,7 @@ class EncodeReport(BaseModel):
         session_wait_seconds: time spent waiting for an NVENC session.
         driver: version of the NVIDIA driver; None without one.
         versions: of Python and the packages that matter.
-        load: how busy this process and the GPU were while the video was in work; None where nobody looked. With several
+        load: how busy this process and the GPU were while the video was in work; None if not sampled. With several
             videos in work at once it is the load of all of them.
         verification: what was found on decoding the result again; None before that.
         advisories: what a person should know of the result although it is right; none before it was verified.
