@@ -1,12 +1,15 @@
 """Which files in the inbox are complete uploads.
 
-Belongs here: looking, never touching. A file is an upload once nobody writes it any more. The kernel knows that: a
-read lease is granted only while no process has the file open for writing. Where it cannot say (network file systems,
-other users' files), two looks some seconds apart must see the same.
+Belongs here: scanning, which moves nothing. A file is an upload once no process writes it any more. The kernel knows
+that: a read lease is granted only while no process has the file open for writing. Where it cannot say (network file
+systems, other users' files), two scans some seconds apart must see the same.
+
+Whoever may write to the inbox may put a link in the place of a folder at any moment. So every file is named relative to
+a descriptor of its folder, which was opened without following a link (`folder_below`).
 
 There may be ten thousand of them, every few seconds. So a file is a string and a tuple until it is to be taken, what is
-unchanged is kept rather than made anew (or Python would stop to look for garbage), and no more are looked at closely
-than can be taken.
+unchanged is kept rather than made anew (or Python would stop to collect garbage), and no more are examined closely than
+can be taken.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -28,8 +32,13 @@ _TEMPORARY_SUFFIXES: Final = _OF_BROWSERS + _OF_OTHERS
 _NOT_UPLOADS: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 
+TAKEN: Final = ".dualface-taken-"
+"""What the name of a file begins with that was copied and is about to be removed. If that never happened, it is an
+upload like any other: its content may be newer than the copy."""
+
+
 class FileState(NamedTuple):
-    """Two equal ones mean that nobody has touched the file in between. Bytes, nanoseconds."""
+    """Two equal ones mean that the file was not touched in between. Bytes, nanoseconds."""
 
     size: int
     modified: int
@@ -37,14 +46,23 @@ class FileState(NamedTuple):
     inode: int
 
     @classmethod
-    def of(cls, path: Path) -> Self:
-        """The state of the file itself, not of what a link points at. Raises OSError."""
-        return cls.read(path.lstat())
+    def of(cls, path: str | Path, folder: int | None = None) -> Self:
+        """The state of the file itself, not of what a link points at. Raises OSError.
+
+        Args:
+            path: the file.
+            folder: descriptor of the folder that a relative path is relative to.
+        """
+        return cls.read(os.stat(path, dir_fd=folder, follow_symlinks=False))
 
     @classmethod
     def read(cls, found: os.stat_result) -> Self:
         """The state that a stat call found."""
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+    def same_content(self, other: Self) -> bool:
+        """Whether it is the same file with the same content, perhaps under another name."""
+        return (self.size, self.modified, self.inode) == (other.size, other.modified, other.inode)
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,7 @@ class StabilityWindow:
     """How long a file must have been left alone before it counts as complete, in seconds.
 
     Attributes:
-        quiet: unchanged, and nobody has it open for writing.
+        quiet: unchanged, and open for writing in no process.
         unknown: watched and unchanged, where the kernel does not say who writes.
         empty: unchanged and empty: nearly always an upload that is about to begin.
     """
@@ -64,12 +82,12 @@ class StabilityWindow:
 
 @dataclass(frozen=True)
 class Scan:
-    """What one look at the inbox found.
+    """What one scan of the inbox found.
 
     Attributes:
         complete: uploads that can be taken, smallest first.
         waiting: paths of those that cannot (yet), and why.
-        behind: how many more there are, which were not looked at closely.
+        backlog: how many more there are, which were not examined closely.
     """
 
     complete: dict[Path, FileState]
@@ -78,10 +96,10 @@ class Scan:
 
 
 class Inbox:
-    """Looks at a folder again and again, and remembers what it saw.
+    """Scans a folder again and again, and remembers what it saw.
 
     Args:
-        patience: how long files must have been left alone.
+        stability: how long files must have been left alone.
         clock: seconds since the epoch.
     """
 
@@ -94,8 +112,8 @@ class Inbox:
     def scan(self, folder: Path, *, beside: Path, most: int) -> Scan:
         """Sort the files in `folder` and below into complete and waiting.
 
-        Links, pipes and devices are none of our business, nor are hidden, temporary and half-downloaded files. The one
-        hidden folder that is looked into is `REPROCESS`.
+        Links, pipes and devices are no uploads, nor are hidden, temporary and half-downloaded files. The one hidden
+        folder that is searched is `REPROCESS`.
 
         Args:
             folder: the inbox.
@@ -112,9 +130,9 @@ class Inbox:
                 return Scan(complete, waiting, backlog=len(seen) - number)
             state, since = seen[path]
             try:
-                reason = self._incomplete(path, state, now, watched=now - since)
+                reason = self._incomplete(folder, path, state, now, watched=now - since)
             except FileNotFoundError:
-                continue  # whoever put it there has taken it away again
+                continue  # it was taken away again
             except OSError as error:
                 reason = f"cannot be read ({error.strerror})"
             if reason is None:
@@ -127,7 +145,7 @@ class Inbox:
         before = self._seen.get(path)
         return before if before is not None and before[0] == state else (state, now)
 
-    def _incomplete(self, path: str, state: FileState, now: float, *, watched: float) -> str | None:
+    def _incomplete(self, inbox: Path, path: str, state: FileState, now: float, *, watched: float) -> str | None:
         """Why this file may not be complete yet; None if it is."""
         # By the file's own clock or by ours, whichever says longer: a file server's clock may be ahead.
         quiet = max(now - max(state.changed, state.modified) / 1e9, watched)
@@ -135,60 +153,79 @@ class Inbox:
             return "empty so far"
         if quiet < self._stability.quiet:
             return "changed a moment ago"
-        folder = Path(path).parent
-        if not os.access(folder, os.W_OK | os.X_OK):
-            return "no permission to take files out of this folder"
-        writer = has_writer(path) if self._kernel_knows(folder) else None
+        with folder_below(inbox, os.path.dirname(path)) as folder:  # noqa: PTH120  it is text, for speed
+            if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
+                return "no permission to take files out of this folder"
+            name = os.path.basename(path)  # noqa: PTH119
+            writer = has_writer(name, folder) if self._kernel_knows(folder) else None
         if writer:
             return "another program is still writing it"
         if writer is None and watched < self._stability.unknown:
             return "being watched: it may still grow"
         return None
 
-    def _kernel_knows(self, folder: Path) -> bool:
+    def _kernel_knows(self, folder: int) -> bool:
         """Whether leases work on this folder's file system. Some refuse them all, as if every file were written."""
-        device = folder.stat().st_dev
+        device = os.fstat(folder).st_dev
         if device not in self._leases_work:
-            trial = folder / ".dualface-lease"
+            trial = ".dualface-lease"
             try:
-                trial.touch()
-                self._leases_work[device] = has_writer(trial) is False
+                os.close(os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=folder))
+                self._leases_work[device] = has_writer(trial, folder) is False
             finally:
-                trial.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    os.unlink(trial, dir_fd=folder)
         return self._leases_work[device]
 
 
-def files_in(folder: Path, beside: Path, waiting: dict[str, str]) -> Iterator[tuple[str, FileState]]:
+@contextmanager
+def folder_below(inbox: Path, folder: str | Path) -> Iterator[int]:
+    """Yield a descriptor of the inbox, or of a folder in it, for what is done with files there (`dir_fd`).
+
+    The inbox itself may be a link; nothing below it may. Raises OSError, as for a link in the place of a folder.
+    """
+    descriptor = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in Path(folder).relative_to(inbox).parts:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def files_in(inbox: Path, beside: Path, waiting: dict[str, str]) -> Iterator[tuple[str, FileState]]:
     """Every regular file that may be an upload, in any sub-folder."""
-    folders = [str(folder / REPROCESS), str(folder)]
+    folders = [str(inbox / REPROCESS), str(inbox)]
     own = str(beside)
     while folders:
         here = folders.pop()
         try:
-            with os.scandir(here) as found:
+            with folder_below(inbox, here) as folder, os.scandir(folder) as found:
                 entries = list(found)
+                names = [entry.name.lower() for entry in entries]
+                unfinished = _unfinished(names)
+                for entry, name in zip(entries, names, strict=True):
+                    if _is_temporary(name) or name in unfinished:
+                        continue
+                    path = f"{here}{os.sep}{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        if path != own:
+                            folders.append(path)
+                    elif entry.is_file(follow_symlinks=False):
+                        with suppress(FileNotFoundError):
+                            yield path, FileState.read(entry.stat(follow_symlinks=False))
         except FileNotFoundError:
             continue
         except OSError as error:
             waiting[here] = f"this folder cannot be read ({error.strerror})"
-            continue
-        names = [entry.name.lower() for entry in entries]
-        unfinished = _unfinished(names)
-        for entry, name in zip(entries, names, strict=True):
-            if _is_temporary(name) or name in unfinished:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                if entry.path != own:
-                    folders.append(entry.path)
-            elif entry.is_file(follow_symlinks=False):
-                try:
-                    yield entry.path, FileState.read(entry.stat(follow_symlinks=False))
-                except FileNotFoundError:
-                    continue
 
 
 def _is_temporary(name: str) -> bool:
     """Whether a program is at work on it, by its name in lower case."""
+    if name.startswith(TAKEN):
+        return False
     return name.startswith((".", "~")) or name.endswith(_TEMPORARY_SUFFIXES) or name in _NOT_UPLOADS
 
 
@@ -198,11 +235,16 @@ def _unfinished(names: list[str]) -> set[str]:
     return {name.removesuffix(suffix) for name in companions for suffix in _TEMPORARY_SUFFIXES if name.endswith(suffix)}
 
 
-def has_writer(path: str | Path) -> bool | None:
-    """Whether any process has the file open for writing; None where the kernel does not say."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def has_writer(path: str | Path, folder: int | None = None) -> bool | None:
+    """Whether any process has the file open for writing; None where the kernel does not say.
+
+    Args:
+        path: the file.
+        folder: descriptor of the folder that a relative path is relative to.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
-        # Somebody who opens the file for writing while we hold the lease makes the kernel send a signal. The default
+        # A process that opens the file for writing while we hold the lease makes the kernel send a signal. The default
         # one, SIGIO, would end this process; SIGURG is ignored by default.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)

@@ -20,6 +20,7 @@ import fcntl
 import hashlib
 import heapq
 import os
+import re
 import shutil
 import stat
 import time
@@ -38,13 +39,25 @@ from dualface_assets.settings import REPROCESS
 from dualface_assets.store.files import LocalFiles
 from dualface_assets.store.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.store.video_store import Upload, VideoStore
-from dualface_assets.uploads.inbox import FileState, Inbox, StabilityWindow, files_in
+from dualface_assets.uploads.inbox import (
+    TAKEN,
+    FileState,
+    Inbox,
+    StabilityWindow,
+    files_in,
+    folder_below,
+    has_writer,
+)
 from dualface_assets.uploads.resumable import ResumableTask
 from dualface_core.errors import DualfaceError, MissingInputError
-from dualface_core.system.atomic_files import sync
+from dualface_core.system.atomic_files import rename_without_overwriting, sync
 
 _CHUNK_BYTES: Final = 4 << 20
 _SUFFIX_LETTERS: Final = 10
+_ASIDE_BYTES: Final = 200
+"""Bytes at the end of a name that are kept while its file is put aside; a name has 255 at most."""
+
+_ASIDE: Final = re.compile(rf"^{re.escape(TAKEN)}[0-9a-f]{{8}}-")
 
 
 @dataclass(frozen=True)
@@ -100,15 +113,20 @@ class _Hashing:
 class _Copying:
     """The copy of one file into its claim, and what the file was when it began."""
 
-    def __init__(self, source: Path, claim: Path, state: FileState) -> None:
+    def __init__(self, inbox: Path, source: Path, claim: Path, state: FileState) -> None:
         self.claim = claim
         self.state = state
         self.work = ResumableTask(self._advance)
+        self._inbox = inbox
         self._source = source
 
     def _advance(self, enough: Callable[[], bool]) -> bool | None:
         """Append to `data.part` what it lacks of the source. True once it has all, on the disk itself."""
-        with _reading(self._source) as original, (self.claim / "data.part").open("ab") as copy:
+        with (
+            folder_below(self._inbox, self._source.parent) as folder,
+            _reading(self._source.name, folder) as original,
+            (self.claim / "data.part").open("ab") as copy,
+        ):
             original.seek(copy.tell())
             while chunk := original.read(_CHUNK_BYTES):
                 copy.write(chunk)
@@ -211,32 +229,48 @@ class Intake:
 
     def _move(self, store: VideoStore, path: Path, state: FileState, deadline: float) -> bool:
         """Claim one file. False while it is still being copied from another file system."""
-        if path not in self._copying:
-            claim = _new_claim(store, path.name, reprocess=path.is_relative_to(store.inbox_folder / REPROCESS))
-            try:
-                path.rename(claim / "data")
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                self._copying[path] = _Copying(path, claim, state)
-            else:
-                if not stat.S_ISREG((claim / "data").lstat().st_mode):  # swapped since we looked
-                    (claim / "data").rename(path)
+        with folder_below(store.inbox_folder, path.parent) as folder:
+            if path not in self._copying:
+                claim = _new_claim(store, path.name, reprocess=path.is_relative_to(store.inbox_folder / REPROCESS))
+                data = claim / "data"
+                try:
+                    os.rename(path.name, data, src_dir_fd=folder)
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise
+                    self._copying[path] = _Copying(store.inbox_folder, path, claim, state)
+                else:
+                    if FileState.of(data).same_content(state):
+                        sync(claim)
+                    else:  # another one, or something else, was put in its place since the scan
+                        _put_back(str(data), path.name, folder)
                     return True
-                sync(claim)
-                return True
-        copying = self._copying[path]
-        if FileState.of(path) == copying.state:
-            if not copying.work.result(deadline):
-                return False
-            if FileState.of(path) == copying.state:
-                del self._copying[path]
-                (copying.claim / "data.part").rename(copying.claim / "data")
-                sync(copying.claim)
-                path.unlink()
-                return True
-        self._stop_copying(path)  # it has changed: it is looked at as if it were new
+            copying = self._copying[path]
+            if FileState.of(path.name, folder) == copying.state:
+                if not copying.work.result(deadline):
+                    return False
+                if self._finish(copying, path, folder):
+                    return True
+        self._stop_copying(path)  # it has changed: the next scan finds it as if it were new
         return False
+
+    def _finish(self, copying: _Copying, path: Path, folder: int) -> bool:
+        """Have a complete copy count as the upload, and remove the original. False if the original has changed."""
+        # Under a name that nobody else uses, so that what is removed is what was compared.
+        aside = f"{TAKEN}{uuid4().hex[:8]}-{os.fsdecode(os.fsencode(path.name)[-_ASIDE_BYTES:])}"
+        os.rename(path.name, aside, src_dir_fd=folder, dst_dir_fd=folder)
+        try:
+            unchanged = not has_writer(aside, folder) and FileState.of(aside, folder).same_content(copying.state)
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            _put_back(aside, path.name, folder)
+            return False
+        del self._copying[path]
+        (copying.claim / "data.part").rename(copying.claim / "data")
+        sync(copying.claim)
+        os.unlink(aside, dir_fd=folder)
+        return True
 
     def _stop_copying(self, path: Path) -> None:
         """Forget a copy, if there is one; the next tick drops its claim."""
@@ -398,17 +432,26 @@ def _install(store: VideoStore, claim: Path, upload: Upload) -> Future[None]:
 def _new_claim(store: VideoStore, name: str, *, reprocess: bool = False) -> Path:
     claim = store.claims_folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid4().hex[:12]}"
     claim.mkdir()
-    _write(claim / "source.json", _Source(name=printable(name), reprocess=reprocess))
+    _write(claim / "source.json", _Source(name=printable(_ASIDE.sub("", name)), reprocess=reprocess))
     return claim
 
 
+def _put_back(name: str, former: str, folder: int) -> None:
+    """Give a file its former name in a folder of the inbox, or, if that is in use again, a new one."""
+    try:
+        rename_without_overwriting(name, former, folder=folder)
+    except FileExistsError:
+        rename_without_overwriting(name, f"{uuid4().hex}{Path(former).suffix}", folder=folder)
+
+
 @contextmanager
-def _reading(path: Path) -> Iterator[BinaryIO]:
+def _reading(path: str | Path, folder: int | None = None) -> Iterator[BinaryIO]:
     """Read a regular file: neither what a link points at, nor a pipe, which would have us wait for its other end.
 
-    Raises OSError.
+    A relative path is relative to the folder of the descriptor. Raises OSError.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    with os.fdopen(os.open(path, flags, dir_fd=folder), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file")
         yield file

@@ -69,7 +69,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def rename_without_overwriting(source: Path, target: Path, *, folder: int = _AT_FDCWD) -> None:
+def rename_without_overwriting(source: str | Path, target: str | Path, *, folder: int = _AT_FDCWD) -> None:
     """Rename a file unless there is anything of the new name.
 
     Args:

@@ -3,8 +3,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from dualface_assets.uploads.inbox import Inbox, Scan, StabilityWindow
 from dualface_assets.uploads.intake import Intake, acknowledge, add, pending
 from dualface_core.errors import MissingInputError, SettingsError
 from tests.file_steps import crash_at
+from tests.permissions import another_user_can, public_folder
 
 Drop = Callable[..., Path]
 
@@ -226,6 +230,67 @@ def test_what_is_swapped_for_a_link_is_not_taken(store: VideoStore, drop: Drop, 
         assert deceived.tick(store, seconds=AMPLE).taken == []
     assert upload.is_symlink()
     assert files(store.folder) == {"inbox/a.mp4": b"nobody's business"}
+
+
+@pytest.mark.parametrize("where", ["store", "copied"])
+def test_no_file_is_taken_through_a_folder_that_another_user_has_swapped_for_a_link(where: str) -> None:
+    with public_folder() as public, tempfile.TemporaryDirectory(dir="/dev/shm") as shared_memory:
+        private, team = public / "private", public / "inbox" / "team"
+        private.mkdir(mode=0o700)
+        (private / "a.mp4").write_bytes(b"a video")  # as long and as old as the upload
+        team.mkdir(parents=True)
+        team.parent.chmod(0o777)
+        (team / "a.mp4").write_bytes(b"a video")
+        now = time.time_ns()
+        for path in (private / "a.mp4", team / "a.mp4"):
+            os.utime(path, ns=(now, now))
+
+        class Swapped(Inbox):
+            """Scans, and right after that another user swaps the folder."""
+
+            def scan(self, folder: Path, *, beside: Path, most: int) -> Scan:
+                found = super().scan(folder, beside=beside, most=most)
+
+                def swap() -> None:
+                    team.rename(public / "inbox" / ".away")
+                    team.symlink_to(private)
+
+                if not team.is_symlink():
+                    assert another_user_can(swap)
+                return found
+
+        root = public / "store" if where == "store" else Path(shared_memory)
+        store = VideoStore(root=str(root), inbox=str(public / "inbox"))
+        deceived = Intake(Swapped(StabilityWindow(quiet=0, unknown=0, empty=0)))
+        for _ in range(3):
+            assert deceived.tick(store, seconds=AMPLE).taken == []
+        assert (private / "a.mp4").exists()
+        assert b"a video" not in files(root).values()
+        assert files(public / "inbox") == {".away/a.mp4": b"a video"}
+
+
+@pytest.mark.parametrize("event", ["os.rename", "os.remove"])
+def test_a_newer_version_that_arrives_while_the_copied_one_is_removed_is_not_removed(
+    other_file_system: VideoStore, event: str
+) -> None:
+    inbox = other_file_system.inbox_folder
+    source, newer = inbox / "a.mp4", inbox / ".newer"
+    source.write_bytes(b"old")
+    newer.write_bytes(b"new")
+
+    def arrive(happened: str, arguments: tuple[object, ...]) -> None:
+        # Right before the copied file is put aside, or removed.
+        if happened == event and str(arguments[0]).endswith("a.mp4") and "data" not in str(arguments[1]):
+            with suppress(FileNotFoundError):
+                os.replace(newer, source)  # noqa: PTH105  which would end up here again
+
+    sys.addaudithook(arrive)
+    intake, taken = eager(), list[Upload]()
+    for _ in range(6):
+        taken += intake.tick(other_file_system, seconds=AMPLE).taken
+    assert not newer.exists()
+    assert "new" in {other_file_system.video_path(upload.key).read_text() for upload in taken}
+    assert files(inbox) == {}
 
 
 def test_damaged_notes_of_a_claim_are_written_again_while_the_video_is_there(
