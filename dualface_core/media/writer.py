@@ -1,7 +1,7 @@
 """Frames into an MP4: encode, carry the audio along, and end cleanly whatever happens.
 
-Belongs here: encoding, muxing and the three ways of ending (regular, safe, forced). A writer writes to the path that
-it is given; publishing under the final name, after a check, is its caller's business (`system.atomic_files`).
+Belongs here: encoding, muxing and the two ways of ending: regular, and forced after an error. A writer writes to the
+path that it is given; the final name, after a check, is its caller's business (`system.atomic_files`).
 """
 
 from __future__ import annotations
@@ -126,8 +126,9 @@ class VideoWriter:
     ) -> None:
         if kind is None:
             self.close()
-        else:
-            self._abort(error)
+        elif not self._closed:
+            self._closed = True
+            self._force(error)
 
     def write(self, planes: Planes, pts: int) -> None:
         """Encode a copy of Y, U and V at the writer's size; see `encode`."""
@@ -169,18 +170,8 @@ class VideoWriter:
             raise
         self._force()
 
-    def abort(self) -> None:
-        """End safely without flushing: what is in the encoder is dropped, and the file is not usable."""
-        self._abort(None)
-
-    def _abort(self, error: BaseException | None) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self._force(error)
-
     def _force(self, error: BaseException | None = None) -> None:
-        """Let go of everything, whatever state it is in.
+        """Let go of everything without flushing, whatever state it is in: after an error the file is not usable.
 
         NVENC ends a session when the last reference to its codec context is gone, and streams, packets and the local
         variables in the traceback of `error` are such references.

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import cv2
-import numpy as np
 import pytest
 
 from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.review.page import Reviewed, make_page
+from tests.core.review.images import decoded
 
 About = Callable[..., Reviewed]
 
@@ -87,6 +86,13 @@ def test_every_picture_and_chart_is_described(about: About) -> None:
     assert all(video["aria-label"] for video in page.all("video"))
 
 
+def test_every_section_has_a_name(about: About) -> None:
+    page = Page(make_page(about()).html)
+    names = {heading["id"] for heading in page.all("h2")}
+    for section in page.all("section"):
+        assert section.get("aria-label") or section["aria-labelledby"] in names
+
+
 def test_the_strip_shows_source_and_result_at_the_same_times(about: About) -> None:
     page = Page(make_page(about()).html)
     pictures = [image for image in page.all("img") if image["alt"].startswith(("Source at", "Result at"))]
@@ -94,7 +100,7 @@ def test_the_strip_shows_source_and_result_at_the_same_times(about: About) -> No
     times = [image["alt"].split(" ")[2].rstrip(".,") for image in pictures]
     assert times[::2] == times[1::2]
     assert times == sorted(times)
-    sizes = {decoded(image["src"]).shape for image in pictures}
+    sizes = {decoded(base64.b64decode(image["src"].partition(",")[2])).shape for image in pictures}
     assert sizes == {(270, 480, 3)}
 
 
@@ -143,10 +149,3 @@ def test_what_is_not_known_or_not_there_leaves_no_hole(about: About, reviewed: R
     assert "<td>none</td>" in html
     assert "All videos" not in html
     assert not re.search("None(?!: no cut)", re.sub(r"base64,[^\"]+|<script>.*</script>", "", html, flags=re.DOTALL))
-
-
-def decoded(uri: str) -> np.ndarray:
-    data = np.frombuffer(base64.b64decode(uri.partition(",")[2]), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    assert picture is not None
-    return picture

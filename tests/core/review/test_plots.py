@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from dualface_core.camera.plan import plan_camera
 from dualface_core.review.plots import camera_plot, load_plot, tracks_plot
@@ -13,40 +11,9 @@ from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.gpu.load import long_log
+from tests.core.review.images import BLUE, ORANGE, SIZE, decoded, has, sitting
 
 BuildTracks = Callable[..., FaceTracks]
-Image = NDArray[np.uint8]
-
-SIZE = (640, 360)
-BLUE, ORANGE = (208, 111, 31), (0, 123, 224)  # BGR of persons A and B
-
-
-def sitting(x: float, frames: int) -> NDArray[np.float64]:
-    return np.tile([x - 30.0, 120.0, 60.0, 80.0], (frames, 1))
-
-
-@pytest.fixture(scope="module")
-def tracks(face_tracks: BuildTracks) -> FaceTracks:
-    a, b = sitting(160, 300), sitting(480, 300)
-    a[100:250] = np.nan
-    return face_tracks(
-        {"A": a, "B": b}, size=SIZE, cuts=[260], detected={"A": np.arange(300) % 3 == 0, "B": [True] * 300}
-    )
-
-
-@pytest.fixture(scope="module")
-def plan(tracks: FaceTracks) -> TilePlan:
-    return plan_camera(tracks, LAYOUTS["side-by-side"])
-
-
-def decoded(data: bytes) -> Image:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    assert image is not None
-    return np.asarray(image, np.uint8)
-
-
-def has(image: Image, color: Sequence[int], tolerance: int = 60) -> bool:
-    return bool((np.abs(image.astype(int) - color).max(axis=2) < tolerance).any())
 
 
 def test_plots_show_each_person_in_their_color_and_fit_a_web_page(tracks: FaceTracks, plan: TilePlan) -> None:
