@@ -109,10 +109,10 @@ def summary_table(outcomes: Sequence[Outcome]) -> Table:
 def totals(outcomes: Sequence[Outcome], seconds: float) -> str:
     """One line about a batch that took so many seconds."""
     reports = [outcome.report for outcome in outcomes if outcome.report is not None]
-    length = sum(report.duration for report in reports)
+    length, warnings = sum(report.duration for report in reports), sum(len(report.warnings) for report in reports)
     return (
         f"{len(reports)} of {len(outcomes)} videos done: {clock(length)} of video in {clock(seconds)}, "
-        f"{length / seconds:.1f} times real time, {sum(len(report.warnings) for report in reports)} warnings"
+        f"{length / seconds:.1f} times real time, {warnings} {'warning' if warnings == 1 else 'warnings'}"
     )
 
 

@@ -85,4 +85,4 @@ def test_a_summary_says_of_each_video_what_became_of_it_and_what_it_took() -> No
 
 
 def test_a_line_of_totals_ends_a_batch() -> None:
-    assert totals(outcomes(), 40) == "1 of 2 videos done: 1:00 of video in 0:40, 1.5 times real time, 1 warnings"
+    assert totals(outcomes(), 40) == "1 of 2 videos done: 1:00 of video in 0:40, 1.5 times real time, 1 warning"
