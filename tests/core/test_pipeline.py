@@ -79,18 +79,6 @@ def test_a_source_that_changes_before_or_during_a_step_is_noticed(
     assert output.read_bytes() == kept
 
 
-def test_tables_of_another_video_are_refused_by_every_step(
-    made: tuple[VideoInfo, FaceTracks, TilePlan], software: Settings, tmp_path: Path
-) -> None:
-    video, tracks, plan = made
-    other = replace(video, fingerprint="f" * 64)
-    with pytest.raises(TableFormatError, match="another video"):
-        pipeline.plan_tiles(other, tracks)
-    for step in ("render", "verify"):
-        with pytest.raises(TableFormatError, match="another video"):
-            steps(other, tracks, plan, tmp_path / "out.mp4", software)[step](None)
-
-
 def test_half_a_plan_is_refused_by_every_step(
     made: tuple[VideoInfo, FaceTracks, TilePlan], software: Settings, tmp_path: Path
 ) -> None:
