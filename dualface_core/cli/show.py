@@ -148,7 +148,8 @@ def _card_lines(card: CardOverview, overview: GpuOverview) -> Iterator[tuple[str
         yield "", f"{card.gpu.uuid}, driver {card.gpu.driver}"
     for name, abilities in (("NVENC", card.nvenc), ("NVDEC", card.nvdec)):
         for codec, ability in abilities.items():
-            yield f"{name} {codec}", "yes" if ability.available else f"no. {ability.reason}"
+            answer = "yes" if ability.available else f"{'busy' if ability.busy else 'no'}. {ability.reason}"
+            yield f"{name} {codec}", answer
     status, counters = card.sessions, card.sessions.counters
     yield "sessions", f"{len(status.holders)} of {status.limit} held, {status.waiting} waiting"
     for holder in status.holders:

@@ -35,6 +35,11 @@ class _Ability(BaseModel):
         """It doesn't work."""
         return cls(available=False, failure=failure, reason=reason)
 
+    @property
+    def busy(self) -> bool:
+        """Whether all sessions were in use, so that it could not be tried: then there is an encoder."""
+        return self.failure is FailureClass.SESSION_LIMIT
+
 
 Found = TypeVar("Found", bound=_Ability)
 
@@ -43,7 +48,7 @@ class NvencAbility(_Ability):
     """Whether NVENC encodes a codec here.
 
     Attributes:
-        available: True if a picture was encoded, and decoded again in software.
+        available: True if a frame was encoded, and came out of a software decoder as it was.
         failure: why not; None if available.
         reason: a sentence for people: what was done, or what was said and what can be done about it.
     """

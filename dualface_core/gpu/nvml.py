@@ -7,6 +7,7 @@ answer.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import re
@@ -292,7 +293,7 @@ def _nvml() -> Iterator[tuple[ModuleType | None, str | None]]:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError_LibraryNotFound:
-        problem = "There is no NVIDIA driver."
+        problem = _why_no_nvml()
     except pynvml.NVMLError as error:
         problem = f"The NVIDIA driver does not answer ({error})."
     try:
@@ -301,6 +302,14 @@ def _nvml() -> Iterator[tuple[ModuleType | None, str | None]]:
         if problem is None:
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
+
+
+def _why_no_nvml() -> str:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "There is no NVIDIA driver."
+    return "The NVIDIA driver is here without NVML (libnvidia-ml.so.1), which describes its cards."
 
 
 def _told(nvml: ModuleType, question: Callable[..., Any], *arguments: Any) -> Any:

@@ -19,10 +19,12 @@ from av.codec.hwaccel import HWAccel
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from dualface_core.encoding.failures import FailureClass, advice, classify, explain
 from dualface_core.encoding.nvenc_probe import NvdecAbility, NvencAbility, Trial
 from dualface_core.encoding.settings import Codec
+from dualface_core.system.child_processes import end_with_parent
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     from av.video.stream import VideoStream
@@ -32,6 +34,9 @@ if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
 SIZE: Final = 256
 """Width and height of the frame: NVENC refuses frames narrower than about 145 pixels."""
 
+_LARGEST_ERROR: Final = 8.0
+"""Largest mean difference of a sample after encoding, of 255. A ramp has about 1, another frame dozens."""
+
 _NVENC_ENCODERS: Final[dict[Codec, str]] = {"h264": "h264_nvenc", "hevc": "hevc_nvenc", "av1": "av1_nvenc"}
 _SOFTWARE_ENCODERS: Final[dict[Codec, str]] = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
 # FFmpeg's own AV1 decoder works on hardware only.
@@ -40,6 +45,7 @@ _SOFTWARE_DECODERS: Final[dict[Codec, str]] = {"h264": "h264", "hevc": "hevc", "
 
 def main(trial: Trial, codec: Codec) -> None:
     """Try, and say what came of it."""
+    end_with_parent()
     av.logging.set_level(av.logging.WARNING)
     found = _nvenc(codec) if trial == "encode" else _nvdec(codec)
     sys.stdout.write(found.model_dump_json() + "\n")
@@ -56,9 +62,9 @@ def _nvenc(codec: Codec) -> NvencAbility:
             return NvencAbility.lacking(FailureClass.NO_NVENC_HW, f"This build of FFmpeg has no encoder {encoder}.")
         except (av.error.FFmpegError, OSError) as error:
             return NvencAbility.lacking(*_cause(error, lines))
-    if [(frame.width, frame.height) for frame in frames] != [(SIZE, SIZE)]:
-        reason = f"{advice(FailureClass.UNKNOWN)} ({encoder} encoded 1 frame, but {len(frames)} came out of it.)"
-        return NvencAbility.lacking(FailureClass.UNKNOWN, reason)
+    if len(frames) != 1 or not _is_trial_frame(frames[0]):
+        reason = f"{advice(FailureClass.ENCODE_FAILED)} ({encoder} encoded a frame, and what came out is another.)"
+        return NvencAbility.lacking(FailureClass.ENCODE_FAILED, reason)
     return NvencAbility(available=True, reason=f"{encoder} encoded a frame of {SIZE}x{SIZE}.")
 
 
@@ -85,10 +91,22 @@ def _nvdec(codec: Codec) -> NvdecAbility:
 def _encode(encoder: str) -> list[VideoPacket]:
     context = cast(VideoCodecContext, av.CodecContext.create(encoder, "w"))
     context.width, context.height, context.pix_fmt, context.time_base = SIZE, SIZE, "yuv420p", Fraction(1, 25)
-    gray = np.full((SIZE * 3 // 2, SIZE), 128, np.uint8)
-    frame = VideoFrame.from_ndarray(gray, format="yuv420p")
+    frame = VideoFrame.from_ndarray(_trial_planes(), format="yuv420p")
     frame.pts, frame.time_base = 0, context.time_base
     return [*context.encode(frame), *context.encode(None)]
+
+
+def _trial_planes() -> NDArray[np.uint8]:
+    """A yuv420p frame of ramps, (1.5 SIZE, SIZE): no two places are alike, and any encoder keeps them."""
+    ramp = np.linspace(32, 224, SIZE * SIZE * 3 // 2)
+    return ramp.astype(np.uint8).reshape(SIZE * 3 // 2, SIZE)
+
+
+def _is_trial_frame(frame: VideoFrame) -> bool:
+    if (frame.width, frame.height) != (SIZE, SIZE):
+        return False
+    found = frame.reformat(format="yuv420p").to_ndarray().astype(np.int16)
+    return bool(np.abs(found - _trial_planes()).mean() <= _LARGEST_ERROR)
 
 
 def _decode(decoder: str, packets: list[VideoPacket], hardware: HWAccel | None = None) -> list[VideoFrame]:

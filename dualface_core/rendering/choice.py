@@ -102,8 +102,7 @@ def _problem(gpu: Gpu | None, sessions: NvencSessions, settings: Settings) -> tu
     if known := _unusable.get((sessions.gpu, settings.codec)):
         return known
     ability = nvenc_ability(settings.codec, gpu=gpu, cache=settings.cache, sessions=sessions)
-    # Sessions that are all in use are the best proof that there are some.
-    if ability.available or ability.failure is FailureClass.SESSION_LIMIT:
+    if ability.available or ability.busy:
         return None
     failure = ability.failure or FailureClass.UNKNOWN
     _mark_unusable(failure, ability.reason, sessions.gpu, settings.codec)

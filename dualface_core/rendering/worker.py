@@ -21,6 +21,7 @@ from dualface_core.encoding.sessions import NvencSessions, Slot
 from dualface_core.errors import DualfaceError
 from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Queued, Refused
 from dualface_core.rendering.stream import render_stream
+from dualface_core.system.child_processes import end_with_parent
 from dualface_core.system.threads import limit_library_threads
 from dualface_core.tables.tile_plan import TilePlan
 
@@ -36,6 +37,7 @@ Tell = Callable[[Message], None]
 def main() -> None:
     """Do the job that comes as one line of JSON on standard input, and tell about it on standard output."""
     limit_library_threads()
+    end_with_parent(orderly=True)
     tell = _only_voice()
     job = Job.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, args=[job.output], daemon=True).start()

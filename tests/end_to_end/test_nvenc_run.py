@@ -145,6 +145,15 @@ def test_gpu_tells_what_the_card_can_do_and_who_uses_it(
     assert sum(event.name == "picture" for event in driver.events()) == 1
 
 
+def test_gpu_says_that_an_encoder_is_busy_and_not_that_there_is_none(
+    emulated_driver: EmulatedHost, dualface: Callable[..., subprocess.Popen[str]]
+) -> None:
+    driver = emulated_driver()
+    with driver.outside_sessions(2):
+        said, _ = dualface(driver, "gpu").communicate()
+    assert "NVENC h264 busy. All NVENC sessions that the driver allows are in use." in " ".join(said.split())
+
+
 def test_gpu_is_plain_about_a_machine_without_one(
     emulated_driver: EmulatedHost, dualface: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -38,6 +38,8 @@ class Card(StrEnum):
     """A driver of NVENC API 12.2."""
     NO_DRIVER = "no-driver"
     """There is no libcuda.so.1, or a real one is hidden."""
+    NO_NVML = "no-nvml"
+    """libcuda.so.1 and libnvidia-encode.so.1 without libnvidia-ml.so.1."""
     NO_VIDEO_CAPABILITY = "no-video-capability"
     """As in a container without the video capability: libcuda.so.1 without libnvidia-encode.so.1."""
 
@@ -45,6 +47,7 @@ class Card(StrEnum):
 # A card whose libraries are missing can't be emulated by these libraries: they are hidden instead.
 _HIDDEN_LIBRARIES = {
     Card.NO_DRIVER: tuple(LIBRARIES),
+    Card.NO_NVML: ("libnvidia-ml.so.1",),
     Card.NO_VIDEO_CAPABILITY: ("libnvidia-encode.so.1",),
 }
 
@@ -102,8 +105,9 @@ class EmulatedDriver:
         sessions: how many NVENC sessions may be open on the host at once; 0 refuses all.
         refusal: the code beyond that limit: 21 (recent drivers) or 10 (older ones).
         card: what the host has.
-        fault: `error:CODE@N`, `hang@N`, `crash@N` (the Nth picture of a session, from 1) or `error:CODE@CALL`, such as
-            `error:10@CreateInputBuffer`; ending in `,once` it strikes one process of the host, once. See `emulation.h`.
+        fault: `error:CODE@N`, `hang@N`, `crash@N` or `green@N` (the Nth picture of a session, from 1), or
+            `error:CODE@CALL` or `hang@CALL`, such as `error:10@CreateInputBuffer`; ending in `,once` it strikes one
+            process of the host, once. See `emulation.h`.
         pace_ms: the least time that a picture takes, in milliseconds.
     """
 

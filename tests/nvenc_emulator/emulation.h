@@ -195,10 +195,12 @@ static inline void log_lost_sessions(void)
      error:CODE@N      the Nth picture of a session (from 1) is refused with CODE, at every attempt
      error:CODE@CALL   the call of that name (one of failing_calls) returns CODE, such as error:10@CreateInputBuffer
      hang@N            encoding the Nth picture never returns
+     hang@CALL         the call of that name never returns
+     green@N           the Nth picture and all that follow are encoded as green, and nothing is said
      crash@N           encoding the Nth picture ends the process by SIGABRT
    With ",once" the first process of the host that gets there meets the fault, once. */
 typedef struct {
-    enum { NO_FAULT, ERROR, HANG, CRASH } kind;
+    enum { NO_FAULT, ERROR, HANG, CRASH, GREEN } kind;
     int code;
     long picture;
     char call[48];
@@ -208,7 +210,7 @@ typedef struct {
 
 static const char *const failing_calls[] = {
     "cuInit", "cuCtxCreate", "OpenEncodeSessionEx", "InitializeEncoder",
-    "CreateInputBuffer", "CreateBitstreamBuffer", "LockBitstream",
+    "CreateInputBuffer", "CreateBitstreamBuffer", "LockBitstream", "DestroyEncoder",
 };
 
 static inline bool can_fail(const char *call)
@@ -235,14 +237,18 @@ static inline Fault fault(void)
     if ((sscanf(kind, "error:%d@%ld%n", &found.code, &found.picture, &used) == 2 && used == length) ||
         (sscanf(kind, "error:%d@%47[A-Za-z0-9]%n", &found.code, found.call, &used) == 2 && used == length))
         found.kind = ERROR;
-    else if (sscanf(kind, "hang@%ld%n", &found.picture, &used) == 1 && used == length)
+    else if ((sscanf(kind, "hang@%ld%n", &found.picture, &used) == 1 && used == length) ||
+             (sscanf(kind, "hang@%47[A-Za-z]%n", found.call, &used) == 1 && used == length))
         found.kind = HANG;
+    else if (sscanf(kind, "green@%ld%n", &found.picture, &used) == 1 && used == length)
+        found.kind = GREEN;
     else if (sscanf(kind, "crash@%ld%n", &found.picture, &used) == 1 && used == length)
         found.kind = CRASH;
     bool sane = found.kind && (found.once || !comma) && (found.kind != ERROR || found.code > 0) &&
                 (found.picture > 0 || can_fail(found.call)) && strlen(found.text) < 64 && !strchr(found.text, '/');
     if (!sane)
-        give_up(PREFIX "FAULT is '%s', expected error:CODE@N, error:CODE@CALL, hang@N or crash@N, then nothing or ,once",
+        give_up(PREFIX "FAULT is '%s', expected error:CODE@N, error:CODE@CALL, hang@N, hang@CALL, crash@N or green@N, "
+                "then nothing or ,once",
                 found.text);
     return found;
 }
@@ -265,11 +271,15 @@ static inline bool strikes(const Fault *fault, int slot)
     return true;
 }
 
-/* The code with which the call of that name has to fail, or 0. `slot` is negative before a session is open. */
+/* The code with which the call of that name has to fail, or 0; never returns if it has to hang. `slot` is negative before a session is open. */
 static inline int injected_error(const char *call, int slot)
 {
     Fault wanted = fault();
-    return wanted.kind == ERROR && !strcmp(wanted.call, call) && strikes(&wanted, slot) ? wanted.code : 0;
+    if (strcmp(wanted.call, call) || !strikes(&wanted, slot))
+        return 0;
+    while (wanted.kind == HANG)
+        pause();
+    return wanted.code;
 }
 
 #endif

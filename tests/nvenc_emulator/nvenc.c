@@ -501,6 +501,7 @@ static Status open_session(OpenParameters *parameters, void **encoder)
 
 static Status destroy_encoder(Session *session)
 {
+    injected_error("DestroyEncoder", session->slot);
     /* The log says "closed" before the slot is free, so that it never shows fewer sessions than there were. */
     log_event("closed", getpid(), "\"slot\": %d, \"pictures\": %ld", session->slot, session->pictures);
     clear_holder(session->slot_file);
@@ -736,7 +737,7 @@ static void sleep_until(struct timespec start, long milliseconds)
 static Status meet_fault(Session *session)
 {
     const Fault *fault = &session->fault;
-    bool reached = fault->picture && session->pictures + 1 == fault->picture;
+    bool reached = fault->kind != GREEN && fault->picture && session->pictures + 1 == fault->picture;
     if (!reached || !strikes(fault, session->slot))
         return SUCCESS;
     if (fault->kind == CRASH)
@@ -772,6 +773,8 @@ static Status encode_picture(Session *session, PictureParameters *picture)
     if ((type == PICTURE_IDR && session->repeat_headers) || (picture->flags & OUTPUT_HEADERS))
         end = put_picture_parameters(put_sequence_parameters(session, end));
     read_macroblocks(session, picture->input, session->current);
+    if (session->fault.kind == GREEN && session->pictures + 1 >= session->fault.picture)
+        memset(session->current, 0, (size_t)session->rows * session->columns * MACROBLOCK);
     end = put_picture(session, type, end);
     uint8_t *encoded = session->current;
     session->current = session->previous;

@@ -278,10 +278,11 @@ render_isolated(Job.model_validate_json(Path(sys.argv[1]).read_text()), stall_ti
 """
 
 
+@pytest.mark.parametrize("fault", ["hang@5", "hang@InitializeEncoder", "hang@DestroyEncoder"])
 def test_a_killed_parent_takes_the_process_its_session_and_its_file_with_it(
-    emulated: Emulated, make_job: Callable[..., Job], tmp_path: Path
+    emulated: Emulated, make_job: Callable[..., Job], tmp_path: Path, fault: str
 ) -> None:
-    driver = emulated(fault="hang@5")
+    driver = emulated(fault=fault)
     job = make_job()
     (tmp_path / "job.json").write_text(job.model_dump_json())
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "job.json")])
@@ -291,7 +292,8 @@ def test_a_killed_parent_takes_the_process_its_session_and_its_file_with_it(
     parent.wait()
     until(lambda: driver.open_now() == {})
     until(lambda: sessions(job).status().holders == ())
-    assert list(job.output.parent.iterdir()) == []
+    if fault != "hang@DestroyEncoder":  # there the driver holds Python's lock
+        assert list(job.output.parent.iterdir()) == []
 
 
 def test_a_folder_of_videos_may_hold_anything(
