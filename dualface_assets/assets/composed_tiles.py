@@ -8,7 +8,7 @@ import dagster as dg
 
 from dualface_assets.assets import checks
 from dualface_assets.assets.config import TilesConfig
-from dualface_assets.assets.metadata import columns, entries, lineage, picture
+from dualface_assets.assets.metadata import Record, columns, entries, lineage, picture
 from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.tags import COLUMN_LINEAGE, COLUMN_SCHEMA
 from dualface_assets.runs.timeouts import in_time, step_seconds
@@ -74,6 +74,7 @@ def composed_tiles(
             plan = pipeline.plan_tiles(video, face_tracks, layout=config.settings().layout)
             preview = pipeline.preview(video, face_tracks, plan)
         figures, advisories = _figures(plan), _advisories(face_tracks, plan)
+    seconds = time.monotonic() - started
     yield dg.Output(
         plan,
         metadata=entries(
@@ -81,7 +82,8 @@ def composed_tiles(
                 "contact sheet": picture(preview.contact_sheet, "frames of the result"),
                 "cameras": picture(preview.camera_plot, "where the cameras look over time"),
                 **figures,
-                "seconds": time.monotonic() - started,
+                "seconds": seconds,
+                **Record(seconds={"plan": seconds}).entry(),
                 COLUMN_SCHEMA: columns(TilePlan.SCHEMA, COLUMNS),
                 COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks"),
             }

@@ -21,7 +21,7 @@ import dagster as dg
 from dualface_assets.assets import checks
 from dualface_assets.assets.config import EncoderConfig, encoder_config
 from dualface_assets.assets.gpu import GpuResource
-from dualface_assets.assets.metadata import entries, picture
+from dualface_assets.assets.metadata import Record, entries, picture
 from dualface_assets.assets.progress import logged
 from dualface_assets.runs.failures import BUG, as_failure, class_name, failure_of, repeated
 from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
@@ -31,6 +31,7 @@ from dualface_core import pipeline
 from dualface_core.encoding.failures import FailureClass, Reaction, reaction
 from dualface_core.errors import MissingInputError, VerificationError
 from dualface_core.rendering.choice import EncoderChoice
+from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import Verification
@@ -198,10 +199,8 @@ def publish(
                 )
             seconds = time.monotonic() - started
             if verification.passed:
-                info = pipeline.probe(candidate)
-                thumbnail = pipeline.thumbnail(info)
-                load = _put_in_place(candidate, report, result, store)
-                plot = _plot(load)
+                findings = checks.findings_table(verification.findings)
+                metadata = _put_in_place(candidate, report, result, store, seconds=seconds)
         finally:
             for path in (candidate, pipeline.report_path(candidate), pipeline.load_path(candidate)):
                 path.unlink(missing_ok=True)
@@ -209,45 +208,11 @@ def publish(
         yield from checks.results(verification)
         with as_failure(context):
             pipeline.require_passed(verification, result)
-    yield dg.Output(
-        None,
-        output_name="result",
-        metadata=entries(
-            {
-                "picture": picture(thumbnail, "a picture of the result"),
-                "path": dg.MetadataValue.path(store.address(result)),
-                "report": dg.MetadataValue.path(store.address(pipeline.report_path(result))),
-                "encoder": report.encoder_used,
-                "why not another encoder": report.why,
-                "quality": report.quality,
-                "preset": report.preset,
-                "duration (s)": info.duration,
-                "width": info.width,
-                "height": info.height,
-                "frames": report.frames_out,
-                "frames per second of encoding": report.frames_per_second,
-                "seconds of encoding": report.wall_seconds,
-                "seconds of waiting for a session": report.session_wait_seconds,
-                "seconds of checking": seconds,
-                "size (bytes)": report.size_bytes,
-                "bits per second": info.bit_rate,
-                "load": picture(plot, "the load of the host and of its graphics card while it was encoded"),
-                "load samples": dg.MetadataValue.path(store.address(pipeline.load_path(result))),
-                **{f"load: {name}": value for name, value in load.summary() if value is not None},
-                "findings": checks.findings_table(verification.findings),
-            }
-        ),
-    )
+    yield dg.Output(None, output_name="result", metadata={**metadata, "findings": findings})
     yield from checks.results(verification)
     yield from (
         checks.advisory_result(found) for found in report.advisories if found.name in checks.ADVISORIES["encoded_video"]
     )
-
-
-def _plot(load: "LoadLog") -> bytes:
-    from dualface_core.review.plots import load_plot
-
-    return load_plot(load)
 
 
 def _verified(
@@ -259,22 +224,59 @@ def _verified(
     if not candidate.exists():
         found = "what was rendered is gone: it is removed when a run ends"
         raise MissingInputError(candidate, found, action="Materialize encoded_video as a whole.")
-    verification = pipeline.verify(candidate, video=video, tracks=tracks, plan=plan, progress=progress)
+    verification = pipeline.verify(
+        candidate, video=video, tracks=tracks, plan=plan, settings=Settings.load(), progress=progress
+    )
     report = EncodeReport.model_validate_json(pipeline.report_path(candidate).read_bytes())
     return pipeline.verified_report(report, verification, tracks, plan), verification
 
 
-def _put_in_place(candidate: Path, report: "EncodeReport", result: Path, store: VideoStore) -> "LoadLog":
-    """Publish a result, its report and the load, which it gives back."""
+def _put_in_place(
+    candidate: Path, report: "EncodeReport", result: Path, store: VideoStore, *, seconds: float
+) -> dict[str, Any]:
+    """Publish a result, its report and the load. Gives the metadata; `seconds` is what checking took."""
     from dualface_core.gpu.monitor import LoadLog
+    from dualface_core.review.plots import load_plot
 
     load = LoadLog.read(pipeline.load_path(candidate))
+    info = pipeline.probe(candidate)
+    thumbnail = pipeline.thumbnail(info)
     store.put(candidate, result)
-    with store.writing(pipeline.report_path(result)) as path:
-        report.write(path)
-    with store.writing(pipeline.load_path(result)) as path:
-        load.write(path)
-    return load
+    with store.writing(pipeline.report_path(result)) as local:
+        report.write(local)
+    with store.writing(pipeline.load_path(result)) as local:
+        load.write(local)
+    path, noted = store.address(result), store.address(pipeline.report_path(result))
+    return entries(
+        {
+            "picture": picture(thumbnail, "a picture of the result"),
+            "path": dg.MetadataValue.path(path),
+            "report": dg.MetadataValue.path(noted),
+            "encoder": report.encoder_used,
+            "why not another encoder": report.why,
+            "quality": report.quality,
+            "preset": report.preset,
+            "duration (s)": info.duration,
+            "width": info.width,
+            "height": info.height,
+            "frames": report.frames_out,
+            "frames per second of encoding": report.frames_per_second,
+            "seconds of encoding": report.wall_seconds,
+            "seconds of waiting for a session": report.session_wait_seconds,
+            "seconds of checking": seconds,
+            "size (bytes)": report.size_bytes,
+            "bits per second": info.bit_rate,
+            "load": picture(load_plot(load), "the load of the host and of its graphics card while it was encoded"),
+            "load samples": dg.MetadataValue.path(store.address(pipeline.load_path(result))),
+            **{f"load: {name}": value for name, value in load.summary() if value is not None},
+            **Record(
+                seconds={"wait": report.session_wait_seconds, "render": report.wall_seconds, "verify": seconds},
+                path=path,
+                report=noted,
+                encoder=report.encoder_used,
+            ).entry(),
+        }
+    )
 
 
 @dg.graph_asset(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from dualface_assets.assets import checks
-from dualface_assets.assets.metadata import columns, entries, picture
+from dualface_assets.assets.metadata import Record, columns, entries, picture
 from dualface_assets.assets.progress import logged
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.runs.failures import as_failure
@@ -18,6 +18,7 @@ from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
+from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 
 if TYPE_CHECKING:  # scipy is loaded by the step that needs it
@@ -61,7 +62,9 @@ def face_tracks(
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
         with in_time(step_seconds(video)) as watched:
-            tracks = pipeline.track(video, progress=watched(logged(context, "Looking for faces")))
+            tracks = pipeline.track(
+                video, settings=Settings.load(), progress=watched(logged(context, "Looking for faces"))
+            )
         plot, figures, advisory = _plot(tracks), _figures(tracks), _advisory(tracks)
     seconds = time.monotonic() - started
     yield dg.Output(
@@ -72,6 +75,7 @@ def face_tracks(
                 **figures,
                 "frames per second": tracks.frame_count / seconds,
                 "seconds": seconds,
+                **Record(seconds={"track": seconds}).entry(),
                 COLUMN_SCHEMA: columns(FaceTracks.SCHEMA, COLUMNS),
             }
         ),

@@ -1,19 +1,49 @@
-"""What the web page shows of an asset: pictures, figures, columns.
+"""What the web page shows of an asset (images, figures, columns), and what programs read of it: its record.
 
-Belongs here: the forms of metadata that more than one asset uses. Every picture stays in the event log for ever, twice,
-so it has a budget; and nothing that a user has named goes into markdown.
+Belongs here: the forms of metadata that more than one asset uses. Every image stays in the event log for ever, twice,
+so it has a budget; nothing that a user has named goes into markdown; and no label that people see is read back.
+See https://docs.dagster.io/guides/build/assets/metadata-and-tags.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import dagster as dg
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
 IMAGE_BYTES: Final = 30_000
+
+_RECORD: Final = "dualface/record"
+
+
+class Record(BaseModel):
+    """What other assets and notifications need to know of a materialization.
+
+    Attributes:
+        seconds: what its steps took, by the names of `dualface_core.review.page.Reviewed`.
+        path, report: where a result and its report are, for people.
+        encoder: FFmpeg's name of the encoder that made the result.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    seconds: dict[str, float] = {}
+    path: str | None = None
+    report: str | None = None
+    encoder: str | None = None
+
+    def entry(self) -> dict[str, dg.JsonMetadataValue]:
+        """This record as metadata."""
+        return {_RECORD: dg.MetadataValue.json(self.model_dump())}
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, dg.MetadataValue]) -> Self:
+        """The record in an asset's metadata; an empty one where there is none."""
+        return cls.model_validate(metadata[_RECORD].value if _RECORD in metadata else {})
 
 
 def entries(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import time
 
 import dagster as dg
 
-from dualface_assets.assets.metadata import entries, picture
+from dualface_assets.assets.metadata import Record, entries, picture
 from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, limit_runtime, reading_seconds
 from dualface_assets.store.partitions import videos
@@ -40,7 +40,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
             )
         store.write_video_info(key, info)
         thumbnail = pipeline.thumbnail(info)
-    audio = info.audio
+    audio, seconds = info.audio, time.monotonic() - started
     return dg.MaterializeResult(
         metadata=entries(
             {
@@ -61,7 +61,8 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
                 "size (bytes)": info.size_bytes,
                 "bits per second": info.bit_rate,
                 "SHA-256": info.fingerprint,
-                "seconds": time.monotonic() - started,
+                "seconds": seconds,
+                **Record(seconds={"probe": seconds}).entry(),
             }
         ),
         data_version=dg.DataVersion(info.fingerprint),

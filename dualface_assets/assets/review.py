@@ -1,13 +1,12 @@
 """review: the page on which a person accepts a result, or finds the place where it is not right."""
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
 from dualface_assets.assets.encoded_video import encoded_video
-from dualface_assets.assets.metadata import entries, picture
+from dualface_assets.assets.metadata import Record, entries, picture
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import PAGE, write_page
@@ -24,15 +23,8 @@ from dualface_core.tables.tile_plan import TilePlan
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.review.page import Reviewed
 
-_SECONDS: Final[Mapping[str, tuple[str, str]]] = {
-    "probe": ("raw_video", "seconds"),
-    "track": ("face_tracks", "seconds"),
-    "plan": ("composed_tiles", "seconds"),
-    "wait": ("encoded_video", "seconds of waiting for a session"),
-    "render": ("encoded_video", "seconds of encoding"),
-    "verify": ("encoded_video", "seconds of checking"),
-}
-"""Which asset's metadata says how long each step took."""
+_TIMED: Final = ("raw_video", "face_tracks", "composed_tiles", "encoded_video")
+"""The assets whose records say how long their steps took."""
 
 
 @dg.asset(
@@ -111,11 +103,10 @@ def _reviewed(context: dg.AssetExecutionContext, store: VideoStore, tracks: Face
 
 def _seconds(context: dg.AssetExecutionContext) -> dict[str, float]:
     """How long each step took, as far as Dagster knows."""
-    told: dict[str, Mapping[str, Any]] = {}
-    for asset in {asset for asset, _ in _SECONDS.values()}:
+    seconds: dict[str, float] = {}
+    for asset in _TIMED:
         wanted = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[context.partition_key])
-        records = context.instance.fetch_materializations(wanted, limit=1).records
-        found = records[0].asset_materialization if records else None
-        told[asset] = found.metadata if found else {}
-    values = {step: told[asset].get(name) for step, (asset, name) in _SECONDS.items()}
-    return {step: float(value.value) for step, value in values.items() if value is not None}
+        for record in context.instance.fetch_materializations(wanted, limit=1).records:
+            if record.asset_materialization:
+                seconds |= Record.of(record.asset_materialization.metadata).seconds
+    return seconds

@@ -24,6 +24,7 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import BaseModel
 
+from dualface_assets.assets.metadata import Record
 from dualface_assets.notifications.webhook import DeliveryError, Message, Webhook
 from dualface_assets.runs.failures import explanation_of
 from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, PARTITION, RETRY_NUMBER, WILL_RETRY
@@ -236,9 +237,9 @@ class Notifier:
 
 def _described(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:
     """Where the result lies, who encoded it, and every figure that the asset shows."""
-    values = {name: value.value for name, value in metadata.items()}
-    figures = {name: value for name, value in values.items() if isinstance(value, int | float) and math.isfinite(value)}
-    return {**{name: values.get(name) for name in ("path", "report", "encoder")}, "figures": figures}
+    shown = {name: value.value for name, value in metadata.items()}
+    figures = {name: value for name, value in shown.items() if isinstance(value, int | float) and math.isfinite(value)}
+    return {**Record.of(metadata).model_dump(include={"path", "report", "encoder"}), "figures": figures}
 
 
 def notification_sensor(ending: Ending, *, name: str, description: str) -> dg.SensorDefinition:

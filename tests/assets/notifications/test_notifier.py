@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from dualface_assets.assets.metadata import Record
 from dualface_assets.notifications import notifier as module
 from dualface_assets.notifications.notifier import (
     EXPIRES_AFTER,
@@ -78,8 +79,9 @@ def a_result(key: str, instance: dg.DagsterInstance) -> str:
     @dg.asset(partitions_def=videos, check_specs=[dg.AssetCheckSpec("people", asset="encoded_video")])
     def encoded_video() -> dg.MaterializeResult:
         people = dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description="B is rarely seen.")
-        figures = {"path": dg.MetadataValue.path("/store/a.mp4"), "frames": 54, "share": float("nan"), "encoder": "x"}
-        return dg.MaterializeResult(metadata=figures, check_results=[people])
+        shown = {"path": "as a person sees it", "encoder": "likewise", "frames": 54, "share": float("nan")}
+        record = Record(path="/store/a.mp4", encoder="x")
+        return dg.MaterializeResult(metadata={**shown, **record.entry()}, check_results=[people])
 
     return dg.materialize([encoded_video], instance=instance, partition_key=key).run_id
 
