@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dualface_core.tables.declared import DeclaredTable, VideoMetadata
+from dualface_core.tables.declared import BOX, DeclaredTable, VideoMetadata, schema
 
 
 class TruthMetadata(VideoMetadata):
@@ -37,18 +37,14 @@ class SampleTruth(DeclaredTable[TruthMetadata]):
 
     FORMAT = "dualface.sample-truth.1"
     METADATA = TruthMetadata
-    SCHEMA = pa.schema(
-        [
-            pa.field("frame", pa.int32(), nullable=False),
-            pa.field("pts", pa.int64(), nullable=False),
-            pa.field("shot", pa.int32(), nullable=False),
-            pa.field("person", pa.string(), nullable=False),
-            pa.field("x", pa.float32(), nullable=False),
-            pa.field("y", pa.float32(), nullable=False),
-            pa.field("width", pa.float32(), nullable=False),
-            pa.field("height", pa.float32(), nullable=False),
-            pa.field("visible", pa.float32(), nullable=False),
-        ]
+    SCHEMA = schema(
+        {
+            "frame": pa.int32(),
+            "pts": pa.int64(),
+            "shot": pa.int32(),
+            "person": pa.string(),
+            **dict.fromkeys((*BOX, "visible"), pa.float32()),
+        }
     )
 
 

@@ -8,6 +8,7 @@ be understood without this program.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -23,6 +24,17 @@ from dualface_core.system.atomic_files import atomic_write
 
 _FORMAT_KEY: Final = b"dualface.format"
 _METADATA_KEY: Final = b"dualface.metadata"
+
+LABEL: Final = pa.dictionary(pa.int8(), pa.string())
+"""The type of a column of labels (`tables.labels`)."""
+
+BOX: Final = ("x", "y", "width", "height")
+"""The columns of a box: left, top, width and height in pixels."""
+
+
+def schema(columns: Mapping[str, pa.DataType], *, nullable: Collection[str] = ()) -> pa.Schema:
+    """A schema of columns that are never null but for those in `nullable`."""
+    return pa.schema([pa.field(name, kind, nullable=name in nullable) for name, kind in columns.items()])
 
 
 class TableMetadata(BaseModel):

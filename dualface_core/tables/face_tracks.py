@@ -7,7 +7,7 @@ Belongs here: the schema, its metadata, and the questions that are asked of the 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from dualface_core.tables.declared import DeclaredTable, VideoMetadata
+from dualface_core.tables.declared import BOX, LABEL, DeclaredTable, VideoMetadata, schema
 from dualface_core.tables.labels import FaceSource, Person
-
-BOX: Final = ("x", "y", "width", "height")
-"""The columns of a face's box."""
 
 
 class Shot(BaseModel):
@@ -73,23 +70,20 @@ class FaceTracks(DeclaredTable[TracksMetadata]):
 
     FORMAT = "dualface.face-tracks.1"
     METADATA = TracksMetadata
-    SCHEMA = pa.schema(
-        [
-            pa.field("frame", pa.int32(), nullable=False),
-            pa.field("pts", pa.int64(), nullable=False),
-            pa.field("time", pa.float64(), nullable=False),
-            pa.field("shot", pa.int32(), nullable=False),
-            pa.field("tracklet", pa.int32(), nullable=False),
-            pa.field("person", pa.dictionary(pa.int8(), pa.string())),
-            pa.field("x", pa.float32(), nullable=False),
-            pa.field("y", pa.float32(), nullable=False),
-            pa.field("width", pa.float32(), nullable=False),
-            pa.field("height", pa.float32(), nullable=False),
-            pa.field("score", pa.float32(), nullable=False),
-            pa.field("landmarks", pa.list_(pa.float32(), 10), nullable=False),
-            pa.field("source", pa.dictionary(pa.int8(), pa.string()), nullable=False),
-            pa.field("identity_margin", pa.float32()),
-        ]
+    SCHEMA = schema(
+        {
+            "frame": pa.int32(),
+            "pts": pa.int64(),
+            "time": pa.float64(),
+            "shot": pa.int32(),
+            "tracklet": pa.int32(),
+            "person": LABEL,
+            **dict.fromkeys((*BOX, "score"), pa.float32()),
+            "landmarks": pa.list_(pa.float32(), 10),
+            "source": LABEL,
+            "identity_margin": pa.float32(),
+        },
+        nullable={"person", "identity_margin"},
     )
 
     @property

@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dualface_core.tables.declared import DeclaredTable, VideoMetadata
+from dualface_core.tables.declared import LABEL, DeclaredTable, VideoMetadata, schema
 from dualface_core.tables.face_tracks import FaceTracks, Shot
 from dualface_core.tables.labels import CameraState, Person
 from dualface_core.tables.layouts import Layout, layout
+
+CROP_WINDOW: Final = ("center_x", "center_y", "width", "height")
+"""The columns of a crop window."""
 
 
 class PlanMetadata(VideoMetadata):
@@ -50,19 +53,16 @@ class TilePlan(DeclaredTable[PlanMetadata]):
 
     FORMAT = "dualface.tile-plan.1"
     METADATA = PlanMetadata
-    SCHEMA = pa.schema(
-        [
-            pa.field("frame", pa.int32(), nullable=False),
-            pa.field("pts", pa.int64(), nullable=False),
-            pa.field("tile", pa.int8(), nullable=False),
-            pa.field("person", pa.dictionary(pa.int8(), pa.string()), nullable=False),
-            pa.field("center_x", pa.float32(), nullable=False),
-            pa.field("center_y", pa.float32(), nullable=False),
-            pa.field("width", pa.float32(), nullable=False),
-            pa.field("height", pa.float32(), nullable=False),
-            pa.field("shot", pa.int32(), nullable=False),
-            pa.field("state", pa.dictionary(pa.int8(), pa.string()), nullable=False),
-        ]
+    SCHEMA = schema(
+        {
+            "frame": pa.int32(),
+            "pts": pa.int64(),
+            "tile": pa.int8(),
+            "person": LABEL,
+            **dict.fromkeys(CROP_WINDOW, pa.float32()),
+            "shot": pa.int32(),
+            "state": LABEL,
+        }
     )
 
     @classmethod
@@ -131,7 +131,7 @@ class TilePlan(DeclaredTable[PlanMetadata]):
     @cached_property
     def crop_windows(self) -> NDArray[np.float32]:
         """What the tiles show of the source: (frames, tiles, 4) of center x, center y, width and height in pixels."""
-        windows = np.stack([self._grid(name) for name in ("center_x", "center_y", "width", "height")], axis=-1)
+        windows = np.stack([self._grid(name) for name in CROP_WINDOW], axis=-1)
         windows.flags.writeable = False
         return windows
 

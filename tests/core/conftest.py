@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import ArrayLike
 
+from dualface_core.tables.declared import DeclaredTable
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
 
 BuildTracks = Callable[..., FaceTracks]
@@ -78,3 +81,15 @@ def _face_tracks(
             )
     rows.sort(key=lambda row: (row["frame"], row["tracklet"]))
     return FaceTracks(pa.Table.from_pylist(rows, schema=FaceTracks.SCHEMA), metadata)
+
+
+Table = TypeVar("Table", bound=DeclaredTable[Any])
+
+
+def with_columns(table: Table, **columns: ArrayLike) -> Table:
+    """The same table with other values in some columns."""
+    rows = table.table
+    for name, values in columns.items():
+        field = rows.schema.field(name)
+        rows = rows.set_column(rows.schema.get_field_index(name), field, pa.array(values, field.type))
+    return replace(table, table=rows)

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from dualface_core.advice.advisories import (
@@ -18,6 +17,7 @@ from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.verification.findings import clock
+from tests.core.conftest import with_columns
 
 BuildTracks = Callable[..., FaceTracks]
 SIDE_BY_SIDE = LAYOUTS["side-by-side"]
@@ -31,9 +31,7 @@ def sure(tracks: FaceTracks, *, doubtful: range = range(0)) -> FaceTracks:
     """The same tracks; the names are clear, but for A's in some frames."""
     rows = tracks.table.to_pylist()
     margins = [1.5 if row["frame"] in doubtful and row["person"] == "A" else 40.0 for row in rows]
-    place = tracks.table.schema.get_field_index("identity_margin")
-    column = pa.array(margins, pa.float32())
-    return FaceTracks(tracks.table.set_column(place, "identity_margin", column), tracks.metadata)
+    return with_columns(tracks, identity_margin=margins)
 
 
 def test_clear_names_are_no_concern(face_tracks: BuildTracks) -> None:
@@ -59,10 +57,7 @@ def test_a_glance_is_too_short_to_worry_about(face_tracks: BuildTracks) -> None:
 
 def test_one_person_cannot_be_mistaken_for_another(face_tracks: BuildTracks) -> None:
     tracks = face_tracks({"A": sitting(300)})
-    nobody = pa.nulls(tracks.table.num_rows, pa.float32())
-    place = tracks.table.schema.get_field_index("identity_margin")
-    advisory = identity_advisory(FaceTracks(tracks.table.set_column(place, "identity_margin", nobody), tracks.metadata))
-    assert advisory.passed
+    assert identity_advisory(with_columns(tracks, identity_margin=[None] * len(tracks.table))).passed
 
 
 def test_a_face_beside_its_tile_is_a_concern(face_tracks: BuildTracks) -> None:

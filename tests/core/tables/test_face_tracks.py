@@ -6,7 +6,7 @@ import pytest
 
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import FaceSource, Person
-from tests.core.conftest import BuildTracks
+from tests.core.conftest import BuildTracks, with_columns
 
 BOXES = np.array([[10, 20, 30, 40], [np.nan] * 4, [12, 20, 30, 40], [14, 20, 30, 40]])
 
@@ -53,9 +53,7 @@ def test_rows_are_asked_for_by_person_and_by_where_they_come_from(tracks: FaceTr
 
 def test_the_smallest_margin_is_unknown_where_there_are_no_two_people(tracks: FaceTracks) -> None:
     assert tracks.smallest_margin == 1.0
-    place = tracks.table.schema.get_field_index("identity_margin")
-    nulls = tracks.table.set_column(place, "identity_margin", pa.nulls(len(tracks.table), pa.float32()))
-    assert FaceTracks(nulls, tracks.metadata).smallest_margin is None
+    assert with_columns(tracks, identity_margin=[None] * 7).smallest_margin is None
 
 
 def test_the_digest_of_tracks_survives_storage_and_notices_any_change(
@@ -63,7 +61,6 @@ def test_the_digest_of_tracks_survives_storage_and_notices_any_change(
 ) -> None:
     chunked = pa.concat_tables([tracks.table.slice(0, 3), tracks.table.slice(3)])
     assert FaceTracks(chunked, tracks.metadata).sha256 == tracks.sha256
-    moved = tracks.table.set_column(6, tracks.table.schema.field("x"), pa.array([1.5] * 7, pa.float32()))
-    assert FaceTracks(moved, tracks.metadata).sha256 != tracks.sha256
+    assert with_columns(tracks, x=[1.5] * 7).sha256 != tracks.sha256
     renamed = tracks.metadata.model_copy(update={"fingerprint": "1" * 64})
     assert FaceTracks(tracks.table, renamed).sha256 != tracks.sha256

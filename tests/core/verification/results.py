@@ -22,6 +22,7 @@ from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import layout
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.verify import Verification
+from tests.core.conftest import with_columns
 
 ENCODER = software_encoder(EncoderSettings(preset="ultrafast"))
 
@@ -132,15 +133,11 @@ def spoiled(packet: av.Packet) -> av.Packet:
 
 def swapped_names(tracks: FaceTracks, frames: range) -> FaceTracks:
     """The same tracks, but A is called B and B is called A in some frames."""
-    column = tracks.table.schema.get_field_index("person")
     names = tracks.table["person"].to_pylist()
     numbers = tracks.table["frame"].to_pylist()
     other = {"A": "B", "B": "A"}
     renamed = [other.get(name, name) if number in frames else name for name, number in zip(names, numbers, strict=True)]
-    field = tracks.table.schema.field("person")
-    return FaceTracks(
-        tracks.table.set_column(column, field, pa.array(renamed).dictionary_encode().cast(field.type)), tracks.metadata
-    )
+    return with_columns(tracks, person=renamed)
 
 
 def without(tracks: FaceTracks, person: str) -> FaceTracks:
@@ -152,9 +149,5 @@ def without(tracks: FaceTracks, person: str) -> FaceTracks:
 
 def moved(plan: TilePlan, **changes: Callable[[np.ndarray], np.ndarray]) -> TilePlan:
     """The same plan with some of its columns changed."""
-    table = plan.table
-    for name, change in changes.items():
-        place, field = table.schema.get_field_index(name), table.schema.field(name)
-        values = change(table.column(name).to_numpy().reshape(plan.frame_count, -1))
-        table = table.set_column(place, field, pa.array(values.reshape(-1).astype(np.float32)))
-    return replace(plan, table=table)
+    columns = {name: plan.table[name].to_numpy().reshape(plan.frame_count, -1) for name in changes}
+    return with_columns(plan, **{name: change(columns[name]).ravel() for name, change in changes.items()})
