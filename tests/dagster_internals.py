@@ -2,6 +2,7 @@
 
 from dagster._core.definitions.metadata.metadata_set import TableMetadataSet
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.events import JobFailureData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_origin import (
     InProcessCodeLocationOrigin,
@@ -15,7 +16,7 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 from dagster._core.storage import tags as dagster_tags
 from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget, create_test_daemon_workspace_context
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.workspace.load_target import ModuleTarget, PythonFileTarget
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget, PythonFileTarget
 from dagster._daemon import get_default_daemon_logger
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
@@ -25,13 +26,14 @@ from dagster_graphql.schema import create_schema
 __all__ = [
     "BulkActionStatus",
     "DaemonHeartbeat",
+    "EmptyWorkspaceTarget",
     "InProcessCodeLocationOrigin",
     "InProcessTestWorkspaceLoadTarget",
     "InstigatorState",
     "InstigatorStatus",
     "InstigatorType",
+    "JobFailureData",
     "LoadableTargetOrigin",
-    "ModuleTarget",
     "PartitionBackfill",
     "PythonFileTarget",
     "RegisteredCodeLocationOrigin",

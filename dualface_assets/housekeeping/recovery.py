@@ -1,14 +1,14 @@
 """The sensor that clears up after runs that could not do it themselves: killed, or on a machine that went down.
 
-Belongs here: ending runs that nobody works on any more and processes whose run is over, seeing to it that what should
-be tried again is, and removing what was left in the store. Everything is judged by what is there at this moment, so it
-does not matter at which moment something was killed, this sensor included. What was published stays, whatever happened:
-it has its name only since it was whole.
+Belongs here: ending processes whose run is over, seeing to it that what should be tried again is, and removing what was
+left in the store. A run whose process is gone is ended by the daemon, which asks `runs.launcher`. Everything is judged
+by what is there at this moment, so it does not matter at which moment something was killed, this sensor included. What
+was published stays, whatever happened: it has its name only since it was whole.
+A sensor: https://docs.dagster.io/guides/automate/sensors.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,22 +19,15 @@ from typing import Final
 import dagster as dg
 
 from dualface_assets.runs.dagster_internals import RunFailureReason, auto_reexecution_should_retry_run
-from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION
-from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, FAILURE_REASON, GRPC_INFO, MAX_RETRIES, PARTITION
+from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, FAILURE_REASON, PARTITION
 from dualface_assets.runs.workers import workers
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.inbox import has_writer
 from dualface_core.errors import one_line
 from dualface_core.system.atomic_files import TEMPORARY_PREFIX
 
-_START_PATIENCE: Final = 60.0
-"""Seconds that the process of a run may take to be seen. It takes one or two on a machine that is not busy."""
-
 _END_PATIENCE: Final = 60.0
 """Seconds for which a process may go on after its run is over."""
-
-_MOST_RETRIES: Final = 20
-"""A machine that goes down is not counted as a try of what it worked on; but a video that brings it down must end."""
 
 _RETRY_PATIENCE: Final = 60.0
 """Seconds in which the daemon starts a retry, if it will."""
@@ -56,13 +49,12 @@ encoded lies in its run's scratch folder, where the run decides."""
     name="recovery",
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends runs whose process is gone, so that they are tried again, and removes what they left behind.",
+    description="Removes what runs left behind that were killed, and asks again for retries that were lost.",
 )
 def recovery(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SkipReason:
     """Clear up; what was done is in the tick's log and in its reason."""
     instance = context.instance
-    done = [f"Ended run {run_id}: its process is gone." for run_id in end_abandoned_runs(instance)]
-    done += [f"Ended the process of run {run_id}, which is over." for run_id in end_idle_processes(instance)]
+    done = [f"Ended the process of run {run_id}, which is over." for run_id in end_idle_processes(instance)]
     done += [f"Asked again for the retry of run {run_id}." for run_id in renew_retries(instance)]
     done += [one_line(f"Removed {path}.") for path in remove_leftovers(store, instance)]
     for line in done:
@@ -70,61 +62,26 @@ def recovery(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SkipR
     return dg.SkipReason(" ".join(done[:20]) or "Nothing was left behind.")
 
 
-def end_abandoned_runs(instance: dg.DagsterInstance, *, now: float | None = None) -> list[str]:
-    """End all runs of this machine that have no process (any more). Gives their ids.
+def end_idle_processes(instance: dg.DagsterInstance, *, now: float | None = None) -> list[str]:
+    """End processes of this machine that go on working on a run that is over, and forget those that have ended.
 
-    Where a run's process died alone, Dagster's code server has seen it within a second, and ended the run. What is left
-    to do here went down together with its code server, so it is no fault of the run's: it may be tried once more.
+    Nothing else ends one that hangs, or whose code server is gone: there, terminating a run only ends it on paper.
+    Gives the ids of the runs whose process was ended.
     """
     now = time.time() if now is None else now
-    known = {worker.run_id: worker for worker in workers(instance)}  # before the runs: what ends meanwhile is not ended
+    known = list(workers(instance))
+    records = instance.get_run_records(dg.RunsFilter(run_ids=[worker.run_id for worker in known])) if known else []
+    unfinished = {record.dagster_run.run_id for record in records if not record.dagster_run.is_finished}
+    updated = {record.dagster_run.run_id: record.update_timestamp.timestamp() for record in records}
     ended = []
-    for record in instance.get_run_records(dg.RunsFilter(statuses=_IN_A_PROCESS)):
-        run = record.dagster_run
-        worker = known.get(run.run_id)
-        if worker.alive if worker else not _is_overdue(record, now):
+    for worker in known:
+        if worker.run_id in unfinished:
             continue
-        if run.status is dg.DagsterRunStatus.CANCELING:
-            instance.report_run_canceled(run)
-        else:
-            if 0 < (retries := int(run.tags.get(MAX_RETRIES, 0))) < _MOST_RETRIES:
-                instance.add_run_tags(run.run_id, {MAX_RETRIES: str(retries + 1)})
-            instance.report_run_failed(run, f"{_PROCESS_GONE} {AFTER_AN_INTERRUPTION}")
-        ended.append(run.run_id)
-    for worker in known.values():
         if not worker.alive:
             worker.forget()
-    return ended
-
-
-_PROCESS_GONE: Final = "The process that worked on this run is gone: it was killed, or the machine went down."
-
-_IN_A_PROCESS: Final = (
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
-
-
-def _is_overdue(record: dg.RunRecord, now: float) -> bool:
-    """Whether a run that no process has shown itself for should have one by now, on this machine."""
-    server = json.loads(record.dagster_run.tags.get(GRPC_INFO, "{}"))
-    return "socket" in server and now - record.update_timestamp.timestamp() > _START_PATIENCE
-
-
-def end_idle_processes(instance: dg.DagsterInstance, *, now: float | None = None) -> list[str]:
-    """End processes of this machine that go on working on a run that is over. Gives the runs' ids.
-
-    Nobody else can end one that hangs, or whose code server is gone: there, terminating a run only ends it on paper.
-    """
-    now = time.time() if now is None else now
-    alive = {worker.run_id: worker for worker in workers(instance) if worker.alive}
-    ended = []
-    for record in instance.get_run_records(dg.RunsFilter(run_ids=list(alive))) if alive else ():
-        run = record.dagster_run
-        if run.is_finished and now - record.update_timestamp.timestamp() > _END_PATIENCE:
-            alive[run.run_id].kill()
-            ended.append(run.run_id)
+        elif now - updated.get(worker.run_id, now) > _END_PATIENCE:
+            worker.kill()
+            ended.append(worker.run_id)
     return ended
 
 

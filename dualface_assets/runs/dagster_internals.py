@@ -9,9 +9,9 @@ Dagster 1.13.27 and 1.13.28. The numbers are those of issues and pull requests o
 | `ExecuteRunWithPlanIterable`, `PlanExecutionContextManager`, `inner_plan_execution_iterator`, `EngineEventData`, `RetryMode`, `PlanExecutionContext`, `PlanOrchestrationContext`, `ExecutionPlan` | `runs.executor` | What Dagster's own executors are made of. Its in-process executor takes no other claims of slots. |
 | `InstanceConcurrencyContext` | `runs.executor` | Claims of pool slots (#13770): asks without a pause while a run in one process waits. |
 | `CheckRunHealthResult`, `WorkerStatus`, `LaunchRunContext` | `runs.launcher` | What the methods of the exported `DefaultRunLauncher` take and give. It has no health check of its own (#4319). |
-| `RunFailureReason`, `auto_reexecution_should_retry_run` | `runs.retries`, `housekeeping` | A retry is lost if the code server is down when it is due (#14605, #20730). |
+| `RunFailureReason`, `auto_reexecution_should_retry_run` | `runs.launcher`, `housekeeping` | A retry is lost if the code server is down when it is due (#14605, #20730). |
 | `BulkActionsFilter`, `BulkActionStatus` | `runs.in_use` | What the exported `DagsterInstance.get_backfills` is asked with. |
-| `SerializableErrorInfo` | `runs.failures` | What the exported `JobFailureData` holds of an error. |
+| `SerializableErrorInfo` | `runs.failures` | What the event of a failed run holds of an error. |
 | `EngineEventData` | `review_index` | What the exported `DagsterInstance.report_engine_event` takes. |
 """  # noqa: E501 - rows of a table
 

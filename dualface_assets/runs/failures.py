@@ -6,8 +6,7 @@ a new run, started by the daemon, and listens to a tag of the failed run only: `
 Here it is run retries alone (when a process is killed, nothing inside it can try again), and so it is that tag which
 decides. Without it every file that is no video would be looked at twice.
 
-A retry inherits the tags of the run that failed, whoever starts it. So the tag is written at every failure: what was
-permanent once, such as a wrong setting, may be put right, and then the next failure has to be judged by itself.
+See https://docs.dagster.io/deployment/execution/run-retries; `launcher` has the other half, before a run begins.
 
 Four kinds of failure have no class of ours in the code that met them: what the operating system refuses ("machine"),
 an error that nobody foresaw ("bug"), an error outside of all steps ("setup"), and a run that ended without a word
@@ -99,7 +98,8 @@ def _failure(context: Context, kind: str, sentence: str, action: str, *, permane
         run_id, instance = context.step_context.run_id, context.step_context.instance
     else:
         run_id, instance = context.run.run_id, context.instance
-    instance.add_run_tags(run_id, {RETRY_ON_STEP_FAILURE: "false" if permanent else "true"})
+    if permanent:
+        instance.add_run_tags(run_id, {RETRY_ON_STEP_FAILURE: "false"})
     return dg.Failure(
         description=sentence,
         metadata={

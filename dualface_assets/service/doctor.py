@@ -199,6 +199,7 @@ def configuration(instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
         what
         for what, there in {
             "run_retries.enabled": instance.run_retries_enabled,
+            "run_launcher": instance.run_launcher.supports_check_run_worker_health,
             "run_monitoring.enabled": instance.run_monitoring_enabled,
             "run_monitoring.free_slots_after_run_end_seconds": _monitors(instance, "free_slots_after_run_end_seconds"),
             "run_monitoring.max_runtime_seconds": _monitors(instance, "max_runtime_seconds"),

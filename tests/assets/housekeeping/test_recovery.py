@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,30 +11,16 @@ import dagster as dg
 import pytest
 
 from dualface_assets.housekeeping.recovery import (
-    end_abandoned_runs,
     end_idle_processes,
     recovery,
     remove_leftovers,
     renew_retries,
 )
-from dualface_assets.runs.tags import GRPC_INFO
 from dualface_assets.store.video_store import VideoStore
+from tests.run_worker import killed_at, working_on
 
 REPOSITORY = Path(__file__).parents[3]
 DAY = 86_400
-
-WORKER = """
-import sys
-import dagster as dg
-from dualface_assets.runs.workers import work_on
-
-with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
-    work_on(sys.argv[2], instance)
-    print("at work", flush=True)
-    sys.stdin.read()
-"""
-
-Work = Callable[[dg.DagsterRun], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -46,25 +30,6 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", home)
     with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
-
-
-@pytest.fixture
-def work(instance: dg.DagsterInstance) -> Iterator[Work]:
-    """Start a process that works on a run until its input ends."""
-    workers: list[subprocess.Popen[str]] = []
-
-    def work(run: dg.DagsterRun) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", WORKER, instance.root_directory, run.run_id]
-        worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        workers.append(worker)
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "at work\n"
-        return worker
-
-    yield work
-    for worker in workers:
-        worker.kill()
-        worker.communicate()
 
 
 def a_run(
@@ -78,66 +43,22 @@ def a_run(
     return instance.add_run(dg.DagsterRun("process_video", run_id=str(uuid4()), tags=tags, status=status))
 
 
-def status_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterRunStatus:
+def ended(
+    run: dg.DagsterRun, instance: dg.DagsterInstance, status: dg.DagsterRunStatus = dg.DagsterRunStatus.FAILURE
+) -> dg.DagsterRun:
     found = instance.get_run_by_id(run.run_id)
     assert found is not None
-    return found.status
-
-
-def ended(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterRun:
-    found = instance.get_run_by_id(run.run_id)
-    assert found is not None
-    assert found.status is dg.DagsterRunStatus.FAILURE
+    assert found.status is status
     return found
 
 
-def test_a_run_whose_process_was_killed_fails_and_is_tried_again_without_counting(
-    instance: dg.DagsterInstance, work: Work
-) -> None:
-    run = a_run(instance)
-    worker = work(run)
-    worker.kill()
-    worker.wait()
-    assert end_abandoned_runs(instance) == [run.run_id]
-    assert ended(run, instance).tags["dagster/will_retry"] == "true"
-    assert ended(run, instance).tags["dagster/max_retries"] == "5"
-    (end,) = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
-    assert "materialize what is missing" in str(end.get_dagster_event().message)
-    assert end_abandoned_runs(instance) == []
-
-
-def test_what_brings_the_machine_down_again_and_again_comes_to_an_end(instance: dg.DagsterInstance, work: Work) -> None:
-    run = a_run(instance, retries=20)
-    worker = work(run)
-    worker.kill()
-    worker.wait()
-    assert end_abandoned_runs(instance) == [run.run_id]
-    assert ended(run, instance).tags["dagster/max_retries"] == "20"
-
-
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-def test_a_run_whose_process_was_killed_before_it_could_be_seen_is_ended_a_little_later(
-    instance: dg.DagsterInstance, status: dg.DagsterRunStatus
-) -> None:
-    run = a_run(instance, status, **{GRPC_INFO: '{"host": "localhost", "socket": "/run/code-server"}'})
-    assert end_abandoned_runs(instance) == []
-    assert end_abandoned_runs(instance, now=time.time() + 61) == [run.run_id]
-    assert ended(run, instance).tags["dagster/will_retry"] == "true"
-
-
-def test_a_run_of_another_machine_is_not_judged_from_here(instance: dg.DagsterInstance) -> None:
-    a_run(instance, **{GRPC_INFO: '{"host": "encoder-2", "port": 4000}'})
-    a_run(instance)
-    assert end_abandoned_runs(instance, now=time.time() + DAY) == []
-
-
-def test_a_process_that_goes_on_with_a_run_that_is_over_is_ended(instance: dg.DagsterInstance, work: Work) -> None:
+def test_a_process_that_goes_on_with_a_run_that_is_over_is_ended(instance: dg.DagsterInstance) -> None:
     over, in_use = a_run(instance, dg.DagsterRunStatus.FAILURE), a_run(instance)
-    idle, busy = work(over), work(in_use)
-    assert end_idle_processes(instance) == []
-    assert end_idle_processes(instance, now=time.time() + 61) == [over.run_id]
-    assert idle.wait(10) == -signal.SIGKILL
-    assert busy.poll() is None
+    with working_on(over, instance) as idle, working_on(in_use, instance) as busy:
+        assert end_idle_processes(instance) == []
+        assert end_idle_processes(instance, now=time.time() + 61) == [over.run_id]
+        assert idle.wait(10) == -signal.SIGKILL
+        assert busy.poll() is None
 
 
 def test_a_retry_that_the_daemon_could_not_start_is_asked_for_again(instance: dg.DagsterInstance) -> None:
@@ -169,31 +90,13 @@ def test_a_retry_is_not_asked_for_where_none_is_due(instance: dg.DagsterInstance
     assert renew_retries(instance, now=time.time() + 61) == []
 
 
-def test_a_run_that_is_worked_on_is_left_alone(instance: dg.DagsterInstance, work: Work) -> None:
-    run = a_run(instance)
-    work(run)
-    assert end_abandoned_runs(instance) == []
-    assert status_of(run, instance) is dg.DagsterRunStatus.STARTED
-
-
-def test_a_run_that_ended_before_its_process_did_stays_as_it_is(instance: dg.DagsterInstance, work: Work) -> None:
+def test_a_run_that_ended_before_its_process_did_stays_as_it_is(instance: dg.DagsterInstance) -> None:
     run = a_run(instance, dg.DagsterRunStatus.SUCCESS)
-    worker = work(run)
-    worker.communicate("")
-    assert end_abandoned_runs(instance) == []
-    assert status_of(run, instance) is dg.DagsterRunStatus.SUCCESS
+    with working_on(run, instance) as worker:
+        worker.communicate("")
+    assert end_idle_processes(instance) == []
+    ended(run, instance, dg.DagsterRunStatus.SUCCESS)
     assert list((Path(instance.root_directory) / "workers").iterdir()) == []
-
-
-def test_a_run_that_was_being_terminated_is_canceled_and_not_tried_again(
-    instance: dg.DagsterInstance, work: Work
-) -> None:
-    run = a_run(instance, dg.DagsterRunStatus.CANCELING)
-    worker = work(run)
-    worker.kill()
-    worker.wait()
-    assert end_abandoned_runs(instance) == [run.run_id]
-    assert status_of(run, instance) is dg.DagsterRunStatus.CANCELED
 
 
 def scratch_of(run_id: str, store: VideoStore) -> Path:
@@ -265,19 +168,17 @@ def test_a_temporary_file_that_nobody_writes_any_more_is_removed_and_nothing_els
     assert sorted(folder.iterdir()) == [written, published]
 
 
-def test_the_tick_says_what_it_did(store: VideoStore, instance: dg.DagsterInstance, work: Work) -> None:
+def test_the_tick_says_what_it_did(store: VideoStore, instance: dg.DagsterInstance) -> None:
     def tick() -> str | None:
         result = recovery(dg.build_sensor_context(instance, resources={"store": store}))
         assert isinstance(result, dg.SkipReason)
         return result.skip_message
 
     assert tick() == "Nothing was left behind."
-    run = a_run(instance)
+    run = a_run(instance, dg.DagsterRunStatus.FAILURE)
+    killed_at(run, instance)
     folder = scratch_of(run.run_id, store)
-    worker = work(run)
-    worker.kill()
-    worker.wait()
     said = tick()
     assert said is not None
-    assert f"Ended run {run.run_id}: its process is gone." in said
     assert f"Removed {folder / 'talk.split.mp4'}." in said
+    assert list((Path(instance.root_directory) / "workers").iterdir()) == []
