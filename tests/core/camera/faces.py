@@ -25,9 +25,9 @@ def person(x: object, y: object = 400.0, height: object = 180.0, *, seconds: flo
     return np.stack([x - width / 2, y - height / 2, width, height], axis=1)
 
 
-def at(*moments: tuple[float, float], seconds: float = 10.0) -> NDArray[np.float64]:
+def at(*points: tuple[float, float], seconds: float = 10.0) -> NDArray[np.float64]:
     """A value per frame, on straight lines between (seconds, value)."""
-    times, values = np.array(moments).T
+    times, values = np.array(points).T
     return np.interp(np.arange(round(seconds * FPS)) / FPS, times, values)
 
 

@@ -31,10 +31,10 @@ def scenes(draw: st.DrawFn) -> dict[str, object]:
 
     def signal(values: st.SearchStrategy[float]) -> NDArray[np.float64]:
         heights = [draw(values) for _ in range(knots)]
-        moments = np.arange(frames) / max(frames - 1, 1) * (knots - 1)
+        places = np.arange(frames) / max(frames - 1, 1) * (knots - 1)
         if draw(st.booleans()):
-            return np.array(heights)[np.rint(moments).astype(int)]
-        return np.interp(moments, np.arange(knots), heights)
+            return np.array(heights)[np.rint(places).astype(int)]
+        return np.interp(places, np.arange(knots), heights)
 
     height = size[1] * signal(st.floats(0.01, 1.3, allow_nan=False))
     noise = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).normal(0, draw(st.floats(0, 30)), (frames, 4))

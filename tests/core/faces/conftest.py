@@ -22,8 +22,8 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def pictures(sample_clip: Callable[..., Path]) -> NDArray[np.uint8]:
-    """(6, 360, 640, 3) BGR: a woman and a man side by side, at several moments."""
+def images(sample_clip: Callable[..., Path]) -> NDArray[np.uint8]:
+    """(6, 360, 640, 3) BGR: a woman and a man side by side, at several times."""
     with VideoReader(probe(sample_clip("talk"))) as reader:
         return np.stack([frame.bgr() for frame in islice(reader, 0, 60, 10)])
 

@@ -11,29 +11,29 @@ from dualface_core.faces.sface import FaceEmbedder
 from dualface_core.faces.yunet import FaceDetector
 
 
-def face_crop_of(picture: NDArray[np.uint8], faces: Detections, row: int) -> FaceCrop:
+def face_crop_of(image: NDArray[np.uint8], faces: Detections, row: int) -> FaceCrop:
     x, y, side = crop_square(faces.boxes[row])
-    rows = np.clip(np.arange(y, y + side), 0, picture.shape[0] - 1)
-    columns = np.clip(np.arange(x, x + side), 0, picture.shape[1] - 1)
-    square = picture[np.ix_(rows, columns)]
+    rows = np.clip(np.arange(y, y + side), 0, image.shape[0] - 1)
+    columns = np.clip(np.arange(x, x + side), 0, image.shape[1] - 1)
+    square = image[np.ix_(rows, columns)]
     size = float(max(faces.boxes[row, 2:]))
     return make_face_crop(square, (x, y), faces.landmarks[row], score=float(faces.scores[row]), size=size)
 
 
-def tilted(picture: NDArray[np.uint8], box: NDArray[np.float32], degrees: float) -> NDArray[np.uint8]:
-    """The picture turned about a face."""
+def tilted(image: NDArray[np.uint8], box: NDArray[np.float32], degrees: float) -> NDArray[np.uint8]:
+    """The image turned about a face."""
     middle = (float(box[0] + box[2] / 2), float(box[1] + box[3] / 2))
     matrix = cv2.getRotationMatrix2D(middle, degrees, 1)
-    size = (picture.shape[1], picture.shape[0])
-    return np.asarray(cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    size = (image.shape[1], image.shape[0])
+    return np.asarray(cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def test_the_face_is_in_the_middle_of_a_portrait_and_half_as_high(
-    detector: FaceDetector, pictures: NDArray[np.uint8]
+    detector: FaceDetector, images: NDArray[np.uint8]
 ) -> None:
-    (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
+    (faces,) = detector.detect(images[:1], score_threshold=0.5)
     for row in range(2):
-        crop = face_crop_of(pictures[0], faces, row)
+        crop = face_crop_of(images[0], faces, row)
         assert crop.image.shape == (SIDE, SIDE, 3)
         (found,) = detector.detect(crop.image[None], score_threshold=0.5)
         assert found.boxes[0, :2] + found.boxes[0, 2:] / 2 == pytest.approx(SIDE / 2, abs=4)
@@ -49,25 +49,25 @@ def test_the_face_crop_of_a_face_at_the_edge_reaches_beyond_the_picture() -> Non
 
 @pytest.mark.parametrize("degrees", [-40, 40])
 def test_a_tilted_head_is_recognized(
-    detector: FaceDetector, embedder: FaceEmbedder, pictures: NDArray[np.uint8], degrees: float
+    detector: FaceDetector, embedder: FaceEmbedder, images: NDArray[np.uint8], degrees: float
 ) -> None:
-    (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
+    (faces,) = detector.detect(images[:1], score_threshold=0.5)
     for row in range(2):
-        straight = embedder.embed(face_crop_of(pictures[0], faces, row).face[None])[0]
-        picture = tilted(pictures[0], faces.boxes[row], degrees)
-        (found,) = detector.detect(picture[None], score_threshold=0.5)
+        straight = embedder.embed(face_crop_of(images[0], faces, row).face[None])[0]
+        image = tilted(images[0], faces.boxes[row], degrees)
+        (found,) = detector.detect(image[None], score_threshold=0.5)
         nearest = int(np.argmin(np.abs(found.boxes - faces.boxes[row]).sum(axis=1)))
-        as_detected = face_crop_of(picture, found, nearest)
+        as_detected = face_crop_of(image, found, nearest)
         turned = upright(as_detected, detector)
         before, after = embedder.embed(np.stack([as_detected.face, turned.face])) @ straight
         assert after > 0.75
         assert after > before + 0.1
 
 
-def test_an_upright_head_keeps_its_landmarks(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
-    (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
+def test_an_upright_head_keeps_its_landmarks(detector: FaceDetector, images: NDArray[np.uint8]) -> None:
+    (faces,) = detector.detect(images[:1], score_threshold=0.5)
     for row in range(2):
-        crop = face_crop_of(pictures[0], faces, row)
+        crop = face_crop_of(images[0], faces, row)
         assert upright(crop, detector) is crop
 
 
@@ -76,9 +76,9 @@ def test_a_portrait_without_a_face_stays_as_it_is(detector: FaceDetector) -> Non
     assert upright(crop, detector) is crop
 
 
-def test_small_faint_and_turned_faces_are_less_clear(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
-    (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
-    crop = face_crop_of(pictures[0], faces, 0)
+def test_small_faint_and_turned_faces_are_less_clear(detector: FaceDetector, images: NDArray[np.uint8]) -> None:
+    (faces,) = detector.detect(images[:1], score_threshold=0.5)
+    crop = face_crop_of(images[0], faces, 0)
     squeezed = (crop.landmarks - SIDE / 2) * np.float32([0.3, 1]) + SIDE / 2
     assert 0.6 < crop.quality <= 1
     assert FaceCrop(crop.image, crop.landmarks, crop.score, 20).quality < crop.quality / 2

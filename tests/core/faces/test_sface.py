@@ -16,11 +16,11 @@ from dualface_core.faces.yunet import FaceDetector
 
 
 @pytest.fixture(scope="session")
-def crops(detector: FaceDetector, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(12, 112, 112, 3): the left face of every picture, then the right face of every picture."""
+def crops(detector: FaceDetector, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(12, 112, 112, 3): the left face of every image, then the right face of every image."""
     rows = []
-    for picture, faces in zip(pictures, detector.detect(pictures, score_threshold=0.5), strict=True):
-        rows.append([align_face(picture, faces.landmarks[row]) for row in np.argsort(faces.boxes[:, 0])])
+    for image, faces in zip(images, detector.detect(images, score_threshold=0.5), strict=True):
+        rows.append([align_face(image, faces.landmarks[row]) for row in np.argsort(faces.boxes[:, 0])])
     return np.concatenate(np.swapaxes(np.array(rows), 0, 1))
 
 
@@ -61,27 +61,27 @@ def test_every_device_and_precision_gives_the_same_embeddings(
     assert np.min(np.sum(found * embedder.embed(crops[:2]), axis=1)) > 0.999
 
 
-def test_faces_are_aligned_as_opencv_aligns_them(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
+def test_faces_are_aligned_as_opencv_aligns_them(detector: FaceDetector, images: NDArray[np.uint8]) -> None:
     recognizer = cv2.FaceRecognizerSF.create(str(read_weights(SFACE).path), "")
-    (faces,) = detector.detect(pictures[:1], score_threshold=0.5)
+    (faces,) = detector.detect(images[:1], score_threshold=0.5)
     for row in range(len(faces)):
         detection = np.concatenate([faces.boxes[row], faces.landmarks[row].ravel(), faces.scores[[row]]])
-        expected = recognizer.alignCrop(pictures[0], detection)
-        assert cv2.absdiff(align_face(pictures[0], faces.landmarks[row]), expected).mean() < 1
+        expected = recognizer.alignCrop(images[0], detection)
+        assert cv2.absdiff(align_face(images[0], faces.landmarks[row]), expected).mean() < 1
 
 
 @settings(deadline=None, max_examples=50)
 @given(scale=st.floats(0.5, 6), angle=st.floats(-1.2, 1.2))
 def test_an_aligned_face_shows_what_lies_at_its_landmarks(scale: float, angle: float) -> None:
-    # In this picture the color of a pixel is its place.
+    # In this image the color of a pixel is its place.
     side = 1024
     places = np.linspace(0, 255, side, dtype=np.float32)
-    picture = np.dstack([np.tile(places, (side, 1)), np.tile(places[:, None], (1, side)), np.zeros((side, side))])
+    image = np.dstack([np.tile(places, (side, 1)), np.tile(places[:, None], (1, side)), np.zeros((side, side))])
     factor = cmath.rect(scale, angle)
     landmarks = similar(factor, side / 2 * (1 + 1j) - factor * CROP / 2 * (1 + 1j))
-    face = align_face(picture.astype(np.uint8), landmarks)
+    face = align_face(image.astype(np.uint8), landmarks)
     for (x, y), (source_x, source_y) in zip(TEMPLATE.round().astype(int), landmarks, strict=True):
-        # A pixel of the face is `scale` pixels of the picture; the template was rounded to whole pixels.
+        # A pixel of the face is `scale` pixels of the image; the template was rounded to whole pixels.
         assert face[y, x, 0] == pytest.approx(source_x * 255 / (side - 1), abs=1 + scale * 255 / side)
         assert face[y, x, 1] == pytest.approx(source_y * 255 / (side - 1), abs=1 + scale * 255 / side)
 

@@ -13,45 +13,45 @@ from dualface_core.faces.yunet import FaceDetector
 THRESHOLD = 0.5
 
 
-def opencv_faces(picture: NDArray[np.uint8]) -> Detections:
+def opencv_faces(image: NDArray[np.uint8]) -> Detections:
     """What OpenCV's own run of the same file finds."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     detector = cv2.FaceDetectorYN.create(str(read_weights(YUNET).path), "", (width, height), THRESHOLD, 0.3, 5000)
-    rows = detector.detect(picture)[1]
+    rows = detector.detect(image)[1]
     rows = rows[np.argsort(-rows[:, 14])]
     return Detections(rows[:, :4], rows[:, 4:14].reshape(-1, 5, 2), rows[:, 14])
 
 
 @pytest.mark.parametrize("size", [(640, 360), (640, 352), (320, 192), (333, 250)])
 def test_faces_are_those_that_opencv_finds(
-    detector: FaceDetector, pictures: NDArray[np.uint8], size: tuple[int, int]
+    detector: FaceDetector, images: NDArray[np.uint8], size: tuple[int, int]
 ) -> None:
-    shrunk = np.stack([cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures])
-    for picture, faces in zip(shrunk, detector.detect(shrunk, score_threshold=THRESHOLD), strict=True):
-        expected = opencv_faces(picture)
+    shrunk = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images])
+    for image, faces in zip(shrunk, detector.detect(shrunk, score_threshold=THRESHOLD), strict=True):
+        expected = opencv_faces(image)
         assert len(faces) == len(expected) == 2
         np.testing.assert_allclose(faces.boxes, expected.boxes, atol=1)
         np.testing.assert_allclose(faces.landmarks, expected.landmarks, atol=1)
         np.testing.assert_allclose(faces.scores, expected.scores, atol=0.01)
 
 
-def test_a_picture_has_the_same_faces_alone_and_in_a_batch(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
-    together = detector.detect(pictures, score_threshold=THRESHOLD)
-    for picture, faces in zip(pictures, together, strict=True):
-        (alone,) = detector.detect(picture[None], score_threshold=THRESHOLD)
+def test_a_picture_has_the_same_faces_alone_and_in_a_batch(detector: FaceDetector, images: NDArray[np.uint8]) -> None:
+    together = detector.detect(images, score_threshold=THRESHOLD)
+    for image, faces in zip(images, together, strict=True):
+        (alone,) = detector.detect(image[None], score_threshold=THRESHOLD)
         np.testing.assert_allclose(faces.boxes, alone.boxes, atol=1e-3)
 
 
-def test_black_margins_don_t_move_the_faces(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
-    padded = cv2.copyMakeBorder(pictures[0], 0, 75, 0, 130, cv2.BORDER_CONSTANT)
-    (faces,) = detector.detect(pictures[:1], score_threshold=THRESHOLD)
+def test_black_margins_don_t_move_the_faces(detector: FaceDetector, images: NDArray[np.uint8]) -> None:
+    padded = cv2.copyMakeBorder(images[0], 0, 75, 0, 130, cv2.BORDER_CONSTANT)
+    (faces,) = detector.detect(images[:1], score_threshold=THRESHOLD)
     (same,) = detector.detect(padded[None], score_threshold=THRESHOLD)
     np.testing.assert_allclose(same.boxes, faces.boxes, atol=1)
 
 
-def test_a_higher_threshold_leaves_out_the_fainter_faces(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
-    (every,) = detector.detect(pictures[:1], score_threshold=0.05)
-    (sure,) = detector.detect(pictures[:1], score_threshold=0.7)
+def test_a_higher_threshold_leaves_out_the_fainter_faces(detector: FaceDetector, images: NDArray[np.uint8]) -> None:
+    (every,) = detector.detect(images[:1], score_threshold=0.05)
+    (sure,) = detector.detect(images[:1], score_threshold=0.7)
     assert len(every) > len(sure) == 2
     np.testing.assert_array_equal(every.boxes[:2], sure.boxes)
 
@@ -64,10 +64,10 @@ def test_nothing_is_found_where_there_is_no_face(detector: FaceDetector) -> None
         assert faces.landmarks.shape == (0, 5, 2)
 
 
-def test_a_read_only_picture_will_do(detector: FaceDetector, pictures: NDArray[np.uint8]) -> None:
-    picture = pictures[:1].copy()
-    picture.flags.writeable = False
-    assert len(detector.detect(picture, score_threshold=THRESHOLD)[0]) == 2
+def test_a_read_only_picture_will_do(detector: FaceDetector, images: NDArray[np.uint8]) -> None:
+    image = images[:1].copy()
+    image.flags.writeable = False
+    assert len(detector.detect(image, score_threshold=THRESHOLD)[0]) == 2
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_a_read_only_picture_will_do(detector: FaceDetector, pictures: NDArray[n
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_every_device_and_precision_finds_the_same_faces(
-    detector: FaceDetector, pictures: NDArray[np.uint8], device: str, dtype: torch.dtype
+    detector: FaceDetector, images: NDArray[np.uint8], device: str, dtype: torch.dtype
 ) -> None:
-    expected = detector.detect(pictures[:2], score_threshold=THRESHOLD)
-    found = FaceDetector(device=device, dtype=dtype).detect(pictures[:2], score_threshold=THRESHOLD)
+    expected = detector.detect(images[:2], score_threshold=THRESHOLD)
+    found = FaceDetector(device=device, dtype=dtype).detect(images[:2], score_threshold=THRESHOLD)
     for faces, reference in zip(found, expected, strict=True):
         np.testing.assert_allclose(faces.boxes, reference.boxes, atol=1)
         np.testing.assert_allclose(faces.scores, reference.scores, atol=0.01)

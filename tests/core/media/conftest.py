@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from dualface_core.media.frames import Frame
 
 BITS = 6
-"""Columns of the bar code that numbers a picture."""
+"""Columns of the bar code that numbers a frame."""
 
 VARIABLE_PTS = (0, 40, 73, 107, 140, 207, 240, 273, 440, 441, 507, 540, 573, 640, 673, 707)
 """Presentation times in milliseconds that no frame rate explains."""
 
 
-def picture(number: int, width: int, height: int) -> NDArray[np.uint8]:
+def numbered_image(number: int, width: int, height: int) -> NDArray[np.uint8]:
     """RGB: a bar code of the number in the upper half; red to the left and blue to the right below it."""
     image = np.zeros((height, width, 3), np.uint8)
     edges = np.linspace(0, width, BITS + 1).round().astype(int)
@@ -59,7 +59,7 @@ def variable_pts() -> Sequence[int]:
 
 @pytest.fixture
 def make_clip(tmp_path: Path) -> MakeClip:
-    """Makes small real videos whose pictures carry their number. See `write_clip` for the choices."""
+    """Makes small real videos whose frames carry their number. See `write_clip` for the choices."""
 
     def make(name: str, **choices: Any) -> Path:
         write_clip(tmp_path / name, **choices)
@@ -70,7 +70,7 @@ def make_clip(tmp_path: Path) -> MakeClip:
 
 @pytest.fixture(scope="session")
 def make_audio() -> MakeAudio:
-    """Makes files of sound alone, with or without a cover picture."""
+    """Makes files of audio alone, with or without cover art."""
 
     def make(path: Path, *, codec: str, cover: bool = False) -> None:
         with av.open(str(path), "w") as container:
@@ -80,7 +80,9 @@ def make_audio() -> MakeAudio:
                 art.codec_context.width, art.codec_context.height = 64, 64
                 art.codec_context.pix_fmt = "yuvj420p"
                 art.disposition = Disposition.attached_pic
-                frame = av.VideoFrame.from_ndarray(picture(5, 64, 64), format="rgb24").reformat(format="yuvj420p")
+                frame = av.VideoFrame.from_ndarray(numbered_image(5, 64, 64), format="rgb24").reformat(
+                    format="yuvj420p"
+                )
                 container.mux(art.encode(frame))
                 container.mux(art.encode(None))
             write_audio(container, stream, Fraction(0), 0.5)
@@ -127,7 +129,7 @@ def write_clip(
             samples = container.add_stream(audio, rate=audio_rate, options={"strict": "experimental"})
         matrix = "ITU709" if (color or {}).get("colorspace") == 1 else "ITU601"
         for number, time in enumerate(pts):
-            frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(numbered_image(number, *size), format="rgb24")
             full = (color or {}).get("color_range") == 2 or pixel_format.startswith("yuvj")
             frame = frame.reformat(
                 format=pixel_format, dst_colorspace=matrix, dst_color_range="JPEG" if full else "MPEG"

@@ -20,12 +20,12 @@ def patches(size: int) -> NDArray[np.uint8]:
 
 def planes_of(image: NDArray[np.uint8], *, matrix: str, color_range: str) -> Planes:
     """What swscale makes of RGB."""
-    picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+    coded = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
         format="yuv420p", dst_colorspace=matrix, dst_color_range=color_range
     )
     y, u, v = (
         np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-        for plane in picture.planes
+        for plane in coded.planes
     )
     return y, u, v
 

@@ -238,7 +238,7 @@ def test_the_first_112_bytes_of_a_video_are_no_video(make_clip: MakeClip) -> Non
 
 
 def test_a_video_trimmed_without_recoding_is_whole(make_clip: MakeClip, tmp_path: Path) -> None:
-    # Phones and editors trim by an edit list: pictures before the cut stay in the file, but are not shown.
+    # Phones and editors trim by an edit list: frames before the cut stay in the file, but are not shown.
     trimmed = tmp_path / "trimmed.mp4"
     with av.open(str(make_clip("whole.mp4", **LONG))) as source, av.open(str(trimmed), "w") as target:
         streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}

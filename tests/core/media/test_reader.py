@@ -112,7 +112,7 @@ def test_a_frame_that_the_file_does_not_have_is_left_out(make_clip: MakeClip, re
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
 def test_a_rotated_video_is_read_upright(make_clip: MakeClip, read_number: ReadNumber, turn: int) -> None:
-    # The camera was held so that its picture must be turned counter-clockwise: what was its right is the top.
+    # The camera was held so that its frame must be turned counter-clockwise: what was its right is the top.
     video = probe(make_clip("turned.mp4", turn=turn))
     with VideoReader(video) as reader:
         frame = list(reader)[5]

@@ -80,8 +80,8 @@ def packets(path: Path) -> list[tuple[bytes, Fraction]]:
 
 
 def samples(path: Path) -> NDArray[np.float32]:
-    """The sound of the first channel at 48 kHz, as it is heard from second 0 on."""
-    captured_log = np.zeros(3 * RATE, np.float32)
+    """The audio of the first channel at 48 kHz, as it is heard from second 0 on."""
+    heard = np.zeros(3 * RATE, np.float32)
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         resampler = av.AudioResampler("fltp", "stereo", RATE)
@@ -89,8 +89,8 @@ def samples(path: Path) -> NDArray[np.float32]:
             for part in resampler.resample(frame):
                 start = round(part.pts * Fraction(part.time_base) * RATE)
                 values = part.to_ndarray()[0][max(0, -start) :]
-                captured_log[max(0, start) : max(0, start) + len(values)] = values
-    return captured_log
+                heard[max(0, start) : max(0, start) + len(values)] = values
+    return heard
 
 
 def open_paths() -> set[str]:

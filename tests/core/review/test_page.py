@@ -95,12 +95,12 @@ def test_every_section_has_a_name(about: About) -> None:
 
 def test_the_strip_shows_source_and_result_at_the_same_times(about: About) -> None:
     page = Page(make_page(about()).html)
-    pictures = [image for image in page.all("img") if image["alt"].startswith(("Source at", "Result at"))]
-    assert len(pictures) == 16
-    times = [image["alt"].split(" ")[2].rstrip(".,") for image in pictures]
+    images = [image for image in page.all("img") if image["alt"].startswith(("Source at", "Result at"))]
+    assert len(images) == 16
+    times = [image["alt"].split(" ")[2].rstrip(".,") for image in images]
     assert times[::2] == times[1::2]
     assert times == sorted(times)
-    sizes = {decoded(base64.b64decode(image["src"].partition(",")[2])).shape for image in pictures}
+    sizes = {decoded(base64.b64decode(image["src"].partition(",")[2])).shape for image in images}
     assert sizes == {(270, 480, 3)}
 
 
