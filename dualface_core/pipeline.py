@@ -390,7 +390,7 @@ def require_passed(verification: Verification, output: Path) -> None:
         raise VerificationError(
             output,
             "the result is not right: " + "; ".join(finding.message.rstrip(".") for finding in verification.failures),
-            action="It was not published. Run again; if it fails again, please report it.",
+            action="It was not published. If a second run fails as well, report it.",
         )
 
 
