@@ -47,7 +47,7 @@ def plan_camera(tracks: FaceTracks, layout: Layout, parameters: CameraParameters
         straight to where the person comes back.
     """
     parameters = parameters or CameraParameters()
-    times = _camera_clock(tracks.times)
+    times = _camera_clock(tracks)
     boxes = {person: tracks.boxes(person) for person in tracks.people}
     absent = np.full((len(times), 4), np.nan)
 
@@ -100,8 +100,9 @@ class _Stage:
         return cls(width, height, tile.aspect, closest, widest)
 
 
-def _camera_clock(times: Signal) -> Signal:
-    return np.concatenate([[0.0], np.cumsum(np.clip(np.diff(times), 0.0, _LONGEST_FRAME))])
+def _camera_clock(tracks: FaceTracks) -> Signal:
+    seconds = np.diff(tracks.pts) * float(tracks.metadata.seconds_per_pts)  # rounded once: a plan is made anew exactly
+    return np.concatenate([[0.0], np.cumsum(np.clip(seconds, 0.0, _LONGEST_FRAME))])
 
 
 def _widest(stage: _Stage, others: list[NDArray[np.float64]], parameters: CameraParameters) -> NDArray[np.float64]:
