@@ -7,7 +7,7 @@ nothing but the arguments.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -78,57 +78,59 @@ def make_sample(
     if not output.parent.is_dir():
         raise output_error(output, FileNotFoundError(2, "no such folder"))
     clips = fetch_clips(cache)
-    frames, time_base = round(seconds * fps), _time_base(fps)
+    frames = round(seconds * fps)
     metadata = TruthMetadata(
         scene=scene,
         seconds=float(frames / fps),
         seed=seed,
-        time_base=str(time_base),
+        time_base=str(_time_base(fps)),
         frame_width=width,
         frame_height=height,
         frame_count=frames,
     )
-    people = {Actor.WOMAN: Woman(clips[Actor.WOMAN]), Actor.MAN: Man(clips[Actor.MAN])}
-    with TemporaryDirectory(prefix="dualface-") as folder, atomic_write(output) as temporary:
-        audio = Path(folder) / "audio.m4a"
-        write_looped_audio(clips[Actor.WOMAN], audio, metadata.seconds)
-        with VideoWriter(
-            temporary,
-            width=width,
-            height=height,
-            time_base=time_base,
-            average_rate=fps,
-            color=COLOR,
-            encoder=software_encoder(_ENCODER),
-            audio_from=audio,
-        ) as writer:
-            rows = _film(writer, Painter(Studio(width, height), people), metadata, fps, progress)
+    with atomic_write(output) as temporary:
+        rows = _film(temporary, clips, metadata, fps, progress)
         SampleTruth(rows, metadata).write(truth)
     return truth
 
 
 def _film(
-    writer: VideoWriter,
-    painter: Painter,
+    path: Path,
+    clips: Mapping[Actor, Path],
     metadata: TruthMetadata,
     fps: Fraction,
     progress: Callable[[int, int], None] | None,
 ) -> pa.Table:
     """Draw and encode every frame. Returns the rows of the truth."""
+    people = {Actor.WOMAN: Woman(clips[Actor.WOMAN]), Actor.MAN: Man(clips[Actor.MAN])}
+    painter = Painter(Studio(*metadata.frame_size), people)
     choreography = choreograph(Scene(metadata.scene), seconds=metadata.seconds, seed=metadata.seed)
     step = int(1 / (fps * metadata.seconds_per_pts))
     rows: list[tuple[int, int, int, str, float, float, float, float, float]] = []
-    for frame in range(metadata.frame_count):
-        time = float(frame / fps)
-        moment = choreography.at(time)
-        planes, regions = painter.draw(moment, time)
-        writer.write(planes, frame * step)
-        for actor in Actor:
-            region = regions.get(actor, _ABSENT)
-            box = (region.x, region.y, region.width, region.height)
-            rows.append((frame, frame * step, moment.shot, actor, *box, region.visible))
-        if progress is not None:
-            progress(frame + 1, metadata.frame_count)
+    with TemporaryDirectory(prefix="dualface-") as folder:
+        audio = Path(folder) / "audio.m4a"
+        write_looped_audio(clips[Actor.WOMAN], audio, metadata.seconds)
+        with VideoWriter(
+            path,
+            width=metadata.frame_width,
+            height=metadata.frame_height,
+            time_base=metadata.seconds_per_pts,
+            average_rate=fps,
+            color=COLOR,
+            encoder=software_encoder(_ENCODER),
+            audio_from=audio,
+        ) as writer:
+            for frame in range(metadata.frame_count):
+                time = float(frame / fps)
+                moment = choreography.at(time)
+                planes, regions = painter.draw(moment, time)
+                writer.write(planes, frame * step)
+                for actor in Actor:
+                    region = regions.get(actor, _ABSENT)
+                    box = (region.x, region.y, region.width, region.height)
+                    rows.append((frame, frame * step, moment.shot, actor, *box, region.visible))
+                if progress is not None:
+                    progress(frame + 1, metadata.frame_count)
     schema = SampleTruth.SCHEMA
     return pa.table(dict(zip(schema.names, zip(*rows, strict=True), strict=True)), schema=schema)
 
