@@ -34,11 +34,11 @@ def failed_videos(context: dg.RunFailureSensorContext, store: VideoStore) -> dg.
 
 def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInstance) -> dg.SkipReason | None:
     """Note why a run failed. Gives a reason if there is nothing to note."""
-    told = explanation_of(run.run_id, instance)
-    if told.step is None:  # then Dagster's own event says what happened, if anything, and not what to do
-        known: dict[str, dg.MetadataValue] = {CLASS: dg.TextMetadataValue(told.failure)}
-        known[REMEDY] = dg.TextMetadataValue(told.remedy)
-        instance.report_engine_event(f"What to do: {told.remedy}", run, EngineEventData(known))
+    found = explanation_of(run.run_id, instance)
+    if found.step is None:  # then Dagster's own event says what happened, if anything, and not what to do
+        known: dict[str, dg.MetadataValue] = {CLASS: dg.TextMetadataValue(found.failure)}
+        known[REMEDY] = dg.TextMetadataValue(found.remedy)
+        instance.report_engine_event(f"What to do: {found.remedy}", run, EngineEventData(known))
     key = run.tags.get(PARTITION, "")
     if not is_key(key):
         return dg.SkipReason("This run was about no video.")
@@ -48,9 +48,9 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
         key=key,
         name=_name(key, store),
         failed_at=datetime.now(UTC) if ended is None else datetime.fromtimestamp(ended, UTC),
-        failure=told.failure,
-        reason=told.sentence,
-        action=told.remedy,
+        failure=found.failure,
+        reason=found.sentence,
+        action=found.remedy,
         run=run.run_id,
         tried_again=run.tags.get(WILL_RETRY) == "true",
     ).write(store.page_folder(key))

@@ -1,7 +1,7 @@
 """What the index knows of each video: small JSON files beside the pages.
 
 Belongs here: the records and how they are read. They are written by different processes, so each has a file of its own
-and nobody changes another's: `record.json` comes with a page, `failure.json` with a run that failed, and
+and no process changes another's: `record.json` comes with a page, `failure.json` with a run that failed, and
 `removal.json` with the deletion of one of the two videos.
 """
 

@@ -1,9 +1,9 @@
 """How an encoder fails: one class per cause, one reaction per class.
 
-Belongs here: the taxonomy, the classifier that reads it out of an exception and the captured FFmpeg log, and what a
-person is told. The one idea: the exception alone says little (a full session table and a card without NVENC raise the
-same type with the same number), so the log decides. Capture it at WARNING or a more verbose level around the open and
-around every `encode()`; nothing here imports PyAV, so that any layer can name a failure cheaply.
+Belongs here: the taxonomy, the classifier that reads it out of an exception and the captured FFmpeg log, and the
+advice to a person. The one idea: the exception alone says little (a full session table and a card without NVENC raise
+the same type with the same number), so the log decides. Capture it at WARNING or a more verbose level around the open
+and around every `encode()`; nothing here imports PyAV, so that any layer can name a failure cheaply.
 """
 
 from __future__ import annotations
@@ -220,15 +220,13 @@ class SessionTimeoutError(EncoderError):
     """No NVENC session became free within the time allowed."""
 
 
-def classify(error: BaseException, log: Sequence[str] = (), *, card_has_nvenc: bool = False) -> FailureClass:
+def classify(error: BaseException, log: Sequence[str] = ()) -> FailureClass:
     """Name the cause of an encoder's failure.
 
     Args:
         error: what was raised.
         log: FFmpeg's log lines from the failed call (WARNING and worse), oldest first. The call's own lines only: an
             older failure's lines would be taken for this one's.
-        card_has_nvenc: True if the card is of a model that has encoders, so that "unsupported device" means that the
-            container hides part of it.
 
     The texts are FFmpeg's (libavcodec/nvenc.c, cuviddec.c, libavutil/hwcontext_cuda.c) and torch's, matched without
     regard to case. An error that came neither from FFmpeg nor from CUDA nor from the operating system is a bug.
@@ -246,8 +244,6 @@ def classify(error: BaseException, log: Sequence[str] = (), *, card_has_nvenc: b
     failure = next((named for named, pattern in _PATTERNS if pattern.search(text)), None)
     if failure is None:
         return _by_number(error, text)
-    if failure is FailureClass.NO_NVENC_HW and card_has_nvenc:
-        return FailureClass.GPU_VISIBILITY
     return failure
 
 
@@ -271,10 +267,10 @@ def explain(failure: FailureClass, error: BaseException, log: Sequence[str] = ()
     if isinstance(error, EncoderError):
         return error.reason
     patterns = [pattern for named, pattern in _PATTERNS if named is failure]
-    # FFmpeg logs some lines in pieces, the last of them empty but for the name of whoever speaks.
+    # FFmpeg logs some lines in pieces, the last of them empty but for the name of the component.
     lines = [line.strip() for line in log if re.sub(r"^\[.*?\]", "", line).strip()]
-    telling = next((line for line in lines if any(pattern.search(line) for pattern in patterns)), None)
-    words = telling or (lines[-1] if lines else str(error).strip()) or type(error).__name__
+    matching = next((line for line in lines if any(pattern.search(line) for pattern in patterns)), None)
+    words = matching or (lines[-1] if lines else str(error).strip()) or type(error).__name__
     return f"{advice(failure)} (What was said: {one_line(words)})"
 
 

@@ -1,4 +1,4 @@
-"""Whether this machine's GPU really encodes and decodes: by doing it with one picture, in a process of its own.
+"""Whether this machine's GPU really encodes and decodes: by doing it with one frame, in a process of its own.
 
 Belongs here: the question, the answer and the process; what happens in that process is `nvenc_trial`. Not here:
 remembering the answer (`dualface_core.gpu.nvml`). The one idea: no query can be trusted. NVML reports an encoder
@@ -17,7 +17,7 @@ from dualface_core.encoding.failures import FailureClass, advice
 from dualface_core.encoding.settings import Codec
 from dualface_core.system.child_processes import command, environment
 
-PATIENCE: Final = 30.0
+TIMEOUT: Final = 30.0
 """Longest wait for an answer in seconds. A driver that starts its first CUDA context can take several."""
 
 Trial = Literal["encode", "decode"]
@@ -58,14 +58,14 @@ class NvdecAbility(_Ability):
     """Whether NVDEC decodes a codec here.
 
     Attributes:
-        available: True if a picture was decoded and lay in the GPU's memory.
+        available: True if a frame was decoded and lay in the GPU's memory.
         failure: why not; None if available.
         reason: a sentence for people: what was done, or what was said and what can be done about it.
     """
 
 
 def try_nvenc(codec: Codec, *, gpu: str | None = None) -> NvencAbility:
-    """Encode a picture with NVENC. Raises nothing: what goes wrong is the answer.
+    """Encode a frame with NVENC. Raises nothing: what goes wrong is the answer.
 
     Args:
         codec: what to encode.
@@ -75,7 +75,7 @@ def try_nvenc(codec: Codec, *, gpu: str | None = None) -> NvencAbility:
 
 
 def try_nvdec(codec: Codec, *, gpu: str | None = None) -> NvdecAbility:
-    """Decode a picture with NVDEC. Raises nothing: what goes wrong is the answer. Arguments as for `try_nvenc`."""
+    """Decode a frame with NVDEC. Raises nothing: what goes wrong is the answer. Arguments as for `try_nvenc`."""
     return _in_a_process("decode", codec, gpu, NvdecAbility)
 
 
@@ -86,11 +86,11 @@ def _in_a_process(trial: Trial, codec: Codec, gpu: str | None, ability: type[Fou
             env=environment(gpu),
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        reason = f"{advice(FailureClass.STALLED)} (It gave no answer within {PATIENCE:g} s.)"
+        reason = f"{advice(FailureClass.STALLED)} (It gave no answer within {TIMEOUT:g} s.)"
         return ability.lacking(FailureClass.STALLED, reason)
     try:
         return ability.model_validate_json(ended.stdout.strip().splitlines()[-1])

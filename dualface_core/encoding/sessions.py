@@ -143,7 +143,7 @@ class NvencSessions:
     Args:
         runtime_dir: a folder of one's own on a local disk; made with mode 0700 if it is missing. It must not go away
             while slots are held, as `/run/user/...` does when its user logs out.
-        gpu: what tells the GPUs of this host apart: the UUID, or the index (which CUDA_VISIBLE_DEVICES can change).
+        gpu: identifies the GPU on this host: the UUID, or the index (which CUDA_VISIBLE_DEVICES can change).
         limit: sessions at once; 0 forbids NVENC. Where processes disagree, each keeps to its own limit and counts the
             others' slots.
         timeout: longest wait in seconds while no holder makes progress; 0 tries once. To wait for holders that do is to
@@ -180,7 +180,7 @@ class NvencSessions:
         Args:
             owner: what the slot is for; shown to others who wait.
             at_most: longest wait in seconds, whatever progress others make.
-            waiting: called after each attempt in vain.
+            waiting: called after each attempt that failed.
 
         Raises:
             SessionTimeoutError: none became free in time; names the holders.

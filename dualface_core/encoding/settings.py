@@ -1,6 +1,6 @@
 """EncoderSettings: one quality target and one speed, mapped onto each encoder's own options.
 
-Belongs here: what a user chooses and what FFmpeg is told. The one idea: `quality` is x264's CRF scale whatever the
+Belongs here: what a user chooses and what FFmpeg gets. The one idea: `quality` is x264's CRF scale whatever the
 encoder, so that an encode that falls back from NVENC to software looks the same.
 """
 
@@ -85,7 +85,7 @@ _NVENC_NAMES: Final = {"fast": "p3", "balanced": "p5", "best": "p7"}
 _NVENC_FIXED: Final = {"rc": "vbr", "b": "0", "spatial-aq": "1"}
 
 # Pairs of equal SSIM (luma) at the presets named "fast", by benchmarks/encoder_quality.py; see docs/encoding.md.
-# NVENC's are not measured: its constant-quality numbers are said to lie a few steps above x264's for the same picture.
+# NVENC's are not measured: its constant-quality numbers are said to lie a few steps above x264's for the same frame.
 _SOFTWARE: Final = {
     "h264": _Encoder("libx264", _X26X_NAMES, _X26X_PRESETS, ((0, 0), (51, 51)), {}, "crf"),
     "hevc": _Encoder(

@@ -22,7 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from dualface_core.gpu.nvml import Gpu, GpuLoad, LoadReader
+from dualface_core.gpu.nvml import Gpu, GpuLoad, load_reader
 from dualface_core.tables.declared import DeclaredTable, TableMetadata
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -183,14 +183,14 @@ class LoadMonitor:
 
     def _run(self) -> None:
         try:
-            with LoadReader(self._gpu) as reader:
+            with load_reader(self._gpu) as gpu_load:
                 host = _HostReader()
                 latest, due = -math.inf, self._started + self._interval
                 while not self._end.wait(max(0.0, due - time.monotonic())):
-                    latest = self._sample(host, reader.read())
+                    latest = self._sample(host, gpu_load())
                     due = max(due + self._interval, latest)
                 if time.monotonic() - latest > self._interval / 4:  # rates over no time at all would say nothing
-                    self._sample(host, reader.read())
+                    self._sample(host, gpu_load())
         except Exception:
             # A job must not fail because it could not be watched.
             _LOGGER.exception("the load is no longer sampled")

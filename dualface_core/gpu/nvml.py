@@ -1,6 +1,6 @@
 """What the GPUs of this machine are, what their video engines can do, and how busy they are.
 
-Belongs here: NVML (loaded only when asked, absent on most machines, never trusted about encoders) and the remembered
+Belongs here: NVML (loaded only when asked, absent on most machines, never trusted about encoders) and the cached
 answers of the real trials in `dualface_core.encoding.nvenc_probe`. Nothing here raises for want of a GPU: that is an
 answer.
 """
@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import Any, Final, Self, TypeVar
+from types import ModuleType
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -108,7 +108,7 @@ class EncoderSession:
     Attributes:
         pid: its process; 0 where it is in another container.
         codec: "h264", "hevc", "av1", or "unknown".
-        width, height: of its pictures, in pixels.
+        width, height: of its frames, in pixels.
         frames_per_second: as measured by the driver.
     """
 
@@ -121,7 +121,7 @@ class EncoderSession:
 
 @dataclass(frozen=True)
 class GpuLoad:
-    """How busy a GPU is at a moment. Any value is None where the card or driver doesn't tell.
+    """How busy a GPU is at a moment. Any value is None where the card or driver has none.
 
     Attributes:
         gpu_percent: share of the last moments in which a kernel ran.
@@ -146,9 +146,9 @@ def find_gpus() -> GpuInventory:
     with _nvml() as (nvml, problem):
         if nvml is None:
             return GpuInventory((), None, problem)
-        driver = _told(nvml, nvml.nvmlSystemGetDriverVersion) or "unknown"
-        indexes = range(_told(nvml, nvml.nvmlDeviceGetCount) or 0)
-        described = (_told(nvml, _describe, nvml, index, driver) for index in indexes)
+        driver = _answer(nvml, nvml.nvmlSystemGetDriverVersion) or "unknown"
+        indexes = range(_answer(nvml, nvml.nvmlDeviceGetCount) or 0)
+        described = (_answer(nvml, _describe, nvml, index, driver) for index in indexes)
         gpus = [gpu for gpu in described if gpu is not None]
         if not gpus:
             return GpuInventory((), driver, "The NVIDIA driver is here, but shows no working GPU.")
@@ -174,7 +174,7 @@ def _named(shown: str, gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
 
 
 def encoder_sessions(gpu: Gpu) -> tuple[EncoderSession, ...]:
-    """The NVENC sessions that are open on a GPU now, whoever opened them; empty where NVML doesn't tell."""
+    """The NVENC sessions that are open on a GPU now, of all programs; empty where NVML has no list."""
     with _nvml() as (nvml, _):
         if nvml is None:
             return ()
@@ -183,8 +183,8 @@ def encoder_sessions(gpu: Gpu) -> tuple[EncoderSession, ...]:
             nvml.NVML_ENCODER_QUERY_HEVC: "hevc",
             nvml.NVML_ENCODER_QUERY_AV1: "av1",
         }
-        device = _told(nvml, nvml.nvmlDeviceGetHandleByIndex, gpu.index)
-        found = _told(nvml, nvml.nvmlDeviceGetEncoderSessions, device) or []
+        device = _answer(nvml, nvml.nvmlDeviceGetHandleByIndex, gpu.index)
+        found = _answer(nvml, nvml.nvmlDeviceGetEncoderSessions, device) or []
         return tuple(
             EncoderSession(
                 pid=session.pid,
@@ -202,8 +202,8 @@ def nvenc_ability(codec: Codec, *, gpu: Gpu | None, cache: Path, sessions: Nvenc
 
     Args:
         codec: what to encode.
-        gpu: the card; without one (no NVML) FFmpeg takes the first that can encode, and nothing is remembered, as
-            nothing would tell when the driver changes.
+        gpu: the card; without one (no NVML) FFmpeg takes the first that can encode, and nothing is cached, as a
+            change of the driver would not be noticed.
         cache: folder for answers; one is kept per driver, card, codec and PyAV version.
         sessions: the trial needs a session like any other, and holds one of these slots.
 
@@ -224,16 +224,16 @@ def nvenc_ability(codec: Codec, *, gpu: Gpu | None, cache: Path, sessions: Nvenc
             return NvencAbility.lacking(hidden, f"{gpu.name} has NVENC. {advice(hidden)}")
         return found
 
-    return _remembered(NvencAbility, f"nvenc-{codec}", gpu, cache, find_out)
+    return _cached(NvencAbility, f"nvenc-{codec}", gpu, cache, find_out)
 
 
 def nvdec_ability(codec: Codec, *, gpu: Gpu | None, cache: Path) -> NvdecAbility:
     """Whether NVDEC decodes this codec here, found out by doing it. Arguments as for `nvenc_ability`."""
-    return _remembered(NvdecAbility, f"nvdec-{codec}", gpu, cache, lambda: try_nvdec(codec, gpu=_uuid(gpu)))
+    return _cached(NvdecAbility, f"nvdec-{codec}", gpu, cache, lambda: try_nvdec(codec, gpu=_uuid(gpu)))
 
 
 def gpu_name(gpu: Gpu | None) -> str:
-    """What the slots of a GPU's sessions are kept under: its UUID, or "0" where NVML doesn't tell."""
+    """What the slots of a GPU's sessions are kept under: its UUID, or "0" without NVML."""
     return "0" if gpu is None else gpu.uuid
 
 
@@ -241,47 +241,31 @@ def _uuid(gpu: Gpu | None) -> str | None:
     return None if gpu is None else gpu.uuid
 
 
-class LoadReader:
-    """Reads how busy a GPU is, again and again: keeps NVML open. Reads nothing but None where there is no GPU."""
+@contextmanager
+def load_reader(gpu: Gpu | None) -> Iterator[Callable[[], GpuLoad]]:
+    """Yield what reads how busy a GPU is now, again and again, with NVML kept open. Without a GPU all is None."""
+    with _nvml() as (nvml, _):
+        device = None if nvml is None or gpu is None else _answer(nvml, nvml.nvmlDeviceGetHandleByIndex, gpu.index)
+        yield lambda: GpuLoad() if nvml is None or device is None else _load(nvml, device)
 
-    def __init__(self, gpu: Gpu | None) -> None:
-        self._gpu = gpu
-        self._opening = _nvml()
-        self._nvml: ModuleType | None = None
-        self._device: Any = None
 
-    def __enter__(self) -> Self:
-        self._nvml, _ = self._opening.__enter__()
-        if self._nvml is not None and self._gpu is not None:
-            self._device = _told(self._nvml, self._nvml.nvmlDeviceGetHandleByIndex, self._gpu.index)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._opening.__exit__(kind, error, traceback)
-
-    def read(self) -> GpuLoad:
-        """How busy the GPU is now."""
-        nvml, device = self._nvml, self._device
-        if nvml is None or device is None:
-            return GpuLoad()
-        rates = _told(nvml, nvml.nvmlDeviceGetUtilizationRates, device)
-        encoder = _told(nvml, nvml.nvmlDeviceGetEncoderUtilization, device)
-        decoder = _told(nvml, nvml.nvmlDeviceGetDecoderUtilization, device)
-        memory = _told(nvml, nvml.nvmlDeviceGetMemoryInfo, device)
-        stats = _told(nvml, nvml.nvmlDeviceGetEncoderStats, device)
-        temperature = _told(nvml, nvml.nvmlDeviceGetTemperature, device, nvml.NVML_TEMPERATURE_GPU)
-        milliwatts = _told(nvml, nvml.nvmlDeviceGetPowerUsage, device)
-        return GpuLoad(
-            gpu_percent=None if rates is None else float(rates.gpu),
-            encoder_percent=None if encoder is None else float(encoder[0]),
-            decoder_percent=None if decoder is None else float(decoder[0]),
-            memory_used=None if memory is None else int(memory.used),
-            encoder_sessions=None if stats is None else int(stats[0]),
-            temperature=None if temperature is None else float(temperature),
-            power=None if milliwatts is None else milliwatts / 1000,
-        )
+def _load(nvml: ModuleType, device: Any) -> GpuLoad:
+    rates = _answer(nvml, nvml.nvmlDeviceGetUtilizationRates, device)
+    encoder = _answer(nvml, nvml.nvmlDeviceGetEncoderUtilization, device)
+    decoder = _answer(nvml, nvml.nvmlDeviceGetDecoderUtilization, device)
+    memory = _answer(nvml, nvml.nvmlDeviceGetMemoryInfo, device)
+    stats = _answer(nvml, nvml.nvmlDeviceGetEncoderStats, device)
+    temperature = _answer(nvml, nvml.nvmlDeviceGetTemperature, device, nvml.NVML_TEMPERATURE_GPU)
+    milliwatts = _answer(nvml, nvml.nvmlDeviceGetPowerUsage, device)
+    return GpuLoad(
+        gpu_percent=None if rates is None else float(rates.gpu),
+        encoder_percent=None if encoder is None else float(encoder[0]),
+        decoder_percent=None if decoder is None else float(decoder[0]),
+        memory_used=None if memory is None else int(memory.used),
+        encoder_sessions=None if stats is None else int(stats[0]),
+        temperature=None if temperature is None else float(temperature),
+        power=None if milliwatts is None else milliwatts / 1000,
+    )
 
 
 @contextmanager
@@ -312,7 +296,7 @@ def _why_no_nvml() -> str:
     return "The NVIDIA driver is here without NVML (libnvidia-ml.so.1), which describes its cards."
 
 
-def _told(nvml: ModuleType, question: Callable[..., Any], *arguments: Any) -> Any:
+def _answer(nvml: ModuleType, question: Callable[..., Any], *arguments: Any) -> Any:
     """What NVML answers; None where this card or driver doesn't know the question, or the card is lost."""
     try:
         return question(*arguments)
@@ -322,8 +306,8 @@ def _told(nvml: ModuleType, question: Callable[..., Any], *arguments: Any) -> An
 
 def _describe(nvml: ModuleType, index: int, driver: str) -> Gpu:
     device = nvml.nvmlDeviceGetHandleByIndex(index)
-    memory = _told(nvml, nvml.nvmlDeviceGetMemoryInfo, device)
-    capability = _told(nvml, nvml.nvmlDeviceGetCudaComputeCapability, device)
+    memory = _answer(nvml, nvml.nvmlDeviceGetMemoryInfo, device)
+    capability = _answer(nvml, nvml.nvmlDeviceGetCudaComputeCapability, device)
     return Gpu(
         index=index,
         uuid=nvml.nvmlDeviceGetUUID(device),
@@ -337,7 +321,7 @@ def _describe(nvml: ModuleType, index: int, driver: str) -> Gpu:
 _Found = TypeVar("_Found", NvencAbility, NvdecAbility)
 
 
-def _remembered(kind: type[_Found], name: str, gpu: Gpu | None, cache: Path, find_out: Callable[[], _Found]) -> _Found:
+def _cached(kind: type[_Found], name: str, gpu: Gpu | None, cache: Path, find_out: Callable[[], _Found]) -> _Found:
     if gpu is None:
         return find_out()
     key = f"{name}-{gpu.uuid}-driver-{gpu.driver}-av-{version('av')}"
@@ -351,5 +335,5 @@ def _remembered(kind: type[_Found], name: str, gpu: Gpu | None, cache: Path, fin
             with atomic_write(path) as temporary:
                 temporary.write_text(found.model_dump_json())
         except (OSError, OutputError) as error:
-            _LOGGER.warning("could not remember what the GPU can do: %s", error)
+            _LOGGER.warning("could not cache what the GPU can do: %s", error)
     return found

@@ -26,7 +26,7 @@ from dualface_core.settings import Settings
 
 CODECS: Final[tuple[Codec, ...]] = get_args(Codec)
 
-_TRIAL_PATIENCE: Final = 5.0
+_TRIAL_TIMEOUT: Final = 5.0
 """Longest wait for a slot to try NVENC in, in seconds. A card whose sessions are all in use is said to be busy."""
 
 
@@ -68,7 +68,7 @@ class GpuOverview:
 
 
 def gpu_overview(settings: Settings) -> GpuOverview:
-    """Look at this machine's GPUs. Takes seconds where what they can do isn't known yet.
+    """Describe this machine's GPUs. Takes seconds where what they can do isn't known yet.
 
     Raises RuntimeFolderError where the folder of the slot files cannot be used.
     """
@@ -80,9 +80,9 @@ def gpu_overview(settings: Settings) -> GpuOverview:
 
 def _card(gpu: Gpu | None, settings: Settings) -> CardOverview:
     sessions = NvencSessions(
-        settings.runtime, gpu=gpu_name(gpu), limit=settings.nvenc_max_sessions, timeout=_TRIAL_PATIENCE
+        settings.runtime, gpu=gpu_name(gpu), limit=settings.nvenc_max_sessions, timeout=_TRIAL_TIMEOUT
     )
-    # Without a card one codec tells why; the others would say the same again.
+    # Without a card one codec says why; the others would say the same again.
     codecs = CODECS if gpu is not None else CODECS[:1]
     with ThreadPoolExecutor(2 * len(codecs)) as pool:
         encodes = {

@@ -40,7 +40,7 @@ of 8, `dualface run` on 16 cores peaked at 1.6 GB instead of 1.2 GB (benchmarks/
 
 
 _MOST_ENCODE_THREADS: Final = 8
-"""Each thread of x264 holds a picture and what belongs to it, and its own choice is one and a half per core."""
+"""Each thread of x264 holds a frame and what belongs to it, and its own choice is one and a half per core."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,6 @@ class Profile:
         encode_threads: CPU threads of one video's software encoder.
         batch_size: frames that the face detector takes at once.
         preset: "fast" or "balanced", as in `EncoderSettings`.
-        memory: bytes of GPU memory that all streams together may take; None without a GPU, or if it doesn't tell.
     """
 
     sessions: int
@@ -63,7 +62,6 @@ class Profile:
     encode_threads: int
     batch_size: int
     preset: str
-    memory: int | None
 
 
 def profile_in_force(settings: Settings, gpu: Gpu | None) -> Profile:
@@ -80,7 +78,7 @@ def profile_for(gpu: Gpu | None, *, cores: int, codec: Codec = "h264", sessions:
         gpu: its card, as `find_gpus` describes it; None without one.
         cores: CPU cores that this process may use.
         codec: what will be encoded.
-        sessions: NVENC sessions that may be open at once. Two, unless somebody asks for more: a card with three
+        sessions: NVENC sessions that may be open at once. Two, unless more are asked for: a card with three
             engines has work for three.
     """
     if gpu is None or gpu.nvenc_engines == 0:
@@ -96,7 +94,6 @@ def profile_for(gpu: Gpu | None, *, cores: int, codec: Codec = "h264", sessions:
         encode_threads=max(1, min(_MOST_ENCODE_THREADS, 3 * cores // (2 * streams))),
         batch_size=_BATCH_SIZE,
         preset=_preset(gpu, sessions, codec),
-        memory=memory,
     )
 
 

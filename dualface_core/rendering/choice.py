@@ -18,7 +18,7 @@ from dualface_core.gpu.nvml import Gpu, find_gpus, gpu_name, nvenc_ability
 from dualface_core.gpu.profiles import profile_in_force
 from dualface_core.settings import Settings
 
-_TRIAL_PATIENCE: Final = 10.0
+_TRIAL_TIMEOUT: Final = 10.0
 """Longest wait for a slot to try NVENC in, in seconds. Other trials end sooner; an encode means that NVENC works."""
 
 _ABSENT: Final = frozenset({FailureClass.NO_DRIVER, FailureClass.NO_NVENC_HW})
@@ -79,7 +79,7 @@ def choose_encoder(settings: Settings) -> EncoderChoice:
     problems: list[tuple[FailureClass, str]] = []
     for gpu in inventory.gpus or (None,):
         sessions = NvencSessions(
-            settings.runtime, gpu=gpu_name(gpu), limit=settings.nvenc_max_sessions, timeout=_TRIAL_PATIENCE
+            settings.runtime, gpu=gpu_name(gpu), limit=settings.nvenc_max_sessions, timeout=_TRIAL_TIMEOUT
         )
         problem = _problem(gpu, sessions, settings)
         if problem is None:

@@ -1,6 +1,6 @@
 """FileLock: an flock that lives exactly as long as the process that took it.
 
-Belongs here: what the kernel must be told so that no other process keeps the lock alive by accident. An flock belongs
+Belongs here: what the kernel needs so that no other process keeps the lock alive by accident. An flock belongs
 to an open file description, which `fork` and `exec` hand on: a child that outlives its parent would keep its lock.
 """
 
@@ -38,7 +38,7 @@ class FileLock:
                     return None
                 raise
             if os.fstat(descriptor).st_nlink == 0:
-                # It was removed before we had it, as programs that tidy up do, so nobody else would see our lock.
+                # It was removed before we had it, as programs that tidy up do, so no other process would see our lock.
                 os.close(descriptor)
                 return None
             lock = cls(path, descriptor)
@@ -51,7 +51,7 @@ class FileLock:
         return self._descriptor >= 0
 
     def touch(self) -> None:
-        """Set the file's time to now: what tells a living waiter, and what keeps programs that tidy up away."""
+        """Set the file's time to now: the sign of a living waiter, and what keeps programs that tidy up away."""
         os.utime(self._descriptor)
 
     def release(self) -> None:

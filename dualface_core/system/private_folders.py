@@ -1,4 +1,4 @@
-"""A folder of one's own: mode 0700, and nobody else's, whoever may write beside it.
+"""A folder of one's own: mode 0700, whatever others may write beside it.
 
 Belongs here: making such a folder, and refusing one that is not. What lies in it can be trusted, and only
 processes of the same user can lock files in it.

@@ -80,7 +80,9 @@ def test_a_record_that_is_damaged_does_not_hide_the_others(tmp_path: Path) -> No
     for name, content in (("v-2", b""), ("v-3", b"\xff{"), ("v-4", b'{"key": 1}')):
         (tmp_path / name).mkdir()
         (tmp_path / name / RECORD).write_bytes(content)
-    write_record(page("v-5"), tmp_path / os.fsdecode(b"\xff"), RECORD)
+    unnamable = tmp_path / os.fsdecode(b"\xff")
+    unnamable.mkdir()
+    (unnamable / RECORD).write_text(page("v-5").model_dump_json())
     (tmp_path / "v-5").mkdir()
     (tmp_path / "a file.txt").touch()
     assert states(tmp_path) == {"v-1": "passed"}

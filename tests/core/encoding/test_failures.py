@@ -144,13 +144,6 @@ def test_a_session_that_waiting_may_free_wins_over_another_card_without_an_encod
     assert classify(ffmpeg_error(EXTERNAL), log) is FailureClass.SESSION_LIMIT
 
 
-def test_an_unsupported_device_that_is_known_to_have_encoders_is_hidden_and_not_missing():
-    log = ["OpenEncodeSessionEx failed: unsupported device (2): (no details)", NO_CAPABLE]
-    assert classify(ffmpeg_error(EXTERNAL), log, card_has_nvenc=True) is FailureClass.GPU_VISIBILITY
-    full = ["OpenEncodeSessionEx failed: incompatible client key (21): (no details)", NO_CAPABLE]
-    assert classify(ffmpeg_error(EXTERNAL), full, card_has_nvenc=True) is FailureClass.SESSION_LIMIT
-
-
 @pytest.mark.parametrize(
     ("error", "expected"),
     [

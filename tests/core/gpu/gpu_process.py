@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dualface_core.encoding.sessions import NvencSessions
-from dualface_core.gpu.nvml import LoadReader, encoder_sessions, find_gpus, nvdec_ability, nvenc_ability
+from dualface_core.gpu.nvml import encoder_sessions, find_gpus, load_reader, nvdec_ability, nvenc_ability
 
 
 def main(question: str, folder: Path) -> object:
@@ -26,8 +26,8 @@ def main(question: str, folder: Path) -> object:
         case "nvdec":
             return json.loads(nvdec_ability("h264", gpu=gpu, cache=folder / "cache").model_dump_json())
         case "load":
-            with LoadReader(gpu) as reader:
-                return asdict(reader.read())
+            with load_reader(gpu) as load:
+                return asdict(load())
     raise ValueError(question)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from dualface_core.encoding.failures import FailureClass
 from dualface_core.encoding.sessions import NvencSessions
-from dualface_core.gpu.nvml import Gpu, GpuLoad, LoadReader, find_gpus, nvdec_ability, nvenc_ability
+from dualface_core.gpu.nvml import Gpu, GpuLoad, find_gpus, load_reader, nvdec_ability, nvenc_ability
 from dualface_core.system.child_processes import environment
 from tests.nvenc_emulator import Card, EmulatedDriver
 
@@ -53,8 +53,8 @@ def test_a_machine_without_a_driver_is_an_answer_and_no_error(tmp_path):
     assert (ability.available, ability.failure) == (False, FailureClass.NO_DRIVER)
     assert "install driver 570" in ability.reason
     assert nvdec_ability("h264", gpu=None, cache=tmp_path).failure is FailureClass.NO_DRIVER
-    with LoadReader(None) as reader:
-        assert reader.read() == GpuLoad()
+    with load_reader(None) as load:
+        assert load() == GpuLoad()
 
 
 def test_a_card_is_described_by_what_nvml_says(emulated_driver, tmp_path):
