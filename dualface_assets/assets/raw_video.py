@@ -10,7 +10,7 @@ from dualface_assets.runs.timeouts import in_time, limit_runtime, reading_second
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
-from dualface_core.errors import UnreadableVideoError
+from dualface_core.errors import ChangedVideoError
 
 
 @dg.asset(
@@ -35,7 +35,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
             info = pipeline.probe(store.video_path(key))
         limit_runtime(context, info)
         if info.fingerprint != upload.sha256:
-            raise UnreadableVideoError(
+            raise ChangedVideoError(
                 info.path, "its content has changed since it was uploaded", action="Put it into the inbox again."
             )
         store.write_video_info(key, info)
