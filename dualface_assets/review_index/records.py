@@ -113,14 +113,14 @@ class Entry:
         page: its page's record.
         failure: the failure that came after that page, if any did.
         removal: what was deleted after that page was made, if anything was.
-        pictured: whether there is a thumbnail.
+        has_thumbnail: whether there is a thumbnail.
     """
 
     key: str
     page: PageRecord | None
     failure: FailureRecord | None
     removal: RemovalRecord | None
-    pictured: bool
+    has_thumbnail: bool
 
     @property
     def name(self) -> str:

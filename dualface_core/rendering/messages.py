@@ -62,7 +62,7 @@ class Job(BaseModel):
         runtime: folder of the slot files.
         gpu: what the slots are of: the UUID of the card, which is the only one that the process sees, or another name.
         max_sessions: slots that there are.
-        session_timeout: longest wait for one, in seconds.
+        session_timeout: longest wait for one while its holders make no progress, in seconds.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -24,5 +24,5 @@ def test_a_published_page_is_known_to_the_index_and_complete(about: About, tmp_p
     (entry,) = entries(tmp_path)
     assert entry.page is not None
     assert (entry.page.made_at, entry.page.warnings) == (page.made_at, page.warnings)
-    assert entry.pictured
+    assert entry.has_thumbnail
     assert cv2.imdecode(np.frombuffer(page.thumbnail, np.uint8), cv2.IMREAD_COLOR).shape == (180, 320, 3)
