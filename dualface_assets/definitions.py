@@ -24,10 +24,9 @@ from dualface_assets.review_index.failed_videos import failed_videos
 from dualface_assets.runs.executor import one_process
 from dualface_assets.runs.process_video import process_video
 from dualface_assets.settings import ServiceSettings
-from dualface_assets.store.remote import without_password
 from dualface_assets.store.scratch import ScratchStorage
 from dualface_assets.store.tables import TableStorage
-from dualface_assets.store.video_store import VideoStore
+from dualface_assets.store.video_store import video_store
 from dualface_assets.uploads.intake import Intake
 from dualface_assets.uploads.sensor import upload_sensor
 
@@ -55,12 +54,6 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             **overrides,
         },
     )
-
-
-def video_store(settings: ServiceSettings) -> VideoStore:
-    """The store that the settings name, without its password: Dagster stores and shows what a resource holds."""
-    inbox, work = (None if folder is None else str(folder) for folder in (settings.inbox, settings.work))
-    return VideoStore(root=without_password(settings.store), inbox=inbox, work=work)
 
 
 defs = build_defs()

@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dualface_assets.definitions import build_defs, video_store
 from dualface_assets.runs.tags import RUN_KEY
 from dualface_assets.service.instance_home import prepared_home
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.partitions import videos
-from dualface_assets.store.video_store import VideoStore
+from dualface_assets.store.video_store import VideoStore, video_store
 from dualface_assets.uploads.intake import acknowledge, add
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
@@ -33,10 +32,11 @@ def main() -> int:
     """Process the video that is named, or a sample. The exit status is 0 if there is a verified result."""
     limit_library_threads()
     try:
+        store = video_store(ServiceSettings.load())
         prepared_home()
         source = Path(sys.argv[1]) if len(sys.argv) > 1 else _sample(Settings.load().cache)
         with dg.DagsterInstance.get() as instance:
-            return 0 if process(source, video_store(ServiceSettings.load()), instance, Console()) else 1
+            return 0 if process(source, store, instance, Console()) else 1
     except DualfaceError as error:
         print(error, file=sys.stderr)
         return 2
@@ -44,6 +44,8 @@ def main() -> int:
 
 def process(source: Path, store: VideoStore, instance: dg.DagsterInstance, console: Console) -> bool:
     """Put a video into the store, run the job on it, and show what came of it. True if the result was published."""
+    from dualface_assets.definitions import build_defs  # not before it is known that the settings are allowed
+
     upload = add(store, source)
     instance.add_dynamic_partitions(str(videos.name), [upload.key])
     run = (

@@ -23,16 +23,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from dualface_assets.assets.encoded_video import NVENC
-from dualface_assets.definitions import video_store
-from dualface_assets.housekeeping.recovery import recovery
 from dualface_assets.housekeeping.retention import Retention
-from dualface_assets.housekeeping.retention_job import retention_daily
-from dualface_assets.notifications.notifier import run_failed, video_finished
 from dualface_assets.notifications.webhook import Webhook
-from dualface_assets.review_index.failed_videos import failed_videos
 from dualface_assets.service.instance_home import CONFIGURATION, instance_home
 from dualface_assets.settings import ServiceSettings, WebhookSettings, local_folder
-from dualface_assets.store.video_store import VideoStore
+from dualface_assets.store.video_store import VideoStore, video_store
 from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.rendering.choice import choose_encoder
 from dualface_core.settings import Settings
@@ -43,10 +38,6 @@ _COLORS: Final[Mapping[Verdict, str]] = {"good": "green", "warning": "yellow", "
 _NETWORK_DRIVES: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph"})
 _HEARTBEAT_PATIENCE: Final = 120.0
 """Seconds. A daemon that lives says so every 30."""
-
-_ON_BY_THEMSELVES: Final = frozenset(
-    {"uploads", recovery.name, failed_videos.name, video_finished.name, run_failed.name, retention_daily.name}
-)
 
 _LOW_SPACE: Final = 10 << 30
 _NO_SPACE: Final = 1 << 30
@@ -195,17 +186,14 @@ def configuration(instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
     if (drive := _drive(home)) in _NETWORK_DRIVES:
         advice = "SQLite loses data there. Set DAGSTER_HOME to a local folder."
         yield Diagnosis("instance", "problem", f"{home} is on a network drive ({drive}). {advice}")
-    missing = [
-        what
-        for what, there in {
-            "run_retries.enabled": instance.run_retries_enabled,
-            "run_launcher": instance.run_launcher.supports_check_run_worker_health,
-            "run_monitoring.enabled": instance.run_monitoring_enabled,
-            "run_monitoring.free_slots_after_run_end_seconds": _monitors(instance, "free_slots_after_run_end_seconds"),
-            "run_monitoring.max_runtime_seconds": _monitors(instance, "max_runtime_seconds"),
-        }.items()
-        if not there
-    ]
+    needed = {
+        "run_retries": ("enabled",),
+        "run_monitoring": ("enabled", "free_slots_after_run_end_seconds", "max_runtime_seconds"),
+    }
+    found = {part: instance.get_settings(part) or {} for part in needed}
+    missing = [f"{part}.{name}" for part, names in needed.items() for name in names if not found[part].get(name)]
+    if not instance.run_launcher.supports_check_run_worker_health:
+        missing.append("run_launcher")
     if missing:
         advice = f"Set {', '.join(missing)} in {home / 'dagster.yaml'}, as in {CONFIGURATION}."
         yield Diagnosis("recovery", "problem", f"What fails is not tried again, or keeps its slot. {advice}")
@@ -236,11 +224,8 @@ def pool(instance: dg.DagsterInstance, settings: Settings) -> Diagnosis:
 def daemon(instance: dg.DagsterInstance) -> Diagnosis:
     """Whether the daemon lives: it takes uploads, starts runs and tries again."""
     beats = instance.get_daemon_heartbeats()
-    late = []
-    for kind in sorted(instance.get_required_daemon_types()):
-        beat = beats.get(kind)
-        if beat is None or time.time() - beat.timestamp > _HEARTBEAT_PATIENCE:
-            late.append(kind)
+    fresh = {kind for kind, beat in beats.items() if time.time() - beat.timestamp < _HEARTBEAT_PATIENCE}
+    late = sorted(set(instance.get_required_daemon_types()) - fresh)
     if not late:
         return Diagnosis("daemon", "good", "running")
     if beats.keys() - late:
@@ -252,13 +237,12 @@ def daemon(instance: dg.DagsterInstance) -> Diagnosis:
 
 
 def sensors(instance: dg.DagsterInstance) -> Diagnosis:
-    """Whether somebody has switched off a sensor or the schedule in the web page; all are on by themselves."""
+    """Whether a sensor or schedule was switched off in the web page; all are on by default."""
+    from dualface_assets.definitions import defs  # not before it is known that the settings are allowed
+
+    ours = {each.name for each in (*(defs.sensors or ()), *(defs.schedules or ()))}
     states = instance.all_instigator_state()
-    stopped = sorted(
-        state.instigator_name
-        for state in states
-        if state.instigator_name in _ON_BY_THEMSELVES and state.status.value == "STOPPED"
-    )
+    stopped = sorted(ours & {each.instigator_name for each in states if each.status.value == "STOPPED"})
     if stopped:
         advice = "Switch on under Automation in the web page."
         return Diagnosis("sensors", "warning", f"Switched off: {', '.join(stopped)}. {advice}")
@@ -266,21 +250,17 @@ def sensors(instance: dg.DagsterInstance) -> Diagnosis:
 
 
 def notifications() -> Diagnosis:
-    """Who is told of finished and failed videos, and whether it can be known that it is us who tell."""
+    """Who is notified of finished and failed videos, and whether the recipient can know the sender."""
     try:
         webhook = Webhook.configured(WebhookSettings.load())
     except DualfaceError as error:
         return Diagnosis("notifications", "problem", str(error))
     if webhook is None:
-        return Diagnosis("notifications", "good", "Nobody is told: DUALFACE_WEBHOOK_URL is not set.")
+        return Diagnosis("notifications", "good", "There is no recipient: DUALFACE_WEBHOOK_URL is not set.")
     if webhook.secret is None:
-        advice = "Set DUALFACE_WEBHOOK_SECRET, so that the receiver can know who sent them."
+        advice = "Set DUALFACE_WEBHOOK_SECRET, so that the recipient can know who sent them."
         return Diagnosis("notifications", "warning", f"Messages to {webhook.recipient} are not signed. {advice}")
     return Diagnosis("notifications", "good", f"Signed messages go to {webhook.recipient}.")
-
-
-def _monitors(instance: dg.DagsterInstance, setting: str) -> bool:
-    return bool((instance.get_settings("run_monitoring") or {}).get(setting))
 
 
 def _nearest(folder: Path) -> Path:

@@ -29,10 +29,10 @@ from typing import Final
 
 import psutil
 
-from dualface_assets.definitions import video_store
 from dualface_assets.runs.dagster_internals import code_server_answers
 from dualface_assets.service.instance_home import prepared_home
 from dualface_assets.settings import ServiceSettings, workspace
+from dualface_assets.store.video_store import video_store
 from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.settings import Settings
 from dualface_core.system.locks import FileLock

@@ -317,8 +317,13 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         return {name for name in (*folders, *(table.removesuffix(".parquet") for table in tables)) if is_key(name)}
 
 
+def video_store(settings: ServiceSettings) -> VideoStore:
+    """The store that the settings name, without its password: Dagster stores and shows what a resource holds."""
+    inbox, work = (None if folder is None else str(folder) for folder in (settings.inbox, settings.work))
+    return VideoStore(root=without_password(settings.store), inbox=inbox, work=work)
+
+
 @cache
 def _remote_files(root: str, folder: Path) -> RemoteFiles:
-    # Dagster stores and shows what a resource holds, so the password is not in the root.
-    url = ServiceSettings.load().store
+    url = ServiceSettings.load().store  # with the password, which the resource does not hold
     return RemoteFiles(url if without_password(url) == root else root, folder)

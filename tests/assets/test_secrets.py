@@ -10,11 +10,11 @@ import dagster as dg
 import fsspec
 import pytest
 
-from dualface_assets.definitions import build_defs, video_store
+from dualface_assets.definitions import build_defs
 from dualface_assets.runs.failures import explanation_of
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store import video_store as resources
-from dualface_assets.store.video_store import VideoStore
+from dualface_assets.store.video_store import VideoStore, video_store
 from dualface_assets.uploads.intake import add
 from tests.assets.conftest import LanFileSystem
 from tests.dagster_internals import (

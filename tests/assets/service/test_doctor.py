@@ -14,10 +14,10 @@ import dagster as dg
 import pytest
 import yaml
 
-from dualface_assets.definitions import video_store
 from dualface_assets.service import doctor
 from dualface_assets.service.doctor import Diagnosis
 from dualface_assets.settings import ServiceSettings
+from dualface_assets.store.video_store import video_store
 from dualface_core.settings import Settings
 from tests.dagster_internals import (
     DaemonHeartbeat,
@@ -182,7 +182,7 @@ def test_a_sensor_that_was_switched_off_is_told(instance: Instance) -> None:
 @pytest.mark.parametrize(
     ("variables", "verdict", "said"),
     [
-        ({}, "good", "Nobody is told"),
+        ({}, "good", "There is no recipient"),
         ({"URL": "https://example.com/s3cret"}, "warning", "https://example.com are not signed"),
         ({"URL": "https://example.com/s3cret", "SECRET": "s3cret"}, "good", "go to https://example.com."),
         ({"URL": "example.com/s3cret"}, "problem", "DUALFACE_WEBHOOK_URL is no address"),

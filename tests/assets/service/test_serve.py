@@ -38,3 +38,13 @@ def test_a_port_that_cannot_be_is_said(tmp_path: Path, port: str) -> None:
     done = serve(tmp_path, port)
     assert done.returncode == 2
     assert done.stderr == f"DAGSTER_WEBSERVER_PORT: found '{port}'; expected a number up to 65535.\n"
+
+
+@pytest.mark.parametrize("program", ["serve", "doctor", "demo"])
+def test_a_setting_that_is_not_allowed_is_said_in_a_sentence(tmp_path: Path, program: str) -> None:
+    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path), "DUALFACE_KEEP_UPLOADS": "long"}
+    command = [sys.executable, "-m", f"dualface_assets.service.{program}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Settings that are not allowed: DUALFACE_KEEP_UPLOADS: ")
+    assert done.stderr.endswith("(found 'long').\n")

@@ -16,12 +16,11 @@ import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from dualface_assets.definitions import video_store
 from dualface_assets.housekeeping.recovery import remove_leftovers
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.files import LocalFiles, StoreError
 from dualface_assets.store.remote import without_password
-from dualface_assets.store.video_store import VideoStore
+from dualface_assets.store.video_store import VideoStore, video_store
 from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 from dualface_assets.uploads.intake import Intake, acknowledge, pending
 from dualface_assets.uploads.sensor import upload_sensor
