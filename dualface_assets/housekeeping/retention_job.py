@@ -1,6 +1,7 @@
 """The job and the schedule that delete what need not be kept any longer.
 
-Belongs here: what Dagster is told of it. What may be deleted, and how that is done safely, is `retention`'s business.
+Belongs here: the job, its config and its schedule (https://docs.dagster.io/guides/automate/schedules). What may be
+deleted, and how that is done safely, is in `retention`.
 """
 
 from typing import Final

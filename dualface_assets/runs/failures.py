@@ -1,4 +1,4 @@
-"""What happens to an error: who is told what, and whether anybody tries again.
+"""What happens to an error: how it is explained to people, and whether the run is tried again.
 
 Belongs here: the one way from an error to Dagster, and back to people. Dagster has two kinds of retry, and they know
 nothing of each other. A retry policy works inside a run and listens to `Failure(allow_retries=False)`. A run retry is
@@ -9,7 +9,7 @@ decides. Without it every file that is no video would be looked at twice.
 See https://docs.dagster.io/deployment/execution/run-retries; `launcher` has the other half, before a run begins.
 
 Four kinds of failure have no class of ours in the code that met them: what the operating system refuses ("machine"),
-an error that nobody foresaw ("bug"), an error outside of all steps ("setup"), and a run that ended without a word
+an error that was not foreseen ("bug"), an error outside of all steps ("setup"), and a run that ended without a word
 ("interrupted").
 
 What an error says is true of the last failure as of the first, since it is read after both: it promises no retry.
@@ -147,10 +147,10 @@ def explanation_of(run_id: str, instance: dg.DagsterInstance) -> Explanation:
     """Why a failed run has failed."""
     for record in reversed(instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)):
         event = record.get_dagster_event()
-        step, told = str(event.step_key), event.step_failure_data.user_failure_data
-        if told is not None and CLASS in told.metadata:
-            named = {name: str(told.metadata[name].value) for name in (CLASS, REMEDY)}
-            return Explanation(step, named[CLASS], told.description or "", named[REMEDY])
+        step, data = str(event.step_key), event.step_failure_data.user_failure_data
+        if data is not None and CLASS in data.metadata:
+            named = {name: str(data.metadata[name].value) for name in (CLASS, REMEDY)}
+            return Explanation(step, named[CLASS], data.description or "", named[REMEDY])
         sentence = f"The step {step} ended with an error that is not explained."
         return Explanation(step, BUG, sentence, "Report it, with the run's log.")
     ends = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)

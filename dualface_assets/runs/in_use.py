@@ -1,7 +1,6 @@
-"""Whether anything is at work on a video, or soon will be.
+"""Whether a video is in use: a run works on it, or soon will.
 
-Belongs here: what the instance knows of runs that are not over yet. Who must leave the video alone meanwhile decides
-for himself.
+Belongs here: what the instance knows of runs that are not over yet. What must not happen meanwhile is the caller's.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ ACTIVE: Final = (
 
 
 def why_in_use(key: str, instance: dg.DagsterInstance) -> str | None:
-    """Why a video must be left alone, for people; None if nothing is at work on it and nothing is about to be."""
+    """Why a video is in use, for people; None if it is not, and is not about to be."""
     statuses = [dg.DagsterRunStatus.NOT_STARTED, *ACTIVE, dg.DagsterRunStatus.FAILURE]
     for run in instance.get_runs(dg.RunsFilter(tags={PARTITION: key}, statuses=statuses)):
         if run.status is not dg.DagsterRunStatus.FAILURE:
             return f"run {run.run_id} is under way ({run.status.value.lower()})"
-        # A run that has failed is told a moment later whether it is tried again.
+        # Whether a failed run is tried again is tagged a moment later.
         undecided = instance.run_retries_enabled and WILL_RETRY not in run.tags
         if undecided or run.is_complete_and_waiting_to_retry:
             return f"run {run.run_id} has failed and is about to be tried again"

@@ -1,5 +1,7 @@
 """The job that makes a result of an upload.
 
+An asset job: https://docs.dagster.io/guides/build/jobs/asset-jobs.
+
 Belongs here: which assets run together and what happens when one fails. Retries are asked for by a run's own tags;
 the instance retries nothing by itself.
 """

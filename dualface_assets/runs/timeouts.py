@@ -1,12 +1,13 @@
 """How long a run and each of its steps may take, by the length of the video.
 
-Belongs here: the numbers, and who sees to it. Three do, each for what the others cannot see. A step looks at its clock
-whenever a frame is done, and then fails with a sentence and is tried again. A step that hangs where no Python code
-runs is ended with its process, by a thread that needs no Python either; where it hung is in the step's stderr. And the
-daemon ends a run that takes longer than it may as a whole. What hangs in NVENC is found much sooner, by
+Belongs here: the limits, and the three watches that hold them, each for what the others cannot see. A step looks at its
+clock whenever a frame is done, and then fails with a sentence and is tried again. A step that hangs where no Python
+code runs is ended with its process, by a thread that needs no Python either; where it hung is in the step's stderr. And
+the daemon ends a run that takes longer than it may as a whole: see
+https://docs.dagster.io/deployment/execution/run-monitoring. What hangs in NVENC is found much sooner, by
 `dualface_core.rendering.isolated`.
 
-A run is told its limit as soon as a step knows how long the video is; until then the limit of `dagster.yaml` holds,
+A run gets its limit as a tag once a step knows how long the video is; until then the limit of `dagster.yaml` holds,
 which is also the least.
 """
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,7 +30,7 @@ def test_the_code_location_loads_without_torch_opencv_or_pyav() -> None:
     program = "import json, sys; import dualface_assets.definitions; print(json.dumps(sorted(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     modules = set(json.loads(loaded.stdout.splitlines()[-1]))
-    assert not modules & {"torch", "cv2", "av", "scipy"}
+    assert not modules & {"torch", "cv2", "av", "scipy", "dagster_webserver", "uvicorn"}
 
 
 def test_what_dagster_stores_and_shows_of_them_holds_no_password(
@@ -46,6 +47,9 @@ def test_the_workspace_names_the_definitions() -> None:
     workspace = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())
     (location,) = workspace["load_from"]
     assert location["python_module"]["module_name"] == "dualface_assets.definitions"
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    named = {"module_name": project["code_location_target_module"], "location_name": project["code_location_name"]}
+    assert location["python_module"] == named  # `dg` and `dagster dev` load the same
 
 
 def test_the_definitions_are_those_of_the_snapshot(store: VideoStore) -> None:
@@ -152,6 +156,7 @@ def test_the_instance_limits_pools_and_ends_what_hangs(tmp_path: Path) -> None:
         assert instance.event_log_storage.get_concurrency_info("nvenc").slot_count == 2
         assert instance.run_retries_enabled
         assert instance.run_retries_max_retries == 0
+        assert instance.run_launcher.supports_check_run_worker_health
         assert instance.run_monitoring_enabled
         assert instance.run_monitoring_max_runtime_seconds > 0
         assert instance.get_settings("run_monitoring")["free_slots_after_run_end_seconds"] > 0
