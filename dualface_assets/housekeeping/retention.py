@@ -3,7 +3,7 @@
 Belongs here: the rules, and carrying them out so that nothing which is in use is touched, whenever a run begins or an
 upload arrives, and wherever the process that deletes is killed. Three things make that so:
 
-- While one video is looked at and its files are moved into `trash/KEY/`, no upload is taken and no run begins: both
+- While one video is judged and its files are moved into `trash/KEY/`, no upload is taken and no run begins: both
   wait for a lock, for as long as a few renames take. A run that began before is seen, and the video is left alone.
 - What is in the trash is removed afterwards. A folder in there also says that the video's partition may have to go, so
   a process that is killed in between has its work finished by the next one.
@@ -93,7 +93,7 @@ def clean_up(
     dry_run: bool = False,
     now: float | None = None,
 ) -> CleanUp:
-    """Delete everything whose time has come, and partitions of which nothing is left.
+    """Delete everything that has expired, and partitions of which nothing is left.
 
     Args:
         store: where to delete.
@@ -127,7 +127,7 @@ def clean_up(
 
 
 def _overdue(store: VideoStore, key: str, retention: Retention, now: float) -> dict[Part, str]:
-    """The parts whose time has come, each with the reason in words."""
+    """The parts that have expired, each with the reason in words."""
     present = _present(store, key)
     published = [store.files.modified(path) for path in present["result"][:1] or present["report"]]
     # A video that is uploaded again is wanted, so all its times begin anew.
@@ -188,7 +188,7 @@ def _undisturbed(store: VideoStore) -> Iterator[None]:
 
 
 def _note_on_the_page(store: VideoStore, key: str, overdue: Mapping[Part, str], now: float) -> None:
-    """Tell the index which video goes, unless the page does, too: before, since whoever is killed now goes on later."""
+    """Tell the index which video goes, unless the page does, too: before, since a process that is killed here is made good later."""
     going: list[Literal["upload", "result"]] = [part for part in _PICTURED if part in overdue]
     if going and "page" not in overdue and _present(store, key)["page"]:
         record = RemovalRecord(part=going[0], removed_at=datetime.fromtimestamp(now, UTC))

@@ -4,7 +4,7 @@ Belongs here: the one way from an error to Dagster, and back to people. Dagster 
 nothing of each other. A retry policy works inside a run and listens to `Failure(allow_retries=False)`. A run retry is
 a new run, started by the daemon, and listens to a tag of the failed run only: `dagster/retry_on_asset_or_op_failure`.
 Here it is run retries alone (when a process is killed, nothing inside it can try again), and so it is that tag which
-decides. Without it every file that is no video would be looked at twice.
+decides. Without it every file that is no video would be processed twice.
 
 See https://docs.dagster.io/deployment/execution/run-retries; `launcher` has the other half, before a run begins.
 
@@ -184,7 +184,7 @@ def _all_kinds(kind: type[DualfaceError]) -> Iterator[type[DualfaceError]]:
 
 
 def repeated(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
-    """The runs that a run repeats, the latest first, whoever has started them."""
+    """The runs that a run repeats, the latest first, whether a person or the daemon started them."""
     parent: dg.DagsterRun | None = run
     while parent and parent.parent_run_id and (parent := instance.get_run_by_id(parent.parent_run_id)):
         yield parent
