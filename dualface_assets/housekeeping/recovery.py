@@ -40,8 +40,8 @@ _NOTES_STAY: Final = 86_400.0
 
 _WRITTEN_A_MOMENT_AGO: Final = 60.0
 _WRITTEN_LONG_AGO: Final = 600.0
-"""Seconds after which a temporary file beside its target is orphaned: the first if the kernel says that no process has it
-open for writing, the second if it says nothing. Tables and reports are written in a moment; a video that is being
+"""Seconds after which a temporary file beside its target is orphaned: the first if the kernel says that no process has
+it open for writing, the second if it says nothing. Tables and reports are written in a moment; a video that is being
 encoded lies in its run's scratch folder, where the run decides."""
 
 

@@ -188,7 +188,7 @@ def _undisturbed(store: VideoStore) -> Iterator[None]:
 
 
 def _note_on_the_page(store: VideoStore, key: str, overdue: Mapping[Part, str], now: float) -> None:
-    """Tell the index which video goes, unless the page does, too: before, since a process that is killed here is made good later."""
+    """Note for the index which video goes, unless the page does, too: first, so that a kill loses nothing."""
     going: list[Literal["upload", "result"]] = [part for part in _PICTURED if part in overdue]
     if going and "page" not in overdue and _present(store, key)["page"]:
         record = RemovalRecord(part=going[0], removed_at=datetime.fromtimestamp(now, UTC))

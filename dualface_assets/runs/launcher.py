@@ -80,8 +80,8 @@ class WatchfulRunLauncher(dg.DefaultRunLauncher):
 def retry_tags(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dict[str, str]:
     """The tags that a run needs so that it is retried as it should be.
 
-    A retry inherits the tags of the run that failed, also where a person starts it. What was permanent then, such as a wrong
-    setting, may have been put right.
+    A retry inherits the tags of the run that failed, also where a person starts it. What was permanent then, such as a
+    wrong setting, may have been put right.
     """
     tags = {tag: value for tag, value in RETRIES.items() if tag not in run.tags}
     if run.parent_run_id:
