@@ -14,7 +14,7 @@ from tests.nvenc_emulator.libraries import build, why_unavailable
 class Hosts:
     """Machines on which NVENC works, and machines on which it fails at the 50th picture."""
 
-    audio: Host
+    healthy: Host
     failing: Host
     hanging: Host
     crashing: Host
@@ -34,7 +34,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Hosts:
         return Host(name, folder / name, driver, {f"DUALFACE_{key}": value for key, value in settings.items()})
 
     return Hosts(
-        sound=host("sound", pace_ms=20, STALL_TIMEOUT="600"),
+        healthy=host("healthy", pace_ms=20, STALL_TIMEOUT="600"),
         failing=host("failing", fault="error:20@50", SESSION_TIMEOUT="3"),
         hanging=host("hanging", fault="hang@50", STALL_TIMEOUT="5"),
         crashing=host("crashing", fault="crash@50"),

@@ -74,7 +74,7 @@ def assert_made_by(host: Host, key: str, encoder: str) -> None:
 def test_four_uploads_share_two_sessions_and_none_waits_for_the_slowest(
     hosts: Hosts, running_instance: RunningInstance, clip: Path
 ) -> None:
-    host = hosts.sound
+    host = hosts.healthy
     inbox = host.store.inbox_folder
     inbox.mkdir(parents=True, exist_ok=True)
     for number in range(4):
@@ -139,11 +139,11 @@ def test_a_file_that_is_no_video_is_not_tried_again(
 ) -> None:
     text = tmp_path / "notes.mp4"
     text.write_text("Buy milk.\n" * 100)
-    (run,) = running_instance.finished(hosts.sound.upload(text, "notes.mp4"))
+    (run,) = running_instance.finished(hosts.healthy.upload(text, "notes.mp4"))
     assert run.status is FAILURE
     assert "not a video" in running_instance.reason(run)
     assert run.tags["dagster/will_retry"] == "false"
-    running_instance.wait_for(lambda: "notes.mp4: not a video" in hosts.sound.index(), "the index to say why")
+    running_instance.wait_for(lambda: "notes.mp4: not a video" in hosts.healthy.index(), "the index to say why")
 
 
 def test_sessions_that_another_program_holds_are_waited_for_and_then_software_needs_no_slot(
@@ -175,7 +175,7 @@ def test_sessions_that_another_program_holds_are_waited_for_and_then_software_ne
 def test_a_killed_run_frees_its_session_at_once_and_another_run_finishes_its_work(
     hosts: Hosts, running_instance: RunningInstance, clip: Path
 ) -> None:
-    host = hosts.sound
+    host = hosts.healthy
     before = encodes(host.driver)
     key = host.upload(clip, "killed.mp4")
     running_instance.wait_for(lambda: encodes(host.driver) - before, "the encode to begin")
