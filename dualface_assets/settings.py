@@ -100,7 +100,7 @@ def drop_folder(inbox: Path | None, *, reprocess: bool) -> Path:
 
 
 class WebhookSettings(BaseSettings):
-    """Who is told what has become of a video.
+    """Who is notified of what became of a video.
 
     Apart from `Settings`, which are handed from step to step and so into files: these hold secrets.
     """

@@ -8,7 +8,7 @@ import dagster as dg
 
 from dualface_assets.assets import checks
 from dualface_assets.assets.config import TilesConfig
-from dualface_assets.assets.metadata import Record, columns, entries, lineage, picture
+from dualface_assets.assets.metadata import Record, columns, entries, image, lineage
 from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.tags import COLUMN_LINEAGE, COLUMN_SCHEMA
 from dualface_assets.runs.timeouts import in_time, step_seconds
@@ -79,8 +79,8 @@ def composed_tiles(
         plan,
         metadata=entries(
             {
-                "contact sheet": picture(preview.contact_sheet, "frames of the result"),
-                "cameras": picture(preview.camera_plot, "where the cameras look over time"),
+                "contact sheet": image(preview.contact_sheet, "frames of the result"),
+                "cameras": image(preview.camera_plot, "where the cameras look over time"),
                 **figures,
                 "seconds": seconds,
                 **Record(seconds={"plan": seconds}).entry(),

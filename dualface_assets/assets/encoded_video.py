@@ -21,7 +21,7 @@ import dagster as dg
 from dualface_assets.assets import checks
 from dualface_assets.assets.config import EncoderConfig, encoder_config
 from dualface_assets.assets.gpu import GpuResource
-from dualface_assets.assets.metadata import Record, entries, picture
+from dualface_assets.assets.metadata import Record, entries, image
 from dualface_assets.assets.progress import logged
 from dualface_assets.runs.failures import BUG, as_failure, class_name, failure_of, repeated
 from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
@@ -249,7 +249,7 @@ def _put_in_place(
     path, noted = store.address(result), store.address(pipeline.report_path(result))
     return entries(
         {
-            "picture": picture(thumbnail, "a picture of the result"),
+            "thumbnail": image(thumbnail, "a frame of the result"),
             "path": dg.MetadataValue.path(path),
             "report": dg.MetadataValue.path(noted),
             "encoder": report.encoder_used,
@@ -266,7 +266,7 @@ def _put_in_place(
             "seconds of checking": seconds,
             "size (bytes)": report.size_bytes,
             "bits per second": info.bit_rate,
-            "load": picture(load_plot(load), "the load of the host and of its graphics card while it was encoded"),
+            "load": image(load_plot(load), "the load of the host and of its graphics card while it was encoded"),
             "load samples": dg.MetadataValue.path(store.address(pipeline.load_path(result))),
             **{f"load: {name}": value for name, value in load.summary() if value is not None},
             **Record(
@@ -290,7 +290,7 @@ def _put_in_place(
     code_version="1",
 )
 def encoded_video(raw_video: Any, face_tracks: Any, composed_tiles: Any) -> Any:
-    """The split-screen video with its original sound. It is here only if it was decoded again and found right.
+    """The split-screen video with its original audio. It is here only if it was decoded again and found right.
 
     Encoded with NVENC where the machine has it, never in more than the pool's number of sessions at once, and in
     software where it has not, or where NVENC has failed in the attempt before.

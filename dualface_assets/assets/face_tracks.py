@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from dualface_assets.assets import checks
-from dualface_assets.assets.metadata import Record, columns, entries, picture
+from dualface_assets.assets.metadata import Record, columns, entries, image
 from dualface_assets.assets.progress import logged
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.runs.failures import as_failure
@@ -71,7 +71,7 @@ def face_tracks(
         tracks,
         metadata=entries(
             {
-                "where the faces are": picture(plot, "where the faces are over time"),
+                "where the faces are": image(plot, "where the faces are over time"),
                 **figures,
                 "frames per second": tracks.frame_count / seconds,
                 "seconds": seconds,

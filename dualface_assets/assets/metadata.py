@@ -55,13 +55,13 @@ def entries(metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def picture(image: bytes, alt: str) -> dg.MarkdownMetadataValue:
+def image(content: bytes, alt: str) -> dg.MarkdownMetadataValue:
     """A JPEG or PNG of at most `IMAGE_BYTES`. `alt` says what it shows, in our own words."""
-    if len(image) > IMAGE_BYTES:
-        msg = f"The picture {alt!r} has {len(image)} bytes; {IMAGE_BYTES} are allowed in metadata."
+    if len(content) > IMAGE_BYTES:
+        msg = f"The image {alt!r} has {len(content)} bytes; {IMAGE_BYTES} are allowed in metadata."
         raise ValueError(msg)
-    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
-    return dg.MetadataValue.md(f"![{alt}](data:image/{kind};base64,{base64.b64encode(image).decode()})")
+    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
+    return dg.MetadataValue.md(f"![{alt}](data:image/{kind};base64,{base64.b64encode(content).decode()})")
 
 
 def columns(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:

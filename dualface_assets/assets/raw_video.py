@@ -4,7 +4,7 @@ import time
 
 import dagster as dg
 
-from dualface_assets.assets.metadata import Record, entries, picture
+from dualface_assets.assets.metadata import Record, entries, image
 from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, limit_runtime, reading_seconds
 from dualface_assets.store.partitions import videos
@@ -21,7 +21,7 @@ from dualface_core.errors import ChangedVideoError
     code_version="1",
 )
 def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.MaterializeResult[None]:
-    """A video as it was uploaded, and what it is: exact frame count, timestamps, rotation, color and sound.
+    """A video as it was uploaded, and what it is: exact frame count, timestamps, rotation, color and audio.
 
     The upload sensor has put it into the store; nothing is configured, so it can be materialized from here at any time.
     A file that is not a usable video fails here, with the reason.
@@ -44,7 +44,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
     return dg.MaterializeResult(
         metadata=entries(
             {
-                "picture": picture(thumbnail, "a picture of the video"),
+                "thumbnail": image(thumbnail, "a frame of the video"),
                 "uploaded as": dg.MetadataValue.text(upload.name),
                 "path": dg.MetadataValue.path(store.address(store.video_place(key))),
                 "duration (s)": info.duration,
@@ -55,7 +55,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
                 "constant frame rate": info.constant_rate,
                 "rotation (degrees)": info.rotation,
                 "codec": f"{info.codec}, {info.pixel_format}",
-                "sound": "none"
+                "audio": "none"
                 if audio is None
                 else f"{audio.codec}, {audio.sample_rate} Hz, {audio.channels} channels",
                 "size (bytes)": info.size_bytes,

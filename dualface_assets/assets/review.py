@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 
 from dualface_assets.assets.encoded_video import encoded_video
-from dualface_assets.assets.metadata import Record, entries, picture
+from dualface_assets.assets.metadata import Record, entries, image
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import PAGE, write_page
@@ -66,7 +66,7 @@ def review(
                 **links,
                 "page": dg.MetadataValue.path(store.address(path)),
                 "all videos": dg.MetadataValue.path(store.address(index)),
-                "picture": picture(page.thumbnail, "a picture of the result"),
+                "thumbnail": image(page.thumbnail, "a frame of the result"),
                 "to look at": len(page.warnings),
                 "what to look at": dg.MetadataValue.text("\n".join(page.warnings)),
                 "size (bytes)": path.stat().st_size,

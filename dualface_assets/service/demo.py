@@ -1,7 +1,7 @@
 """`python -m dualface_assets.service.demo [VIDEO]`: the job `process_video` on one video, here and now.
 
 Belongs here: what `make demo` shows. It is the job that the web page and the sensor start, on the same instance and
-store, so its run, its assets and its pictures are there to be looked at afterwards.
+store, so its run, its assets and their images are in the web page afterwards.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def _summary(run: dg.ExecuteInProcessResult) -> Table:
         )
     for event in run.filter_events(lambda event: event.is_step_failure):
         failure = event.step_failure_data
-        told = failure.user_failure_data.description if failure.user_failure_data else None
-        table.add_row("failed", str(event.step_key), escape(told or failure.error_display_string.partition("\n")[0]))
+        said = failure.user_failure_data.description if failure.user_failure_data else None
+        table.add_row("failed", str(event.step_key), escape(said or failure.error_display_string.partition("\n")[0]))
     return table
 
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from dualface_assets.assets import composed_tiles, face_tracks
-from dualface_assets.assets.metadata import columns, entries, picture
+from dualface_assets.assets.metadata import columns, entries, image
 from dualface_assets.definitions import build_defs
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.tables.face_tracks import FaceTracks
@@ -181,7 +181,7 @@ def test_figures_are_as_long_as_people_want_to_read_and_nothing_is_empty() -> No
 
 
 def test_a_picture_is_shown_as_it_is_and_must_be_small() -> None:
-    assert picture(b"\xff\xd8\xff", "a frame").value == "![a frame](data:image/jpeg;base64,/9j/)"
-    assert str(picture(b"\x89PNG", "a plot").value).startswith("![a plot](data:image/png;base64,")
+    assert image(b"\xff\xd8\xff", "a frame").value == "![a frame](data:image/jpeg;base64,/9j/)"
+    assert str(image(b"\x89PNG", "a plot").value).startswith("![a plot](data:image/png;base64,")
     with pytest.raises(ValueError, match="30000 are allowed"):
-        picture(bytes(30_001), "too large")
+        image(bytes(30_001), "too large")

@@ -136,9 +136,9 @@ def test_the_pipeline_is_shown_as_a_graph(office: Office, interview: str) -> Non
 @pytest.mark.parametrize(
     ("asset", "entry", "name"),
     [
-        ("raw_video", "picture", None),
+        ("raw_video", "thumbnail", None),
         ("face_tracks", "where the faces are", "plot"),
-        ("encoded_video", "picture", "thumbnail"),
+        ("encoded_video", "thumbnail", "thumbnail"),
     ],
 )
 def test_a_materialized_asset_shows_its_pictures(

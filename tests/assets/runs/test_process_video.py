@@ -174,13 +174,13 @@ def test_pictures_are_small_and_can_be_seen(processed: tuple[str, dg.ExecuteInPr
         if isinstance(value, dg.MarkdownMetadataValue)
     }
     assert set(pictures) == {
-        ("raw_video", "picture"),
+        ("raw_video", "thumbnail"),
         ("face_tracks", "where the faces are"),
         ("composed_tiles", "contact sheet"),
         ("composed_tiles", "cameras"),
-        ("encoded_video", "picture"),
+        ("encoded_video", "thumbnail"),
         ("encoded_video", "load"),
-        ("review", "picture"),
+        ("review", "thumbnail"),
     }
     for markdown in pictures.values():
         match = re.fullmatch(r"!\[[a-z ]+\]\(data:image/(?:jpeg|png);base64,([A-Za-z0-9+/=]+)\)", markdown)
