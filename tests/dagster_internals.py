@@ -13,6 +13,7 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickStatus
+from dagster._core.storage import sql
 from dagster._core.storage import tags as dagster_tags
 from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget, create_test_daemon_workspace_context
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -49,4 +50,5 @@ __all__ = [
     "execute_run_monitoring_iteration",
     "execute_sensor_iteration",
     "get_default_daemon_logger",
+    "sql",
 ]

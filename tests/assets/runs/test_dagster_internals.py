@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import dagster as dg
 import pytest
+from alembic.script import ScriptDirectory
 
 from dualface_assets.runs import dagster_internals as internals
 from dualface_assets.runs import tags
-from tests.dagster_internals import TableMetadataSet, dagster_tags
+from tests.dagster_internals import TableMetadataSet, dagster_tags, sql
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,10 @@ def test_a_web_page_whose_guard_would_not_be_there_refuses_to_start() -> None:
     ended = subprocess.run([sys.executable, "-c", WITHOUT_ITS_SERVER], capture_output=True, text=True, check=False)
     assert ended.returncode != 0
     assert "would serve its web page unguarded" in ended.stderr
+
+
+def test_migrations_that_are_read_in_another_way_are_no_silent_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScriptDirectory, "from_config", ScriptDirectory.from_config)  # so that it is put back
+    monkeypatch.delattr(sql, "ScriptDirectory")  # as if Dagster asked another class
+    with pytest.raises(RuntimeError, match="migrations in another way"):
+        internals.read_migrations_once()
