@@ -479,6 +479,8 @@ class _Made:
 
 
 def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProgress | None) -> _Made:
+    from dualface_core.media.probe import fingerprint
+
     def step(name: str) -> Progress | None:
         return None if progress is None else lambda done, total: progress(name, done, total)
 
@@ -497,7 +499,8 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
         "render": report.wall_seconds,
         "verify": perf_counter() - rendered,
     }
-    return _Made(tracks, plan, verified_report(report, verification, tracks, plan), verification, seconds)
+    report = verified_report(report, verification, tracks, plan).model_copy(update={"sha256": fingerprint(output)})
+    return _Made(tracks, plan, report, verification, seconds)
 
 
 def _write_review(output: Path, video: VideoInfo, made: _Made) -> None:

@@ -25,7 +25,7 @@ def crash_at(step: int, work: Callable[[], object], *, below: str = "") -> bool:
 
         def count(event: str, arguments: tuple[object, ...]) -> None:
             nonlocal left
-            if event in _STEPS and below in str(arguments):
+            if event in _STEPS and below in str(arguments[0]):
                 if left == 0:
                     os._exit(_CRASHED)
                 left -= 1

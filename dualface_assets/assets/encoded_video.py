@@ -241,6 +241,7 @@ def _put_in_place(
     load = LoadLog.read(pipeline.load_path(candidate))
     info = pipeline.probe(candidate)
     thumbnail = pipeline.thumbnail(info)
+    report = report.model_copy(update={"sha256": info.fingerprint, "size_bytes": info.size_bytes})
     store.put(candidate, result)
     with store.writing(pipeline.report_path(result)) as local:
         report.write(local)

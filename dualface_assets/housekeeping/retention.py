@@ -105,7 +105,11 @@ def clean_up(
     now = time.time() if now is None else now
     outcome = CleanUp()
     for key in sorted(store.known_keys()):
-        if not _overdue(store, key, retention, now):
+        overdue = _overdue(store, key, retention, now)
+        if not overdue:
+            continue
+        if "upload" in overdue and store.files.exists(store.result_path(key)) and not store.has_result(key):
+            outcome.left_alone[key] = "its result is not what its report says, so it can only be made again"
             continue
         with _undisturbed(store):
             if reason := _why_not(store, key, instance):

@@ -6,6 +6,7 @@ folder. In a local store that is where the file is, and nothing is ever copied. 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from concurrent.futures import Future
@@ -48,6 +49,9 @@ class StoreFiles(Protocol):
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a small file, whole and lasting."""
+
+    def sha256(self, path: Path) -> str:
+        """Digest of a file's content, in hex. Raises FileNotFoundError."""
 
     def fetch(self, path: Path, into: Path) -> Path:
         """A local file of this content: the file itself, or a copy in the folder `into`, made unless it is there.
@@ -114,6 +118,11 @@ class LocalFiles:
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
 
+    def sha256(self, path: Path) -> str:
+        """Of the file."""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def fetch(self, path: Path, into: Path) -> Path:  # noqa: ARG002  nothing needs a copy here
         """The file itself."""
         return path
@@ -124,9 +133,13 @@ class LocalFiles:
         return path
 
     def put(self, local: Path, path: Path) -> None:
-        """Rename."""
+        """Rename, once the content is on the disk."""
         if local == path:
             return
+        sync(local)
+        self._move(local, path)
+
+    def _move(self, local: Path, path: Path) -> None:
         _make(path.parent)
         try:
             local.replace(path)
@@ -136,7 +149,7 @@ class LocalFiles:
 
     def upload_within(self, local: Path, path: Path) -> Future[None]:
         """Rename, at once."""
-        self.put(local, path)
+        self._move(local, path)
         done: Future[None] = Future()
         done.set_result(None)
         return done

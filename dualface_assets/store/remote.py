@@ -7,6 +7,7 @@ store makes one upload visible at once, and in other file systems a rename does 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import time
@@ -33,6 +34,7 @@ _OBJECT_STORES: Final = frozenset(
 )
 """Protocols of stores in which a new object is seen when it is complete, and not before."""
 
+_CHUNK_BYTES: Final = 4 << 20
 _INCOMING: Final = ".incoming"
 _NO_ROOM_HERE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TRANSFERS_AT_ONCE: Final = 2
@@ -138,6 +140,14 @@ class RemoteFiles:
         finally:
             local.unlink(missing_ok=True)
 
+    def sha256(self, path: Path) -> str:
+        """Of the object, which is read for that."""
+        digest = hashlib.sha256()
+        with self._asking(path), self._fs.open(self._name(path), "rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest()
+
     def fetch(self, path: Path, into: Path) -> Path:
         """A complete copy, named after the object and its folder."""
         copy = into / f"{path.parent.name}-{path.name}"
@@ -197,14 +207,21 @@ class RemoteFiles:
             self.write(file, file.read_bytes())
 
     def move_to_trash(self, path: Path, trash: Path) -> None:
-        """Delete all objects, one after the other: there is no moving aside. What is left is found the next time."""
+        """Move aside and delete; in an object store, delete one object after the other, the rest the next time."""
         LocalFiles().move_to_trash(path, trash)  # if it was shared
+        name = self._name(path)
         with self._asking(path):
-            for name in self._fs.find(self._name(path)):
-                self._fs.rm_file(name)
-            if self._has_folders:
-                with suppress(OSError):
-                    self._fs.rmdir(self._name(path))
+            if self._atomic:
+                for found in self._fs.find(name):
+                    self._fs.rm_file(found)
+                if self._has_folders:
+                    with suppress(OSError):
+                        self._fs.rmdir(name)
+            elif self._fs.exists(name):
+                aside = self._root.joinpath(_INCOMING, uuid4().hex).path
+                self._fs.makedirs(aside.rpartition("/")[0], exist_ok=True)
+                self._fs.mv(name, aside)
+                self._fs.rm(aside, recursive=True)
 
     def remove_forgotten(self) -> None:
         """Remove what lies among the incoming files for a day."""

@@ -26,6 +26,7 @@ from dualface_assets.store.files import LocalFiles, StoreFiles
 from dualface_assets.store.partitions import check_key, is_key
 from dualface_assets.store.remote import RemoteFiles, without_password
 from dualface_core.errors import MissingInputError, SettingsError
+from dualface_core.pipeline import report_path
 from dualface_core.system.private_folders import make_private_folder
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
@@ -66,6 +67,13 @@ class Upload(BaseModel):
     claim: _Component
     claimed_at: str
     reprocess: bool = False
+
+
+class _Checksum(BaseModel):
+    """What an EncodeReport says of the file that it is about."""
+
+    size_bytes: int
+    sha256: str
 
 
 class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's own examples give none
@@ -284,8 +292,16 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         return quote(os.path.relpath(path, seen_from))
 
     def has_result(self, key: str) -> bool:
-        """Whether a verified result is there. Raises UnsafeKeyError."""
-        return self.files.exists(self.result_path(key))
+        """Whether the verified result is there, whole: as long as its report says, and of that checksum.
+
+        It reads the whole result. Raises UnsafeKeyError.
+        """
+        result = self.result_path(key)
+        try:
+            report = _Checksum.model_validate_json(self.files.read(report_path(result)))
+            return self.files.size(result) == report.size_bytes and self.files.sha256(result) == report.sha256
+        except (FileNotFoundError, ValidationError):
+            return False
 
     def scratch(self, run_id: str) -> Path:
         """A folder for this run alone, made if it is not there. Raises PrivateFolderError, or OSError."""

@@ -86,8 +86,9 @@ def _run_requests(store: VideoStore, instance: dg.DagsterInstance) -> tuple[list
     requests: dict[str, dg.RunRequest] = {}
     over: list[Upload] = []
     for upload in uploads:
-        done = upload.key in in_use or store.has_result(upload.key)
-        if upload.claim in launched or (done and not upload.reprocess):
+        if upload.claim in launched or (
+            not upload.reprocess and (upload.key in in_use or store.has_result(upload.key))
+        ):
             over.append(upload)
         elif upload.key not in requests and upload.key not in in_use:
             requests[upload.key] = dg.RunRequest(

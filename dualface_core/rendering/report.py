@@ -30,6 +30,7 @@ class EncodeReport(BaseModel):
         frames_in, frames_out: frames of the source and of the result.
         duration: seconds of the source; 0 in reports from before it was noted.
         size_bytes: of the result.
+        sha256: of the result, in hex, as it was verified; empty before that.
         wall_seconds: time of the pass that made the result.
         frames_per_second: frames_out by wall_seconds.
         session_wait_seconds: time spent waiting for an NVENC session.
@@ -54,6 +55,7 @@ class EncodeReport(BaseModel):
     frames_out: int
     duration: float = 0.0
     size_bytes: int
+    sha256: str = ""
     wall_seconds: float
     frames_per_second: float
     session_wait_seconds: float = 0.0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 from dualface_assets.uploads.intake import Intake
+from dualface_core.pipeline import report_path
 
 
 class LanFileSystem(LocalFileSystem):
@@ -46,6 +49,14 @@ def object_store(tmp_path: Path) -> Iterator[VideoStore]:
     yield VideoStore(root=root, inbox=str(tmp_path / "inbox"), work=str(tmp_path / "work"))
     MemoryFileSystem.store.clear()
     MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+def publish(store: VideoStore, key: str, content: bytes = b"a result") -> None:
+    """Put a result into the store, with as much of its report as says that it is whole."""
+    result = store.result_path(key)
+    store.files.write(result, content)
+    report = {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    store.files.write(report_path(result), json.dumps(report).encode())
 
 
 @pytest.fixture

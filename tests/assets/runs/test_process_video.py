@@ -102,6 +102,7 @@ def test_a_video_becomes_a_verified_result_in_a_remote_store(elsewhere: Pipeline
         "talk-2s-640x360-15fps-0.split.mp4",
         "talk-2s-640x360-15fps-0.split.report.json",
     ]
+    assert store.has_result(key)
     with store.reading(store.result_path(key)) as output:
         info = pipeline.probe(output)
     assert (info.frame_count, info.codec, info.width) == (30, "hevc", 1080)

@@ -14,6 +14,8 @@ from dualface_assets.housekeeping.retention import Retention, clean_up
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import Intake, pending
 from dualface_assets.uploads.sensor import upload_sensor
+from dualface_core.pipeline import report_path
+from tests.assets.conftest import publish
 from tests.dagster_internals import (
     InProcessCodeLocationOrigin,
     InProcessTestWorkspaceLoadTarget,
@@ -97,12 +99,35 @@ def test_the_same_video_again_is_not_processed_again(
     run = launch(instance, request)
     drop("copy of a.mp4")
     assert tick() == ([], [], f"copy of a.mp4: in the store already, as {request.partition_key}")
-    result = store.result_path(str(request.partition_key))
-    result.parent.mkdir(parents=True)
-    result.touch()
+    publish(store, str(request.partition_key))
     instance.delete_run(run.run_id)
     drop("a.mp4")
     assert tick()[0] == []
+
+
+@pytest.mark.parametrize("left", [b"", b"a resul", b"A RESULT", None])
+def test_a_video_whose_result_is_damaged_is_processed_again_when_it_is_uploaded_again(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance, left: bytes | None
+) -> None:
+    drop("a.mp4")
+    (first,), _, _ = tick()
+    key = str(first.partition_key)
+    launch(instance, first, dg.DagsterRunStatus.SUCCESS)
+    tick()
+    publish(store, key, b"a result")
+    if left is None:
+        report_path(store.result_path(key)).unlink()
+    else:
+        store.result_path(key).write_bytes(left)
+    assert not store.has_result(key)
+    drop("a.mp4")
+    (second,), _, _ = tick()
+    assert second.partition_key == key
+    launch(instance, second, dg.DagsterRunStatus.FAILURE)
+    tick()
+    outcome = clean_up(store, instance, Retention(uploads=0), now=time.time() + 1)
+    assert "its result is not what its report says" in outcome.left_alone[key]
+    assert store.video_path(key).exists()
 
 
 def test_two_copies_at_once_are_one_run(tick: Tick, drop: Drop, instance: dg.DagsterInstance) -> None:
@@ -148,8 +173,7 @@ def test_a_video_that_retention_has_deleted_can_be_uploaded_again(
     (first,), _, _ = tick()
     key = str(first.partition_key)
     launch(instance, first, dg.DagsterRunStatus.SUCCESS)
-    store.result_path(key).parent.mkdir(parents=True)
-    store.result_path(key).touch()
+    publish(store, key)
     tick()
     clean_up(store, instance, Retention(uploads=0, results=0), now=time.time() + 1)
     assert instance.get_dynamic_partitions("videos") == []
@@ -168,8 +192,7 @@ def test_a_video_is_made_again_where_that_is_asked_for(
     key = str(first.partition_key)
     launch(instance, first, dg.DagsterRunStatus.SUCCESS)
     tick()
-    store.result_path(key).parent.mkdir(parents=True)
-    store.result_path(key).touch()
+    publish(store, key)
     drop(".reprocess/a.mp4")
     (again,), _, _ = tick()
     assert (again.partition_key, again.run_key != first.run_key) == (key, True)
@@ -245,6 +268,8 @@ import dualface_assets.definitions as all
 from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 from dualface_assets.uploads.intake import Intake
 from dualface_assets.uploads.sensor import upload_sensor
+from dualface_core.pipeline import report_path
+from tests.assets.conftest import publish
 import dagster as dg
 
 uploads = upload_sensor(Intake(Inbox(StabilityWindow(0, 0, 0))))
