@@ -107,14 +107,13 @@ def main() -> int:
         Settings.load()  # what is not allowed is said now, and not by every run
         store = video_store(ServiceSettings.load())
         inbox, reviews = store.inbox_folder, store.address(store.review_folder / "index.html")
-        host, port = _address()
         home = prepared_home()
+        lock = FileLock.attempt(home / "serve.lock")
+        if lock is None:
+            raise SettingsError(f"The daemon of {home} is running already. There must be one only.")
+        host, port = _address()
     except DualfaceError as error:
         print(error, file=sys.stderr)
-        return 2
-    lock = FileLock.attempt(home / "serve.lock")
-    if lock is None:
-        print(f"The daemon of {home} is running already. There must be one only.", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _ended(programs := []):

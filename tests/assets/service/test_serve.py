@@ -8,43 +8,45 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[3]
+from dualface_core.system.locks import FileLock
 
 
-def serve(home: Path, port: object) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "DAGSTER_HOME": str(home),
-        "DAGSTER_WEBSERVER_PORT": str(port),
-        "DUALFACE_STORE": str(home / "store"),
-    }
-    command = [sys.executable, "-m", "dualface_assets.service.serve"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+def start(program: str, home: Path, **variables: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "DAGSTER_HOME": str(home), **{name: str(text) for name, text in variables.items()}}
+    command = [sys.executable, "-m", f"dualface_assets.service.{program}"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        done = serve(tmp_path, port)
+        done = start("serve", tmp_path, DAGSTER_WEBSERVER_PORT=port)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"Port {port} of 127.0.0.1 is taken by " in done.stderr
     assert f"(process {os.getpid()})" in done.stderr
     assert f"DAGSTER_WEBSERVER_PORT={port + 1} make up" in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {"dagster.yaml", "serve.lock"}
+
+
+def test_a_second_daemon_is_refused_whatever_its_port(tmp_path: Path) -> None:
+    lock = FileLock.attempt(tmp_path / "serve.lock")
+    assert lock is not None
+    done = start("serve", tmp_path)
+    lock.release()
+    assert done.returncode == 2
+    assert done.stderr == f"The daemon of {tmp_path} is running already. There must be one only.\n"
 
 
 @pytest.mark.parametrize("port", ["abc", "70000"])
 def test_a_port_that_cannot_be_is_said(tmp_path: Path, port: str) -> None:
-    done = serve(tmp_path, port)
+    done = start("serve", tmp_path, DAGSTER_WEBSERVER_PORT=port)
     assert done.returncode == 2
     assert done.stderr == f"DAGSTER_WEBSERVER_PORT: found '{port}'; expected a number up to 65535.\n"
 
 
 @pytest.mark.parametrize("program", ["serve", "doctor", "demo"])
 def test_a_setting_that_is_not_allowed_is_said_in_a_sentence(tmp_path: Path, program: str) -> None:
-    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path), "DUALFACE_KEEP_UPLOADS": "long"}
-    command = [sys.executable, "-m", f"dualface_assets.service.{program}"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    done = start(program, tmp_path, DUALFACE_KEEP_UPLOADS="long")
     assert done.returncode == 2
     assert done.stderr.startswith("Settings that are not allowed: DUALFACE_KEEP_UPLOADS: ")
     assert done.stderr.endswith("(found 'long').\n")
