@@ -36,7 +36,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from benchmarks.smoothness import smoothness
@@ -46,7 +45,7 @@ from dualface_core.sample.scenes import Actor, Scene
 from dualface_core.sample.truth import SampleTruth, truth_path
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.labels import CameraState, FaceSource, Person
+from dualface_core.tables.labels import CameraState, Person
 from dualface_core.tables.tile_plan import TilePlan
 
 TARGETS: Final = {Scene.TALK: 0.99, Scene.CROSS: 0.97, Scene.LEAVE: 0.99, Scene.CUTS: 0.99}
@@ -100,14 +99,15 @@ class Truth:
     def read(cls, path: Path) -> Truth:
         """Read a sample's truth and name the people."""
         truth = SampleTruth.read(path)
+        rows = truth.to_pandas()
         boxes, heads, visible = {}, {}, {}
         for person in Actor:
-            own = truth.table.filter(pc.equal(truth.table["person"], person))
-            x, y, width, height = (own[name].to_numpy().astype(np.float64) for name in ("x", "y", "width", "height"))
+            own = rows[rows["person"] == person]
+            x, y, width, height = (own[name].to_numpy(np.float64) for name in ("x", "y", "width", "height"))
             limits = truth.metadata.frame_size * 2
             boxes[person] = np.clip(np.stack([x, y, x + width, y + height], axis=1), 0, limits)
             heads[person] = np.clip(np.stack([x, y, x + width, y + height / 2], axis=1), 0, limits)
-            visible[person] = own["visible"].to_numpy().astype(np.float64)
+            visible[person] = own["visible"].to_numpy(np.float64)
         together = np.flatnonzero(np.all([visible[person] >= COUNTED for person in Actor], axis=0))
         left_first = sorted(Actor, key=lambda person: boxes[person][together[0], 0])
         names = dict(zip(Person, left_first, strict=True))
@@ -219,12 +219,12 @@ def compare(plan: TilePlan, tile: int, person: Person, truth: Truth) -> tuple[ND
 
 def labels_right(tracks: FaceTracks, truth: Truth) -> float:
     """Share of the detected faces with a name whose center lies on that person's head."""
+    detected = tracks.to_pandas().query("source == 'detected'")
     right, count = 0, 0
     for person in Person:
-        own = tracks.rows(person, FaceSource.DETECTED)
-        frames, x, y, width, height = (own[name].to_numpy() for name in ("frame", "x", "y", "width", "height"))
-        x, y = x + width / 2, y + height / 2
-        left, top, far, bottom = truth.heads[person][frames].T
+        own = detected[detected["person"] == person]
+        x, y = own["x"] + own["width"] / 2, own["y"] + own["height"] / 2
+        left, top, far, bottom = truth.heads[person][own["frame"]].T
         right += int(((left <= x) & (x <= far) & (top <= y) & (y <= bottom)).sum())
         count += len(own)
     return right / max(1, count)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +21,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dualface_core.errors import MissingInputError, TableFormatError
 from dualface_core.system.atomic_files import atomic_write
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FORMAT_KEY: Final = b"dualface.format"
 _METADATA_KEY: Final = b"dualface.metadata"
@@ -123,6 +126,11 @@ class DeclaredTable(Generic[Metadata]):
         except (KeyError, pa.ArrowException, ValidationError) as error:
             raise _wrong(path, f"its columns or metadata are not those of {cls.FORMAT} ({error})") from error
         return cls(rows, metadata, path)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows as a DataFrame, to analyze them: columns as in `SCHEMA`, labels as categories, null as NaN."""
+        frame: pd.DataFrame = self.table.to_pandas()
+        return frame
 
     @cached_property
     def sha256(self) -> str:

@@ -78,6 +78,12 @@ def test_the_file_says_what_it_is_to_those_who_have_only_parquet(table: Declared
     assert "Ünï" in metadata[b"dualface.metadata"].decode()
 
 
+def test_a_table_can_be_analyzed_as_a_data_frame(table: DeclaredTable[Any]) -> None:
+    frame = table.to_pandas()
+    assert [*frame.columns] == table.SCHEMA.names
+    assert len(frame) == 2
+
+
 def test_columns_are_put_in_order_and_others_left_out(table: DeclaredTable[Any], tmp_path: Path) -> None:
     def change(stored: pa.Table) -> pa.Table:
         return stored.select(stored.schema.names[::-1]).append_column("more", pa.array([1, 2]))
