@@ -75,6 +75,10 @@ class NobodyFoundError(InputError):
     """No face was found in the whole video."""
 
 
+class MachineError(FileError):
+    """A file cannot be read at this moment, and not for a reason of its own: a disk, a network drive, no memory."""
+
+
 class TableFormatError(InputError):
     """A Parquet file is not the table that was expected, or belongs to another video."""
 

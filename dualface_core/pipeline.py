@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dualface_core.errors import ChangedVideoError, InputError, MissingInputError, NobodyFoundError, VerificationError
+from dualface_core.errors import ChangedVideoError, MissingInputError, NobodyFoundError, VerificationError
 from dualface_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ def _unchanged(video: VideoInfo) -> Iterator[None]:
 
 
 def _check_content(video: VideoInfo) -> None:
-    from dualface_core.media.probe import fingerprint
+    from dualface_core.media.probe import fingerprint, read_error
 
     try:
         found = fingerprint(video.path)
     except FileNotFoundError:
         raise MissingInputError(video.path, "it is not there any more", action="Put it back.") from None
     except OSError as error:
-        raise InputError(video.path, f"cannot be read ({error.strerror})", action="Check the disk.") from error
+        raise read_error(video.path, error) from error
     if found != video.fingerprint:
         raise ChangedVideoError(
             video.path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,51 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def lost_drive(tmp_path: Path) -> Iterator[Path]:
+    """A network drive whose other end is gone: whatever is asked of it, the kernel answers ENOTCONN."""
+    folder = tmp_path / "drive"
+    folder.mkdir()
+    end = os.open("/dev/fuse", os.O_RDWR) if Path("/dev/fuse").exists() else pytest.skip("no /dev/fuse")
+    options = f"fd={end},rootmode=40000,user_id=0,group_id=0"
+    _mount("-i", "-t", "fuse", "-o", options, "lost", str(folder), keep=end)
+    os.close(end)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def failing_disk(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
+    """Copy a file to a disk that cannot read the last block of it any more (EIO)."""
+    image, folder = tmp_path / "image", tmp_path / "failing"
+    folder.mkdir()
+
+    def copy(source: Path) -> Path:
+        content = source.read_bytes()
+        image.touch()
+        os.truncate(image, len(content) + (4 << 20))
+        subprocess.run(["mkfs.ext4", "-q", "-b", "1024", "-O", "^has_journal", image], check=True)
+        _mount("-o", "loop", str(image), str(folder))
+        shutil.copy(source, folder)
+        subprocess.run(["umount", folder], check=True)
+        _mount("-o", "loop,ro", str(image), str(folder))
+        os.truncate(image, image.read_bytes().index(content[(len(content) - 1) // 1024 * 1024 :]))
+        return folder / source.name
+
+    yield copy
+    subprocess.run(["umount", folder], check=False)
+
+
+def _mount(*arguments: str, keep: int | None = None) -> None:
+    """Mount a file system. Only root can, and not in every container."""
+    keeping = [] if keep is None else [keep]
+    mounted = subprocess.run(["mount", *arguments], pass_fds=keeping, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount: {mounted.stderr.strip()}")
 
 
 @pytest.fixture(scope="session")

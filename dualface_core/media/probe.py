@@ -26,7 +26,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from dualface_core.errors import (
+    FileError,
     InputError,
+    MachineError,
     MissingInputError,
     NoVideoStreamError,
     UnreadableVideoError,
@@ -36,6 +38,13 @@ from dualface_core.media.frames import RGB_AS, ColorInfo
 from dualface_core.system.names import check_text
 
 _SEND_AGAIN: Final = "Copy or export the video again."
+_OF_THE_MACHINE: Final = frozenset(
+    {
+        *(errno.ESTALE, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+        *(errno.ENODEV, errno.ENXIO, errno.EREMOTEIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EINTR),
+    }
+)
+"""What no content of a file makes FFmpeg say. EIO is not among them: some demuxers say so of a damaged file."""
 _SHORT_OF_INDEX: Final = 0.99
 """A file that holds less than this share of the frames that its own index promises was cut off."""
 _SHORT_SECONDS: Final = 0.5
@@ -130,6 +139,7 @@ def probe(path: Path) -> VideoInfo:
     Raises:
         InputError: the name is no text, or the file cannot be read.
         MissingInputError: there is no such file.
+        MachineError: the file cannot be read at this moment, whatever it holds.
         UnreadableVideoError: not a video, empty, cut off, or damaged at the start.
         NoVideoStreamError: nothing but audio or subtitles.
         UnsupportedVideoError: a video that would come out wrong (HDR).
@@ -141,26 +151,20 @@ def probe(path: Path) -> VideoInfo:
             raise MissingInputError(path, "this is a folder", action="Name a video file.")
         if not path.is_file():
             raise InputError(path, "not a regular file", action="Copy it into a file first.")
-    except FileNotFoundError:
-        raise MissingInputError(path, "there is no such file", action="Check the name and the folder.") from None
     except OSError as error:
-        raise InputError(
-            path, f"cannot be read ({error.strerror})", action="Check its name and permissions."
-        ) from error
+        raise read_error(path, error) from error
     if size == 0:
         raise UnreadableVideoError(path, "the file is empty (0 bytes)", action=_SEND_AGAIN)
     try:
         with open_input(path) as container:
             return _read(container, path, size)
-    except InputError:
-        raise
+    except UnreadableVideoError as error:
+        raise _unless_readable(path) or error from None
     except av.error.InvalidDataError as error:
-        raise UnreadableVideoError(
-            path, "not a video, or cut off before its index was written", action=f"{_SEND_AGAIN} Is it complete?"
-        ) from error
+        found = "not a video, or cut off before its index was written"
+        damaged = UnreadableVideoError(path, found, action=f"{_SEND_AGAIN} Is it complete?")
+        raise _unless_readable(path) or damaged from error
     except (av.error.FFmpegError, OSError) as error:
-        if error.errno in {errno.EACCES, errno.EPERM}:
-            raise InputError(path, "no permission to read it", action="Change its permissions.") from error
         raise unreadable(path, "cannot be read as video", error) from error
 
 
@@ -189,9 +193,40 @@ def opened(path: Path, failed: str = "cannot be read") -> Iterator[InputContaine
         raise unreadable(path, failed, error) from error
 
 
-def unreadable(path: Path, failed: str, error: OSError | av.error.FFmpegError) -> UnreadableVideoError:
-    """The error of a file that FFmpeg refuses; `failed` says what could not be done, in words."""
-    return UnreadableVideoError(path, f"{failed} ({error.strerror})", action=_SEND_AGAIN)
+def unreadable(path: Path, failed: str, error: OSError | av.error.FFmpegError) -> FileError:
+    """The error of a file that FFmpeg refuses; `failed` says what could not be done, in words.
+
+    UnreadableVideoError if the file is at fault, else what `read_error` gives.
+    """
+    if error.errno in _OF_THE_MACHINE:
+        return read_error(path, error)
+    return _unless_readable(path) or UnreadableVideoError(path, f"{failed} ({error.strerror})", action=_SEND_AGAIN)
+
+
+def _unless_readable(path: Path) -> FileError | None:
+    """Why the kernel does not give the bytes of a file; None if it gives them all.
+
+    FFmpeg takes what it cannot read for the end of the file, or for damage, and says EPERM of what is encrypted.
+    """
+    try:
+        fingerprint(path)
+    except OSError as error:
+        return read_error(path, error)
+    return None
+
+
+def read_error(path: Path, error: OSError | av.error.FFmpegError) -> FileError:
+    """Say in a sentence why the kernel does not let a file be read: an InputError, or a MachineError that may pass."""
+    match error.errno:
+        case errno.ENOENT:
+            return MissingInputError(path, "there is no such file", action="Check the name and the folder.")
+        case errno.EACCES | errno.EPERM:
+            return InputError(path, "no permission to read it", action="Change its permissions.")
+        case errno.ENAMETOOLONG | errno.ENOTDIR | errno.ELOOP | errno.EINVAL:
+            return InputError(path, f"cannot be read ({error.strerror})", action="Check its name and permissions.")
+        case _:
+            action = "The file may be fine: look at its disk or network drive, and at the memory of this machine."
+            return MachineError(path, f"cannot be read ({error.strerror})", action=action)
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:

@@ -39,7 +39,7 @@ class VideoReader:
         loop_filter: False skips the deblocking filter where the codec allows it: faster, with faint block edges. For
             looking, not for showing.
 
-    Raises UnreadableVideoError where the file cannot be opened or breaks off.
+    Raises UnreadableVideoError where the file cannot be opened or breaks off, or what `read_error` gives.
     """
 
     def __init__(self, video: VideoInfo, *, threads: int = 0, loop_filter: bool = True) -> None:

@@ -92,12 +92,15 @@ def rename_without_overwriting(source: str | Path, target: str | Path, *, folder
 
 def output_error(target: Path, error: OSError) -> OutputError:
     """Say in a sentence why `target` could not be written."""
-    match error.errno:
+    number = error.errno
+    if number == errno.EPERM and not os.access(target.parent, os.W_OK):  # FFmpeg says so for reasons of its own, too
+        number = errno.EACCES
+    match number:
         case errno.ENOSPC | errno.EDQUOT:
             return OutputError(
                 target, "the disk is full", action="Free some space, or write to another disk, and run again."
             )
-        case errno.EACCES | errno.EPERM | errno.EROFS:
+        case errno.EACCES | errno.EROFS:
             return OutputError(
                 target,
                 "no permission to write here",
@@ -111,9 +114,8 @@ def output_error(target: Path, error: OSError) -> OutputError:
             return OutputError(target, "a folder has this name", action="Choose another name.")
         case errno.ENAMETOOLONG:
             return OutputError(target, "the name is too long", action="Choose a shorter name.")
-        case _:
-            return OutputError(
-                target,
-                f"could not be written ({error.strerror or error})",
-                action="Check the disk and run again.",
-            )
+        case errno.EIO | errno.ESTALE | errno.ENOTCONN | errno.ENODEV | errno.ENXIO | errno.ETIMEDOUT | errno.EREMOTEIO:
+            action = "Check the disk and run again."
+        case _:  # FFmpeg has numbers of its own, which say nothing of the disk
+            action = "Run again. If it ends in the same way, report it with the log."
+    return OutputError(target, f"could not be written ({error.strerror or error})", action=action)

@@ -6,9 +6,10 @@ import pytest
 
 from dualface_assets.runs.failures import CLASS, REMEDY, as_failure, explanation_of, failure_class, failure_of
 from dualface_core.encoding.failures import EncoderError, FailureClass
-from dualface_core.errors import DualfaceError, NobodyFoundError, OutputError, SettingsError
+from dualface_core.errors import DualfaceError, MachineError, NobodyFoundError, OutputError, SettingsError
 
 CORRUPT = NobodyFoundError("a.mp4", "no face was found", action="Choose another video.")
+GONE = MachineError("a.mp4", "cannot be read (Stale file handle)", action="Look at its drive.")
 DISK_FULL = OutputError("a.mp4", "the disk is full", action="Free some space.")
 REFUSED = EncoderError(FailureClass.SESSION_LIMIT, encoder="h264_nvenc", reason="All sessions are in use.")
 
@@ -39,7 +40,8 @@ def run_that_raises(error: Exception, instance: dg.DagsterInstance) -> dg.Dagste
 
 
 @pytest.mark.parametrize(
-    ("error", "retried"), [(CORRUPT, False), (DISK_FULL, True), (REFUSED, True), (RuntimeError("a bug"), True)]
+    ("error", "retried"),
+    [(CORRUPT, False), (GONE, True), (DISK_FULL, True), (REFUSED, True), (RuntimeError("a bug"), True)],
 )
 def test_only_what_may_pass_is_tried_again(error: Exception, retried: bool, instance: dg.DagsterInstance) -> None:
     run = run_that_raises(error, instance)
@@ -47,7 +49,7 @@ def test_only_what_may_pass_is_tried_again(error: Exception, retried: bool, inst
 
 
 @pytest.mark.parametrize(
-    ("error", "name"), [(CORRUPT, "nobody-found"), (DISK_FULL, "output"), (REFUSED, "session-limit")]
+    ("error", "name"), [(CORRUPT, "nobody-found"), (GONE, "machine"), (DISK_FULL, "output"), (REFUSED, "session-limit")]
 )
 def test_a_failure_has_a_class_that_can_be_found_again(
     error: DualfaceError, name: str, instance: dg.DagsterInstance

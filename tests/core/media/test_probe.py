@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +12,14 @@ import pytest
 
 from dualface_core.errors import (
     InputError,
+    MachineError,
     MissingInputError,
     NoVideoStreamError,
     UnreadableVideoError,
     UnsupportedVideoError,
 )
 from dualface_core.media.frames import BT709, HLG, LIMITED_RANGE, PQ
-from dualface_core.media.probe import fingerprint, probe
+from dualface_core.media.probe import fingerprint, probe, unreadable
 from dualface_core.media.reader import VideoReader
 from tests.permissions import permissions_count
 
@@ -133,6 +136,36 @@ def test_a_pipe_is_refused_at_once_instead_of_waited_for(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(InputError, match="not a regular file"):
         probe(tmp_path / "pipe.mp4")
+
+
+def test_a_video_on_a_drive_that_is_gone_is_not_called_damaged(lost_drive: Path) -> None:
+    with pytest.raises(MachineError, match=r"cannot be read \(Transport endpoint is not connected\)") as told:
+        probe(lost_drive / "talk.mp4")
+    assert not told.value.permanent
+    assert "The file may be fine" in told.value.action
+
+
+@pytest.mark.parametrize("options", [{}, {"movflags": "faststart"}])  # the end holds the index, or the last frames
+def test_a_video_on_a_failing_disk_is_not_called_damaged(
+    make_clip: MakeClip, failing_disk: Callable[[Path], Path], options: dict[str, str]
+) -> None:
+    path = failing_disk(make_clip("talk.mp4", container_options=options))
+    with pytest.raises(MachineError, match=r"cannot be read \(Input/output error\)"):
+        probe(path)
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ENOMEM, errno.EMFILE])
+def test_what_no_file_can_bring_about_is_the_machines_fault(make_clip: MakeClip, number: int) -> None:
+    path = make_clip("talk.mp4")
+    error = unreadable(path, "decoding failed", OSError(number, os.strerror(number)))
+    assert isinstance(error, MachineError)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPERM, errno.EINVAL])
+def test_what_ffmpeg_says_of_a_file_that_can_be_read_is_the_files_fault(make_clip: MakeClip, number: int) -> None:
+    path = make_clip("talk.mp4")
+    error = unreadable(path, "decoding failed", OSError(number, os.strerror(number)))
+    assert isinstance(error, UnreadableVideoError)
 
 
 def test_a_file_without_permission_is_named(make_clip: MakeClip) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from dualface_core.errors import UnreadableVideoError
+from dualface_core.errors import MissingInputError, UnreadableVideoError
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
@@ -194,7 +194,7 @@ def test_a_damaged_file_is_reported_by_name(make_clip: MakeClip) -> None:
 def test_a_file_that_is_gone_is_reported_by_name(make_clip: MakeClip) -> None:
     video = probe(make_clip("gone.mp4"))
     video.path.unlink()
-    with pytest.raises(UnreadableVideoError, match=r"gone\.mp4"):
+    with pytest.raises(MissingInputError, match=r"gone\.mp4"):
         VideoReader(video)
 
 

@@ -157,7 +157,9 @@ def test_a_full_disk_is_told_and_gets_its_space_back(small_disk: Path) -> None:
         (errno.ENOSPC, "the disk is full"),
         (errno.EDQUOT, "the disk is full"),
         (errno.EROFS, "no permission"),
-        (errno.EIO, "Input/output error"),
+        (errno.EIO, "Input/output error). Check the disk"),
+        (errno.EPERM, "Operation not permitted). Run again. If"),  # of FFmpeg: the folder may be written to
+        (1_094_995_529, "). Run again. If it ends in the same way, report it"),  # FFmpeg's own: invalid data
     ],
 )
 def test_every_reason_is_a_sentence_that_names_the_file(number: int, expected: str) -> None:
