@@ -12,11 +12,14 @@ import shutil
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import uuid4
 
 from dualface_core.errors import FileError
 from dualface_core.system.atomic_files import atomic_write, output_error, sync
+
+_FOLDER_MODE: Final = 0o750
+_FILE_MODE: Final = 0o640
 
 
 class StoreError(FileError):
@@ -114,9 +117,10 @@ class LocalFiles:
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file that is on the disk itself on return."""
-        _make(path.parent)
+        make_folder(path.parent)
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
+            temporary.chmod(_FILE_MODE)
 
     def sha256(self, path: Path) -> str:
         """Of the file."""
@@ -129,18 +133,19 @@ class LocalFiles:
 
     def staging_path(self, path: Path, folder: Path) -> Path:  # noqa: ARG002  it can be written where it belongs
         """Its own place."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         return path
 
     def put(self, local: Path, path: Path) -> None:
         """Rename, once the content is on the disk."""
+        local.chmod(_FILE_MODE)
         if local == path:
             return
         sync(local)
         self._move(local, path)
 
     def _move(self, local: Path, path: Path) -> None:
-        _make(path.parent)
+        make_folder(path.parent)
         try:
             local.replace(path)
         except OSError as error:
@@ -149,6 +154,8 @@ class LocalFiles:
 
     def upload_within(self, local: Path, path: Path) -> Future[None]:
         """Rename, at once."""
+        with suppress(PermissionError):  # the owner of an upload may be another user
+            local.chmod(_FILE_MODE)
         self._move(local, path)
         done: Future[None] = Future()
         done.set_result(None)
@@ -175,9 +182,11 @@ def empty(trash: Path) -> None:
             path.unlink()
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder, unless it is there, and those that it is in. Only their user and group may enter."""
     if not folder.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
+        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         sync(folder.parent)
 
 

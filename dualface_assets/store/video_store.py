@@ -22,7 +22,7 @@ import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from dualface_assets.settings import ServiceSettings, local_folder
-from dualface_assets.store.files import LocalFiles, StoreFiles
+from dualface_assets.store.files import LocalFiles, StoreFiles, make_folder
 from dualface_assets.store.partitions import check_key, is_key
 from dualface_assets.store.remote import RemoteFiles, without_password
 from dualface_core.errors import MissingInputError, SettingsError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.media.probe import VideoInfo
 
 _OWN_FOLDERS: Final = frozenset(
-    {"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "review", "scratch", "trash"}
+    {"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "review", "scratch", "trash", "locks"}
 )
 _UPLOAD_AGAIN: Final = "Put the video into the inbox again."
 
@@ -87,8 +87,10 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         review/index.html, review/KEY/index.html      pages for people, made from the rest
         scratch/RUN/                                  what a run needs only while it lasts
         trash/KEY/                                    what is being deleted
+        locks/                                        who takes uploads, and who deletes
 
-    Claims, scratch and trash are always folders of this machine. The others may be remote; then a path below `folder`
+    Claims, scratch, trash and locks are always folders of this machine. Only this user may enter claims, scratch and
+    locks; the group may read the rest. The others may be remote; then a path below `folder`
     names an object, and `files` knows what there is of it. What is read or written goes through `reading`, `writing`
     and `put`, which do no more than open a file in a local store.
 
@@ -226,7 +228,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
     @contextmanager
     def _deletion_lock(self, kind: int) -> Iterator[None]:
-        with (self.folder / ".deleting").open("w") as lock:
+        with (self.private_folder("locks") / "deletion").open("w") as lock:
             fcntl.flock(lock, kind)
             yield
 
@@ -314,6 +316,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
         Raises PrivateFolderError, or OSError.
         """
+        make_folder(self.folder)
         return make_private_folder(self.folder / name, action=f"Remove it, and look who else may write to {self.root}.")
 
     def video_keys(self) -> list[str]:

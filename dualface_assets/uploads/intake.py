@@ -36,7 +36,7 @@ from uuid import uuid4
 from pydantic import BaseModel, ValidationError
 
 from dualface_assets.settings import REPROCESS
-from dualface_assets.store.files import LocalFiles
+from dualface_assets.store.files import LocalFiles, make_folder
 from dualface_assets.store.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.store.video_store import Upload, VideoStore
 from dualface_assets.uploads.inbox import (
@@ -166,7 +166,9 @@ class Intake:
                 copy, goes on beside the ticks.
         """
         begun = time.monotonic()
-        store.inbox_folder.mkdir(parents=True, exist_ok=True)
+        inbox = store.inbox_folder
+        make_folder(store.folder)
+        inbox.mkdir(parents=True, exist_ok=True)
         with taking_uploads(store) as alone:
             if not alone:
                 return TickReport([], {"inbox": "another process is taking uploads at this moment"})
@@ -370,8 +372,8 @@ def claimed_keys(store: VideoStore) -> set[str]:
 @contextmanager
 def taking_uploads(store: VideoStore, *, wait: bool = False) -> Iterator[bool]:
     """Be the only one who takes uploads. The lock dies with the process. Yields False where another process has it."""
-    store.claims_folder.mkdir(parents=True, exist_ok=True)
-    with (store.claims_folder / ".lock").open("w") as lock:
+    store.private_folder("claims")
+    with (store.private_folder("locks") / "uploads").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

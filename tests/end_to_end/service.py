@@ -168,7 +168,7 @@ class Service:
         return [
             *store.folder.rglob(f"{TEMPORARY_PREFIX}*"),
             *store.scratch_folder.glob("*"),
-            *(path for path in store.claims_folder.glob("*") if path.name != ".lock"),
+            *store.claims_folder.glob("*"),
             *store.inbox_folder.glob("*"),
             *(Path(self.instance.root_directory) / "workers").glob("*"),
         ]

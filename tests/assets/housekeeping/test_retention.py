@@ -348,7 +348,7 @@ def test_no_run_begins_and_no_upload_is_taken_while_files_are_moved(
 
     def look_around(path: Path, target: Path) -> Path:
         waiting = subprocess.run(
-            ["flock", "--nonblock", "--shared", str(store.folder / ".deleting"), "true"], check=False
+            ["flock", "--nonblock", "--shared", str(store.folder / "locks" / "deletion"), "true"], check=False
         )
         said.append((waiting.returncode, Intake().tick(store).waiting))
         return rename(path, target)
