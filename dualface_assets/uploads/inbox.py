@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from dualface_assets.settings import REPROCESS
+from dualface_assets.uploads.containers import is_unfinished
 
 _OF_BROWSERS: Final = (".part", ".crdownload", ".download", ".opdownload")
 _OF_OTHERS: Final = (".partial", ".tmp", ".temp", ".filepart", ".aria2", ".!ut", "~")
@@ -73,11 +74,13 @@ class StabilityWindow:
         quiet: unchanged, and open for writing in no process.
         unknown: watched and unchanged, where the kernel does not say who writes.
         empty: unchanged and empty: nearly always an upload that is about to begin.
+        unfinished: unchanged, while its container says that more is to come, as between two writes of a recorder.
     """
 
     quiet: float = 2.0
     unknown: float = 8.0
     empty: float = 60.0
+    unfinished: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -158,10 +161,13 @@ class Inbox:
                 return "no permission to take files out of this folder"
             name = os.path.basename(path)  # noqa: PTH119
             writer = has_writer(name, folder) if self._kernel_knows(folder) else None
+            more_to_come = quiet < self._stability.unfinished and _is_unfinished(name, folder, state.size)
         if writer:
             return "another program is still writing it"
         if writer is None and watched < self._stability.unknown:
             return "being watched: it may still grow"
+        if more_to_come:
+            return "being watched: its container says that more is to come"
         return None
 
     def _kernel_knows(self, folder: int) -> bool:
@@ -176,6 +182,12 @@ class Inbox:
                 with suppress(FileNotFoundError):
                     os.unlink(trial, dir_fd=folder)
         return self._leases_work[device]
+
+
+def _is_unfinished(name: str, folder: int, size: int) -> bool:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
+        return is_unfinished(file, size)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from dualface_assets.uploads.inbox import Inbox, StabilityWindow
@@ -102,6 +104,40 @@ def test_an_empty_file_gets_more_time_to_become_a_video(inbox: Inbox, folder: Pa
     assert complete(inbox, folder) == set()
     clock.ahead = 400
     assert complete(inbox, folder) == {"a.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"), [("mp4", {}), ("mkv", {}), ("avi", {}), ("mp4", {"movflags": "frag_every_frame"})]
+)
+def test_a_recording_that_is_continued_every_few_seconds_is_taken_when_it_has_its_end(
+    folder: Path, tmp_path: Path, clock: Clock, suffix: str, options: dict[str, str]
+) -> None:
+    whole = tmp_path / ".whole" / f"a.{suffix}"
+    whole.parent.mkdir()
+    with av.open(str(whole), "w", options=options) as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for shade in range(50):
+            frame = av.VideoFrame.from_ndarray(np.full((96, 64), shade, np.uint8), format="yuv420p")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    content = whole.read_bytes()
+    path, inbox = folder / whole.name, Inbox(StabilityWindow(quiet=2, unknown=2, unfinished=600), clock=clock)
+    for number in range(4):
+        with path.open("ab") as file:
+            file.write(content[number * len(content) // 4 : (number + 1) * len(content) // 4])
+        complete(inbox, folder)
+        clock.ahead += 9
+        assert complete(inbox, folder) == ({path.name} if number == 3 else set())
+
+
+def test_a_recording_that_never_gets_its_end_is_taken_all_the_same(folder: Path, clock: Clock) -> None:
+    (folder / "a.mp4").write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0\0\0\x10\0mdat")
+    inbox = Inbox(StabilityWindow(), clock=clock)
+    for ahead, taken in ((0, set[str]()), (30, set[str]()), (90, {"a.mp4"})):
+        clock.ahead = ahead
+        assert complete(inbox, folder) == taken
+    assert not inbox.scan(folder, beside=folder, most=100).waiting
 
 
 def test_temporary_hidden_and_half_downloaded_files_are_no_uploads(folder: Path) -> None:
