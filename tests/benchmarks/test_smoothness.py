@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,8 +9,7 @@ from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
-
-BuildTracks = Callable[..., FaceTracks]
+from tests.core.made_tracks import face_tracks
 
 FPS = 30
 HEIGHT = 540.0
@@ -44,13 +41,13 @@ EYES = 500 - HEIGHT / 2 + 0.40 * HEIGHT
 """Where the eyes of a face are on their line, for a crop window that is centered on 500."""
 
 
-def test_a_camera_at_rest_does_not_move(face_tracks: BuildTracks) -> None:
+def test_a_camera_at_rest_does_not_move() -> None:
     result = measured(face_tracks({"A": face(500, EYES)}), path_of(500))
     assert result.path_length == result.acceleration == result.jerk == 0
     assert result.still == 1
 
 
-def test_speed_is_that_which_a_viewer_of_the_tile_sees(face_tracks: BuildTracks) -> None:
+def test_speed_is_that_which_a_viewer_of_the_tile_sees() -> None:
     times = np.arange(300) / FPS
     result = measured(face_tracks({"A": face(500, EYES)}), path_of(500 + 30 * times, 500 + 40 * times))
     assert result.path_length == pytest.approx(2 * 50, rel=1e-3)
@@ -58,14 +55,14 @@ def test_speed_is_that_which_a_viewer_of_the_tile_sees(face_tracks: BuildTracks)
     assert result.acceleration == pytest.approx(0, abs=1)
 
 
-def test_acceleration_and_jerk_are_those_of_a_swinging_camera(face_tracks: BuildTracks) -> None:
+def test_acceleration_and_jerk_are_those_of_a_swinging_camera() -> None:
     omega, times = 2 * np.pi * 0.5, np.arange(300) / FPS
     result = measured(face_tracks({"A": face(500, EYES)}), path_of(500 + 20 * np.sin(omega * times)))
     assert result.acceleration == pytest.approx(2 * 20 * omega**2 / np.sqrt(2), rel=0.02)
     assert result.jerk == pytest.approx(2 * 20 * omega**3 / np.sqrt(2), rel=0.02)
 
 
-def test_an_uneven_frame_rate_does_not_look_like_shaking(face_tracks: BuildTracks) -> None:
+def test_an_uneven_frame_rate_does_not_look_like_shaking() -> None:
     pts = np.cumsum(np.resize([11, 70, 33], 300))
     tracks = face_tracks({"A": face(500, EYES)}, pts=pts, time_base="1/1000")
     result = measured(tracks, path_of(500 + 0.05 * pts))
@@ -73,14 +70,14 @@ def test_an_uneven_frame_rate_does_not_look_like_shaking(face_tracks: BuildTrack
     assert result.acceleration == pytest.approx(0, abs=1)
 
 
-def test_a_jump_at_a_cut_is_not_a_movement(face_tracks: BuildTracks) -> None:
+def test_a_jump_at_a_cut_is_not_a_movement() -> None:
     tracks = face_tracks({"A": face(500, EYES)}, cuts=[100])
     result = measured(tracks, path_of(np.where(np.arange(300) < 100, 500, 1400)))
     assert result.path_length == 0
     assert result.still == 1
 
 
-def test_the_real_camera_is_calm_on_someone_who_sits_and_leans(face_tracks: BuildTracks) -> None:
+def test_the_real_camera_is_calm_on_someone_who_sits_and_leans() -> None:
     random, times = np.random.default_rng(0), np.arange(60 * FPS) / FPS
     x = 700 + 15 * np.sin(times) + random.normal(0, 3, len(times)) + 90 * ((times > 20) & (times < 32))
     boxes = np.stack([x - 60, np.full_like(x, 300), np.full_like(x, 120), np.full_like(x, 160)], axis=1)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
@@ -17,9 +15,8 @@ from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.verification.findings import clock
-from tests.core.conftest import with_columns
+from tests.core.made_tracks import face_tracks, with_columns
 
-BuildTracks = Callable[..., FaceTracks]
 SIDE_BY_SIDE = LAYOUTS["side-by-side"]
 
 
@@ -34,14 +31,14 @@ def sure(tracks: FaceTracks, *, doubtful: range = range(0)) -> FaceTracks:
     return with_columns(tracks, identity_margin=margins)
 
 
-def test_clear_names_are_no_concern(face_tracks: BuildTracks) -> None:
+def test_clear_names_are_no_concern() -> None:
     advisory = identity_advisory(sure(face_tracks({"A": sitting(300), "B": sitting(1300)})))
     assert advisory.passed
     assert advisory.figures["smallest margin"] == 40
     assert advisory.figures["least allowed margin"] == 3
 
 
-def test_an_unsure_name_is_told_with_its_place(face_tracks: BuildTracks) -> None:
+def test_an_unsure_name_is_told_with_its_place() -> None:
     advisory = identity_advisory(sure(face_tracks({"A": sitting(300), "B": sitting(1300)}), doubtful=range(60, 120)))
     assert not advisory.passed
     assert "from 0:02.0 to 0:04.0" in advisory.message
@@ -49,18 +46,18 @@ def test_an_unsure_name_is_told_with_its_place(face_tracks: BuildTracks) -> None
     assert advisory.figures["unsure (s)"] == pytest.approx(59 / 30)
 
 
-def test_a_glance_is_too_short_to_worry_about(face_tracks: BuildTracks) -> None:
+def test_a_glance_is_too_short_to_worry_about() -> None:
     tracks = sure(face_tracks({"A": sitting(300), "B": sitting(1300)}), doubtful=range(60, 70))
     assert identity_advisory(tracks).passed
     assert identity_advisory(tracks).figures["smallest margin"] == 1.5
 
 
-def test_one_person_cannot_be_mistaken_for_another(face_tracks: BuildTracks) -> None:
+def test_one_person_cannot_be_mistaken_for_another() -> None:
     tracks = face_tracks({"A": sitting(300)})
     assert identity_advisory(with_columns(tracks, identity_margin=[None] * len(tracks.table))).passed
 
 
-def test_a_face_beside_its_tile_is_a_concern(face_tracks: BuildTracks) -> None:
+def test_a_face_beside_its_tile_is_a_concern() -> None:
     there = face_tracks({"A": sitting(300), "B": sitting(1300)})
     moved = sitting(300)
     moved[:60, 0] = 1500  # a tenth of the time they are somewhere else
@@ -72,15 +69,13 @@ def test_a_face_beside_its_tile_is_a_concern(face_tracks: BuildTracks) -> None:
     assert framing_advisory(there, plan_camera(there, SIDE_BY_SIDE)).passed
 
 
-def test_a_face_at_the_edge_of_the_picture_is_shown_as_far_as_it_is_there(face_tracks: BuildTracks) -> None:
+def test_a_face_at_the_edge_of_the_picture_is_shown_as_far_as_it_is_there() -> None:
     tracks = face_tracks({"A": sitting(-60), "B": sitting(1300)})
     assert framing_advisory(tracks, plan_camera(tracks, SIDE_BY_SIDE)).passed
 
 
 @pytest.mark.parametrize(("size", "passed"), [((1920, 1080), True), ((640, 360), False)])
-def test_a_small_source_is_enlarged_until_it_looks_soft(
-    face_tracks: BuildTracks, size: tuple[int, int], passed: bool
-) -> None:
+def test_a_small_source_is_enlarged_until_it_looks_soft(size: tuple[int, int], passed: bool) -> None:
     scale = size[0] / 1920
     tracks = face_tracks({"A": sitting(300) * scale, "B": sitting(1300) * scale}, size=size)
     advisory = enlargement_advisory(plan_camera(tracks, SIDE_BY_SIDE))
@@ -98,14 +93,14 @@ def test_software_is_a_concern_only_where_nvenc_should_have_done_it() -> None:
     assert "dualface gpu" in fallback.action
 
 
-def test_what_is_no_concern_asks_for_nothing(face_tracks: BuildTracks) -> None:
+def test_what_is_no_concern_asks_for_nothing() -> None:
     tracks = sure(face_tracks({"A": sitting(300), "B": sitting(1300)}))
     plan = plan_camera(tracks, SIDE_BY_SIDE)
     found: list[Advisory] = [identity_advisory(tracks), framing_advisory(tracks, plan), enlargement_advisory(plan)]
     assert [advisory.action for advisory in found] == ["", "", ""]
 
 
-def test_moments_are_the_cuts_and_where_a_tile_waits_or_goes_wide_and_what_is_unsure(face_tracks: BuildTracks) -> None:
+def test_moments_are_the_cuts_and_where_a_tile_waits_or_goes_wide_and_what_is_unsure() -> None:
     leaves = sitting(1300)
     leaves[150:450] = np.nan  # for ten seconds
     tracks = sure(face_tracks({"A": sitting(300), "B": leaves}, cuts=[540]), doubtful=range(90))

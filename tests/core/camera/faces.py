@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.camera.plan import kept_in_tile
+from dualface_core.camera.plan import kept_in_tile, plan_camera
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
+from tests.core.made_tracks import face_tracks
 
 Boxes = NDArray[np.float64]
 
@@ -36,6 +39,11 @@ def gone(boxes: Boxes, *spans: tuple[float, float]) -> Boxes:
     for start, stop in spans:
         boxes[round(start * FPS) : round(stop * FPS)] = ABSENT
     return boxes
+
+
+def filmed(a: Boxes, b: Boxes | None = None, **choices: Any) -> TilePlan:
+    """The side-by-side plan of A, and of B if there is one; see `face_tracks` for the choices."""
+    return plan_camera(face_tracks({"A": a} if b is None else {"A": a, "B": b}, **choices), SIDE_BY_SIDE)
 
 
 def tile(plan: TilePlan, index: int = 0) -> Boxes:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,13 +8,10 @@ from numpy.typing import NDArray
 
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.plan import plan_camera
-from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS, Layout, Tile
 from dualface_core.tables.tile_plan import TilePlan
-from tests.core.camera.faces import ABSENT, SIDE_BY_SIDE, assert_whole_face_in_tile, person, tile
-
-BuildTracks = Callable[..., FaceTracks]
-
+from tests.core.camera.faces import ABSENT, SIDE_BY_SIDE, assert_whole_face_in_tile, filmed, person, tile
+from tests.core.made_tracks import face_tracks
 
 # --- what holds for any tracks ----------------------------------------------------------------------------------------
 
@@ -59,16 +54,16 @@ def scenes(draw: st.DrawFn) -> dict[str, object]:
 
 @settings(max_examples=150, deadline=None)
 @given(scene=scenes())
-def test_while_a_face_is_tracked_it_never_leaves_its_tile(face_tracks: BuildTracks, scene: dict[str, object]) -> None:
+def test_while_a_face_is_tracked_it_never_leaves_its_tile(scene: dict[str, object]) -> None:
     boxes = scene.pop("boxes")
-    plan = plan_camera(face_tracks({"A": boxes}, **scene), SIDE_BY_SIDE)
+    plan = filmed(boxes, **scene)
     assert_whole_face_in_tile(plan, boxes)
 
 
 @settings(max_examples=100, deadline=None)
 @given(scene=scenes(), layout=st.sampled_from(sorted(LAYOUTS)))
 def test_every_rectangle_lies_in_the_frame_and_has_the_aspect_of_its_tile(
-    face_tracks: BuildTracks, scene: dict[str, object], layout: str
+    scene: dict[str, object], layout: str
 ) -> None:
     boxes, (width, height) = scene.pop("boxes"), scene["size"]
     plan = plan_camera(face_tracks({"A": boxes}, **scene), LAYOUTS[layout])
@@ -84,9 +79,9 @@ def test_every_rectangle_lies_in_the_frame_and_has_the_aspect_of_its_tile(
 
 @settings(max_examples=50, deadline=None)
 @given(scene=scenes())
-def test_a_person_is_only_called_tracked_near_a_sighting(face_tracks: BuildTracks, scene: dict[str, object]) -> None:
+def test_a_person_is_only_called_tracked_near_a_sighting(scene: dict[str, object]) -> None:
     boxes = scene.pop("boxes")
-    plan = plan_camera(face_tracks({"A": boxes}, **scene), SIDE_BY_SIDE)
+    plan = filmed(boxes, **scene)
     times = np.array(scene["pts"]) / 1000
     seen = times[~np.isnan(boxes[:, 0])]
     for time in times[plan.states[:, 0] == "tracking"]:
@@ -96,8 +91,8 @@ def test_a_person_is_only_called_tracked_near_a_sighting(face_tracks: BuildTrack
 # --- framing ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_face_has_its_size_and_the_eyes_stand_on_their_line(face_tracks: BuildTracks) -> None:
-    plan = plan_camera(face_tracks({"A": person(1500, 900, 400)}, size=(3840, 2160)), SIDE_BY_SIDE)
+def test_the_face_has_its_size_and_the_eyes_stand_on_their_line() -> None:
+    plan = filmed(person(1500, 900, 400), size=(3840, 2160))
     center_x, center_y, _, height = tile(plan)[0]
     assert 400 / height == pytest.approx(0.32, abs=0.001)
     assert center_x == pytest.approx(1500, abs=0.1)
@@ -105,24 +100,24 @@ def test_the_face_has_its_size_and_the_eyes_stand_on_their_line(face_tracks: Bui
     assert (eyes - (center_y - height / 2)) / height == pytest.approx(0.40, abs=0.001)
 
 
-def test_zooming_in_stops_where_pixels_would_be_stretched_too_far(face_tracks: BuildTracks) -> None:
-    plan = plan_camera(face_tracks({"A": person(960, 540, 60)}), SIDE_BY_SIDE)
+def test_zooming_in_stops_where_pixels_would_be_stretched_too_far() -> None:
+    plan = filmed(person(960, 540, 60))
     assert 1080 / tile(plan)[:, 3].min() == pytest.approx(2.0)
 
 
-def test_a_small_source_may_be_stretched_further_but_not_without_limit(face_tracks: BuildTracks) -> None:
-    plan = plan_camera(face_tracks({"A": person(320, 180, 20)}, size=(640, 360)), SIDE_BY_SIDE)
+def test_a_small_source_may_be_stretched_further_but_not_without_limit() -> None:
+    plan = filmed(person(320, 180, 20), size=(640, 360))
     assert tile(plan)[:, 3].min() == pytest.approx(0.6 * 360)
 
 
-def test_a_face_larger_than_the_tile_is_put_in_its_middle(face_tracks: BuildTracks) -> None:
-    plan = plan_camera(face_tracks({"A": person(900, 540, 1500)}), SIDE_BY_SIDE)
+def test_a_face_larger_than_the_tile_is_put_in_its_middle() -> None:
+    plan = filmed(person(900, 540, 1500))
     assert tile(plan)[:, 0] == pytest.approx(900, abs=0.1)
     assert tile(plan)[:, 3] == pytest.approx(1080)
 
 
-def test_two_people_who_sit_close_together_are_each_in_the_middle_of_their_own_tile(face_tracks: BuildTracks) -> None:
-    plan = plan_camera(face_tracks({"A": person(900, seconds=4), "B": person(1080, seconds=4)}), SIDE_BY_SIDE)
+def test_two_people_who_sit_close_together_are_each_in_the_middle_of_their_own_tile() -> None:
+    plan = filmed(person(900, seconds=4), person(1080, seconds=4))
     assert tile(plan, 0)[:, 0] == pytest.approx(900, abs=0.1)
     assert tile(plan, 1)[:, 0] == pytest.approx(1080, abs=0.1)
 
@@ -130,7 +125,7 @@ def test_two_people_who_sit_close_together_are_each_in_the_middle_of_their_own_t
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def test_a_plan_has_a_row_per_frame_and_tile_and_can_be_stored(face_tracks: BuildTracks, tmp_path) -> None:
+def test_a_plan_has_a_row_per_frame_and_tile_and_can_be_stored(tmp_path) -> None:
     tracks = face_tracks(
         {"A": person(600, seconds=1), "B": person(1400, seconds=1)}, pts=range(100, 130), time_base="1/30", cuts=[12]
     )
@@ -146,7 +141,7 @@ def test_a_plan_has_a_row_per_frame_and_tile_and_can_be_stored(face_tracks: Buil
     assert stored.table.equals(plan.table)
 
 
-def test_a_layout_may_give_one_person_two_tiles(face_tracks: BuildTracks) -> None:
+def test_a_layout_may_give_one_person_two_tiles() -> None:
     twice = Layout("twice", 200, 100, (Tile("A", 0, 0, 100, 100), Tile("A", 100, 0, 100, 100)))
     plan = plan_camera(face_tracks({"A": person(600, seconds=1)}), twice)
     assert tile(plan, 0) == pytest.approx(tile(plan, 1))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
@@ -11,16 +9,15 @@ from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
+from tests.core.made_tracks import face_tracks
 from tests.core.review.images import SIZE, sitting
 from tests.reviewed import about, reviewed
 
 __all__ = ["about", "reviewed"]
 
-BuildTracks = Callable[..., FaceTracks]
-
 
 @pytest.fixture(scope="session")
-def tracks(face_tracks: BuildTracks) -> FaceTracks:
+def tracks() -> FaceTracks:
     a, b = sitting(160, 300), sitting(480, 300)
     a[100:250] = np.nan
     return face_tracks(

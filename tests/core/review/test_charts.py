@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +12,7 @@ from dualface_core.review.charts import HEIGHT, WIDTH, Axis, Chart, faces_chart,
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import Person
 from dualface_core.tables.layouts import LAYOUTS
-
-BuildTracks = Callable[..., FaceTracks]
+from tests.core.made_tracks import face_tracks
 
 
 def sitting(x: float, frames: int) -> np.ndarray:
@@ -31,7 +29,7 @@ def points(path: str) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
-def test_all_shapes_lie_in_the_chart(face_tracks: BuildTracks, layout: str) -> None:
+def test_all_shapes_lie_in_the_chart(layout: str) -> None:
     b = sitting(1300, 900)
     b[300:700] = np.nan
     for chart in drawn(face_tracks({"A": sitting(300, 900), "B": b}, cuts=[800]), layout):
@@ -42,13 +40,13 @@ def test_all_shapes_lie_in_the_chart(face_tracks: BuildTracks, layout: str) -> N
             assert 0 <= shade.left <= shade.left + shade.width <= 100.001
 
 
-def test_who_is_on_the_left_is_below(face_tracks: BuildTracks) -> None:
+def test_who_is_on_the_left_is_below() -> None:
     faces = drawn(face_tracks({"A": sitting(300, 300), "B": sitting(1300, 300)}))[0]
     height = {series.color: points(series.path)[0][1] for series in faces.series if series.kind == "line"}
     assert height["A"] > HEIGHT / 2 > height["B"]
 
 
-def test_a_line_is_broken_where_nobody_is_seen_and_where_the_picture_cuts(face_tracks: BuildTracks) -> None:
+def test_a_line_is_broken_where_nobody_is_seen_and_where_the_picture_cuts() -> None:
     b = sitting(1300, 900)
     b[300:700] = np.nan
     faces = drawn(face_tracks({"A": sitting(300, 900), "B": b}, cuts=[800]))[0]
@@ -57,7 +55,7 @@ def test_a_line_is_broken_where_nobody_is_seen_and_where_the_picture_cuts(face_t
     assert lines["B"].count("M") == 3
 
 
-def test_where_a_tile_holds_or_goes_wide_its_chart_is_shaded(face_tracks: BuildTracks) -> None:
+def test_where_a_tile_holds_or_goes_wide_its_chart_is_shaded() -> None:
     b = sitting(1300, 900)
     b[300:] = np.nan
     by_title = {chart.title: chart for chart in drawn(face_tracks({"A": sitting(300, 900), "B": b}))}
@@ -66,7 +64,7 @@ def test_where_a_tile_holds_or_goes_wide_its_chart_is_shaded(face_tracks: BuildT
     assert by_title["Camera B"].shades[0].left == pytest.approx(100 / 3, abs=0.2)
 
 
-def test_charts_do_not_grow_with_the_video(face_tracks: BuildTracks) -> None:
+def test_charts_do_not_grow_with_the_video() -> None:
     sizes = [
         sum(len(series.path) for chart in drawn(face_tracks({"A": sitting(300, n)})) for series in chart.series)
         for n in (3_000, 12_000)
@@ -74,11 +72,11 @@ def test_charts_do_not_grow_with_the_video(face_tracks: BuildTracks) -> None:
     assert sizes[1] < 1.5 * sizes[0]
 
 
-def test_a_video_of_one_frame_can_be_drawn(face_tracks: BuildTracks) -> None:
+def test_a_video_of_one_frame_can_be_drawn() -> None:
     assert all(series.path for chart in drawn(face_tracks({"A": sitting(300, 1)})) for series in chart.series)
 
 
-def test_the_line_of_a_face_is_thin_where_it_was_not_detected(face_tracks: BuildTracks) -> None:
+def test_the_line_of_a_face_is_thin_where_it_was_not_detected() -> None:
     detected = np.arange(300) < 120
     tracks = face_tracks({"A": sitting(300, 300)}, detected={"A": detected})
     lines = {series.kind: series for series in faces_chart(Axis.of(tracks), tracks, ()).series}
@@ -87,7 +85,7 @@ def test_the_line_of_a_face_is_thin_where_it_was_not_detected(face_tracks: Build
     assert max(x for x, _ in points(lines["thin"].path)) == pytest.approx(WIDTH * 299 / 300, abs=1)
 
 
-def test_the_faces_of_anyone_else_are_dots(face_tracks: BuildTracks) -> None:
+def test_the_faces_of_anyone_else_are_dots() -> None:
     both = face_tracks({"A": sitting(300, 3), "B": sitting(1300, 3)})
     rows = [row | {"person": "A" if row["person"] == "A" else None} for row in both.table.to_pylist()]
     table = pa.Table.from_pylist(rows, schema=FaceTracks.SCHEMA)
@@ -97,7 +95,7 @@ def test_the_faces_of_anyone_else_are_dots(face_tracks: BuildTracks) -> None:
     assert {y for _, y in points(others.path)} == {HEIGHT * 27 // 100}
 
 
-def test_the_legend_names_each_color_once_and_only_what_is_there(face_tracks: BuildTracks) -> None:
+def test_the_legend_names_each_color_once_and_only_what_is_there() -> None:
     b = sitting(1300, 900)
     b[300:700] = np.nan
     tracks = face_tracks({"A": sitting(300, 900), "B": b}, cuts=[800])

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
@@ -11,9 +9,8 @@ from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.gpu.load import long_log
+from tests.core.made_tracks import face_tracks
 from tests.core.review.images import BLUE, ORANGE, SIZE, decoded, has, sitting
-
-BuildTracks = Callable[..., FaceTracks]
 
 
 def test_plots_show_each_person_in_their_color_and_fit_a_web_page(tracks: FaceTracks, plan: TilePlan) -> None:
@@ -26,7 +23,7 @@ def test_plots_show_each_person_in_their_color_and_fit_a_web_page(tracks: FaceTr
         assert has(image, ORANGE, 30)
 
 
-def test_plots_of_a_long_restless_video_stay_below_the_limit(face_tracks: BuildTracks) -> None:
+def test_plots_of_a_long_restless_video_stay_below_the_limit() -> None:
     random = np.random.default_rng(0)
     people = {}
     for name, x in (("A", 160), ("B", 480)):
@@ -40,7 +37,7 @@ def test_plots_of_a_long_restless_video_stay_below_the_limit(face_tracks: BuildT
         assert decoded(data).shape[1] >= 400
 
 
-def test_one_frame_of_video_can_be_plotted(face_tracks: BuildTracks) -> None:
+def test_one_frame_of_video_can_be_plotted() -> None:
     tracks = face_tracks({"A": sitting(160, 1)}, size=SIZE)
     assert decoded(tracks_plot(tracks)).size
     assert decoded(camera_plot(tracks, plan_camera(tracks, LAYOUTS["side-by-side"]))).size

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,9 +11,8 @@ from dualface_core.review.preview import contact_sheet, preview_frames, thumbnai
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
+from tests.core.made_tracks import face_tracks
 from tests.core.review.images import BLUE, ORANGE, SIZE, decoded, has, sitting
-
-BuildTracks = Callable[..., FaceTracks]
 
 
 def some_frame(index: int, *, noise: bool = False) -> Frame:
@@ -68,7 +65,7 @@ def test_a_thumbnail_stays_below_its_limit(tracks: FaceTracks) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=12), count=st.integers(1, 10))
-def test_preview_frames_are_spread_over_the_shots(face_tracks: BuildTracks, lengths: list[int], count: int) -> None:
+def test_preview_frames_are_spread_over_the_shots(lengths: list[int], count: int) -> None:
     frames, cuts = sum(lengths), np.cumsum(lengths)[:-1].tolist()
     tracks = face_tracks({"A": sitting(160, frames)}, size=SIZE, cuts=cuts)
     chosen = preview_frames(plan_camera(tracks, LAYOUTS["side-by-side"]), count)
@@ -80,6 +77,6 @@ def test_preview_frames_are_spread_over_the_shots(face_tracks: BuildTracks, leng
     assert len(set(shots.tolist())) == min(count, len(lengths))
 
 
-def test_a_preview_of_one_long_shot_is_evenly_spread(face_tracks: BuildTracks) -> None:
+def test_a_preview_of_one_long_shot_is_evenly_spread() -> None:
     plan = plan_camera(face_tracks({"A": sitting(160, 80)}, size=SIZE), LAYOUTS["side-by-side"])
     assert preview_frames(plan, 4) == [10, 30, 50, 70]

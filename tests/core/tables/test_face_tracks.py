@@ -6,13 +6,13 @@ import pytest
 
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import FaceSource, Person
-from tests.core.conftest import BuildTracks, with_columns
+from tests.core.made_tracks import face_tracks, with_columns
 
 BOXES = np.array([[10, 20, 30, 40], [np.nan] * 4, [12, 20, 30, 40], [14, 20, 30, 40]])
 
 
 @pytest.fixture
-def tracks(face_tracks: BuildTracks) -> FaceTracks:
+def tracks() -> FaceTracks:
     """Four frames in two shots; B is there throughout, A is missing in the second and interpolated in the third."""
     return face_tracks(
         {"A": BOXES, "B": np.full((4, 4), 50.0)},
@@ -57,7 +57,7 @@ def test_the_smallest_margin_is_unknown_where_there_are_no_two_people(tracks: Fa
 
 
 def test_the_digest_of_tracks_survives_storage_and_notices_any_change(
-    tracks: FaceTracks, face_tracks: BuildTracks
+    tracks: FaceTracks,
 ) -> None:
     chunked = pa.concat_tables([tracks.table.slice(0, 3), tracks.table.slice(3)])
     assert FaceTracks(chunked, tracks.metadata).sha256 == tracks.sha256

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +12,14 @@ from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.origins import check_plan, check_tracks
 from dualface_core.tables.tile_plan import TilePlan
+from tests.core.made_tracks import face_tracks
 
 VIDEO = Path("talk.mp4")
 FINGERPRINT = "0" * 64
 
 
 @pytest.fixture
-def tracks(face_tracks: Callable[..., FaceTracks]) -> FaceTracks:
+def tracks() -> FaceTracks:
     return face_tracks({"A": np.tile([300.0, 300, 200, 260], (30, 1)), "B": np.tile([1300.0, 300, 200, 260], (30, 1))})
 
 

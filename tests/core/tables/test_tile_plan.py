@@ -8,11 +8,11 @@ from dualface_core.errors import SettingsError
 from dualface_core.tables.labels import CameraState, Person
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
-from tests.core.conftest import BuildTracks
+from tests.core.made_tracks import face_tracks
 
 
 @pytest.fixture
-def plan(face_tracks: BuildTracks) -> TilePlan:
+def plan() -> TilePlan:
     """Six frames in two shots of A alone."""
     boxes = np.tile([900.0, 400.0, 200.0, 200.0], (6, 1))
     return plan_camera(face_tracks({"A": boxes}, pts=[0, 3, 6, 9, 12, 15], cuts=[2]), LAYOUTS["stacked"])

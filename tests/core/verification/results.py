@@ -22,7 +22,7 @@ from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import layout
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.verify import Verification
-from tests.core.conftest import with_columns
+from tests.core.made_tracks import with_columns
 
 ENCODER = software_encoder(EncoderSettings(preset="ultrafast"))
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from dualface_core.camera.plan import plan_camera
 from dualface_core.media.frames import ColorInfo, Frame, Planes
 from dualface_core.media.probe import probe
 from dualface_core.media.writer import VideoWriter
-from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import layout
 from dualface_core.verification.expected import Source, Thumbnail, evenly, ssim
 from dualface_core.verification.verify import Check
+from tests.core.made_tracks import face_tracks
 from tests.core.verification.results import ENCODER, Job, render
 
 RATE = 4
@@ -36,7 +35,7 @@ def slide(number: int) -> Planes:
 
 
 @pytest.fixture(scope="module")
-def slides(face_tracks: Callable[..., FaceTracks], tmp_path_factory: pytest.TempPathFactory) -> Job:
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A video without faces, and a right result."""
     folder = tmp_path_factory.mktemp("slides")
     frames = len(STILL) + len(BLACK) + len(MOVING)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from numpy.typing import ArrayLike
 
 from dualface_core.tables.declared import DeclaredTable
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
 
-BuildTracks = Callable[..., FaceTracks]
 
-
-@pytest.fixture(scope="session")
-def face_tracks() -> BuildTracks:
-    """Build tracks from boxes: `face_tracks({"A": boxes})`."""
-    return _face_tracks
-
-
-def _face_tracks(
+def face_tracks(
     people: Mapping[str, ArrayLike],
     *,
     size: tuple[int, int] = (1920, 1080),
@@ -34,7 +25,7 @@ def _face_tracks(
     detected: Mapping[str, ArrayLike] | None = None,
     fingerprint: str = "0" * 64,
 ) -> FaceTracks:
-    """Tracks of the given boxes.
+    """Tracks of the given boxes: `face_tracks({"A": boxes})`.
 
     `people` holds (frames, 4) of x, y, width, height for each person, NaN where they are not seen; `pts` are 0, 1, 2...
     unless given; `cuts` are the first frames of all shots but the first; `detected` says which frames' faces were
@@ -56,29 +47,16 @@ def _face_tracks(
     )
     rows = []
     for tracklet, (person, values) in enumerate(boxes.items()):
-        for frame in np.flatnonzero(~np.isnan(values[:, 0])):
+        for frame in np.flatnonzero(~np.isnan(values[:, 0])).tolist():
             x, y, width, height = values[frame].tolist()
             eyes, mouth = y + 0.38 * height, y + 0.78 * height
             left, right = x + 0.3 * width, x + 0.7 * width
-            seen = detected is None or bool(np.asarray(detected[person])[frame])
-            rows.append(
-                {
-                    "frame": int(frame),
-                    "pts": frame_pts[frame],
-                    "time": frame_pts[frame] * float(metadata.seconds_per_pts),
-                    "shot": int(shot_of[frame]),
-                    "tracklet": tracklet,
-                    "person": person,
-                    "x": x,
-                    "y": y,
-                    "width": width,
-                    "height": height,
-                    "score": 0.9,
-                    "landmarks": [left, eyes, right, eyes, x + width / 2, y + 0.6 * height, left, mouth, right, mouth],
-                    "source": "detected" if seen else "interpolated",
-                    "identity_margin": 1.0,
-                }
-            )
+            landmarks = [left, eyes, right, eyes, x + width / 2, y + 0.6 * height, left, mouth, right, mouth]
+            source = "detected" if detected is None or np.asarray(detected[person])[frame] else "interpolated"
+            time = frame_pts[frame] * float(metadata.seconds_per_pts)
+            place = (frame, frame_pts[frame], time, int(shot_of[frame]), tracklet, person)
+            row = (*place, x, y, width, height, 0.9, landmarks, source, 1.0)
+            rows.append(dict(zip(FaceTracks.SCHEMA.names, row, strict=True)))
     rows.sort(key=lambda row: (row["frame"], row["tracklet"]))
     return FaceTracks(pa.Table.from_pylist(rows, schema=FaceTracks.SCHEMA), metadata)
 
