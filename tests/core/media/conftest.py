@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import av
 import numpy as np
@@ -39,22 +39,7 @@ def number_of(frame: Frame) -> int:
     return sum(int(level > 110) << bit for bit, level in enumerate(luma))
 
 
-class MakeClip(Protocol):
-    def __call__(self, name: str, **choices: Any) -> Path: ...
-
-
-class MakeAudio(Protocol):
-    def __call__(self, path: Path, *, codec: str, cover: bool = False) -> None: ...
-
-
-@pytest.fixture(scope="session")
-def read_number() -> Callable[[Frame], int]:
-    return number_of
-
-
-@pytest.fixture(scope="session")
-def variable_pts() -> Sequence[int]:
-    return VARIABLE_PTS
+MakeClip = Callable[..., Path]
 
 
 @pytest.fixture
@@ -68,26 +53,18 @@ def make_clip(tmp_path: Path) -> MakeClip:
     return make
 
 
-@pytest.fixture(scope="session")
-def make_audio() -> MakeAudio:
-    """Makes files of audio alone, with or without cover art."""
-
-    def make(path: Path, *, codec: str, cover: bool = False) -> None:
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream(codec, rate=48_000)
-            art = container.add_stream("mjpeg", rate=1) if cover else None
-            if art is not None:
-                art.codec_context.width, art.codec_context.height = 64, 64
-                art.codec_context.pix_fmt = "yuvj420p"
-                art.disposition = Disposition.attached_pic
-                frame = av.VideoFrame.from_ndarray(numbered_image(5, 64, 64), format="rgb24").reformat(
-                    format="yuvj420p"
-                )
-                container.mux(art.encode(frame))
-                container.mux(art.encode(None))
-            write_audio(container, stream, Fraction(0), 0.5)
-
-    return make
+def make_audio(path: Path, *, codec: str, cover: bool = False) -> None:
+    """A file of audio alone, with or without cover art."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=48_000)
+        if cover:
+            art = container.add_stream("mjpeg", rate=1)
+            art.codec_context.width, art.codec_context.height, art.codec_context.pix_fmt = 64, 64, "yuvj420p"
+            art.disposition = Disposition.attached_pic
+            image = av.VideoFrame.from_ndarray(numbered_image(5, 64, 64), format="rgb24")
+            container.mux(art.encode(image.reformat(format="yuvj420p")))
+            container.mux(art.encode(None))
+        write_audio(container, stream, Fraction(0), 0.5)
 
 
 def write_clip(

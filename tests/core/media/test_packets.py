@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -11,9 +10,7 @@ from dualface_core.errors import UnreadableVideoError
 from dualface_core.media.packets import audio_packets, key_frames
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
-
-if TYPE_CHECKING:
-    from tests.core.media.conftest import MakeClip
+from tests.core.media.conftest import MakeClip
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import av
 import pytest
@@ -21,10 +20,8 @@ from dualface_core.errors import (
 from dualface_core.media.frames import BT709, HLG, LIMITED_RANGE, PQ
 from dualface_core.media.probe import fingerprint, probe, unreadable
 from dualface_core.media.reader import VideoReader
+from tests.core.media.conftest import VARIABLE_PTS, MakeClip, make_audio
 from tests.permissions import permissions_count
-
-if TYPE_CHECKING:
-    from tests.core.media.conftest import MakeAudio, MakeClip
 
 MILLISECONDS = Fraction(1, 1000)
 LONG = {"pts": range(60), "options": {"g": "12", "bf": "2"}, "audio": "aac", "audio_seconds": 4.0}
@@ -51,15 +48,13 @@ def test_a_video_without_sound_has_no_audio(make_clip: MakeClip) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_a_variable_rate_is_told_from_the_timestamps(
-    make_clip: MakeClip, variable_pts: tuple[int, ...], suffix: str
-) -> None:
-    path = make_clip(f"variable.{suffix}", pts=variable_pts, time_base=MILLISECONDS, options={"bf": "3"})
+def test_a_variable_rate_is_told_from_the_timestamps(make_clip: MakeClip, suffix: str) -> None:
+    path = make_clip(f"variable.{suffix}", pts=VARIABLE_PTS, time_base=MILLISECONDS, options={"bf": "3"})
     video = probe(path)
     assert not video.constant_rate
     assert video.first_pts * video.time_base == 0
-    assert video.last_pts * video.time_base == variable_pts[-1] * MILLISECONDS
-    assert video.duration == pytest.approx((variable_pts[-1] + variable_pts[-1] - variable_pts[-2]) / 1000)
+    assert video.last_pts * video.time_base == VARIABLE_PTS[-1] * MILLISECONDS
+    assert video.duration == pytest.approx((VARIABLE_PTS[-1] + VARIABLE_PTS[-1] - VARIABLE_PTS[-2]) / 1000)
 
 
 def test_a_start_offset_is_kept(make_clip: MakeClip) -> None:
@@ -226,14 +221,14 @@ def test_subtitles_alone_are_no_video(tmp_path: Path) -> None:
         probe(path)
 
 
-def test_sound_alone_is_no_video(tmp_path: Path, make_audio: MakeAudio) -> None:
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "sound.m4a"
     make_audio(path, codec="aac")
     with pytest.raises(NoVideoStreamError, match="holds no video, only audio"):
         probe(path)
 
 
-def test_a_cover_picture_is_no_video(tmp_path: Path, make_audio: MakeAudio) -> None:
+def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "song.mp3"
     make_audio(path, codec="libmp3lame", cover=True)
     with av.open(str(path)) as container:

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -15,11 +14,8 @@ from dualface_core.errors import MissingInputError, UnreadableVideoError
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
+from tests.core.media.conftest import VARIABLE_PTS, MakeClip, number_of
 
-if TYPE_CHECKING:
-    from tests.core.media.conftest import MakeClip
-
-ReadNumber = Callable[[Frame], int]
 MILLISECONDS = Fraction(1, 1000)
 RED, BLUE = (200, 40, 40), (40, 40, 200)
 
@@ -41,9 +37,9 @@ CONTAINERS = [
 ]
 
 
-def frames_at(video: VideoInfo, indexes: Sequence[int], pts: Sequence[int], read_number: ReadNumber) -> list[int]:
+def frames_at(video: VideoInfo, indexes: Sequence[int], pts: Sequence[int]) -> list[int]:
     with VideoReader(video) as reader:
-        return [read_number(frame) for frame in reader.at(indexes, pts)]
+        return [number_of(frame) for frame in reader.at(indexes, pts)]
 
 
 def mean_rgb(frame: Frame, columns: slice, rows: slice) -> tuple[int, ...]:
@@ -60,11 +56,11 @@ def assert_colors(frame: Frame, left: tuple[int, int, int], right: tuple[int, in
 
 @pytest.mark.parametrize(("name", "choices"), CONTAINERS, ids=[name for name, _ in CONTAINERS])
 def test_every_frame_comes_once_in_the_order_of_its_timestamps(
-    make_clip: MakeClip, read_number: ReadNumber, name: str, choices: dict[str, object]
+    make_clip: MakeClip, name: str, choices: dict[str, object]
 ) -> None:
     video = probe(make_clip(name, pts=range(40), **choices))
     with VideoReader(video) as reader:
-        seen = [(frame.index, read_number(frame), frame.pts, frame.time) for frame in reader]
+        seen = [(frame.index, number_of(frame), frame.pts, frame.time) for frame in reader]
     assert [number for _, number, _, _ in seen] == list(range(40))
     assert [index for index, _, _, _ in seen] == list(range(40))
     assert video.frame_count == 40
@@ -74,44 +70,38 @@ def test_every_frame_comes_once_in_the_order_of_its_timestamps(
 
 
 @pytest.mark.parametrize(("name", "choices"), CONTAINERS, ids=[name for name, _ in CONTAINERS])
-def test_any_single_frame_can_be_fetched(
-    make_clip: MakeClip, read_number: ReadNumber, name: str, choices: dict[str, object]
-) -> None:
+def test_any_single_frame_can_be_fetched(make_clip: MakeClip, name: str, choices: dict[str, object]) -> None:
     video = probe(make_clip(name, pts=range(40), **choices))
     with VideoReader(video) as reader:
         pts = [frame.pts for frame in reader]
-    assert [frames_at(video, [index], [pts[index]], read_number) for index in range(40)] == [[n] for n in range(40)]
-    assert frames_at(video, range(40), pts, read_number) == list(range(40))
+    assert [frames_at(video, [index], [pts[index]]) for index in range(40)] == [[n] for n in range(40)]
+    assert frames_at(video, range(40), pts) == list(range(40))
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_timestamps_of_a_variable_rate_are_exact(
-    make_clip: MakeClip, variable_pts: tuple[int, ...], read_number: ReadNumber, suffix: str
-) -> None:
-    video = probe(make_clip(f"variable.{suffix}", pts=variable_pts, time_base=MILLISECONDS, options=OUT_OF_ORDER))
+def test_timestamps_of_a_variable_rate_are_exact(make_clip: MakeClip, suffix: str) -> None:
+    video = probe(make_clip(f"variable.{suffix}", pts=VARIABLE_PTS, time_base=MILLISECONDS, options=OUT_OF_ORDER))
     with VideoReader(video) as reader:
-        seen = [(frame.pts * video.time_base, read_number(frame), frame.time) for frame in reader]
-    assert seen == [(time * MILLISECONDS, number, time / 1000) for number, time in enumerate(variable_pts)]
+        seen = [(frame.pts * video.time_base, number_of(frame), frame.time) for frame in reader]
+    assert seen == [(time * MILLISECONDS, number, time / 1000) for number, time in enumerate(VARIABLE_PTS)]
 
 
-def test_frames_far_apart_are_found_by_seeking(make_clip: MakeClip, read_number: ReadNumber) -> None:
+def test_frames_far_apart_are_found_by_seeking(make_clip: MakeClip) -> None:
     video = probe(make_clip("long.mp4", size=(32, 32), pts=range(600), options={"g": "30"}))
     step = round(Fraction(1, 15) / video.time_base)
     wanted = [0, 1, 200, 201, 450, 599]
     with VideoReader(video) as reader:
-        found = [
-            (frame.index, frame.pts, read_number(frame)) for frame in reader.at(wanted, [n * step for n in wanted])
-        ]
+        found = [(frame.index, frame.pts, number_of(frame)) for frame in reader.at(wanted, [n * step for n in wanted])]
     assert found == [(n, n * step, n % 64) for n in wanted]
 
 
-def test_a_frame_that_the_file_does_not_have_is_left_out(make_clip: MakeClip, read_number: ReadNumber) -> None:
+def test_a_frame_that_the_file_does_not_have_is_left_out(make_clip: MakeClip) -> None:
     video = probe(make_clip("short.mp4"))
-    assert frames_at(video, [3, 99], [3 * 1024, 99 * 1024], read_number) == [3]
+    assert frames_at(video, [3, 99], [3 * 1024, 99 * 1024]) == [3]
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
-def test_a_rotated_video_is_read_upright(make_clip: MakeClip, read_number: ReadNumber, turn: int) -> None:
+def test_a_rotated_video_is_read_upright(make_clip: MakeClip, turn: int) -> None:
     # The camera was held so that its frame must be turned counter-clockwise: what was its right is the top.
     video = probe(make_clip("turned.mp4", turn=turn))
     with VideoReader(video) as reader:
@@ -119,17 +109,17 @@ def test_a_rotated_video_is_read_upright(make_clip: MakeClip, read_number: ReadN
     assert (frame.width, frame.height) == (video.width, video.height)
     y, u, v = (np.ascontiguousarray(np.rot90(plane, -turn // 90)) for plane in frame.planes)
     turned_back = Frame(frame.index, frame.pts, frame.time, (y, u, v), frame.color)
-    assert read_number(turned_back) == 5
+    assert number_of(turned_back) == 5
     assert_colors(turned_back, RED, BLUE)
 
 
 @pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(1, 2)])
-def test_pixels_are_made_square(make_clip: MakeClip, read_number: ReadNumber, aspect: Fraction) -> None:
+def test_pixels_are_made_square(make_clip: MakeClip, aspect: Fraction) -> None:
     video = probe(make_clip("wide.mp4", aspect=aspect))
     with VideoReader(video) as reader:
         frame = list(reader)[7]
     assert Fraction(frame.width, frame.height) == Fraction(96, 64) * aspect
-    assert read_number(frame) == 7
+    assert number_of(frame) == 7
     assert_colors(frame, RED, BLUE)
 
 
@@ -153,7 +143,7 @@ def test_pixels_are_made_square(make_clip: MakeClip, read_number: ReadNumber, as
     ],
 )  # fmt: skip
 def test_any_coding_comes_out_as_8_bit_planes_of_the_right_colors(
-    make_clip: MakeClip, read_number: ReadNumber, name: str, choices: dict[str, object]
+    make_clip: MakeClip, name: str, choices: dict[str, object]
 ) -> None:
     video = probe(make_clip(name, pts=range(3), **choices))
     with VideoReader(video) as reader:
@@ -162,22 +152,22 @@ def test_any_coding_comes_out_as_8_bit_planes_of_the_right_colors(
     assert luma.dtype == u.dtype == v.dtype == np.uint8
     assert luma.shape == (video.height, video.width)
     assert u.shape == v.shape == ((video.height + 1) // 2, (video.width + 1) // 2)
-    assert read_number(frame) == 2
+    assert number_of(frame) == 2
     assert_colors(frame, RED, BLUE)
 
 
-def test_a_frame_stays_as_it_is_while_it_is_held(make_clip: MakeClip, read_number: ReadNumber) -> None:
+def test_a_frame_stays_as_it_is_while_it_is_held(make_clip: MakeClip) -> None:
     with VideoReader(probe(make_clip("held.mp4", pts=range(40)))) as reader:
         held = list(reader)
     gc.collect()
-    assert [read_number(frame) for frame in held] == list(range(40))
+    assert [number_of(frame) for frame in held] == list(range(40))
 
 
-def test_skipping_the_loop_filter_changes_neither_count_nor_times(make_clip: MakeClip, read_number: ReadNumber) -> None:
+def test_skipping_the_loop_filter_changes_neither_count_nor_times(make_clip: MakeClip) -> None:
     video = probe(make_clip("filtered.mp4", size=(180, 100), options=OUT_OF_ORDER | {"crf": "36"}))
     with VideoReader(video) as full, VideoReader(video, loop_filter=False, threads=1) as quick:
         pairs = list(zip(full, quick, strict=True))
-    assert all(a.pts == b.pts and read_number(a) == read_number(b) for a, b in pairs)
+    assert all(a.pts == b.pts and number_of(a) == number_of(b) for a, b in pairs)
     assert any((a.planes[0] != b.planes[0]).any() for a, b in pairs)
 
 
