@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dualface_core.errors import UnreadableVideoError
+from dualface_core.errors import MissingInputError
 from dualface_core.media.packets import audio_packets, key_frames
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
@@ -33,7 +33,7 @@ def test_a_file_without_sound_has_no_sound_packets(make_clip: MakeClip) -> None:
 
 
 def test_a_file_that_is_gone_is_reported_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableVideoError, match=r"gone\.mp4: cannot be read"):
+    with pytest.raises(MissingInputError, match=r"gone\.mp4: there is no such file"):
         list(audio_packets(tmp_path / "gone.mp4"))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.encoding.settings import Codec, EncoderSettings, EncoderSpec, software_encoder
-from dualface_core.errors import OutputError, SettingsError, UnreadableVideoError
+from dualface_core.errors import MissingInputError, OutputError, SettingsError
 from dualface_core.media.frames import ColorInfo, Planes
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
@@ -204,7 +204,7 @@ def test_a_source_without_sound_gives_a_result_without_sound(make_clip: MakeClip
 
 
 def test_sound_that_is_gone_is_reported_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableVideoError, match=r"gone\.mp4: its audio cannot be read"):
+    with pytest.raises(MissingInputError, match=r"gone\.mp4: there is no such file"):
         writer(tmp_path / "t.mp4", audio_from=tmp_path / "gone.mp4")
     assert list(tmp_path.iterdir()) == []
 
