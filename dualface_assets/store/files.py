@@ -72,13 +72,13 @@ class StoreFiles(Protocol):
         """The same, but without waiting where that takes long."""
 
     def share(self, path: Path) -> None:
-        """Have a small file, or a folder of some, at its place, where somebody has written it already."""
+        """Have a small file, or a folder of some, at its place, where it was written already."""
 
     def move_to_trash(self, path: Path, trash: Path) -> None:
         """Have a file or folder vanish; what is left to be removed lies in the local folder `trash`."""
 
     def remove_forgotten(self) -> None:
-        """Remove what somebody has begun to send and never finished."""
+        """Remove what was begun to be sent and never finished."""
 
 
 class LocalFiles:

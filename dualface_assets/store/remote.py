@@ -255,7 +255,7 @@ class RemoteFiles:
         """Turn what a client library raises into a sentence. That there is no such file is an answer.
 
         The error itself goes no further, not even as a cause: Dagster stores and shows causes, and the text of one may
-        hold the address with its password, or a signature that lets whoever reads it into the store.
+        hold the address with its password, or a signature that lets its reader into the store.
         """
         try:
             self._fs.invalidate_cache()  # other processes write, too

@@ -38,8 +38,7 @@ _OWN_FOLDERS: Final = frozenset(
 _UPLOAD_AGAIN: Final = "Put the video into the inbox again."
 
 
-# One component of a path, and never `..`: paths are built from notes, and whoever may write to the inbox of a remote
-# store may write such notes.
+# One component of a path, and never `..`: paths are built from notes, and others may write notes into a remote store.
 _Component = Annotated[str, Field(pattern=r"^[^./\x00][^/\x00]*$")]
 
 
@@ -268,7 +267,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         try:
             info = TypeAdapter(VideoInfo).validate_json(self.files.read(self.video_folder(key) / "probe.json"))
         except (FileNotFoundError, ValidationError):
-            raise MissingInputError(key, "this video was not looked at yet", action="Materialize raw_video.") from None
+            raise MissingInputError(key, "this video was not probed yet", action="Materialize raw_video.") from None
         return dataclasses.replace(info, path=path)  # the store may have moved since
 
     def table_path(self, table: str, key: str) -> Path:

@@ -161,7 +161,7 @@ class Intake:
         """Claim what is complete in the inbox, and put what is claimed into the store.
 
         Args:
-            store: whose inbox to look at. Its folders are made where they are missing.
+            store: whose inbox to scan. Its folders are made where they are missing.
             seconds: stop taking uploads after about so long, looking included. A file that takes longer to read, or to
                 copy, goes on beside the ticks.
         """
@@ -205,7 +205,7 @@ class Intake:
                 if not self._move(store, path, state, deadline):
                     waiting[str(path)] = "being copied into the store"
             except FileNotFoundError:
-                self._stop_copying(path)  # whoever put it there has taken it away again
+                self._stop_copying(path)  # it was taken away again
             except PermissionError:
                 self._refused[path] = state  # as in a folder where everyone may only remove what is their own
                 self._stop_copying(path)
@@ -365,7 +365,7 @@ def acknowledge(store: VideoStore, upload: Upload) -> None:
 
 
 def claimed_keys(store: VideoStore) -> set[str]:
-    """Keys of all videos with a claim that isn't settled yet, as far as the keys are known."""
+    """Keys of all videos with a claim that isn't acknowledged yet, as far as the keys are known."""
     return {upload.key for upload in map(_upload, _claims(store)) if upload is not None}
 
 
@@ -393,7 +393,7 @@ def printable(name: str) -> str:
 def _identify(store: VideoStore, claim: Path, sha256: str) -> Upload:
     """Find the key of a claimed video: the one that its content has already, or a new one."""
     source = _source(claim)
-    stem, suffix = os.path.splitext(source.name)  # noqa: PTH122  a name that somebody gave, such as "..", and no path
+    stem, suffix = os.path.splitext(source.name)  # noqa: PTH122  a name that was given, such as "..", and no path
     upload = Upload(
         key=partition_key(stem, sha256),
         name=source.name,
