@@ -59,17 +59,23 @@ def probe(path: Path) -> VideoInfo:
 
 @contextmanager
 def _unchanged(video: VideoInfo) -> Iterator[None]:
-    """Raise ChangedVideoError unless the source is the file that was probed, both now and when the block ends."""
-    _check_content(video)
+    """Raise ChangedVideoError unless the source is the file that was probed, both now and when the block ends.
+
+    A file of which the kernel says that nobody has touched it since its content was read is not read again.
+    """
+    before = _check_content(video, None)
     yield
-    _check_content(video)
+    _check_content(video, before)
 
 
-def _check_content(video: VideoInfo) -> None:
+def _check_content(video: VideoInfo, known: tuple[int, ...] | None) -> tuple[int, ...]:
+    """What the kernel says of the source, whose content is that which was probed unless it says what is known."""
     from dualface_core.media.probe import fingerprint, read_error
 
     try:
-        found = fingerprint(video.path)
+        status = video.path.stat()
+        state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        found = video.fingerprint if state == known else fingerprint(video.path)
     except FileNotFoundError:
         raise MissingInputError(video.path, "it is not there any more", action="Put it back.") from None
     except OSError as error:
@@ -80,6 +86,7 @@ def _check_content(video: VideoInfo) -> None:
             f"its content has changed: SHA-256 {found[:12]}, {video.fingerprint[:12]} when it was probed",
             action="Let nothing write to it, and begin again with this video.",
         )
+    return state
 
 
 def track(
@@ -219,15 +226,14 @@ def render_with_nvenc(
 
     from dualface_core.rendering.isolated import render_isolated
     from dualface_core.rendering.messages import Job
-    from dualface_core.system.atomic_files import TEMPORARY_PREFIX, atomic_write
+    from dualface_core.system.atomic_files import atomic_write
     from dualface_core.tables.origins import check_plan
 
     encoder = settings.encoder_settings(preset=choice.preset)
-    # The plan lies beside the output for as long, so that clean-up after a killed process finds both.
     check_plan(plan, video.path, video.fingerprint)
     with (
         atomic_write(output) as temporary,
-        tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as folder,
+        tempfile.TemporaryDirectory(prefix="dualface-") as folder,
         _unchanged(video),
     ):
         table = Path(folder) / "plan.parquet"

@@ -22,9 +22,8 @@ from dualface_assets.runs.dagster_internals import RunFailureReason, auto_reexec
 from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, FAILURE_REASON, PARTITION
 from dualface_assets.runs.workers import workers
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.inbox import has_writer
 from dualface_core.errors import one_line
-from dualface_core.system.atomic_files import TEMPORARY_PREFIX
+from dualface_core.system.atomic_files import TEMPORARY_PREFIX, remove_abandoned
 
 _END_PATIENCE: Final = 60.0
 """Seconds for which a process may go on after its run is over."""
@@ -37,12 +36,6 @@ _RETRIES_LOST: Final = 5
 
 _NOTES_STAY: Final = 86_400.0
 """Seconds for which the notes of a failed run's steps stay. *Re-execute from failure* needs them."""
-
-_WRITTEN_A_MOMENT_AGO: Final = 60.0
-_WRITTEN_LONG_AGO: Final = 600.0
-"""Seconds after which a temporary file beside its target is orphaned: the first if the kernel says that no process has
-it open for writing, the second if it says nothing. Tables and reports are written in a moment; a video that is being
-encoded lies in its run's scratch folder, where the run decides."""
 
 
 @dg.sensor(
@@ -125,8 +118,9 @@ def remove_leftovers(store: VideoStore, instance: dg.DagsterInstance, *, now: fl
     """
     now = time.time() if now is None else now
     store.files.remove_forgotten()
-    removed = []
-    for path in [*_scratch_of_the_past(store, instance, now), *_forgotten_temporaries(store, now)]:
+    places = ("raw_video/*", "face_tracks", "composed_tiles", "encoded_video/*", "review", "review/*")
+    removed = [path for place in places for folder in store.folder.glob(place) for path in remove_abandoned(folder)]
+    for path in _scratch_of_the_past(store, instance, now):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -153,12 +147,3 @@ def _scratch_of_the_past(store: VideoStore, instance: dg.DagsterInstance, now: f
             yield folder
         elif run:
             yield from (path for path in folder.iterdir() if path.is_file() or path.name.startswith(TEMPORARY_PREFIX))
-
-
-def _forgotten_temporaries(store: VideoStore, now: float) -> Iterator[Path]:
-    """Files that were being written when their process died."""
-    for folder in ("raw_video/*", "face_tracks", "composed_tiles", "encoded_video/*", "review", "review/*"):
-        for path in store.folder.glob(f"{folder}/{TEMPORARY_PREFIX}*"):
-            age = now - path.stat().st_ctime  # a rename sets it too, unlike the time of the last write
-            if age > _WRITTEN_LONG_AGO or (age > _WRITTEN_A_MOMENT_AGO and has_writer(path) is False):
-                yield path

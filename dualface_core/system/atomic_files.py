@@ -1,8 +1,9 @@
 """Atomic publication of files: everything is written to a temporary name, checked, and renamed into place.
 
 Belongs here: the one way in which this project makes a file visible. A temporary file lies in the folder of its
-target (a rename across file systems is not atomic) and is hidden; it is removed whatever happens. What a file holds is
-on the disk before its name is, so that after a power cut no name stands for half a file, or an empty one.
+target (a rename across file systems is not atomic) and is hidden; it is removed whatever happens, and what a killed
+process has left is removed by the next one that writes in that folder. What a file holds is on the disk before its name
+is, so that after a power cut no name stands for half a file, or an empty one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 from uuid import uuid4
 
 from dualface_core.errors import OutputError
+from dualface_core.system.locks import FileLock
 from dualface_core.system.names import check_text
 
 TEMPORARY_PREFIX = ".dualface-"
@@ -38,9 +40,14 @@ def atomic_write(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     for a name that is no text. Lets every other error pass.
     """
     check_text(target, OutputError)
-    # The suffix stays, since it tells muxers and readers what the file is; a long name must not make it too long.
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}{target.suffix}")
+    lock: FileLock | None = None
     try:
+        remove_abandoned(target.parent)
+        while lock is None:
+            # The suffix stays: it tells muxers and readers what the file is. A long name must not make it too long.
+            temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}{target.suffix}")
+            temporary.touch(exist_ok=False)
+            lock = FileLock.attempt(temporary)  # fails if it was taken for an abandoned one just now
         yield temporary
         sync(temporary)
         if overwrite:
@@ -56,8 +63,22 @@ def atomic_write(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     except OSError as error:
         raise output_error(target, error) from error
     finally:
+        if lock is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            lock.release()
+
+
+def remove_abandoned(folder: Path) -> list[Path]:
+    """Remove the temporary files in a folder whose process has died: nothing holds their locks. Gives their paths."""
+    removed = []
+    for path in folder.glob(f"{TEMPORARY_PREFIX}{'[0-9a-f]' * 32}*"):
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            if path.is_file() and (lock := FileLock.attempt(path)):
+                path.unlink()
+                lock.release()
+                removed.append(path)
+    return removed
 
 
 def sync(path: Path) -> None:

@@ -17,6 +17,7 @@ from dualface_assets.housekeeping.recovery import (
     renew_retries,
 )
 from dualface_assets.store.video_store import VideoStore
+from dualface_core.system.atomic_files import atomic_write
 from tests.run_worker import killed_at, working_on
 
 REPOSITORY = Path(__file__).parents[3]
@@ -159,13 +160,14 @@ def test_a_temporary_file_that_nobody_writes_any_more_is_removed_and_nothing_els
 ) -> None:
     folder = store.folder / place
     folder.mkdir(parents=True)
-    left, written, published = (folder / name for name in (".dualface-1.json", ".dualface-2.json", "old.json"))
+    left, published = folder / f".dualface-{'0' * 32}.json", folder / "old.json"
     for path in (left, published):
         path.write_bytes(b"{}")
-    with written.open("wb"):
-        assert remove_leftovers(store, instance) == []
-        assert remove_leftovers(store, instance, now=time.time() + 61) == [left]
-    assert sorted(folder.iterdir()) == [written, published]
+    with atomic_write(folder / "new.json") as written:
+        assert not left.exists()
+        left.write_bytes(b"{}")
+        assert remove_leftovers(store, instance) == [left]
+        assert sorted(folder.iterdir()) == sorted([written, published])
 
 
 def test_the_tick_says_what_it_did(store: VideoStore, instance: dg.DagsterInstance) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,22 @@ def test_two_writers_of_one_target_do_not_meet(tmp_path: Path) -> None:
         second.write_text("second")
     assert (tmp_path / "x").read_text() == "first"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_a_killed_process_has_left_goes_with_the_next_write_and_nothing_else_does(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        with atomic_write(tmp_path / "killed.mp4") as temporary:
+            temporary.write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (abandoned,) = tmp_path.iterdir()
+    (tmp_path / ".dualface-taken-1").touch()
+    with atomic_write(tmp_path / "a.mp4") as first:
+        assert not abandoned.exists()
+        with atomic_write(tmp_path / "b.mp4"):
+            assert first.exists()  # its process lives
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".dualface-taken-1", "a.mp4", "b.mp4"]
 
 
 @pytest.mark.parametrize("kind", [True, False])
