@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dualface_core.errors import SettingsError
 from dualface_core.settings import EnvironmentSettings
+from dualface_core.system.marked_folders import why_missing
 
 REPROCESS: Final = ".reprocess"
 """The folder of an inbox whose videos are made again even if their result is there already. Its name is hidden, and it
@@ -94,9 +95,17 @@ class ServiceSettings(EnvironmentSettings):
 
 
 def drop_folder(inbox: Path | None, *, reprocess: bool) -> Path:
-    """Where `dualface submit` puts videos: into `inbox`, or else that of the settings. Raises SettingsError."""
-    folder = inbox or ServiceSettings.load().inbox_folder
-    return folder / REPROCESS if reprocess else folder
+    """Where `dualface submit` puts videos: into `inbox`, or else that of the settings.
+
+    Raises SettingsError, or MachineError for an inbox in a store that is not mounted.
+    """
+    if inbox is None:
+        settings = ServiceSettings.load()
+        inbox, store = settings.inbox_folder, local_folder(settings.store)
+        home = Path(os.environ.get("DAGSTER_HOME") or workspace() / "dagster_home")
+        if store and settings.inbox is None and (missing := why_missing(store.absolute(), home)):
+            raise missing
+    return inbox / REPROCESS if reprocess else inbox
 
 
 class WebhookSettings(BaseSettings):

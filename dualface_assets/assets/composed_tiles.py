@@ -68,7 +68,7 @@ def composed_tiles(
     Pictures are not stored: 10 minutes of them are 50 GB. The contact sheet shows what the result will look like.
     """
     started = time.monotonic()
-    with as_failure(context):
+    with as_failure(context), store.mounted(context.instance):
         video = store.video_info(context.partition_key)
         with in_time(step_seconds(video)):
             plan = pipeline.plan_tiles(video, face_tracks, layout=config.settings().layout)

@@ -81,7 +81,7 @@ def choose_encoder(
     context: dg.OpExecutionContext, config: EncoderConfig, store: VideoStore, gpu: GpuResource
 ) -> Iterator[dg.Output[Order]]:
     """Decide who encodes: NVENC where it works, software where it does not, or failed at this video before."""
-    with as_failure(context):
+    with as_failure(context), store.mounted(context.instance):
         settings = config.settings()
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
@@ -125,7 +125,7 @@ def encode_on_gpu(
 ) -> str:
     """Render the plan with NVENC, in one of the pool's slots. Gives the path in the run's scratch folder."""
     context.instance.add_run_tags(context.run_id, {ENCODER_TAG: NVENC})
-    with as_failure(context):
+    with as_failure(context), store.mounted(context.instance):
         output = _candidate(context, store)
         video = store.video_info(context.partition_key)
         with pipeline.load_monitor() as monitor, in_time(step_seconds(video)) as watched:
@@ -148,7 +148,7 @@ def encode_in_software(
     """Render the plan with the processor. Gives the path in the run's scratch folder."""
     # A repeated run has the tags of the run that it repeats.
     context.instance.add_run_tags(context.run_id, {ENCODER_TAG: "software"})
-    with as_failure(context):
+    with as_failure(context), store.mounted(context.instance):
         output = _candidate(context, store)
         video = store.video_info(context.partition_key)
         with pipeline.load_monitor() as monitor, in_time(step_seconds(video)) as watched:
@@ -190,7 +190,7 @@ def publish(
     (candidate,) = map(Path, rendered)
     result = store.result_path(key)
     started = time.monotonic()
-    with as_failure(context):
+    with as_failure(context), store.mounted(context.instance):
         video = store.video_info(key)
         try:
             with in_time(step_seconds(video)) as watched:

@@ -58,7 +58,7 @@ def face_tracks(
 ) -> Iterator[dg.Output[FaceTracks] | dg.AssetCheckResult]:
     """Every face in every frame, and which of them are person A and person B. One row per face per frame."""
     started = time.monotonic()
-    with as_failure(context):
+    with as_failure(context), store.mounted(context.instance):
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
         with in_time(step_seconds(video)) as watched:

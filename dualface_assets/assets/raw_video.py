@@ -28,7 +28,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
     """
     key = context.partition_key
     started = time.monotonic()
-    with as_failure(context):
+    with as_failure(context), store.mounted(context.instance):
         upload = store.upload(key)
         context.log.info("Looking at %s, uploaded %s.", upload.name, upload.claimed_at)
         with in_time(reading_seconds(upload.size_bytes)):

@@ -45,7 +45,7 @@ def review(
     """
     key = context.partition_key
     started = time.monotonic()
-    with as_failure(context):
+    with as_failure(context), store.mounted(context.instance):
         about = _reviewed(context, store, face_tracks, composed_tiles)
         with in_time(step_seconds(about.video)):
             page = pipeline.review_page(about)

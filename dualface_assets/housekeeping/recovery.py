@@ -49,7 +49,10 @@ def recovery(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SkipR
     instance = context.instance
     done = [f"Ended the process of run {run_id}, which is over." for run_id in end_idle_processes(instance)]
     done += [f"Asked again for the retry of run {run_id}." for run_id in renew_retries(instance)]
-    done += [one_line(f"Removed {path}.") for path in remove_leftovers(store, instance)]
+    if missing := store.why_missing(instance):
+        done.append(str(missing))
+    else:
+        done += [one_line(f"Removed {path}.") for path in remove_leftovers(store, instance)]
     for line in done:
         context.log.info(line)
     return dg.SkipReason(" ".join(done[:20]) or "Nothing was left behind.")

@@ -38,7 +38,7 @@ class CleanUpConfig(dg.Config):
 @dg.op
 def delete_what_is_overdue(context: dg.OpExecutionContext, config: CleanUpConfig, store: VideoStore) -> None:
     """Delete uploads, tables and results that were kept for as long as the settings DUALFACE_KEEP_... say."""
-    with as_failure(context):
+    with as_failure(context), store.mounted(context.instance):
         settings = Retention.of(ServiceSettings.load())
         outcome = retention.clean_up(store, context.instance, settings, dry_run=config.dry_run)
     if settings.for_ever:

@@ -39,6 +39,8 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
         known: dict[str, dg.MetadataValue] = {CLASS: dg.TextMetadataValue(found.failure)}
         known[REMEDY] = dg.TextMetadataValue(found.remedy)
         instance.report_engine_event(f"What to do: {found.remedy}", run, EngineEventData(known))
+    if missing := store.why_missing(instance):
+        return dg.SkipReason(str(missing))
     key = run.tags.get(PARTITION, "")
     if not is_key(key):
         return dg.SkipReason("This run was about no video.")

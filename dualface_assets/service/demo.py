@@ -46,6 +46,7 @@ def process(source: Path, store: VideoStore, instance: dg.DagsterInstance, conso
     """Put a video into the store, run the job on it, and show what came of it. True if the result was published."""
     from dualface_assets.definitions import build_defs  # not before it is known that the settings are allowed
 
+    store.mark(instance)
     upload = add(store, source)
     instance.add_dynamic_partitions(str(videos.name), [upload.key])
     run = (

@@ -84,6 +84,8 @@ def main() -> int:
 def examine(settings: Settings, service: ServiceSettings, instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
     """Look at everything. Takes a few seconds, since NVENC is really tried where the answer isn't known yet."""
     store = video_store(service)
+    if missing := store.why_missing(instance):
+        yield Diagnosis("store", "problem", f"Uploads and runs wait. {missing}")
     yield from folders(settings, store)
     yield disk_space(store)
     yield retention(service)

@@ -23,7 +23,7 @@ class ScratchStorage(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write a value."""
-        with as_failure(context):
+        with as_failure(context), self.store.mounted(context.step_context.instance):
             path = self._path(context)
             path.parent.mkdir(exist_ok=True)
             with atomic_write(path) as temporary:
@@ -33,7 +33,7 @@ class ScratchStorage(dg.ConfigurableIOManager):
         """Read a value. Fails where it is missing, or of another type."""
         output = context.upstream_output
         assert output is not None, "an input of this kind comes from a step"
-        with as_failure(context):
+        with as_failure(context), self.store.mounted(context.step_context.instance):
             path = self._path(output)
             try:
                 return _of(output).validate_json(path.read_bytes())

@@ -25,7 +25,7 @@ class TableStorage(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: FaceTracks | TilePlan) -> None:
         """Write a table, and note where. Fails for a hostile key, or where it cannot be written."""
-        with as_failure(context):
+        with as_failure(context), self.store.mounted(context.step_context.instance):
             path = self.store.table_path(context.asset_key.path[-1], context.partition_key)
             with self.store.writing(path) as local:
                 obj.write(local)
@@ -41,5 +41,9 @@ class TableStorage(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> FaceTracks | TilePlan:
         """Read a table. Fails for a hostile key, and where the table is missing or is another one."""
         name = context.asset_key.path[-1]
-        with as_failure(context), self.store.reading(self.store.table_path(name, context.partition_key)) as local:
+        with (
+            as_failure(context),
+            self.store.mounted(context.step_context.instance),
+            self.store.reading(self.store.table_path(name, context.partition_key)) as local,
+        ):
             return TABLES[name].read(local)

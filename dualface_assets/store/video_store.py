@@ -25,8 +25,9 @@ from dualface_assets.settings import ServiceSettings, local_folder
 from dualface_assets.store.files import LocalFiles, StoreFiles, make_folder
 from dualface_assets.store.partitions import check_key, is_key
 from dualface_assets.store.remote import RemoteFiles, without_password
-from dualface_core.errors import MissingInputError, SettingsError
+from dualface_core.errors import MachineError, MissingInputError, SettingsError
 from dualface_core.pipeline import report_path
+from dualface_core.system.marked_folders import mark, why_missing
 from dualface_core.system.private_folders import make_private_folder
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
@@ -215,9 +216,31 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         if context.run is None:
             return
         self._run_id = context.run.run_id
-        if self.folder.exists():
+        missing = context.instance and self.why_missing(context.instance)  # of which the steps tell
+        if self.folder.exists() and not missing:
             with self._deletion_lock(fcntl.LOCK_SH):
                 pass
+
+    def why_missing(self, instance: dg.DagsterInstance) -> MachineError | None:
+        """Why nothing may be written: this instance has worked on the store, and its disk is not mounted now."""
+        return why_missing(self.folder, Path(instance.root_directory))
+
+    def mark(self, instance: dg.DagsterInstance) -> None:
+        """Begin to work on the store, new or not. Raises MachineError for one that is not mounted, or OutputError."""
+        _ = self.files  # the folder for work is private
+        mark(self.folder, Path(instance.root_directory))
+
+    @contextmanager
+    def mounted(self, instance: dg.DagsterInstance) -> Iterator[None]:
+        """Work on the store: whatever goes wrong in the block while the store is missing is a MachineError."""
+        if missing := self.why_missing(instance):
+            raise missing
+        try:
+            yield
+        except Exception as error:
+            if missing := self.why_missing(instance):
+                raise missing from error
+            raise
 
     @contextmanager
     def no_run_begins(self) -> Iterator[None]:

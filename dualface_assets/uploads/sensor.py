@@ -41,6 +41,10 @@ def upload_sensor(intake: Intake) -> dg.SensorDefinition:
         description="Takes new videos from the inbox and starts process_video for each.",
     )
     def uploads(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SensorResult | dg.SkipReason:
+        if error := store.why_missing(context.instance):
+            return dg.SkipReason(f"Uploads wait. {error}")
+        if not is_preview(context):
+            store.mark(context.instance)
         report = intake.preview(store) if is_preview(context) else intake.tick(store)
         for upload in report.taken:
             context.log.info("Took %s as %s.", upload.name, upload.key)

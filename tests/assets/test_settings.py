@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dualface_assets.settings import REPROCESS, ServiceSettings, WebhookSettings, drop_folder
-from dualface_core.errors import SettingsError
+from dualface_core.errors import MachineError, SettingsError
+from dualface_core.system.marked_folders import MARKER, mark
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,16 @@ def test_a_video_is_submitted_to_the_inbox_that_is_given_or_else_that_of_the_set
         drop_folder(None, reprocess=False)
     monkeypatch.setenv("DUALFACE_INBOX", "/inbox")
     assert drop_folder(None, reprocess=True) == Path("/inbox") / REPROCESS
+
+
+def test_nothing_is_submitted_beside_the_disk_of_a_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DUALFACE_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    assert drop_folder(None, reprocess=False) == tmp_path / "store" / "inbox"
+    mark(tmp_path / "store", tmp_path / "home")
+    (tmp_path / "store" / MARKER).unlink()
+    with pytest.raises(MachineError, match="is not the store"):
+        drop_folder(None, reprocess=False)
 
 
 def test_without_a_webhook_nobody_is_told() -> None:

@@ -11,7 +11,9 @@ from dualface_assets.runs.tags import RETRY_ON_STEP_FAILURE
 from dualface_assets.store.partitions import UnsafeKeyError, is_key, videos
 from dualface_assets.store.tables import TableStorage
 from dualface_assets.store.video_store import VideoStore
+from dualface_core.errors import MachineError
 from dualface_core.tables.face_tracks import FaceTracks, TracksMetadata
+from tests.unmounted import unmounted
 
 KEY = "interview-0123456789"
 TRACKS = FaceTracks(
@@ -24,18 +26,6 @@ TRACKS = FaceTracks(
 
 def everything_in(folder: Path) -> set[Path]:
     return set(folder.rglob("*"))
-
-
-def test_a_table_is_read_as_it_was_written(store: VideoStore) -> None:
-    storage = TableStorage(store=store)
-    output = dg.build_output_context(asset_key="face_tracks", partition_key=KEY)
-    storage.handle_output(output, TRACKS)
-    path = store.folder / "face_tracks" / f"{KEY}.parquet"
-    assert FaceTracks.read(path).metadata == TRACKS.metadata
-    found = storage.load_input(dg.build_input_context(asset_key="face_tracks", partition_key=KEY))
-    assert isinstance(found, FaceTracks)
-    assert found.metadata == TRACKS.metadata
-    assert output.get_logged_metadata()["dagster/row_count"].value == 0
 
 
 def run_of_tables(
@@ -60,6 +50,15 @@ def run_of_tables(
         resources={"table_storage": TableStorage(store=store)},
         raise_on_error=False,
     )
+
+
+def test_a_table_is_read_as_it_was_written(store: VideoStore) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = run_of_tables(store, instance, KEY)
+    assert done.success
+    assert FaceTracks.read(store.folder / "face_tracks" / f"{KEY}.parquet").metadata == TRACKS.metadata
+    (event,) = done.asset_materializations_for_node("face_tracks")
+    assert event.metadata["dagster/row_count"].value == 0
 
 
 def test_a_table_that_was_not_made_is_said_to_be_missing(store: VideoStore) -> None:
@@ -114,3 +113,20 @@ def test_a_bug_while_storing_is_called_one(store: VideoStore) -> None:
         told = explanation_of(result.run_id, instance)
     assert (told.failure, told.step) == ("bug", "face_tracks")
     assert told.sentence == "A bug in dualface stopped the storing of face_tracks (AttributeError)."
+
+
+def test_a_run_that_begins_while_the_store_is_not_mounted_does_not_blame_the_video(store: VideoStore) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        store.mark(instance)
+        run_of_tables(store, instance, KEY)
+        with unmounted(store):
+            done = run_of_tables(store, instance, KEY, "reader")
+        assert explanation_of(done.run_id, instance).failure == "machine"
+        assert run_of_tables(store, instance, KEY, "reader").success
+
+
+def test_a_video_is_not_called_missing_while_the_store_is(store: VideoStore) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        store.mark(instance)
+        with pytest.raises(MachineError, match="is not the store"), store.mounted(instance), unmounted(store):
+            store.upload(KEY)

@@ -10,11 +10,15 @@ import dagster as dg
 import pytest
 
 from dualface_assets.definitions import build_defs
+from dualface_assets.housekeeping.recovery import recovery
 from dualface_assets.housekeeping.retention import Retention, clean_up
+from dualface_assets.service.doctor import examine
+from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import Intake, pending
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.pipeline import report_path
+from dualface_core.settings import Settings
 from tests.assets.conftest import publish
 from tests.dagster_internals import (
     InProcessCodeLocationOrigin,
@@ -25,6 +29,7 @@ from tests.dagster_internals import (
     execute_sensor_iteration,
     get_default_daemon_logger,
 )
+from tests.unmounted import unmounted
 
 Drop = Callable[..., Path]
 Tick = Callable[[], tuple[list[dg.RunRequest], list[str], str | None]]
@@ -75,6 +80,21 @@ def test_an_upload_becomes_a_partition_and_one_run(
     assert str(request.partition_key).startswith("interview-")
     launch(instance, request)
     assert tick() == ([], [], f"Nothing new in {store.inbox_folder}")
+
+
+def test_while_the_store_is_not_mounted_nothing_is_made_in_its_place_and_uploads_wait(
+    tick: Tick, drop: Drop, store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    tick()
+    drop("Interview.mp4")
+    with unmounted(store):
+        requests, keys, why = tick()
+        assert (requests, keys) == ([], [])
+        assert why is not None
+        assert why.startswith(f"Uploads wait. {store.folder}: is not the store: there is no .dualface-store in it.")
+        assert "is not the store" in str(recovery(dg.build_sensor_context(instance), store=store).skip_message)
+        assert "is not the store" in next(iter(examine(Settings(), ServiceSettings(store=store.root), instance))).text
+    assert len(tick()[0]) == 1
 
 
 def test_a_run_is_asked_for_until_it_exists(
