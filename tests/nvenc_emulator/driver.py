@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -132,10 +134,16 @@ class EmulatedDriver:
             f"{PREFIX}DIR": str(self.state_dir.resolve()),
             f"{PREFIX}SESSIONS": str(self.sessions),
             f"{PREFIX}REFUSAL": str(self.refusal),
-            f"{PREFIX}CARD": "nvenc" if hidden else self.card.value,
+            f"{PREFIX}CARD": "nvenc" if hidden else str(self.card),
             f"{PREFIX}FAULT": self.fault or "",
             f"{PREFIX}PACE_MS": str(self.pace_ms),
         }
+
+    def python(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run Python with these arguments on this host, to its end. Raises CalledProcessError, unless told not to."""
+        command = [sys.executable, *map(str, arguments)]
+        environment = os.environ | self.environment()
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=check)
 
     def events(self) -> list[Event]:
         """Return what happened on the host so far, oldest first."""

@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -23,36 +24,33 @@ import pytest
 
 from tests.nvenc_emulator import Card, EmulatedDriver, Event, most_open_at_once, why_unavailable
 from tests.nvenc_emulator import encode_pictures as program
+from tests.nvenc_emulator.libraries import LIBRARIES
 
 Drivers = Callable[..., EmulatedDriver]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def command(output: Path, *arguments: str) -> list[str]:
-    return [sys.executable, program.__file__, str(output), *arguments]
-
-
-def encode(driver: EmulatedDriver, output: Path, *arguments: str) -> list[str]:
-    """Encode under the driver; return the errors that PyAV raised, each as "TYPE ERRNO: MESSAGE"."""
-    environment = os.environ | driver.environment()
-    done = subprocess.run(command(output, *arguments), env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    errors: list[str] = json.loads(done.stdout)
-    return errors
+    return [program.__file__, str(output), *arguments]
 
 
 @contextmanager
-def running(driver: EmulatedDriver, output: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start an encode and leave it running; it is killed at the end if it still runs."""
-    with subprocess.Popen(
-        command(output, *arguments),
-        env=os.environ | driver.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+def running(driver: EmulatedDriver, arguments: Sequence[object]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python under the driver and go on meanwhile; it is killed at the end if it still runs."""
+    called = [sys.executable, *map(str, arguments)]
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    environment = os.environ | driver.environment()
+    with subprocess.Popen(called, env=environment, stderr=subprocess.DEVNULL, **pipes) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def encode(driver: EmulatedDriver, output: Path, *arguments: str) -> list[str]:
+    """Encode under the driver; return the errors that PyAV raised, each as "TYPE ERRNO: MESSAGE"."""
+    errors: list[str] = json.loads(driver.python(*command(output, *arguments)).stdout)
+    return errors
 
 
 def count(name: str) -> Callable[[list[Event]], int]:
@@ -127,7 +125,7 @@ with av.open(sys.argv[1], "w") as container:
 """
         output = tmp_path / "out.mp4"
         driver = emulated_driver()
-        subprocess.run([sys.executable, "-c", script, output], env=os.environ | driver.environment(), check=True)
+        driver.python("-c", script, output)
         with av.open(str(output)) as container:
             sizes = [packet.size for packet in container.demux(video=0) if packet.size]
         assert sizes[0] > 640 * 360
@@ -146,48 +144,29 @@ with av.open(sys.argv[1], "w") as container:
         assert (event.configuration.rate_control, event.configuration.quality) == (1, 23.5)
 
 
+NOT_OPENED = "OpenEncodeSessionEx failed"
+FULL = "failed: out of memory (10)"
+OLD = "Driver does not support the required nvenc API version. Required: 13.0 Found: 12.2"
+
+
 class TestOpening:
     """What PyAV raises when the encoder can't be opened, and what FFmpeg's log says of the reason."""
 
     @pytest.mark.parametrize(
         ("settings", "error", "reason"),
         [
-            (
-                {"sessions": 0},
-                "ExternalError",
-                "OpenEncodeSessionEx failed: incompatible client key (21): (no details)",
-            ),
-            (
-                {"sessions": 0, "refusal": 10},
-                "ExternalError",
-                "OpenEncodeSessionEx failed: out of memory (10): (no details)",
-            ),
-            (
-                {"card": Card.NO_ENCODER},
-                "ExternalError",
-                "OpenEncodeSessionEx failed: unsupported device (2): (no details)",
-            ),
+            ({"sessions": 0}, "ExternalError", f"{NOT_OPENED}: incompatible client key (21): (no details)"),
+            ({"sessions": 0, "refusal": 10}, "ExternalError", f"{NOT_OPENED}: out of memory (10): (no details)"),
+            ({"card": Card.NO_ENCODER}, "ExternalError", f"{NOT_OPENED}: unsupported device (2): (no details)"),
             ({"card": Card.NO_DEVICE}, "UnknownError", "CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected"),
             ({"card": Card.ZERO_DEVICES}, "ExternalError", "No CUDA capable devices found"),
-            (
-                {"card": Card.OLD_DRIVER},
-                "NotImplementedError 38",
-                "Driver does not support the required nvenc API version. Required: 13.0 Found: 12.2",
-            ),
+            ({"card": Card.OLD_DRIVER}, "NotImplementedError 38", OLD),
             ({"card": Card.NO_DRIVER}, "PermissionError 1", "Cannot load libcuda.so.1"),
             ({"card": Card.NO_VIDEO_CAPABILITY}, "PermissionError 1", "Cannot load libnvidia-encode.so.1"),
             ({"fault": "error:2@cuCtxCreate"}, "ExternalError", "CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
             ({"fault": "error:8@InitializeEncoder"}, "ArgumentError 22", "InitializeEncoder failed: invalid param (8)"),
-            (
-                {"fault": "error:10@CreateInputBuffer"},
-                "MemoryError 12",
-                "CreateInputBuffer failed: out of memory (10)",
-            ),
-            (
-                {"fault": "error:10@CreateBitstreamBuffer"},
-                "MemoryError 12",
-                "CreateBitstreamBuffer failed: out of memory (10)",
-            ),
+            ({"fault": "error:10@CreateInputBuffer"}, "MemoryError 12", f"CreateInputBuffer {FULL}"),
+            ({"fault": "error:10@CreateBitstreamBuffer"}, "MemoryError 12", f"CreateBitstreamBuffer {FULL}"),
         ],
         ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
     )
@@ -195,9 +174,7 @@ class TestOpening:
         self, emulated_driver: Drivers, tmp_path: Path, settings: dict[str, object], error: str, reason: str
     ) -> None:
         driver = emulated_driver(**settings)
-        arguments = command(tmp_path / "out.mp4")
-        environment = os.environ | driver.environment()
-        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+        done = driver.python(*command(tmp_path / "out.mp4"))
         (raised,) = json.loads(done.stdout)
         assert raised.startswith(error)
         assert "avcodec_open2" in raised
@@ -256,7 +233,7 @@ class TestFaults:
 
     def test_a_crash_ends_the_process_by_signal_6(self, emulated_driver: Drivers, tmp_path: Path) -> None:
         driver = emulated_driver(fault="crash@4")
-        with running(driver, tmp_path / "out.mp4") as process:
+        with running(driver, command(tmp_path / "out.mp4")) as process:
             assert process.wait() == -signal.SIGABRT
         assert driver.open_now() == {}
         assert [event.name for event in driver.events()][-2:] == ["picture", "fault"]
@@ -274,34 +251,22 @@ while True:
     print("alive", flush=True)
     time.sleep(0.01)
 """
-        with subprocess.Popen(
-            [sys.executable, "-c", script, tmp_path / "out.mp4"],
-            env=os.environ | driver.environment(),
-            stdout=subprocess.PIPE,
-        ) as process:
-            try:
-                driver.wait_for(count("fault"))
-                assert process.stdout is not None
-                os.set_blocking(process.stdout.fileno(), False)
-                process.stdout.read()  # what was printed before
-                os.set_blocking(process.stdout.fileno(), True)
-                assert process.stdout.readline().endswith(b"alive\n")
-                assert driver.open_now() == {0: process.pid}
-                assert count("picture")(driver.events()) == 3
-            finally:
-                process.kill()
+        with running(driver, ["-c", script, tmp_path / "out.mp4"]) as process:
+            driver.wait_for(count("fault"))
+            assert process.stdout is not None
+            os.set_blocking(process.stdout.fileno(), False)
+            process.stdout.read()  # what was printed before
+            os.set_blocking(process.stdout.fileno(), True)
+            assert process.stdout.readline().endswith(b"alive\n")
+            assert driver.open_now() == {0: process.pid}
+            assert count("picture")(driver.events()) == 3
         assert driver.open_now() == {}
 
     @pytest.mark.parametrize("variable", ["FAULT", "CARD", "SESSIONS", "PACE_MS"])
     def test_a_setting_that_makes_no_sense_ends_the_process(
         self, emulated_driver: Drivers, tmp_path: Path, variable: str
     ) -> None:
-        environment = (
-            os.environ | emulated_driver().environment() | {f"DUALFACE_EMULATED_NVENC_{variable}": "sometimes"}
-        )
-        done = subprocess.run(
-            command(tmp_path / "out.mp4"), env=environment, capture_output=True, text=True, check=False
-        )
+        done = emulated_driver(**{variable.lower(): "sometimes"}).python(*command(tmp_path / "out.mp4"), check=False)
         assert done.returncode == 70
         assert f"DUALFACE_EMULATED_NVENC_{variable} is 'sometimes', expected" in done.stderr
 
@@ -311,7 +276,8 @@ class TestSessions:
         self, emulated_driver: Drivers, tmp_path: Path
     ) -> None:
         stuck, free = emulated_driver(fault="hang@3"), emulated_driver()
-        with running(stuck, tmp_path / "1.mp4") as first, running(stuck, tmp_path / "2.mp4") as second:
+        one, two = (command(tmp_path / name) for name in ("1.mp4", "2.mp4"))
+        with running(stuck, one) as first, running(stuck, two) as second:
             stuck.wait_for(lambda events: count("fault")(events) == 2)
             assert set(free.open_now().values()) == {first.pid, second.pid}
             (refused,) = encode(free, tmp_path / "3.mp4")
@@ -328,14 +294,9 @@ class TestSessions:
         self, emulated_driver: Drivers, tmp_path: Path
     ) -> None:
         driver = emulated_driver(sessions=2, pace_ms=50)
-        environment = os.environ | driver.environment()
-        processes = [
-            subprocess.Popen(
-                command(tmp_path / f"{index}.mp4"), env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
-            for index in range(5)
-        ]
-        refused = sum(bool(json.loads(process.communicate()[0])) for process in processes)
+        with ThreadPoolExecutor(5) as at_once:
+            errors = at_once.map(lambda number: encode(driver, tmp_path / f"{number}.mp4"), range(5))
+        refused = sum(map(bool, errors))
         events = driver.events()
         assert count("refused")(events) == refused
         assert count("opened")(events) == count("closed")(events) == 5 - refused
@@ -359,10 +320,7 @@ try:
 except av.error.ExternalError:
     print("refused")
 """
-        arguments = [sys.executable, "-c", script, str(tmp_path / "out")]
-        environment = os.environ | driver.environment()
-        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
-        assert done.stdout == "refused\n"
+        assert driver.python("-c", script, tmp_path / "out").stdout == "refused\n"
         assert [event.name for event in driver.events()] == ["opened", "configured", "picture", "refused", "closed"]
 
     def test_closing_the_file_does_not_end_the_session_while_a_packet_is_alive(
@@ -383,12 +341,7 @@ input("closed? ")
 del packets
 input("freed? ")
 """
-        with subprocess.Popen(
-            [sys.executable, "-c", script, tmp_path / "out.mp4"],
-            env=os.environ | driver.environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as process:
+        with running(driver, ["-c", script, tmp_path / "out.mp4"]) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdout.read(len("closed? "))
@@ -448,8 +401,7 @@ print(json.dumps({
 }))
 """
         with driver.outside_sessions(2):
-            environment = os.environ | driver.environment()
-            done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+            done = driver.python("-c", script)
         assert json.loads(done.stdout) == {
             "cards": 1,
             "name": "Emulated NVENC card",
@@ -464,10 +416,7 @@ print(json.dumps({
         [(Card.NO_DEVICE, "NVMLError_DriverNotLoaded"), (Card.NO_DRIVER, "NVMLError_LibraryNotFound")],
     )
     def test_without_card_or_driver_nvml_does_not_start(self, emulated_driver: Drivers, card: Card, error: str) -> None:
-        script = "import pynvml; pynvml.nvmlInit()"
-        environment = os.environ | emulated_driver(card=card).environment()
-        arguments = [sys.executable, "-c", script]
-        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+        done = emulated_driver(card=card).python("-c", "import pynvml; pynvml.nvmlInit()", check=False)
         assert error in done.stderr
 
 
@@ -480,18 +429,10 @@ from tests.nvenc_emulator import libraries
 libraries.CACHE = Path({str(tmp_path / "cache")!r})
 print(libraries.build())
 """
-        root = Path(program.__file__).parents[2]
-        processes = [
-            subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, text=True)
-            for _ in range(4)
-        ]
-        folders = {process.communicate()[0].strip() for process in processes}
-        (folder,) = folders
-        assert sorted(path.name for path in Path(folder).iterdir()) == [
-            "libcuda.so.1",
-            "libnvidia-encode.so.1",
-            "libnvidia-ml.so.1",
-        ]
+        started = {"cwd": REPOSITORY, "stdout": subprocess.PIPE, "text": True}
+        processes = [subprocess.Popen([sys.executable, "-c", script], **started) for _ in range(4)]
+        (folder,) = {process.communicate()[0].strip() for process in processes}
+        assert sorted(path.name for path in Path(folder).iterdir()) == sorted(LIBRARIES)
         assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == sorted([Path(folder).name, "lock"])
 
     def test_a_machine_without_gcc_is_told_so(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -500,22 +441,8 @@ print(libraries.build())
 
     @pytest.mark.usefixtures("emulated_driver")
     def test_a_command_can_be_run_on_an_emulated_host(self, tmp_path: Path) -> None:
-        module = [
-            sys.executable,
-            "-m",
-            "tests.nvenc_emulator",
-            "--state",
-            str(tmp_path / "host"),
-            "--sessions",
-            "0",
-            "--",
-        ]
-        done = subprocess.run(
-            [*module, *command(tmp_path / "out.mp4")],
-            cwd=Path(program.__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        module = [sys.executable, "-m", "tests.nvenc_emulator", "--state", tmp_path / "host", "--sessions", "0", "--"]
+        called = [*module, sys.executable, *command(tmp_path / "out.mp4")]
+        done = subprocess.run(called, cwd=REPOSITORY, capture_output=True, text=True, check=True)
         assert len(json.loads(done.stdout)) == 1
         assert "0 sessions opened, 0 at once at most, 1 refused" in done.stderr

@@ -91,13 +91,7 @@ log = monitor.log()
 print(json.dumps({"rows": log.table.num_rows, "summary": log.summary().model_dump(), "gpu": log.metadata.gpu}))
 """
     with driver.outside_sessions(1):
-        ended = subprocess.run(
-            [sys.executable, "-c", program],
-            env=os.environ | driver.environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        ended = driver.python("-c", program)
     found = json.loads(ended.stdout)
     assert found["rows"] >= 1
     assert found["gpu"] == "Emulated NVENC card"

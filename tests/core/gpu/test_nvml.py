@@ -22,15 +22,7 @@ PROCESS = Path(__file__).with_name("gpu_process.py")
 
 def ask(driver: EmulatedDriver, question: str, folder: Path):
     """What a process on the emulated host finds out."""
-    ended = subprocess.run(
-        [sys.executable, str(PROCESS), question, str(folder)],
-        env=os.environ | driver.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout)
+    return json.loads(driver.python(PROCESS, question, folder).stdout)
 
 
 def has_driver() -> bool:
