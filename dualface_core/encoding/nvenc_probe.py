@@ -9,7 +9,7 @@ process keeps a driver that hangs or crashes, and its CUDA context, away from ou
 from __future__ import annotations
 
 import subprocess
-from typing import Final, Literal, Self, TypeVar
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,7 +23,16 @@ TIMEOUT: Final = 30.0
 Trial = Literal["encode", "decode"]
 
 
-class _Ability(BaseModel):
+class Ability(BaseModel):
+    """Whether NVENC encodes a codec here, or NVDEC decodes it.
+
+    Attributes:
+        available: True if a frame was encoded, and came out of a software decoder as it was; or if one was decoded and
+            lay in the GPU's memory.
+        failure: why not; None if available.
+        reason: a sentence for people: what was done, or what was said and what can be done about it.
+    """
+
     model_config = ConfigDict(frozen=True)
 
     available: bool
@@ -41,45 +50,14 @@ class _Ability(BaseModel):
         return self.failure is FailureClass.SESSION_LIMIT
 
 
-Found = TypeVar("Found", bound=_Ability)
-
-
-class NvencAbility(_Ability):
-    """Whether NVENC encodes a codec here.
-
-    Attributes:
-        available: True if a frame was encoded, and came out of a software decoder as it was.
-        failure: why not; None if available.
-        reason: a sentence for people: what was done, or what was said and what can be done about it.
-    """
-
-
-class NvdecAbility(_Ability):
-    """Whether NVDEC decodes a codec here.
-
-    Attributes:
-        available: True if a frame was decoded and lay in the GPU's memory.
-        failure: why not; None if available.
-        reason: a sentence for people: what was done, or what was said and what can be done about it.
-    """
-
-
-def try_nvenc(codec: Codec, *, gpu: str | None = None) -> NvencAbility:
-    """Encode a frame with NVENC. Raises nothing: what goes wrong is the answer.
+def try_codec(trial: Trial, codec: Codec, *, gpu: str | None = None) -> Ability:
+    """Encode a frame with NVENC, or decode one with NVDEC. Raises nothing: what goes wrong is the answer.
 
     Args:
-        codec: what to encode.
+        trial: which of the two.
+        codec: what to encode or decode.
         gpu: UUID of the card; without one FFmpeg takes the first that can.
     """
-    return _in_a_process("encode", codec, gpu, NvencAbility)
-
-
-def try_nvdec(codec: Codec, *, gpu: str | None = None) -> NvdecAbility:
-    """Decode a frame with NVDEC. Raises nothing: what goes wrong is the answer. Arguments as for `try_nvenc`."""
-    return _in_a_process("decode", codec, gpu, NvdecAbility)
-
-
-def _in_a_process(trial: Trial, codec: Codec, gpu: str | None, ability: type[Found]) -> Found:
     try:
         ended = subprocess.run(
             command("dualface_core.media.nvenc_trial", trial, codec),
@@ -91,10 +69,10 @@ def _in_a_process(trial: Trial, codec: Codec, gpu: str | None, ability: type[Fou
         )
     except subprocess.TimeoutExpired:
         reason = f"{advice(FailureClass.STALLED)} (It gave no answer within {TIMEOUT:g} s.)"
-        return ability.lacking(FailureClass.STALLED, reason)
+        return Ability.lacking(FailureClass.STALLED, reason)
     try:
-        return ability.model_validate_json(ended.stdout.strip().splitlines()[-1])
+        return Ability.model_validate_json(ended.stdout.strip().splitlines()[-1])
     except (IndexError, ValidationError):
         last = " ".join(ended.stderr.strip().splitlines()[-1:])
         reason = f"{advice(FailureClass.CRASHED)} (The process of the trial ended with code {ended.returncode}. {last})"
-        return ability.lacking(FailureClass.CRASHED, reason)
+        return Ability.lacking(FailureClass.CRASHED, reason)

@@ -13,7 +13,6 @@ import threading
 import time
 from dataclasses import astuple
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Final, Self
 
 import numpy as np
@@ -23,9 +22,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.gpu.nvml import Gpu, GpuLoad, load_reader
-from dualface_core.tables.declared import DeclaredTable, TableMetadata
+from dualface_core.tables.declared import DeclaredTable, TableMetadata, schema
 
 _LOGGER: Final = logging.getLogger(__name__)
+
+_DISK: Final = dict.fromkeys(("disk_read", "disk_written"), pa.float64())
+_GPU: Final = {
+    **dict.fromkeys(("gpu_percent", "encoder_percent", "decoder_percent"), pa.float32()),
+    "gpu_memory_used": pa.int64(),
+    "encoder_sessions": pa.int32(),
+    **dict.fromkeys(("temperature", "power"), pa.float32()),
+}
+"""The columns that may be null: where there are no counters, or no GPU."""
 
 
 class LoadMetadata(TableMetadata):
@@ -86,25 +94,18 @@ class LoadLog(DeclaredTable[LoadMetadata]):
 
     FORMAT = "dualface.load.1"
     METADATA = LoadMetadata
-    SCHEMA = pa.schema(
-        [
-            pa.field("time", pa.float64(), nullable=False),
-            pa.field("cpu_percent", pa.float32(), nullable=False),
-            pa.field("load_average", pa.float32(), nullable=False),
-            pa.field("memory_used", pa.int64(), nullable=False),
-            pa.field("job_cpu_percent", pa.float32(), nullable=False),
-            pa.field("job_memory", pa.int64(), nullable=False),
-            pa.field("job_processes", pa.int32(), nullable=False),
-            pa.field("disk_read", pa.float64()),
-            pa.field("disk_written", pa.float64()),
-            pa.field("gpu_percent", pa.float32()),
-            pa.field("encoder_percent", pa.float32()),
-            pa.field("decoder_percent", pa.float32()),
-            pa.field("gpu_memory_used", pa.int64()),
-            pa.field("encoder_sessions", pa.int32()),
-            pa.field("temperature", pa.float32()),
-            pa.field("power", pa.float32()),
-        ]
+    SCHEMA = schema(
+        {
+            "time": pa.float64(),
+            **dict.fromkeys(("cpu_percent", "load_average"), pa.float32()),
+            "memory_used": pa.int64(),
+            "job_cpu_percent": pa.float32(),
+            "job_memory": pa.int64(),
+            "job_processes": pa.int32(),
+            **_DISK,
+            **_GPU,
+        },
+        nullable={*_DISK, *_GPU},
     )
 
     def summary(self) -> LoadSummary:
@@ -166,9 +167,7 @@ class LoadMonitor:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end.set()
         self._thread.join()
 
@@ -176,10 +175,8 @@ class LoadMonitor:
         """What has been sampled so far; complete after the block, and then at least one row."""
         with self._lock:
             rows = list(self._rows)
-        schema = LoadLog.SCHEMA
-        columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
-        arrays = [pa.array(values, field.type) for field, values in zip(schema, columns, strict=True)]
-        return LoadLog(pa.Table.from_arrays(arrays, schema=schema), self._metadata)
+        columns = zip(*rows, strict=True) if rows else ([] for _ in LoadLog.SCHEMA)
+        return LoadLog(pa.table([*columns], schema=LoadLog.SCHEMA), self._metadata)
 
     def _run(self) -> None:
         try:

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from dualface_core.encoding.failures import FailureClass, SessionTimeoutError, advice
-from dualface_core.encoding.nvenc_probe import NvdecAbility, NvencAbility, try_nvdec, try_nvenc
+from dualface_core.encoding.nvenc_probe import Ability, try_codec
 from dualface_core.encoding.sessions import NvencSessions, RuntimeFolderError
 from dualface_core.encoding.settings import Codec
 from dualface_core.errors import OutputError
@@ -197,7 +197,7 @@ def encoder_sessions(gpu: Gpu) -> tuple[EncoderSession, ...]:
         )
 
 
-def nvenc_ability(codec: Codec, *, gpu: Gpu | None, cache: Path, sessions: NvencSessions) -> NvencAbility:
+def nvenc_ability(codec: Codec, *, gpu: Gpu | None, cache: Path, sessions: NvencSessions) -> Ability:
     """Whether NVENC encodes this codec here, found out by doing it.
 
     Args:
@@ -212,24 +212,24 @@ def nvenc_ability(codec: Codec, *, gpu: Gpu | None, cache: Path, sessions: Nvenc
         RUNTIME_FOLDER if no slot could be had to try it.
     """
 
-    def find_out() -> NvencAbility:
+    def find_out() -> Ability:
         try:
             with sessions.acquire(f"trial of {codec}", at_most=sessions.timeout):
-                found = try_nvenc(codec, gpu=_uuid(gpu))
+                found = try_codec("encode", codec, gpu=_uuid(gpu))
         except (SessionTimeoutError, RuntimeFolderError) as error:
-            return NvencAbility.lacking(error.failure, error.reason)
+            return Ability.lacking(error.failure, error.reason)
         if found.failure is FailureClass.NO_NVENC_HW and codec == "h264" and gpu is not None and gpu.nvenc_engines:
             # Every card with NVENC encodes H.264, so this one's encoder is there and hidden from us.
             hidden = FailureClass.GPU_VISIBILITY
-            return NvencAbility.lacking(hidden, f"{gpu.name} has NVENC. {advice(hidden)}")
+            return Ability.lacking(hidden, f"{gpu.name} has NVENC. {advice(hidden)}")
         return found
 
-    return _cached(NvencAbility, f"nvenc-{codec}", gpu, cache, find_out)
+    return _cached(f"nvenc-{codec}", gpu, cache, find_out)
 
 
-def nvdec_ability(codec: Codec, *, gpu: Gpu | None, cache: Path) -> NvdecAbility:
+def nvdec_ability(codec: Codec, *, gpu: Gpu | None, cache: Path) -> Ability:
     """Whether NVDEC decodes this codec here, found out by doing it. Arguments as for `nvenc_ability`."""
-    return _cached(NvdecAbility, f"nvdec-{codec}", gpu, cache, lambda: try_nvdec(codec, gpu=_uuid(gpu)))
+    return _cached(f"nvdec-{codec}", gpu, cache, lambda: try_codec("decode", codec, gpu=_uuid(gpu)))
 
 
 def gpu_name(gpu: Gpu | None) -> str:
@@ -318,16 +318,13 @@ def _describe(nvml: ModuleType, index: int, driver: str) -> Gpu:
     )
 
 
-_Found = TypeVar("_Found", NvencAbility, NvdecAbility)
-
-
-def _cached(kind: type[_Found], name: str, gpu: Gpu | None, cache: Path, find_out: Callable[[], _Found]) -> _Found:
+def _cached(name: str, gpu: Gpu | None, cache: Path, find_out: Callable[[], Ability]) -> Ability:
     if gpu is None:
         return find_out()
     key = f"{name}-{gpu.uuid}-driver-{gpu.driver}-av-{version('av')}"
     path = cache / "gpu" / f"{re.sub(r'[^A-Za-z0-9.-]', '_', key)}.json"
     with suppress(OSError, ValidationError):
-        return kind.model_validate_json(path.read_bytes())
+        return Ability.model_validate_json(path.read_bytes())
     found = find_out()
     if found.available or found.failure in _LASTING:
         try:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from dualface_core.encoding.nvenc_probe import NvdecAbility, NvencAbility
+from dualface_core.encoding.nvenc_probe import Ability
 from dualface_core.encoding.sessions import NvencSessions, SessionStatus
 from dualface_core.encoding.settings import Codec
 from dualface_core.gpu.nvml import (
@@ -44,8 +44,8 @@ class CardOverview:
 
     gpu: Gpu | None
     generation: str | None
-    nvenc: dict[Codec, NvencAbility]
-    nvdec: dict[Codec, NvdecAbility]
+    nvenc: dict[Codec, Ability]
+    nvdec: dict[Codec, Ability]
     sessions: SessionStatus
     listed: tuple[EncoderSession, ...]
 

@@ -22,8 +22,8 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from dualface_core.encoding.failures import FailureClass, advice, classify, explain
-from dualface_core.encoding.nvenc_probe import NvdecAbility, NvencAbility, Trial
-from dualface_core.encoding.settings import Codec
+from dualface_core.encoding.nvenc_probe import Ability, Trial
+from dualface_core.encoding.settings import Codec, EncoderSettings, nvenc_encoder, software_encoder
 from dualface_core.system.child_processes import end_with_parent
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
@@ -37,8 +37,6 @@ SIZE: Final = 256
 _LARGEST_ERROR: Final = 8.0
 """Largest mean difference of a sample after encoding, of 255. A ramp has about 1, another frame dozens."""
 
-_NVENC_ENCODERS: Final[dict[Codec, str]] = {"h264": "h264_nvenc", "hevc": "hevc_nvenc", "av1": "av1_nvenc"}
-_SOFTWARE_ENCODERS: Final[dict[Codec, str]] = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
 # FFmpeg's own AV1 decoder works on hardware only.
 _SOFTWARE_DECODERS: Final[dict[Codec, str]] = {"h264": "h264", "hevc": "hevc", "av1": "libdav1d"}
 
@@ -52,26 +50,26 @@ def main(trial: Trial, codec: Codec) -> None:
     sys.stdout.flush()
 
 
-def _nvenc(codec: Codec) -> NvencAbility:
-    encoder = _NVENC_ENCODERS[codec]
+def _nvenc(codec: Codec) -> Ability:
+    encoder = nvenc_encoder(EncoderSettings(codec=codec)).name
     with av.logging.Capture() as lines:
         try:
             packets = _encode(encoder)
             frames = _decode(_SOFTWARE_DECODERS[codec], packets)
         except av.codec.codec.UnknownCodecError:
-            return NvencAbility.lacking(FailureClass.NO_NVENC_HW, f"This build of FFmpeg has no encoder {encoder}.")
+            return Ability.lacking(FailureClass.NO_NVENC_HW, f"This build of FFmpeg has no encoder {encoder}.")
         except (av.error.FFmpegError, OSError) as error:
-            return NvencAbility.lacking(*_cause(error, lines))
+            return Ability.lacking(*_cause(error, lines))
     if len(frames) != 1 or not _is_trial_frame(frames[0]):
         reason = f"{advice(FailureClass.ENCODE_FAILED)} ({encoder} encoded a frame, and what came out is another.)"
-        return NvencAbility.lacking(FailureClass.ENCODE_FAILED, reason)
-    return NvencAbility(available=True, reason=f"{encoder} encoded a frame of {SIZE}x{SIZE}.")
+        return Ability.lacking(FailureClass.ENCODE_FAILED, reason)
+    return Ability(available=True, reason=f"{encoder} encoded a frame of {SIZE}x{SIZE}.")
 
 
-def _nvdec(codec: Codec) -> NvdecAbility:
+def _nvdec(codec: Codec) -> Ability:
     with av.logging.Capture() as lines:
         try:
-            packets = _encode(_SOFTWARE_ENCODERS[codec])
+            packets = _encode(software_encoder(EncoderSettings(codec=codec)).name)
             hardware = HWAccel("cuda", allow_software_fallback=False, is_hw_owned=True)
             frames = _decode(codec, packets, hardware)
         except (av.error.FFmpegError, OSError, NotImplementedError, RuntimeError) as error:
@@ -79,13 +77,13 @@ def _nvdec(codec: Codec) -> NvdecAbility:
             if failure is FailureClass.BAD_PARAM:
                 # The stream is valid and plain. A card that can't decode AV1 says no more than "get_buffer() failed".
                 failure, reason = FailureClass.NO_NVENC_HW, explain(FailureClass.NO_NVENC_HW, error, _log(lines))
-            return NvdecAbility.lacking(failure, reason)
+            return Ability.lacking(failure, reason)
     # FFmpeg may fall back to software without a word; only the frame itself tells where it lies.
     places = {frame.format.name for frame in frames}
     if places != {"cuda"}:
         reason = f"{advice(FailureClass.NO_NVENC_HW)} (The frame came out as {', '.join(places) or 'nothing'}.)"
-        return NvdecAbility.lacking(FailureClass.NO_NVENC_HW, reason)
-    return NvdecAbility(available=True, reason=f"NVDEC decoded a {codec} frame of {SIZE}x{SIZE}.")
+        return Ability.lacking(FailureClass.NO_NVENC_HW, reason)
+    return Ability(available=True, reason=f"NVDEC decoded a {codec} frame of {SIZE}x{SIZE}.")
 
 
 def _encode(encoder: str) -> list[VideoPacket]:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from types import TracebackType
 from typing import Final, Self
 
 import av.error
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
 from dualface_core.media.frames import RGB_AS, Frame, Planes
 from dualface_core.media.probe import VideoInfo, open_input, unreadable, video_stream
@@ -51,9 +49,7 @@ class VideoReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -160,12 +156,10 @@ class VideoReader:
 
     def _frame(self, index: int, pts: int, decoded: VideoFrame) -> Frame:
         decoded = self._planar(decoded)
-        planes = tuple(_view(decoded, number) for number in range(3))
-        turns = self._video.rotation // 90
-        if turns:
-            planes = tuple(np.ascontiguousarray(np.rot90(plane, turns)) for plane in planes)
-        upright: Planes = (planes[0], planes[1], planes[2])
-        return Frame(index, pts, float(pts * self._video.time_base), upright, self._video.color, decoded)
+        y, u, v = planes_of(decoded)
+        if turns := self._video.rotation // 90:
+            y, u, v = (np.ascontiguousarray(np.rot90(plane, turns)) for plane in (y, u, v))
+        return Frame(index, pts, float(pts * self._video.time_base), (y, u, v), self._video.color, decoded)
 
     def _planar(self, decoded: VideoFrame) -> VideoFrame:
         video = self._video
@@ -179,7 +173,10 @@ class VideoReader:
         return decoded.reformat(width=width, height=height, format="yuv420p")
 
 
-def _view(decoded: VideoFrame, number: int) -> NDArray[np.uint8]:
-    plane = decoded.planes[number]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    return rows[:, : plane.width]
+def planes_of(frame: VideoFrame) -> Planes:
+    """Y, U and V of a yuv420p frame of PyAV's, as views of its memory."""
+    y, u, v = (
+        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        for plane in frame.planes
+    )
+    return y, u, v

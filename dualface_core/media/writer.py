@@ -15,12 +15,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
 
 import av
 import av.error
-import numpy as np
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -33,6 +31,7 @@ from dualface_core.errors import SettingsError
 from dualface_core.media.audio import AudioTrack
 from dualface_core.media.ffmpeg_log import captured_log
 from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.media.reader import planes_of
 from dualface_core.system.atomic_files import output_error
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
@@ -60,11 +59,7 @@ class Surface:
     def blank(cls, width: int, height: int) -> Self:
         """A surface of this size; width and height are even."""
         frame = VideoFrame(width, height, "yuv420p")
-        y, u, v = (
-            np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-            for plane in frame.planes
-        )
-        return cls((y, u, v), frame)
+        return cls(planes_of(frame), frame)
 
 
 class VideoWriter:
@@ -121,10 +116,8 @@ class VideoWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
             self.close()
         elif not self._closed:
             self._closed = True

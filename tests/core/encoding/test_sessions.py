@@ -32,6 +32,13 @@ def until(condition, *, seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+def queue_up(guard: NvencSessions, waiters) -> None:
+    """Have processes wait for a slot, one behind the other."""
+    for number, waiter in enumerate(waiters, start=1):
+        waiter.tell("acquire", "later.mp4")
+        until(lambda expected=number: guard.status().waiting == expected)
+
+
 def stop(pid: int, folder: Path) -> None:
     """Stop a process as Ctrl-Z does, but not in the moment in which it holds the bookkeeping."""
     while True:
@@ -98,9 +105,7 @@ def test_a_killed_holder_frees_its_slot_for_the_next_in_turn(folder, start):
         holder.ask("acquire", f"{number}.mp4")
     guard = sessions(folder)
     waiters = [start(), start()]
-    for number, waiter in enumerate(waiters):
-        waiter.tell("acquire", f"waiter-{number}.mp4")
-        until(lambda expected=number + 1: guard.status().waiting == expected)
+    queue_up(guard, waiters)
     holders[1].kill()
     assert waiters[0].answer()["slot"] == 1
     status = guard.status()
@@ -115,9 +120,7 @@ def test_waiters_get_their_turn_in_the_order_in_which_they_came(folder, start):
     holder.ask("acquire", "now.mp4")
     guard = sessions(folder, limit=1)
     waiters = [start(limit=1) for _ in range(4)]
-    for number, waiter in enumerate(waiters):
-        waiter.tell("acquire", f"{number}.mp4")
-        until(lambda expected=number + 1: guard.status().waiting == expected)
+    queue_up(guard, waiters)
     times = []
     for current, following in zip([holder, *waiters], waiters, strict=False):
         current.ask("release")
@@ -129,9 +132,8 @@ def test_waiters_get_their_turn_in_the_order_in_which_they_came(folder, start):
 def test_newcomers_do_not_overtake_those_who_wait(folder, start):
     holder, waiter = start(limit=1), start(limit=1)
     holder.ask("acquire", "now.mp4")
-    waiter.tell("acquire", "next.mp4")
     guard = sessions(folder, limit=1)
-    until(lambda: guard.status().waiting == 1)
+    queue_up(guard, [waiter])
     stop(waiter.pid, folder)  # it cannot take the slot just yet, and keeps its place
     holder.ask("release")
     with pytest.raises(SessionTimeoutError), guard.acquire("newcomer.mp4"):
@@ -144,9 +146,7 @@ def test_a_dead_waiter_does_not_block_the_queue(folder, start):
     holder, dead, alive = start(limit=1), start(limit=1), start(limit=1)
     holder.ask("acquire", "now.mp4")
     guard = sessions(folder, limit=1)
-    for number, waiter in enumerate([dead, alive]):
-        waiter.tell("acquire", "later.mp4")
-        until(lambda expected=number + 1: guard.status().waiting == expected)
+    queue_up(guard, [dead, alive])
     dead.kill()
     holder.ask("release")
     assert alive.answer()["slot"] == 0
@@ -159,9 +159,7 @@ def test_a_stopped_waiter_is_passed_over_and_goes_on_later(folder, start):
     holder, stopped, alive = start(limit=1), start(limit=1), start(limit=1)
     holder.ask("acquire", "now.mp4")
     guard = sessions(folder, limit=1)
-    for number, waiter in enumerate([stopped, alive]):
-        waiter.tell("acquire", "later.mp4")
-        until(lambda expected=number + 1: guard.status().waiting == expected)
+    queue_up(guard, [stopped, alive])
     stop(stopped.pid, folder)
     holder.ask("release")
     assert alive.answer()["slot"] == 0

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dualface_core.media.frames import ColorInfo, Frame, Planes
+from dualface_core.media.reader import planes_of
 
 COLORS = np.array([(255, 255, 255), (0, 0, 0), (200, 40, 40), (40, 200, 40), (40, 40, 200), (128, 90, 60)], np.uint8)
 UNSPECIFIED_MATRIX, RANGE_LIMITED, RANGE_FULL = 2, 1, 2
@@ -18,16 +19,10 @@ def patches(size: int) -> NDArray[np.uint8]:
     return np.repeat(np.repeat(COLORS[:, None], size, 0), size, 1)
 
 
-def planes_of(image: NDArray[np.uint8], *, matrix: str, color_range: str) -> Planes:
+def coded(image: NDArray[np.uint8], *, matrix: str, color_range: str) -> Planes:
     """What swscale makes of RGB."""
-    coded = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
-        format="yuv420p", dst_colorspace=matrix, dst_color_range=color_range
-    )
-    y, u, v = (
-        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-        for plane in coded.planes
-    )
-    return y, u, v
+    frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+    return planes_of(frame.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=color_range))
 
 
 def frame_of(planes: Planes, color: ColorInfo | None = None) -> Frame:
@@ -53,7 +48,7 @@ def gradient(width: int, height: int) -> Frame:
 )
 @pytest.mark.parametrize(("number", "color_range"), [(0, "MPEG"), (RANGE_LIMITED, "MPEG"), (RANGE_FULL, "JPEG")])
 def test_colors_follow_the_tags(size: int, tag: int, matrix: str, number: int, color_range: str) -> None:
-    planes = planes_of(patches(size), matrix=matrix, color_range=color_range)
+    planes = coded(patches(size), matrix=matrix, color_range=color_range)
     image = frame_of(planes, ColorInfo(range=number, matrix=tag)).bgr()
     centers = image[size // 2 :: size, size // 2, ::-1]
     np.testing.assert_allclose(centers.astype(int), COLORS.astype(int), atol=3)
@@ -84,7 +79,7 @@ def test_any_size_can_be_looked_at(width: int, height: int, max_width: int) -> N
 
 
 def test_a_region_is_the_same_pixels_as_the_whole_picture() -> None:
-    planes = planes_of(patches(16), matrix="ITU709", color_range="MPEG")
+    planes = coded(patches(16), matrix="ITU709", color_range="MPEG")
     frame = frame_of(planes, ColorInfo(matrix=1))
     region = frame.bgr_region(2, 20, 10, 40)
     assert region.shape == (40, 10, 3)
