@@ -81,11 +81,9 @@ def _check_content(video: VideoInfo, known: tuple[int, ...] | None) -> tuple[int
     except OSError as error:
         raise read_error(video.path, error) from error
     if found != video.fingerprint:
-        raise ChangedVideoError(
-            video.path,
-            f"its content has changed: SHA-256 {found[:12]}, {video.fingerprint[:12]} when it was probed",
-            action="Let nothing write to it, and begin again with this video.",
-        )
+        changed = f"its content has changed: SHA-256 {found[:12]}, {video.fingerprint[:12]} when it was probed"
+        action = "Let nothing write to it, and begin again with this video."
+        raise ChangedVideoError(video.path, changed, action=action)
     return state
 
 
@@ -132,11 +130,8 @@ def track(
                 progress(frame.index + 1, video.frame_count)
         tracks = tracker.finish()
     if not tracks.people:
-        raise NobodyFoundError(
-            video.path,
-            "no face was found in the whole video",
-            action="Choose a video in which people can be seen from the front.",
-        )
+        action = "Choose a video in which people can be seen from the front."
+        raise NobodyFoundError(video.path, "no face was found in the whole video", action=action)
     return tracks
 
 
@@ -393,11 +388,9 @@ def verified_report(
 def require_passed(verification: Verification, output: Path) -> None:
     """Raise VerificationError, naming what is wrong, for a result that must not be published as `output`."""
     if not verification.passed:
-        raise VerificationError(
-            output,
-            "the result is not right: " + "; ".join(finding.message.rstrip(".") for finding in verification.failures),
-            action="It was not published. If a second run fails as well, report it.",
-        )
+        found = "; ".join(finding.message.rstrip(".") for finding in verification.failures)
+        action = "It was not published. If a second run fails as well, report it."
+        raise VerificationError(output, f"the result is not right: {found}", action=action)
 
 
 def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:

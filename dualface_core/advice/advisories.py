@@ -74,13 +74,10 @@ def advisories(tracks: FaceTracks, plan: TilePlan, encoder: Advisory) -> list[Ad
 def identity_advisory(tracks: FaceTracks) -> Advisory:
     """Whether it is clear everywhere who is A and who is B."""
     smallest = tracks.smallest_margin
+    name = AdvisoryName.IDENTITY_MARGIN
     if smallest is None:
-        return Advisory(
-            name=AdvisoryName.IDENTITY_MARGIN,
-            passed=True,
-            message="There are no two people who could be mistaken for one another.",
-            figures={"least allowed margin": LEAST_MARGIN},
-        )
+        message = "There are no two people who could be mistaken for one another."
+        return Advisory(name=name, passed=True, message=message, figures={"least allowed margin": LEAST_MARGIN})
     doubts = [event for event in unsure_events(tracks) if event.end - event.start >= SHORTEST_DOUBT]
     figures = {
         "smallest margin": smallest,
@@ -90,10 +87,10 @@ def identity_advisory(tracks: FaceTracks) -> Advisory:
     }
     if not doubts:
         message = "It is clear everywhere who is A and who is B."
-        return Advisory(name=AdvisoryName.IDENTITY_MARGIN, passed=True, message=message, figures=figures)
+        return Advisory(name=name, passed=True, message=message, figures=figures)
     least = min(doubts, key=lambda event: event.margin or 0.0)
     return Advisory(
-        name=AdvisoryName.IDENTITY_MARGIN,
+        name=name,
         passed=False,
         message=f"In {len(doubts)} {'place' if len(doubts) == 1 else 'places'} it is not clear who is A and who is B, "
         f"least of all from {clock(least.start)} to {clock(least.end)}.",
@@ -152,10 +149,7 @@ def enlargement_advisory(plan: TilePlan) -> Advisory:
         message=f"Tile {worst} enlarges the source {largest[worst]:.1f} times at most"
         + (", which stays sharp." if passed else f"; the source has {size} pixels only, and the tile looks soft."),
         action="" if passed else "Upload the video in a higher resolution, if there is one.",
-        figures={
-            **{f"{person}: largest enlargement": value for person, value in largest.items()},
-            "most allowed": limit,
-        },
+        figures={**{f"{person}: largest enlargement": of for person, of in largest.items()}, "most allowed": limit},
     )
 
 

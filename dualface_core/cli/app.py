@@ -79,7 +79,7 @@ def common(
 
 @app.command(rich_help_panel=_MAIN, epilog="Example: dualface sample talk.mp4 --scene talk --seconds 20")
 def sample(
-    output: Annotated[Path, typer.Argument(metavar="OUT.mp4", help="The video to make.", show_default=False)],
+    output: Annotated[Path, typer.Argument(metavar="OUT.mp4", help="The video to make.")],
     scene: Annotated[str, typer.Option("--scene", help="talk, cross, leave or cuts.")] = "talk",
     seconds: Annotated[float, typer.Option("--seconds", "-s", min=1, max=36_000, help="Its length.")] = 60,
     size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT in pixels, both even.")] = "1920x1080",
@@ -133,9 +133,7 @@ def gpu(as_json: JsonOption = False) -> None:
 )
 def submit(
     paths: Paths,
-    inbox: Annotated[
-        Path | None, typer.Option("--inbox", help="(default: the inbox of the settings)", show_default=False)
-    ] = None,
+    inbox: Annotated[Path | None, typer.Option("--inbox", help="(default: the inbox of the settings)")] = None,
     reprocess: Annotated[
         bool, typer.Option("--reprocess", help="Make the result again, even if there is one already.")
     ] = False,

@@ -22,32 +22,19 @@ from dualface_core.system.names import check_text
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg"})
 """What counts as a video when a folder is given; a file that is named is always tried."""
 
-Paths = Annotated[
-    list[str],
-    typer.Argument(metavar="PATH...", help="Videos, folders of videos, or glob patterns.", show_default=False),
-]
-Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="The source video.", show_default=False)]
-LayoutOption = Annotated[
-    str | None, typer.Option("--layout", "-l", help="side-by-side or stacked.", show_default=False)
-]
-EncoderOption = Annotated[
-    str | None, typer.Option("--encoder", help="auto, nvenc or software. (default: auto)", show_default=False)
-]
-CodecOption = Annotated[
-    str | None, typer.Option("--codec", help="h264, hevc or av1. (default: h264)", show_default=False)
-]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Videos, folders of videos, or glob patterns.")]
+Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="The source video.")]
+LayoutOption = Annotated[str | None, typer.Option("--layout", "-l", help="side-by-side or stacked.")]
+EncoderOption = Annotated[str | None, typer.Option("--encoder", help="auto, nvenc or software. (default: auto)")]
+CodecOption = Annotated[str | None, typer.Option("--codec", help="h264, hevc or av1. (default: h264)")]
 QualityOption = Annotated[
-    int | None,
-    typer.Option(
-        "--quality", "-q", help="0 to 51 on x264's CRF scale, smaller is better. (default: 20)", show_default=False
-    ),
+    int | None, typer.Option("--quality", "-q", help="0 to 51 on x264's CRF scale, smaller is better. (default: 20)")
 ]
 PresetOption = Annotated[
     str | None,
     typer.Option(
         "--preset",
         help="fast, balanced, best, or the encoder's own name, such as veryfast. (default: what suits this machine)",
-        show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")]
@@ -100,12 +87,8 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def _is_video(path: Path) -> bool:
-    return (
-        path.suffix.lower() in VIDEO_SUFFIXES
-        and not path.name.startswith(".")
-        and not path.stem.endswith(".split")
-        and path.is_file()
-    )
+    ours = path.name.startswith(".") or path.stem.endswith(".split")
+    return path.suffix.lower() in VIDEO_SUFFIXES and not ours and path.is_file()
 
 
 def jobs_for(videos: list[Path], output: Path | None) -> list[Job]:
@@ -119,7 +102,9 @@ def jobs_for(videos: list[Path], output: Path | None) -> list[Job]:
         check_mp4(output)
         if len(videos) > 1:
             raise OutputError(output, f"{len(videos)} videos cannot share one file", action="Give a folder with -o.")
-    jobs = [Job(video, _output_for(video, output, in_folder=folder)) for video in videos]
+    names = [video.with_name(f"{video.stem}.split.mp4") for video in videos]
+    outputs = names if output is None else [output / name.name if folder else output for name in names]
+    jobs = [Job(video, result) for video, result in zip(videos, outputs, strict=True)]
     _check_distinct(jobs)
     if output is not None and folder:
         try:
@@ -136,16 +121,8 @@ def jobs_for(videos: list[Path], output: Path | None) -> list[Job]:
 def check_mp4(output: Path) -> None:
     """Raise OutputError for a result that would be no MP4."""
     if output.suffix.lower() != ".mp4":
-        raise OutputError(
-            output, "a result is an MP4", action="Give a name that ends in .mp4, or a folder that is there."
-        )
-
-
-def _output_for(video: Path, output: Path | None, *, in_folder: bool) -> Path:
-    name = f"{video.stem}.split.mp4"
-    if output is None:
-        return video.with_name(name)
-    return output / name if in_folder else output
+        action = "Give a name that ends in .mp4, or a folder that is there."
+        raise OutputError(output, "a result is an MP4", action=action)
 
 
 def _check_distinct(jobs: list[Job]) -> None:
@@ -158,11 +135,9 @@ def _check_distinct(jobs: list[Job]) -> None:
             raise OutputError(job.output, "this is an input", action="Choose another name with -o.")
         other = makers.setdefault(target, job.video)
         if other is not job.video:
-            raise OutputError(
-                job.output,
-                f"both {other} and {job.video} would be written here",
-                action="Run each by itself with another folder after -o, or rename one of them.",
-            )
+            found = f"both {other} and {job.video} would be written here"
+            action = "Run each by itself with another folder after -o, or rename one of them."
+            raise OutputError(job.output, found, action=action)
 
 
 def frame_size(text: str) -> tuple[int, int]:

@@ -37,9 +37,7 @@ def run(
     paths: Paths,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", help="A folder, or for one video an MP4. (default: beside the input)", show_default=False
-        ),
+        typer.Option("-o", "--output", help="A folder, or for one video an MP4. (default: beside the input)"),
     ] = None,
     layout: LayoutOption = None,
     encoder: EncoderOption = None,
@@ -48,21 +46,14 @@ def run(
     preset: PresetOption = None,
     streams: Annotated[
         int | None,
-        typer.Option(
-            "--streams",
-            "-j",
-            min=1,
-            help="Videos in work at once. (default: what suits this machine)",
-            show_default=False,
-        ),
+        typer.Option("--streams", "-j", min=1, help="Videos in work at once. (default: what suits this machine)"),
     ] = None,
     monitor: Annotated[
         bool,
         typer.Option("--monitor", help="Write the load of host and GPU beside each output, as a table and a chart."),
     ] = False,
     review: Annotated[
-        bool,
-        typer.Option("--review", help="Write a page beside each output on which source and result play in step."),
+        bool, typer.Option("--review", help="Write a page beside each output on which source and result play in step.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -83,9 +83,8 @@ def findings_table(verification: Verification) -> Table:
     """What a verification found, a line for each check."""
     table = Table("", "check", "found", "expected", box=None)
     for finding in verification.findings:
-        mark = (
-            "[green]ok[/]" if finding.passed else "[red]FAILED[/]" if finding.severity == "error" else "[yellow]look[/]"
-        )
+        failed = "[red]FAILED[/]" if finding.severity == "error" else "[yellow]look[/]"
+        mark = "[green]ok[/]" if finding.passed else failed
         table.add_row(mark, escape(finding.check), escape(str(finding.value)), escape(finding.expected))
     return table
 
@@ -100,8 +99,7 @@ def summary_table(outcomes: Sequence[Outcome]) -> Table:
             table.add_row(name, f"[red]failed[/]: {escape(one_line(reason))}", "", clock(outcome.seconds), "", "")
             continue
         output = escape(one_line(outcome.job.output.name))
-        speed = f"{report.duration / outcome.seconds:.1f}x"
-        took = clock(outcome.seconds)
+        took, speed = clock(outcome.seconds), f"{report.duration / outcome.seconds:.1f}x"
         table.add_row(name, output, clock(report.duration), took, speed, str(len(report.warnings)))
     return table
 
@@ -209,12 +207,10 @@ class VideoBar:
 
     def __call__(self, step: str, done: int, total: int) -> None:
         """So many frames of a step are done."""
-        before = 0.0
-        for name, share in STEP_SHARES.items():
-            if name == step:
-                self._move(before + share * min(1.0, done / max(total, 1)))
-                break
-            before += share
+        steps = list(STEP_SHARES)
+        if step in steps:
+            before = sum(STEP_SHARES[earlier] for earlier in steps[: steps.index(step)])
+            self._move(before + STEP_SHARES[step] * min(1.0, done / max(total, 1)))
         self._bars.update(self._task, step=step, completed=self._share, count=f"{done}/{total}")
 
     def end(self) -> None:

@@ -38,9 +38,7 @@ def probe(video: Video, as_json: JsonOption = False) -> None:
 
 def track(
     video: Video,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="(default: NAME.tracks.parquet)", show_default=False)
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="(default: NAME.tracks.parquet)")] = None,
 ) -> None:
     """Find out who is where in every frame, and write it as a Parquet table."""
     from dualface_core.advice.advisories import identity_advisory, warnings
@@ -56,12 +54,8 @@ def track(
 
 def tiles(
     video: Video,
-    tracks: Annotated[
-        Path | None, typer.Option("--tracks", help="(default: NAME.tracks.parquet)", show_default=False)
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="(default: NAME.tiles.parquet)", show_default=False)
-    ] = None,
+    tracks: Annotated[Path | None, typer.Option("--tracks", help="(default: NAME.tracks.parquet)")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="(default: NAME.tiles.parquet)")] = None,
     layout: LayoutOption = None,
 ) -> None:
     """Decide what each tile shows in every frame: a Parquet table, and a contact sheet (JPEG) beside it."""
@@ -82,12 +76,8 @@ def tiles(
 
 def render(
     video: Video,
-    plan: Annotated[
-        Path | None, typer.Option("--plan", help="(default: NAME.tiles.parquet)", show_default=False)
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="(default: NAME.split.mp4)", show_default=False)
-    ] = None,
+    plan: Annotated[Path | None, typer.Option("--plan", help="(default: NAME.tiles.parquet)")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="(default: NAME.split.mp4)")] = None,
     encoder: EncoderOption = None,
     codec: CodecOption = None,
     quality: QualityOption = None,
@@ -105,10 +95,7 @@ def render(
     table = TilePlan.read(plan or video.with_suffix(".tiles.parquet"))
     with step_bar("render", video) as progress:
         report = pipeline.render(info, table, target, settings=settings, progress=progress)
-    warn(
-        video,
-        warnings([encoder_advisory(used=report.encoder_used, why=report.why, fallback=report.fallback)]),
-    )
+    warn(video, warnings([encoder_advisory(used=report.encoder_used, why=report.why, fallback=report.fallback)]))
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
@@ -116,14 +103,12 @@ def render(
 
 
 def verify(
-    result: Annotated[Path, typer.Argument(metavar="RESULT", help="The MP4 to check.", show_default=False)],
-    video: Annotated[Path, typer.Option("--video", help="The source that it was made from.", show_default=False)],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="The MP4 to check.")],
+    video: Annotated[Path, typer.Option("--video", help="The source that it was made from.")],
     tracks: Annotated[
-        Path | None, typer.Option("--tracks", help="(default: NAME.tracks.parquet of the source)", show_default=False)
+        Path | None, typer.Option("--tracks", help="(default: NAME.tracks.parquet of the source)")
     ] = None,
-    plan: Annotated[
-        Path | None, typer.Option("--plan", help="(default: NAME.tiles.parquet of the source)", show_default=False)
-    ] = None,
+    plan: Annotated[Path | None, typer.Option("--plan", help="(default: NAME.tiles.parquet of the source)")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decode a result from the first frame to the last and compare it with its plan."""
