@@ -25,6 +25,7 @@ from rich.table import Table
 from dualface_assets.assets.encoded_video import NVENC
 from dualface_assets.housekeeping.retention import Retention
 from dualface_assets.notifications.webhook import Webhook
+from dualface_assets.service.clock import TOLERATED, ticks_ahead
 from dualface_assets.service.instance_home import CONFIGURATION, instance_home
 from dualface_assets.settings import ServiceSettings, WebhookSettings, local_folder
 from dualface_assets.store.video_store import VideoStore, video_store
@@ -95,6 +96,7 @@ def examine(settings: Settings, service: ServiceSettings, instance: dg.DagsterIn
     yield pool(instance, settings)
     yield daemon(instance)
     yield sensors(instance)
+    yield clock(instance)
     yield notifications()
 
 
@@ -249,6 +251,23 @@ def sensors(instance: dg.DagsterInstance) -> Diagnosis:
         advice = "Switch on under Automation in the web page."
         return Diagnosis("sensors", "warning", f"Switched off: {', '.join(stopped)}. {advice}")
     return Diagnosis("sensors", "good", "on")
+
+
+def clock(instance: dg.DagsterInstance) -> Diagnosis:
+    """Whether anything has happened in the future, by the clock of now."""
+    ahead = {
+        **ticks_ahead(instance, time.time()),
+        **{
+            f"the heartbeat of {kind.lower()}": beat.timestamp - time.time()
+            for kind, beat in instance.get_daemon_heartbeats().items()
+            if beat.timestamp - time.time() > TOLERATED
+        },
+    }
+    if not ahead:
+        return Diagnosis("clock", "good", "no tick lies in the future")
+    found = f"{max(ahead.values()) / 3600:.1f} hours ahead of the clock: {', '.join(sorted(ahead))}"
+    advice = "Dagster waits until the clock has caught up, unless `make up` is started again."
+    return Diagnosis("clock", "problem", f"Set back? {found}. {advice}")
 
 
 def notifications() -> Diagnosis:

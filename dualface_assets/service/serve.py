@@ -27,9 +27,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import dagster as dg
 import psutil
 
 from dualface_assets.runs.dagster_internals import code_server_answers
+from dualface_assets.service.clock import WatchedClock, resume_sensors
 from dualface_assets.service.instance_home import prepared_home
 from dualface_assets.settings import ServiceSettings, workspace
 from dualface_assets.store.video_store import video_store
@@ -97,6 +99,14 @@ class Program:
         """Ask it to end."""
         self.process.send_signal(self._ends_by)
 
+    def wait(self, seconds: float = _SECONDS_TO_END) -> None:
+        """Wait until it has ended; kill it if that takes longer."""
+        try:
+            self.process.wait(max(0.0, seconds))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
     def _die_with_parent(self) -> None:
         _prctl(_PR_SET_PDEATHSIG, self._ends_by)
 
@@ -128,12 +138,26 @@ def main() -> int:
             workspace = ("--workspace", str(_workspace(home, code_server)))
             address = ("--host", host, "--port", str(port))
             programs.append(Program("web page", "dualface_assets.service.web_page", *address, *workspace))
-            programs.append(Program("daemon", _DAGSTER, "dagster-daemon", "run", "--log-level", "warning", *workspace))
+            clock = WatchedClock()
+            _resume()
+            daemon = Program("daemon", _DAGSTER, "dagster-daemon", "run", "--log-level", "warning", *workspace)
+            programs.append(daemon)
             while all(program.keep_alive() for program in programs):
                 time.sleep(0.5)
+                if clock.was_set_back():
+                    daemon.end()
+                    daemon.wait()
+                    _resume()
         except KeyboardInterrupt:
             return 0
     return 1
+
+
+def _resume() -> None:
+    """Have sensors go on that the daemon, which must not run, would wait for: the clock was set back."""
+    with dg.DagsterInstance.get() as instance:
+        if names := resume_sensors(instance, time.time()):
+            print(f"The clock was set back. These go on by the new time: {', '.join(names)}.", file=sys.stderr)
 
 
 def _address() -> tuple[str, int]:
@@ -209,11 +233,7 @@ def _ended(programs: list[Program]) -> Iterator[None]:
             program.end()
         deadline = time.monotonic() + _SECONDS_TO_END
         for program in programs:
-            try:
-                program.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                program.process.kill()
-                program.process.wait()
+            program.wait(deadline - time.monotonic())
 
 
 if __name__ == "__main__":

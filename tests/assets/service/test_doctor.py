@@ -71,7 +71,7 @@ def test_all_is_well_where_the_daemon_runs(settings: Settings, service: ServiceS
     assert {answer.verdict for answer in answers} <= {"good", "warning"}  # a disk may be rather full
     subjects = {answer.subject for answer in answers}
     of_the_core = {"store", "inbox", "runtime", "cache", "disk space", "retention", "model", "encoder"}
-    assert subjects == of_the_core | {"instance", "recovery", "pool", "daemon", "sensors", "notifications"}
+    assert subjects == of_the_core | {"instance", "recovery", "pool", "daemon", "sensors", "clock", "notifications"}
 
 
 def test_a_folder_that_cannot_be_is_a_problem(settings: Settings, service: ServiceSettings, tmp_path: Path) -> None:
