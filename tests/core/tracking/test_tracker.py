@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,21 +20,38 @@ from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tracking.tracker import FaceTracker, TrackParameters
 
 SampleClip = Callable[..., Path]
-TrackClip = Callable[..., FaceTracks]
-Models = tuple[FaceDetector, FaceEmbedder]
 
 
-def track_frames(frames: list[Frame], models: Models, parameters: TrackParameters | None = None) -> FaceTracks:
-    tracker = FaceTracker(
-        parameters or TrackParameters(),
-        *models,
-        frame_size=(frames[0].width, frames[0].height),
-        time_base=Fraction(1, 1000),
-        fingerprint="0" * 64,
-    )
+@cache
+def models() -> tuple[FaceDetector, FaceEmbedder]:
+    return FaceDetector(), FaceEmbedder()
+
+
+def tracker(size: tuple[int, int], parameters: TrackParameters | None = None, **about: Any) -> FaceTracker:
+    about = {"time_base": Fraction(1, 1000), "fingerprint": "0" * 64} | about
+    return FaceTracker(parameters or TrackParameters(), *models(), frame_size=size, **about)
+
+
+def tracked(frames: Iterable[Frame], working: FaceTracker) -> FaceTracks:
     for frame in frames:
-        tracker.add(frame)
-    return tracker.finish()
+        working.add(frame)
+    return working.finish()
+
+
+def track_clip(path: Path, parameters: TrackParameters | None = None) -> FaceTracks:
+    video = probe(path)
+    about = {"time_base": video.time_base, "fingerprint": video.fingerprint}
+    with VideoReader(video, loop_filter=False) as reader:
+        return tracked(reader, tracker((video.width, video.height), parameters, **about))
+
+
+def retouched(path: Path, change: Callable[[int, np.ndarray], np.ndarray]) -> list[Frame]:
+    """The frames of a video, with something done to each plane: `change(index, plane)`."""
+    with VideoReader(probe(path)) as reader:
+        return [
+            Frame(n, 66 * n, 0.066 * n, tuple(change(n, plane) for plane in frame.planes), frame.color)
+            for n, frame in enumerate(reader)
+        ]
 
 
 def gray_frames(count: int, size: tuple[int, int] = (320, 180)) -> list[Frame]:
@@ -67,7 +86,7 @@ def shares(tracks: FaceTracks, truth: SampleTruth) -> tuple[float, float]:
     ("scene", "seconds", "least_correct"), [("talk", 4, 1.0), ("cross", 6, 0.97), ("leave", 8, 0.99), ("cuts", 8, 0.99)]
 )
 def test_each_person_is_followed_through_a_scene(
-    sample_clip: SampleClip, track_clip: TrackClip, scene: str, seconds: float, least_correct: float
+    sample_clip: SampleClip, scene: str, seconds: float, least_correct: float
 ) -> None:
     path = sample_clip(scene, seconds=seconds)
     truth = SampleTruth.read(path.with_suffix(".truth.parquet"))
@@ -79,7 +98,7 @@ def test_each_person_is_followed_through_a_scene(
     assert [shot.first for shot in tracks.shots] == truth.to_pandas().groupby("shot")["frame"].min().tolist()
 
 
-def test_a_table_says_what_it_was_made_from(sample_clip: SampleClip, track_clip: TrackClip, tmp_path: Path) -> None:
+def test_a_table_says_what_it_was_made_from(sample_clip: SampleClip, tmp_path: Path) -> None:
     path = sample_clip("talk")
     video = probe(path)
     tracks = track_clip(path)
@@ -95,60 +114,54 @@ def test_a_table_says_what_it_was_made_from(sample_clip: SampleClip, track_clip:
     assert FaceTracks.read(tmp_path / "tracks.parquet").table.equals(tracks.table)
 
 
-def test_people_are_followed_from_the_first_frame_to_the_last(sample_clip: SampleClip, track_clip: TrackClip) -> None:
+def test_people_are_followed_from_the_first_frame_to_the_last(sample_clip: SampleClip) -> None:
     tracks = track_clip(sample_clip("talk"))
     rows = set(zip(tracks.table["frame"].to_pylist(), tracks.table["person"].to_pylist(), strict=True))
     frames = range(tracks.frame_count)
     assert rows == {(frame, person) for frame in frames for person in ("A", "B")}
 
 
-def test_tracking_twice_gives_the_same_table(sample_clip: SampleClip, track_clip: TrackClip) -> None:
+def test_tracking_twice_gives_the_same_table(sample_clip: SampleClip) -> None:
     path = sample_clip("talk")
     assert track_clip(path).table.equals(track_clip(path).table)
 
 
-def test_embeddings_are_kept_only_if_asked_for(sample_clip: SampleClip, track_clip: TrackClip) -> None:
+def test_embeddings_are_kept_only_if_asked_for(sample_clip: SampleClip) -> None:
     prototypes = track_clip(sample_clip("talk"), TrackParameters(keep_prototypes=True)).metadata.prototypes
     assert set(prototypes) == {"A", "B"}
     assert np.linalg.norm(list(prototypes.values()), axis=1) == pytest.approx(1)
     assert np.dot(*prototypes.values()) < 0.3
 
 
-def test_faces_are_looked_for_as_often_as_asked(sample_clip: SampleClip, track_clip: TrackClip) -> None:
+def test_faces_are_looked_for_as_often_as_asked(sample_clip: SampleClip) -> None:
     rows = track_clip(sample_clip("talk"), TrackParameters(detect_every=4)).table.to_pylist()
     looked = sorted({row["frame"] for row in rows if row["source"] == "detected"})
     assert looked == [*range(0, 60, 4), 59]
 
 
-def test_one_person_is_not_made_two(sample_clip: SampleClip, models: Models) -> None:
+def test_one_person_is_not_made_two(sample_clip: SampleClip) -> None:
     # The left half of the picture, where only one of the two talks.
-    frames = []
-    with VideoReader(probe(sample_clip("talk"))) as reader:
-        for frame in reader:
-            y, u, v = (plane[:, : plane.shape[1] // 2] for plane in frame.planes)
-            frames.append(Frame(frame.index, frame.index * 66, frame.index * 0.066, (y, u, v), frame.color))
-    tracks = track_frames(frames, models)
+    frames = retouched(sample_clip("talk"), lambda _, plane: plane[:, : plane.shape[1] // 2])
+    tracks = tracked(frames, tracker((320, 360)))
     assert tracks.people == ["A"]
     assert set(tracks.table["person"].to_pylist()) == {"A"}
     assert tracks.table["identity_margin"].null_count == len(tracks.table) == len(frames)
 
 
-def test_people_who_swap_sides_in_a_dissolve_keep_their_names(sample_clip: SampleClip, models: Models) -> None:
+def test_people_who_swap_sides_in_a_dissolve_keep_their_names(sample_clip: SampleClip) -> None:
     # The picture dissolves into its mirror image, within a second.
-    frames = []
-    with VideoReader(probe(sample_clip("talk"))) as reader:
-        for frame in reader:
-            share = min(max((frame.index - 22) / 15, 0), 1)
-            y, u, v = (cv2.addWeighted(plane, 1 - share, cv2.flip(plane, 1), share, 0) for plane in frame.planes)
-            frames.append(Frame(frame.index, frame.index * 66, frame.index * 0.066, (y, u, v), frame.color))
-    rows = track_frames(frames, models).table.to_pylist()
+    def dissolved(index: int, plane: np.ndarray) -> np.ndarray:
+        share = min(max((index - 22) / 15, 0), 1)
+        return cv2.addWeighted(plane, 1 - share, cv2.flip(plane, 1), share, 0)
+
+    rows = tracked(retouched(sample_clip("talk"), dissolved), tracker((640, 360))).table.to_pylist()
     middles = {(row["frame"], row["person"]): row["x"] + row["width"] / 2 for row in rows if row["person"] is not None}
     assert middles[0, "A"] < 320 < middles[0, "B"]
     assert middles[59, "A"] > 320 > middles[59, "B"]
 
 
-def test_a_face_that_more_than_fills_the_picture_is_found(sample_clip: SampleClip, models: Models) -> None:
-    detector, _ = models
+def test_a_face_that_more_than_fills_the_picture_is_found(sample_clip: SampleClip) -> None:
+    detector, _ = models()
     with VideoReader(probe(sample_clip("talk"))) as reader:
         frame = next(iter(reader))
     (faces,) = detector.detect(frame.bgr()[None], score_threshold=0.6)
@@ -167,28 +180,21 @@ def test_a_face_that_more_than_fills_the_picture_is_found(sample_clip: SampleCli
     close_up = [Frame(n, 40 * n, 0.04 * n, (luma, u, v), frame.color) for n in range(25)]
     (at_full_size,) = detector.detect(close_up[0].bgr()[None], score_threshold=0.6)
     assert len(at_full_size) == 0
-    tracks = track_frames(close_up, models)
+    tracks = tracked(close_up, tracker((640, 640)))
     assert tracks.people == ["A"]
     assert len(tracks.table) == 25
 
 
 @pytest.mark.parametrize("count", [0, 1, 40])
-def test_a_video_without_faces_has_an_empty_table(models: Models, count: int) -> None:
-    tracker = FaceTracker(
-        TrackParameters(), *models, frame_size=(320, 180), time_base=Fraction(1, 1000), fingerprint="0" * 64
-    )
-    for frame in gray_frames(count):
-        tracker.add(frame)
-    tracks = tracker.finish()
+def test_a_video_without_faces_has_an_empty_table(count: int) -> None:
+    tracks = tracked(gray_frames(count), tracker((320, 180)))
     assert len(tracks.table) == 0
     assert tracks.people == []
     assert [(shot.first, shot.last) for shot in tracks.shots] == ([(0, count - 1)] if count else [])
 
 
-def test_only_a_few_frames_are_held(models: Models) -> None:
-    tracker = FaceTracker(
-        TrackParameters(batch_size=4), *models, frame_size=(64, 64), time_base=Fraction(1, 1000), fingerprint="0" * 64
-    )
+def test_only_a_few_frames_are_held() -> None:
+    working = tracker((64, 64), TrackParameters(batch_size=4))
     alive: set[int] = set()
 
     class Owner:
@@ -202,7 +208,7 @@ def test_only_a_few_frames_are_held(models: Models) -> None:
 
     most = 0
     for frame in gray_frames(400, size=(64, 64)):
-        tracker.add(Frame(frame.index, frame.pts, frame.time, frame.planes, frame.color, Owner()))
+        working.add(Frame(frame.index, frame.pts, frame.time, frame.planes, frame.color, Owner()))
         most = max(most, len(alive))
-    tracker.finish()
+    working.finish()
     assert most <= 2 * 4 + 4

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from dualface_core.faces.detections import Detections
 from dualface_core.tracking.tracklets import LONGEST_GAP, Tracklet, TrackletLinker, center
@@ -13,10 +14,19 @@ STEP = 1 / 6
 """Seconds from one look to the next."""
 
 Face = tuple[float, float, float]
-SeeFaces = Callable[..., Detections]
 
 
-def linked(looks: list[list[Face]], see: SeeFaces, *, step: float = STEP, shot_of: int | None = None) -> list[Tracklet]:
+def see(centers: Sequence[ArrayLike], scores: Sequence[float] | None = None) -> Detections:
+    """Detections of faces: `see([(x, y, size), ...], scores=[...])`, given the centers and the sides."""
+    rows = np.asarray(centers, np.float32).reshape(-1, 3)
+    x, y, side = rows.T
+    boxes = np.column_stack([x - side / 2, y - side / 2, side, side]).astype(np.float32)
+    spots = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
+    landmarks = boxes[:, None, :2] + spots * boxes[:, None, 2:]
+    return Detections(boxes, landmarks, np.asarray(scores or [0.9] * len(rows), np.float32))
+
+
+def linked(looks: list[list[Face]], *, step: float = STEP, shot_of: int | None = None) -> list[Tracklet]:
     """All tracklets of a sequence of looks; `shot_of` is the look at which a new shot begins."""
     linker = TrackletLinker(start_score=0.6)
     found: dict[int, Tracklet] = {}
@@ -27,18 +37,18 @@ def linked(looks: list[list[Face]], see: SeeFaces, *, step: float = STEP, shot_o
     return list(found.values())
 
 
-def test_two_people_who_sit_side_by_side_are_two_tracklets(see: SeeFaces) -> None:
+def test_two_people_who_sit_side_by_side_are_two_tracklets() -> None:
     rng = np.random.default_rng(0)
     looks = [[(200 + 5 * rng.normal(), 200, 80), (500 + 5 * rng.normal(), 210, 75)] for _ in range(60)]
-    tracklets = linked(looks, see)
+    tracklets = linked(looks)
     assert [len(tracklet.frames) for tracklet in tracklets] == [60, 60]
 
 
-def test_the_order_of_detections_does_not_matter(see: SeeFaces) -> None:
+def test_the_order_of_detections_does_not_matter() -> None:
     looks: list[list[Face]] = [
         [(200, 200, 80), (500, 210, 75)] if n % 2 else [(500, 210, 75), (200, 200, 80)] for n in range(9)
     ]
-    for tracklet in linked(looks, see):
+    for tracklet in linked(looks):
         assert len({tuple(center(box)) for box in tracklet.boxes}) == 1
 
 
@@ -52,13 +62,7 @@ def test_the_order_of_detections_does_not_matter(see: SeeFaces) -> None:
     seed=st.integers(0, 100),
 )
 def test_no_tracklet_holds_both_of_two_people_who_pass_one_another(
-    see: SeeFaces,
-    speeds: tuple[float, float],
-    meet: float,
-    higher: float,
-    front: bool,
-    hidden: float,
-    seed: int,
+    speeds: tuple[float, float], meet: float, higher: float, front: bool, hidden: float, seed: int
 ) -> None:
     """They walk towards each other at `speeds` face sizes a second, and the one behind is hidden when near."""
     size, rng = 80.0, np.random.default_rng(seed)
@@ -78,41 +82,41 @@ def test_no_tracklet_holds_both_of_two_people_who_pass_one_another(
         assert len(set(tracklet.scores)) == 1
 
 
-def test_a_face_that_is_lost_for_a_moment_is_one_tracklet(see: SeeFaces) -> None:
+def test_a_face_that_is_lost_for_a_moment_is_one_tracklet() -> None:
     looks: list[list[Face]] = [[(200 + 10 * n, 200, 80)] for n in range(12)]
     looks[5] = looks[6] = []
-    (tracklet,) = linked(looks, see)
+    (tracklet,) = linked(looks)
     assert tracklet.frames == [0, 1, 2, 3, 4, 7, 8, 9, 10, 11]
 
 
-def test_a_face_that_is_lost_for_longer_is_two_tracklets(see: SeeFaces) -> None:
+def test_a_face_that_is_lost_for_longer_is_two_tracklets() -> None:
     looks: list[list[Face]] = [[(200, 200, 80)] for _ in range(12)]
     lost = int(LONGEST_GAP / STEP) + 1
     looks[4 : 4 + lost] = [[]] * lost
-    assert len(linked(looks, see)) == 2
+    assert len(linked(looks)) == 2
 
 
-def test_looks_that_are_seconds_apart_can_still_be_linked(see: SeeFaces) -> None:
-    assert len(linked([[(200, 200, 80)]] * 5, see, step=2.0)) == 1
+def test_looks_that_are_seconds_apart_can_still_be_linked() -> None:
+    assert len(linked([[(200, 200, 80)]] * 5, step=2.0)) == 1
 
 
-def test_a_cut_ends_every_tracklet(see: SeeFaces) -> None:
-    tracklets = linked([[(200, 200, 80)]] * 10, see, shot_of=4)
+def test_a_cut_ends_every_tracklet() -> None:
+    tracklets = linked([[(200, 200, 80)]] * 10, shot_of=4)
     assert [(tracklet.shot, tracklet.frames) for tracklet in tracklets] == [(0, [0, 1, 2, 3]), (1, [4, 5, 6, 7, 8, 9])]
 
 
-def test_a_face_that_jumps_or_changes_its_size_is_another_one(see: SeeFaces) -> None:
-    assert len(linked([[(200, 200, 80)]] * 3 + [[(400, 200, 80)]] * 3, see)) == 2
-    assert len(linked([[(200, 200, 80)]] * 3 + [[(200, 200, 200)]] * 3, see)) == 2
+def test_a_face_that_jumps_or_changes_its_size_is_another_one() -> None:
+    assert len(linked([[(200, 200, 80)]] * 3 + [[(400, 200, 80)]] * 3)) == 2
+    assert len(linked([[(200, 200, 80)]] * 3 + [[(200, 200, 200)]] * 3)) == 2
 
 
-def test_a_face_lost_beside_another_is_not_carried_on_by_it(see: SeeFaces) -> None:
+def test_a_face_lost_beside_another_is_not_carried_on_by_it() -> None:
     # Both stand close; then only one is left, between where they were.
     looks: list[list[Face]] = [[(200, 200, 80), (280, 200, 80)]] * 4 + [[(240, 200, 80)]] * 4
-    assert [tracklet.frames for tracklet in linked(looks, see)] == [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]
+    assert [tracklet.frames for tracklet in linked(looks)] == [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]
 
 
-def test_a_faint_face_extends_a_tracklet_but_begins_none(see: SeeFaces) -> None:
+def test_a_faint_face_extends_a_tracklet_but_begins_none() -> None:
     linker = TrackletLinker(start_score=0.6)
     assert linker.add(0, 0.0, 0, see([(200, 200, 80)], scores=[0.5])) == []
     ((tracklet, _),) = linker.add(1, 0.1, 0, see([(200, 200, 80)], scores=[0.7]))
