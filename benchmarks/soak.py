@@ -133,12 +133,7 @@ def costs(_: Path, __: int) -> Rows:
     return orchestration.measured(videos=10, files=10_000)
 
 
-PARTS: dict[str, Callable[[Path, int], Rows]] = {
-    "many": many,
-    "killed": killed,
-    "names": strange_names,
-    "costs": costs,
-}
+PARTS: dict[str, Callable[[Path, int], Rows]] = {"many": many, "killed": killed, "names": strange_names, "costs": costs}
 
 
 def main() -> None:

@@ -119,7 +119,7 @@ def make_page(about: Reviewed) -> Page:
     findings = about.report.verification.findings if about.report.verification else []
     axis = Axis.of(about.tracks)
     charts = video_charts(axis, about.tracks, about.plan, found)
-    made_at = datetime.now(UTC)
+    listed, made_at = _listed(found), datetime.now(UTC)
     html = rendered(
         "page.html",
         script="page.js",
@@ -132,8 +132,8 @@ def make_page(about: Reviewed) -> Page:
         charts=charts,
         legend=legend(axis, charts),
         chart_size=(WIDTH, HEIGHT),
-        events=_listed(found),
-        unlisted=_unlisted(found),
+        events=listed,
+        unlisted=len(found) - len(listed),
         advisories=sorted(about.report.advisories, key=lambda advisory: advisory.passed),
         findings=sorted(findings, key=lambda finding: finding.passed),
         warnings=about.report.warnings,
@@ -197,18 +197,13 @@ def _frames(about: Reviewed, info: VideoInfo, indexes: Sequence[int]) -> list[Fr
 
 
 def _listed(found: Sequence[TimelineEvent]) -> list[Listed]:
-    listed: Counter[Kind] = Counter()
+    kinds: Counter[Kind] = Counter()
     result = []
     for event in found:
-        listed[event.kind] += 1
-        if listed[event.kind] <= MOST_EVENTS:
+        kinds[event.kind] += 1
+        if kinds[event.kind] <= MOST_EVENTS:
             result.append(Listed(event, _sentence(event)))
     return result
-
-
-def _unlisted(found: Sequence[TimelineEvent]) -> int:
-    counts = Counter(event.kind for event in found)
-    return sum(max(0, count - MOST_EVENTS) for count in counts.values())
 
 
 def _sentence(event: TimelineEvent) -> str:

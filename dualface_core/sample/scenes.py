@@ -125,12 +125,12 @@ class _Sway:
 
     def place(self, person: Actor, time: float, *, x: float, y: float, head: float) -> Placement:
         """The person near a point, as they move about it."""
-        weights = (0.6, 0.3, 0.1)
-        sideways = sum(
-            w * math.sin(2 * math.pi * f * time + p) for w, (f, p, _) in zip(weights, self.waves, strict=True)
-        )
-        nodding = sum(
-            w * math.sin(2 * math.pi * f * time + p) for w, (f, _, p) in zip(weights, self.waves, strict=True)
+        sideways, nodding = (
+            sum(
+                w * math.sin(2 * math.pi * wave[0] * time + wave[axis])
+                for w, wave in zip(_WEIGHTS, self.waves, strict=True)
+            )
+            for axis in (1, 2)
         )
         return Placement(
             person,
@@ -142,6 +142,8 @@ class _Sway:
 
 
 _WAVES: Final = (0.07, 0.19, 0.43)
+_WEIGHTS: Final = (0.6, 0.3, 0.1)
+"""Lowest frequency of each wave in Hz, and how far it moves somebody."""
 
 
 @dataclass(frozen=True)
@@ -171,14 +173,9 @@ class _Cross:
         # Whoever comes from the left is in front, so each of them is in turn.
         front, back = (self.right, self.left) if swapped else (self.left, self.right)
         passing = math.sin(math.pi * done)
-        return Moment(
-            0,
-            View.WIDE,
-            (
-                self._place(back, time, 1 - done, nearer=-0.06 * passing),
-                self._place(front, time, done, nearer=0.12 * passing),
-            ),
-        )
+        behind = self._place(back, time, 1 - done, nearer=-0.06 * passing)
+        before = self._place(front, time, done, nearer=0.12 * passing)
+        return Moment(0, View.WIDE, (behind, before))
 
     def _place(self, person: Actor, time: float, way: float, *, nearer: float) -> Placement:
         x = _LEFT + (_RIGHT - _LEFT) * way

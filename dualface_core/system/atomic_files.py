@@ -123,9 +123,7 @@ def output_error(target: Path, error: OSError) -> OutputError:
             )
         case errno.EACCES | errno.EROFS:
             return OutputError(
-                target,
-                "no permission to write here",
-                action="Choose another folder, or change its permissions.",
+                target, "no permission to write here", action="Choose another folder, or change its permissions."
             )
         case errno.ENOENT | errno.ENOTDIR:
             return OutputError(target, "its folder does not exist", action="Create the folder, or choose another.")

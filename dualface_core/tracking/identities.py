@@ -102,11 +102,7 @@ class EmbeddedTracklet:
 
 
 def split(
-    tracklet: Tracklet,
-    *,
-    times: NDArray[np.float64],
-    embeddings: NDArray[np.float32],
-    quality: NDArray[np.float64],
+    tracklet: Tracklet, *, times: NDArray[np.float64], embeddings: NDArray[np.float32], quality: NDArray[np.float64]
 ) -> list[EmbeddedTracklet]:
     """Describe a tracklet by its face crops; where they show two people after all, as two tracklets.
 

@@ -264,9 +264,7 @@ def _event(line: str) -> Event:
     fields = json.loads(line)
     configuration = fields.pop("configuration", None)
     return Event(
-        name=fields.pop("event"),
-        configuration=Configuration(**configuration) if configuration else None,
-        **fields,
+        name=fields.pop("event"), configuration=Configuration(**configuration) if configuration else None, **fields
     )
 
 

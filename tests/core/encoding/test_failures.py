@@ -90,11 +90,7 @@ FAILURES = [
         ["dl_fn->cuda_dl->cuInit(0) failed", " -> CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected"],
         "gpu-visibility",
     ),
-    (
-        UNKNOWN_NUMBER,
-        ["ctx->cvdl->cuvidGetDecoderCaps(&caps) failed -> CUDA_ERROR_NO_DEVICE (100)"],
-        "gpu-visibility",
-    ),
+    (UNKNOWN_NUMBER, ["ctx->cvdl->cuvidGetDecoderCaps(&caps) failed -> CUDA_ERROR_NO_DEVICE (100)"], "gpu-visibility"),
     # Contexts and devices.
     (errno.ENOTSUP, ["Primary context already active with incompatible flags."], "context-conflict"),
     (errno.ENOTSUP, [], "context-conflict"),

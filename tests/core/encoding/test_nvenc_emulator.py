@@ -76,8 +76,7 @@ def assert_bit_exact(path: Path, pictures: int, width: int, height: int) -> list
 
 class TestPictures:
     @pytest.mark.parametrize(
-        ("width", "height", "pixel_format"),
-        [(640, 360, "yuv420p"), (640, 360, "nv12"), (1920, 1080, "yuv420p")],
+        ("width", "height", "pixel_format"), [(640, 360, "yuv420p"), (640, 360, "nv12"), (1920, 1080, "yuv420p")]
     )
     def test_sixty_pictures_come_back_from_an_mp4_bit_by_bit(
         self, emulated_driver: Drivers, tmp_path: Path, width: int, height: int, pixel_format: str

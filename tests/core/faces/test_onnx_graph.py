@@ -24,10 +24,7 @@ def test_operations_keep_the_attributes_that_are_numbers() -> None:
 
 
 @given(
-    rows=st.integers(1, 4),
-    columns=st.integers(1, 40),
-    block_size=st.integers(1, 16),
-    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, 4), columns=st.integers(1, 40), block_size=st.integers(1, 16), seed=st.integers(0, 2**32 - 1)
 )
 def test_every_value_is_dequantized_with_the_scale_of_its_block(
     rows: int, columns: int, block_size: int, seed: int

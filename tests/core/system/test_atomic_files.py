@@ -15,6 +15,11 @@ from dualface_core.system.atomic_files import TEMPORARY_PREFIX, atomic_write, ou
 from tests.permissions import permissions_count
 
 
+def publish(target: Path) -> None:
+    with atomic_write(target) as temporary:
+        temporary.touch()
+
+
 def test_a_file_appears_whole_and_nothing_else_does(tmp_path: Path) -> None:
     target = tmp_path / "result.mp4"
     with atomic_write(target) as temporary:
@@ -35,10 +40,8 @@ def test_the_temporary_file_is_hidden_beside_its_target_and_keeps_the_suffix(tmp
 
 
 def test_a_name_that_is_no_text_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with (
-        pytest.raises(OutputError, match=r"not UTF-8.*Rename it"),
-        atomic_write(tmp_path / os.fsdecode(b"caf\xe9.mp4")),
-    ):
+    named = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    with pytest.raises(OutputError, match=r"not UTF-8.*Rename it"), atomic_write(named):
         pytest.fail("it began")
     assert list(tmp_path.iterdir()) == []
 
@@ -117,49 +120,38 @@ def test_a_typed_error_passes_unchanged(tmp_path: Path) -> None:
 
 def test_a_name_of_255_bytes_can_be_published(tmp_path: Path) -> None:
     target = tmp_path / ("n" * 251 + ".mp4")
-    with atomic_write(target) as temporary:
-        temporary.touch()
+    publish(target)
     assert target.exists()
 
 
 def test_a_name_that_is_too_long_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="the name is too long"), atomic_write(tmp_path / ("n" * 300)) as temporary:
-        temporary.touch()
+    with pytest.raises(OutputError, match="the name is too long"):
+        publish(tmp_path / ("n" * 300))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with (
-        pytest.raises(OutputError, match="its folder does not exist"),
-        atomic_write(tmp_path / "none" / "x") as temporary,
-    ):
-        temporary.touch()
+    with pytest.raises(OutputError, match="its folder does not exist"):
+        publish(tmp_path / "none" / "x")
 
 
 def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with (
-        pytest.raises(OutputError, match="its folder does not exist"),
-        atomic_write(tmp_path / "file" / "x") as temporary,
-    ):
-        temporary.touch()
+    with pytest.raises(OutputError, match="its folder does not exist"):
+        publish(tmp_path / "file" / "x")
 
 
 def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
-    with pytest.raises(OutputError, match="a folder has this name"), atomic_write(tmp_path / "x") as temporary:
-        temporary.touch()
+    with pytest.raises(OutputError, match="a folder has this name"):
+        publish(tmp_path / "x")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_folder_without_permission_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with (
-        permissions_count(),
-        pytest.raises(OutputError, match="no permission to write here"),
-        atomic_write(tmp_path / "x") as temporary,
-    ):
-        temporary.touch()
+    with permissions_count(), pytest.raises(OutputError, match="no permission to write here"):
+        publish(tmp_path / "x")
 
 
 def test_a_full_disk_is_told_and_gets_its_space_back(small_disk: Path) -> None:

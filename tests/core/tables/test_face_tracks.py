@@ -56,9 +56,7 @@ def test_the_smallest_margin_is_unknown_where_there_are_no_two_people(tracks: Fa
     assert with_columns(tracks, identity_margin=[None] * 7).smallest_margin is None
 
 
-def test_the_digest_of_tracks_survives_storage_and_notices_any_change(
-    tracks: FaceTracks,
-) -> None:
+def test_the_digest_of_tracks_survives_storage_and_notices_any_change(tracks: FaceTracks) -> None:
     chunked = pa.concat_tables([tracks.table.slice(0, 3), tracks.table.slice(3)])
     assert FaceTracks(chunked, tracks.metadata).sha256 == tracks.sha256
     assert with_columns(tracks, x=[1.5] * 7).sha256 != tracks.sha256

@@ -195,10 +195,7 @@ def test_a_tracklet_that_shows_two_people_is_divided() -> None:
 def test_a_tracklet_of_one_person_stays_whole(people: list[int], quality: list[float]) -> None:
     (whole,) = embedded_of([Seen(person=1, begin=0, end=5, x=3)])
     (same,) = split(
-        whole.tracklet,
-        times=np.linspace(0.5, 4.5, len(people)),
-        embeddings=crops(people),
-        quality=np.array(quality),
+        whole.tracklet, times=np.linspace(0.5, 4.5, len(people)), embeddings=crops(people), quality=np.array(quality)
     )
     assert same.tracklet is whole.tracklet
     assert np.linalg.norm(same.embedding) == pytest.approx(1)
