@@ -78,21 +78,21 @@ class Deletion:
 
 
 @dataclass(frozen=True)
-class CleanUp:
+class RetentionOutcome:
     """What was deleted, and what was left alone although its time had come: keys with the reason."""
 
     deleted: list[Deletion] = field(default_factory=list)
     left_alone: dict[str, str] = field(default_factory=dict)
 
 
-def clean_up(
+def delete_expired(
     store: VideoStore,
     instance: dg.DagsterInstance,
     retention: Retention,
     *,
     dry_run: bool = False,
     now: float | None = None,
-) -> CleanUp:
+) -> RetentionOutcome:
     """Delete everything that has expired, and partitions of which nothing is left.
 
     Args:
@@ -103,7 +103,7 @@ def clean_up(
         now: the time by which ages are judged, in seconds since the epoch; the clock's if None.
     """
     now = time.time() if now is None else now
-    outcome = CleanUp()
+    outcome = RetentionOutcome()
     for key in sorted(store.known_keys()):
         overdue = _overdue(store, key, retention, now)
         if not overdue:

@@ -22,25 +22,21 @@ _ASSETS: Final[dict[Part, tuple[str, ...]]] = {
     "page": ("review",),
     "report": (),
 }
-"""On whose page a deletion is shown."""
+"""Under the events of which assets the web page shows a deletion."""
 
 
-class CleanUpConfig(dg.Config):
-    """What can be chosen for one run.
-
-    Attributes:
-        dry_run: only say what would be deleted.
-    """
+class RetentionConfig(dg.Config):
+    """What can be chosen for one run: with `dry_run` it only says what would be deleted."""
 
     dry_run: bool = False
 
 
 @dg.op
-def delete_what_is_overdue(context: dg.OpExecutionContext, config: CleanUpConfig, store: VideoStore) -> None:
+def delete_what_is_overdue(context: dg.OpExecutionContext, config: RetentionConfig, store: VideoStore) -> None:
     """Delete uploads, tables and results that were kept for as long as the settings DUALFACE_KEEP_... say."""
     with as_failure(context), store.mounted(context.instance):
         settings = Retention.of(ServiceSettings.load())
-        outcome = retention.clean_up(store, context.instance, settings, dry_run=config.dry_run)
+        outcome = retention.delete_expired(store, context.instance, settings, dry_run=config.dry_run)
     if settings.for_ever:
         context.log.info("Everything is kept for ever: none of the settings DUALFACE_KEEP_... is set.")
     for key, reason in outcome.left_alone.items():
@@ -51,8 +47,10 @@ def delete_what_is_overdue(context: dg.OpExecutionContext, config: CleanUpConfig
             "%s the %s of %s, %d bytes: %s.", verb, deletion.part, deletion.key, deletion.size_bytes, deletion.why
         )
         if not config.dry_run:
-            for event in _observations(deletion):
-                context.log_event(event)
+            for asset in _ASSETS[deletion.part]:
+                said = f"Deleted by retention_job: {deletion.why}."
+                freed = {"freed (bytes)": deletion.size_bytes}
+                context.log_event(dg.AssetObservation(asset, said, freed, partition=deletion.key))
     context.add_output_metadata(
         {
             "dry run": config.dry_run,
@@ -64,41 +62,28 @@ def delete_what_is_overdue(context: dg.OpExecutionContext, config: CleanUpConfig
 
 
 @dg.job(
-    name="clean_up",
+    name="retention_job",
     description="Deletes what need not be kept any longer, by the settings DUALFACE_KEEP_UPLOADS, "
     "DUALFACE_KEEP_TABLES, DUALFACE_KEEP_RESULTS and DUALFACE_KEEP_UNFINISHED. Without them it deletes nothing.",
     tags={MAX_RETRIES: "0"},  # the schedule tries again the next day
 )
-def clean_up() -> None:
+def retention_job() -> None:
     """One step."""
     delete_what_is_overdue()
 
 
 @dg.schedule(
     name="retention_daily",
-    job=clean_up,
+    job=retention_job,
     cron_schedule="0 4 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Runs clean_up at four in the morning, UTC, if the settings say that anything may be deleted.",
+    description="Runs retention_job at four in the morning, UTC, if the settings say that anything may be deleted.",
 )
 def retention_daily() -> dg.RunRequest | dg.SkipReason:
     """Ask for a run, unless everything is kept for ever."""
     if Retention.of(ServiceSettings.load()).for_ever:
         return dg.SkipReason("Everything is kept for ever: none of the settings DUALFACE_KEEP_... is set.")
     return dg.RunRequest()
-
-
-def _observations(deletion: Deletion) -> list[dg.AssetObservation]:
-    """What the web page shows of a deletion, under the events of the assets that it concerns."""
-    return [
-        dg.AssetObservation(
-            asset,
-            partition=deletion.key,
-            description=f"Deleted by clean_up: {deletion.why}.",
-            metadata={"freed (bytes)": deletion.size_bytes},
-        )
-        for asset in _ASSETS[deletion.part]
-    ]
 
 
 def _table(deletions: list[Deletion]) -> dg.TableMetadataValue:

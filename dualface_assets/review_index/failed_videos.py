@@ -14,7 +14,7 @@ import dagster as dg
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import FailureRecord
 from dualface_assets.runs.dagster_internals import EngineEventData
-from dualface_assets.runs.failures import CLASS, REMEDY, explanation_of
+from dualface_assets.runs.failures import explanation_of, labeled
 from dualface_assets.runs.tags import PARTITION, WILL_RETRY
 from dualface_assets.store.partitions import is_key
 from dualface_assets.store.video_store import VideoStore
@@ -36,9 +36,8 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
     """Note why a run failed. Gives a reason if there is nothing to note."""
     found = explanation_of(run.run_id, instance)
     if found.step is None:  # then Dagster's own event says what happened, if anything, and not what to do
-        known: dict[str, dg.MetadataValue] = {CLASS: dg.TextMetadataValue(found.failure)}
-        known[REMEDY] = dg.TextMetadataValue(found.remedy)
-        instance.report_engine_event(f"What to do: {found.remedy}", run, EngineEventData(known))
+        known = EngineEventData(labeled(found.failure, found.remedy))
+        instance.report_engine_event(f"What to do: {found.remedy}", run, known)
     if missing := store.why_missing(instance):
         return dg.SkipReason(str(missing))
     key = run.tags.get(PARTITION, "")

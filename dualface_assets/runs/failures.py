@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
@@ -45,11 +45,8 @@ AFTER_AN_INTERRUPTION: Final = (
 
 _ENDED_FROM_OUTSIDE: Final = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt", "SystemExit"})
 
-CLASS: Final = "failure"
-"""Metadata of a failed step: the class of its failure."""
-
-REMEDY: Final = "what to do"
-"""Metadata of a failed step: a sentence."""
+_RECORD: Final = "dualface/failure"
+"""Metadata of a failed step, for programs: class and remedy. No label that people see is read back."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Explanation:
         step: key of the step that failed; None if the run ended in no step of its own.
         failure: the class of its failure.
         sentence: what happened.
-        next_step: what to do.
+        remedy: what to do.
     """
 
     step: str | None
@@ -103,13 +100,18 @@ def _failure(context: Context, kind: str, sentence: str, action: str, *, permane
     return dg.Failure(
         description=sentence,
         metadata={
-            CLASS: kind,
-            REMEDY: action,
+            **labeled(kind, action),
             "tried again": "No." if permanent else "Once, by itself, unless this was that try or retries are off.",
             "permanent": permanent,
         },
         allow_retries=not permanent,
     )
+
+
+def labeled(failure: str, remedy: str) -> dict[str, dg.MetadataValue[Any]]:
+    """A failure's class and what to do about it as metadata, for people and for programs."""
+    record = dg.MetadataValue.json({"failure": failure, "remedy": remedy})
+    return {"failure": dg.MetadataValue.text(failure), "what to do": dg.MetadataValue.text(remedy), _RECORD: record}
 
 
 def _place(context: Context) -> str:
@@ -148,9 +150,9 @@ def explanation_of(run_id: str, instance: dg.DagsterInstance) -> Explanation:
     for record in reversed(instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)):
         event = record.get_dagster_event()
         step, data = str(event.step_key), event.step_failure_data.user_failure_data
-        if data is not None and CLASS in data.metadata:
-            named = {name: str(data.metadata[name].value) for name in (CLASS, REMEDY)}
-            return Explanation(step, named[CLASS], data.description or "", named[REMEDY])
+        if data is not None and _RECORD in data.metadata:
+            known: Any = data.metadata[_RECORD].value
+            return Explanation(step=step, sentence=data.description or "", **known)
         sentence = f"The step {step} ended with an error that is not explained."
         return Explanation(step, BUG, sentence, "Report it, with the run's log.")
     ends = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)

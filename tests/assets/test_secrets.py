@@ -148,7 +148,7 @@ def test_a_clean_up_whose_store_fails_says_so_and_tells_no_secret(
 ) -> None:
     monkeypatch.setenv("DUALFACE_KEEP_UPLOADS", "1")
     breaks("ls")
-    run = build_defs().resolve_job_def("clean_up").execute_in_process(instance=instance, raise_on_error=False)
+    run = build_defs().resolve_job_def("retention_job").execute_in_process(instance=instance, raise_on_error=False)
     assert explanation_of(run.run_id, instance).failure == "store"
     assert_discreet(everything_said(tmp_path / "instance"))
 

@@ -10,12 +10,7 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from dualface_assets.housekeeping.recovery import (
-    end_idle_processes,
-    recovery,
-    remove_leftovers,
-    renew_retries,
-)
+from dualface_assets.housekeeping.recovery import end_idle_processes, recovery, remove_leftovers, renew_retries
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.system.atomic_files import atomic_write
 from tests.run_worker import killed_at, working_on

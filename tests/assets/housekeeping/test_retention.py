@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from dualface_assets.definitions import build_defs
-from dualface_assets.housekeeping.retention import CleanUp, Retention, clean_up
+from dualface_assets.housekeeping.retention import Retention, RetentionOutcome, delete_expired
 from dualface_assets.housekeeping.retention_job import retention_daily
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import RECORD, PageRecord, write_record
@@ -101,7 +101,7 @@ def what_is_left(store: VideoStore, key: str) -> set[str]:
     return {part for part, path in places.items() if store.files.exists(path)}
 
 
-def deleted(outcome: CleanUp) -> list[str]:
+def deleted(outcome: RetentionOutcome) -> list[str]:
     return [deletion.part for deletion in outcome.deleted]
 
 
@@ -122,8 +122,8 @@ def test_everything_is_kept_for_ever_unless_a_setting_says_otherwise(
     store: VideoStore, instance: dg.DagsterInstance, processed: Processed
 ) -> None:
     key = processed()
-    outcome = clean_up(store, instance, Retention.of(ServiceSettings()), now=after(100_000))
-    assert outcome == CleanUp()
+    outcome = delete_expired(store, instance, Retention.of(ServiceSettings()), now=after(100_000))
+    assert outcome == RetentionOutcome()
     assert what_is_left(store, key) == {"upload", "tables", "result", "report"}
 
 
@@ -142,8 +142,8 @@ def test_each_part_goes_when_its_time_has_come_and_no_other(
     any_store: VideoStore, instance: dg.DagsterInstance, processed: Processed, retention: Retention, left: set[str]
 ) -> None:
     key = processed(store=any_store)
-    assert clean_up(any_store, instance, retention, now=after(29)).deleted == []
-    outcome = clean_up(any_store, instance, retention, now=after(31))
+    assert delete_expired(any_store, instance, retention, now=after(29)).deleted == []
+    outcome = delete_expired(any_store, instance, retention, now=after(31))
     assert what_is_left(any_store, key) == left
     assert set(deleted(outcome)) == {"upload", "tables", "result", "report"} - left
     assert instance.has_dynamic_partition("videos", key) == bool(left)
@@ -158,9 +158,9 @@ def test_a_page_goes_with_the_last_of_the_two_videos_whose_pictures_it_has(
     page.mkdir(parents=True)
     (page / "index.html").write_text("pictures")
     index.write_text(key)
-    clean_up(store, instance, Retention(uploads=30), now=after(31))
+    delete_expired(store, instance, Retention(uploads=30), now=after(31))
     assert page.exists()
-    outcome = clean_up(store, instance, Retention(uploads=30, results=30), now=after(31))
+    outcome = delete_expired(store, instance, Retention(uploads=30, results=30), now=after(31))
     assert deleted(outcome) == ["result", "page"]
     assert what_is_left(store, key) == {"tables", "report"}
     assert not page.exists()
@@ -189,7 +189,7 @@ def test_the_index_says_which_of_the_two_videos_was_deleted_until_the_page_is_ma
     write_record(a_page(key, time.time()), any_store.page_folder(key), RECORD)
     any_store.share(any_store.page_folder(key))
     any_store.share(rebuild_index(any_store.review_folder))
-    clean_up(any_store, instance, retention, now=after(31))
+    delete_expired(any_store, instance, retention, now=after(31))
     index = any_store.files.read(any_store.review_folder / "index.html").decode()
     assert key in index
     assert ("was deleted on" in index) == (said is not None)
@@ -202,9 +202,12 @@ def test_an_upload_without_a_result_is_kept_unless_it_is_said_explicitly(
     any_store: VideoStore, instance: dg.DagsterInstance, processed: Processed
 ) -> None:
     key = processed(store=any_store, result=False)
-    assert clean_up(any_store, instance, Retention(uploads=1, tables=1, results=1), now=after(100)).deleted == []
+    assert delete_expired(any_store, instance, Retention(uploads=1, tables=1, results=1), now=after(100)).deleted == []
     assert what_is_left(any_store, key) == {"upload", "tables"}
-    assert deleted(clean_up(any_store, instance, Retention(unfinished=99), now=after(100))) == ["upload", "tables"]
+    assert deleted(delete_expired(any_store, instance, Retention(unfinished=99), now=after(100))) == [
+        "upload",
+        "tables",
+    ]
     assert any_store.known_keys() == set()
     assert not instance.has_dynamic_partition("videos", key)
 
@@ -215,7 +218,7 @@ def test_times_count_from_the_publication_even_when_the_result_has_gone(
     key = processed(store=any_store)
     retention = Retention(results=10, uploads=20, tables=30, unfinished=1)
     for days, left in ((11, {"upload", "tables", "report"}), (21, {"tables", "report"}), (31, set())):
-        clean_up(any_store, instance, retention, now=after(days))
+        delete_expired(any_store, instance, retention, now=after(days))
         assert what_is_left(any_store, key) == left
 
 
@@ -227,7 +230,7 @@ def test_a_video_that_was_uploaded_again_is_kept_as_if_it_were_new(
     for path in store.result_path(key).parent.iterdir():
         os.utime(path, (long_ago, long_ago))
     processed(result=False)
-    assert clean_up(store, instance, Retention(uploads=30, results=30)).deleted == []
+    assert delete_expired(store, instance, Retention(uploads=30, results=30)).deleted == []
     assert what_is_left(store, key) == {"upload", "tables", "result", "report"}
 
 
@@ -235,7 +238,7 @@ def test_a_dry_run_says_what_it_would_delete_and_touches_nothing(
     store: VideoStore, instance: dg.DagsterInstance, processed: Processed
 ) -> None:
     key = processed()
-    outcome = clean_up(store, instance, EVERYTHING, dry_run=True, now=after(1))
+    outcome = delete_expired(store, instance, EVERYTHING, dry_run=True, now=after(1))
     assert deleted(outcome) == ["upload", "tables", "result", "report"]
     assert [deletion.size_bytes for deletion in outcome.deleted][1:3] == [8, 8]
     assert what_is_left(store, key) == {"upload", "tables", "result", "report"}
@@ -264,7 +267,7 @@ def test_a_video_with_a_run_in_flight_is_left_alone(
 ) -> None:
     busy, idle = processed(b"busy"), processed(b"idle")
     run = add_run(instance, busy, status, tags)
-    outcome = clean_up(store, instance, EVERYTHING, now=after(1))
+    outcome = delete_expired(store, instance, EVERYTHING, now=after(1))
     assert run.run_id in outcome.left_alone[busy]
     assert what_is_left(store, busy) == {"upload", "tables", "result", "report"}
     assert what_is_left(store, idle) == set()
@@ -290,7 +293,7 @@ def test_a_run_that_is_over_keeps_nothing(
 ) -> None:
     key = processed()
     add_run(instance, key, status, tags)
-    clean_up(store, instance, EVERYTHING, now=after(1))
+    delete_expired(store, instance, EVERYTHING, now=after(1))
     assert what_is_left(store, key) == set()
 
 
@@ -300,9 +303,9 @@ def test_nothing_is_deleted_while_a_backfill_may_still_start_runs(
     key = processed()
     backfill = PartitionBackfill("abc", BulkActionStatus.REQUESTED, from_failure=False, tags={}, backfill_timestamp=0.0)
     instance.add_backfill(backfill)
-    assert "the backfill abc" in clean_up(store, instance, EVERYTHING, now=after(1)).left_alone[key]
+    assert "the backfill abc" in delete_expired(store, instance, EVERYTHING, now=after(1)).left_alone[key]
     instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
-    clean_up(store, instance, EVERYTHING, now=after(1))
+    delete_expired(store, instance, EVERYTHING, now=after(1))
     assert what_is_left(store, key) == set()
 
 
@@ -312,10 +315,15 @@ def test_a_video_whose_run_is_yet_to_come_is_left_alone(
     key = processed()
     drop("again.mp4")
     intake.tick(store)
-    assert clean_up(store, instance, EVERYTHING, now=after(1)).left_alone.keys() == {key}
+    assert delete_expired(store, instance, EVERYTHING, now=after(1)).left_alone.keys() == {key}
     (upload,) = pending(store)
     acknowledge(store, upload)
-    assert deleted(clean_up(store, instance, EVERYTHING, now=after(1))) == ["upload", "tables", "result", "report"]
+    assert deleted(delete_expired(store, instance, EVERYTHING, now=after(1))) == [
+        "upload",
+        "tables",
+        "result",
+        "report",
+    ]
 
 
 def test_a_run_that_begins_during_a_deletion_waits_for_its_end(
@@ -354,7 +362,7 @@ def test_no_run_begins_and_no_upload_is_taken_while_files_are_moved(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", look_around)
-    clean_up(store, instance, EVERYTHING, now=after(1))
+    delete_expired(store, instance, EVERYTHING, now=after(1))
     assert said
     assert all(found == (1, {"inbox": "another process is taking uploads at this moment"}) for found in said)
     assert what_is_left(store, key) == set()
@@ -370,9 +378,9 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_time(
         key = processed(f"video {step}".encode(), store=store)
         store.files.write(store.page_folder(key) / "index.html", b"a page")
         finished = crash_at(
-            step, lambda: clean_up(store, instance, EVERYTHING, now=after(1)), below=store.folder.parent.name
+            step, lambda: delete_expired(store, instance, EVERYTHING, now=after(1)), below=store.folder.parent.name
         )
-        clean_up(store, instance, EVERYTHING, now=after(1))
+        delete_expired(store, instance, EVERYTHING, now=after(1))
         assert what_is_left(store, key) == set()
         assert store.known_keys() == set()
         assert instance.get_dynamic_partitions("videos") == []
@@ -386,7 +394,7 @@ def test_the_job_tells_what_it_deleted_and_the_assets_show_it(
 ) -> None:
     key = processed()
     monkeypatch.setenv("DUALFACE_KEEP_UPLOADS", "0")
-    job = build_defs(resource_overrides={"store": store}).resolve_job_def("clean_up")
+    job = build_defs(resource_overrides={"store": store}).resolve_job_def("retention_job")
     dry = {"ops": {"delete_what_is_overdue": {"config": {"dry_run": True}}}}
     for config, parts in ((dry, {"upload", "tables", "result", "report"}), ({}, {"tables", "result", "report"})):
         result = job.execute_in_process(instance=instance, run_config=config)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from dualface_assets.runs.failures import CLASS, REMEDY, as_failure, explanation_of, failure_class, failure_of
+from dualface_assets.runs.failures import as_failure, explanation_of, failure_class, failure_of, labeled
 from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.errors import DualfaceError, MachineError, NobodyFoundError, OutputError, SettingsError
 
@@ -80,9 +80,8 @@ def test_what_the_machine_refuses_is_no_bug(instance: dg.DagsterInstance) -> Non
 
 
 def test_a_failure_that_was_explained_is_not_explained_again(instance: dg.DagsterInstance) -> None:
-    told = explanation_of(
-        run_that_raises(dg.Failure("So it is.", metadata={CLASS: "x", REMEDY: "y"}), instance).run_id, instance
-    )
+    failure = dg.Failure("So it is.", metadata=labeled("x", "y"))
+    told = explanation_of(run_that_raises(failure, instance).run_id, instance)
     assert (told.failure, told.sentence, told.remedy) == ("x", "So it is.", "y")
 
 
@@ -127,10 +126,8 @@ def test_a_run_that_cannot_begin_says_why_and_was_not_interrupted(instance: dg.D
     told = explanation_of(run_that_cannot_begin(SettingsError("DUALFACE_STORE: no."), instance), instance)
     assert (told.step, told.failure, told.sentence) == (None, "settings", "DUALFACE_STORE: no.")
     told = explanation_of(run_that_cannot_begin(ValueError("password: xyzzy"), instance), instance)
-    assert (told.failure, told.sentence) == (
-        "setup",
-        "Dagster could not set up the run, or go on with it (ValueError).",
-    )
+    assert told.failure == "setup"
+    assert told.sentence == "Dagster could not set up the run, or go on with it (ValueError)."
     assert "make doctor" in told.remedy
     told = explanation_of(run_that_cannot_begin(dg.DagsterExecutionInterruptedError(), instance), instance)
     assert told.failure == "interrupted"

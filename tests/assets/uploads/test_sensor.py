@@ -11,7 +11,7 @@ import pytest
 
 from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.recovery import recovery
-from dualface_assets.housekeeping.retention import Retention, clean_up
+from dualface_assets.housekeeping.retention import Retention, delete_expired
 from dualface_assets.service.doctor import examine
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
@@ -145,7 +145,7 @@ def test_a_video_whose_result_is_damaged_is_processed_again_when_it_is_uploaded_
     assert second.partition_key == key
     launch(instance, second, dg.DagsterRunStatus.FAILURE)
     tick()
-    outcome = clean_up(store, instance, Retention(uploads=0), now=time.time() + 1)
+    outcome = delete_expired(store, instance, Retention(uploads=0), now=time.time() + 1)
     assert "its result is not what its report says" in outcome.left_alone[key]
     assert store.video_path(key).exists()
 
@@ -195,7 +195,7 @@ def test_a_video_that_retention_has_deleted_can_be_uploaded_again(
     launch(instance, first, dg.DagsterRunStatus.SUCCESS)
     publish(store, key)
     tick()
-    clean_up(store, instance, Retention(uploads=0, results=0), now=time.time() + 1)
+    delete_expired(store, instance, Retention(uploads=0, results=0), now=time.time() + 1)
     assert instance.get_dynamic_partitions("videos") == []
     assert tick()[:2] == ([], [])
     drop("a.mp4")
