@@ -99,16 +99,8 @@ def sample_clip(run_folder: Path) -> SampleClip:
         path = run_folder / f"{scene}-{seconds:g}s-{size[0]}x{size[1]}-{fps}fps-{seed}.mp4"
         with filelock.FileLock(f"{path}.lock"):
             if not path.exists():
-                make_sample(
-                    path,
-                    scene=scene,
-                    seconds=seconds,
-                    width=size[0],
-                    height=size[1],
-                    fps=fps,
-                    seed=seed,
-                    cache=Settings().cache,
-                )
+                made = {"scene": scene, "seconds": seconds, "fps": fps, "seed": seed}
+                make_sample(path, width=size[0], height=size[1], cache=Settings().cache, **made)
         return path
 
     return clip

@@ -23,32 +23,3 @@ from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_ite
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_graphql.schema import create_schema
-
-__all__ = [
-    "BulkActionStatus",
-    "DaemonHeartbeat",
-    "EmptyWorkspaceTarget",
-    "InProcessCodeLocationOrigin",
-    "InProcessTestWorkspaceLoadTarget",
-    "InstigatorState",
-    "InstigatorStatus",
-    "InstigatorType",
-    "JobFailureData",
-    "LoadableTargetOrigin",
-    "PartitionBackfill",
-    "PythonFileTarget",
-    "RegisteredCodeLocationOrigin",
-    "RemoteInstigatorOrigin",
-    "RemoteJobOrigin",
-    "RemoteRepositoryOrigin",
-    "RepositorySnap",
-    "TableMetadataSet",
-    "TickStatus",
-    "create_schema",
-    "create_test_daemon_workspace_context",
-    "dagster_tags",
-    "execute_run_monitoring_iteration",
-    "execute_sensor_iteration",
-    "get_default_daemon_logger",
-    "sql",
-]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,8 @@ from dualface_core import pipeline
 from dualface_core.review.page import Reviewed
 from dualface_core.settings import Settings
 from dualface_core.verification.findings import Check, Finding, Verification
+from tests.conftest import SampleClip
 
-SampleClip = Callable[..., Path]
 About = Callable[..., Reviewed]
 
 

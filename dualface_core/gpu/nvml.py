@@ -215,7 +215,7 @@ def nvenc_ability(codec: Codec, *, gpu: Gpu | None, cache: Path, sessions: Nvenc
     def find_out() -> Ability:
         try:
             with sessions.acquire(f"trial of {codec}", at_most=sessions.timeout):
-                found = try_codec("encode", codec, gpu=_uuid(gpu))
+                found = try_codec("encode", codec, gpu=gpu.uuid if gpu else None)
         except (SessionTimeoutError, RuntimeFolderError) as error:
             return Ability.lacking(error.failure, error.reason)
         if found.failure is FailureClass.NO_NVENC_HW and codec == "h264" and gpu is not None and gpu.nvenc_engines:
@@ -229,16 +229,12 @@ def nvenc_ability(codec: Codec, *, gpu: Gpu | None, cache: Path, sessions: Nvenc
 
 def nvdec_ability(codec: Codec, *, gpu: Gpu | None, cache: Path) -> Ability:
     """Whether NVDEC decodes this codec here, found out by doing it. Arguments as for `nvenc_ability`."""
-    return _cached(f"nvdec-{codec}", gpu, cache, lambda: try_codec("decode", codec, gpu=_uuid(gpu)))
+    return _cached(f"nvdec-{codec}", gpu, cache, lambda: try_codec("decode", codec, gpu=gpu.uuid if gpu else None))
 
 
 def gpu_name(gpu: Gpu | None) -> str:
     """What the slots of a GPU's sessions are kept under: its UUID, or "0" without NVML."""
     return "0" if gpu is None else gpu.uuid
-
-
-def _uuid(gpu: Gpu | None) -> str | None:
-    return None if gpu is None else gpu.uuid
 
 
 @contextmanager

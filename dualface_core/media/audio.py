@@ -47,7 +47,6 @@ class AudioTrack:
         self._packets: Iterator[AudioPacket] = iter(())
         self._target: AudioStream | None = None
         self._next: AudioPacket | None = None
-        self._ended = False
 
     @classmethod
     def open(cls, source: Path) -> AudioTrack | None:
@@ -86,13 +85,8 @@ class AudioTrack:
         Raises UnreadableVideoError.
         """
         assert self._target is not None
-        while not self._ended:
-            if self._next is None:
-                self._next = self._read()
-                if self._next is None:
-                    self._ended = True
-                    return
-            packet = self._next
+        while (packet := self._next or self._read()) is not None:
+            self._next = packet
             if until is not None and packet.dts is not None and packet.dts * packet.time_base > until:
                 return
             packet.stream = self._target

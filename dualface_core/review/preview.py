@@ -81,7 +81,7 @@ def contact_sheet(frames: Sequence[Frame], plan: TilePlan, *, max_bytes: int = M
 def _cell(frame: Frame, crop_windows: NDArray[np.float32], canvas: Layout, width: int) -> Image:
     source = _marked(frame, crop_windows, canvas, width)
     planes = Compositor(canvas, frame.width, frame.height).compose(frame.planes, crop_windows)
-    composed = _fitted(replace(frame, planes=planes).bgr(2 * width), width, width)
+    composed = _fitted(replace(frame, planes=planes).bgr(2 * width), width)
 
     cell = np.full((_CAPTION + source.shape[0] + 2 + composed.shape[0], width, 3), 255, np.uint8)
     cv2.putText(cell, clock(frame.time), (0, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (60, 60, 60), 1, cv2.LINE_AA)
@@ -94,7 +94,7 @@ def _cell(frame: Frame, crop_windows: NDArray[np.float32], canvas: Layout, width
 
 
 def _marked(frame: Frame, crop_windows: NDArray[np.float32], canvas: Layout, width: int) -> Image:
-    image = _fitted(frame.bgr(2 * width), width, width)
+    image = _fitted(frame.bgr(2 * width), width)
     scale = image.shape[1] / frame.width
     for tile, (x, y, w, h) in zip(canvas.tiles, crop_windows, strict=True):
         corners = [round(float(v) * scale) for v in (x - w / 2, y - h / 2, x + w / 2 - 1, y + h / 2 - 1)]
@@ -119,17 +119,16 @@ def marked_frame(
 
 def thumbnail(frame: Frame, tracks: FaceTracks | None, *, width: int = 640, max_bytes: int = MAX_BYTES) -> bytes:
     """A JPEG of one frame, no wider and no higher than `width`; with tracks, the faces in it are framed and named."""
-    image = _fitted(frame.bgr(2 * width), width, width)
+    image = _fitted(frame.bgr(2 * width), width)
     if tracks is not None:
         scale = image.shape[1] / frame.width
         for person in tracks.people:
             box = tracks.boxes(person)[frame.index] * scale
             if not np.isnan(box[0]):
                 x, y, right, bottom = (round(float(v)) for v in (box[0], box[1], box[0] + box[2], box[1] + box[3]))
-                cv2.rectangle(image, (x, y), (right, bottom), bgr(COLORS[person]), 2)
-                cv2.putText(
-                    image, person, (x, y - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.6, bgr(COLORS[person]), 2, cv2.LINE_AA
-                )
+                color = bgr(COLORS[person])
+                cv2.rectangle(image, (x, y), (right, bottom), color, 2)
+                cv2.putText(image, person, (x, y - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.6, color, 2, cv2.LINE_AA)
     return _jpeg(image, max_bytes)
 
 
@@ -139,9 +138,9 @@ def bgr(color: str) -> tuple[int, int, int]:
     return blue, green, red
 
 
-def _fitted(image: Image, width: int, height: int) -> Image:
-    """Shrink an image so that it fits into a box, with its proportions kept."""
-    scale = min(width / image.shape[1], height / image.shape[0])
+def _fitted(image: Image, side: int) -> Image:
+    """An image whose longer side is `side`, with its proportions kept."""
+    scale = side / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
@@ -154,4 +153,4 @@ def _jpeg(image: Image, max_bytes: int) -> bytes:
             data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality, *compact))[1].tobytes()
             if len(data) <= max_bytes:
                 return data
-        image = _fitted(image, int(image.shape[1] * 0.9), image.shape[0])
+        image = _fitted(image, int(max(image.shape) * 0.9))

@@ -14,8 +14,7 @@ from dualface_core.media.probe import VideoInfo
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
-
-SampleClip = Callable[..., Path]
+from tests.conftest import SampleClip
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ Tests ask for the fixture `emulated_driver` (see `tests.nvenc_emulator.fixtures`
 From a shell: `python -m tests.nvenc_emulator --sessions 0 -- dualface run talk.mp4 --encoder nvenc`.
 """
 
-from tests.nvenc_emulator.driver import Card, Configuration, EmulatedDriver, Event, most_open_at_once
+from tests.nvenc_emulator.driver import Card, EmulatedDriver, Event, most_open_at_once
 from tests.nvenc_emulator.libraries import build, why_unavailable
 
-__all__ = ["Card", "Configuration", "EmulatedDriver", "Event", "build", "most_open_at_once", "why_unavailable"]
+__all__ = ["Card", "EmulatedDriver", "Event", "build", "most_open_at_once", "why_unavailable"]

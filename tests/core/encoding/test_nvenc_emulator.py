@@ -137,10 +137,8 @@ with av.open(sys.argv[1], "w") as container:
         options = ["--option", "preset=p6", "--option", "rc=vbr", "--option", "cq=23.5", "--option", "g=48"]
         assert encode(driver, tmp_path / "out.mp4", *options) == []
         (event,) = (event for event in driver.events() if event.name == "configured")
-        assert event.configuration is not None
-        assert (event.configuration.width, event.configuration.height) == (640, 360)
-        assert (event.configuration.preset, event.configuration.gop_length) == (6, 48)
-        assert (event.configuration.rate_control, event.configuration.quality) == (1, 23.5)
+        wanted = {"width": 640, "height": 360, "preset": 6, "gop_length": 48, "rate_control": 1, "quality": 23.5}
+        assert event.configuration.items() >= wanted.items()
 
 
 NOT_OPENED = "OpenEncodeSessionEx failed"

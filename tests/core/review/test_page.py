@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -12,8 +11,7 @@ import pytest
 from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.review.page import Reviewed, make_page
 from tests.core.review.images import decoded
-
-About = Callable[..., Reviewed]
+from tests.reviewed import About
 
 HOSTILE = [
     "</title><script>alert(1)</script>.mp4",

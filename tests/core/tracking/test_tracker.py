@@ -18,8 +18,7 @@ from dualface_core.media.reader import VideoReader
 from dualface_core.sample.truth import SampleTruth
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tracking.tracker import FaceTracker, TrackParameters
-
-SampleClip = Callable[..., Path]
+from tests.conftest import SampleClip
 
 
 @cache
