@@ -165,6 +165,7 @@ def render(
     output: Path,
     *,
     settings: Settings | None = None,
+    fingerprints: Path | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Render the plan into an MP4, which appears under its name only when it is complete. It is not verified yet.
@@ -177,6 +178,7 @@ def render(
         plan: what each tile shows.
         output: the MP4 to make; its folder must exist.
         settings: encoder, quality, sessions; read from the environment if None.
+        fingerprints: where every composed frame leaves its fingerprint for `verify`; None for nowhere.
         progress: called after every frame.
 
     Raises:
@@ -193,13 +195,17 @@ def render(
     why, fallback, waited = choice.why, choice.fallback, 0.0
     if choice.nvenc:
         try:
-            return render_with_nvenc(video, plan, output, choice, settings=settings, progress=progress)
+            return render_with_nvenc(
+                video, plan, output, choice, settings=settings, fingerprints=fingerprints, progress=progress
+            )
         except EncoderError as error:
             mark_unusable(error, choice.gpu, settings)
             if not may_fall_back(error, settings):
                 raise
             why, fallback, waited = str(error), True, error.waited
-    report = render_with_software(video, plan, output, why=why, settings=settings, progress=progress)
+    report = render_with_software(
+        video, plan, output, why=why, settings=settings, fingerprints=fingerprints, progress=progress
+    )
     found = {"driver": choice.driver, "fallback": fallback, "session_wait_seconds": waited}
     return report.model_copy(update=found)
 
@@ -211,6 +217,7 @@ def render_with_nvenc(
     choice: EncoderChoice,
     *,
     settings: Settings,
+    fingerprints: Path | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Like `render`, with NVENC and nothing else: in a process of its own that holds one of the GPU's sessions.
@@ -238,6 +245,7 @@ def render_with_nvenc(
             plan=table,
             output=temporary,
             encoder=encoder,
+            fingerprints=fingerprints,
             decode_threads=profile(settings).decode_threads,
             runtime=settings.runtime,
             gpu=choice.gpu,
@@ -265,6 +273,7 @@ def render_with_software(
     *,
     why: str | None = None,
     settings: Settings,
+    fingerprints: Path | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Like `render`, in software and in this process. `why` says in the report why it isn't NVENC."""
@@ -286,6 +295,7 @@ def render_with_software(
             spec,
             decode_threads=suited.decode_threads,
             encode_threads=suited.encode_threads,
+            fingerprints=fingerprints,
             progress=_of(progress, plan),
         )
         seconds = perf_counter() - start
@@ -346,11 +356,13 @@ def verify(
     tracks: FaceTracks,
     plan: TilePlan,
     settings: Settings | None = None,
+    fingerprints: Path | None = None,
     progress: Progress | None = None,
 ) -> Verification:
     """Decode a result from the first frame to the last and say whether it is right.
 
-    A wrong result is a finding, never an exception.
+    A wrong result is a finding, never an exception. Without the fingerprints that `render` left, the plan is composed
+    anew, which takes longer.
 
     Args:
         output: the result.
@@ -358,6 +370,7 @@ def verify(
         tracks: who is where in it.
         plan: what each tile shows.
         settings: where the model files are; read from the environment if None.
+        fingerprints: those that the composed frames left; None to compose the plan anew.
         progress: called after every frame.
 
     Raises:
@@ -371,7 +384,13 @@ def verify(
     check_plan(plan, video.path, video.fingerprint, tracks)
     with _unchanged(video):
         return verify_output(
-            output, video=video, tracks=tracks, plan=plan, settings=settings or Settings.load(), progress=progress
+            output,
+            video=video,
+            tracks=tracks,
+            plan=plan,
+            settings=settings or Settings.load(),
+            fingerprints=fingerprints,
+            progress=progress,
         )
 
 
@@ -478,7 +497,10 @@ class _Made:
 
 
 def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProgress | None) -> _Made:
+    from tempfile import TemporaryDirectory
+
     from dualface_core.media.probe import fingerprint
+    from dualface_core.system.atomic_files import TEMPORARY_PREFIX
 
     def step(name: str) -> Progress | None:
         return None if progress is None else lambda done, total: progress(name, done, total)
@@ -488,9 +510,19 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
     tracked = perf_counter()
     plan = plan_tiles(video, tracks, layout=settings.layout)
     planned = perf_counter()
-    report = render(video, plan, output, settings=settings, progress=step("render"))
-    rendered = perf_counter()
-    verification = verify(output, video=video, tracks=tracks, plan=plan, settings=settings, progress=step("verify"))
+    with TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as folder:
+        prints = Path(folder) / "fingerprints"
+        report = render(video, plan, output, settings=settings, fingerprints=prints, progress=step("render"))
+        rendered = perf_counter()
+        verification = verify(
+            output,
+            video=video,
+            tracks=tracks,
+            plan=plan,
+            settings=settings,
+            fingerprints=prints,
+            progress=step("verify"),
+        )
     seconds = {
         "track": tracked - begun,
         "plan": planned - tracked,
@@ -552,6 +584,11 @@ def load_monitor() -> LoadMonitor:
     from dualface_core.gpu.nvml import find_gpus
 
     return LoadMonitor(next(iter(find_gpus().gpus), None))
+
+
+def fingerprints_path(output: Path) -> Path:
+    """Where the composed frames of a result that is yet to be verified leave their fingerprints: beside it."""
+    return output.with_suffix(".fingerprints")
 
 
 def load_path(output: Path) -> Path:

@@ -23,14 +23,17 @@ GROUPS: Final[Mapping[CheckGroup, tuple[str, frozenset[Check]]]] = {
         "It decodes to its end, and has the size, codec and colors that it should have.",
         frozenset({Check.READABLE, Check.SIZE, Check.CODEC, Check.COLOR}),
     ),
-    CheckGroup.TIMING: ("Every frame is there, at its own time.", frozenset({Check.FRAME_COUNT, Check.TIMESTAMPS})),
+    CheckGroup.TIMING: (
+        "Every frame is there, at its own time.",
+        frozenset({Check.FRAME_COUNT, Check.TIMESTAMPS, Check.LIP_SYNC}),
+    ),
     CheckGroup.AUDIO: (
         "The audio is there, complete and in time with the frames.",
         frozenset({Check.AUDIO, Check.AUDIO_PACKETS, Check.AUDIO_TIMING, Check.DRIFT}),
     ),
     CheckGroup.FRAMES: (
         "No tile is black or frozen, and each shows what was planned.",
-        frozenset({Check.BLACK, Check.FROZEN, Check.SSIM}),
+        frozenset({Check.BLACK, Check.FROZEN, Check.SSIM, Check.DETAIL, Check.CROP}),
     ),
     CheckGroup.PEOPLE: (
         "Each tile shows a face, and it is the right person's.",

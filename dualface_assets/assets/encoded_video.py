@@ -135,6 +135,7 @@ def encode_on_gpu(
                 output,
                 order.choice,
                 settings=order.config.settings(),
+                fingerprints=pipeline.fingerprints_path(output),
                 progress=watched(logged(context, "Encoding with NVENC")),
             )
         _note(output, report, monitor.log())
@@ -158,6 +159,7 @@ def encode_in_software(
                 output,
                 why=order.choice.why,
                 settings=order.config.settings(),
+                fingerprints=pipeline.fingerprints_path(output),
                 progress=watched(logged(context, "Encoding in software")),
             ).model_copy(update={"driver": order.choice.driver, "fallback": order.choice.fallback})
         _note(output, report, monitor.log())
@@ -202,7 +204,8 @@ def publish(
                 findings = checks.findings_table(verification.findings)
                 metadata = _put_in_place(candidate, report, result, store, seconds=seconds)
         finally:
-            for path in (candidate, pipeline.report_path(candidate), pipeline.load_path(candidate)):
+            beside = (pipeline.report_path, pipeline.load_path, pipeline.fingerprints_path)
+            for path in (candidate, *(path_of(candidate) for path_of in beside)):
                 path.unlink(missing_ok=True)
     if not verification.passed:
         yield from checks.results(verification)
@@ -225,7 +228,13 @@ def _verified(
         found = "what was rendered is gone: it is removed when a run ends"
         raise MissingInputError(candidate, found, action="Materialize encoded_video as a whole.")
     verification = pipeline.verify(
-        candidate, video=video, tracks=tracks, plan=plan, settings=Settings.load(), progress=progress
+        candidate,
+        video=video,
+        tracks=tracks,
+        plan=plan,
+        settings=Settings.load(),
+        fingerprints=pipeline.fingerprints_path(candidate),
+        progress=progress,
     )
     report = EncodeReport.model_validate_json(pipeline.report_path(candidate).read_bytes())
     return pipeline.verified_report(report, verification, tracks, plan), verification

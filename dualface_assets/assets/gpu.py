@@ -38,7 +38,10 @@ class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # likewis
         choice: EncoderChoice,
         *,
         settings: Settings,
+        fingerprints: Path | None = None,
         progress: Progress | None = None,
     ) -> EncodeReport:
         """Render with NVENC, in one of the GPU's sessions. Raises EncoderError."""
-        return pipeline.render_with_nvenc(video, plan, output, choice, settings=settings, progress=progress)
+        return pipeline.render_with_nvenc(
+            video, plan, output, choice, settings=settings, fingerprints=fingerprints, progress=progress
+        )

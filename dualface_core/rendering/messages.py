@@ -60,6 +60,7 @@ class Job(BaseModel):
         plan: the Parquet file of the plan.
         output: where to write; the parent publishes it.
         encoder: quality, codec and preset.
+        fingerprints: where every composed frame leaves its fingerprint; None for nowhere.
         decode_threads: CPU threads of the source's decoder; see `VideoReader`.
         runtime: folder of the slot files.
         gpu: what the slots are of: the UUID of the card, which is the only one that the process sees, or another name.
@@ -73,6 +74,7 @@ class Job(BaseModel):
     plan: Path
     output: Path
     encoder: EncoderSettings
+    fingerprints: Path | None = None
     decode_threads: int = 0
     runtime: Path
     gpu: str

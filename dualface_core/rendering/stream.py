@@ -1,33 +1,30 @@
 """The streaming pass: decode, compose, encode.
 
-Belongs here: the pass itself, whoever encodes. One thread decodes and composes while the caller's encodes. Memory does
-not grow with the length of the video, since at any moment only the frames inside the codecs and a few pictures exist.
+Belongs here: the pass itself, whatever encodes. One thread decodes and composes while the caller's encodes. Memory does
+not grow with the length of the video, since at any moment only the frames inside the codecs and a few surfaces exist.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dualface_core.compositing.cpu import Compositor
+from dualface_core.compositing.composed import composed_frames
 from dualface_core.encoding.settings import EncoderSpec
-from dualface_core.errors import TableFormatError, UnreadableVideoError
+from dualface_core.errors import TableFormatError
 from dualface_core.media.frames import ColorInfo
 from dualface_core.media.probe import VideoInfo
-from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import Surface, VideoWriter
 from dualface_core.rendering.prefetch import prefetch
-from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.fingerprints import FingerprintWriter
 
 _LIMITED_RANGE: Final = 1
 
 _FRAMES_AHEAD: Final = 3
-"""Pictures that wait for the encoder, which takes some at once and others slowly."""
+"""Frames that wait for the encoder, which takes some at once and others slowly."""
 
 
 def render_stream(
@@ -38,6 +35,7 @@ def render_stream(
     *,
     decode_threads: int = 0,
     encode_threads: int = 0,
+    fingerprints: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Render a plan into a file.
@@ -49,6 +47,7 @@ def render_stream(
         encoder: what encodes.
         decode_threads: CPU threads of the source's decoder; see `VideoReader`.
         encode_threads: CPU threads of a software encoder; 0 lets it choose.
+        fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
         progress: called with the number of frames that have been handed to the encoder.
 
     Returns:
@@ -63,9 +62,9 @@ def render_stream(
         raise TableFormatError(
             video.path, "the plan was made from another video", action="Track and plan this video again."
         )
-    canvas, sources, times = plan.layout, plan.crop_windows, plan.pts
+    canvas = plan.layout
     with (
-        prefetch(_pictures(video, canvas, sources, times, decode_threads), depth=_FRAMES_AHEAD) as pictures,
+        prefetch(_composed(video, plan, decode_threads, fingerprints), depth=_FRAMES_AHEAD) as frames,
         VideoWriter(
             path,
             width=canvas.width,
@@ -78,37 +77,24 @@ def render_stream(
             audio_from=video.path if video.audio else None,
         ) as writer,
     ):
-        for picture, pts in pictures:
-            writer.encode(picture, pts)
+        for surface, pts in frames:
+            writer.encode(surface, pts)
             if progress is not None:
                 progress(writer.frames_written)
-    return len(times)
+    return writer.frames_written
 
 
-def _pictures(
-    video: VideoInfo, canvas: Layout, sources: NDArray[np.float32], times: NDArray[np.int64], threads: int
+def _composed(
+    video: VideoInfo, plan: TilePlan, threads: int, fingerprints: Path | None
 ) -> Generator[tuple[Surface, int]]:
-    """Every picture of the result with its timestamp."""
-    compositor = Compositor(canvas, video.width, video.height)
-    drawn = 0
-    with VideoReader(video, threads=threads) as reader:
-        for frame in reader:
-            if frame.index >= len(times) or frame.pts != times[frame.index]:
-                raise _changed(video, frame.index)
-            picture = Surface.blank(canvas.width, canvas.height)
-            compositor.compose(frame.planes, sources[frame.index], picture.planes)
-            yield picture, frame.pts
-            drawn += 1
-    if drawn != len(times):
-        raise _changed(video, drawn)
-
-
-def _changed(video: VideoInfo, frame: int) -> UnreadableVideoError:
-    return UnreadableVideoError(
-        video.path,
-        f"frame {frame} is not the one that was tracked",
-        action="The file has changed or is damaged: track and plan it again.",
-    )
+    """Every composed frame with its pts; its fingerprint is taken on the way, in this thread."""
+    with ExitStack() as stack:
+        writer = stack.enter_context(FingerprintWriter(fingerprints, plan.layout)) if fingerprints else None
+        frames = stack.enter_context(closing(composed_frames(video, plan, threads=threads)))
+        for surface, pts in frames:
+            if writer is not None:
+                writer.add(surface.planes)
+            yield surface, pts
 
 
 def canvas_color(source: ColorInfo) -> ColorInfo:

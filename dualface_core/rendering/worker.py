@@ -75,7 +75,13 @@ def _attempts(job: Job, plan: TilePlan, slot: Slot, tell: Tell) -> Done:
         waited = slot.waited + started - opened
         try:
             frames = render_stream(
-                job.video, plan, job.output, job.spec(), decode_threads=job.decode_threads, progress=progress
+                job.video,
+                plan,
+                job.output,
+                job.spec(),
+                decode_threads=job.decode_threads,
+                fingerprints=job.fingerprints,
+                progress=progress,
             )
         except EncoderError as error:
             # The slot is ours, so whoever has the session is no process of ours: it may yet let go of it.

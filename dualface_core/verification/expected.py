@@ -1,13 +1,13 @@
-"""What a result should show: the plan, rendered again for a few frames of the source.
+"""What a result should show: some source frames, resampled as the plan says by other means than the compositor's.
 
-Belongs here: choosing those frames so that they cost little, fetching them, and comparing pictures by thumbnails. The
-one idea: a wrong crop, a wrong color or a standing picture is found by comparing with the source, not by guessing
-what a good picture looks like.
+Belongs here: choosing those frames so that they cost little, fetching them, and measuring how a tile of the result
+differs from them. `comparison` holds every frame against what was composed; this holds what was composed against the
+source, to a pixel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,37 +15,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.compositing.cpu import Compositor
 from dualface_core.media.frames import ColorInfo, Frame, Planes
 from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.tables.layouts import Tile
 from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.comparison import ssim
+from dualface_core.verification.findings import Check, Finding, clock
 
 _ENOUGH_KEY_FRAMES: Final = 8
-"""With fewer of them in a video, other frames are looked at too, though they cost more."""
+"""With fewer of them in a video, other frames are taken too, though they cost more."""
 
-_THUMBNAIL_WIDTH: Final = 24
-_WINDOW: Final = 7
-"""Pixels of a thumbnail: side of the window in which two are compared."""
+_SCALE: Final = 2
+"""Luma is compared at half size: a pixel still shows, and neither kernels nor grain do."""
 
+MOST_ASIDE: Final = 1.0
+"""Pixels of the canvas by which a tile may be beside its crop window. Measured up to CRF 40: 0.4."""
 
-@dataclass(frozen=True)
-class Expected:
-    """One source frame, and what each tile should show at that time.
+LEAST_SSIM: Final = 0.75
+"""Structural similarity of a tile at half size with its resampled source. Measured up to CRF 40: 0.85."""
 
-    Attributes:
-        frame: the source frame; its index is that of the plan.
-        tiles: for each tile a picture of its size.
-    """
-
-    frame: Frame
-    tiles: list[Frame]
+_LEAST_TEXTURE: Final = 1.0
+"""Mean squared gradient, in levels, that a tile must have in a direction for its place in it to be measured."""
 
 
 class Source:
-    """The source and the plan, from which any frame of the result can be rendered again.
+    """The source and the plan, from which any frame of the result can be made again.
 
     Args:
         video: the source.
@@ -54,7 +50,6 @@ class Source:
 
     def __init__(self, video: VideoInfo, plan: TilePlan) -> None:
         self._video = video
-        self._layout = plan.layout
         self._crop_windows = plan.crop_windows
         self._pts: list[int] = plan.pts.tolist()
 
@@ -71,19 +66,30 @@ class Source:
         with VideoReader(self._video) as reader:
             yield from reader.at(numbers, [self._pts[number] for number in numbers])
 
-    def render(self, numbers: Sequence[int]) -> Iterator[Expected]:
-        """Frames of the source, ascending, and what the plan makes of them: until the next one, which is drawn over it.
+    def tile_luma(self, frame: Frame, place: int, tile: Tile) -> NDArray[np.float32]:
+        """What a tile should show of a source frame: luma at half the tile's size, (rows, columns) float32.
 
-        Raises UnreadableVideoError.
+        Args:
+            frame: of the source; its index is its number in the plan.
+            place: the tile's number in the layout.
+            tile: the tile.
         """
-        compositor = Compositor(self._layout, self._video.width, self._video.height)
-        for frame in self.frames(numbers):
-            canvas = compositor.compose(frame.planes, self._crop_windows[frame.index])
-            yield Expected(frame, [tile_frame(canvas, tile, frame.color) for tile in self._layout.tiles])
+        center_x, center_y, width, height = self._crop_windows[frame.index, place].astype(np.float64)
+        columns, rows = tile.width // _SCALE, tile.height // _SCALE
+        step_x, step_y = width / columns, height / rows
+        x, y = center_x - width / 2 + step_x / 2 - 0.5, center_y - height / 2 + step_y / 2 - 0.5
+        luma = frame.planes[0]
+        while step_x >= _SCALE and step_y >= _SCALE:
+            luma = np.asarray(cv2.resize(luma, (luma.shape[1] // 2, luma.shape[0] // 2), interpolation=cv2.INTER_AREA))
+            step_x, step_y, x, y = step_x / 2, step_y / 2, (x - 0.5) / 2, (y - 0.5) / 2
+        matrix = np.array([[step_x, 0, x], [0, step_y, y]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        drawn = cv2.warpAffine(luma, matrix, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(drawn, np.float32)
 
 
 def tile_frame(canvas: Planes, tile: Tile, color: ColorInfo) -> Frame:
-    """One tile of a canvas as a picture of its own, which shares the canvas' memory."""
+    """One tile of a canvas as a frame of its own, which shares the canvas' memory."""
     planes = []
     for plane, scale in zip(canvas, (1, 2, 2), strict=True):
         rows = slice(tile.y // scale, (tile.y + tile.height) // scale)
@@ -100,39 +106,76 @@ def evenly(values: Sequence[int], count: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Thumbnail:
-    """A picture so small that neither noise nor coding shows: luma (h, 24) and two chroma planes, float32."""
+class _Sample:
+    """What was measured in one frame: its time in seconds, pixels beside the crop window, and SSIM."""
 
-    luma: NDArray[np.float32]
-    chroma: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, picture: Frame) -> Thumbnail:
-        """Shrink a picture by averaging."""
-        size = (_THUMBNAIL_WIDTH, max(_WINDOW, round(_THUMBNAIL_WIDTH * picture.height / picture.width)))
-        small = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32) for plane in picture.planes]
-        return cls(small[0], np.stack(small[1:]))
-
-    def color_distance(self, other: Thumbnail) -> float:
-        """Mean difference of chroma, in levels of 8 bits."""
-        return float(np.abs(self.chroma - other.chroma).mean())
+    time: float
+    aside: float
+    similarity: float
 
 
-def ssim(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Structural similarity of two luma thumbnails: 1 for equal ones, about 0 for unrelated ones.
+class CropCheck:
+    """Compares some frames of a tile with what the plan makes of the source.
 
-    Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity",
-    2004, with a flat window.
+    Args:
+        tile: which one.
+        numbers: of the frames to compare, in the plan.
     """
 
-    def blurred(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(cv2.blur(picture, (_WINDOW, _WINDOW)), np.float32)
+    def __init__(self, tile: Tile, numbers: Sequence[int]) -> None:
+        self._name = tile.person
+        self._numbers = frozenset(numbers)
+        self._found: dict[int, tuple[float, NDArray[np.uint8]]] = {}
 
-    mean_one, mean_other = blurred(one), blurred(other)
-    variance_one = blurred(one * one) - mean_one**2
-    variance_other = blurred(other * other) - mean_other**2
-    covariance = blurred(one * other) - mean_one * mean_other
-    small, large = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    structure = (2 * covariance + large) / (variance_one + variance_other + large)
-    brightness = (2 * mean_one * mean_other + small) / (mean_one**2 + mean_other**2 + small)
-    return float((structure * brightness).mean())
+    def look(self, number: int, time: float, tile: Frame) -> None:
+        """Take the tile of a frame: its number in the plan, and its time in seconds."""
+        if number in self._numbers:
+            self._found[number] = time, tile.luma(tile.width // _SCALE, tile.height // _SCALE)
+
+    def findings(self, expected: Mapping[int, NDArray[np.float32]]) -> Iterator[Finding]:
+        """Whether the place is right. `expected` has luma, by a frame's number, as `Source.tile_luma` gives it."""
+        samples = [
+            _measured(time, found.astype(np.float32), expected[number])
+            for number, (time, found) in self._found.items()
+            if number in expected
+        ]
+        farthest = max(samples, key=lambda sample: sample.aside, default=_Sample(0.0, 0.0, 0.0))
+        least = min(samples, key=lambda sample: sample.similarity, default=farthest)
+        aside, unlike = farthest.aside > MOST_ASIDE, least.similarity < LEAST_SSIM
+        message = (
+            f"Tile {self._name} shows what the plan makes of the source in {len(samples)} frames sampled: within "
+            f"{farthest.aside:.2f} pixels, SSIM at least {least.similarity:.3f}."
+        )
+        if unlike:
+            message = (
+                f"Tile {self._name} does not show what the plan makes of the source at {clock(least.time)}: SSIM "
+                f"{least.similarity:.3f}."
+            )
+        elif aside:
+            message = (
+                f"Tile {self._name} is {farthest.aside:.1f} pixels beside its crop window at {clock(farthest.time)}."
+            )
+        yield Finding(
+            check=Check.CROP,
+            passed=bool(samples) and not aside and not unlike,
+            value=round(farthest.aside, 3) if not unlike else round(least.similarity, 3),
+            expected=f"within {MOST_ASIDE:g} pixel, SSIM at least {LEAST_SSIM:g}",
+            message=message,
+        )
+
+
+def _measured(time: float, found: NDArray[np.float32], wanted: NDArray[np.float32]) -> _Sample:
+    return _Sample(time, _SCALE * _shift(found, wanted), float(ssim(found[None], wanted[None])[0]))
+
+
+def _shift(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """How many pixels one picture is beside another: least squares over gradients (Lucas and Kanade, 1981)."""
+    smooth = [cv2.GaussianBlur(each, (0, 0), 2.0) for each in (found, wanted)]
+    down, right = np.gradient(smooth[1])
+    difference = smooth[0] - smooth[1]
+    difference -= difference.mean()
+    normal = np.array([[np.mean(right * right), np.mean(right * down)], [np.mean(right * down), np.mean(down * down)]])
+    if np.linalg.eigvalsh(normal)[0] < _LEAST_TEXTURE:
+        return 0.0
+    moment = np.array([np.mean(right * difference), np.mean(down * difference)])
+    return float(np.abs(np.linalg.solve(normal, moment)).max())

@@ -1,15 +1,17 @@
 """Decodes a result again, from the first frame to the last, and says whether it is right.
 
-Belongs here: the order of the checks; what each looks at is in the modules beside this one. The one idea: nothing
+Belongs here: the order of the checks; each has a module beside this one. The one idea: nothing
 that an encoder says about its work counts, only what can be read back. Importing this module is cheap.
 """
 
 from __future__ import annotations
 
+import tempfile
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,20 +20,24 @@ from dualface_core.errors import InputError
 from dualface_core.verification.findings import Check, Finding, Verification
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from dualface_core.media.probe import VideoInfo
     from dualface_core.settings import Settings
     from dualface_core.tables.face_tracks import FaceTracks
+    from dualface_core.tables.layouts import Layout
     from dualface_core.tables.tile_plan import TilePlan
-    from dualface_core.verification.expected import Source, Thumbnail
+    from dualface_core.verification.expected import Source
     from dualface_core.verification.identity import IdentityCheck
 
 __all__ = ["Check", "Finding", "Verification", "verify_output"]
 
 _SOURCE_FRAMES: Final = 24
-"""Frames that are compared with the source, however long it is."""
+"""Frames that are compared with the source itself, however long it is."""
 
 _MOST_WAITING: Final = 8
-"""Pictures that wait to be searched for faces; more would only take memory."""
+"""Frames that wait to be searched for faces; more would only take memory."""
 
 
 def verify_output(
@@ -41,12 +47,14 @@ def verify_output(
     tracks: FaceTracks,
     plan: TilePlan,
     settings: Settings,
+    fingerprints: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Say whether a result is what the plan makes of the source.
 
-    The result is decoded once in full; of the source, only frames that are cheap to reach are decoded. Memory does not
-    grow with the length.
+    The result is decoded once in full, and every frame of it is compared with the fingerprint that the composed frame
+    left. Of the source, only frames that are cheap to reach are decoded; without fingerprints it is decoded in full and
+    composed anew. Memory does not grow with the length.
 
     Args:
         output: the result.
@@ -54,6 +62,7 @@ def verify_output(
         tracks: who is where in it.
         plan: what each tile shows.
         settings: where the model files are.
+        fingerprints: those that the composed frames left when the result was rendered; None to compose them anew.
         progress: called after every frame with the frames done and those in all.
 
     Returns:
@@ -61,6 +70,7 @@ def verify_output(
 
     Raises:
         UnreadableVideoError: the source cannot be read.
+        MissingInputError, TableFormatError: the fingerprints are gone, or not those of this plan.
         ModelError: a model file is missing or wrong.
         Nothing for a wrong result: that is a finding.
     """
@@ -75,7 +85,8 @@ def verify_output(
         if (result.width, result.height) != (layout.width, layout.height):
             # No tile is where it should be, so nothing can be said about tiles.
             return Verification(findings=streams)
-        shown, pictures = _look(result, video, tracks, plan, planned, settings, progress)
+        with _composed(video, plan, fingerprints) as composed:
+            shown, tiles = _compared(result, video, tracks, plan, planned, composed, settings, progress)
     except InputError as error:
         if Path(error.path) != output:
             raise
@@ -83,78 +94,97 @@ def verify_output(
     readable = _readable(
         passed=True, value=len(shown), message=f"All {len(shown)} frames of the result could be decoded."
     )
-    return Verification(findings=[readable, *timing_findings(shown, planned), *streams, *pictures])
+    return Verification(findings=[readable, *timing_findings(shown, planned), *streams, *tiles])
 
 
-def _look(
+@contextmanager
+def _composed(video: VideoInfo, plan: TilePlan, fingerprints: Path | None) -> Iterator[NDArray[np.uint8]]:
+    """The fingerprints of all composed frames: (frames, samples)."""
+    from dualface_core.compositing.composed import composed_frames
+    from dualface_core.verification.fingerprints import FingerprintWriter, read_fingerprints
+
+    layout = plan.layout
+    with ExitStack() as stack:
+        if fingerprints is None:
+            fingerprints = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "fingerprints"
+            with FingerprintWriter(fingerprints, layout) as writer:
+                for surface, _ in composed_frames(video, plan):
+                    writer.add(surface.planes)
+        yield read_fingerprints(fingerprints, layout, plan.metadata.frame_count)
+
+
+def _compared(
     result: VideoInfo,
     video: VideoInfo,
     tracks: FaceTracks,
     plan: TilePlan,
     planned: Sequence[Fraction],
+    composed: NDArray[np.uint8],
     settings: Settings,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[Fraction], list[Finding]]:
-    """Decode the result. Returns when each frame is shown, in seconds, and the findings about pictures."""
+    """Decode the result. Returns when each frame is shown, in seconds, and the findings about tiles."""
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.reader import VideoReader
-    from dualface_core.verification.black_and_freeze import (
-        BlackAndFreezeDetector,
-        SimilarityCheck,
-        black_and_freeze_findings,
-    )
-    from dualface_core.verification.expected import Source, tile_frame
+    from dualface_core.verification.comparison import TileComparison
+    from dualface_core.verification.expected import CropCheck, Source, tile_frame
+    from dualface_core.verification.fingerprints import tile_fingerprints
     from dualface_core.verification.identity import IdentityCheck
 
-    tiles = plan.layout.tiles
+    layout = plan.layout
     people = IdentityCheck(
-        tiles,
+        layout.tiles,
         tracks,
         plan,
         FaceDetector(settings.detector_weights),
         FaceEmbedder(settings.embedder_weights),
     )
     source = Source(video, plan)
-    compared = source.cheap_frames(_SOURCE_FRAMES)
-    similarities = [SimilarityCheck(tile, frozenset(compared)) for tile in tiles]
-    watches = [BlackAndFreezeDetector(tile, result.color) for tile in tiles]
+    sampled = source.cheap_frames(_SOURCE_FRAMES)
+    crops = [CropCheck(tile, sampled) for tile in layout.tiles]
+    times = [*map(float, planned), float(result.first_pts * result.time_base) + result.duration]
+    comparisons = [TileComparison(part, composed, times, result.color) for part in tile_fingerprints(layout)]
     shown: list[Fraction] = []
-    # Faces are looked for in a thread of its own, in the source and in the result, while the result is decoded.
+    # Faces are searched for in a thread of its own, in the source and in the result, while the result is decoded.
     with ThreadPoolExecutor(1, "source") as beside, VideoReader(result) as reader:
-        learning = beside.submit(_learn, source, compared, people, len(tiles))
-        looks: deque[Future[None]] = deque()
+        learning = beside.submit(_learn, source, sampled, people, layout)
+        searches: deque[Future[None]] = deque()
         for frame in reader:
             shown.append(frame.pts * result.time_base)
             number = _nearest(planned, shown[-1], frame.index)
-            pictures = [tile_frame(frame.planes, tile, result.color) for tile in tiles]
-            for watch, ssim, picture in zip(watches, similarities, pictures, strict=True):
-                watch.look(number, frame.time, picture)
-                ssim.look(number, picture)
-            if number in people.frames:
-                looks.append(beside.submit(people.look, number, pictures))
-                if len(looks) > _MOST_WAITING:
-                    looks.popleft().result()
+            for comparison in comparisons:
+                comparison.look(number, frame.time, frame.planes)
+            if number in people.frames or number in sampled:
+                tiles = [tile_frame(frame.planes, tile, result.color) for tile in layout.tiles]
+                for crop, tile in zip(crops, tiles, strict=True):
+                    crop.look(number, frame.time, tile)
+                searches.append(beside.submit(people.look, number, tiles))
+                if len(searches) > _MOST_WAITING:
+                    searches.popleft().result()
             if progress is not None:
                 progress(frame.index + 1, len(planned))
         expected = learning.result()
-        for look in looks:
-            look.result()
-    for watch in watches:
-        watch.finish(float(result.first_pts * result.time_base) + result.duration)
-    findings = [finding for ssim, there in zip(similarities, expected, strict=True) for finding in ssim.findings(there)]
-    return shown, [*black_and_freeze_findings(watches, source), *findings, *people.findings()]
+        for search in searches:
+            search.result()
+    findings: list[Finding] = []
+    for comparison in comparisons:
+        comparison.finish()
+        findings += comparison.findings()
+    for crop, wanted in zip(crops, expected, strict=True):
+        findings += crop.findings(wanted)
+    return shown, [*findings, *people.findings()]
 
 
-def _learn(source: Source, numbers: Sequence[int], people: IdentityCheck, tiles: int) -> list[dict[int, Thumbnail]]:
-    """Look at frames of the source: who is there, and, for each tile, what it should show in which frame."""
-    from dualface_core.verification.expected import Thumbnail
-
-    expected: list[dict[int, Thumbnail]] = [{} for _ in range(tiles)]
-    for there in source.render(numbers):
-        for thumbnails, picture in zip(expected, there.tiles, strict=True):
-            thumbnails[there.frame.index] = Thumbnail.of(picture)
-        people.learn(there.frame)
+def _learn(
+    source: Source, numbers: Sequence[int], people: IdentityCheck, layout: Layout
+) -> list[dict[int, NDArray[np.float32]]]:
+    """Sample the source: who is there, and, for each tile, what luma it should show in which frame."""
+    expected: list[dict[int, NDArray[np.float32]]] = [{} for _ in layout.tiles]
+    for frame in source.frames(numbers):
+        for place, tile in enumerate(layout.tiles):
+            expected[place][frame.index] = source.tile_luma(frame, place, tile)
+        people.learn(frame)
     people.finish_learning(source)
     return expected
 

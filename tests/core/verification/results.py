@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,6 +22,7 @@ from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import layout
 from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.fingerprints import FingerprintWriter
 from dualface_core.verification.verify import Verification
 from tests.core.made_tracks import with_columns
 
@@ -47,8 +49,19 @@ class Job:
         plan = TilePlan(self.plan.table, self.plan.metadata.model_copy(update=made_from))
         return replace(self, video=video, tracks=tracks, plan=plan)
 
+    @property
+    def fingerprints(self) -> Path:
+        """Those of the plan's frames, which `render` leaves when it makes `output`."""
+        return pipeline.fingerprints_path(self.output)
+
     def verify(self, output: Path | None = None) -> Verification:
-        return pipeline.verify(output or self.output, video=self.video, tracks=self.tracks, plan=self.plan)
+        return pipeline.verify(
+            output or self.output,
+            video=self.video,
+            tracks=self.tracks,
+            plan=self.plan,
+            fingerprints=self.fingerprints,
+        )
 
 
 def render(
@@ -61,13 +74,14 @@ def render(
     size: tuple[int, int] = (1920, 1080),
     color: ColorInfo | None = None,
 ) -> Path:
-    """Render a plan; `delay` is added to every timestamp."""
+    """Render a plan; `delay` is added to every timestamp. Fingerprints are left if `output` is the job's."""
     plan = plan or job.plan
     crop_windows = plan.crop_windows
     canvas = layout("side-by-side")
     compositor = Compositor(canvas, job.video.width, job.video.height)
     with (
         VideoReader(job.video) as reader,
+        FingerprintWriter(job.fingerprints if output == job.output else Path(os.devnull), canvas) as fingerprints,
         VideoWriter(
             output,
             width=size[0],
@@ -81,7 +95,9 @@ def render(
     ):
         for frame in reader:
             planes: Planes | None = compositor.compose(frame.planes, crop_windows[frame.index])
-            if edit is not None and planes is not None:
+            assert planes is not None
+            fingerprints.add(planes)
+            if edit is not None:
                 planes = edit(frame.index, planes)
             if planes is not None:
                 y, u, v = planes

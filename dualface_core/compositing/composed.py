@@ -1,0 +1,48 @@
+"""The composed frames of a plan, one after the other, as they are before an encoder sees them.
+
+Belongs here: decoding a source and composing each of its frames, for whoever encodes them or compares with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from dualface_core.compositing.cpu import Compositor
+from dualface_core.errors import UnreadableVideoError
+from dualface_core.media.probe import VideoInfo
+from dualface_core.media.reader import VideoReader
+from dualface_core.media.writer import Surface
+from dualface_core.tables.tile_plan import TilePlan
+
+
+def composed_frames(video: VideoInfo, plan: TilePlan, *, threads: int = 0) -> Generator[tuple[Surface, int]]:
+    """Every frame of the result, not encoded, with its pts in units of the source's time base.
+
+    Args:
+        video: the source.
+        plan: what each tile shows.
+        threads: CPU threads of the decoder; see `VideoReader`.
+
+    Raises UnreadableVideoError if the source breaks off, or has other frames than when it was tracked.
+    """
+    canvas, crop_windows, times = plan.layout, plan.crop_windows, plan.pts
+    compositor = Compositor(canvas, video.width, video.height)
+    drawn = 0
+    with VideoReader(video, threads=threads) as reader:
+        for frame in reader:
+            if frame.index >= len(times) or frame.pts != times[frame.index]:
+                raise _changed(video, frame.index)
+            surface = Surface.blank(canvas.width, canvas.height)
+            compositor.compose(frame.planes, crop_windows[frame.index], surface.planes)
+            yield surface, frame.pts
+            drawn += 1
+    if drawn != len(times):
+        raise _changed(video, drawn)
+
+
+def _changed(video: VideoInfo, frame: int) -> UnreadableVideoError:
+    return UnreadableVideoError(
+        video.path,
+        f"frame {frame} is not the one that was tracked",
+        action="The file has changed or is damaged: track and plan it again.",
+    )

@@ -1,0 +1,165 @@
+"""What every composed frame leaves before it is encoded, so that every decoded frame can be compared with its own.
+
+Belongs here: taking fingerprints and keeping them in a file while a result is made and verified. What is made of a
+difference is in `comparison`. A fingerprint is small (about 2 kB a frame), deterministic, and cheap beside composing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core.errors import MissingInputError, TableFormatError
+from dualface_core.media.frames import Planes
+from dualface_core.system.atomic_files import output_error
+from dualface_core.tables.layouts import Layout, Tile
+
+CELL: Final = 40
+"""Luma samples in either direction that are averaged into one of a fingerprint; a mouth is two or three wide."""
+
+_DETAIL_CELLS: Final = 6
+_DETAIL_UNIT: Final = 8
+"""Detail is kept in eighths of a level; a step of 32 levels and more counts as 32."""
+
+
+@dataclass(frozen=True)
+class TileFingerprint:
+    """Where the parts of one tile's fingerprint are, and how they are taken.
+
+    The parts: luma averaged over cells of 40 x 40 samples; U and V over cells of the same place and twice that size;
+    and detail, the mean difference of horizontal neighbors in a quarter-size luma, over 6 x 6 cells of the tile.
+
+    Attributes:
+        tile: the part of the canvas.
+        offset: samples of a frame's fingerprint before this tile's.
+    """
+
+    tile: Tile
+    offset: int
+
+    @property
+    def luma_shape(self) -> tuple[int, int]:
+        """Rows and columns of the luma."""
+        return self.tile.height // CELL, self.tile.width // CELL
+
+    @property
+    def chroma_shape(self) -> tuple[int, int]:
+        """Rows and columns of U, and of V."""
+        return self.tile.height // (2 * CELL), self.tile.width // (2 * CELL)
+
+    @property
+    def chroma(self) -> slice:
+        """Where U and V are in the tile's fingerprint; luma is before, detail behind."""
+        luma, chroma = np.prod(self.luma_shape), np.prod(self.chroma_shape)
+        return slice(int(luma), int(luma + 2 * chroma))
+
+    @property
+    def size(self) -> int:
+        """Samples in all, each a byte."""
+        return int(self.chroma.stop) + _DETAIL_CELLS**2
+
+    def of(self, planes: Planes) -> NDArray[np.uint8]:
+        """Take the fingerprint of this tile: (size,) uint8, from Y, U and V of the whole canvas."""
+        tile = self.tile
+        y, u, v = (
+            plane[
+                tile.y // scale : (tile.y + tile.height) // scale,
+                tile.x // scale : (tile.x + tile.width) // scale,
+            ]
+            for plane, scale in zip(planes, (1, 2, 2), strict=True)
+        )
+        quarter = _halved(_halved(y))
+        steps = np.asarray(
+            cv2.convertScaleAbs(cv2.absdiff(quarter[:, 1:], quarter[:, :-1]), alpha=_DETAIL_UNIT), np.uint8
+        )
+        parts = [
+            _averaged(quarter, self.luma_shape),
+            _averaged(_halved(_halved(u)), self.chroma_shape),
+            _averaged(_halved(_halved(v)), self.chroma_shape),
+            _averaged(steps, (_DETAIL_CELLS, _DETAIL_CELLS)),
+        ]
+        return np.concatenate([part.ravel() for part in parts])
+
+
+def _averaged(plane: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(plane, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _halved(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    # OpenCV is far quicker at averaging two by two than by any other factor.
+    return _averaged(plane, (plane.shape[0] // 2, plane.shape[1] // 2))
+
+
+def tile_fingerprints(layout: Layout) -> list[TileFingerprint]:
+    """The fingerprints that a frame of a layout has, one per tile, in their order."""
+    parts: list[TileFingerprint] = []
+    offset = 0
+    for tile in layout.tiles:
+        parts.append(TileFingerprint(tile, offset))
+        offset += parts[-1].size
+    return parts
+
+
+class FingerprintWriter:
+    """Appends the fingerprint of one composed frame after another to a file. A context manager.
+
+    Args:
+        path: the file; one that is there is replaced.
+        layout: of the canvases that will come.
+
+    Raises OutputError where the file cannot be written.
+    """
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._path = path
+        self._parts = tile_fingerprints(layout)
+        with self._writing():
+            self._file = path.open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ending: object) -> None:
+        with self._writing():
+            self._file.close()
+
+    def add(self, canvas: Planes) -> None:
+        """Take the fingerprint of the next frame from Y, U and V of its canvas."""
+        with self._writing():
+            for part in self._parts:
+                self._file.write(part.of(canvas).tobytes())
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise output_error(self._path, error) from error
+
+
+def read_fingerprints(path: Path, layout: Layout, frames: int) -> NDArray[np.uint8]:
+    """Map what a FingerprintWriter wrote: (frames, samples) uint8, not loaded into memory.
+
+    Raises:
+        MissingInputError: there is no such file.
+        TableFormatError: it was not made from so many frames of this layout.
+    """
+    size = sum(part.size for part in tile_fingerprints(layout))
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise MissingInputError(
+            path, "the fingerprints of the composed frames are gone", action="Render again."
+        ) from error
+    if found != size * frames:
+        raise TableFormatError(
+            path, f"the fingerprints are {found} bytes, not {size} for each of {frames} frames", action="Render again."
+        )
+    return np.memmap(path, np.uint8, "r", shape=(frames, size))

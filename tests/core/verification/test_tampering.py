@@ -1,0 +1,132 @@
+"""Results that were tampered with: each must be refused by the expected check, in a sentence that names the time.
+
+The table in docs/verification.md is of these cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dualface_core.media.frames import Planes
+from dualface_core.verification.findings import Check
+from tests.core.verification.results import Edit, Job
+
+Make = Callable[..., object]
+FRAMES = 30
+"""Of the good result, at 10 frames per second."""
+
+MIDDLE = range(12, 15)
+
+
+def filled(planes: Planes, y: int, u: int = 128, v: int = 128, rows: slice = slice(None)) -> Planes:
+    half = slice(rows.start // 2 if rows.start else None, None)
+    for plane, level, part in zip(planes, (y, u, v), (rows, half, half), strict=True):
+        plane[part] = level
+    return planes
+
+
+def noise(planes: Planes) -> Planes:
+    rng = np.random.default_rng(0)
+    y, u, v = (rng.integers(0, 256, plane.shape, np.uint8) for plane in planes)
+    return y, u, v
+
+
+def grain(planes: Planes) -> Planes:
+    rng = np.random.default_rng(0)
+    y = np.clip(planes[0] + rng.normal(0, 40, planes[0].shape), 0, 255).astype(np.uint8)
+    return y, planes[1], planes[2]
+
+
+def shifted(planes: Planes, x: int, y: int) -> Planes:
+    for plane, scale in zip(planes, (1, 2, 2), strict=True):
+        half = plane.shape[1] // 2
+        plane[:, :half] = np.roll(plane[:, :half], (y // scale, x // scale), axis=(0, 1))
+    return planes
+
+
+def brighter(planes: Planes, levels: int) -> Planes:
+    return np.clip(planes[0].astype(np.int16) + levels, 0, 255).astype(np.uint8), planes[1], planes[2]
+
+
+def contrast(planes: Planes, factor: float) -> Planes:
+    y = np.clip((planes[0].astype(np.float32) - 128) * factor + 128, 0, 255).astype(np.uint8)
+    return y, planes[1], planes[2]
+
+
+def colored(planes: Planes, u: int, v: int) -> Planes:
+    changed = [
+        np.clip(plane.astype(np.int16) + by, 0, 255).astype(np.uint8)
+        for plane, by in zip(planes[1:], (u, v), strict=True)
+    ]
+    return planes[0], changed[0], changed[1]
+
+
+def swapped(planes: Planes) -> Planes:
+    y, u, v = (np.roll(plane, plane.shape[1] // 2, axis=1) for plane in planes)
+    return y, u, v
+
+
+def during(frames: range, change: Callable[[Planes], Planes]) -> Edit:
+    """Changes some frames, and leaves the others as they are."""
+    return lambda number, planes: change(planes) if number in frames else planes
+
+
+def late(by: int, frames: range = range(FRAMES)) -> Edit:
+    """Shows every frame in a range `by` frames late; the first of them stays until then."""
+    kept: list[Planes] = []
+
+    def edit(number: int, planes: Planes) -> Planes:
+        if number not in frames:
+            return planes
+        y, u, v = (plane.copy() for plane in planes)
+        kept.append((y, u, v))
+        return kept[max(0, len(kept) - 1 - by)]
+
+    return edit
+
+
+ALL = range(FRAMES)
+CASES: list[tuple[str, Edit, Check, str]] = [
+    ("one frame of noise", during(range(12, 13), noise), Check.SSIM, "0:01.2"),
+    ("3 frames of noise", during(MIDDLE, noise), Check.SSIM, "0:01.2"),
+    ("noise to the end", during(range(12, FRAMES), noise), Check.SSIM, "0:01.2"),
+    ("grain", during(ALL, grain), Check.DETAIL, "0:00.0"),
+    ("grain for 3 frames", during(MIDDLE, grain), Check.DETAIL, "0:01.2"),
+    ("one green frame", during(range(12, 13), lambda p: filled(p, 0, 0, 0)), Check.COLOR, "0:01.2"),
+    ("bright green frames", during(MIDDLE, lambda p: filled(p, 150, 40, 30)), Check.COLOR, "0:01.2"),
+    ("gray frames", during(MIDDLE, lambda p: filled(p, 128)), Check.SSIM, "0:01.2"),
+    ("white frames", during(MIDDLE, lambda p: filled(p, 235)), Check.SSIM, "0:01.2"),
+    ("a black frame", during(range(12, 13), lambda p: filled(p, 16)), Check.BLACK, "0:01.2"),
+    ("a gray lower half", during(MIDDLE, lambda p: filled(p, 128, rows=slice(540, None))), Check.SSIM, "0:01.2"),
+    ("a gray lower eighth", during(ALL, lambda p: filled(p, 128, rows=slice(944, None))), Check.SSIM, "0:00.0"),
+    ("a tile shifted by 30 pixels", during(ALL, lambda p: shifted(p, 30, 0)), Check.SSIM, "0:00.0"),
+    ("a tile shifted by 30 rows", during(ALL, lambda p: shifted(p, 0, 30)), Check.SSIM, "0:00.0"),
+    ("a tile shifted by 4 pixels", during(ALL, lambda p: shifted(p, 4, 0)), Check.CROP, "0:0"),
+    ("20 levels brighter", during(ALL, lambda p: brighter(p, 20)), Check.SSIM, "0:00.0"),
+    ("20 levels darker for 3 frames", during(MIDDLE, lambda p: brighter(p, -20)), Check.SSIM, "0:01.2"),
+    ("half the contrast", during(ALL, lambda p: contrast(p, 0.5)), Check.SSIM, "0:00.0"),
+    ("inverted", during(MIDDLE, lambda p: contrast(p, -1)), Check.SSIM, "0:01.2"),
+    ("without colors", during(ALL, lambda p: (p[0], filled(p, 0)[1], p[2] * 0 + 128)), Check.COLOR, "0:00.0"),
+    ("U and V exchanged", during(ALL, lambda p: (p[0], p[2], p[1])), Check.COLOR, "0:00.0"),
+    ("a red cast", during(ALL, lambda p: colored(p, -6, 12)), Check.COLOR, "0:00.0"),
+    ("tiles swapped for 3 frames", during(MIDDLE, swapped), Check.SSIM, "0:01.2"),
+    ("upside down", during(ALL, lambda p: (p[0][::-1], p[1][::-1], p[2][::-1])), Check.SSIM, "0:00.0"),
+    ("mirrored", during(ALL, lambda p: swapped((p[0][:, ::-1], p[1][:, ::-1], p[2][:, ::-1]))), Check.SSIM, "0:00.0"),
+    ("frozen for 1 s", late(10, range(10, 20)), Check.FROZEN, "0:01."),
+    ("frozen to the end", late(30, range(10, FRAMES)), Check.FROZEN, "0:01."),
+    ("100 ms late", late(1), Check.LIP_SYNC, "too late"),
+    ("300 ms late", late(3), Check.LIP_SYNC, "too late"),
+    ("1 s late", late(10), Check.LIP_SYNC, "too late"),
+]
+
+
+@pytest.mark.parametrize(("edit", "check", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_a_tampered_result_is_refused(
+    good: Job, rendered: Callable[..., object], edit: Edit, check: Check, words: str
+) -> None:
+    failures = good.verify(rendered(edit=edit)).failures  # type: ignore[arg-type]
+    found = [finding.message for finding in failures if finding.check is check]
+    assert any(words in message for message in found), [finding.message for finding in failures]
