@@ -21,9 +21,11 @@ class DualfaceError(Exception):
 
     Attributes:
         permanent: True if trying again with the same input cannot help, so that no run is retried.
+        back_off: True if trying again can help, but not at once: a full disk, a drive that does not answer.
     """
 
     permanent: ClassVar[bool] = False
+    back_off: ClassVar[bool] = False
 
 
 class FileError(DualfaceError):
@@ -78,6 +80,8 @@ class NobodyFoundError(InputError):
 class MachineError(FileError):
     """A file cannot be read at this moment, and not for a reason of its own: a disk, a network drive, no memory."""
 
+    back_off = True
+
 
 class TableFormatError(InputError):
     """A Parquet file is not the table that was expected, or belongs to another video."""
@@ -85,6 +89,8 @@ class TableFormatError(InputError):
 
 class OutputError(FileError):
     """The result cannot be written: no permission, no space, or no such folder."""
+
+    back_off = True
 
 
 class VerificationError(FileError):

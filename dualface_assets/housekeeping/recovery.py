@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -19,10 +20,11 @@ from typing import Final
 import dagster as dg
 
 from dualface_assets.runs.dagster_internals import RunFailureReason, auto_reexecution_should_retry_run
-from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, FAILURE_REASON, PARTITION
+from dualface_assets.runs.failures import BACK_OFF, OVER, WAITING, repeated
+from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, FAILURE_REASON, MAX_RETRIES, PARTITION, RETRY_ON_STEP_FAILURE
 from dualface_assets.runs.workers import workers
 from dualface_assets.store.video_store import VideoStore
-from dualface_core.errors import one_line
+from dualface_core.errors import DualfaceError, one_line
 from dualface_core.system.atomic_files import TEMPORARY_PREFIX, remove_abandoned
 
 _END_PATIENCE: Final = 60.0
@@ -33,6 +35,9 @@ _RETRY_PATIENCE: Final = 60.0
 
 _RETRIES_LOST: Final = 5
 """Times that a retry is asked for in vain."""
+
+_PAUSES: Final = (60, 300, 1_200, 3_600, 10_800, 21_600, 43_200)
+"""Seconds before each retry of what failed for want of a disk, room or memory. After the last, a person has to act."""
 
 _NOTES_STAY: Final = 86_400.0
 """Seconds for which the notes of a failed run's steps stay. *Re-execute from failure* needs them."""
@@ -49,6 +54,7 @@ def recovery(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SkipR
     instance = context.instance
     done = [f"Ended the process of run {run_id}, which is over." for run_id in end_idle_processes(instance)]
     done += [f"Asked again for the retry of run {run_id}." for run_id in renew_retries(instance)]
+    done += [f"Asked for the retry of run {run_id}, after a pause." for run_id in begin_retries(store, instance)]
     if missing := store.why_missing(instance):
         done.append(str(missing))
     else:
@@ -103,6 +109,37 @@ def renew_retries(instance: dg.DagsterInstance, *, now: float | None = None) -> 
             instance.report_run_failed(run, "This run was to be tried again, and was not. It is asked for once more.")
             renewed.append(run.run_id)
     return renewed
+
+
+def begin_retries(store: VideoStore, instance: dg.DagsterInstance, *, now: float | None = None) -> list[str]:
+    """Ask for the retries of runs that wait after a failure which may have passed. Gives the ids of the failed runs.
+
+    A run waits for its pause (exponential back-off), for the store to be mounted, and for room for its video.
+    """
+    now = time.time() if now is None else now
+    waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={BACK_OFF: WAITING})
+    begun = []
+    for record in instance.get_run_records(waiting):
+        run, retries = record.dagster_run, record.dagster_run.tags.get(MAX_RETRIES, "")
+        pauses = sum(earlier.tags.get(BACK_OFF) == OVER for earlier in repeated(run, instance))
+        latest = instance.get_runs(dg.RunsFilter(tags={PARTITION: run.tags.get(PARTITION, "")}), limit=1)
+        if not retries.isdecimal() or pauses == len(_PAUSES) or [run.run_id] != [other.run_id for other in latest]:
+            instance.add_run_tags(run.run_id, {BACK_OFF: OVER})
+        elif now - (record.end_time or now) >= _PAUSES[pauses] and not _why_waiting(run, store, instance):
+            tags = {BACK_OFF: OVER, RETRY_ON_STEP_FAILURE: "true", MAX_RETRIES: str(int(retries) + 1)}
+            instance.add_run_tags(run.run_id, tags)
+            instance.report_run_failed(run, "The pause after this failure is over, so it is tried again.")
+            begun.append(run.run_id)
+    return begun
+
+
+def _why_waiting(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInstance) -> str | None:
+    """Why a retry would fail as the run did; None if it may succeed."""
+    if missing := store.why_missing(instance):
+        return str(missing)
+    with suppress(DualfaceError):  # then it is the retry that says what is the matter
+        return store.why_no_room(store.upload(run.tags.get(PARTITION, "")).size_bytes)
+    return None
 
 
 def _should_be_retried(run: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:

@@ -26,7 +26,7 @@ from pydantic import BaseModel
 
 from dualface_assets.assets.metadata import Record
 from dualface_assets.notifications.webhook import DeliveryError, Message, Webhook
-from dualface_assets.runs.failures import explanation_of
+from dualface_assets.runs.failures import BACK_OFF, WAITING, explanation_of
 from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, PARTITION, RETRY_NUMBER, WILL_RETRY
 from dualface_assets.settings import WebhookSettings
 from dualface_assets.store.video_store import VideoStore
@@ -177,6 +177,8 @@ class Notifier:
         """Whether a retry of a failed run may still follow."""
         if self.ending is Ending.FINISHED or not self.instance.run_retries_enabled:
             return False
+        if run.tags.get(BACK_OFF) == WAITING:
+            return True
         return run.tags.get(WILL_RETRY, "true") == "true" and age < RETRY_EXPECTED_WITHIN
 
     def _message(self, run: dg.DagsterRun, ended: float, web_url: str | None) -> Message:

@@ -14,7 +14,7 @@ import dagster as dg
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import FailureRecord
 from dualface_assets.runs.dagster_internals import EngineEventData
-from dualface_assets.runs.failures import explanation_of, labeled
+from dualface_assets.runs.failures import BACK_OFF, WAITING, explanation_of, labeled
 from dualface_assets.runs.tags import PARTITION, WILL_RETRY
 from dualface_assets.store.partitions import is_key
 from dualface_assets.store.video_store import VideoStore
@@ -53,7 +53,7 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
         reason=found.sentence,
         action=found.remedy,
         run=run.run_id,
-        tried_again=run.tags.get(WILL_RETRY) == "true",
+        tried_again=run.tags.get(WILL_RETRY) == "true" or run.tags.get(BACK_OFF) == WAITING,
     ).write(store.page_folder(key))
     store.share(store.page_folder(key))
     store.share(rebuild_index(store.review_folder))

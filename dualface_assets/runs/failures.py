@@ -8,6 +8,9 @@ decides. Without it every file that is no video would be processed twice.
 
 See https://docs.dagster.io/deployment/execution/run-retries; `launcher` has the other half, before a run begins.
 
+What may pass, but not at once, such as a full disk, is not left to the daemon, which would try again within seconds.
+The run gets the tag `BACK_OFF`, and `housekeeping.recovery` asks for its retry after a pause.
+
 Four kinds of failure have no class of ours in the code that met them: what the operating system refuses ("machine"),
 an error that was not foreseen ("bug"), an error outside of all steps ("setup"), and a run that ended without a word
 ("interrupted").
@@ -21,11 +24,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import dagster as dg
 
-from dualface_assets.runs.tags import RETRY_ON_STEP_FAILURE
+from dualface_assets.runs.tags import MAX_RETRIES, RETRY_ON_STEP_FAILURE
 from dualface_core.encoding.failures import EncoderError
 from dualface_core.errors import DualfaceError, FileError
 
@@ -44,6 +47,13 @@ AFTER_AN_INTERRUPTION: Final = (
 """What to do about a run that has ended without a word."""
 
 _ENDED_FROM_OUTSIDE: Final = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt", "SystemExit"})
+
+BACK_OFF: Final = "dualface/back_off"
+"""Tag of a failed run whose retry is asked for after a pause: `WAITING`, then `OVER`. A run begins with `NONE`."""
+
+WAITING: Final = "waiting"
+OVER: Final = "over"
+NONE: Final = "none"
 
 _RECORD: Final = "dualface/failure"
 """Metadata of a failed step, for programs: class and remedy. No label that people see is read back."""
@@ -66,6 +76,14 @@ class Explanation:
     remedy: str
 
 
+Retry = Literal["never", "once", "later"]
+
+_TRIED_AGAIN: Final[dict[Retry, str]] = {
+    "never": "No.",
+    "once": "Once, by itself, unless this was that try or retries are off.",
+    "later": "By itself, after pauses of minutes and then hours, unless retries are off.",
+}
+
 Context = dg.OpExecutionContext | dg.AssetExecutionContext | dg.OutputContext | dg.InputContext
 
 
@@ -77,34 +95,37 @@ def as_failure(context: Context) -> Iterator[None]:
     except dg.Failure:  # it has been explained already, further in
         raise
     except DualfaceError as error:
-        raise _failure(context, failure_class(error), str(error), remedy(error), permanent=error.permanent) from error
+        follows: Retry = "never" if error.permanent else "later" if error.back_off else "once"
+        raise _failure(context, failure_class(error), str(error), remedy(error), follows) from error
     except (OSError, MemoryError) as error:
         found = (isinstance(error, OSError) and error.strerror) or type(error).__name__
         sentence = f"The machine could not do what was asked of it in {_place(context)}: {found}."
         action = "Look at its disks, permissions and memory; `make doctor` helps."
-        raise _failure(context, MACHINE, sentence, action, permanent=False) from error
+        raise _failure(context, MACHINE, sentence, action, "later") from error
     except Exception as error:
         # What the error says is left out: it may hold anything, and the log has it.
         sentence = f"A bug in dualface stopped {_place(context)} ({type(error).__name__})."
         action = "Report it with the log: the traceback is in it, and in the step's stderr on the run's page."
-        raise _failure(context, BUG, sentence, action, permanent=False) from error
+        raise _failure(context, BUG, sentence, action, "once") from error
 
 
-def _failure(context: Context, kind: str, sentence: str, action: str, *, permanent: bool) -> dg.Failure:
+def _failure(context: Context, kind: str, sentence: str, action: str, retry: Retry) -> dg.Failure:
     if isinstance(context, dg.OutputContext | dg.InputContext):
-        run_id, instance = context.step_context.run_id, context.step_context.instance
+        run, instance = context.step_context.dagster_run, context.step_context.instance
     else:
-        run_id, instance = context.run.run_id, context.instance
-    if permanent:
-        instance.add_run_tags(run_id, {RETRY_ON_STEP_FAILURE: "false"})
+        run, instance = context.run, context.instance
+    if retry != "once":
+        instance.add_run_tags(run.run_id, {RETRY_ON_STEP_FAILURE: "false"})
+    if retry == "later" and instance.run_retries_enabled and run.tags.get(MAX_RETRIES, "0") != "0":
+        instance.add_run_tags(run.run_id, {BACK_OFF: WAITING})
     return dg.Failure(
         description=sentence,
         metadata={
             **labeled(kind, action),
-            "tried again": "No." if permanent else "Once, by itself, unless this was that try or retries are off.",
-            "permanent": permanent,
+            "tried again": _TRIED_AGAIN[retry],
+            "permanent": retry == "never",
         },
-        allow_retries=not permanent,
+        allow_retries=retry != "never",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import dagster as dg
 
 from dualface_assets.runs.dagster_internals import BulkActionsFilter, BulkActionStatus
+from dualface_assets.runs.failures import BACK_OFF, WAITING
 from dualface_assets.runs.tags import PARTITION, WILL_RETRY
 
 ACTIVE: Final = (
@@ -28,7 +29,7 @@ def why_in_use(key: str, instance: dg.DagsterInstance) -> str | None:
             return f"run {run.run_id} is under way ({run.status.value.lower()})"
         # Whether a failed run is tried again is tagged a moment later.
         undecided = instance.run_retries_enabled and WILL_RETRY not in run.tags
-        if undecided or run.is_complete_and_waiting_to_retry:
+        if undecided or run.is_complete_and_waiting_to_retry or run.tags.get(BACK_OFF) == WAITING:
             return f"run {run.run_id} has failed and is about to be tried again"
     at_work = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
     if backfills := instance.get_backfills(filters=BulkActionsFilter(statuses=at_work), limit=1):

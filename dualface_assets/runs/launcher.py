@@ -30,7 +30,7 @@ from dualface_assets.runs.dagster_internals import (
     RunFailureReason,
     WorkerStatus,
 )
-from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION, repeated
+from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION, BACK_OFF, NONE, OVER, repeated
 from dualface_assets.runs.process_video import RETRIES
 from dualface_assets.runs.tags import FAILURE_REASON, GRPC_INFO, MAX_RETRIES, RETRY_NUMBER, RETRY_ON_STEP_FAILURE
 from dualface_assets.runs.workers import worker_of
@@ -85,6 +85,7 @@ def retry_tags(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dict[str, st
     """
     tags = {tag: value for tag, value in RETRIES.items() if tag not in run.tags}
     if run.parent_run_id:
+        tags[BACK_OFF] = NONE
         tags[RETRY_ON_STEP_FAILURE] = "false" if _failed_before(run, instance) else "true"
     return tags
 
@@ -94,6 +95,7 @@ def _failed_before(run: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
     for later, earlier in pairwise((run, *repeated(run, instance))):
         if RETRY_NUMBER not in later.tags:
             return False  # a person has started it, so it may fail once again
-        if earlier.tags.get(FAILURE_REASON) == RunFailureReason.STEP_FAILURE.value:
+        failed = earlier.tags.get(FAILURE_REASON) == RunFailureReason.STEP_FAILURE.value
+        if failed and earlier.tags.get(BACK_OFF) != OVER:
             return True
     return False

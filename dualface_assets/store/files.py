@@ -25,6 +25,8 @@ _FILE_MODE: Final = 0o640
 class StoreError(FileError):
     """A remote store does not answer, or not as it should."""
 
+    back_off = True
+
 
 class StoreFiles(Protocol):
     """What is done with the files of a store. Paths are those below the store's folder."""

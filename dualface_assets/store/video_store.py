@@ -10,6 +10,7 @@ import dataclasses
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -36,6 +37,8 @@ if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
 _OWN_FOLDERS: Final = frozenset(
     {"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "review", "scratch", "trash", "locks"}
 )
+_ROOM: Final = 256 << 20
+"""Bytes that a run may need beside twice the size of its video: the result, and a copy of one of them."""
 _UPLOAD_AGAIN: Final = "Put the video into the inbox again."
 
 
@@ -224,6 +227,13 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     def why_missing(self, instance: dg.DagsterInstance) -> MachineError | None:
         """Why nothing may be written: this instance has worked on the store, and its disk is not mounted now."""
         return why_missing(self.folder, Path(instance.root_directory))
+
+    def why_no_room(self, size_bytes: int) -> str | None:
+        """Why a run on a video of this size would fill the disk; None if there is room for it."""
+        needed, free = _ROOM + 2 * size_bytes, shutil.disk_usage(self.folder).free
+        if free >= needed:
+            return None
+        return f"waits for room: {needed / (1 << 30):.1f} GiB are needed, {free / (1 << 30):.1f} GiB are free"
 
     def mark(self, instance: dg.DagsterInstance) -> None:
         """Begin to work on the store, new or not. Raises MachineError for one that is not mounted, or OutputError."""

@@ -49,13 +49,13 @@ def upload_sensor(intake: Intake) -> dg.SensorDefinition:
         for upload in report.taken:
             context.log.info("Took %s as %s.", upload.name, upload.key)
         missing = _unregistered(store, context.instance)
-        requests, over = _run_requests(store, context.instance)
+        requests, over, waiting = _run_requests(store, context.instance)
         if not is_preview(context):
             for upload in over:
                 acknowledge(store, upload)
         if not requests and not missing:
             known = [f"{upload.name}: in the store already, as {upload.key}" for upload in report.taken]
-            said = known[:_LINES] + report.reasons(_LINES)
+            said = known[:_LINES] + waiting[:_LINES] + report.reasons(_LINES)
             return dg.SkipReason("; ".join(said) or f"Nothing new in {store.inbox_folder}")
         return dg.SensorResult(
             run_requests=requests, dynamic_partitions_requests=[videos.build_add_request(missing)] if missing else []
@@ -79,26 +79,33 @@ def _unregistered(store: VideoStore, instance: dg.DagsterInstance) -> list[str]:
     return sorted(key for key in store.video_keys() if key not in known)
 
 
-def _run_requests(store: VideoStore, instance: dg.DagsterInstance) -> tuple[list[dg.RunRequest], list[Upload]]:
-    """Requests for videos that wait for their run, each once; and the uploads that wait for nothing any more.
+def _run_requests(
+    store: VideoStore, instance: dg.DagsterInstance
+) -> tuple[list[dg.RunRequest], list[Upload], list[str]]:
+    """Requests for videos that wait for their run, each once; the uploads that wait for nothing; why others wait.
 
-    A video to be processed again waits until the run that is at work on it is over.
+    A video to be processed again waits until the run that is at work on it is over, and each until there is room.
     """
     uploads = pending(store)
     launched = _launched(uploads, instance)
     in_use = _in_use(uploads, instance)
     requests: dict[str, dg.RunRequest] = {}
     over: list[Upload] = []
+    waiting = []
     for upload in uploads:
         if upload.claim in launched or (
             not upload.reprocess and (upload.key in in_use or store.has_result(upload.key))
         ):
             over.append(upload)
-        elif upload.key not in requests and upload.key not in in_use:
+        elif upload.key in requests or upload.key in in_use:
+            continue
+        elif reason := store.why_no_room(upload.size_bytes):
+            waiting.append(f"{upload.name}: {reason}")
+        else:
             requests[upload.key] = dg.RunRequest(
                 run_key=upload.claim, partition_key=upload.key, tags={"dualface/upload": upload.name}
             )
-    return list(requests.values())[:_RUNS_PER_TICK], over
+    return list(requests.values())[:_RUNS_PER_TICK], over, waiting
 
 
 def _launched(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:

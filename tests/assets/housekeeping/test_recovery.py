@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,42 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from dualface_assets.housekeeping.recovery import end_idle_processes, recovery, remove_leftovers, renew_retries
-from dualface_assets.store.video_store import VideoStore
+from dualface_assets.housekeeping.recovery import (
+    begin_retries,
+    end_idle_processes,
+    recovery,
+    remove_leftovers,
+    renew_retries,
+)
+from dualface_assets.runs.dagster_internals import RunFailureReason
+from dualface_assets.runs.failures import BACK_OFF, WAITING
+from dualface_assets.runs.in_use import why_in_use
+from dualface_assets.runs.launcher import retry_tags
+from dualface_assets.runs.tags import (
+    AUTO_RETRY_RUN_ID,
+    MAX_RETRIES,
+    PARTITION,
+    RETRY_NUMBER,
+    RETRY_ON_STEP_FAILURE,
+    WILL_RETRY,
+)
+from dualface_assets.store.video_store import Upload, VideoStore
 from dualface_core.system.atomic_files import atomic_write
+from tests.dagster_internals import JobFailureData
 from tests.run_worker import killed_at, working_on
 
 REPOSITORY = Path(__file__).parents[3]
 DAY = 86_400
+KEY = "talk-0123456789"
+UPLOAD = Upload(
+    key=KEY,
+    name="talk.mp4",
+    file="talk.mp4",
+    sha256="00",
+    size_bytes=1,
+    claim="claim",
+    claimed_at="2026-11-28T12:00Z",
+)
 
 
 @pytest.fixture
@@ -66,6 +96,48 @@ def test_a_retry_that_the_daemon_could_not_start_is_asked_for_again(instance: dg
     assert ended(run, instance).tags["dagster/will_retry"] == "true"
     failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
     assert len(failures) == 2  # it is a new one to which the daemon listens
+
+
+def a_full_disk(instance: dg.DagsterInstance, follows: dg.DagsterRun | None = None) -> dg.DagsterRun:
+    """A run, or a retry of one as the daemon starts it, that fails as one that meets a full disk does."""
+    tags = {MAX_RETRIES: "4", PARTITION: KEY}
+    run = dg.DagsterRun("process_video", run_id=str(uuid4()), tags=tags, status=dg.DagsterRunStatus.STARTED)
+    if follows is not None:
+        instance.add_run_tags(follows.run_id, {AUTO_RETRY_RUN_ID: run.run_id})
+        inherited = ended(follows, instance).tags | {RETRY_NUMBER: "1"}
+        run = run._replace(parent_run_id=follows.run_id, root_run_id=follows.root_run_id or follows.run_id)
+        run = run.with_tags({tag: inherited[tag] for tag in inherited if tag not in {WILL_RETRY, AUTO_RETRY_RUN_ID}})
+        run = run.with_tags({**run.tags, **retry_tags(run, instance)})
+        assert run.tags[RETRY_ON_STEP_FAILURE] == "true"  # the disk's failure costs NVENC's none of its retries
+    instance.add_run(run)
+    instance.add_run_tags(run.run_id, {RETRY_ON_STEP_FAILURE: "false", BACK_OFF: WAITING})
+    failed = JobFailureData(error=None, failure_reason=RunFailureReason.STEP_FAILURE)
+    instance.report_run_failed(ended(run, instance, dg.DagsterRunStatus.STARTED), job_failure_data=failed)
+    return run
+
+
+def test_what_a_full_disk_has_stopped_goes_on_after_pauses_that_grow_and_not_for_ever(
+    instance: dg.DagsterInstance, store: VideoStore
+) -> None:
+    run = a_full_disk(instance)
+    for minutes in (1, 5, 20, 60, 180, 360, 720):
+        now = time.time()
+        assert begin_retries(store, instance, now=now + 60 * minutes - 30) == []
+        assert why_in_use(KEY, instance) is not None
+        assert begin_retries(store, instance, now=now + 60 * minutes + 1) == [run.run_id]
+        assert ended(run, instance).tags[WILL_RETRY] == "true"  # so that the daemon starts it
+        run = a_full_disk(instance, follows=run)
+    assert begin_retries(store, instance, now=time.time() + DAY) == []
+    assert why_in_use(KEY, instance) is None
+
+
+def test_a_retry_waits_until_there_is_room(instance: dg.DagsterInstance, small_disk: Path) -> None:
+    store = VideoStore(root=str(small_disk))
+    store.files.write(store.video_folder(KEY) / "video.json", UPLOAD.model_dump_json().encode())
+    a_full_disk(instance)
+    assert begin_retries(store, instance, now=time.time() + DAY) == []
+    subprocess.run(["mount", "-o", "remount,size=1g", small_disk], check=True)
+    assert len(begin_retries(store, instance, now=time.time() + DAY)) == 1
 
 
 def test_a_retry_is_not_asked_for_for_ever(instance: dg.DagsterInstance) -> None:

@@ -27,6 +27,7 @@ from tests.webhook_receiver import Receiver, receiving
 
 REPOSITORY = Path(__file__).parents[3]
 CORRUPT = NobodyFoundError("a.mp4", "no face was found", action="Choose another video.")
+BUG = RuntimeError("a bug")
 DISK_FULL = OutputError("a.mp4", "the disk is full", action="Free some space.")
 
 Tick = Callable[[dg.SensorDefinition], str]
@@ -149,10 +150,11 @@ def test_a_permanent_failure_is_told_with_what_to_do(
     }
 
 
+@pytest.mark.parametrize("error", [DISK_FULL, BUG], ids=["after a pause", "at once"])
 def test_a_failure_that_is_tried_again_is_not_the_end(
-    receiver: Receiver, tick: Tick, instance: dg.DagsterInstance
+    error: Exception, receiver: Receiver, tick: Tick, instance: dg.DagsterInstance
 ) -> None:
-    run_id = a_failure(DISK_FULL, instance, retries=1)
+    run_id = a_failure(error, instance, retries=1)
     assert tick(run_failed) == "1 pending."
     instance.add_run_tags(run_id, {"dagster/auto_retry_run_id": "the retry"})
     assert tick(run_failed) == "Nothing to deliver."
@@ -162,7 +164,7 @@ def test_a_failure_that_is_tried_again_is_not_the_end(
 def test_a_retry_that_could_not_be_started_is_the_end(
     receiver: Receiver, tick: Tick, instance: dg.DagsterInstance
 ) -> None:
-    run_id = a_failure(DISK_FULL, instance, retries=1)
+    run_id = a_failure(BUG, instance, retries=1)
     tick(run_failed)
     instance.add_run_tags(run_id, {"dagster/will_retry": "false"})  # as the daemon does
     tick(run_failed)
@@ -172,7 +174,7 @@ def test_a_retry_that_could_not_be_started_is_the_end(
 def test_a_retry_that_never_comes_is_not_waited_for_for_ever(
     receiver: Receiver, tick: Tick, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a_failure(DISK_FULL, instance, retries=1)
+    a_failure(BUG, instance, retries=1)
     monkeypatch.setattr(module, "RETRY_EXPECTED_WITHIN", 0)
     tick(run_failed)
     assert len(receiver.requests) == 1

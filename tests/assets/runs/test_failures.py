@@ -40,12 +40,22 @@ def run_that_raises(error: Exception, instance: dg.DagsterInstance) -> dg.Dagste
 
 
 @pytest.mark.parametrize(
-    ("error", "retried"),
-    [(CORRUPT, False), (GONE, True), (DISK_FULL, True), (REFUSED, True), (RuntimeError("a bug"), True)],
+    ("error", "at_once", "later"),
+    [
+        (CORRUPT, False, None),
+        (GONE, False, "waiting"),
+        (DISK_FULL, False, "waiting"),
+        (OSError(errno.ENOSPC, "No space left on device"), False, "waiting"),
+        (REFUSED, True, None),
+        (RuntimeError("a bug"), True, None),
+    ],
 )
-def test_only_what_may_pass_is_tried_again(error: Exception, retried: bool, instance: dg.DagsterInstance) -> None:
+def test_only_what_may_pass_is_tried_again_and_what_takes_a_while_later(
+    error: Exception, at_once: bool, later: str | None, instance: dg.DagsterInstance
+) -> None:
     run = run_that_raises(error, instance)
-    assert run.tags["dagster/will_retry"] == str(retried).lower()
+    assert run.tags["dagster/will_retry"] == str(at_once).lower()
+    assert run.tags.get("dualface/back_off") == later
 
 
 @pytest.mark.parametrize(
@@ -152,5 +162,5 @@ def test_whether_it_is_tried_again_is_said_apart_from_what_to_do(
     (record,) = instance.all_logs(run_that_raises(error, instance).run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     told = record.get_dagster_event().step_failure_data.user_failure_data
     assert told is not None
-    assert str(told.metadata["tried again"].value).startswith("Once, by itself")
+    assert "y itself, " in str(told.metadata["tried again"].value)
     assert "by itself" not in f"{told.description} {told.metadata['what to do'].value}"

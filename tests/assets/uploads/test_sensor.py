@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,6 +96,26 @@ def test_while_the_store_is_not_mounted_nothing_is_made_in_its_place_and_uploads
         assert "is not the store" in str(recovery(dg.build_sensor_context(instance), store=store).skip_message)
         assert "is not the store" in next(iter(examine(Settings(), ServiceSettings(store=store.root), instance))).text
     assert len(tick()[0]) == 1
+
+
+def test_an_upload_waits_until_there_is_room_for_its_run(
+    small_disk: Path, intake: Intake, instance: dg.DagsterInstance
+) -> None:
+    store = VideoStore(root=str(small_disk))
+    sensor, context = upload_sensor(intake), dg.build_sensor_context(instance, resources={"store": store})
+    sensor(context)
+    (store.inbox_folder / "talk.mp4").write_bytes(b"a video")
+    first = sensor(context)
+    assert isinstance(first, dg.SensorResult)
+    assert not first.run_requests
+    instance.add_dynamic_partitions("videos", store.video_keys())
+    waits = sensor(context)
+    assert isinstance(waits, dg.SkipReason)
+    assert waits.skip_message == "talk.mp4: waits for room: 0.3 GiB are needed, 0.0 GiB are free"
+    subprocess.run(["mount", "-o", "remount,size=1g", small_disk], check=True)
+    goes = sensor(context)
+    assert isinstance(goes, dg.SensorResult)
+    assert len(goes.run_requests or []) == 1
 
 
 def test_a_run_is_asked_for_until_it_exists(
