@@ -240,6 +240,8 @@ class Intake:
                 except OSError as error:
                     if error.errno != errno.EXDEV:
                         raise
+                    if reason := store.why_no_room(state.size):
+                        raise OSError(errno.ENOSPC, reason) from None
                     self._copying[path] = _Copying(store.inbox_folder, path, claim, state)
                 else:
                     if FileState.of(data).same_content(state):

@@ -51,6 +51,17 @@ def other_file_system(store: VideoStore) -> Iterator[VideoStore]:
         yield VideoStore(root=store.root, inbox=inbox)
 
 
+def test_an_upload_on_another_disk_stays_there_until_there_is_room_for_it(small_disk: Path, tmp_path: Path) -> None:
+    store = VideoStore(root=str(small_disk), inbox=str(tmp_path / "inbox"))
+    store.inbox_folder.mkdir()
+    (store.inbox_folder / "talk.mp4").write_bytes(b"a video")
+    intake = eager()
+    for _ in range(2):
+        why = "cannot be taken (waits for room: 0.3 GiB are needed, 0.0 GiB are free)"
+        assert intake.tick(store).waiting == {"talk.mp4": why}
+    assert files(store.inbox_folder) == {"talk.mp4": b"a video"}
+
+
 def test_an_upload_moves_into_the_store_under_its_key(store: VideoStore, drop: Drop, intake: Intake) -> None:
     drop("team/Interview #3.MP4", b"a video")
     (upload,) = intake.tick(store, seconds=AMPLE).taken
