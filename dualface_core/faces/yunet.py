@@ -10,13 +10,14 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dualface_core.faces.detections import Detections, nms
+from dualface_core.faces.detections import Detections
 from dualface_core.faces.model import OnnxModel
 from dualface_core.faces.weights import YUNET, Layers
 
@@ -177,5 +178,5 @@ def _candidates(maps: list[Tensor], score_threshold: float) -> NDArray[np.float3
 
 def _faces(candidates: NDArray[np.float32], nms_iou: float) -> Detections:
     boxes, scores = candidates[:, 2:6], candidates[:, 1]
-    keep = nms(boxes, scores, nms_iou)
+    keep = np.asarray(cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, nms_iou), np.intp)
     return Detections(boxes[keep], candidates[keep, 6:].reshape(-1, 5, 2), scores[keep])

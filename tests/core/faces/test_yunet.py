@@ -4,11 +4,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.weights import YUNET, read_weights
-from dualface_core.faces.yunet import FaceDetector
+from dualface_core.faces.yunet import FaceDetector, _faces
 
 THRESHOLD = 0.5
 
@@ -82,3 +84,25 @@ def test_every_device_and_precision_finds_the_same_faces(
     for faces, reference in zip(found, expected, strict=True):
         np.testing.assert_allclose(faces.boxes, reference.boxes, atol=1)
         np.testing.assert_allclose(faces.scores, reference.scores, atol=0.01)
+
+
+def overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """IoU of one (4,) box with (N, 4) boxes, each x, y, width, height; (N,)."""
+    shared = np.minimum(box[:2] + box[2:], others[:, :2] + others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    area = np.prod(np.maximum(shared, 0), axis=1)
+    return area / (np.prod(box[2:]) + np.prod(others[:, 2:], axis=1) - area)
+
+
+@given(count=st.integers(0, 30), seed=st.integers(0, 2**32 - 1), iou=st.floats(0, 1))
+def test_suppression_keeps_the_best_of_every_overlapping_group(count: int, seed: int, iou: float) -> None:
+    rng = np.random.default_rng(seed)
+    scores, places, sizes = rng.random((count, 1)), rng.uniform(0, 100, (count, 2)), rng.uniform(1, 60, (count, 2))
+    candidates = np.hstack([np.zeros((count, 1)), scores, places, sizes, np.zeros((count, 10))]).astype(np.float32)
+    faces = _faces(candidates, iou)
+    boxes, kept = candidates[:, 2:6].astype(np.float64), faces.boxes.astype(np.float64)
+    assert faces.scores.tolist() == sorted(faces.scores.tolist(), reverse=True)
+    for place, box in enumerate(kept):
+        assert np.all(overlap(box, kept[place + 1 :]) <= iou)
+    for box, score in zip(boxes, candidates[:, 1], strict=True):
+        better = (overlap(box, kept) > iou) & (faces.scores >= score)
+        assert score in faces.scores or better.any()
