@@ -87,8 +87,9 @@ def examine(settings: Settings, service: ServiceSettings, instance: dg.DagsterIn
     store = video_store(service)
     if missing := store.why_missing(instance):
         yield Diagnosis("store", "problem", f"Uploads and runs wait. {missing}")
-    yield from folders(settings, store)
-    yield disk_space(store)
+    else:
+        yield from folders(settings, store)
+        yield disk_space(store)
     yield retention(service)
     yield from models(settings)
     yield encoder(settings)

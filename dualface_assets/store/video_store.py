@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -220,9 +220,11 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
             return
         self._run_id = context.run.run_id
         missing = context.instance and self.why_missing(context.instance)  # of which the steps tell
-        if self.folder.exists() and not missing:
-            with self._deletion_lock(fcntl.LOCK_SH):
-                pass
+        # A lock that cannot be made, as on a full disk, is held by no process. The steps say what is the matter.
+        with suppress(OSError):
+            if not missing and self.folder.exists():
+                with self._deletion_lock(fcntl.LOCK_SH):
+                    pass
 
     def why_missing(self, instance: dg.DagsterInstance) -> MachineError | None:
         """Why nothing may be written: this instance has worked on the store, and its disk is not mounted now."""

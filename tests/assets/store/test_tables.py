@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,12 @@ def test_a_video_is_not_called_missing_while_the_store_is(store: VideoStore) -> 
         store.mark(instance)
         with pytest.raises(MachineError, match="is not the store"), store.mounted(instance), unmounted(store):
             store.upload(KEY)
+
+
+def test_a_run_that_begins_on_a_full_disk_fails_in_a_step_which_is_tried_again_later(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,nr_inodes=1", small_disk], check=True)
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = run_of_tables(VideoStore(root=str(small_disk)), instance, KEY)
+        told = explanation_of(done.run_id, instance)
+    assert (told.failure, told.step) == ("machine", "face_tracks")
+    assert "No space left on device" in told.sentence
