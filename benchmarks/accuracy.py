@@ -126,24 +126,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     width, height = (int(number) for number in options.size.split("x"))
-    folder = options.folder or Settings.load().cache / "samples"
+    cache = Settings.load().cache
+    folder = options.folder or cache / "samples"
     folder.mkdir(parents=True, exist_ok=True)
+    chosen = {name: getattr(options, name) for name in ("seconds", "fps", "seed")}
     results = []
     for scene in options.scenes:
         name = f"{scene}-{options.seconds:g}s-{options.size}-{options.fps}fps-{options.seed}-{drawing_version()}.mp4"
         video = folder / name
         if not (video.exists() and truth_path(video).exists()):
             print(f"making {video}", file=sys.stderr)
-            make_sample(
-                video,
-                scene=scene,
-                seconds=options.seconds,
-                width=width,
-                height=height,
-                fps=options.fps,
-                seed=options.seed,
-                cache=Settings.load().cache,
-            )
+            make_sample(video, scene=scene, width=width, height=height, cache=cache, **chosen)
         print(f"measuring {scene}", file=sys.stderr)
         results.append(measure(video, scene))
     if options.json:
@@ -237,8 +230,7 @@ def area(boxes: Signal) -> Signal:
 
 def long_runs(flags: NDArray[np.bool_], longer_than: float) -> int:
     """How many runs of True there are of more frames than that."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
-    return int((edges[1::2] - edges[::2] > longer_than).sum())
+    return sum(run.stop - run.start > longer_than for run in np.ma.clump_masked(np.ma.array(flags, mask=flags)))
 
 
 def print_table(results: list[Accuracy]) -> None:

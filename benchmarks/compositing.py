@@ -59,10 +59,8 @@ def speed() -> None:
         tile = extent * 960 / 1080
         still = extent == height
         y = height / 2 if still else height / 2 - 0.3
-        crop_windows = np.array(
-            [(tile / 2 if still else width * 0.3 + 0.3, y, tile, extent), (width - tile / 2, y, tile, extent)],
-            np.float32,
-        )
+        left = tile / 2 if still else width * 0.3 + 0.3
+        crop_windows = np.array([(left, y, tile, extent), (width - tile / 2, y, tile, extent)], np.float32)
         compositor = Compositor(layout, width, height)
         canvas = (np.empty((1080, 1920), np.uint8), *(np.empty((540, 960), np.uint8) for _ in range(2)))
         figures = []
@@ -95,11 +93,8 @@ def truth(photograph: Path) -> None:
             crop_window = np.array([center], np.float32)
             warped = (np.empty((height, width), np.uint8), *(np.empty((height // 2, width // 2), np.uint8),) * 2)
             warp(planes, crop_window, layout, warped)
-            expected = (
-                sinc(image.shape[0], top, 1 / zoom, height)
-                @ image.astype(float)
-                @ sinc(image.shape[1], left, 1 / zoom, width).T
-            )
+            down, across = sinc(image.shape[0], top, 1 / zoom, height), sinc(image.shape[1], left, 1 / zoom, width)
+            expected = down @ image.astype(float) @ across.T
             for result, rendered in zip(figures, (compositor.compose(planes, crop_window), warped), strict=True):
                 error = (rendered[0] - expected)[4:-4, 4:-4]
                 result.append(10 * np.log10(255**2 / np.mean(error**2)))

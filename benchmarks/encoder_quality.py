@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from dualface_core import pipeline
-from dualface_core.encoding.settings import EncoderKind, EncoderSettings, EncoderSpec, nvenc_encoder, software_encoder
+from dualface_core.encoding.settings import EncoderSettings, EncoderSpec, nvenc_encoder, software_encoder
 from dualface_core.rendering.stream import render_stream
 from dualface_core.settings import Settings
 
@@ -56,16 +56,11 @@ def main() -> None:
         video = pipeline.probe(source)
         plan = pipeline.plan_tiles(video, pipeline.track(video, settings=Settings.load()))
         reference, path = Path(folder) / "reference.mp4", Path(folder) / "coded.mp4"
-        lossless = EncoderSpec(
-            "libx264", hardware=False, options={"qp": "0", "preset": "ultrafast"}, quality="", preset=""
-        )
-        render_stream(video, plan, reference, lossless)
+        lossless = {"qp": "0", "preset": "ultrafast"}
+        render_stream(video, plan, reference, EncoderSpec("libx264", False, lossless, "", ""))
         for quality in (int(number) for number in options.qualities.split(",")):
             for codec in options.codecs.split(","):
-                settings = EncoderSettings(
-                    encoder=EncoderKind(options.encoder), codec=codec, quality=quality, preset=options.preset
-                )
-                spec = spec_of(settings)
+                spec = spec_of(EncoderSettings(codec=codec, quality=quality, preset=options.preset))
                 start = time.perf_counter()
                 render_stream(video, plan, path, spec)
                 seconds = time.perf_counter() - start

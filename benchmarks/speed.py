@@ -46,20 +46,8 @@ def static_split(video: Path, output: Path, crops: list[str], *, preset: str, cr
     graph = f"[0:v]split[l][r];[l]crop={left},scale=960:1080[a];[r]crop={right},scale=960:1080[b];[a][b]hstack[v]"
     audio = ["-map", "0:a?", "-c:a", "copy"]
     coding = ["-c:v", "libx264", "-preset", preset, "-crf", str(crf), *audio, "-movflags", "+faststart"]
-    return [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-y",
-        "-i",
-        str(video),
-        "-filter_complex",
-        graph,
-        "-map",
-        "[v]",
-        *coding,
-        str(output),
-    ]
+    reading = ["ffmpeg", "-v", "error", "-y", "-i", str(video), "-filter_complex", graph, "-map", "[v]"]
+    return [*reading, *coding, str(output)]
 
 
 def halves(size: tuple[int, int]) -> list[str]:
@@ -103,10 +91,8 @@ def main() -> None:
         run = [*DUALFACE, "run", str(video), "-o", str(ours), "--encoder", "software", "--codec", "h264"]
         run += ["--preset", options.preset, "--quality", str(options.crf)]
         crops = {"same framing": framing(video), "halves": halves((width, height))}
-        commands = {
-            name: static_split(video, plain, crop, preset=options.preset, crf=options.crf)
-            for name, crop in crops.items()
-        }
+        coding = {"preset": options.preset, "crf": options.crf}
+        commands = {name: static_split(video, plain, crop, **coding) for name, crop in crops.items()}
         sizes: dict[str, int] = {}
         rounds = []
         for _ in range(options.repeat):

@@ -21,7 +21,6 @@ from dualface_core.verification.findings import clock
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
 """Those of a video's page, and the style that all pages share."""
-_BYTES_A_STEP: Final = 1024
 
 
 def rendered(template: str, *, script: str, templates: Path = TEMPLATES, **values: Any) -> str:
@@ -44,20 +43,11 @@ def rendered(template: str, *, script: str, templates: Path = TEMPLATES, **value
 
 @cache
 def _environment(templates: Path) -> Environment:
+    loader = FileSystemLoader(templates)
     environment = Environment(
-        loader=FileSystemLoader(templates),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "clock": clock,
-        "duration": _duration,
-        "bytes": _bytes,
-        "when": _when,
-        "data_uri": _data_uri,
-    }
+    environment.filters |= {"clock": clock, "duration": _duration, "when": _when, "data_uri": _data_uri}
     return environment
 
 
@@ -85,15 +75,6 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _bytes(size: float) -> str:
-    """Such as 820 KiB."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if size < _BYTES_A_STEP:
-            return f"{size:.3g} {unit}" if size < 100 else f"{size:.0f} {unit}"
-        size /= _BYTES_A_STEP
-    return f"{size:.1f} TiB"
 
 
 def _when(time: datetime) -> str:

@@ -159,15 +159,18 @@ def test_errors_that_are_not_ffmpegs_have_a_class_too(error, expected):
     assert classify(error) == expected
 
 
-def open_without_driver(tmp_path: Path) -> None:
-    context = av.CodecContext.create("h264_nvenc", "w")
+def encoder(name: str) -> av.VideoCodecContext:
+    context = av.CodecContext.create(name, "w")
     context.width, context.height, context.pix_fmt, context.time_base = 256, 256, "yuv420p", Fraction(1, 25)
-    context.open()
+    return context
+
+
+def open_without_driver(tmp_path: Path) -> None:
+    encoder("h264_nvenc").open()
 
 
 def flush_twice(tmp_path: Path) -> None:
-    context = av.CodecContext.create("libx264", "w")
-    context.width, context.height, context.pix_fmt, context.time_base = 64, 64, "yuv420p", Fraction(1, 25)
+    context = encoder("libx264")
     context.encode(None)
     context.encode(None)
 

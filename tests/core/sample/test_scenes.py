@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
@@ -29,7 +29,7 @@ def from_left_to_right(moment: Moment) -> tuple[str, ...]:
 
 def runs(values: list[Any]) -> list[Any]:
     """The values without their repetitions."""
-    return [value for number, value in enumerate(values) if number == 0 or value != values[number - 1]]
+    return [value for value, _ in groupby(values)]
 
 
 @pytest.mark.parametrize("scene", Scene)
