@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dualface_core.tables.declared import BOX
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import FaceSource, Person
 from dualface_core.tracking.identities import EmbeddedTracklet, Labeling
@@ -98,11 +99,7 @@ def _arrow(columns: dict[str, NDArray[Any]], pts: NDArray[np.int64], times: NDAr
         "shot": columns["shot"],
         "tracklet": columns["tracklet"],
         "person": pa.DictionaryArray.from_arrays(pa.array(person, pa.int8(), mask=person < 0), list(Person)),
-        "x": values[:, 0],
-        "y": values[:, 1],
-        "width": values[:, 2],
-        "height": values[:, 3],
-        "score": values[:, 4],
+        **dict(zip((*BOX, "score"), values[:, :5].T, strict=True)),
         "landmarks": pa.FixedSizeListArray.from_arrays(values[:, 5:].ravel(), 10),
         "source": pa.DictionaryArray.from_arrays(pa.array(columns["source"], pa.int8()), list(FaceSource)),
         "identity_margin": pa.array(margin, pa.float32(), mask=np.isnan(margin)),
