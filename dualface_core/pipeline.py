@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from dualface_core.errors import ChangedVideoError, MissingInputError, NobodyFoundError, VerificationError
 from dualface_core.settings import Settings
+from dualface_core.system.read_errors import read_error
 
 if TYPE_CHECKING:
     from dualface_core.camera.parameters import CameraParameters
@@ -70,7 +71,7 @@ def _unchanged(video: VideoInfo) -> Iterator[None]:
 
 def _check_content(video: VideoInfo, known: tuple[int, ...] | None) -> tuple[int, ...]:
     """What the kernel says of the source, whose content is that which was probed unless it says what is known."""
-    from dualface_core.media.probe import fingerprint, read_error
+    from dualface_core.media.probe import fingerprint
 
     try:
         status = video.path.stat()

@@ -28,7 +28,6 @@ from av.video.stream import VideoStream
 from dualface_core.errors import (
     FileError,
     InputError,
-    MachineError,
     MissingInputError,
     NoVideoStreamError,
     UnreadableVideoError,
@@ -36,6 +35,7 @@ from dualface_core.errors import (
 )
 from dualface_core.media.frames import RGB_AS, ColorInfo
 from dualface_core.system.names import check_text
+from dualface_core.system.read_errors import read_error
 
 _SEND_AGAIN: Final = "Copy or export the video again."
 _OF_THE_MACHINE: Final = frozenset(
@@ -199,7 +199,7 @@ def unreadable(path: Path, failed: str, error: OSError | av.error.FFmpegError) -
     UnreadableVideoError if the file is at fault, else what `read_error` gives.
     """
     if error.errno in _OF_THE_MACHINE:
-        return read_error(path, error)
+        return read_error(path, OSError(error.errno, error.strerror))
     return _unless_readable(path) or UnreadableVideoError(path, f"{failed} ({error.strerror})", action=_SEND_AGAIN)
 
 
@@ -213,20 +213,6 @@ def _unless_readable(path: Path) -> FileError | None:
     except OSError as error:
         return read_error(path, error)
     return None
-
-
-def read_error(path: Path, error: OSError | av.error.FFmpegError) -> FileError:
-    """Say in a sentence why the kernel does not let a file be read: an InputError, or a MachineError that may pass."""
-    match error.errno:
-        case errno.ENOENT:
-            return MissingInputError(path, "there is no such file", action="Check the name and the folder.")
-        case errno.EACCES | errno.EPERM:
-            return InputError(path, "no permission to read it", action="Change its permissions.")
-        case errno.ENAMETOOLONG | errno.ENOTDIR | errno.ELOOP | errno.EINVAL:
-            return InputError(path, f"cannot be read ({error.strerror})", action="Check its name and permissions.")
-        case _:
-            action = "The file may be fine: look at its disk or network drive, and at the memory of this machine."
-            return MachineError(path, f"cannot be read ({error.strerror})", action=action)
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:

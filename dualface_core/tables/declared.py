@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dualface_core.errors import MissingInputError, TableFormatError
 from dualface_core.system.atomic_files import atomic_write
+from dualface_core.system.read_errors import read_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,6 +108,7 @@ class DeclaredTable(Generic[Metadata]):
 
         Raises:
             MissingInputError: there is no such file.
+            MachineError: it cannot be read at this moment.
             TableFormatError: the file is not Parquet, or is another table.
         """
         try:
@@ -115,6 +117,8 @@ class DeclaredTable(Generic[Metadata]):
         except FileNotFoundError:
             raise MissingInputError(path, "there is no such file", action="Run the step that makes it first.") from None
         except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise read_error(path, error) from error
             raise _wrong(path, f"not a Parquet file ({error})") from error
         declared = table.schema.metadata or {}
         found = declared.get(_FORMAT_KEY, b"no declared format").decode()

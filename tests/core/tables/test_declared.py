@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dualface_core.errors import MissingInputError, OutputError, TableFormatError
+from dualface_core.errors import MachineError, MissingInputError, OutputError, TableFormatError
 from dualface_core.gpu.monitor import LoadLog, LoadMetadata
 from dualface_core.sample.truth import SampleTruth, TruthMetadata
 from dualface_core.tables.declared import DeclaredTable
@@ -117,6 +118,15 @@ def test_a_file_that_is_not_parquet_is_told(content: bytes, tmp_path: Path) -> N
     (tmp_path / "t.parquet").write_bytes(content)
     with pytest.raises(TableFormatError, match=STEP_AGAIN.format("not a Parquet file")):
         FaceTracks.read(tmp_path / "t.parquet")
+
+
+def test_a_table_on_a_failing_disk_is_not_called_another_table(
+    table: DeclaredTable[Any], tmp_path: Path, failing_disk: Callable[[Path], Path]
+) -> None:
+    table.write(tmp_path / "t.parquet")
+    path = failing_disk(tmp_path / "t.parquet")
+    with pytest.raises(MachineError, match="Input/output error"):
+        type(table).read(path)
 
 
 def test_a_file_cut_in_half_is_told(table: DeclaredTable[Any], tmp_path: Path) -> None:
