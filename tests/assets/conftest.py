@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
@@ -17,6 +18,7 @@ from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 from dualface_assets.uploads.intake import Intake
 from dualface_core.pipeline import report_path
+from tests.own_instance import own_instance
 
 
 class LanFileSystem(LocalFileSystem):
@@ -29,6 +31,13 @@ class LanFileSystem(LocalFileSystem):
 
 
 fsspec.register_implementation("lan", LanFileSystem)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance with our configuration."""
+    with own_instance(tmp_path / "home") as instance:
+        yield instance
 
 
 @pytest.fixture

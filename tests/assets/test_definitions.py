@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -145,22 +144,20 @@ def test_only_the_step_on_the_gpu_takes_a_slot(store: VideoStore) -> None:
     assert pools == {"choose_encoder": None, "encode_on_gpu": "nvenc", "encode_in_software": None, "publish": None}
 
 
-def test_the_instance_limits_pools_and_ends_what_hangs(tmp_path: Path) -> None:
-    shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", tmp_path)
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        pools = instance.get_concurrency_config().pool_config
-        assert pools.default_pool_limit == 2
-        assert pools.pool_granularity is not None
-        assert pools.pool_granularity.value == "op"
-        instance.event_log_storage.initialize_concurrency_limit_to_default("nvenc")
-        assert instance.event_log_storage.get_concurrency_info("nvenc").slot_count == 2
-        assert instance.run_retries_enabled
-        assert instance.run_retries_max_retries == 0
-        assert instance.run_launcher.supports_check_run_worker_health
-        assert instance.run_monitoring_enabled
-        assert instance.run_monitoring_max_runtime_seconds > 0
-        assert instance.get_settings("run_monitoring")["free_slots_after_run_end_seconds"] > 0
-        assert not instance.telemetry_enabled
+def test_the_instance_limits_pools_and_ends_what_hangs(instance: dg.DagsterInstance) -> None:
+    pools = instance.get_concurrency_config().pool_config
+    assert pools.default_pool_limit == 2
+    assert pools.pool_granularity is not None
+    assert pools.pool_granularity.value == "op"
+    instance.event_log_storage.initialize_concurrency_limit_to_default("nvenc")
+    assert instance.event_log_storage.get_concurrency_info("nvenc").slot_count == 2
+    assert instance.run_retries_enabled
+    assert instance.run_retries_max_retries == 0
+    assert instance.run_launcher.supports_check_run_worker_health
+    assert instance.run_monitoring_enabled
+    assert instance.run_monitoring_max_runtime_seconds > 0
+    assert instance.get_settings("run_monitoring")["free_slots_after_run_end_seconds"] > 0
+    assert not instance.telemetry_enabled
 
 
 @pytest.mark.parametrize(("table", "module"), [(FaceTracks, face_tracks), (TilePlan, composed_tiles)])

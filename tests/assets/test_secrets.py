@@ -95,62 +95,45 @@ def talkative_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     resources._remote_files.cache_clear()
 
 
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    home = tmp_path / "instance"
-    home.mkdir()
-    with dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}}) as instance:
-        yield instance
-
-
 def breaks(operation: str) -> None:
     TalkativeFileSystem.broken = operation
     resources._remote_files.cache_clear()
 
 
-def everything_said(folder: Path) -> bytes:
-    """All that Dagster keeps: events, logs, ticks, and what the steps have printed."""
-    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
-
-
-def assert_discreet(said: bytes) -> None:
+def assert_discreet(instance: dg.DagsterInstance, *, said: bytes) -> None:
+    """In all that Dagster keeps (events, logs, ticks, and what the steps have printed) are these words, no secret."""
+    files = [path for path in Path(instance.root_directory).rglob("*") if path.is_file()]
+    everything = b"".join(path.read_bytes() for path in files)
+    assert said in everything
     for secret in (PASSWORD, SIGNATURE, TOKEN):
-        assert secret.encode() not in said, secret
+        assert secret.encode() not in everything, secret
 
 
 @pytest.mark.parametrize("operation", ["init", "info", "cat_file", "get_file", "put_file"])
 def test_a_run_whose_store_fails_tells_no_secret(
-    talkative_store: VideoStore,
-    instance: dg.DagsterInstance,
-    sample_clip: Callable[..., Path],
-    operation: str,
-    tmp_path: Path,
+    talkative_store: VideoStore, instance: dg.DagsterInstance, sample_clip: Callable[..., Path], operation: str
 ) -> None:
     key = add(talkative_store, sample_clip("talk", seconds=2, size=(320, 180), fps=15)).key
     instance.add_dynamic_partitions("videos", [key])
     breaks(operation)
     job = build_defs().resolve_job_def("process_video")
     run = job.execute_in_process(instance=instance, partition_key=key, raise_on_error=False)
-    (failed,) = [event for event in run.all_events if event.is_step_failure]
-    told = failed.step_failure_data.user_failure_data
-    assert told is not None
-    assert told.metadata["failure"].value == "store"
-    assert "ConnectionError" in str(told.description)
-    assert str(told.description).isprintable()
-    said = everything_said(tmp_path / "instance")
-    assert b"the store does not answer" in said
-    assert_discreet(said)
+    found = explanation_of(run.run_id, instance)
+    assert found.failure == "store"
+    assert "ConnectionError" in found.sentence
+    assert found.sentence.isprintable()
+    assert_discreet(instance, said=b"the store does not answer")
 
 
 @pytest.mark.usefixtures("talkative_store")
 def test_a_clean_up_whose_store_fails_says_so_and_tells_no_secret(
-    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DUALFACE_KEEP_UPLOADS", "1")
     breaks("ls")
     run = build_defs().resolve_job_def("retention_job").execute_in_process(instance=instance, raise_on_error=False)
     assert explanation_of(run.run_id, instance).failure == "store"
-    assert_discreet(everything_said(tmp_path / "instance"))
+    assert_discreet(instance, said=b"the store does not answer")
 
 
 @pytest.mark.usefixtures("talkative_store")
@@ -169,6 +152,4 @@ def test_a_tick_whose_store_fails_tells_no_secret(instance: dg.DagsterInstance, 
         if tick.status is TickStatus.FAILURE
     }
     assert failed == {"uploads", "recovery"}
-    said = everything_said(tmp_path / "instance")
-    assert b"the store does not answer" in said
-    assert_discreet(said)
+    assert_discreet(instance, said=b"the store does not answer")

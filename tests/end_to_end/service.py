@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,14 +15,15 @@ from typing import Any, Final
 
 import dagster as dg
 import psutil
-import yaml
 
 from dualface_core import pipeline
 from dualface_core.system.atomic_files import TEMPORARY_PREFIX
 from tests.end_to_end.running_instance import REPOSITORY, Host, RunningInstance, unlike_any_other
+from tests.own_instance import own_instance
+from tests.web_server import free_port
 
 IMPATIENT: Final[Mapping[str, Mapping[str, Any]]] = {
-    "run_monitoring": {"poll_interval_seconds": 2, "free_slots_after_run_end_seconds": 1},
+    "run_monitoring": {"poll_interval_seconds": 2, "free_slots_after_run_end_seconds": 1}
 }
 """Shorter intervals than the instance's own, so that a test waits less."""
 
@@ -188,17 +188,8 @@ def service(folder: Path, host: Host, settings: Mapping[str, Mapping[str, Any]])
         host: where it runs.
         settings: of the instance, over its own ones.
     """
-    home = folder / "home"
-    home.mkdir(parents=True)
-    ours = yaml.safe_load((REPOSITORY / "dagster_home" / "dagster.yaml").read_text())
-    for name, values in settings.items():
-        ours[name] = {**ours[name], **values}
-    (home / "dagster.yaml").write_text(yaml.safe_dump(ours))
-    with dg.DagsterInstance.from_config(str(home)) as instance, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        started = Service(folder, host, instance, folder / "serve.log", port)
+    with own_instance(folder / "home", **settings) as instance:
+        started = Service(folder, host, instance, folder / "serve.log", free_port())
         try:
             yield started
         finally:

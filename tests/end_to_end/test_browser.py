@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from dualface_assets.store.partitions import slug
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import acknowledge, add
 from tests.end_to_end.running_instance import RunningInstance, unlike_any_other
+from tests.own_instance import own_instance
 from tests.web_server import REPOSITORY, free_port, program
 from tests.webhook_receiver import Receiver, receiving
 
@@ -76,17 +76,14 @@ class Office:
 def office(tmp_path_factory: pytest.TempPathFactory, sample_clip: SampleClip) -> Iterator[Office]:
     """An interview was uploaded; a browser is open."""
     folder = tmp_path_factory.mktemp("office")
-    home = folder / "home"
-    home.mkdir()
-    shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", home)
     store = VideoStore(root=str(folder / "store"))
     store.inbox_folder.mkdir(parents=True)
     shutil.copy(sample_clip("talk", seconds=2), store.inbox_folder / "Interview.mp4")
     port, log = free_port(), folder / "serve.log"
-    with receiving() as receiver, dg.DagsterInstance.from_config(str(home)) as instance:
+    with receiving() as receiver, own_instance(folder / "home") as instance:
         environment = {
             **os.environ,
-            "DAGSTER_HOME": str(home),
+            "DAGSTER_HOME": instance.root_directory,
             "DAGSTER_WEBSERVER_PORT": str(port),
             "DUALFACE_STORE": store.root,
             "DUALFACE_RUNTIME": str(folder / "runtime"),

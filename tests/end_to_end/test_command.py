@@ -48,17 +48,7 @@ def processed(sample_clip, tmp_path_factory) -> tuple[Path, Path, dict, str]:
     """A sample, its result, its report and what was said, made once by the real command in a process of its own."""
     video = sample_clip("talk")
     folder = tmp_path_factory.mktemp("processed")
-    command = [
-        sys.executable,
-        "-m",
-        "dualface_core.cli",
-        "run",
-        str(video),
-        "-o",
-        str(folder),
-        "--encoder",
-        "software",
-    ]
+    command = [sys.executable, "-m", "dualface_core.cli", "run", str(video), "-o", str(folder), "--encoder", "software"]
     done = subprocess.run([*command, "--review", "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)

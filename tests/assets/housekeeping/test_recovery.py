@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -35,7 +33,6 @@ from dualface_core.system.atomic_files import atomic_write
 from tests.dagster_internals import JobFailureData
 from tests.run_worker import killed_at, working_on
 
-REPOSITORY = Path(__file__).parents[3]
 DAY = 86_400
 KEY = "talk-0123456789"
 UPLOAD = Upload(
@@ -47,15 +44,6 @@ UPLOAD = Upload(
     claim="claim",
     claimed_at="2026-11-28T12:00Z",
 )
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    home = tmp_path / "home"
-    home.mkdir()
-    shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", home)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield instance
 
 
 def a_run(

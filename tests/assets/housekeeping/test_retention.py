@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,15 +57,6 @@ def any_store(request: pytest.FixtureRequest) -> VideoStore:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, VideoStore)
     return found
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("run_retries: {enabled: true}")
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield instance
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import errno
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,14 +7,7 @@ import pytest
 
 from dualface_assets.assets.metadata import Record
 from dualface_assets.notifications import notifier as module
-from dualface_assets.notifications.notifier import (
-    EXPIRES_AFTER,
-    Ending,
-    Notifier,
-    Position,
-    run_failed,
-    video_finished,
-)
+from dualface_assets.notifications.notifier import EXPIRES_AFTER, Ending, Notifier, Position, run_failed, video_finished
 from dualface_assets.notifications.webhook import Webhook
 from dualface_assets.runs.failures import as_failure
 from dualface_assets.store.partitions import videos
@@ -25,21 +17,11 @@ from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.errors import NobodyFoundError, OutputError
 from tests.webhook_receiver import Receiver, receiving
 
-REPOSITORY = Path(__file__).parents[3]
 CORRUPT = NobodyFoundError("a.mp4", "no face was found", action="Choose another video.")
 BUG = RuntimeError("a bug")
 DISK_FULL = OutputError("a.mp4", "the disk is full", action="Free some space.")
 
 Tick = Callable[[dg.SensorDefinition], str]
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    home = tmp_path / "home"
-    home.mkdir()
-    shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", home)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield instance
 
 
 @pytest.fixture

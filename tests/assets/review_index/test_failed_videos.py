@@ -1,5 +1,5 @@
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -14,12 +14,6 @@ from dualface_assets.uploads.intake import add
 from dualface_core.errors import NobodyFoundError
 
 Fail = Callable[[str, Exception], dg.ExecuteInProcessResult]
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 @pytest.fixture

@@ -18,10 +18,7 @@ About = Callable[..., Reviewed]
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"), pytest.mark.xdist_group("browser")]
 
 TIMES = "[...document.querySelectorAll('video')].map(video => video.currentTime)"
 READY = "[...document.querySelectorAll('video')].every(video => video.readyState >= 2 && !video.seeking)"

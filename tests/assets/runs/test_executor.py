@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import psutil
-import pytest
 
 from dualface_assets.runs.executor import one_process
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 @dg.op(pool="gpu")
@@ -25,13 +19,6 @@ def encode() -> None: ...
 @dg.job(executor_def=one_process)
 def encoding() -> None:
     encode()
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", tmp_path)
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        yield instance
 
 
 def test_a_run_in_the_caller_s_process_leaves_its_priority_as_it_is(instance: dg.DagsterInstance) -> None:

@@ -11,7 +11,6 @@ from uuid import uuid4
 import dagster as dg
 import psutil
 import pytest
-import yaml
 
 from dualface_assets.runs.dagster_internals import RunFailureReason
 from dualface_assets.runs.launcher import retry_tags
@@ -25,9 +24,9 @@ from tests.dagster_internals import (
     execute_run_monitoring_iteration,
     get_default_daemon_logger,
 )
+from tests.own_instance import REPOSITORY, own_instance
 from tests.run_worker import killed_at, working_on
 
-REPOSITORY = Path(__file__).parents[3]
 HERE = '{"host": "localhost", "socket": "/run/code-server"}'
 ELSEWHERE = '{"host": "encoder-2", "port": 4000}'
 
@@ -35,10 +34,8 @@ ELSEWHERE = '{"host": "encoder-2", "port": 4000}'
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """Our own instance, which waits a second for a process to be seen, or to end."""
-    settings = yaml.safe_load((REPOSITORY / "dagster_home" / "dagster.yaml").read_text())
-    settings["run_monitoring"] |= {"start_timeout_seconds": 1, "cancel_timeout_seconds": 1}
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings))
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+    timeouts = {"start_timeout_seconds": 1, "cancel_timeout_seconds": 1}
+    with own_instance(tmp_path, run_monitoring=timeouts) as instance:
         yield instance
 
 
@@ -65,9 +62,7 @@ def a_run(
     return run
 
 
-def test_a_run_whose_process_was_killed_fails_and_is_tried_again_without_counting(
-    instance: dg.DagsterInstance,
-) -> None:
+def test_a_run_whose_process_was_killed_fails_and_is_tried_again_without_counting(instance: dg.DagsterInstance) -> None:
     run = a_run(instance)
     killed_at(run, instance)
     found = monitored(run, instance)

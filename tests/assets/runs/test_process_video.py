@@ -3,7 +3,6 @@
 import base64
 import faulthandler
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +34,10 @@ from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import CheckGroup
+from tests.own_instance import own_instance
 
 pytestmark = pytest.mark.xdist_group("process_video")
 
-REPOSITORY = Path(__file__).parents[3]
 SampleClip = Callable[..., Path]
 
 
@@ -69,8 +68,7 @@ class Pipeline:
 @pytest.fixture(scope="module")
 def processing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     folder = tmp_path_factory.mktemp("processing")
-    shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", folder)
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
+    with own_instance(folder) as instance:
         yield Pipeline(VideoStore(root=str(folder / "store")), instance)
 
 

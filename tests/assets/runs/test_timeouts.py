@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from dualface_assets.definitions import build_defs
-from dualface_assets.runs.failures import failure_class, remedy
+from dualface_assets.runs.failures import explanation_of, failure_class, remedy
 from dualface_assets.runs.timeouts import StepTimeoutError, in_time, step_seconds
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import acknowledge, add
@@ -66,8 +66,5 @@ def test_the_steps_of_a_run_look_at_the_clock(
         instance.add_dynamic_partitions("videos", [upload.key])
         job = build_defs(resource_overrides={"store": store}).resolve_job_def("process_video")
         run = job.execute_in_process(instance=instance, partition_key=upload.key, raise_on_error=False)
-    (failed,) = [event for event in run.all_events if event.is_step_failure]
-    assert failed.step_key == "face_tracks"
-    told = failed.step_failure_data.user_failure_data
-    assert told is not None
-    assert told.metadata["failure"].value == "step-timeout"
+        found = explanation_of(run.run_id, instance)
+    assert (found.step, found.failure) == ("face_tracks", "step-timeout")

@@ -203,10 +203,7 @@ def test_it_is_said_who_is_told_but_nothing_that_is_secret(
     ("home", "sentence"),
     [
         ("dagster_home", "DAGSTER_HOME is 'dagster_home'; expected the full name of a folder.\n"),
-        (
-            "/there/is/none",
-            "There is no DAGSTER_HOME '/there/is/none' yet. It is made by: make up\n",
-        ),
+        ("/there/is/none", "There is no DAGSTER_HOME '/there/is/none' yet. It is made by: make up\n"),
     ],
 )
 def test_an_instance_that_is_nowhere_is_told_in_a_sentence(home: str, sentence: str) -> None:

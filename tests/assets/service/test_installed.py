@@ -49,10 +49,6 @@ def test_what_is_installed_works_in_the_working_folder_with_retries(site_package
     assert [path.name for path in (tmp_path / "data" / "raw_video").iterdir()] == ["video-f8a69ede5e"]
     doctor = run(site_packages, tmp_path, "dualface_assets.service.doctor")
     found = " ".join(doctor.stdout.split())
-    for answer in (
-        f"store {tmp_path}/data",
-        f"instance {tmp_path}/dagster_home",
-        "recovery Failed runs are tried",
-    ):
+    for answer in (f"store {tmp_path}/data", f"instance {tmp_path}/dagster_home", "recovery Failed runs are tried"):
         assert f"good {answer}" in found
     assert sorted(site_packages.rglob("*")) == before

@@ -171,10 +171,7 @@ def test_an_upload_is_taken_into_any_store(any_store: VideoStore) -> None:
     assert any_store.video_keys() == [key]
     (upload,) = pending(any_store)
     assert any_store.upload(key) == upload
-    assert everything_in(any_store.claims_folder) == {
-        f"{upload.claim}/source.json",
-        f"{upload.claim}/upload.json",
-    }
+    assert everything_in(any_store.claims_folder) == {f"{upload.claim}/source.json", f"{upload.claim}/upload.json"}
     assert take(any_store, name="again.mp4") == key
 
 

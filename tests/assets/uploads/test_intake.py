@@ -331,9 +331,7 @@ def test_a_claim_that_tells_nothing_any_more_holds_up_nobody(store: VideoStore, 
     drop("b.mp4")
     report = intake.tick(store, seconds=AMPLE)
     assert [upload.name for upload in report.taken] == ["b.mp4"]
-    assert report.waiting == {
-        str(claim): "upload.json is damaged: remove this folder, and upload the video again",
-    }
+    assert report.waiting == {str(claim): "upload.json is damaged: remove this folder, and upload the video again"}
     assert pending(store) == report.taken
 
 

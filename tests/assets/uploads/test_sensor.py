@@ -319,11 +319,7 @@ defs = dg.Definitions(
 )
 """)
     origin = InProcessCodeLocationOrigin(LoadableTargetOrigin(python_file=str(module)), location_name="dualface")
-    selector = {
-        "repositoryName": "__repository__",
-        "repositoryLocationName": "dualface",
-        "sensorName": "uploads",
-    }
+    selector = {"repositoryName": "__repository__", "repositoryLocationName": "dualface", "sensorName": "uploads"}
 
     def everything() -> set[Path]:
         return {path for path in store.folder.rglob("*") if path.parent != store.folder / "logs"}
