@@ -11,7 +11,7 @@ NVENC, so that the run that follows knows what was tried even if nothing could b
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -37,7 +37,6 @@ from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import Verification
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
-    from dualface_core.gpu.monitor import LoadLog
     from dualface_core.media.probe import VideoInfo
     from dualface_core.rendering.report import EncodeReport
 
@@ -124,22 +123,14 @@ def encode_on_gpu(
     context: dg.OpExecutionContext, store: VideoStore, gpu: GpuResource, order: Order, composed_tiles: TilePlan
 ) -> str:
     """Render the plan with NVENC, in one of the pool's slots. Gives the path in the run's scratch folder."""
-    context.instance.add_run_tags(context.run_id, {ENCODER_TAG: NVENC})
-    with as_failure(context), store.mounted(context.instance):
-        output = _candidate(context, store)
-        video = store.video_info(context.partition_key)
-        with pipeline.load_monitor() as monitor, in_time(step_seconds(video)) as watched:
-            report = gpu.render(
-                video,
-                composed_tiles,
-                output,
-                order.choice,
-                settings=order.config.settings(),
-                fingerprints=pipeline.fingerprints_path(output),
-                progress=watched(logged(context, "Encoding with NVENC")),
-            )
-        _note(output, report, monitor.log())
-    return str(output)
+
+    def render(video: "VideoInfo", output: Path, settings: Settings, progress: pipeline.Progress) -> "EncodeReport":
+        fingerprints = pipeline.fingerprints_path(output)
+        return gpu.render(
+            video, composed_tiles, output, order.choice, settings=settings, fingerprints=fingerprints, progress=progress
+        )
+
+    return _rendered(context, store, order, render, encoder=NVENC)
 
 
 @dg.op
@@ -147,33 +138,44 @@ def encode_in_software(
     context: dg.OpExecutionContext, store: VideoStore, order: Order, composed_tiles: TilePlan
 ) -> str:
     """Render the plan with the processor. Gives the path in the run's scratch folder."""
-    # A repeated run has the tags of the run that it repeats.
-    context.instance.add_run_tags(context.run_id, {ENCODER_TAG: "software"})
+    choice = order.choice
+
+    def render(video: "VideoInfo", output: Path, settings: Settings, progress: pipeline.Progress) -> "EncodeReport":
+        report = pipeline.render_with_software(
+            video,
+            composed_tiles,
+            output,
+            why=choice.why,
+            settings=settings,
+            fingerprints=pipeline.fingerprints_path(output),
+            progress=progress,
+        )
+        return report.model_copy(update={"driver": choice.driver, "fallback": choice.fallback})
+
+    return _rendered(context, store, order, render, encoder="software")
+
+
+def _rendered(
+    context: dg.OpExecutionContext,
+    store: VideoStore,
+    order: Order,
+    render: "Callable[[VideoInfo, Path, Settings, pipeline.Progress], EncodeReport]",
+    *,
+    encoder: str,
+) -> str:
+    """Render into the run's scratch folder. Beside it: how it was made, and the load of host and GPU meanwhile."""
+    # In either case, since a repeated run has the tags of the run that it repeats.
+    context.instance.add_run_tags(context.run_id, {ENCODER_TAG: encoder})
     with as_failure(context), store.mounted(context.instance):
-        output = _candidate(context, store)
+        output = store.scratch(context.run_id) / store.result_path(context.partition_key).name
         video = store.video_info(context.partition_key)
         with pipeline.load_monitor() as monitor, in_time(step_seconds(video)) as watched:
-            report = pipeline.render_with_software(
-                video,
-                composed_tiles,
-                output,
-                why=order.choice.why,
-                settings=order.config.settings(),
-                fingerprints=pipeline.fingerprints_path(output),
-                progress=watched(logged(context, "Encoding in software")),
-            ).model_copy(update={"driver": order.choice.driver, "fallback": order.choice.fallback})
-        _note(output, report, monitor.log())
+            progress = watched(logged(context, f"Encoding ({encoder})"))
+            report = render(video, output, order.config.settings(), progress)
+        load = monitor.log()
+        load.write(pipeline.load_path(output))
+        report.model_copy(update={"load": load.summary()}).write(pipeline.report_path(output))
     return str(output)
-
-
-def _note(output: Path, report: "EncodeReport", load: "LoadLog") -> None:
-    """Write beside what was rendered how it was made, and what host and GPU had to do meanwhile."""
-    load.write(pipeline.load_path(output))
-    report.model_copy(update={"load": load.summary()}).write(pipeline.report_path(output))
-
-
-def _candidate(context: dg.OpExecutionContext, store: VideoStore) -> Path:
-    return store.scratch(context.run_id) / store.result_path(context.partition_key).name
 
 
 _CHECKS: Final = [str(name) for name in (*checks.GROUPS, *checks.ADVISORIES["encoded_video"])]
@@ -308,7 +310,4 @@ def encoded_video(raw_video: Any, face_tracks: Any, composed_tiles: Any) -> Any:
     on_gpu, in_software = choose_encoder(raw_video=raw_video, composed_tiles=composed_tiles)
     rendered = [encode_on_gpu(on_gpu, composed_tiles), encode_in_software(in_software, composed_tiles)]
     result, *found = publish(rendered, face_tracks, composed_tiles)
-    return {
-        "result": result,
-        **{f"encoded_video_{name}": check for name, check in zip(_CHECKS, found, strict=True)},
-    }
+    return {"result": result, **{f"encoded_video_{name}": check for name, check in zip(_CHECKS, found, strict=True)}}

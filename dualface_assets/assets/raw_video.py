@@ -14,11 +14,7 @@ from dualface_core.errors import ChangedVideoError
 
 
 @dg.asset(
-    partitions_def=videos,
-    group_name="dualface",
-    kinds={"video", "ffmpeg"},
-    owners=["team:video"],
-    code_version="1",
+    partitions_def=videos, group_name="dualface", kinds={"video", "ffmpeg"}, owners=["team:video"], code_version="1"
 )
 def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.MaterializeResult[None]:
     """A video as it was uploaded, and what it is: exact frame count, timestamps, rotation, color and audio.

@@ -30,7 +30,6 @@ from dualface_assets.runs.failures import BACK_OFF, WAITING, explanation_of
 from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, PARTITION, RETRY_NUMBER, WILL_RETRY
 from dualface_assets.settings import WebhookSettings
 from dualface_assets.store.video_store import VideoStore
-from dualface_core.errors import DualfaceError
 
 EXPIRES_AFTER: Final = 86_400.0
 """Seconds after the end of a run from which on it is not delivered any more."""
@@ -187,7 +186,7 @@ class Notifier:
         base = None if web_url is None else web_url.rstrip("/")
         data: dict[str, Any] = {
             "key": key,
-            "name": None if key is None else self._name(key),
+            "name": None if key is None else self.store.uploaded_name(key),
             "run": {
                 "id": run.run_id,
                 "job": run.job_name,
@@ -201,16 +200,11 @@ class Notifier:
             data["result"] = {**_described(self._result(run) or {}), "url": asset}
             data["warnings"] = self._warnings(run)
         else:
-            data["failure"] = self._failure(run)
-            data["retry_follows"] = False
+            # Of a bug only where it is: its message may hold anything, and the log has it.
+            found = explanation_of(run.run_id, self.instance)
+            failure = {"class": found.failure, "message": found.sentence, "what_to_do": found.remedy}
+            data |= {"failure": {**failure, "step": found.step}, "retry_follows": False}
         return Message(f"{run.run_id}.{self.ending.value}", self.ending.value, ended, data)
-
-    def _name(self, key: str) -> str | None:
-        """What the uploaded file was called; None if it is not in the store (any more)."""
-        try:
-            return self.store.upload(key).name
-        except DualfaceError:
-            return None
 
     def _result(self, run: dg.DagsterRun) -> Mapping[str, dg.MetadataValue] | None:
         """The metadata of the result that a run has made; None if it made none."""
@@ -225,16 +219,6 @@ class Notifier:
         records = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
         found = [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
         return [f"{check.check_name}: {check.description}" for check in found if not check.passed]
-
-    def _failure(self, run: dg.DagsterRun) -> dict[str, str | None]:
-        """Why a run has failed. Of a bug only where: its message may hold anything, and the log has it."""
-        found = explanation_of(run.run_id, self.instance)
-        return {
-            "class": found.failure,
-            "message": found.sentence,
-            "what_to_do": found.remedy,
-            "step": found.step,
-        }
 
 
 def _described(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from dualface_assets.runs.failures import BACK_OFF, WAITING, explanation_of, lab
 from dualface_assets.runs.tags import PARTITION, WILL_RETRY
 from dualface_assets.store.partitions import is_key
 from dualface_assets.store.video_store import VideoStore
-from dualface_core.errors import DualfaceError
 
 
 @dg.run_failure_sensor(
@@ -47,7 +46,7 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
     ended = record.end_time if record else None
     FailureRecord(
         key=key,
-        name=_name(key, store),
+        name=store.uploaded_name(key) or key,
         failed_at=datetime.now(UTC) if ended is None else datetime.fromtimestamp(ended, UTC),
         failure=found.failure,
         reason=found.sentence,
@@ -58,11 +57,3 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
     store.share(store.page_folder(key))
     store.share(rebuild_index(store.review_folder))
     return None
-
-
-def _name(key: str, store: VideoStore) -> str:
-    """What the uploaded file was called; the key if it is not in the store (any more)."""
-    try:
-        return store.upload(key).name
-    except DualfaceError:
-        return key

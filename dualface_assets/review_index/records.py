@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -22,14 +22,32 @@ if TYPE_CHECKING:  # OpenCV is loaded by the step that needs it
 
 PAGE: Final = "index.html"
 THUMBNAIL: Final = "thumbnail.jpg"
-RECORD: Final = "record.json"
-FAILURE: Final = "failure.json"
-REMOVAL: Final = "removal.json"
-
-Record = TypeVar("Record", bound=BaseModel)
 
 
-class PageRecord(BaseModel):
+class _Record(BaseModel):
+    """A file of this name in the folder of a video's page."""
+
+    model_config = ConfigDict(frozen=True)
+
+    FILE: ClassVar[str]
+
+    def write(self, folder: Path) -> Path:
+        """Write it as a whole into the folder, made if it is not there. Gives its path. Raises OutputError."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(folder / self.FILE) as temporary:
+            temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        return folder / self.FILE
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """The record in a folder; None where there is none, or none that can be read."""
+        try:
+            return cls.model_validate_json((folder / cls.FILE).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+
+class PageRecord(_Record):
     """A video whose result was verified and has a page.
 
     Attributes:
@@ -43,7 +61,7 @@ class PageRecord(BaseModel):
         warnings: what a person should know of it, as sentences.
     """
 
-    model_config = ConfigDict(frozen=True)
+    FILE = "record.json"
 
     key: str
     name: str
@@ -55,7 +73,7 @@ class PageRecord(BaseModel):
     warnings: list[str]
 
 
-class FailureRecord(BaseModel):
+class FailureRecord(_Record):
     """A run that failed.
 
     Attributes:
@@ -69,7 +87,7 @@ class FailureRecord(BaseModel):
         tried_again: whether another run follows by itself.
     """
 
-    model_config = ConfigDict(frozen=True)
+    FILE = "failure.json"
 
     key: str
     name: str
@@ -80,28 +98,14 @@ class FailureRecord(BaseModel):
     run: str
     tried_again: bool
 
-    def write(self, folder: Path) -> None:
-        """Note it in the folder of the video's page, made if it is not there. Raises OutputError."""
-        write_record(self, folder, FAILURE)
 
+class RemovalRecord(_Record):
+    """Which of the two videos that a page shows was deleted on purpose, and when."""
 
-class RemovalRecord(BaseModel):
-    """One of the two videos that a page shows was deleted on purpose.
-
-    Attributes:
-        part: which of them.
-        removed_at: when.
-    """
-
-    model_config = ConfigDict(frozen=True)
+    FILE = "removal.json"
 
     part: Literal["upload", "result"]
     removed_at: AwareDatetime
-
-    def write(self, folder: Path) -> Path:
-        """Note it in the folder of the page. Gives the note's path. Raises OutputError."""
-        write_record(self, folder, REMOVAL)
-        return folder / REMOVAL
 
 
 @dataclass(frozen=True)
@@ -136,20 +140,14 @@ class Entry:
         return max(times, default=None)
 
 
-def write_record(record: PageRecord | FailureRecord | RemovalRecord, folder: Path, name: str) -> None:
-    """Write a record under a temporary name and rename it. Raises OutputError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / name) as temporary:
-        temporary.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
 def write_page(page: Page, about: Reviewed, folder: Path) -> None:
     """Publish a page and its record in the video's folder, made if it is not there. Raises OutputError."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((THUMBNAIL, page.thumbnail), (PAGE, page.html.encode())):
         with atomic_write(folder / name) as temporary:
             temporary.write_bytes(content)
-    record = PageRecord(
+    # Last, since the index links to a page that is there.
+    PageRecord(
         key=about.key,
         name=about.name,
         made_at=page.made_at,
@@ -158,8 +156,7 @@ def write_page(page: Page, about: Reviewed, folder: Path) -> None:
         size_bytes=about.report.size_bytes,
         seconds=sum(about.seconds.values()),
         warnings=page.warnings,
-    )
-    write_record(record, folder, RECORD)  # last: the index links to a page that is there
+    ).write(folder)
 
 
 def entries(folder: Path) -> Iterator[Entry]:
@@ -170,19 +167,11 @@ def entries(folder: Path) -> Iterator[Entry]:
     for inside in folder.iterdir():
         if inside.name.startswith(".") or not inside.name.isprintable() or not inside.is_dir():
             continue
-        page = _read(PageRecord, inside / RECORD)
-        failure = _read(FailureRecord, inside / FAILURE)
+        page, failure = PageRecord.read(inside), FailureRecord.read(inside)
         if page and failure and failure.failed_at <= page.made_at:
             failure = None
-        removal = _read(RemovalRecord, inside / REMOVAL)
+        removal = RemovalRecord.read(inside)
         if removal and (page is None or removal.removed_at <= page.made_at):
             removal = None
         if page or failure:
             yield Entry(inside.name, page, failure, removal, (inside / THUMBNAIL).exists())
-
-
-def _read(kind: type[Record], path: Path) -> Record | None:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None

@@ -26,7 +26,7 @@ from dualface_assets.settings import ServiceSettings, local_folder
 from dualface_assets.store.files import LocalFiles, StoreFiles, make_folder
 from dualface_assets.store.partitions import check_key, is_key
 from dualface_assets.store.remote import RemoteFiles, without_password
-from dualface_core.errors import MachineError, MissingInputError, SettingsError
+from dualface_core.errors import DualfaceError, MachineError, MissingInputError, SettingsError
 from dualface_core.pipeline import report_path
 from dualface_core.system.marked_folders import mark, why_missing
 from dualface_core.system.private_folders import make_private_folder
@@ -280,6 +280,13 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         except ValidationError:
             raise MissingInputError(record, "not a note of ours", action=_UPLOAD_AGAIN) from None
 
+    def uploaded_name(self, key: str) -> str | None:
+        """What the uploaded file was called; None if that is not known (any more)."""
+        try:
+            return self.upload(key).name
+        except DualfaceError:
+            return None
+
     def video_path(self, key: str) -> Path:
         """The uploaded video, here for as long as the run lasts. Raises UnsafeKeyError or MissingInputError."""
         return self.local(self.video_place(key))
@@ -359,15 +366,9 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
     def known_keys(self) -> set[str]:
         """Keys of all videos of which there is anything in the store."""
-        folders = [
-            name
-            for folder in ("raw_video", "encoded_video", "review")
-            for name in self.files.names(self.folder / folder)
-        ]
-        tables = [
-            name for folder in ("face_tracks", "composed_tiles") for name in self.files.names(self.folder / folder)
-        ]
-        return {name for name in (*folders, *(table.removesuffix(".parquet") for table in tables)) if is_key(name)}
+        folders = ("raw_video", "encoded_video", "review", "face_tracks", "composed_tiles")
+        names = (name for folder in folders for name in self.files.names(self.folder / folder))
+        return set(filter(is_key, (name.removesuffix(".parquet") for name in names)))
 
 
 def video_store(settings: ServiceSettings) -> VideoStore:

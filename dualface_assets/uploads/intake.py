@@ -39,15 +39,7 @@ from dualface_assets.settings import REPROCESS
 from dualface_assets.store.files import LocalFiles, make_folder
 from dualface_assets.store.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.store.video_store import Upload, VideoStore
-from dualface_assets.uploads.inbox import (
-    TAKEN,
-    FileState,
-    Inbox,
-    StabilityWindow,
-    files_in,
-    folder_below,
-    has_writer,
-)
+from dualface_assets.uploads.inbox import TAKEN, FileState, Inbox, StabilityWindow, files_in, folder_below, has_writer
 from dualface_assets.uploads.resumable import ResumableTask
 from dualface_core.errors import DualfaceError, MissingInputError
 from dualface_core.system.atomic_files import rename_without_overwriting, sync

@@ -60,6 +60,14 @@ def object_store(tmp_path: Path) -> Iterator[VideoStore]:
     MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
+@pytest.fixture(params=["store", "lan_store", "object_store"])
+def any_store(request: pytest.FixtureRequest) -> VideoStore:
+    """A store of each kind."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, VideoStore)
+    return found
+
+
 def publish(store: VideoStore, key: str, content: bytes = b"a result") -> None:
     """Put a result into the store, with as much of its report as says that it is whole."""
     result = store.result_path(key)
@@ -96,7 +104,11 @@ def opened() -> Iterator[list[str]]:
     listening = False
 
 
+def eager(inbox: type[Inbox] = Inbox, **options: int) -> Intake:
+    """An intake that takes a file as soon as no program writes it."""
+    return Intake(inbox(StabilityWindow(quiet=0, unknown=0, empty=0, unfinished=0)), **options)
+
+
 @pytest.fixture
 def intake() -> Intake:
-    """An intake that takes a file as soon as nobody writes it any more."""
-    return Intake(Inbox(StabilityWindow(quiet=0, unknown=0, empty=0)))
+    return eager()

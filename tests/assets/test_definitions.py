@@ -22,7 +22,7 @@ from dualface_core.tables.tile_plan import TilePlan
 from tests.dagster_internals import RepositorySnap
 
 REPOSITORY = Path(__file__).parents[2]
-SNAPSHOT = Path(__file__).with_name("definitions.json")
+SNAPSHOT = Path(__file__).with_name("definitions.yaml")
 
 
 def test_the_code_location_loads_without_torch_opencv_or_pyav() -> None:
@@ -53,13 +53,14 @@ def test_the_workspace_names_the_definitions() -> None:
 
 def test_the_definitions_are_those_of_the_snapshot(store: VideoStore) -> None:
     """If a change is meant: UPDATE_SNAPSHOT=1 pytest tests/assets/test_definitions.py, and look at the diff."""
-    found = json.dumps(described(build_defs(resource_overrides={"store": store})), indent=2) + "\n"
+    described = as_data(build_defs(resource_overrides={"store": store}))
+    found = yaml.safe_dump(described, default_flow_style=None, sort_keys=False, width=120)
     if os.environ.get("UPDATE_SNAPSHOT"):
         SNAPSHOT.write_text(found)
     assert found == SNAPSHOT.read_text()
 
 
-def described(defs: dg.Definitions) -> dict[str, Any]:
+def as_data(defs: dg.Definitions) -> dict[str, Any]:
     """All definitions, as far as somebody who uses them would notice a change."""
     graph = defs.resolve_asset_graph()
     repository = defs.get_repository_def()

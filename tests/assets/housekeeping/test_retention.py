@@ -15,7 +15,7 @@ from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.retention import Retention, RetentionOutcome, delete_expired
 from dualface_assets.housekeeping.retention_job import retention_daily
 from dualface_assets.review_index.index import rebuild_index
-from dualface_assets.review_index.records import RECORD, PageRecord, write_record
+from dualface_assets.review_index.records import PageRecord
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import Intake, acknowledge, add, pending
@@ -50,13 +50,6 @@ with dg.DagsterInstance.from_config(home) as instance:
 
 Drop = Callable[..., Path]
 Processed = Callable[..., str]
-
-
-@pytest.fixture(params=["store", "lan_store", "object_store"])
-def any_store(request: pytest.FixtureRequest) -> VideoStore:
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, VideoStore)
-    return found
 
 
 @pytest.fixture
@@ -177,7 +170,7 @@ def test_the_index_says_which_of_the_two_videos_was_deleted_until_the_page_is_ma
     any_store: VideoStore, instance: dg.DagsterInstance, processed: Processed, retention: Retention, said: str | None
 ) -> None:
     key = processed(store=any_store)
-    write_record(a_page(key, time.time()), any_store.page_folder(key), RECORD)
+    a_page(key, time.time()).write(any_store.page_folder(key))
     any_store.share(any_store.page_folder(key))
     any_store.share(rebuild_index(any_store.review_folder))
     delete_expired(any_store, instance, retention, now=after(31))
@@ -185,7 +178,7 @@ def test_the_index_says_which_of_the_two_videos_was_deleted_until_the_page_is_ma
     assert key in index
     assert ("was deleted on" in index) == (said is not None)
     assert (said or "Verified") in index
-    write_record(a_page(key, after(32)), any_store.page_folder(key), RECORD)
+    a_page(key, after(32)).write(any_store.page_folder(key))
     assert "was deleted on" not in rebuild_index(any_store.review_folder).read_text()
 
 

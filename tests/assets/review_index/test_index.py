@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dualface_assets.review_index.index import rebuild_index
-from dualface_assets.review_index.records import RECORD, FailureRecord, PageRecord, write_record
+from dualface_assets.review_index.records import FailureRecord, PageRecord
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -41,7 +41,7 @@ def states(folder: Path) -> dict[str, str]:
 def test_all_videos_are_listed_the_latest_first(tmp_path: Path) -> None:
     for number in (2, 1, 3):
         made = page(f"v-{number}", made_at=NOON + timedelta(hours=number), warnings=["Look."] if number == 2 else [])
-        write_record(made, tmp_path / f"v-{number}", RECORD)
+        made.write(tmp_path / f"v-{number}")
     failure("v-4").write(tmp_path / "v-4")
     assert list(states(tmp_path).items()) == [
         ("v-3", "passed"),
@@ -61,14 +61,14 @@ def test_a_failed_video_is_listed_with_its_reason(tmp_path: Path) -> None:
 
 def test_a_success_makes_the_failures_before_it_void(tmp_path: Path) -> None:
     failure("v-1", failed_at=NOON - timedelta(seconds=1)).write(tmp_path / "v-1")
-    write_record(page("v-1"), tmp_path / "v-1", RECORD)
+    page("v-1").write(tmp_path / "v-1")
     assert states(tmp_path) == {"v-1": "passed"}
     assert "It is no video." not in rebuild_index(tmp_path).read_text()
 
 
 def test_a_result_with_a_later_failure_keeps_its_page(tmp_path: Path) -> None:
     failure("v-1", failed_at=NOON + timedelta(seconds=1)).write(tmp_path / "v-1")
-    write_record(page("v-1"), tmp_path / "v-1", RECORD)
+    page("v-1").write(tmp_path / "v-1")
     html = rebuild_index(tmp_path).read_text()
     assert 'href="v-1/index.html"' in html
     assert "A later run failed. It is no video." in html
@@ -76,20 +76,20 @@ def test_a_result_with_a_later_failure_keeps_its_page(tmp_path: Path) -> None:
 
 
 def test_a_record_that_is_damaged_does_not_hide_the_others(tmp_path: Path) -> None:
-    write_record(page("v-1"), tmp_path / "v-1", RECORD)
+    page("v-1").write(tmp_path / "v-1")
     for name, content in (("v-2", b""), ("v-3", b"\xff{"), ("v-4", b'{"key": 1}')):
         (tmp_path / name).mkdir()
-        (tmp_path / name / RECORD).write_bytes(content)
+        (tmp_path / name / PageRecord.FILE).write_bytes(content)
     unnamable = tmp_path / os.fsdecode(b"\xff")
     unnamable.mkdir()
-    (unnamable / RECORD).write_text(page("v-5").model_dump_json())
+    (unnamable / PageRecord.FILE).write_text(page("v-5").model_dump_json())
     (tmp_path / "v-5").mkdir()
     (tmp_path / "a file.txt").touch()
     assert states(tmp_path) == {"v-1": "passed"}
 
 
 def test_an_index_that_was_deleted_comes_back(tmp_path: Path) -> None:
-    write_record(page("v-1"), tmp_path / "v-1", RECORD)
+    page("v-1").write(tmp_path / "v-1")
     before = states(tmp_path)
     (tmp_path / "index.html").unlink()
     assert states(tmp_path) == before
@@ -101,7 +101,7 @@ def test_an_index_of_nothing_says_so(tmp_path: Path) -> None:
 
 
 def test_of_two_that_end_at_once_the_later_one_sees_both(tmp_path: Path) -> None:
-    write_record(page("v-1"), tmp_path / "v-1", RECORD)
+    page("v-1").write(tmp_path / "v-1")
     rebuild_index(tmp_path)
     with (tmp_path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -109,14 +109,14 @@ def test_of_two_that_end_at_once_the_later_one_sees_both(tmp_path: Path) -> None
         other.start()
         other.join(0.3)
         assert other.is_alive()  # it waits, and looks at the folder only when it has the lock
-        write_record(page("v-2"), tmp_path / "v-2", RECORD)
+        page("v-2").write(tmp_path / "v-2")
     other.join()
     assert "v-2/index.html" in (tmp_path / "index.html").read_text()
 
 
 @pytest.mark.parametrize("name", ["</td><script>alert(1)</script>", '" onload="alert(1)', "\u202egnp.4pm \U0001f3ac"])
 def test_a_hostile_name_is_shown_and_nothing_else(tmp_path: Path, name: str) -> None:
-    write_record(page("v-1", name=name), tmp_path / "v-1", RECORD)
+    page("v-1", name=name).write(tmp_path / "v-1")
     failure("v-2", name=name).write(tmp_path / "v-2")
     html = rebuild_index(tmp_path).read_text()
     assert html.count("<script>") == 1
@@ -126,7 +126,7 @@ def test_a_hostile_name_is_shown_and_nothing_else(tmp_path: Path, name: str) -> 
 
 def test_a_key_in_any_script_is_a_link_that_works(tmp_path: Path) -> None:
     key = "인터뷰-é-0123456789"
-    write_record(page(key), tmp_path / key, RECORD)
+    page(key).write(tmp_path / key)
     (tmp_path / key / "thumbnail.jpg").touch()
     html = rebuild_index(tmp_path).read_text()
     assert 'href="%EC%9D%B8%ED%84%B0%EB%B7%B0-%C3%A9-0123456789/index.html"' in html

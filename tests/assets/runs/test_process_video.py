@@ -39,6 +39,7 @@ from tests.own_instance import own_instance
 pytestmark = pytest.mark.xdist_group("process_video")
 
 SampleClip = Callable[..., Path]
+Processed = tuple[str, dg.ExecuteInProcessResult]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def processing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 
 @pytest.fixture(scope="module")
-def processed(processing: Pipeline, sample_clip: SampleClip) -> tuple[str, dg.ExecuteInProcessResult]:
+def processed(processing: Pipeline, sample_clip: SampleClip) -> Processed:
     """The key of a video, and the run that processed it."""
     key = processing.upload(sample_clip("talk", seconds=2))
     result = processing.run(key)
@@ -133,9 +134,7 @@ def will_retry(processing: Pipeline, result: dg.ExecuteInProcessResult) -> bool:
     return run.tags["dagster/will_retry"] == "true"
 
 
-def test_a_video_becomes_a_verified_result(
-    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
-) -> None:
+def test_a_video_becomes_a_verified_result(processing: Pipeline, processed: Processed) -> None:
     key, result = processed
     assert set(metadata_of(result)) == {"raw_video", "face_tracks", "composed_tiles", "encoded_video", "review"}
     output = processing.store.result_path(key)
@@ -150,7 +149,7 @@ def test_a_video_becomes_a_verified_result(
     ]
 
 
-def test_every_check_is_about_this_video(processed: tuple[str, dg.ExecuteInProcessResult]) -> None:
+def test_every_check_is_about_this_video(processed: Processed) -> None:
     key, result = processed
     evaluations = result.get_asset_check_evaluations()
     passed = {evaluation.check_name: evaluation.passed for evaluation in evaluations}
@@ -165,7 +164,7 @@ def test_every_check_is_about_this_video(processed: tuple[str, dg.ExecuteInProce
         assert evaluation.target_materialization_data.run_id == result.run_id
 
 
-def test_pictures_are_small_and_can_be_seen(processed: tuple[str, dg.ExecuteInProcessResult]) -> None:
+def test_pictures_are_small_and_can_be_seen(processed: Processed) -> None:
     pictures = {
         (asset, name): str(value.value)
         for asset, metadata in metadata_of(processed[1]).items()
@@ -189,9 +188,7 @@ def test_pictures_are_small_and_can_be_seen(processed: tuple[str, dg.ExecuteInPr
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
-def test_figures_columns_and_lineage_are_shown(
-    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
-) -> None:
+def test_figures_columns_and_lineage_are_shown(processing: Pipeline, processed: Processed) -> None:
     found = metadata_of(processed[1])
     assert found["raw_video"]["frames"].value == 30
     assert found["face_tracks"]["people"].value == 2
@@ -210,7 +207,7 @@ def test_figures_columns_and_lineage_are_shown(
     assert found["encoded_video"]["load: job_memory_peak"].value == load.summary().job_memory_peak
 
 
-def test_a_warning_says_what_was_found_and_what_to_do(processed: tuple[str, dg.ExecuteInProcessResult]) -> None:
+def test_a_warning_says_what_was_found_and_what_to_do(processed: Processed) -> None:
     (found,) = [e for e in processed[1].get_asset_check_evaluations() if e.check_name == "upscaling"]
     assert found.asset_key == dg.AssetKey("composed_tiles")
     assert found.severity is dg.AssetCheckSeverity.WARN
@@ -220,9 +217,7 @@ def test_a_warning_says_what_was_found_and_what_to_do(processed: tuple[str, dg.E
     assert found.metadata["what to do"].value == "Upload the video in a higher resolution, if there is one."
 
 
-def test_a_result_has_a_page_that_links_both_videos(
-    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
-) -> None:
+def test_a_result_has_a_page_that_links_both_videos(processing: Pipeline, processed: Processed) -> None:
     key, result = processed
     page = Path(str(metadata_of(result)["review"]["page"].value))
     assert page == processing.store.folder / "review" / key / "index.html"
@@ -237,9 +232,7 @@ def test_a_result_has_a_page_that_links_both_videos(
     assert len(steps) == 5  # nobody has waited for a session
 
 
-def test_a_page_that_cannot_be_made_leaves_the_result_alone(
-    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
-) -> None:
+def test_a_page_that_cannot_be_made_leaves_the_result_alone(processing: Pipeline, processed: Processed) -> None:
     key, folder = processed[0], processing.store.review_folder
     before = processing.store.result_path(key).read_bytes()
     folder.rename(folder.with_name("away"))
@@ -256,7 +249,7 @@ def test_a_page_that_cannot_be_made_leaves_the_result_alone(
 
 
 def test_a_page_links_to_where_the_store_is_served(
-    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult], monkeypatch: pytest.MonkeyPatch
+    processing: Pipeline, processed: Processed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DUALFACE_REVIEW_URL", "https://example.org/dualface/")
     found = metadata_of(processing.run(processed[0], "review"))["review"]["open"]
@@ -277,9 +270,7 @@ def test_a_failed_video_is_in_the_index_with_its_reason(processing: Pipeline, tm
     assert "unreadable-video" in index
 
 
-def test_nothing_of_a_run_is_left_but_notes(
-    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
-) -> None:
+def test_nothing_of_a_run_is_left_but_notes(processing: Pipeline, processed: Processed) -> None:
     scratch = processing.store.scratch(processed[1].run_id)
     assert not [path for path in scratch.iterdir() if path.is_file()]
 
@@ -345,9 +336,7 @@ class NvencThatLies(Nvenc):
         )  # fmt: skip
 
 
-def test_a_refused_session_fails_the_run_with_its_class(
-    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
-) -> None:
+def test_a_refused_session_fails_the_run_with_its_class(processing: Pipeline, processed: Processed) -> None:
     result = processing.run(processed[0], "encoded_video", gpu=NvencThatRefuses())
     assert "session-limit" in reason(result)
     assert will_retry(processing, result)
@@ -358,11 +347,7 @@ def test_a_refused_session_fails_the_run_with_its_class(
 
 @pytest.mark.parametrize(("asset", "steps"), [("encoded_video", 2), ("review", 1)])
 def test_each_step_has_a_limit(
-    processing: Pipeline,
-    processed: tuple[str, dg.ExecuteInProcessResult],
-    monkeypatch: pytest.MonkeyPatch,
-    asset: str,
-    steps: int,
+    processing: Pipeline, processed: Processed, monkeypatch: pytest.MonkeyPatch, asset: str, steps: int
 ) -> None:
     limits = []
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: limits.append(seconds))
@@ -373,7 +358,7 @@ def test_each_step_has_a_limit(
 
 
 def test_the_notes_of_a_run_hold_no_password(
-    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult], monkeypatch: pytest.MonkeyPatch
+    processing: Pipeline, processed: Processed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DUALFACE_STORE", "sftp://ann:s3cret@host/x")
     result = processing.run(processed[0], "encoded_video", gpu=NvencThatRefuses())
@@ -383,9 +368,7 @@ def test_the_notes_of_a_run_hold_no_password(
     assert not [note for note in notes if b"s3cret" in note]
 
 
-def test_an_encoder_that_lies_is_found_out_and_nothing_is_published(
-    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
-) -> None:
+def test_an_encoder_that_lies_is_found_out_and_nothing_is_published(processing: Pipeline, processed: Processed) -> None:
     key = processed[0]
     output = processing.store.result_path(key)
     before = output.read_bytes()
@@ -445,9 +428,7 @@ def test_nvenc_is_blamed_only_for_what_it_may_have_done(
     assert blamed_on_nvenc(failure, encoded=encoded) == expected
 
 
-def test_a_run_may_take_longer_where_the_video_is_longer(
-    processing: Pipeline, processed: tuple[str, dg.ExecuteInProcessResult]
-) -> None:
+def test_a_run_may_take_longer_where_the_video_is_longer(processing: Pipeline, processed: Processed) -> None:
     run = processing.instance.get_run_by_id(processed[1].run_id)
     assert run is not None
     duration = float(str(metadata_of(processed[1])["raw_video"]["duration (s)"].value))

@@ -21,11 +21,10 @@ from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.files import LocalFiles, StoreError
 from dualface_assets.store.remote import without_password
 from dualface_assets.store.video_store import VideoStore, video_store
-from dualface_assets.uploads.inbox import Inbox, StabilityWindow
-from dualface_assets.uploads.intake import Intake, acknowledge, pending
+from dualface_assets.uploads.intake import acknowledge, pending
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.errors import MissingInputError, OutputError, SettingsError
-from tests.assets.conftest import publish
+from tests.assets.conftest import eager, publish
 from tests.file_steps import crash_at
 
 CONTENT = b"a video" * 1000
@@ -65,13 +64,6 @@ fsspec.register_implementation("troubled", TroubledFileSystem)
 fsspec.register_implementation("copying", CopyingFileSystem)
 
 
-@pytest.fixture(params=["store", "lan_store", "object_store"])
-def any_store(request: pytest.FixtureRequest) -> VideoStore:
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, VideoStore)
-    return found
-
-
 @pytest.fixture
 def troubled_store(tmp_path: Path) -> Iterator[VideoStore]:
     root = f"troubled://{tmp_path}/far"
@@ -95,10 +87,6 @@ def take(store: VideoStore, content: bytes = CONTENT, name: str = "a.mp4") -> st
             return taken[0].key
         time.sleep(0.01)
     raise AssertionError("it did not arrive")
-
-
-def eager() -> Intake:
-    return Intake(Inbox(StabilityWindow(quiet=0, unknown=0, empty=0)))
 
 
 def everything_in(folder: Path) -> set[str]:

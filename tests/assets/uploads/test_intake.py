@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from dualface_assets.store.partitions import partition_key
 from dualface_assets.store.video_store import Upload, VideoStore
-from dualface_assets.uploads.inbox import Inbox, Scan, StabilityWindow
+from dualface_assets.uploads.inbox import Inbox, Scan
 from dualface_assets.uploads.intake import Intake, acknowledge, add, pending
 from dualface_core.errors import MissingInputError, SettingsError
+from tests.assets.conftest import eager
 from tests.file_steps import crash_at
 from tests.permissions import another_user_can, public_folder
 
@@ -26,10 +27,6 @@ Drop = Callable[..., Path]
 
 AMPLE = 600.0
 """Seconds for a tick that must get all of its work done, however busy the machine is."""
-
-
-def eager() -> Intake:
-    return Intake(Inbox(StabilityWindow(quiet=0, unknown=0, empty=0, unfinished=0)))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -240,7 +237,7 @@ def test_what_is_swapped_for_a_link_is_not_taken(store: VideoStore, drop: Drop, 
                 upload.symlink_to(secret)
             return found
 
-    deceived = Intake(Swapped(StabilityWindow(quiet=0, unknown=0, empty=0, unfinished=0)))
+    deceived = eager(Swapped)
     for _ in range(3):
         assert deceived.tick(store, seconds=AMPLE).taken == []
     assert upload.is_symlink()
@@ -276,7 +273,7 @@ def test_no_file_is_taken_through_a_folder_that_another_user_has_swapped_for_a_l
 
         root = public / "store" if where == "store" else Path(shared_memory)
         store = VideoStore(root=str(root), inbox=str(public / "inbox"))
-        deceived = Intake(Swapped(StabilityWindow(quiet=0, unknown=0, empty=0, unfinished=0)))
+        deceived = eager(Swapped)
         for _ in range(3):
             assert deceived.tick(store, seconds=AMPLE).taken == []
         assert (private / "a.mp4").exists()
@@ -336,7 +333,7 @@ def test_a_claim_that_tells_nothing_any_more_holds_up_nobody(store: VideoStore, 
 
 
 def test_a_tick_does_a_little_however_many_files_there_are(store: VideoStore, drop: Drop, opened: list[str]) -> None:
-    intake = Intake(Inbox(StabilityWindow(quiet=0, unknown=0, empty=0, unfinished=0)), claims_at_once=5)
+    intake = eager(claims_at_once=5)
     for number in range(2000):
         drop(f"{number:04}.mp4", str(number).encode())
     opened.clear()
@@ -360,7 +357,7 @@ def test_a_tick_without_time_takes_one_upload(store: VideoStore, drop: Drop, int
 
 
 def test_many_uploads_wait_for_their_turn(store: VideoStore, drop: Drop) -> None:
-    intake = Intake(Inbox(StabilityWindow(quiet=0, unknown=0, empty=0, unfinished=0)), claims_at_once=5)
+    intake = eager(claims_at_once=5)
     for number in range(8):
         drop(f"{number}.mp4", str(number).encode())
     report = intake.tick(store, seconds=AMPLE)

@@ -306,14 +306,11 @@ def test_a_preview_changes_nothing_and_a_tick_of_the_daemon_does_its_work(
     module = tmp_path / "previewed.py"
     module.write_text("""
 import dualface_assets.definitions as all
-from dualface_assets.uploads.inbox import Inbox, StabilityWindow
-from dualface_assets.uploads.intake import Intake
 from dualface_assets.uploads.sensor import upload_sensor
-from dualface_core.pipeline import report_path
-from tests.assets.conftest import publish
+from tests.assets.conftest import eager
 import dagster as dg
 
-uploads = upload_sensor(Intake(Inbox(StabilityWindow(0, 0, 0))))
+uploads = upload_sensor(eager())
 defs = dg.Definitions(
     assets=all.defs.assets, jobs=all.defs.jobs, sensors=[uploads], resources=all.build_defs().resources
 )
