@@ -25,7 +25,7 @@ demo: install ## Run the main job on a sample video and print where the verified
 up: install ## Start the Dagster UI and the daemon on http://127.0.0.1:3000, the upload sensor on.
 	$(BIN)/python -m dualface_assets.service.serve
 
-doctor: install ## Look whether everything is set up as it should be, and say what to do.
+doctor: install ## Check whether everything is set up as it should be, and say what to do.
 	$(BIN)/python -m dualface_assets.service.doctor
 
 test: install lint types contracts tests ## Everything that must pass: format, lint, types, import contracts, tests.
@@ -56,7 +56,7 @@ tests: install ## Run the tests.
 soak: install ## The instance under load and under fire, at length (half an hour); writes docs/soak.md.
 	$(BIN)/python -m benchmarks.soak
 
-screenshots: install ## Make the pictures of the web page in docs/images anew (needs Chromium).
+screenshots: install ## Make the images of the web page in docs/images anew (needs Chromium).
 	DUALFACE_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest tests/end_to_end/test_browser.py --basetemp /tmp/dualface-screenshots
 
 format: install ## Format the code.

@@ -62,7 +62,7 @@ def probe(path: Path) -> VideoInfo:
 def _unchanged(video: VideoInfo) -> Iterator[None]:
     """Raise ChangedVideoError unless the source is the file that was probed, both now and when the block ends.
 
-    A file of which the kernel says that nobody has touched it since its content was read is not read again.
+    A file of which the kernel says that it was not touched since its content was read is not read again.
     """
     before = _check_content(video, None)
     yield

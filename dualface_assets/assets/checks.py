@@ -46,7 +46,7 @@ ADVISORIES: Final[Mapping[str, Mapping[AdvisoryName, str]]] = {
     "face_tracks": {AdvisoryName.IDENTITY_MARGIN: "It is clear everywhere who is A and who is B."},
     "composed_tiles": {
         AdvisoryName.FACES_IN_TILES: "The tiles show the faces that are there, whole.",
-        AdvisoryName.UPSCALING: "No tile enlarges the picture so much that it looks soft.",
+        AdvisoryName.UPSCALING: "No tile enlarges the source so much that it looks soft.",
     },
     "encoded_video": {AdvisoryName.ENCODER: "Software did not have to do what NVENC should have done."},
 }
@@ -71,7 +71,7 @@ def _spec(name: str, asset: str, description: str, *, blocking: bool) -> dg.Asse
 
 
 def results(verification: Verification) -> Iterator[dg.AssetCheckResult]:
-    """The checks' results, one per group. A group without findings was not looked at, so it has no result.
+    """The checks' results, one per group. A group without findings was not checked, so it has no result.
 
     (Where the file cannot be read, nothing can be said of its audio.)
     """

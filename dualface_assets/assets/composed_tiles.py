@@ -65,7 +65,7 @@ def composed_tiles(
 ) -> Iterator[dg.Output[TilePlan] | dg.AssetCheckResult]:
     """The path of each tile's virtual camera: the part of the source that it shows, in every frame.
 
-    Pictures are not stored: 10 minutes of them are 50 GB. The contact sheet shows what the result will look like.
+    Frames are not stored: 10 minutes of them are 50 GB. The contact sheet shows what the result will look like.
     """
     started = time.monotonic()
     with as_failure(context), store.mounted(context.instance):

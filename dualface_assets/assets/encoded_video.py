@@ -253,12 +253,12 @@ def _put_in_place(
     info = pipeline.probe(candidate)
     thumbnail = pipeline.thumbnail(info)
     report = report.model_copy(update={"sha256": info.fingerprint, "size_bytes": info.size_bytes})
-    store.put(candidate, result)
+    store.files.put(candidate, result)
     with store.writing(pipeline.report_path(result)) as local:
         report.write(local)
     with store.writing(pipeline.load_path(result)) as local:
         load.write(local)
-    path, noted = store.address(result), store.address(pipeline.report_path(result))
+    path, noted = store.files.address(result), store.files.address(pipeline.report_path(result))
     return entries(
         {
             "thumbnail": image(thumbnail, "a frame of the result"),
@@ -279,7 +279,7 @@ def _put_in_place(
             "size (bytes)": report.size_bytes,
             "bits per second": info.bit_rate,
             "load": image(load_plot(load), "the load of the host and of its graphics card while it was encoded"),
-            "load samples": dg.MetadataValue.path(store.address(pipeline.load_path(result))),
+            "load samples": dg.MetadataValue.path(store.files.address(pipeline.load_path(result))),
             **{f"load: {name}": value for name, value in load.summary() if value is not None},
             **Record(
                 seconds={"wait": report.session_wait_seconds, "render": report.wall_seconds, "verify": seconds},

@@ -63,7 +63,7 @@ def face_tracks(
         limit_runtime(context, video)
         with in_time(step_seconds(video)) as watched:
             tracks = pipeline.track(
-                video, settings=Settings.load(), progress=watched(logged(context, "Looking for faces"))
+                video, settings=Settings.load(), progress=watched(logged(context, "Detecting faces"))
             )
         plot, figures, advisory = _plot(tracks), _figures(tracks), _advisory(tracks)
     seconds = time.monotonic() - started

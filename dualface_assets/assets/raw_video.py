@@ -1,4 +1,4 @@
-"""raw_video: an upload, looked at and found fit to be used."""
+"""raw_video: an upload, probed and found fit to be used."""
 
 import time
 
@@ -26,7 +26,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
     started = time.monotonic()
     with as_failure(context), store.mounted(context.instance):
         upload = store.upload(key)
-        context.log.info("Looking at %s, uploaded %s.", upload.name, upload.claimed_at)
+        context.log.info("Probing %s, uploaded %s.", upload.name, upload.claimed_at)
         with in_time(reading_seconds(upload.size_bytes)):
             info = pipeline.probe(store.video_path(key))
         limit_runtime(context, info)
@@ -42,7 +42,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
             {
                 "thumbnail": image(thumbnail, "a frame of the video"),
                 "uploaded as": dg.MetadataValue.text(upload.name),
-                "path": dg.MetadataValue.path(store.address(store.video_place(key))),
+                "path": dg.MetadataValue.path(store.files.address(store.video_place(key))),
                 "duration (s)": info.duration,
                 "width": info.width,
                 "height": info.height,

@@ -50,9 +50,9 @@ def review(
         with in_time(step_seconds(about.video)):
             page = pipeline.review_page(about)
             write_page(page, about, store.page_folder(key))
-            store.share(store.page_folder(key))
+            store.files.share(store.page_folder(key))
             index = rebuild_index(store.review_folder)
-            store.share(index)
+            store.files.share(index)
         url = ServiceSettings.load().review_url
     path = store.page_folder(key) / index.name
     links = (
@@ -64,8 +64,8 @@ def review(
         metadata=entries(
             {
                 **links,
-                "page": dg.MetadataValue.path(store.address(path)),
-                "all videos": dg.MetadataValue.path(store.address(index)),
+                "page": dg.MetadataValue.path(store.files.address(path)),
+                "all videos": dg.MetadataValue.path(store.files.address(index)),
                 "thumbnail": image(page.thumbnail, "a frame of the result"),
                 "to look at": len(page.warnings),
                 "what to look at": dg.MetadataValue.text("\n".join(page.warnings)),

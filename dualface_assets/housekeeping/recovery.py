@@ -152,7 +152,7 @@ def remove_leftovers(store: VideoStore, instance: dg.DagsterInstance, *, now: fl
     """Remove what runs that are over have left in the store. Gives what was removed.
 
     Args:
-        store: where to look.
+        store: where they may be.
         instance: knows which runs are over.
         now: the time by which ages are judged, in seconds since the epoch; the clock's if None.
     """

@@ -36,7 +36,7 @@ from dualface_core.errors import DualfaceError
 
 Part = Literal["upload", "tables", "result", "page", "report"]
 
-_PICTURED: Final[tuple[Literal["upload", "result"], ...]] = ("upload", "result")
+_ON_THE_PAGE: Final[tuple[Literal["upload", "result"], ...]] = ("upload", "result")
 _DAY: Final = 86_400.0
 
 
@@ -125,8 +125,11 @@ def delete_expired(
                     _move_into_trash(store, key, paths)
     if not dry_run:
         _empty_trash(store, instance)
-        if any(deletion.part in {"page", *_PICTURED} for deletion in outcome.deleted) and store.review_folder.exists():
-            store.share(rebuild_index(store.review_folder))
+        if (
+            any(deletion.part in {"page", *_ON_THE_PAGE} for deletion in outcome.deleted)
+            and store.review_folder.exists()
+        ):
+            store.files.share(rebuild_index(store.review_folder))
     return outcome
 
 
@@ -148,11 +151,11 @@ def _overdue(store: VideoStore, key: str, retention: Retention, now: float) -> d
         for part, limit in limits.items()
         if present[part] and limit is not None and age >= limit
     }
-    # The page has pictures of both.
-    pictured = [part for part in _PICTURED if present[part] and part not in overdue]
-    if present["page"] and not pictured and any(limits.get(part) is not None for part in _PICTURED):
+    # The page shows frames of both.
+    shown = [part for part in _ON_THE_PAGE if present[part] and part not in overdue]
+    if present["page"] and not shown and any(limits.get(part) is not None for part in _ON_THE_PAGE):
         overdue["page"] = "neither the upload nor the result is left"
-    # The report tells when the result was published, for as long as something is kept by that time.
+    # The report says when the result was published, for as long as something is kept by that time.
     if present["report"] and all(part in overdue or not paths for part, paths in present.items() if part != "report"):
         overdue["report"] = "nothing else of this video is left"
     return overdue
@@ -193,10 +196,10 @@ def _undisturbed(store: VideoStore) -> Iterator[None]:
 
 def _note_on_the_page(store: VideoStore, key: str, overdue: Mapping[Part, str], now: float) -> None:
     """Note for the index which video goes, unless the page does, too: first, so that a kill loses nothing."""
-    going: list[Literal["upload", "result"]] = [part for part in _PICTURED if part in overdue]
+    going: list[Literal["upload", "result"]] = [part for part in _ON_THE_PAGE if part in overdue]
     if going and "page" not in overdue and _present(store, key)["page"]:
         record = RemovalRecord(part=going[0], removed_at=datetime.fromtimestamp(now, UTC))
-        store.share(record.write(store.page_folder(key)))
+        store.files.share(record.write(store.page_folder(key)))
 
 
 def _move_into_trash(store: VideoStore, key: str, paths: list[Path]) -> None:
@@ -213,7 +216,7 @@ def _empty_trash(store: VideoStore, instance: dg.DagsterInstance) -> None:
         empty(folder)
         with _undisturbed(store):
             if _why_not(store, folder.name, instance):
-                continue  # the next time looks again whether something of it is left
+                continue  # the next scan finds out whether something of it is left
             if not any(_present(store, folder.name).values()):
                 instance.delete_dynamic_partition(str(videos.name), folder.name)
                 store.files.move_to_trash(store.result_path(folder.name).parent, folder)

@@ -54,6 +54,6 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
         run=run.run_id,
         tried_again=run.tags.get(WILL_RETRY) == "true" or run.tags.get(BACK_OFF) == WAITING,
     ).write(store.page_folder(key))
-    store.share(store.page_folder(key))
-    store.share(rebuild_index(store.review_folder))
+    store.files.share(store.page_folder(key))
+    store.files.share(rebuild_index(store.review_folder))
     return None

@@ -78,7 +78,7 @@ def code_server_answers(socket: Path) -> bool:
 def read_migrations_once() -> None:
     """Let this process read the migrations of each kind of database once.
 
-    Whenever Dagster opens one of its databases (SQLite) it looks whether that is up to date, and to know what that
+    Whenever Dagster opens one of its databases (SQLite) it checks whether that is up to date, and to know what that
     means it executes all migrations that there ever were. Every tick of every sensor opens three, and every run has one
     of its own. No issue of Dagster's is known.
 
@@ -97,7 +97,7 @@ def read_migrations_once() -> None:
 def run_web_page(guard: Callable[[Any], Any]) -> None:
     """Run Dagster's web page, by the arguments of this process, behind a guard.
 
-    Dagster's command has no place for middleware of ours, and looks at no `Origin` (#19873 has a warning only). The
+    Dagster's command has no place for middleware of ours, and checks no `Origin` (#19873 has a warning only). The
     guard stands between it and the server, which is uvicorn.
 
     Args:

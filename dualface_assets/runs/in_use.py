@@ -26,12 +26,12 @@ def why_in_use(key: str, instance: dg.DagsterInstance) -> str | None:
     statuses = [dg.DagsterRunStatus.NOT_STARTED, *ACTIVE, dg.DagsterRunStatus.FAILURE]
     for run in instance.get_runs(dg.RunsFilter(tags={PARTITION: key}, statuses=statuses)):
         if run.status is not dg.DagsterRunStatus.FAILURE:
-            return f"run {run.run_id} is under way ({run.status.value.lower()})"
+            return f"run {run.run_id} is active ({run.status.value.lower()})"
         # Whether a failed run is tried again is tagged a moment later.
         undecided = instance.run_retries_enabled and WILL_RETRY not in run.tags
         if undecided or run.is_complete_and_waiting_to_retry or run.tags.get(BACK_OFF) == WAITING:
             return f"run {run.run_id} has failed and is about to be tried again"
     at_work = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
     if backfills := instance.get_backfills(filters=BulkActionsFilter(statuses=at_work), limit=1):
-        return f"the backfill {backfills[0].backfill_id} is under way, and its runs may be yet to come"
+        return f"the backfill {backfills[0].backfill_id} is active, and its runs may be yet to come"
     return None

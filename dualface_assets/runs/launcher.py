@@ -12,7 +12,7 @@ since that says nothing about the video.
 Where a run's process dies alone, Dagster's code server ends the run within a second. A process that goes down together
 with its code server is missed by run monitoring (https://docs.dagster.io/deployment/execution/run-monitoring), which
 asks the launcher about each started run. Dagster's default launcher has no answer, so that such a run would stay
-"started" until its maximum runtime. Ours looks at the lock files of `workers`.
+"started" until its maximum runtime. Ours checks the lock files of `workers`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from dualface_assets.runs.tags import MAX_RETRIES, RETRY_STRATEGY
 
 RETRIES: Final = {
     # For processes that are killed, which is seldom the video's fault; one that kills its process each time must end.
-    # What a run lives to tell of is tried again once: see `executor`.
+    # What a run can report itself is tried again once: see `launcher`.
     MAX_RETRIES: "4",
     # After a failed encode or check the whole asset is made again (in software if NVENC was the cause), and what came
     # before it is not. The default strategy would only run the failed step again.

@@ -1,6 +1,6 @@
 """How long a run and each of its steps may take, by the length of the video.
 
-Belongs here: the limits, and the three watches that hold them, each for what the others cannot see. A step looks at its
+Belongs here: the limits, and the three watches that hold them, each for what the others cannot see. A step checks its
 clock whenever a frame is done, and then fails with a sentence and is tried again. A step that hangs where no Python
 code runs is ended with its process, by a thread that needs no Python either; where it hung is in the step's stderr. And
 the daemon ends a run that takes longer than it may as a whole: see
@@ -69,13 +69,13 @@ def reading_seconds(size_bytes: int) -> float:
 def in_time(seconds: float, *, grace: float = _GRACE) -> Iterator[Callable[[Progress], Progress]]:
     """See to it that the block ends within so many seconds.
 
-    Yields a function that makes a progress callback look at the clock: it raises StepTimeoutError when the time is
+    Yields a function that makes a progress callback check the clock: it raises StepTimeoutError when the time is
     over. If that does not help, this process is ended, with the tracebacks of all its threads on its stderr.
     """
     deadline = time.monotonic() + seconds
 
     def watched(progress: Progress) -> Progress:
-        def look(done: int, total: int) -> None:
+        def checked(done: int, total: int) -> None:
             if time.monotonic() > deadline:
                 raise StepTimeoutError(
                     f"This step has taken {seconds:.0f} s, more than a video of this length should ever need, and has "
@@ -83,7 +83,7 @@ def in_time(seconds: float, *, grace: float = _GRACE) -> Iterator[Callable[[Prog
                 )
             progress(done, total)
 
-        return look
+        return checked
 
     faulthandler.dump_traceback_later(seconds + grace, exit=True, file=sys.__stderr__ or sys.stderr)
     try:

@@ -64,7 +64,7 @@ def process(source: Path, store: VideoStore, instance: dg.DagsterInstance, conso
     if run.success:
         page = store.page_folder(upload.key) / "index.html"
         for what, path in (("Verified video", store.result_path(upload.key)), ("Its review page", page)):
-            console.print(f"{what}: {store.address(path)}", soft_wrap=True, markup=False)
+            console.print(f"{what}: {store.files.address(path)}", soft_wrap=True, markup=False)
     return run.success
 
 

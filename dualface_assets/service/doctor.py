@@ -50,7 +50,7 @@ class Diagnosis:
     """One answer.
 
     Attributes:
-        subject: what was looked at.
+        subject: what was checked.
         verdict: "problem" where something will not work, "warning" where it will work less well.
         text: what was found, and what to do about it.
     """
@@ -83,7 +83,7 @@ def main() -> int:
 
 
 def examine(settings: Settings, service: ServiceSettings, instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
-    """Look at everything. Takes a few seconds, since NVENC is really tried where the answer isn't known yet."""
+    """Check everything. Takes a few seconds, since NVENC is really tried where the answer isn't known yet."""
     store = video_store(service)
     if missing := store.why_missing(instance):
         yield Diagnosis("store", "problem", f"Uploads and runs wait. {missing}")
@@ -134,7 +134,7 @@ def _remote_store(store: VideoStore) -> Diagnosis:
         videos = len(store.video_keys())
     except DualfaceError as error:
         return Diagnosis("store", "problem", str(error))
-    return Diagnosis("store", "good", f"{store.address(store.folder)} answers: {videos} videos")
+    return Diagnosis("store", "good", f"{store.files.address(store.folder)} answers: {videos} videos")
 
 
 def disk_space(store: VideoStore) -> Diagnosis:
@@ -181,7 +181,7 @@ def encoder(settings: Settings) -> Diagnosis:
 
 
 def configuration(instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
-    """Whether the instance is ours, lies on a local drive, retries, and looks after runs that die."""
+    """Whether the instance is ours, lies on a local drive, retries, and recovers runs that die."""
     home = Path(instance.root_directory)
     if not (home / "dagster.yaml").exists():
         advice = f"Start the service, which brings it, or copy {CONFIGURATION} there."

@@ -116,7 +116,7 @@ def main() -> int:
     try:
         Settings.load()  # what is not allowed is said now, and not by every run
         store = video_store(ServiceSettings.load())
-        inbox, reviews = store.inbox_folder, store.address(store.review_folder / "index.html")
+        inbox, reviews = store.inbox_folder, store.files.address(store.review_folder / "index.html")
         home = prepared_home()
         lock = FileLock.attempt(home / "serve.lock")
         if lock is None:

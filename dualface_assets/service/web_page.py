@@ -1,7 +1,7 @@
 """`python -m dualface_assets.service.web_page`: Dagster's web page, with the same options, for its own pages only.
 
-Belongs here: keeping out what other pages make a browser ask. On 127.0.0.1 nobody but this machine can reach the web
-page, but every page that is open in a browser on this machine can: Dagster (1.13) looks at no `Origin`, and executes a
+Belongs here: keeping out what other pages make a browser ask. On 127.0.0.1 no other machine can reach the web
+page, but every page that is open in a browser on this machine can: Dagster (1.13) checks no `Origin`, and executes a
 mutation that comes as a plain link. An image on any web site could so start runs or delete partitions.
 """
 
@@ -44,7 +44,7 @@ class OwnPagesOnly:
 def foreign(scope: Scope) -> bool:
     """Whether a request comes from another page, or would be the same if it did.
 
-    Browsers say where a question comes from unless it is a link that was followed or a picture; so no question may be
+    Browsers say where a question comes from unless it is a link that was followed or an image; so no question may be
     asked in a link. A name that has been made to lead to this machine (DNS rebinding) looks like our own page but for
     the name.
     """

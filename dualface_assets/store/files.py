@@ -35,7 +35,7 @@ class StoreFiles(Protocol):
         """Raise StoreError if there is no such store, or it does not answer."""
 
     def address(self, path: Path) -> str:
-        """Where a file is, for people."""
+        """Where a file is, for people: a path or a URL."""
 
     def exists(self, path: Path) -> bool:
         """Whether there is a file, or anything in a folder."""
@@ -68,7 +68,7 @@ class StoreFiles(Protocol):
         """Where to write what will be put at `path`: there, or in `folder`. The writer makes it appear whole."""
 
     def put(self, local: Path, path: Path) -> None:
-        """Move a local file to its place, where it appears whole or not at all."""
+        """Move a local file to its place, where it appears whole, in place of an older one, or not at all."""
 
     def upload_within(self, local: Path, path: Path) -> Future[None]:
         """The same, but without waiting where that takes long."""
@@ -176,7 +176,7 @@ class LocalFiles:
 
 
 def empty(trash: Path) -> None:
-    """Remove what was discarded into this folder."""
+    """Remove what was moved into this folder."""
     for path in trash.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

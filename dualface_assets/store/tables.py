@@ -32,7 +32,7 @@ class TableStorage(dg.ConfigurableIOManager):
                 size = local.stat().st_size
         context.add_output_metadata(
             {
-                "path": dg.MetadataValue.path(self.store.address(path)),
+                "path": dg.MetadataValue.path(self.store.files.address(path)),
                 "size (bytes)": size,
                 ROW_COUNT: obj.table.num_rows,
             }

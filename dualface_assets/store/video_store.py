@@ -95,7 +95,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     Claims, scratch, trash and locks are always folders of this machine. Only this user may enter claims, scratch and
     locks; the group may read the rest. The others may be remote; then a path below `folder`
     names an object, and `files` knows what there is of it. What is read or written goes through `reading`, `writing`
-    and `put`, which do no more than open a file in a local store.
+    and `files.put`, which do no more than open or rename a file in a local store.
 
     All of a local store but the inbox must be one file system, so that a rename is atomic.
 
@@ -182,18 +182,6 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
             if local != path:
                 local.unlink(missing_ok=True)
 
-    def put(self, local: Path, path: Path) -> None:
-        """Move a finished file into the store, where it appears whole, in place of an older one."""
-        self.files.put(local, path)
-
-    def share(self, path: Path) -> None:
-        """Send a small file, or a folder of some, that was written to its path below `folder`, and stays there, too."""
-        self.files.share(path)
-
-    def address(self, path: Path) -> str:
-        """Where a file of the store is, for people: a path or a URL."""
-        return self.files.address(path)
-
     @property
     def claims_folder(self) -> Path:
         """Where uploads are while they are being taken."""
@@ -219,7 +207,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         if context.run is None:
             return
         self._run_id = context.run.run_id
-        missing = context.instance and self.why_missing(context.instance)  # of which the steps tell
+        missing = context.instance and self.why_missing(context.instance)  # which the steps say
         # A lock that cannot be made, as on a full disk, is held by no process. The steps say what is the matter.
         with suppress(OSError):
             if not missing and self.folder.exists():

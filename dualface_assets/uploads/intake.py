@@ -132,7 +132,7 @@ class _Copying:
 class Intake:
     """Takes uploads into a store, tick by tick.
 
-    What it keeps in memory only saves work: what the inbox looked like, digests and copies that are half done. Another
+    What it keeps in memory only saves work: the last scan of the inbox, digests and copies that are half done. Another
     process, or this one after a crash, carries on from the claims on disk.
 
     Args:
@@ -154,7 +154,7 @@ class Intake:
 
         Args:
             store: whose inbox to scan. Its folders are made where they are missing.
-            seconds: stop taking uploads after about so long, looking included. A file that takes longer to read, or to
+            seconds: stop taking uploads after about so long, the scan included. A file that takes longer to read, or to
                 copy, goes on beside the ticks.
         """
         begun = time.monotonic()
@@ -252,7 +252,7 @@ class Intake:
 
     def _finish(self, copying: _Copying, path: Path, folder: int) -> bool:
         """Have a complete copy count as the upload, and remove the original. False if the original has changed."""
-        # Under a name that nobody else uses, so that what is removed is what was compared.
+        # Under a name that no other program uses, so that what is removed is what was compared.
         aside = f"{TAKEN}{uuid4().hex[:8]}-{os.fsdecode(os.fsencode(path.name)[-_ASIDE_BYTES:])}"
         os.rename(path.name, aside, src_dir_fd=folder, dst_dir_fd=folder)
         try:

@@ -40,12 +40,12 @@ class ResumableTask(Generic[Result]):
             found = self._advance(lambda: time.monotonic() > deadline)
             if found is None:
                 self._rest = Future()
-                threading.Thread(target=self._finish, args=[self._rest], name="piecemeal", daemon=True).start()
+                threading.Thread(target=self._finish, args=[self._rest], name="resumable", daemon=True).start()
             return found
         return self._rest.result() if self._rest.done() else None
 
     def drop(self) -> None:
-        """Nobody wants the result any more: stop after this piece."""
+        """The result is not needed any more: stop after this piece."""
         self._dropped = True
 
     def _finish(self, rest: Future[Result | None]) -> None:

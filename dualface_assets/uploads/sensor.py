@@ -1,6 +1,6 @@
 """The sensor on the inbox: every few seconds it reconciles inbox, store, partitions and runs.
 
-Belongs here: what a tick tells Dagster. The store is the truth. A tick registers a partition for every video in it, and
+Belongs here: what a tick asks of Dagster. The store is the truth. A tick registers a partition for every video in it, and
 asks for one run per upload until that run exists; only then is the upload's claim acknowledged. So a crash anywhere,
 even between the launch of a run and the end of the tick, is made good by the next tick. The claim is the run key: the
 same video uploaded again later is another claim, and is not swallowed by Dagster's memory of run keys. A preview of a
@@ -23,7 +23,7 @@ _RUNS_PER_TICK: Final = 1
 minute, which four videos at a time hardly keep up with."""
 
 _INTERVAL: Final = 3
-"""Seconds. Dagster looks every five whether a tick is due. One that has to wait five itself is not, if its last one
+"""Seconds. Dagster checks every five whether a tick is due. One that has to wait five itself is not, if its last one
 began a moment late, and then waits ten."""
 
 _LINES: Final = 20

@@ -21,7 +21,7 @@ from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import clock
 
 SHORTEST_DOUBT: Final = 0.5
-"""Seconds for which a name must be unsure before a person should look; less is a glance, or a false detection (as
+"""Seconds for which a name must be unsure before a person should check; less is a glance, or a false detection (as
 `tracking.identities` has it)."""
 
 LEAST_IN_TILE: Final = 0.97

@@ -1,4 +1,4 @@
-"""Timeline events: the places of a video that a person should look at, with their times.
+"""Timeline events: the places of a video that a person should check, with their times.
 
 Belongs here: finding them in the tables. What is too unsure, too long or too much is `advisories`' business.
 """

@@ -1,4 +1,4 @@
-"""A store that fails with its password, and a signature, on its lips: nobody may hear of them."""
+"""A store that fails with its password, and a signature, in its errors: neither may be stored or shown."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from tests.nvenc_emulator.driver import EmulatedDriver
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 240.0
-"""Seconds until a test gives up. Long, since a machine may be busy; nobody waits for so long where all is well."""
+"""Seconds until a test gives up. Long, since a machine may be busy; it is not waited for where all is well."""
 
 Found = TypeVar("Found")
 

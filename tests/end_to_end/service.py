@@ -138,7 +138,7 @@ class Service:
         return list(self.instance.get_runs(ascending=True))
 
     def at_rest(self) -> bool:
-        """Whether nothing is under way or about to be."""
+        """Whether nothing is active or about to be."""
         waiting = any(self.host.store.inbox_folder.iterdir()) or any(
             claim.is_dir() for claim in self.host.store.claims_folder.iterdir()
         )
@@ -163,7 +163,7 @@ class Service:
         return keys
 
     def orphans(self) -> list[Path]:
-        """Files that nobody needs and that should not be there once all is done."""
+        """Orphaned files, which should not be there once all is done."""
         store = self.host.store
         return [
             *store.folder.rglob(f"{TEMPORARY_PREFIX}*"),

@@ -1,6 +1,6 @@
 """What people see: Dagster's web page in a browser, on an instance as `make up` runs it.
 
-With DUALFACE_SCREENSHOTS set to a folder the pictures of the documentation are written there (`make screenshots`).
+With DUALFACE_SCREENSHOTS set to a folder the images of the documentation are written there (`make screenshots`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Office:
         running: the instance.
         store: its videos.
         page: the browser.
-        receiver: who is told of what has become of the videos.
+        receiver: the recipient of notifications.
     """
 
     running: RunningInstance
@@ -179,7 +179,7 @@ def test_a_click_starts_a_materialization_and_it_is_seen_to_finish(
     second = tmp_path / "Second talk.mp4"
     second.write_bytes(unlike_any_other(sample_clip("talk", seconds=2)))
     upload = add(office.store, second)
-    acknowledge(office.store, upload)  # in the store, but nobody has asked for a run
+    acknowledge(office.store, upload)  # in the store, but no run was asked for
     office.running.wait_for(
         lambda: upload.key in office.running.instance.get_dynamic_partitions("videos"), "the sensor to see the video"
     )

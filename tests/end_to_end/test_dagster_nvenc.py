@@ -48,7 +48,7 @@ def encodes(driver: EmulatedDriver) -> set[int]:
     return {event.pid for event in driver.events() if event.configuration and event.configuration.width == 1920}
 
 
-def an_encode_under_way(driver: EmulatedDriver, pictures: int) -> int:
+def an_active_encode(driver: EmulatedDriver, pictures: int) -> int:
     """Wait until a video's first pictures are encoded, and give the process that does it."""
 
     def found(events: list[Event]) -> list[int]:
@@ -74,7 +74,7 @@ def test_four_uploads_share_two_sessions_and_none_waits_for_the_slowest(
     inbox.mkdir(parents=True, exist_ok=True)
     for number in range(4):
         (inbox / f"upload-{number}.mp4").write_bytes(unlike_any_other(clip))
-    slowest = an_encode_under_way(host.driver, pictures=5)
+    slowest = an_active_encode(host.driver, pictures=5)
     os.kill(slowest, signal.SIGSTOP)  # in the middle of an encode, and in a session
     try:
         running_instance.wait_for(lambda: len(host.results()) == 3, "three of four to pass the one that is stuck")

@@ -171,8 +171,8 @@ def test_the_index_says_which_of_the_two_videos_was_deleted_until_the_page_is_ma
 ) -> None:
     key = processed(store=any_store)
     a_page(key, time.time()).write(any_store.page_folder(key))
-    any_store.share(any_store.page_folder(key))
-    any_store.share(rebuild_index(any_store.review_folder))
+    any_store.files.share(any_store.page_folder(key))
+    any_store.files.share(rebuild_index(any_store.review_folder))
     delete_expired(any_store, instance, retention, now=after(31))
     index = any_store.files.read(any_store.review_folder / "index.html").decode()
     assert key in index

@@ -95,7 +95,7 @@ def test_a_video_becomes_a_verified_result_in_a_remote_store(elsewhere: Pipeline
     result = elsewhere.run(key, ops={asset: {"config": config} for asset, config in chosen.items()})
     assert result.success
     assert [path.name for path in store.scratch_folder.iterdir()] == [result.run_id]
-    assert store.address(store.result_path(key)) == metadata_of(result)["encoded_video"]["path"].value
+    assert store.files.address(store.result_path(key)) == metadata_of(result)["encoded_video"]["path"].value
     assert sorted(store.files.names(store.result_path(key).parent)) == [
         "talk-2s-640x360-15fps-0.split.load.parquet",
         "talk-2s-640x360-15fps-0.split.mp4",
@@ -229,7 +229,7 @@ def test_a_result_has_a_page_that_links_both_videos(processing: Pipeline, proces
     assert f'href="{key}/index.html"' in (page.parents[1] / "index.html").read_text()
     assert metadata_of(result)["review"]["to look at"].value == 1
     steps = re.findall(r"<tr><td>([A-Z][^<]+)</td><td><svg", page.read_text())
-    assert len(steps) == 5  # nobody has waited for a session
+    assert len(steps) == 5  # none for a session was waited for
 
 
 def test_a_page_that_cannot_be_made_leaves_the_result_alone(processing: Pipeline, processed: Processed) -> None:

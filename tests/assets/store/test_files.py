@@ -98,7 +98,7 @@ def test_what_was_put_is_there_and_is_read_as_it_was_written(any_store: VideoSto
     assert not files.exists(path)
     assert files.names(path.parent) == []
     before = time.time()
-    any_store.put(a_file(tmp_path / "drafts"), path)
+    any_store.files.put(a_file(tmp_path / "drafts"), path)
     assert files.exists(path)
     assert files.exists(path.parent)
     assert files.names(path.parent) == ["a.split.mp4"]
@@ -136,7 +136,7 @@ def test_what_lies_at_its_place_is_shared_and_stays(any_store: VideoStore, tmp_p
     page = any_store.page_folder(KEY) / "index.html"
     page.parent.mkdir(parents=True)
     page.write_bytes(CONTENT)
-    any_store.share(page.parent)
+    any_store.files.share(page.parent)
     assert any_store.files.read(page) == page.read_bytes() == CONTENT
     assert any_store.known_keys() == {KEY}
     any_store.files.move_to_trash(page.parent, tmp_path)
@@ -166,7 +166,7 @@ def test_an_upload_is_taken_into_any_store(any_store: VideoStore) -> None:
 def test_a_local_store_never_copies(store: VideoStore, tmp_path: Path) -> None:
     path = a_file(tmp_path)
     inode = path.stat().st_ino
-    store.put(path, store.result_path(KEY))
+    store.files.put(path, store.result_path(KEY))
     assert store.result_path(KEY).stat().st_ino == inode
     with store.reading(store.result_path(KEY)) as local:
         assert local == store.result_path(KEY)
@@ -201,16 +201,16 @@ def test_the_sensor_makes_partitions_and_runs_of_a_remote_store(object_store: Vi
 @pytest.mark.parametrize("trouble", ["the line breaks", "half of it arrives"])
 def test_a_file_that_did_not_arrive_whole_is_not_seen_and_not_lost(troubled_store: VideoStore, trouble: str) -> None:
     path = troubled_store.result_path(KEY)
-    troubled_store.put(a_file(troubled_store.scratch("run"), b"old"), path)
+    troubled_store.files.put(a_file(troubled_store.scratch("run"), b"old"), path)
     TroubledFileSystem.trouble = trouble
     local = a_file(troubled_store.scratch("run"))
     with pytest.raises((StoreError, OutputError), match=r"troubled://.*/a\.split\.mp4: "):
-        troubled_store.put(local, path)
+        troubled_store.files.put(local, path)
     assert local.read_bytes() == CONTENT
     TroubledFileSystem.trouble = ""
     assert troubled_store.files.read(path) == b"old"
     assert everything_in(Path(troubled_store.root.removeprefix("troubled://"))) == {f"encoded_video/{KEY}/a.split.mp4"}
-    troubled_store.put(local, path)
+    troubled_store.files.put(local, path)
     assert troubled_store.files.read(path) == CONTENT
 
 
@@ -219,7 +219,7 @@ def test_a_video_that_was_not_fetched_whole_is_not_used(troubled_store: VideoSto
     TroubledFileSystem.trouble = "half of it arrives"
     with pytest.raises(OutputError, match="3500 of 7000 bytes") as error:
         troubled_store.video_path(key)
-    assert error.value.action == "Look at the store and the network."  # nobody knows here who tries again
+    assert error.value.action == "Look at the store and the network."  # whether it is tried again is not known here
     TroubledFileSystem.trouble = ""
     assert troubled_store.video_path(key).read_bytes() == CONTENT
 
@@ -319,7 +319,7 @@ def test_a_remote_store_needs_a_folder_for_uploads() -> None:
 def test_a_password_is_not_shown(tmp_path: Path) -> None:
     root = f"lan://user:secret@host/{tmp_path}"
     store = VideoStore(root=root, inbox=str(tmp_path / "inbox"), work=str(tmp_path / "work"))
-    assert "secret" not in store.address(store.result_path(KEY))
+    assert "secret" not in store.files.address(store.result_path(KEY))
     with pytest.raises(SettingsError) as error:
         _ = VideoStore(root="copying://user:secret@host/x", work=str(tmp_path), inbox="/inbox").files
     assert "secret" not in str(error.value)
@@ -340,7 +340,7 @@ def test_a_store_of_the_settings_is_reached_with_the_password_that_it_does_not_h
     monkeypatch.setenv("DUALFACE_WORK", str(tmp_path / "work"))
     store = video_store(ServiceSettings.load())
     assert "s3cret" not in repr(store)
-    store.put(a_file(tmp_path), store.result_path(KEY))
+    store.files.put(a_file(tmp_path), store.result_path(KEY))
     found = list(tmp_path.rglob("ann:s3cret@host/x/encoded_video/*/*.mp4"))  # this file system has it in its paths
     assert [path.name for path in found] == [store.result_path(KEY).name]
 

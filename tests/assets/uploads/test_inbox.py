@@ -67,7 +67,7 @@ def test_a_file_that_grows_is_left_alone(inbox: Inbox, folder: Path, clock: Cloc
 
 
 def kernel_tells_who_writes(folder: Path) -> bool:
-    """Whether a lease can be had where nobody writes (fcntl(2)); not so on some file systems of networks."""
+    """Whether a lease can be had where no process writes (fcntl(2)); not so on some file systems of networks."""
     trial = folder / ".lease"
     trial.touch()
     with trial.open() as file:

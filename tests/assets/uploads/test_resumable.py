@@ -59,9 +59,9 @@ def test_what_is_dropped_stops_after_its_piece() -> None:
     work.result(LONG_AGO)
     work.drop()
     counting.may_go_on.set()
-    while work.result(LONG_AGO) is None and any(thread.name == "piecemeal" for thread in threading.enumerate()):
+    while work.result(LONG_AGO) is None and any(thread.name == "resumable" for thread in threading.enumerate()):
         time.sleep(0.001)
-    assert counting.left == 998  # one piece here, and one that was under way
+    assert counting.left == 998  # one piece here, and one that was in work
 
 
 def test_an_error_is_told_to_whoever_asks() -> None:
