@@ -1,7 +1,10 @@
-"""A Dagster instance with our configuration."""
+"""A Dagster instance with our configuration, and the programs that people start on one."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,3 +25,10 @@ def own_instance(home: Path, **changes: Mapping[str, Any]) -> Iterator[dg.Dagste
     (home / "dagster.yaml").write_text(yaml.safe_dump(settings))
     with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
+
+
+def start(program: str, home: Path | str, **variables: object) -> subprocess.CompletedProcess[str]:
+    """Run a program of `dualface_assets.service` to its end."""
+    environment = {**os.environ, "DAGSTER_HOME": str(home), **{name: str(text) for name, text in variables.items()}}
+    command = [sys.executable, "-m", f"dualface_assets.service.{program}"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -36,7 +36,7 @@ from dualface_core.errors import DualfaceError
 
 Part = Literal["upload", "tables", "result", "page", "report"]
 
-_ON_THE_PAGE: Final[tuple[Literal["upload", "result"], ...]] = ("upload", "result")
+_SHOWN: Final[tuple[Literal["upload", "result"], ...]] = ("upload", "result")
 _DAY: Final = 86_400.0
 
 
@@ -125,10 +125,7 @@ def delete_expired(
                     _move_into_trash(store, key, paths)
     if not dry_run:
         _empty_trash(store, instance)
-        if (
-            any(deletion.part in {"page", *_ON_THE_PAGE} for deletion in outcome.deleted)
-            and store.review_folder.exists()
-        ):
+        if any(deletion.part in {"page", *_SHOWN} for deletion in outcome.deleted) and store.review_folder.exists():
             store.files.share(rebuild_index(store.review_folder))
     return outcome
 
@@ -152,8 +149,8 @@ def _overdue(store: VideoStore, key: str, retention: Retention, now: float) -> d
         if present[part] and limit is not None and age >= limit
     }
     # The page shows frames of both.
-    shown = [part for part in _ON_THE_PAGE if present[part] and part not in overdue]
-    if present["page"] and not shown and any(limits.get(part) is not None for part in _ON_THE_PAGE):
+    shown = [part for part in _SHOWN if present[part] and part not in overdue]
+    if present["page"] and not shown and any(limits.get(part) is not None for part in _SHOWN):
         overdue["page"] = "neither the upload nor the result is left"
     # The report says when the result was published, for as long as something is kept by that time.
     if present["report"] and all(part in overdue or not paths for part, paths in present.items() if part != "report"):
@@ -196,7 +193,7 @@ def _undisturbed(store: VideoStore) -> Iterator[None]:
 
 def _note_on_the_page(store: VideoStore, key: str, overdue: Mapping[Part, str], now: float) -> None:
     """Note for the index which video goes, unless the page does, too: first, so that a kill loses nothing."""
-    going: list[Literal["upload", "result"]] = [part for part in _ON_THE_PAGE if part in overdue]
+    going: list[Literal["upload", "result"]] = [part for part in _SHOWN if part in overdue]
     if going and "page" not in overdue and _present(store, key)["page"]:
         record = RemovalRecord(part=going[0], removed_at=datetime.fromtimestamp(now, UTC))
         store.files.share(record.write(store.page_folder(key)))

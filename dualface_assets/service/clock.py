@@ -14,7 +14,7 @@ from typing import Final
 import dagster as dg
 
 TOLERATED: Final = 5.0
-"""Seconds. By less than that a clock is set back all the time, and nobody notices."""
+"""Seconds. By less than that a clock is set back all the time, without any harm."""
 
 _TIMES: Final = ("last_tick_timestamp", "last_tick_start_timestamp", "last_tick_success_timestamp")
 

@@ -4,7 +4,7 @@ Belongs here: scanning, which moves nothing. A file is an upload once no process
 that: a read lease is granted only while no process has the file open for writing. Where it cannot say (network file
 systems, other users' files), two scans some seconds apart must see the same.
 
-A user who may write to the inbox may put a link in the place of a folder at any moment. So every file is named relative to
+Who may write to the inbox may put a link in the place of a folder at any moment. So every file is named relative to
 a descriptor of its folder, which was opened without following a link (`folder_below`).
 
 There may be ten thousand of them, every few seconds. So a file is a string and a tuple until it is to be taken, what is

@@ -1,6 +1,6 @@
 """The sensor on the inbox: every few seconds it reconciles inbox, store, partitions and runs.
 
-Belongs here: what a tick asks of Dagster. The store is the truth. A tick registers a partition for every video in it, and
+Belongs here: what a tick asks for. The store is the truth. A tick registers a partition for every video in it, and
 asks for one run per upload until that run exists; only then is the upload's claim acknowledged. So a crash anywhere,
 even between the launch of a run and the end of the tick, is made good by the next tick. The claim is the run key: the
 same video uploaded again later is another claim, and is not swallowed by Dagster's memory of run keys. A preview of a

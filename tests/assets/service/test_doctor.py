@@ -28,8 +28,8 @@ from tests.dagster_internals import (
     RemoteInstigatorOrigin,
     RemoteRepositoryOrigin,
 )
+from tests.own_instance import REPOSITORY, start
 
-REPOSITORY = Path(__file__).parents[3]
 Instance = Callable[..., dg.DagsterInstance]
 
 
@@ -207,26 +207,16 @@ def test_it_is_said_who_is_told_but_nothing_that_is_secret(
     ],
 )
 def test_an_instance_that_is_nowhere_is_told_in_a_sentence(home: str, sentence: str) -> None:
-    command = [sys.executable, "-m", "dualface_assets.service.doctor"]
-    environment = {**os.environ, "DAGSTER_HOME": home}
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert said.returncode == 2
-    assert said.stderr == sentence
+    said = start("doctor", home)
+    assert (said.returncode, said.stderr) == (2, sentence)
 
 
 def test_the_command_says_all_of_it_and_fails_where_there_is_a_problem(
     settings: Settings, service: ServiceSettings, tmp_path: Path
 ) -> None:
     shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", tmp_path)
-    environment = {
-        **os.environ,
-        "DAGSTER_HOME": str(tmp_path),
-        "DUALFACE_STORE": service.store,
-        "DUALFACE_RUNTIME": str(settings.runtime),
-        "DUALFACE_CACHE": str(settings.cache),
-    }
-    command = [sys.executable, "-m", "dualface_assets.service.doctor"]
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    folders = {"DUALFACE_RUNTIME": settings.runtime, "DUALFACE_CACHE": settings.cache}
+    said = start("doctor", tmp_path, DUALFACE_STORE=service.store, **folders)
     assert said.returncode == 1, said.stderr
     assert "make up" in said.stdout
     assert "nvenc: 2 at once" in said.stdout

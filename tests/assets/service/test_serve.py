@@ -2,19 +2,12 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from dualface_core.system.locks import FileLock
-
-
-def start(program: str, home: Path, **variables: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "DAGSTER_HOME": str(home), **{name: str(text) for name, text in variables.items()}}
-    command = [sys.executable, "-m", f"dualface_assets.service.{program}"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+from tests.own_instance import start
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> None:
