@@ -124,11 +124,8 @@ def encode_on_gpu(
 ) -> str:
     """Render the plan with NVENC, in one of the pool's slots. Gives the path in the run's scratch folder."""
 
-    def render(video: "VideoInfo", output: Path, settings: Settings, progress: pipeline.Progress) -> "EncodeReport":
-        fingerprints = pipeline.fingerprints_path(output)
-        return gpu.render(
-            video, composed_tiles, output, order.choice, settings=settings, fingerprints=fingerprints, progress=progress
-        )
+    def render(video: "VideoInfo", output: Path, **options: Any) -> "EncodeReport":
+        return gpu.render(video, composed_tiles, output, order.choice, **options)
 
     return _rendered(context, store, order, render, encoder=NVENC)
 
@@ -140,16 +137,8 @@ def encode_in_software(
     """Render the plan with the processor. Gives the path in the run's scratch folder."""
     choice = order.choice
 
-    def render(video: "VideoInfo", output: Path, settings: Settings, progress: pipeline.Progress) -> "EncodeReport":
-        report = pipeline.render_with_software(
-            video,
-            composed_tiles,
-            output,
-            why=choice.why,
-            settings=settings,
-            fingerprints=pipeline.fingerprints_path(output),
-            progress=progress,
-        )
+    def render(video: "VideoInfo", output: Path, **options: Any) -> "EncodeReport":
+        report = pipeline.render_with_software(video, composed_tiles, output, why=choice.why, **options)
         return report.model_copy(update={"driver": choice.driver, "fallback": choice.fallback})
 
     return _rendered(context, store, order, render, encoder="software")
@@ -159,7 +148,7 @@ def _rendered(
     context: dg.OpExecutionContext,
     store: VideoStore,
     order: Order,
-    render: "Callable[[VideoInfo, Path, Settings, pipeline.Progress], EncodeReport]",
+    render: "Callable[..., EncodeReport]",
     *,
     encoder: str,
 ) -> str:
@@ -170,8 +159,13 @@ def _rendered(
         output = store.scratch(context.run_id) / store.result_path(context.partition_key).name
         video = store.video_info(context.partition_key)
         with pipeline.load_monitor() as monitor, in_time(step_seconds(video)) as watched:
-            progress = watched(logged(context, f"Encoding ({encoder})"))
-            report = render(video, output, order.config.settings(), progress)
+            report = render(
+                video,
+                output,
+                settings=order.config.settings(),
+                fingerprints=pipeline.fingerprints_path(output),
+                progress=watched(logged(context, f"Encoding ({encoder})")),
+            )
         load = monitor.log()
         load.write(pipeline.load_path(output))
         report.model_copy(update={"load": load.summary()}).write(pipeline.report_path(output))
