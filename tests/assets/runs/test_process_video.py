@@ -20,6 +20,7 @@ from dualface_assets.assets.metadata import IMAGE_BYTES
 from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.recovery import remove_leftovers
 from dualface_assets.review_index.failed_videos import note_failure
+from dualface_assets.runs.failures import BACK_OFF, WAITING
 from dualface_assets.runs.timeouts import step_seconds
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import add
@@ -241,7 +242,9 @@ def test_a_page_that_cannot_be_made_leaves_the_result_alone(processing: Pipeline
         result = processing.run(key, "review")
         assert not result.success
         assert "review" not in metadata_of(result)
-        assert will_retry(processing, result)
+        run = processing.instance.get_run_by_id(result.run_id)
+        assert run is not None
+        assert run.tags[BACK_OFF] == WAITING  # for what the machine refuses
         assert processing.store.result_path(key).read_bytes() == before
     finally:
         folder.unlink(missing_ok=True)
