@@ -39,13 +39,17 @@ def ffmpeg_error(number: int) -> Exception:
 
 
 NO_CAPABLE = "No capable devices found"
+NO_DEVICE = " -> CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected"
+OLD_API = "Driver does not support the required nvenc API version. Required: 13.0 Found: 12.2"
+SESSION_FULL = "OpenEncodeSessionEx failed: out of memory (10): (no details)"
+TOO_SMALL = "InitializeEncoder failed: invalid param (8): Frame Dimension less than the minimum"
 MINIMUM_DRIVER = "The minimum required Nvidia driver for nvenc is 570.0 or newer"
 
 # What FFmpeg's nvenc.c, cuviddec.c and hwcontext_cuda.c print, and the number that they return with it.
 FAILURES = [
     # Software frames: every device is tried, and one number is left for all reasons.
     (EXTERNAL, ["OpenEncodeSessionEx failed: incompatible client key (21): (no details)", NO_CAPABLE], "session-limit"),
-    (EXTERNAL, ["OpenEncodeSessionEx failed: out of memory (10): (no details)", NO_CAPABLE], "session-limit"),
+    (EXTERNAL, [SESSION_FULL, NO_CAPABLE], "session-limit"),
     (EXTERNAL, ["OpenEncodeSessionEx failed: unsupported device (2): (no details)", NO_CAPABLE], "no-nvenc-hardware"),
     (EXTERNAL, ["OpenEncodeSessionEx failed: no encode device (1): (no details)", NO_CAPABLE], "no-nvenc-hardware"),
     (EXTERNAL, [NO_CAPABLE], "no-nvenc-hardware"),
@@ -54,21 +58,14 @@ FAILURES = [
     (EXTERNAL, ["B frames as references are not supported", NO_CAPABLE], "bad-parameter"),
     (EXTERNAL, ["No CUDA capable devices found"], "gpu-visibility"),
     # Frames on the GPU: the code's own number passes through.
-    (errno.ENOMEM, ["OpenEncodeSessionEx failed: out of memory (10): (no details)"], "session-limit"),
+    (errno.ENOMEM, [SESSION_FULL], "session-limit"),
     (errno.EINVAL, ["OpenEncodeSessionEx failed: incompatible client key (21): (no details)"], "session-limit"),
     (errno.ENOSYS, ["OpenEncodeSessionEx failed: unsupported device (2): (no details)"], "no-nvenc-hardware"),
     (errno.ENOENT, ["OpenEncodeSessionEx failed: no encode device (1): (no details)"], "no-nvenc-hardware"),
     (errno.EINVAL, ["OpenEncodeSessionEx failed: invalid version (15): (no details)"], "old-driver"),
     # Memory.
     (EXTERNAL, ["dl_fn->cuda_dl->cuCtxCreate(...) failed -> CUDA_ERROR_OUT_OF_MEMORY: out of memory"], "vram-oom"),
-    (
-        EXTERNAL,
-        [
-            "cuCtxCreate failed -> CUDA_ERROR_OUT_OF_MEMORY: out of memory",
-            "OpenEncodeSessionEx failed: out of memory (10): (no details)",
-        ],
-        "vram-oom",
-    ),
+    (EXTERNAL, ["cuCtxCreate failed -> CUDA_ERROR_OUT_OF_MEMORY: out of memory", SESSION_FULL], "vram-oom"),
     (errno.ENOMEM, ["CreateInputBuffer failed: out of memory (10): "], "vram-oom"),
     (errno.ENOMEM, ["CreateBitstreamBuffer failed: out of memory (10): "], "vram-oom"),
     (errno.ENOMEM, ["EncodePicture failed!: out of memory (10): "], "vram-oom"),
@@ -80,16 +77,8 @@ FAILURES = [
     (UNKNOWN_NUMBER, ["cuInit(0) failed", " -> CUDA_ERROR_SYSTEM_DRIVER_MISMATCH: system has..."], "no-driver"),
     (errno.EPERM, ["Cannot load libnvidia-encode.so.1", MINIMUM_DRIVER], "no-video-capability"),
     (errno.EPERM, ["Cannot load libnvcuvid.so.1"], "no-video-capability"),
-    (
-        errno.ENOSYS,
-        ["Driver does not support the required nvenc API version. Required: 13.0 Found: 12.2", MINIMUM_DRIVER],
-        "old-driver",
-    ),
-    (
-        UNKNOWN_NUMBER,
-        ["dl_fn->cuda_dl->cuInit(0) failed", " -> CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected"],
-        "gpu-visibility",
-    ),
+    (errno.ENOSYS, [OLD_API, MINIMUM_DRIVER], "old-driver"),
+    (UNKNOWN_NUMBER, ["dl_fn->cuda_dl->cuInit(0) failed", NO_DEVICE], "gpu-visibility"),
     (UNKNOWN_NUMBER, ["ctx->cvdl->cuvidGetDecoderCaps(&caps) failed -> CUDA_ERROR_NO_DEVICE (100)"], "gpu-visibility"),
     # Contexts and devices.
     (errno.ENOTSUP, ["Primary context already active with incompatible flags."], "context-conflict"),
@@ -99,11 +88,7 @@ FAILURES = [
     (UNKNOWN_NUMBER, ["cuMemcpy failed -> CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure"], "device-lost"),
     (errno.EIO, ["EncodePicture failed!: device does not exist (5): "], "device-lost"),
     # Settings.
-    (
-        errno.EINVAL,
-        ["InitializeEncoder failed: invalid param (8): Frame Dimension less than the minimum"],
-        "bad-parameter",
-    ),
+    (errno.EINVAL, [TOO_SMALL], "bad-parameter"),
     (errno.ENOSYS, ["InitializeEncoder failed: unsupported param (12): "], "bad-parameter"),
     (errno.EINVAL, ["EncodePicture failed!: invalid param (8): "], "bad-parameter"),
     (errno.EINVAL, [], "bad-parameter"),
