@@ -408,9 +408,12 @@ def verified_report(
 def require_passed(verification: Verification, output: Path) -> None:
     """Raise VerificationError, naming what is wrong, for a result that must not be published as `output`."""
     if not verification.passed:
-        found = "; ".join(finding.message.rstrip(".") for finding in verification.failures)
         action = "It was not published. If a second run fails as well, report it."
-        raise VerificationError(output, f"the result is not right: {found}", action=action)
+        raise VerificationError(output, f"the result is not right: {_found(verification)}", action=action)
+
+
+def _found(verification: Verification) -> str:
+    return "; ".join(finding.message.rstrip(".") for finding in verification.failures)
 
 
 def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
@@ -445,6 +448,8 @@ def process(
     progress: StepProgress | None = None,
 ) -> EncodeReport:
     """All five steps: a video in, a verified split-screen video and its report (`report_path`) out.
+
+    Where verification refuses what NVENC made, software encodes it again, if the settings allow that.
 
     Args:
         path: the source.
@@ -501,10 +506,22 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
     from tempfile import TemporaryDirectory
 
     from dualface_core.media.probe import fingerprint
+    from dualface_core.rendering.choice import may_encode_again
     from dualface_core.system.atomic_files import TEMPORARY_PREFIX
 
     def step(name: str) -> Progress | None:
         return None if progress is None else lambda done, total: progress(name, done, total)
+
+    def verify_rendered() -> Verification:
+        return verify(
+            output,
+            video=video,
+            tracks=tracks,
+            plan=plan,
+            settings=settings,
+            fingerprints=prints,
+            progress=step("verify"),
+        )
 
     begun = perf_counter()
     tracks = track(video, settings=settings, progress=step("track"))
@@ -515,15 +532,26 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
         prints = Path(folder) / "fingerprints"
         report = render(video, plan, output, settings=settings, fingerprints=prints, progress=step("render"))
         rendered = perf_counter()
-        verification = verify(
-            output,
-            video=video,
-            tracks=tracks,
-            plan=plan,
-            settings=settings,
-            fingerprints=prints,
-            progress=step("verify"),
-        )
+        verification = verify_rendered()
+        verified = perf_counter()
+        if not verification.passed and may_encode_again(report.encoder_used, settings):
+            report = render_with_software(
+                video,
+                plan,
+                output,
+                why=f"{report.encoder_used} made a wrong result: {_found(verification)}.",
+                settings=settings,
+                fingerprints=prints,
+                progress=step("render"),
+            ).model_copy(
+                update={
+                    "driver": report.driver,
+                    "fallback": True,
+                    "session_wait_seconds": report.session_wait_seconds,
+                }
+            )
+            rendered += perf_counter() - verified
+            verification = verify_rendered()
     seconds = {
         "track": tracked - begun,
         "plan": planned - tracked,

@@ -124,6 +124,11 @@ def may_fall_back(error: EncoderError, settings: Settings) -> bool:
     return settings.software_fallback and reaction(error.failure) not in {Reaction.TELL_USER, Reaction.BUG}
 
 
+def may_encode_again(encoder: str, settings: Settings) -> bool:
+    """Whether software may encode again what this encoder made and verification refused: NVENC may be the cause."""
+    return settings.software_fallback and encoder.endswith("_nvenc")
+
+
 def mark_unusable(error: EncoderError, gpu: str, settings: Settings) -> None:
     """Give up on a GPU for the rest of this process, where the failure says that trying again is vain."""
     _mark_unusable(error.failure, str(error), gpu, settings.codec)

@@ -92,6 +92,48 @@ def test_several_videos_share_two_sessions_and_no_failure_touches_another_video(
     assert log.table.num_rows >= 1
 
 
+SILENT_FAULTS = ["noise@4-5", "green@4-5", "half@4-5", "repeat@2-9"]
+
+
+@pytest.mark.parametrize("fault", SILENT_FAULTS)
+def test_wrong_pictures_of_a_driver_that_reports_success_are_found_and_encoded_again_in_software(
+    emulated_driver: EmulatedHost,
+    sample_clip: SampleClip,
+    dualface: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    fault: str,
+) -> None:
+    driver = emulated_driver(fault=fault)
+    inputs = clips(sample_clip, tmp_path, 1)
+    process = dualface(driver, "run", *inputs, "-o", tmp_path / "out", "--encoder", "nvenc", "--json")
+    said, complained = process.communicate()
+    assert process.returncode == 0, complained
+    (result,) = json.loads(said)
+    report = result["report"]
+    assert report["encoder_used"] == "libx264"
+    assert report["fallback"]
+    assert report["why"].startswith("h264_nvenc made a wrong result: ")
+    assert all(finding["passed"] for finding in report["verification"]["findings"])
+    assert sum(event.name == "fault" for event in driver.events()) == 1
+    assert driver.open_now() == {}
+
+
+def test_without_fallback_wrong_pictures_fail_the_video_and_nothing_is_published(
+    emulated_driver: EmulatedHost,
+    sample_clip: SampleClip,
+    dualface: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DUALFACE_SOFTWARE_FALLBACK", "false")
+    inputs = clips(sample_clip, tmp_path, 1)
+    process = dualface(emulated_driver(fault=SILENT_FAULTS[0]), "run", *inputs, "-o", tmp_path / "out")
+    _, complained = process.communicate()
+    assert process.returncode != 0
+    assert "the result is not right" in complained
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_run_that_is_stopped_leaves_neither_session_nor_process_nor_file(
     emulated_driver: EmulatedHost,
     sample_clip: SampleClip,

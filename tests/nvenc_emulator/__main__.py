@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=2, help="sessions at once on the host (default: 2)")
     parser.add_argument("--refusal", type=int, default=21, help="the code beyond that: 21 (default) or 10")
     parser.add_argument("--card", type=Card, default=Card.NVENC, help=", ".join(Card))
-    parser.add_argument("--fault", help="error:CODE@N, error:CODE@CALL, hang@N or crash@N, with ,once or without")
+    parser.add_argument("--fault", help="error:CODE@N, hang@CALL, noise@A-B...: see docs/nvenc-emulator.md")
     parser.add_argument("--pace-ms", type=int, default=0, help="least time for a picture")
     parser.add_argument("--state", type=Path, help="the host's folder (default: a new one)")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the command")

@@ -86,9 +86,9 @@ class EmulatedDriver:
         sessions: how many NVENC sessions may be open on the host at once; 0 refuses all.
         refusal: the code beyond that limit: 21 (recent drivers) or 10 (older ones).
         card: what the host has.
-        fault: `error:CODE@N`, `hang@N`, `crash@N` or `green@N` (the Nth picture of a session, from 1), or
-            `error:CODE@CALL` or `hang@CALL`, such as `error:10@CreateInputBuffer`; ending in `,once` it strikes one
-            process of the host, once. See `emulation.h`.
+        fault: `error:CODE@N`, `hang@N` or `crash@N` (the Nth picture of a session, from 1), `error:CODE@CALL` or
+            `hang@CALL`, such as `error:10@CreateInputBuffer`, or a silent `noise@A-B`, `green@A-B`, `half@A-B` or
+            `repeat@A-B`; ending in `,once` it strikes one process of the host, once. See `emulation.h`.
         pace_ms: the least time that a picture takes, in milliseconds.
     """
 

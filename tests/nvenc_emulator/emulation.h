@@ -196,13 +196,14 @@ static inline void log_lost_sessions(void)
      error:CODE@CALL   the call of that name (one of failing_calls) returns CODE, such as error:10@CreateInputBuffer
      hang@N            encoding the Nth picture never returns
      hang@CALL         the call of that name never returns
-     green@N           the Nth picture and all that follow are encoded as green, and nothing is said
      crash@N           encoding the Nth picture ends the process by SIGABRT
+     SILENT@A-B        the Ath to the Bth picture of a session are encoded as something else, with success: SILENT is
+                       noise, green, half (the lower half is gray) or repeat (picture A again)
    With ",once" the first process of the host that gets there meets the fault, once. */
 typedef struct {
-    enum { NO_FAULT, ERROR, HANG, CRASH, GREEN } kind;
+    enum { NO_FAULT, ERROR, HANG, CRASH, NOISE, GREEN, HALF, REPEAT } kind;
     int code;
-    long picture;
+    long picture, last;
     char call[48];
     bool once;
     const char *text;
@@ -212,6 +213,20 @@ static const char *const failing_calls[] = {
     "cuInit", "cuCtxCreate", "OpenEncodeSessionEx", "InitializeEncoder",
     "CreateInputBuffer", "CreateBitstreamBuffer", "LockBitstream", "DestroyEncoder",
 };
+
+static const struct {
+    const char *name;
+    int kind;
+} silent_faults[] = {{"noise", NOISE}, {"green", GREEN}, {"half", HALF}, {"repeat", REPEAT}};
+
+/* The silent fault of that name, or NO_FAULT. */
+static inline int silent_fault(const char *name)
+{
+    for (size_t i = 0; i < sizeof silent_faults / sizeof *silent_faults; i++)
+        if (!strcmp(name, silent_faults[i].name))
+            return silent_faults[i].kind;
+    return NO_FAULT;
+}
 
 static inline bool can_fail(const char *call)
 {
@@ -226,7 +241,7 @@ static inline Fault fault(void)
     Fault found = {.text = setting(PREFIX "FAULT", "")};
     if (!*found.text)
         return found;
-    char kind[64] = "", end[64] = "";
+    char kind[64] = "", end[64] = "", silent[16] = "";
     int used = 0;
     const char *comma = strchr(found.text, ',');
     snprintf(kind, sizeof kind, "%.*s", comma ? (int)(comma - found.text) : (int)strlen(found.text), found.text);
@@ -240,15 +255,16 @@ static inline Fault fault(void)
     else if ((sscanf(kind, "hang@%ld%n", &found.picture, &used) == 1 && used == length) ||
              (sscanf(kind, "hang@%47[A-Za-z]%n", found.call, &used) == 1 && used == length))
         found.kind = HANG;
-    else if (sscanf(kind, "green@%ld%n", &found.picture, &used) == 1 && used == length)
-        found.kind = GREEN;
     else if (sscanf(kind, "crash@%ld%n", &found.picture, &used) == 1 && used == length)
         found.kind = CRASH;
+    else if (sscanf(kind, "%15[a-z]@%ld-%ld%n", silent, &found.picture, &found.last, &used) == 3 && used == length &&
+             found.last >= found.picture)
+        found.kind = silent_fault(silent);
     bool sane = found.kind && (found.once || !comma) && (found.kind != ERROR || found.code > 0) &&
                 (found.picture > 0 || can_fail(found.call)) && strlen(found.text) < 64 && !strchr(found.text, '/');
     if (!sane)
-        give_up(PREFIX "FAULT is '%s', expected error:CODE@N, error:CODE@CALL, hang@N, hang@CALL, crash@N or green@N, "
-                "then nothing or ,once",
+        give_up(PREFIX "FAULT is '%s', expected error:CODE@N, error:CODE@CALL, hang@N, hang@CALL, crash@N or noise, "
+                "green, half or repeat@A-B, then nothing or ,once",
                 found.text);
     return found;
 }

@@ -216,6 +216,7 @@ typedef struct {
 typedef struct {
     int slot, slot_file;
     Fault fault;
+    bool spoiling;
     long pace_ms, pictures;
     const char *last_error;
     InputBuffer *inputs;
@@ -733,12 +734,15 @@ static void sleep_until(struct timespec start, long milliseconds)
         ;
 }
 
-/* Do what the fault of this session says about its next picture. */
+/* Do what the fault of this session says about its next picture; `spoil` does it where the fault is silent. */
 static Status meet_fault(Session *session)
 {
     const Fault *fault = &session->fault;
-    bool reached = fault->kind != GREEN && fault->picture && session->pictures + 1 == fault->picture;
+    bool reached = fault->picture && session->pictures + 1 == fault->picture;
     if (!reached || !strikes(fault, session->slot))
+        return SUCCESS;
+    session->spoiling = fault->last;
+    if (session->spoiling)
         return SUCCESS;
     if (fault->kind == CRASH)
         abort();
@@ -746,6 +750,29 @@ static Status meet_fault(Session *session)
         while (true)
             pause();
     return refused(session, (Status)fault->code, "a fault injected by the emulated driver");
+}
+
+/* Put something else in place of the next picture, where a silent fault says so. */
+static void spoil(Session *session)
+{
+    const Fault *fault = &session->fault;
+    size_t size = (size_t)session->rows * session->columns * MACROBLOCK;
+    if (!session->spoiling || session->pictures >= fault->last)
+        return;
+    if (fault->kind == GREEN) {
+        memset(session->current, 0, size);
+    } else if (fault->kind == HALF) {
+        size_t kept = (size_t)session->rows / 2 * session->columns * MACROBLOCK;
+        memset(session->current + kept, 128, size - kept);
+    } else if (fault->kind == REPEAT && session->pictures + 1 > fault->picture) {
+        memcpy(session->current, session->previous, size);
+    } else if (fault->kind == NOISE) {
+        uint32_t state = (uint32_t)session->pictures + 1; /* xorshift, another picture each time */
+        for (size_t i = 0; i < size; i++) {
+            state ^= state << 13, state ^= state >> 17, state ^= state << 5;
+            session->current[i] = (uint8_t)(state >> 24);
+        }
+    }
 }
 
 static Status encode_picture(Session *session, PictureParameters *picture)
@@ -773,8 +800,7 @@ static Status encode_picture(Session *session, PictureParameters *picture)
     if ((type == PICTURE_IDR && session->repeat_headers) || (picture->flags & OUTPUT_HEADERS))
         end = put_picture_parameters(put_sequence_parameters(session, end));
     read_macroblocks(session, picture->input, session->current);
-    if (session->fault.kind == GREEN && session->pictures + 1 >= session->fault.picture)
-        memset(session->current, 0, (size_t)session->rows * session->columns * MACROBLOCK);
+    spoil(session);
     end = put_picture(session, type, end);
     uint8_t *encoded = session->current;
     session->current = session->previous;

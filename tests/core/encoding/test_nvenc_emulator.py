@@ -219,6 +219,30 @@ class TestFaults:
         assert error.startswith("UnknownError")
         assert_bit_exact(tmp_path / "out.mp4", 10, 640, 360)
 
+    @pytest.mark.parametrize("fault", ["noise", "green", "half", "repeat"])
+    def test_a_silent_fault_spoils_the_pictures_of_its_range_and_no_call_fails(
+        self, emulated_driver: Drivers, tmp_path: Path, fault: str
+    ) -> None:
+        driver = emulated_driver(fault=f"{fault}@4-6")
+        assert encode(driver, tmp_path / "out.mp4") == []
+        first = program.picture(3, 640, 360)
+        for index, (_, planes) in enumerate(decoded(tmp_path / "out.mp4")):
+            luma, right = planes[:360], program.picture(index, 640, 360)
+            if index not in {3, 4, 5}:
+                np.testing.assert_array_equal(planes, right)
+            elif fault == "repeat":
+                np.testing.assert_array_equal(planes, first)
+            elif fault == "green":
+                assert not planes.any()
+            elif fault == "half":
+                np.testing.assert_array_equal(luma[:176], right[:176])
+                assert (luma[184:] == 128).all()
+            else:
+                assert luma.std() > 70
+                assert abs(np.corrcoef(luma.ravel(), right[:360].ravel())[0, 1]) < 0.02
+        assert index == 9
+        assert count("fault")(driver.events()) == 1
+
     def test_a_fault_that_happens_once_spares_the_next_process_of_the_host(
         self, emulated_driver: Drivers, tmp_path: Path
     ) -> None:

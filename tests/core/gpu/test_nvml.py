@@ -125,7 +125,7 @@ def test_a_damaged_answer_is_found_out_again(emulated_driver, tmp_path):
         ({"fault": "error:8@1"}, "bad-parameter", False),
         ({"fault": "error:20@1"}, "encode-failed", False),
         ({"fault": "crash@1"}, "crashed", False),
-        ({"fault": "green@1"}, "encode-failed", False),
+        ({"fault": "green@1-1"}, "encode-failed", False),
         ({"card": Card.NO_VIDEO_CAPABILITY}, "no-video-capability", False),
         ({"card": Card.NO_DEVICE}, "gpu-visibility", False),
         ({"card": Card.ZERO_DEVICES}, "gpu-visibility", False),
