@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -41,10 +42,11 @@ _SEND_AGAIN: Final = "Copy or export the video again."
 _OF_THE_MACHINE: Final = frozenset(
     {
         *(errno.ESTALE, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH),
-        *(errno.ENODEV, errno.ENXIO, errno.EREMOTEIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EINTR),
+        *(errno.ENODEV, errno.ENXIO, errno.EREMOTEIO, errno.EMFILE, errno.ENFILE, errno.EINTR),
     }
 )
 """What no content of a file makes FFmpeg say. EIO is not among them: some demuxers say so of a damaged file."""
+_MODERATE_BYTES: Final = 256 << 20
 _SHORT_OF_INDEX: Final = 0.99
 """A file that holds less than this share of the frames that its own index promises was cut off."""
 _SHORT_SECONDS: Final = 0.5
@@ -198,9 +200,18 @@ def unreadable(path: Path, failed: str, error: OSError | av.error.FFmpegError) -
 
     UnreadableVideoError if the file is at fault, else what `read_error` gives.
     """
-    if error.errno in _OF_THE_MACHINE:
+    if error.errno in _OF_THE_MACHINE or (error.errno == errno.ENOMEM and _memory_is_short()):
         return read_error(path, OSError(error.errno, error.strerror))
     return _unless_readable(path) or UnreadableVideoError(path, f"{failed} ({error.strerror})", action=_SEND_AGAIN)
+
+
+def _memory_is_short() -> bool:
+    """Whether a moderate amount of memory is refused: FFmpeg says ENOMEM of a damaged file that asks for a lot, too."""
+    try:
+        mmap.mmap(-1, _MODERATE_BYTES).close()
+    except OSError:
+        return True
+    return False
 
 
 def _unless_readable(path: Path) -> FileError | None:

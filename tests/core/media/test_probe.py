@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import psutil
 import pytest
 
 from dualface_core.errors import (
@@ -145,14 +147,25 @@ def test_a_video_on_a_failing_disk_is_not_called_damaged(
         probe(path)
 
 
-@pytest.mark.parametrize("number", [errno.ESTALE, errno.ENOMEM, errno.EMFILE])
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE])
 def test_what_no_file_can_bring_about_is_the_machines_fault(make_clip: MakeClip, number: int) -> None:
     path = make_clip("talk.mp4")
     error = unreadable(path, "decoding failed", OSError(number, os.strerror(number)))
     assert isinstance(error, MachineError)
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.EPERM, errno.EINVAL])
+def test_memory_is_short_only_if_it_is(make_clip: MakeClip) -> None:
+    path = make_clip("talk.mp4")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + (128 << 20), before[1]))
+    try:
+        error = unreadable(path, "decoding failed", OSError(errno.ENOMEM, "Cannot allocate memory"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert isinstance(error, MachineError)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPERM, errno.EINVAL, errno.ENOMEM])
 def test_what_ffmpeg_says_of_a_file_that_can_be_read_is_the_files_fault(make_clip: MakeClip, number: int) -> None:
     path = make_clip("talk.mp4")
     error = unreadable(path, "decoding failed", OSError(number, os.strerror(number)))
