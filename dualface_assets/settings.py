@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import os
 from pathlib import Path
-from typing import Final, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
@@ -23,6 +23,9 @@ from dualface_core.system.marked_folders import why_missing
 REPROCESS: Final = ".reprocess"
 """The folder of an inbox whose videos are made again even if their result is there already. Its name is hidden, and it
 counts only at the top of the inbox, so that no copy of other folders brings one by accident."""
+
+
+_Days = Annotated[float | None, Field(ge=0)]
 
 
 def workspace() -> Path:
@@ -57,23 +60,18 @@ class ServiceSettings(EnvironmentSettings):
         description="Where uploads wait, and videos are worked on, if the store is remote. Without it, a folder of the "
         "user's data.",
     )
-    keep_uploads: float | None = Field(
-        default=None,
-        ge=0,
-        description="Days for which an upload is kept after its result was published. Without it, for ever.",
+    keep_uploads: _Days = Field(
+        default=None, description="For how long an upload is kept after its result was published. Without it, for ever."
     )
-    keep_tables: float | None = Field(
-        default=None,
-        ge=0,
-        description="Days for which tables are kept after the result was published. Without it, for ever.",
+    keep_tables: _Days = Field(
+        default=None, description="For how long tables are kept after the result was published. Without it, for ever."
     )
-    keep_results: float | None = Field(
-        default=None, ge=0, description="Days for which a result is kept after it was published. Without it, for ever."
+    keep_results: _Days = Field(
+        default=None, description="For how long a result is kept after it was published. Without it, for ever."
     )
-    keep_unfinished: float | None = Field(
+    keep_unfinished: _Days = Field(
         default=None,
-        ge=0,
-        description="Days for which an upload that has had no result, such as a file that is no video, is kept after "
+        description="For how long an upload that has had no result, such as a file that is no video, is kept after "
         "anything was last done with it. Without it, for ever.",
     )
     review_url: str | None = Field(

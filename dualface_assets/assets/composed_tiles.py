@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import dagster as dg
 
@@ -18,9 +18,6 @@ from dualface_core import pipeline
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import CameraState
 from dualface_core.tables.tile_plan import TilePlan
-
-if TYPE_CHECKING:  # scipy is loaded by the step that needs it
-    from dualface_core.advice.advisories import Advisory
 
 COLUMNS: Final[Mapping[str, str]] = {
     "frame": "Number of the frame, from 0, the same in source and result.",
@@ -67,13 +64,15 @@ def composed_tiles(
 
     Frames are not stored: 10 minutes of them are 50 GB. The contact sheet shows what the result will look like.
     """
+    from dualface_core.advice.advisories import enlargement_advisory, framing_advisory  # with scipy
+
     started = time.monotonic()
     with as_failure(context), store.mounted(context.instance):
         video = store.video_info(context.partition_key)
         with in_time(step_seconds(video)):
             plan = pipeline.plan_tiles(video, face_tracks, layout=config.settings().layout)
             preview = pipeline.preview(video, face_tracks, plan)
-        figures, advisories = _figures(plan), _advisories(face_tracks, plan)
+        figures, advisories = _figures(plan), [framing_advisory(face_tracks, plan), enlargement_advisory(plan)]
     seconds = time.monotonic() - started
     yield dg.Output(
         plan,
@@ -90,12 +89,6 @@ def composed_tiles(
         ),
     )
     yield from map(checks.advisory_result, advisories)
-
-
-def _advisories(tracks: FaceTracks, plan: TilePlan) -> "list[Advisory]":
-    from dualface_core.advice.advisories import enlargement_advisory, framing_advisory
-
-    return [framing_advisory(tracks, plan), enlargement_advisory(plan)]
 
 
 def _figures(plan: TilePlan) -> dict[str, Any]:

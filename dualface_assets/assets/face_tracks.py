@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import dagster as dg
 import numpy as np
@@ -20,9 +20,6 @@ from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
-
-if TYPE_CHECKING:  # scipy is loaded by the step that needs it
-    from dualface_core.advice.advisories import Advisory
 
 COLUMNS: Final[Mapping[str, str]] = {
     "frame": "Number of the frame, from 0, in presentation order.",
@@ -57,6 +54,9 @@ def face_tracks(
     context: dg.AssetExecutionContext, store: VideoStore
 ) -> Iterator[dg.Output[FaceTracks] | dg.AssetCheckResult]:
     """Every face in every frame, and which of them are person A and person B. One row per face per frame."""
+    from dualface_core.advice.advisories import identity_advisory  # with scipy
+    from dualface_core.review.plots import tracks_plot
+
     started = time.monotonic()
     with as_failure(context), store.mounted(context.instance):
         video = store.video_info(context.partition_key)
@@ -65,7 +65,7 @@ def face_tracks(
             tracks = pipeline.track(
                 video, settings=Settings.load(), progress=watched(logged(context, "Detecting faces"))
             )
-        plot, figures, advisory = _plot(tracks), _figures(tracks), _advisory(tracks)
+        plot, figures, advisory = tracks_plot(tracks), _figures(tracks), identity_advisory(tracks)
     seconds = time.monotonic() - started
     yield dg.Output(
         tracks,
@@ -81,18 +81,6 @@ def face_tracks(
         ),
     )
     yield checks.advisory_result(advisory)
-
-
-def _plot(tracks: FaceTracks) -> bytes:
-    from dualface_core.review.plots import tracks_plot
-
-    return tracks_plot(tracks)
-
-
-def _advisory(tracks: FaceTracks) -> "Advisory":
-    from dualface_core.advice.advisories import identity_advisory
-
-    return identity_advisory(tracks)
 
 
 def _figures(tracks: FaceTracks) -> dict[str, Any]:

@@ -55,15 +55,11 @@ def review(
             store.files.share(index)
         url = ServiceSettings.load().review_url
     path = store.page_folder(key) / index.name
-    links = (
-        {}
-        if url is None
-        else {"open": dg.MetadataValue.url(f"{url.rstrip('/')}/{store.link(path, seen_from=store.folder)}")}
-    )
+    link = f"{url.rstrip('/')}/{store.link(path, seen_from=store.folder)}" if url else None
     return dg.MaterializeResult(
         metadata=entries(
             {
-                **links,
+                "open": link and dg.MetadataValue.url(link),
                 "page": dg.MetadataValue.path(store.files.address(path)),
                 "all videos": dg.MetadataValue.path(store.files.address(index)),
                 "thumbnail": image(page.thumbnail, "a frame of the result"),

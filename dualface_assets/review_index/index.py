@@ -17,7 +17,6 @@ from dualface_core.system.atomic_files import atomic_write
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 _LOCK: Final = ".lock"
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 def rebuild_index(folder: Path) -> Path:
@@ -26,7 +25,7 @@ def rebuild_index(folder: Path) -> Path:
     index = folder / PAGE
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
-        found = sorted(entries(folder), key=_recency, reverse=True)
+        found = sorted(entries(folder), key=lambda entry: (entry.when, entry.key), reverse=True)
         with atomic_write(index) as temporary:
             temporary.write_text(_html(found), encoding="utf-8")
     return index
@@ -52,7 +51,3 @@ def state(entry: Entry) -> str:
     if entry.page is None:
         return "error"
     return "warning" if entry.page.warnings or entry.failure else "passed"
-
-
-def _recency(entry: Entry) -> tuple[datetime, str]:
-    return entry.when or _EPOCH, entry.key

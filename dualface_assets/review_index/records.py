@@ -133,11 +133,10 @@ class Entry:
         return record.name if record else self.key
 
     @property
-    def when(self) -> datetime | None:
+    def when(self) -> datetime:
         """When the last thing happened to it."""
         times = [self.page.made_at] if self.page else []
-        times += [self.failure.failed_at] if self.failure else []
-        return max(times, default=None)
+        return max(times + ([self.failure.failed_at] if self.failure else []))
 
 
 def write_page(page: Page, about: Reviewed, folder: Path) -> None:

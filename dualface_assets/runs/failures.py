@@ -120,11 +120,7 @@ def _failure(context: Context, kind: str, sentence: str, action: str, retry: Ret
         instance.add_run_tags(run.run_id, {BACK_OFF: WAITING})
     return dg.Failure(
         description=sentence,
-        metadata={
-            **labeled(kind, action),
-            "tried again": _TRIED_AGAIN[retry],
-            "permanent": retry == "never",
-        },
+        metadata={**labeled(kind, action), "tried again": _TRIED_AGAIN[retry], "permanent": retry == "never"},
         allow_retries=retry != "never",
     )
 

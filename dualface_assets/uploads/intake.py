@@ -59,7 +59,7 @@ class TickReport:
     Attributes:
         taken: uploads that are in the store since then.
         waiting: names of those that are not yet, and why.
-        behind: how many more wait for their turn.
+        backlog: how many more wait for their turn.
     """
 
     taken: list[Upload]
