@@ -64,7 +64,7 @@ def after_failure(choice: EncoderChoice, earlier_failure: str | None, *, fallbac
     Args:
         choice: what would be chosen if this were the first attempt.
         earlier_failure: how an attempt with NVENC at this very video ended; None if there was none.
-        fallback: whether software may stand in for NVENC.
+        fallback: whether software may replace NVENC.
     """
     if not (choice.nvenc and earlier_failure and fallback):
         return choice
