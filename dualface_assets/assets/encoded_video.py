@@ -28,7 +28,7 @@ from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
-from dualface_core.encoding.failures import FailureClass, Reaction, reaction
+from dualface_core.encoding.failures import EncoderError, FailureClass, Reaction, reaction
 from dualface_core.errors import MissingInputError, VerificationError
 from dualface_core.rendering.choice import EncoderChoice
 from dualface_core.settings import Settings
@@ -46,29 +46,46 @@ ENCODER_TAG: Final = "dualface/encoder"
 NVENC: Final = "nvenc"
 """Value of that tag, and name of the pool."""
 
+SESSION_WAIT_TAG: Final = "dualface/session_wait"
+"""Tag of a run: the seconds that it waited for an NVENC session, known once NVENC has succeeded or failed."""
+
 
 @dataclass(frozen=True)
 class Order:
     """What `choose_encoder` hands on: who encodes, and what was chosen for this run.
 
     It is kept in a file. So it does not hold the settings themselves: the address of a store may have a password in it.
+
+    Attributes:
+        choice: who encodes, and why.
+        config: the run's.
+        waited: seconds that the attempt with NVENC before this run waited for a session; 0 if there was none.
     """
 
     choice: EncoderChoice
     config: EncoderConfig
+    waited: float = 0.0
 
 
-def after_failure(choice: EncoderChoice, earlier_failure: str | None, *, fallback: bool) -> EncoderChoice:
+@dataclass(frozen=True)
+class EarlierFailure:
+    """An attempt with NVENC at this very video: how it ended, and the seconds that it waited for a session."""
+
+    cause: str
+    waited: float = 0.0
+
+
+def after_failure(choice: EncoderChoice, earlier: EarlierFailure | None, *, fallback: bool) -> EncoderChoice:
     """The choice in view of what happened before.
 
     Args:
         choice: what would be chosen if this were the first attempt.
-        earlier_failure: how an attempt with NVENC at this very video ended; None if there was none.
+        earlier: the attempt with NVENC that failed; None if there was none.
         fallback: whether software may replace NVENC.
     """
-    if not (choice.nvenc and earlier_failure and fallback):
+    if not (choice.nvenc and earlier and fallback):
         return choice
-    return replace(choice, nvenc=False, why=f"NVENC failed at this video before ({earlier_failure}).", fallback=True)
+    return replace(choice, nvenc=False, why=f"NVENC failed at this video before ({earlier.cause}).", fallback=True)
 
 
 @dg.op(
@@ -85,20 +102,22 @@ def choose_encoder(
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
         with in_time(step_seconds(video)):
-            choice = after_failure(gpu.choose(settings), _earlier_failure(context), fallback=settings.software_fallback)
+            earlier = _earlier_failure(context)
+            choice = after_failure(gpu.choose(settings), earlier, fallback=settings.software_fallback)
     context.log.info("Encoding %s. %s", "with NVENC" if choice.nvenc else "in software", choice.why or "")
-    yield dg.Output(Order(choice, config), output_name="for_gpu" if choice.nvenc else "for_software")
+    order = Order(choice, config, waited=earlier.waited if earlier else 0.0)
+    yield dg.Output(order, output_name="for_gpu" if choice.nvenc else "for_software")
 
 
-def _earlier_failure(context: dg.OpExecutionContext) -> str | None:
-    """How NVENC failed in one of the runs that this one repeats; None if this repeats none, or it is not to blame."""
+def _earlier_failure(context: dg.OpExecutionContext) -> EarlierFailure | None:
+    """NVENC's failure in one of the runs that this one repeats; None if this repeats none, or it is not to blame."""
     instance = context.instance
     for run in repeated(context.run, instance):
         if run.tags.get(ENCODER_TAG) == NVENC:
             done = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS)
             encoded = any(str(event.get_dagster_event().step_key).endswith(f".{encode_on_gpu.name}") for event in done)
             if blamed := blamed_on_nvenc(failure_of(run.run_id, instance), encoded=encoded):
-                return blamed
+                return EarlierFailure(blamed, float(run.tags.get(SESSION_WAIT_TAG, 0)))
     return None
 
 
@@ -125,7 +144,16 @@ def encode_on_gpu(
     """Render the plan with NVENC, in one of the pool's slots. Gives the path in the run's scratch folder."""
 
     def render(video: "VideoInfo", output: Path, **options: Any) -> "EncodeReport":
-        return gpu.render(video, composed_tiles, output, order.choice, **options)
+        waited = 0.0
+        try:
+            report = gpu.render(video, composed_tiles, output, order.choice, **options)
+            waited = report.session_wait_seconds
+        except EncoderError as error:
+            waited = error.waited
+            raise
+        finally:
+            context.instance.add_run_tags(context.run_id, {SESSION_WAIT_TAG: f"{waited:.3f}"})
+        return report
 
     return _rendered(context, store, order, render, encoder=NVENC)
 
@@ -139,7 +167,8 @@ def encode_in_software(
 
     def render(video: "VideoInfo", output: Path, **options: Any) -> "EncodeReport":
         report = pipeline.render_with_software(video, composed_tiles, output, why=choice.why, **options)
-        return report.model_copy(update={"driver": choice.driver, "fallback": choice.fallback})
+        known = {"driver": choice.driver, "fallback": choice.fallback, "session_wait_seconds": order.waited}
+        return report.model_copy(update=known)
 
     return _rendered(context, store, order, render, encoder="software")
 
@@ -154,7 +183,7 @@ def _rendered(
 ) -> str:
     """Render into the run's scratch folder. Beside it: how it was made, and the load of host and GPU meanwhile."""
     # In either case, since a repeated run has the tags of the run that it repeats.
-    context.instance.add_run_tags(context.run_id, {ENCODER_TAG: encoder})
+    context.instance.add_run_tags(context.run_id, {ENCODER_TAG: encoder, SESSION_WAIT_TAG: "0"})
     with as_failure(context), store.mounted(context.instance):
         output = store.scratch(context.run_id) / store.result_path(context.partition_key).name
         video = store.video_info(context.partition_key)

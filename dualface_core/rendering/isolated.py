@@ -58,7 +58,7 @@ def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int],
         EncoderError: NVENC failed, hung (class STALLED) or took the process down (class CRASHED).
         DualfaceError: the source, the plan, the settings or the place of the output is at fault.
     """
-    frames = 0
+    frames, waited = 0, 0.0
     queueing = _START_PATIENCE + job.session_timeout
 
     def beat() -> None:
@@ -68,9 +68,14 @@ def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int],
     with tempfile.TemporaryFile() as stderr, _Process(job, stderr) as process:
         patience = queueing
         while True:
-            message = process.next_message(patience, beat)
+            try:
+                message = process.next_message(patience, beat)
+            except EncoderError as error:
+                error.waited = waited
+                raise
             match message:
                 case Opened():
+                    waited = message.waited
                     patience = stall_timeout
                 case Queued() | Refused():
                     patience = queueing

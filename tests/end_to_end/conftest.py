@@ -12,12 +12,13 @@ from tests.nvenc_emulator.libraries import build, why_unavailable
 
 @dataclass(frozen=True)
 class Hosts:
-    """Machines on which NVENC works, and machines on which it fails at the 50th picture."""
+    """Machines on which NVENC works, fails at the 50th picture, or encodes noise and reports success."""
 
     healthy: Host
     failing: Host
     hanging: Host
     crashing: Host
+    noisy: Host
     nvenc_only: Host
 
 
@@ -38,6 +39,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Hosts:
         failing=host("failing", fault="error:20@50", SESSION_TIMEOUT="3"),
         hanging=host("hanging", fault="hang@50", STALL_TIMEOUT="5"),
         crashing=host("crashing", fault="crash@50"),
+        noisy=host("noisy", fault="noise@20-25"),
         nvenc_only=host("nvenc-only", fault="error:20@50", SOFTWARE_FALLBACK="false"),
     )
 

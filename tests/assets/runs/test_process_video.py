@@ -14,7 +14,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from dualface_assets.assets.encoded_video import after_failure, blamed_on_nvenc
+from dualface_assets.assets.encoded_video import EarlierFailure, after_failure, blamed_on_nvenc
 from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.metadata import IMAGE_BYTES
 from dualface_assets.definitions import build_defs
@@ -400,7 +400,8 @@ def test_software_follows_a_failure_of_nvenc_where_it_may(
     nvenc: bool, earlier_failure: str | None, fallback: bool, expected: bool
 ) -> None:
     why = None if nvenc else "There is no NVIDIA driver."
-    choice = after_failure(EncoderChoice(nvenc, why, "0", None), earlier_failure, fallback=fallback)
+    earlier = EarlierFailure(earlier_failure) if earlier_failure else None
+    choice = after_failure(EncoderChoice(nvenc, why, "0", None), earlier, fallback=fallback)
     assert choice.nvenc is expected
     if nvenc and not expected:
         assert choice.why == "NVENC failed at this video before (session-limit)."

@@ -253,6 +253,21 @@ def test_a_killed_encoder_frees_its_session_and_the_next_waiter_gets_it(
     assert (counters.opened, counters.closed, counters.abandoned) == (2, 1, 1)
 
 
+def test_an_encode_that_crashes_after_a_wait_says_how_long_it_waited(
+    emulated: Emulated, make_job: Callable[..., Job]
+) -> None:
+    driver = emulated(fault="crash@5")
+    job = make_job(max_sessions=1)
+    with sessions(job).acquire("interview.mp4"):
+        waiting = InBackground(job)
+        until(lambda: sessions(job).status().waiting == 1)
+        time.sleep(0.3)
+    waiting.join(PATIENCE)
+    assert waiting.result.failure is FailureClass.CRASHED
+    assert waiting.result.waited >= 0.3
+    assert driver.open_now() == {}
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_whatever_ends_the_caller_ends_the_process(
     emulated: Emulated, make_job: Callable[..., Job], error: type[BaseException]
