@@ -210,7 +210,9 @@ def test_a_run_that_is_launched_has_its_tags_and_lets_others_go_first(
     code = tmp_path / "location.py"
     code.write_text(LOCATION)
     target = PythonFileTarget(str(code), None, working_directory=str(REPOSITORY), location_name="ours")
+    before = set(psutil.Process().children())
     with create_test_daemon_workspace_context(target, instance) as workspace:
+        code_servers = set(psutil.Process().children()) - before
         request = workspace.create_request_context()
         job = request.get_code_location("ours").get_repository("__repository__").get_full_job("launched")
         origin = job.get_remote_origin()
@@ -218,6 +220,8 @@ def test_a_run_that_is_launched_has_its_tags_and_lets_others_go_first(
         instance.launch_run(run.run_id, request)
         while not (found := instance.get_run_by_id(run.run_id)) or not found.is_finished:
             time.sleep(0.1)
+    _, left = psutil.wait_procs(code_servers, timeout=60)  # Dagster ends its code server and leaves a zombie
+    assert left == []
     assert found.status is dg.DagsterRunStatus.SUCCESS
     assert found.tags.items() >= RETRIES.items()
     assert int((tmp_path / "priority").read_text()) == min(psutil.Process().nice() + 10, 19)
