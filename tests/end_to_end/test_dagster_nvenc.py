@@ -45,7 +45,7 @@ def struck(hosts: Hosts, running_instance: RunningInstance, clip: Path) -> dict[
 
 def encodes(driver: EmulatedDriver) -> set[int]:
     """The processes that have encoded a video, rather than tried the card with a small picture."""
-    return {event.pid for event in driver.events() if event.configuration and event.configuration.width == 1920}
+    return {event.pid for event in driver.events() if event.configuration.get("width") == 1920}
 
 
 def an_active_encode(driver: EmulatedDriver, pictures: int) -> int:
