@@ -1,12 +1,14 @@
 """Findings about who is in the tiles: a face where the plan puts one, and the right person's.
 
-Belongs here: looking for faces in a bounded number of frames, and comparing them with the people of the source. The
-one idea: what the tracks say about places and names is taken, but whose face it is gets judged afresh, by embeddings
-of faces that are found in the source and in the result. Embeddings live as long as the verification does.
+Belongs here: detecting faces in frames sampled over the whole length, and comparing them with the people of the
+source. The one idea: what the tracks say about places and names is taken, but whose face it is gets judged afresh, by
+embeddings of faces that are detected in the source and in the result. One face in two seconds is embedded, and all
+that were sampled around one that looks like the other person. Embeddings live as long as the verification does.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,22 +26,28 @@ from dualface_core.tables.labels import CameraState, FaceSource, Person
 from dualface_core.tables.layouts import Tile
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.expected import Source, evenly
-from dualface_core.verification.findings import Check, Finding
+from dualface_core.verification.findings import Check, Finding, clock
 
 Item = TypeVar("Item")
 
 Box = NDArray[np.float64]
 """(4,) x, y, width, height in pixels."""
 
-MOST_FRAMES: Final = 60
-"""Frames of the result in which faces are looked for, however long it is."""
-
+SAMPLES: Final = 60
 LEAST_GAP: Final = 0.25
-"""Seconds between two of them: what is nearer in time looks alike."""
+MOST_GAP: Final = 2.0
+"""Frames in which faces are detected, and seconds between two of them, at the least and at the most."""
+
+WRONG_SECONDS: Final = 2.0
+"""Seconds for which a tile must not show another person's face."""
+
+MISSING_SECONDS: Final = 5.0
+FEW_MISSING_SECONDS: Final = 2.0
+"""Seconds for which no face may be missing where the plan has one, and from which on a person should look."""
 
 LEAST_FACES: Final = 0.6
 FEWER_FACES: Final = 0.85
-"""Shares of the frames looked at in which a tile's face must be found; between the two, a person should look. The
+"""Shares of the sampled frames in which a tile's face must be found; between the two, a person should look. The
 detector misses some faces that are dark, turned or coarsely coded, though the tile shows them."""
 
 SAME_PERSON: Final = 0.363
@@ -80,8 +88,14 @@ _REFERENCES: Final = 8
 _FEW: Final = 3
 """With fewer references than this, more frames of the source are looked at."""
 
-_COMPARED: Final = 20
-"""Faces of a tile that are embedded."""
+_BATCH: Final = 64
+"""Faces of a tile that wait to be embedded, at the most: a face alone takes several times as long."""
+
+_JITTER: Final = 0.1
+"""Seconds by which samples, which are whole frames, may be nearer than their gap."""
+
+_MOST_SHOTS: Final = 30
+"""Shots of which a frame in the middle is sampled, whatever the gap."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,35 @@ class _Face:
     number: int
     crop: NDArray[np.uint8]
     quality: float
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    """A face of the result: its time in seconds, and its cosine with the most similar face of each person."""
+
+    time: float
+    own: float
+    other: float
+
+    @property
+    def telling(self) -> bool:
+        """Whether it is one person's, and not the other's."""
+        return max(self.own, self.other) >= SAME_PERSON and abs(self.own - self.other) >= UNDECIDED
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it is another person's than it should be."""
+        return self.telling and self.other > self.own
+
+
+class _TileFaces:
+    """What was found in one tile: sampled times, with or without a face, and faces, embedded and waiting."""
+
+    def __init__(self) -> None:
+        self.outside = 0
+        self.sampled: list[tuple[float, bool]] = []
+        self.embedded: list[_Embedded] = []
+        self.waiting: list[tuple[float, _Face]] = []
 
 
 class IdentityCheck:
@@ -123,11 +166,11 @@ class IdentityCheck:
         no_one = np.full((len(self._crop_windows), 4), np.nan)
         seen = np.stack([~np.isnan(self._boxes.get(tile.person, no_one)[:, 0]) for tile in tiles], axis=1)
         self._due = seen & (plan.states == CameraState.TRACKING)
-        self.frames = frozenset(_spread(self._due.any(axis=1), tracks))
-        """Numbers of the frames that are looked at."""
-        self._looked = [0] * len(tiles)
-        self._outside = [0] * len(tiles)
-        self._found: list[list[_Face]] = [[] for _ in tiles]
+        self._times = tracks.times
+        self._gap = _gap(tracks)
+        self.frames = frozenset(_spread(self._due.any(axis=1), tracks, self._gap))
+        """Numbers of the frames in which faces are detected."""
+        self._faces = [_TileFaces() for _ in tiles]
         self._references: dict[Person, list[_Face]] = {person: [] for person in self._people}
         self._known: dict[Person, NDArray[np.float32]] = {}
 
@@ -147,35 +190,68 @@ class IdentityCheck:
         self._known = {person: self._embed(faces) for person, faces in self._references.items()}
 
     def look(self, number: int, pictures: Sequence[Frame]) -> None:
-        """Take the tiles of a frame of the result, with the frame's number in the plan."""
+        """Take the tiles of a frame of the result, with the frame's number in the plan, once the people are known."""
         if number not in self.frames:
             return
+        time = float(self._times[number])
         for place, (tile, picture) in enumerate(zip(self._tiles, pictures, strict=True)):
             if not self._due[number, place]:
                 continue
-            self._looked[place] += 1
+            faces = self._faces[place]
             center_x, center_y, width, height = self._crop_windows[number, place]
             box = self._boxes[tile.person][number] - [center_x - width / 2, center_y - height / 2, 0, 0]
             middle = box[:2] + box[2:] / 2
-            self._outside[place] += not (0 <= middle[0] <= width and 0 <= middle[1] <= height)
+            faces.outside += not (0 <= middle[0] <= width and 0 <= middle[1] <= height)
             small = picture.bgr(round(np.clip(width * self._shrink, *_LOOK_WIDTHS)))
             face = self._find(number, small, picture.bgr(_LOOK_WIDTHS[1]), box * small.shape[1] / width)
-            if face is not None:
-                self._found[place].append(face)
+            faces.sampled.append((time, face is not None))
+            if face is not None and tile.person in self._known:
+                faces.waiting.append((time, face))
+                if len(faces.waiting) == _BATCH:
+                    self._judge(tile.person, faces)
+
+    def _judge(self, person: Person, faces: _TileFaces) -> None:
+        """Embed one of the faces that wait in two seconds, and then all around one that is more like another's."""
+        waiting = faces.waiting
+        since = faces.embedded[-1].time if faces.embedded else waiting[0][0]
+        picked = _picked(waiting, since)
+        self._compare(person, faces, [waiting[place] for place in picked])
+        doubts = np.array([face.time for face in faces.embedded if face.other > face.own])
+        around = [
+            place
+            for place, (time, _) in enumerate(waiting)
+            if place not in picked and (np.abs(doubts - time) <= MOST_GAP).any()
+        ]
+        self._compare(person, faces, [waiting[place] for place in around])
+        kept = waiting[-1][0] - MOST_GAP  # a doubt that comes next may be about these
+        done = {*picked, *around}
+        faces.waiting = [face for place, face in enumerate(waiting) if place not in done and face[0] > kept]
+
+    def _compare(self, person: Person, faces: _TileFaces, chosen: Sequence[tuple[float, _Face]]) -> None:
+        """Embed faces, and note whose they are."""
+        if not chosen:
+            return
+        embeddings = self._embed([face for _, face in chosen])
+        nearness = {name: (embeddings @ known.T).max(axis=1) for name, known in self._known.items()}
+        own = nearness.pop(person)
+        other = np.max(list(nearness.values()), axis=0) if nearness else np.zeros_like(own)
+        times = [time for time, _ in chosen]
+        faces.embedded += map(_Embedded, times, own.tolist(), other.tolist())
+        faces.embedded.sort(key=lambda face: face.time)
 
     def findings(self) -> Iterator[Finding]:
         """Per tile: whether its face is there, and whose it is."""
-        known = self._known
-        if len(known) > 1:
-            yield _naming_finding(self._references, known)
-        for tile, looked, outside, faces in zip(self._tiles, self._looked, self._outside, self._found, strict=True):
+        if len(self._known) > 1:
+            yield _naming_finding(self._references, self._known)
+        for tile, faces in zip(self._tiles, self._faces, strict=True):
             if tile.person not in self._people:
                 yield _absence(tile)
                 continue
-            yield _face_finding(tile, len(faces), looked, outside)
-            if faces and tile.person in known:
-                chosen = _best_of_parts(faces, _COMPARED)
-                yield _identity_finding(tile, [face.number for face in chosen], self._embed(chosen), known)
+            if faces.waiting:
+                self._judge(tile.person, faces)
+            yield _face_finding(tile, faces, self._gap)
+            if faces.embedded:
+                yield _identity_finding(tile, faces.embedded, self._gap)
 
     def _embed(self, faces: Sequence[_Face]) -> NDArray[np.float32]:
         return self._embedder.embed(np.stack([face.crop for face in faces]))
@@ -202,16 +278,43 @@ class IdentityCheck:
         return _Face(number, align_face(whole, landmarks), quality)
 
 
-def _spread(due: NDArray[np.bool_], tracks: FaceTracks) -> list[int]:
-    """Up to `MOST_FRAMES` frames of those that are due: one from the middle of every shot, the rest evenly."""
+def _gap(tracks: FaceTracks) -> float:
+    """Seconds between sampled frames: never less than between frames."""
+    duration = float(tracks.times[-1] - tracks.times[0])
+    return max(min(max(duration / SAMPLES, LEAST_GAP), MOST_GAP), duration / len(tracks.times))
+
+
+def _spread(due: NDArray[np.bool_], tracks: FaceTracks, gap: float) -> set[int]:
+    """Frames of those that are due: one after every gap, and one from the middle of every shot."""
     by_shot = [shot.first + np.flatnonzero(due[shot.frames]) for shot in tracks.shots]
-    middles = evenly([int(numbers[len(numbers) // 2]) for numbers in by_shot if len(numbers)], MOST_FRAMES // 2)
-    gap = LEAST_GAP / tracks.metadata.seconds_per_pts
-    apart: list[int] = []
+    chosen = set(evenly([int(numbers[len(numbers) // 2]) for numbers in by_shot if len(numbers)], _MOST_SHOTS))
+    last = -math.inf
     for number in np.flatnonzero(due):
-        if not apart or tracks.pts[number] - tracks.pts[apart[-1]] >= gap:
-            apart.append(int(number))
-    return sorted({*middles, *evenly(apart, MOST_FRAMES - len(middles))})
+        if tracks.times[number] - last >= gap:
+            chosen.add(int(number))
+            last = tracks.times[number]
+    return chosen
+
+
+def _longest(samples: Sequence[tuple[float, bool]], gap: float) -> tuple[float, float]:
+    """From when to when the longest run of samples lasts that have a fault: (time, fault) each; (0, 0) for none.
+
+    A run ends with a sample that has no fault, and where there is no sample for two gaps.
+    """
+    longest, begin, last = (0.0, 0.0), math.nan, -math.inf
+    for time, fault in samples:
+        if fault:
+            begin = begin if time - last <= 2 * gap + _JITTER else time
+            last = time
+            longest = max(longest, (begin, time), key=lambda run: run[1] - run[0])
+        else:
+            last = -math.inf
+    return longest
+
+
+def _lasts(run: tuple[float, float], seconds: float, gap: float) -> bool:
+    """Whether a run of samples may be that of a fault that lasts so long: two samples at least."""
+    return run[1] - run[0] > 0 and run[1] - run[0] >= max(seconds - gap, gap) - _JITTER
 
 
 def _telling_frames(tracks: FaceTracks, person: Person) -> list[int]:
@@ -229,6 +332,21 @@ def _parts(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
 
 def _best_of_parts(faces: Sequence[_Face], count: int) -> list[_Face]:
     return [max(part, key=lambda face: face.quality) for part in _parts(faces, count)]
+
+
+def _picked(faces: Sequence[tuple[float, _Face]], since: float) -> list[int]:
+    """Places of faces, each the one that tells most of those a second or two after the last; the first is `since`."""
+    picked: list[int] = []
+    group: list[int] = []
+    for place in range(len(faces)):
+        group.append(place)
+        following = faces[place + 1][0] if place + 1 < len(faces) else math.inf
+        if following - since > MOST_GAP + _JITTER:
+            best = max(group, key=lambda each: (faces[each][0] >= since + MOST_GAP / 2, faces[each][1].quality))
+            picked.append(best)
+            since = faces[best][0]
+            group = [each for each in group if each > best]
+    return picked
 
 
 def _fitting(found: Detections, box: Box) -> int | None:
@@ -255,51 +373,53 @@ def _absence(tile: Tile) -> Finding:
     )
 
 
-def _face_finding(tile: Tile, found: int, looked: int, outside: int) -> Finding:
-    share = found / looked if looked else 1.0
-    wrong = share < LEAST_FACES or outside > (1 - FEWER_FACES) * looked
+def _face_finding(tile: Tile, faces: _TileFaces, gap: float) -> Finding:
+    sampled, outside = len(faces.sampled), faces.outside
+    found = sum(there for _, there in faces.sampled)
+    share = found / sampled if sampled else 1.0
+    missing = _longest([(time, not there) for time, there in faces.sampled], gap)
+    wrong = share < LEAST_FACES or outside > (1 - FEWER_FACES) * sampled or _lasts(missing, MISSING_SECONDS, gap)
+    few = share < FEWER_FACES or _lasts(missing, FEW_MISSING_SECONDS, gap)
     message = (
-        f"Tile {tile.person} shows a face where the plan has one in {found} of {looked} frames looked at."
-        if looked
+        f"Tile {tile.person} shows a face where the plan has one in {found} of {sampled} sampled frames."
+        if sampled
         else f"The plan never has a face in tile {tile.person}."
     )
+    if found < sampled and (wrong or few):
+        message += f" It is missing from {clock(missing[0])} to {clock(missing[1])}."
     if outside:
         message += f" In {outside} of them the plan itself leaves it outside the tile."
     return Finding(
         check=Check.FACE,
-        passed=not wrong and share >= FEWER_FACES,
+        passed=not wrong and not few,
         severity="error" if wrong else "warning",
         value=round(100 * share, 1),
-        expected=f"at least {FEWER_FACES:.0%}",
+        expected=f"at least {FEWER_FACES:.0%}, and never missing for {FEW_MISSING_SECONDS:g} s",
         message=message,
     )
 
 
-def _identity_finding(
-    tile: Tile, numbers: Sequence[int], embeddings: NDArray[np.float32], known: Mapping[Person, NDArray[np.float32]]
-) -> Finding:
+def _identity_finding(tile: Tile, faces: Sequence[_Embedded], gap: float) -> Finding:
     """Whose faces the tile shows: by the cosine with the most similar face that stands for each person."""
-    nearness = {person: (embeddings @ faces.T).max(axis=1) for person, faces in known.items()}
-    own = nearness.pop(tile.person)
-    other = np.max(list(nearness.values()), axis=0) if nearness else np.zeros_like(own)
-    margins = own - other
-    telling = (np.maximum(own, other) >= SAME_PERSON) & (np.abs(margins) >= UNDECIDED)
-    wrong = telling & (margins < 0)
-    clear = telling.mean() >= LEAST_TELLING
-    passed = bool(clear and wrong.sum() <= MOST_WRONG * telling.sum())
-    right = int((telling & ~wrong).sum())
+    telling = [face for face in faces if face.telling]
+    wrong = [face for face in telling if face.wrong]
+    run = _longest([(face.time, face.wrong) for face in telling], max(gap, MOST_GAP))
+    clear = len(telling) >= LEAST_TELLING * len(faces)
+    lasting = _lasts(run, WRONG_SECONDS, gap)
+    passed = clear and not lasting and len(wrong) <= MOST_WRONG * len(telling)
+    own, other = (float(np.mean([getattr(face, name) for face in faces])) for name in ("own", "other"))
     message = (
-        f"Of {len(own)} faces in tile {tile.person}, {right} are the right person's, {int(wrong.sum())} another's"
-        f"{f' (first in frame {numbers[int(np.argmax(wrong))]})' if wrong.any() else ''} and "
-        f"{int((~telling).sum())} cannot be told: mean cosine {own.mean():.2f} with their own face and "
-        f"{other.mean():.2f} with the other's."
+        f"Of {len(faces)} faces in tile {tile.person}, {len(telling) - len(wrong)} are the right person's, "
+        f"{len(wrong)} another's{f' (from {clock(run[0])} to {clock(run[1])})' if wrong else ''} and "
+        f"{len(faces) - len(telling)} cannot be told: mean cosine {own:.2f} with their own face and "
+        f"{other:.2f} with the other's."
     )
     return Finding(
         check=Check.IDENTITY,
         passed=passed,
-        severity="error" if clear else "warning",
-        value=round(float(margins.mean()), 3),
-        expected=f"above 0, for all but {MOST_WRONG:.0%} of the faces",
+        severity="error" if clear or lasting else "warning",
+        value=round(own - other, 3),
+        expected=f"above 0 for all but {MOST_WRONG:.0%} of the faces, and never below for {WRONG_SECONDS:g} s",
         message=message,
     )
 
