@@ -133,7 +133,7 @@ def blamed_on_nvenc(failure: str | None, *, encoded: bool) -> str | None:
     if failure == BUG:
         return None if encoded else "an unexpected error"
     if failure in set(FailureClass):
-        return failure if reaction(FailureClass(failure)) not in {Reaction.TELL_USER, Reaction.BUG} else None
+        return failure if reaction(FailureClass(failure)) not in {Reaction.REPORT, Reaction.BUG} else None
     return failure if failure == class_name(VerificationError) else None
 
 

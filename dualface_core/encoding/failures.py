@@ -23,7 +23,7 @@ class Reaction(StrEnum):
     WAIT = "wait and try again, then encode in software"
     SOFTWARE = "encode in software"
     SOFTWARE_FOR_PROCESS = "encode in software, and remember it for this process"
-    TELL_USER = "stop and tell the user"
+    REPORT = "stop and report the cause"
     BUG = "stop: a bug of ours"
 
 
@@ -67,7 +67,7 @@ _REACTIONS: Final = {
     FailureClass.STALLED: Reaction.SOFTWARE,
     FailureClass.CRASHED: Reaction.SOFTWARE,
     FailureClass.RUNTIME_FOLDER: Reaction.SOFTWARE,
-    FailureClass.USER_ERROR: Reaction.TELL_USER,
+    FailureClass.USER_ERROR: Reaction.REPORT,
     FailureClass.DOUBLE_FLUSH: Reaction.BUG,
     FailureClass.INTERNAL: Reaction.BUG,
     FailureClass.UNKNOWN: Reaction.SOFTWARE,

@@ -123,7 +123,7 @@ def nvenc_encoder(settings: EncoderSettings) -> EncoderSpec:
 
 
 def software_equivalent(settings: EncoderSettings) -> EncoderSettings:
-    """The settings for software that stands in for NVENC: one of NVENC's own presets becomes the nearest of ours."""
+    """The settings for software that replaces NVENC: one of NVENC's own presets becomes the nearest of ours."""
     names = {own: name for name, own in _NVENC_NAMES.items()}
     nearest = {"p1": "p3", "p2": "p3", "p4": "p5", "p6": "p7"}
     own = nearest.get(settings.preset, settings.preset)

@@ -25,7 +25,7 @@ _ABSENT: Final = frozenset({FailureClass.NO_DRIVER, FailureClass.NO_NVENC_HW})
 """Failures that say that this machine has no NVENC, so that nothing is amiss. All others can be put right."""
 
 _unusable: Final[dict[tuple[str, Codec], tuple[FailureClass, str]]] = {}
-"""GPUs and codecs that this process has given up on, and why."""
+"""GPUs and codecs that are marked unusable in this process, and why."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class EncoderChoice:
         nvenc: True for NVENC, False for software.
         why: why it isn't NVENC, where NVENC was to be used if possible; None otherwise.
         fallback: whether NVENC could be made to work here, or was asked for. (A machine without it lacks nothing.)
-        gpu: name under which the slots of the GPU's sessions are kept: its UUID, or "0" where NVML doesn't tell.
+        gpu: name under which the slots of the GPU's sessions are kept: its UUID, or "0" where NVML doesn't name it.
         driver: version of the NVIDIA driver; None without one.
         preset: what suits the GPU where the settings name none.
     """
@@ -121,7 +121,7 @@ def least_busy(candidates: Iterable[NvencSessions]) -> NvencSessions:
 
 def may_fall_back(error: EncoderError, settings: Settings) -> bool:
     """Whether software may do what NVENC failed at: if the settings allow it and the failure is the GPU's."""
-    return settings.software_fallback and reaction(error.failure) not in {Reaction.TELL_USER, Reaction.BUG}
+    return settings.software_fallback and reaction(error.failure) not in {Reaction.REPORT, Reaction.BUG}
 
 
 def may_encode_again(encoder: str, settings: Settings) -> bool:
@@ -130,7 +130,7 @@ def may_encode_again(encoder: str, settings: Settings) -> bool:
 
 
 def mark_unusable(error: EncoderError, gpu: str, settings: Settings) -> None:
-    """Give up on a GPU for the rest of this process, where the failure says that trying again is vain."""
+    """Mark a GPU unusable for the rest of this process, where the failure says that it cannot work."""
     _mark_unusable(error.failure, str(error), gpu, settings.codec)
 
 

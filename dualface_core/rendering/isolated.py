@@ -123,7 +123,7 @@ class _Process:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it died at once, as the reader will tell
+        with suppress(BrokenPipeError):  # it died at once, as the reader will find
             # Left open: the worker ends when it is closed, be it by us or by our death.
             self._process.stdin.write(job.model_dump_json() + "\n")
             self._process.stdin.flush()

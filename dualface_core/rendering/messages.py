@@ -53,7 +53,7 @@ _OTHER_ERRORS: Final = {kind.__name__: kind for kind in (DualfaceError, ModelErr
 
 
 class Job(BaseModel):
-    """What to encode, as the parent tells it.
+    """What to encode, as the parent hands it over.
 
     Attributes:
         video: the source.

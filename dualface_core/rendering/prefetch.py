@@ -15,18 +15,18 @@ from typing import Final, Generic, TypeVar
 Item = TypeVar("Item")
 
 _ABANDONED_AFTER: Final = 0.1
-"""Seconds between two looks at whether anybody still wants what is being made."""
+"""Seconds between two checks whether the block has ended."""
 
 
 @contextmanager
 def prefetch(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
-    """Run a generator in a thread of its own, at most `depth` + 1 items ahead of who takes them.
+    """Run a generator in a thread of its own, at most `depth` + 1 items ahead of their consumer.
 
     What the generator raises is raised where its next item would be taken. It is closed, in its own thread, before the
     block ends.
 
     Args:
-        items: makes the items; nobody else may take any of it.
+        items: makes the items; nothing else may take any of them.
         depth: finished items that may wait.
     """
     stage = _Stage(items, depth)
@@ -40,8 +40,8 @@ class _Stage(Generic[Item]):
     def __init__(self, items: Generator[Item], depth: int) -> None:
         self._items = items
         self._waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(depth)
-        self._unwanted = threading.Event()
-        self._thread = threading.Thread(target=self._make, name="made-ahead")
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._make, name="prefetch")
         self._thread.start()
 
     def taken(self) -> Iterator[Item]:
@@ -55,7 +55,7 @@ class _Stage(Generic[Item]):
                     yield item
 
     def end(self) -> None:
-        self._unwanted.set()
+        self._ended.set()
         self._thread.join()
 
     def _make(self) -> None:
@@ -72,8 +72,8 @@ class _Stage(Generic[Item]):
         self._hand_over(last)
 
     def _hand_over(self, what: tuple[Item] | BaseException | None) -> bool:
-        """Put something where it is taken, once there is room. False if nobody wants it any more."""
-        while not self._unwanted.is_set():
+        """Put something into the queue, once there is room. False if the block has ended."""
+        while not self._ended.is_set():
             try:
                 self._waiting.put(what, timeout=_ABANDONED_AFTER)
             except queue.Full:

@@ -36,8 +36,8 @@ class EncodeReport(BaseModel):
         session_wait_seconds: time spent waiting for an NVENC session.
         driver: version of the NVIDIA driver; None without one.
         versions: of Python and the packages that matter.
-        load: how busy this process and the GPU were while the video was in work; None if not sampled. With several
-            videos in work at once it is the load of all of them.
+        load: how busy this process and the GPU were while the video was processed; None if not sampled. With several
+            videos processed at once it is the load of all of them.
         verification: what was found on decoding the result again; None before that.
         advisories: what a person should know of the result although it is right; none before it was verified.
     """

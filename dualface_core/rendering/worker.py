@@ -31,25 +31,25 @@ _REPORT_EVERY: Final = 0.1
 _TRY_AGAIN_AFTER: Final = 0.5
 """Seconds between two attempts to open a session that the driver refuses."""
 
-Tell = Callable[[Message], None]
+Send = Callable[[Message], None]
 
 
 def main() -> None:
-    """Do the job that comes as one line of JSON on standard input, and tell about it on standard output."""
+    """Do the job that comes as one line of JSON on standard input, and report on standard output."""
     limit_library_threads()
     end_with_parent(orderly=True)
-    tell = _only_voice()
+    send = _message_channel()
     job = Job.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, args=[job.output], daemon=True).start()
-    tell(_outcome(job, tell))
+    send(_outcome(job, send))
 
 
-def _outcome(job: Job, tell: Tell) -> Done | Failed:
+def _outcome(job: Job, send: Send) -> Done | Failed:
     try:
-        return _encode(job, tell)
+        return _encode(job, send)
     except DualfaceError as error:
         return Failed.of(error)
-    except Exception as error:  # noqa: BLE001  told to the parent, with its traceback
+    except Exception as error:  # noqa: BLE001  reported to the parent, with its traceback
         failure = classify(error)
         lines = tuple("".join(traceback.format_exception(error)).splitlines())
         return Failed.of(
@@ -57,17 +57,17 @@ def _outcome(job: Job, tell: Tell) -> Done | Failed:
         )
 
 
-def _encode(job: Job, tell: Tell) -> Done:
+def _encode(job: Job, send: Send) -> Done:
     plan = TilePlan.read(job.plan)
     sessions = NvencSessions(job.runtime, gpu=job.gpu, limit=job.max_sessions, timeout=job.session_timeout)
-    queued = _Seldom(lambda: tell(Queued()))
+    queued = _Seldom(lambda: send(Queued()))
     with sessions.acquire(job.video.path.name, waiting=queued) as slot:
-        tell(Opened(slot=slot.index, waited=slot.waited))
-        return _attempts(job, plan, slot, tell)
+        send(Opened(slot=slot.index, waited=slot.waited))
+        return _attempts(job, plan, slot, send)
 
 
-def _attempts(job: Job, plan: TilePlan, slot: Slot, tell: Tell) -> Done:
-    progress = _Progress(plan.frame_count, slot, tell)
+def _attempts(job: Job, plan: TilePlan, slot: Slot, send: Send) -> Done:
+    progress = _Progress(plan.frame_count, slot, send)
     refusals = 0
     opened = time.monotonic()
     while True:
@@ -84,14 +84,14 @@ def _attempts(job: Job, plan: TilePlan, slot: Slot, tell: Tell) -> Done:
                 progress=progress,
             )
         except EncoderError as error:
-            # The slot is ours, so whoever has the session is no process of ours: it may yet let go of it.
+            # The slot is ours, so the session is held by another program, which may close it in time.
             late = time.monotonic() - opened > job.session_timeout
             if reaction(error.failure) is not Reaction.WAIT or progress.frames or late:
                 error.waited = waited
                 raise
             slot.refused = True
             refusals += 1
-            tell(Refused(times=refusals, reason=error.reason))
+            send(Refused(times=refusals, reason=error.reason))
         else:
             return Done(frames=frames, waited=waited, seconds=time.monotonic() - started)
         time.sleep(_TRY_AGAIN_AFTER)
@@ -114,39 +114,39 @@ class _Seldom:
 class _Progress:
     """Reports frames: to the parent, and to those who wait for the slot."""
 
-    def __init__(self, total: int, slot: Slot, tell: Tell) -> None:
+    def __init__(self, total: int, slot: Slot, send: Send) -> None:
         self.frames = 0
         self._total = total
         self._slot = slot
-        self._tell = tell
+        self._send = send
         self._seldom = _Seldom(self._report)
 
     def __call__(self, frames: int) -> None:
         self.frames = frames
         if frames == self._total:
-            self._tell(Finishing(frames=frames))
+            self._send(Finishing(frames=frames))
         else:
             self._seldom()
 
     def _report(self) -> None:
         self._slot.progressed()
-        self._tell(Progressed(frames=self.frames))
+        self._send(Progressed(frames=self.frames))
 
 
-def _only_voice() -> Tell:
+def _message_channel() -> Send:
     """Keep standard output for messages: what libraries print goes to standard error from now on."""
-    voice = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    channel = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def tell(message: Message) -> None:
-        voice.write(message.model_dump_json() + "\n")
-        voice.flush()
+    def send(message: Message) -> None:
+        channel.write(message.model_dump_json() + "\n")
+        channel.flush()
 
-    return tell
+    return send
 
 
 def _end_with_parent(output: Path) -> None:
-    """End at once when standard input does: the parent is gone, and with it whoever would publish the result."""
+    """End at once when standard input does: the parent is gone, and nothing would publish the result."""
     while os.read(sys.stdin.fileno(), 4096):
         pass
     output.unlink(missing_ok=True)

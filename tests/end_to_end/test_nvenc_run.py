@@ -165,10 +165,10 @@ def test_gpu_tells_what_the_card_can_do_and_who_uses_it(
     driver = emulated_driver()
     guard = NvencSessions(tmp_path / "run", gpu=EMULATED_CARD)
     with driver.outside_sessions(1), guard.acquire("interview.mp4"):
-        told = overview(dualface(driver, "gpu", "--json"))
-    (card,) = told["cards"]
+        shown = overview(dualface(driver, "gpu", "--json"))
+    (card,) = shown["cards"]
     assert card["gpu"]["name"] == "Emulated NVENC card"
-    assert card["gpu"]["driver"] == told["driver"] == "570.0"
+    assert card["gpu"]["driver"] == shown["driver"] == "570.0"
     assert {codec: ability["available"] for codec, ability in card["nvenc"].items()} == {
         "h264": True,
         "hevc": False,
@@ -177,10 +177,10 @@ def test_gpu_tells_what_the_card_can_do_and_who_uses_it(
     (holder,) = card["sessions"]["holders"]
     assert (holder["pid"], holder["owner"]) == (os.getpid(), "interview.mp4")
     assert [session["pid"] for session in card["listed"]] == [os.getpid()]
-    assert told["profile"]["sessions"] == 2
+    assert shown["profile"]["sessions"] == 2
 
-    told = overview(dualface(driver, "gpu", "--json"))  # what can be done is remembered, who does it is not
-    (card,) = told["cards"]
+    shown = overview(dualface(driver, "gpu", "--json"))  # what can be done is remembered, who does it is not
+    (card,) = shown["cards"]
     assert card["sessions"]["holders"] == card["listed"] == []
     assert card["sessions"]["counters"]["error_rate"] == 0
     assert card["nvenc"]["h264"]["available"]

@@ -223,7 +223,7 @@ def test_only_a_full_session_table_is_worth_waiting_for():
 
 
 def test_what_the_user_did_is_never_answered_by_another_encoder():
-    assert reaction(FailureClass.USER_ERROR) is Reaction.TELL_USER
+    assert reaction(FailureClass.USER_ERROR) is Reaction.REPORT
     assert reaction(FailureClass.DOUBLE_FLUSH) is reaction(FailureClass.INTERNAL) is Reaction.BUG
 
 

@@ -51,6 +51,6 @@ def emulated(
 
 
 @pytest.fixture(autouse=True)
-def nothing_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test's process has given up on must not decide another test."""
+def no_gpu_unusable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that one test marked unusable must not decide another test."""
     monkeypatch.setattr(choice, "_unusable", {})

@@ -17,7 +17,7 @@ Emulated = Callable[..., EmulatedDriver]
 
 
 def failed(failure: FailureClass) -> EncoderError:
-    return EncoderError(failure, encoder="h264_nvenc", reason="as told")
+    return EncoderError(failure, encoder="h264_nvenc", reason="as given")
 
 
 def test_software_that_was_asked_for_needs_no_explanation_and_no_look_at_the_gpu(settings: MakeSettings) -> None:

@@ -56,17 +56,17 @@ def test_nvenc_that_fails_half_way_ends_in_software_and_the_report_says_why(
     failure: str,
 ) -> None:
     driver = emulated(fault=fault)
-    told: list[int] = []
+    reported: list[int] = []
     patience = 3.0 if fault.startswith("hang") else 60.0
     report = pipeline.render(
-        *long_scene, output, settings=settings(stall_timeout=patience), progress=lambda done, _: told.append(done)
+        *long_scene, output, settings=settings(stall_timeout=patience), progress=lambda done, _: reported.append(done)
     )
     assert report.encoder_used == "libx264"
     assert report.fallback
     assert f"h264_nvenc failed ({failure}): " in report.why
     assert report.frames_out == probe(output).frame_count == FRAMES
     assert report.size_bytes == output.stat().st_size
-    assert told[-1] == FRAMES
+    assert reported[-1] == FRAMES
     assert list(output.parent.iterdir()) == [output]
     assert sum(event.name == "fault" for event in driver.events()) == 1
     assert driver.open_now() == {}
@@ -150,8 +150,8 @@ def test_the_third_is_told_who_holds_the_sessions(
     driver = emulated()
     guard = NvencSessions(settings().runtime, gpu="0")
     nvenc = EncoderChoice(nvenc=True, why=None, gpu="0", driver=None)
-    told = pytest.raises(SessionTimeoutError, match=r"session-limit.*'interview\.mp4'.*'podcast\.mp4'")
-    with guard.acquire("interview.mp4"), guard.acquire("podcast.mp4"), told:
+    timeout = pytest.raises(SessionTimeoutError, match=r"session-limit.*'interview\.mp4'.*'podcast\.mp4'")
+    with guard.acquire("interview.mp4"), guard.acquire("podcast.mp4"), timeout:
         pipeline.render_with_nvenc(*scene, output, nvenc, settings=settings(session_timeout=0.3))
     assert driver.events() == []
     assert list(output.parent.iterdir()) == []

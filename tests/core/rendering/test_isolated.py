@@ -87,11 +87,11 @@ def test_a_job_is_done_in_one_session_which_is_closed_at_the_end(
     emulated: Emulated, make_job: Callable[..., Job]
 ) -> None:
     driver = emulated()
-    told: list[int] = []
-    done = render_isolated(make_job(), stall_timeout=PATIENCE, progress=told.append)
+    reported: list[int] = []
+    done = render_isolated(make_job(), stall_timeout=PATIENCE, progress=reported.append)
     assert done.frames == probe(make_job().output).frame_count == 12
-    assert told == sorted(told)
-    assert told[-1] == 12
+    assert reported == sorted(reported)
+    assert reported[-1] == 12
     assert [event.name for event in driver.events() if event.name != "picture"] == ["opened", "configured", "closed"]
     assert sessions(make_job()).status().counters.closed == 1
     assert no_process_is_left()

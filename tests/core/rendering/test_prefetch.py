@@ -11,7 +11,7 @@ from dualface_core.rendering.prefetch import prefetch
 
 
 class Counting:
-    """A generator that tells how far it has come, in which thread, and whether it was closed."""
+    """A generator that reports how far it has come, in which thread, and whether it was closed."""
 
     def __init__(self, count: int, *, fails: bool = False) -> None:
         self._count = count

@@ -28,13 +28,13 @@ def times(video: VideoInfo) -> list[float]:
 @pytest.mark.parametrize("pts", [range(0, 480, 40), UNEVEN, [0]])
 def test_every_frame_of_the_plan_is_in_the_result_at_its_own_time(tmp_path: Path, pts: Sequence[int]) -> None:
     video = still_video(tmp_path / "still.mp4", pts)
-    told: list[int] = []
+    reported: list[int] = []
     output = tmp_path / "out.mp4"
-    assert render_stream(video, still_plan(video, pts), output, X264, progress=told.append) == len(pts)
+    assert render_stream(video, still_plan(video, pts), output, X264, progress=reported.append) == len(pts)
     result = probe(output)
     assert (result.width, result.height) == (1920, 1080)
     assert times(result) == [time * TIME_BASE for time in pts]
-    assert told == list(range(1, len(pts) + 1))
+    assert reported == list(range(1, len(pts) + 1))
 
 
 def test_tiles_show_what_the_plan_says(tmp_path: Path) -> None:
