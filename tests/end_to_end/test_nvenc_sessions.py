@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -54,15 +54,24 @@ HANGS = [
 ]
 
 
+@pytest.fixture
+def running() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes of a test; those that are left at its end are killed."""
+    processes: list[subprocess.Popen[bytes]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.timeout(300)
 def test_twenty_kills_with_hangs_in_opening_and_closing_never_leave_a_third_session_open_and_keep_none(
-    emulated_driver: Callable[..., EmulatedDriver], tmp_path: Path
+    emulated_driver: Callable[..., EmulatedDriver], running: list[subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     chance = random.Random(11)
     video = still_video(tmp_path / "still.mp4", [0])
     still_plan(video, [0]).write(tmp_path / "plan.parquet")
     (tmp_path / "out").mkdir()
-    running: list[subprocess.Popen[bytes]] = []
 
     def start(number: int, fault: str) -> EmulatedDriver:
         job = Job(
