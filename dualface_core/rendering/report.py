@@ -33,7 +33,7 @@ class EncodeReport(BaseModel):
         sha256: of the result, in hex, as it was verified; empty before that.
         wall_seconds: time of the pass that made the result.
         frames_per_second: frames_out by wall_seconds.
-        session_wait_seconds: time spent waiting for an NVENC session.
+        session_wait_seconds: time spent waiting for an NVENC session, here or in the attempt that failed before.
         driver: version of the NVIDIA driver; None without one.
         versions: of Python and the packages that matter.
         load: how busy this process and the GPU were while the video was processed; None if not sampled. With several
