@@ -371,7 +371,6 @@ input("freed? ")
             process.stdin.flush()
             process.stdout.read(len("freed? "))
             assert driver.open_now() == {}
-            process.stdin.write(b"\n")
 
     def test_sessions_held_by_another_program_count(self, emulated_driver: Drivers, tmp_path: Path) -> None:
         driver = emulated_driver(sessions=2)
