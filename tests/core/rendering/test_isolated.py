@@ -104,6 +104,8 @@ def test_a_job_is_done_in_one_session_which_is_closed_at_the_end(
         ("error:8@5", FailureClass.BAD_PARAM),
         ("error:10@CreateInputBuffer", FailureClass.VRAM_OOM),
         ("hang@5", FailureClass.STALLED),
+        ("hang@OpenEncodeSessionEx", FailureClass.STALLED),
+        ("hang@DestroyEncoder", FailureClass.STALLED),
         ("crash@5", FailureClass.CRASHED),
     ],
 )
@@ -112,7 +114,7 @@ def test_a_failure_comes_back_with_its_class_and_leaves_neither_session_nor_proc
 ) -> None:
     driver = emulated(fault=fault)
     with pytest.raises(EncoderError) as caught:
-        render_isolated(make_job(), stall_timeout=3.0 if fault.startswith("hang") else PATIENCE)
+        render_isolated(make_job(), stall_timeout=2.0 if fault.startswith("hang") else PATIENCE)
     assert caught.value.failure is failure
     assert caught.value.encoder == "h264_nvenc"
     assert driver.open_now() == {}
