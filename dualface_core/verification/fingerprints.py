@@ -6,6 +6,7 @@ difference is in `comparison`. A fingerprint is small (about 2 kB a frame), dete
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +25,10 @@ from dualface_core.tables.layouts import Layout, Tile
 CELL: Final = 40
 """Luma samples in either direction that are averaged into one of a fingerprint; a mouth is two or three wide."""
 
-_DETAIL_CELLS: Final = 6
-_DETAIL_UNIT: Final = 8
-"""Detail is kept in eighths of a level; a step of 32 levels and more counts as 32."""
+_DETAIL_STEPS: Final = 15
+"""Steps in which detail is kept, per factor of 2: one is 5 %."""
+
+_FOURTH_POWERS: Final = np.arange(256.0) ** 4
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class TileFingerprint:
     """Where the parts of one tile's fingerprint are, and how they are taken.
 
     The parts: luma averaged over cells of 40 x 40 samples; U and V over cells of the same place and twice that size;
-    and detail, the mean difference of horizontal neighbors in a quarter-size luma, over 6 x 6 cells of the tile.
+    and detail, one number for the tile: see `detail`.
 
     Attributes:
         tile: the part of the canvas.
@@ -56,14 +58,14 @@ class TileFingerprint:
 
     @property
     def chroma(self) -> slice:
-        """Where U and V are in the tile's fingerprint; luma is before, detail behind."""
+        """Where U and V are in the tile's fingerprint; luma is before, the byte of detail behind."""
         luma, chroma = np.prod(self.luma_shape), np.prod(self.chroma_shape)
         return slice(int(luma), int(luma + 2 * chroma))
 
     @property
     def size(self) -> int:
         """Samples in all, each a byte."""
-        return int(self.chroma.stop) + _DETAIL_CELLS**2
+        return int(self.chroma.stop) + 1
 
     def of(self, planes: Planes) -> NDArray[np.uint8]:
         """Take the fingerprint of this tile: (size,) uint8, from Y, U and V of the whole canvas."""
@@ -75,17 +77,29 @@ class TileFingerprint:
             ]
             for plane, scale in zip(planes, (1, 2, 2), strict=True)
         )
-        quarter = _halved(_halved(y))
-        steps = np.asarray(
-            cv2.convertScaleAbs(cv2.absdiff(quarter[:, 1:], quarter[:, :-1]), alpha=_DETAIL_UNIT), np.uint8
-        )
+        half = _halved(y)
         parts = [
-            _averaged(quarter, self.luma_shape),
+            _averaged(_halved(half), self.luma_shape),
             _averaged(_halved(_halved(u)), self.chroma_shape),
             _averaged(_halved(_halved(v)), self.chroma_shape),
-            _averaged(steps, (_DETAIL_CELLS, _DETAIL_CELLS)),
+            np.array([round(_DETAIL_STEPS * math.log2(1 + _detail(half)))], np.uint8),
         ]
         return np.concatenate([part.ravel() for part in parts])
+
+
+def detail(kept: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The detail that the last byte of a tile's fingerprint stands for, in squared levels.
+
+    It is the root of the mean fourth power of the Laplacian of half-size luma. The fourth power tells blur, which takes
+    from edges first, from coding, which keeps edges and takes from what is faint.
+    """
+    return np.exp2(kept / _DETAIL_STEPS) - 1
+
+
+def _detail(half: NDArray[np.uint8]) -> float:
+    curved = cv2.convertScaleAbs(cv2.Laplacian(half, cv2.CV_16S))
+    counts = cv2.calcHist([curved], [0], None, [256], [0, 256]).ravel()
+    return math.sqrt(float(counts @ _FOURTH_POWERS) / half.size)
 
 
 def _averaged(plane: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:

@@ -6,10 +6,14 @@ The table in docs/verification.md is of these cases.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pytest
 
+from dualface_core import pipeline
 from dualface_core.media.frames import Planes
 from dualface_core.verification.findings import Check
 from tests.core.verification.results import Edit, Job
@@ -38,6 +42,13 @@ def grain(planes: Planes) -> Planes:
     rng = np.random.default_rng(0)
     y = np.clip(planes[0] + rng.normal(0, 40, planes[0].shape), 0, 255).astype(np.uint8)
     return y, planes[1], planes[2]
+
+
+def blurred(planes: Planes, sigma: float) -> Planes:
+    y = planes[0]
+    for tile in np.hsplit(y, 2):
+        tile[:] = cv2.GaussianBlur(tile, (0, 0), sigma)
+    return planes
 
 
 def shifted(planes: Planes, x: int, y: int) -> Planes:
@@ -95,6 +106,9 @@ CASES: list[tuple[str, Edit, Check, str]] = [
     ("noise to the end", during(range(12, FRAMES), noise), Check.SSIM, "0:01.2"),
     ("grain", during(ALL, grain), Check.DETAIL, "0:00.0"),
     ("grain for 3 frames", during(MIDDLE, grain), Check.DETAIL, "0:01.2"),
+    ("a blur of sigma 2", during(ALL, lambda p: blurred(p, 2)), Check.DETAIL, "0:00.0"),
+    ("a blur of sigma 3 for 3 frames", during(MIDDLE, lambda p: blurred(p, 3)), Check.DETAIL, "0:01.2"),
+    ("one frame with a blur of sigma 10", during(range(12, 13), lambda p: blurred(p, 10)), Check.DETAIL, "0:01.2"),
     ("one green frame", during(range(12, 13), lambda p: filled(p, 0, 0, 0)), Check.COLOR, "0:01.2"),
     ("bright green frames", during(MIDDLE, lambda p: filled(p, 150, 40, 30)), Check.COLOR, "0:01.2"),
     ("gray frames", during(MIDDLE, lambda p: filled(p, 128)), Check.SSIM, "0:01.2"),
@@ -117,6 +131,8 @@ CASES: list[tuple[str, Edit, Check, str]] = [
     ("mirrored", during(ALL, lambda p: swapped((p[0][:, ::-1], p[1][:, ::-1], p[2][:, ::-1]))), Check.SSIM, "0:00.0"),
     ("frozen for 1 s", late(10, range(10, 20)), Check.FROZEN, "0:01."),
     ("frozen to the end", late(30, range(10, FRAMES)), Check.FROZEN, "0:01."),
+    ("a frame shown twice", late(1, range(11, 13)), Check.FROZEN, "0:01.2"),
+    ("a frame left out", lambda number, planes: None if number == 12 else planes, Check.FRAME_COUNT, "29 frames"),
     ("100 ms late", late(1), Check.LIP_SYNC, "too late"),
     ("300 ms late", late(3), Check.LIP_SYNC, "too late"),
     ("1 s late", late(10), Check.LIP_SYNC, "too late"),
@@ -130,3 +146,24 @@ def test_a_tampered_result_is_refused(
     failures = good.verify(rendered(edit=edit)).failures  # type: ignore[arg-type]
     found = [finding.message for finding in failures if finding.check is check]
     assert any(words in message for message in found), [finding.message for finding in failures]
+
+
+def test_a_result_with_flipped_bits_is_refused(good: Job, tmp_path: Path) -> None:
+    with av.open(str(good.output)) as container:
+        packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
+    content = bytearray(good.output.read_bytes())
+    for packet in packets[10:13]:
+        middle = packet.pos + packet.size // 2
+        content[middle : middle + 64] = bytes(255 - byte for byte in content[middle : middle + 64])
+    path = tmp_path / "result.mp4"
+    path.write_bytes(content)
+    assert not good.verify(path).passed
+
+
+def test_without_fingerprints_the_plan_is_composed_anew(good: Job, rendered: Callable[..., Path]) -> None:
+    def verified(output: Path) -> set[Check]:
+        verification = pipeline.verify(output, video=good.video, tracks=good.tracks, plan=good.plan)
+        return {finding.check for finding in verification.failures}
+
+    assert verified(good.output) == set()
+    assert Check.SSIM in verified(rendered(edit=during(range(12, 13), noise)))
