@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from dualface_core.system.locks import FileLock
 from dualface_core.system.names import check_text
 
 TEMPORARY_PREFIX = ".dualface-"
+_TEMPORARY_NAME: Final = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{32}")
 
 _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
@@ -32,6 +34,9 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 def atomic_write(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on a clean exit it becomes `target`, otherwise it is removed.
 
+    A target that is a temporary path of this function itself is yielded as it is: the outer block has locked it, and
+    publishes or removes it. Another file in its place would have no lock, and be taken for an abandoned one.
+
     Args:
         target: the file to make.
         overwrite: whether it may take the place of an older one.
@@ -40,6 +45,9 @@ def atomic_write(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     for a name that is no text. Lets every other error pass.
     """
     check_text(target, OutputError)
+    if _TEMPORARY_NAME.match(target.name):
+        yield target
+        return
     lock: FileLock | None = None
     try:
         remove_abandoned(target.parent)

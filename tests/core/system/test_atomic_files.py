@@ -54,6 +54,15 @@ def test_two_writers_of_one_target_do_not_meet(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_temporary_file_that_is_written_atomically_is_not_taken_for_an_abandoned_one(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a.mp4") as temporary:
+        with atomic_write(temporary) as inner:
+            inner.write_bytes(b"whole")
+        with atomic_write(tmp_path / "b.mp4"):
+            pass
+    assert (tmp_path / "a.mp4").read_bytes() == b"whole"
+
+
 def test_what_a_killed_process_has_left_goes_with_the_next_write_and_nothing_else_does(tmp_path: Path) -> None:
     child = os.fork()
     if not child:
