@@ -106,7 +106,7 @@ CASES: list[tuple[str, Edit, Check, str]] = [
     ("noise to the end", during(range(12, FRAMES), noise), Check.SSIM, "0:01.2"),
     ("grain", during(ALL, grain), Check.DETAIL, "0:00.0"),
     ("grain for 3 frames", during(MIDDLE, grain), Check.DETAIL, "0:01.2"),
-    ("a blur of sigma 2", during(ALL, lambda p: blurred(p, 2)), Check.DETAIL, "0:00.0"),
+    ("a blur of sigma 2", during(ALL, lambda p: blurred(p, 2)), Check.DETAIL, "is blurred"),
     ("a blur of sigma 3 for 3 frames", during(MIDDLE, lambda p: blurred(p, 3)), Check.DETAIL, "0:01.2"),
     ("one frame with a blur of sigma 10", during(range(12, 13), lambda p: blurred(p, 10)), Check.DETAIL, "0:01.2"),
     ("one green frame", during(range(12, 13), lambda p: filled(p, 0, 0, 0)), Check.COLOR, "0:01.2"),
