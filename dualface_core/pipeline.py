@@ -503,11 +503,9 @@ class _Made:
 
 
 def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProgress | None) -> _Made:
-    from tempfile import TemporaryDirectory
-
     from dualface_core.media.probe import fingerprint
     from dualface_core.rendering.choice import may_encode_again
-    from dualface_core.system.atomic_files import TEMPORARY_PREFIX
+    from dualface_core.system.atomic_files import temporary_file
 
     def step(name: str) -> Progress | None:
         return None if progress is None else lambda done, total: progress(name, done, total)
@@ -528,8 +526,7 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
     tracked = perf_counter()
     plan = plan_tiles(video, tracks, layout=settings.layout)
     planned = perf_counter()
-    with TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as folder:
-        prints = Path(folder) / "fingerprints"
+    with temporary_file(output.parent, ".fingerprints") as prints:
         report = render(video, plan, output, settings=settings, fingerprints=prints, progress=step("render"))
         rendered = perf_counter()
         verification = verify_rendered()

@@ -48,20 +48,15 @@ def atomic_write(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     if _TEMPORARY_NAME.match(target.name):
         yield target
         return
-    lock: FileLock | None = None
     try:
-        remove_abandoned(target.parent)
-        while lock is None:
-            # The suffix stays: it tells muxers and readers what the file is. A long name must not make it too long.
-            temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}{target.suffix}")
-            temporary.touch(exist_ok=False)
-            lock = FileLock.attempt(temporary)  # fails if it was taken for an abandoned one just now
-        yield temporary
-        sync(temporary)
-        if overwrite:
-            temporary.replace(target)
-        else:
-            rename_without_overwriting(temporary, target)
+        # The suffix stays: it tells muxers and readers what the file is. A long name must not make it too long.
+        with temporary_file(target.parent, target.suffix) as temporary:
+            yield temporary
+            sync(temporary)
+            if overwrite:
+                temporary.replace(target)
+            else:
+                rename_without_overwriting(temporary, target)
         with suppress(OSError):  # a folder need not be readable to be written to, and not every file system can do it
             sync(target.parent)
     except OutputError as error:
@@ -70,6 +65,22 @@ def atomic_write(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
         raise OutputError(target, error.found, action=error.action) from error
     except OSError as error:
         raise output_error(target, error) from error
+
+
+@contextmanager
+def temporary_file(folder: Path, suffix: str) -> Iterator[Path]:
+    """Make an empty file for the length of the block; if this process is killed, the next one removes it.
+
+    It is locked, so it may be written to, and not replaced. Raises OSError.
+    """
+    lock: FileLock | None = None
+    try:
+        remove_abandoned(folder)
+        while lock is None:
+            temporary = folder / f"{TEMPORARY_PREFIX}{uuid4().hex}{suffix}"
+            temporary.touch(exist_ok=False)
+            lock = FileLock.attempt(temporary)  # fails if it was taken for an abandoned one just now
+        yield temporary
     finally:
         if lock is not None:
             with suppress(OSError):
