@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from dualface_core import pipeline
+from dualface_core.compositing.composed import composed_frames
 from dualface_core.media.frames import Planes
 from dualface_core.verification.findings import Check
-from tests.core.verification.results import Edit, Job
+from tests.core.verification.results import Edit, Job, render
 
 Make = Callable[..., object]
 FRAMES = 30
@@ -167,3 +168,24 @@ def test_without_fingerprints_the_plan_is_composed_anew(good: Job, rendered: Cal
 
     assert verified(good.output) == set()
     assert Check.SSIM in verified(rendered(edit=during(range(12, 13), noise)))
+
+
+@pytest.mark.parametrize("scene", ["cross", "leave", "cuts"])
+def test_a_right_result_of_a_sample_scene_is_not_refused(
+    sample_clip: Callable[..., Path], tmp_path: Path, scene: str
+) -> None:
+    video = pipeline.probe(sample_clip(scene, seconds=4, fps=10, size=(480, 270)))
+    tracks = pipeline.track(video)
+    job = Job(video, tracks, pipeline.plan_tiles(video, tracks), tmp_path / "result.mp4")
+    render(job, job.output)
+    verification = job.verify()
+    assert verification.passed, [finding.message for finding in verification.failures]
+    assert not [finding.message for finding in verification.warnings if finding.check in {Check.FACE, Check.IDENTITY}]
+
+
+@pytest.mark.parametrize("frames", [range(12, 13), range(FRAMES - 1)], ids=["one", "all"])
+def test_frames_that_are_shown_early_are_refused(good: Job, rendered: Callable[..., Path], frames: range) -> None:
+    composed = [surface.planes for surface, _ in composed_frames(good.video, good.plan)]
+    failures = good.verify(rendered(edit=lambda number, _: composed[number + (number in frames)])).failures
+    messages = [finding.message for finding in failures if finding.check is Check.LIP_SYNC]
+    assert any("0.10 s too early" in message for message in messages), messages
