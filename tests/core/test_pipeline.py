@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from dualface_core import pipeline
 from dualface_core.errors import ChangedVideoError, MissingInputError, TableFormatError
 from dualface_core.media.probe import VideoInfo
 from dualface_core.settings import Settings
+from dualface_core.system.atomic_files import atomic_write
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 from tests.conftest import SampleClip
@@ -38,6 +42,29 @@ def test_with_settings_given_no_step_reads_the_environment(
     report = pipeline.process(made[0].path, tmp_path / "out.mp4", settings=software, review=True)
     assert report.verification is not None
     assert report.verification.passed
+
+
+def test_what_a_killed_run_has_left_beside_its_result_goes_with_the_next_run_in_that_folder(
+    made: tuple[VideoInfo, FaceTracks, TilePlan], tmp_path: Path
+) -> None:
+    program = """
+import os, signal, sys
+from pathlib import Path
+from dualface_core import pipeline
+from dualface_core.settings import Settings
+def die(step, *_):
+    if step == "verify":
+        os.kill(os.getpid(), signal.SIGKILL)
+settings = Settings(encoder="software", preset="ultrafast")
+pipeline.process(Path(sys.argv[1]), Path(sys.argv[2]), settings=settings, progress=die)
+"""
+    command = [sys.executable, "-c", program, str(made[0].path), str(tmp_path / "out.mp4")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    left = sorted(path.suffix for path in tmp_path.glob(".dualface-*"))
+    assert left == [".fingerprints", ".mp4"]
+    with atomic_write(tmp_path / "next.mp4"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["next.mp4"]
 
 
 def steps(
