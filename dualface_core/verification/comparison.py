@@ -347,8 +347,12 @@ class TileComparison:
             )
         yield self._time_finding(name)
         yield self._similarity_finding(name)
+        yield self._color_finding(name)
+        yield self._detail_finding(name)
+
+    def _color_finding(self, name: str) -> Finding:
         fault = self._colored
-        yield Finding(
+        return Finding(
             check=Check.COLOR,
             passed=not fault.frames,
             value=round(self._most_colored, 2),
@@ -360,8 +364,10 @@ class TileComparison:
                 else f"The colors of tile {name} are within {self._most_colored:.1f} levels of what was composed."
             ),
         )
+
+    def _detail_finding(self, name: str) -> Finding:
         fault = self._blurred
-        yield Finding(
+        return Finding(
             check=Check.DETAIL,
             passed=not fault.frames,
             value=round(self._least_detail, 3),

@@ -133,13 +133,8 @@ def _compared(
     from dualface_core.verification.identity import IdentityCheck
 
     layout = plan.layout
-    people = IdentityCheck(
-        layout.tiles,
-        tracks,
-        plan,
-        FaceDetector(settings.detector_weights),
-        FaceEmbedder(settings.embedder_weights),
-    )
+    detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
+    people = IdentityCheck(layout.tiles, tracks, plan, detector, embedder)
     source = Source(video, plan)
     sampled = source.cheap_frames(_SOURCE_FRAMES)
     crops = [CropCheck(tile, sampled) for tile in layout.tiles]
