@@ -29,7 +29,7 @@ GROUPS: Final[Mapping[CheckGroup, tuple[str, frozenset[Check]]]] = {
     ),
     CheckGroup.AUDIO: (
         "The audio is there, complete and in time with the frames.",
-        frozenset({Check.AUDIO, Check.AUDIO_PACKETS, Check.AUDIO_TIMING, Check.DRIFT}),
+        frozenset({Check.AUDIO, Check.AUDIO_PACKETS, Check.AUDIO_TIMING, Check.AUDIO_CONTENT, Check.DRIFT}),
     ),
     CheckGroup.FRAMES: (
         "No tile is black or frozen, and each shows what was planned.",

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import av
 import av.error
+import numpy as np
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
+from numpy.typing import NDArray
 
 from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
 from dualface_core.media.probe import open_input, opened, unreadable
@@ -34,6 +36,9 @@ _AAC_RATES: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_1
 """Samples per second; AAC knows higher ones, but few players do."""
 
 _FAILED: Final = "its audio cannot be read"
+
+_JITTER: Final = 0.002
+"""Seconds by which timestamps may be rounded: less is no gap."""
 
 
 class AudioTrack:
@@ -119,6 +124,38 @@ class AudioTrack:
         for part in resampler.resample(None):
             yield from target.encode(part)
         yield from target.encode(None)
+
+
+def read_blocks(path: Path, *, rate: int, channels: int, start: float, size: int) -> Iterator[NDArray[np.float32]]:
+    """Decode the first audio stream of a file into blocks of equal length, each at its time.
+
+    Args:
+        path: the file.
+        rate: samples per second of the blocks.
+        channels: 1 or 2.
+        start: seconds on the file's own clock at which the first block begins; what comes before is left out.
+        size: samples of a block. What is missing between two packets, and at the end, is silence.
+
+    Yields (channels, size) float32, full scale being 1. Raises UnreadableVideoError.
+    """
+    resampler = AudioResampler("fltp", "mono" if channels == 1 else "stereo", rate)
+    waiting, done = np.zeros((channels, 0), np.float32), 0
+    with opened(path, _FAILED) as container:
+        for frame in chain(container.decode(container.streams.audio[0]), [None]):
+            for part in resampler.resample(frame):
+                samples = np.asarray(part.to_ndarray(), np.float32)
+                if part.pts is not None and part.time_base is not None:
+                    gap = round((float(part.pts * part.time_base) - start) * rate) - done - waiting.shape[1]
+                    if gap < 0:
+                        samples = samples[:, -gap:] if -gap > rate * _JITTER else samples
+                    elif gap > rate * _JITTER:
+                        samples = np.pad(samples, ((0, 0), (gap, 0)))
+                waiting = np.concatenate([waiting, samples], axis=1)
+                while waiting.shape[1] >= size:
+                    yield waiting[:, :size]
+                    waiting, done = waiting[:, size:], done + size
+    if waiting.shape[1]:
+        yield np.pad(waiting, ((0, 0), (0, size - waiting.shape[1])))
 
 
 def write_looped_audio(source: Path, target: Path, seconds: float) -> None:

@@ -23,6 +23,7 @@ class Check(StrEnum):
     AUDIO = "audio"
     AUDIO_PACKETS = "audio packets"
     AUDIO_TIMING = "audio timing"
+    AUDIO_CONTENT = "audio content"
     DRIFT = "drift"
     BLACK = "black"
     FROZEN = "frozen"

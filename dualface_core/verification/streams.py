@@ -1,6 +1,6 @@
-"""Findings about the streams of a result: what they are, when their pictures are shown, and whether the sound is whole.
+"""Findings about the streams of a result: what they are, when their frames are shown, and whether the audio is whole.
 
-Belongs here: everything that needs no look at a picture. Times are compared as exact fractions of a second, since a
+Belongs here: everything that needs no decoded frame. Times are compared as exact fractions of a second, since a
 result may count in finer units than its source.
 """
 
@@ -17,13 +17,14 @@ from dualface_core.media.frames import LIMITED_RANGE, ColorInfo
 from dualface_core.media.packets import AudioPacket, audio_packets
 from dualface_core.media.probe import AudioInfo, VideoInfo
 from dualface_core.tables.layouts import Layout
+from dualface_core.verification.audio import content_finding
 from dualface_core.verification.findings import Check, Finding
 
 PIXEL_FORMATS: Final = {"yuv420p", "yuvj420p"}
 """What every player can show: 8-bit 4:2:0 (the second name says that its range is full)."""
 
 AAC_FRAME: Final = 1024
-"""Samples per AAC packet: sound that was coded anew may begin or end by so much earlier or later."""
+"""Samples per AAC packet: audio that was coded anew may begin or end by so much earlier or later."""
 
 _LONGEST_HEADER: Final = 9
 """Bytes of an ADTS header, which AAC loses on its way from a transport stream into an MP4."""
@@ -44,7 +45,7 @@ def stream_findings(result: VideoInfo, source: VideoInfo, layout: Layout) -> Ite
         passed=result.pixel_format in PIXEL_FORMATS,
         value=f"{result.codec}, {result.pixel_format}",
         expected="8-bit 4:2:0",
-        message=f"The pictures are {result.codec} in {result.pixel_format}; players want 8-bit 4:2:0.",
+        message=f"The frames are {result.codec} in {result.pixel_format}; players want 8-bit 4:2:0.",
     )
     found, wanted = _stated(result.color), _stated(source.color)
     yield Finding(
@@ -79,7 +80,7 @@ def timing_findings(shown: Sequence[Fraction], planned: Sequence[Fraction]) -> I
 
 
 def audio_findings(result: VideoInfo, source: VideoInfo) -> Iterator[Finding]:
-    """Whether the sound of the source is in the result: all of it, at its time."""
+    """Whether the audio of the source is in the result: all of it, at its time."""
     if source.audio is None or result.audio is None:
         there, wanted = result.audio is not None, source.audio is not None
         yield Finding(
@@ -87,7 +88,7 @@ def audio_findings(result: VideoInfo, source: VideoInfo) -> Iterator[Finding]:
             passed=there == wanted,
             value=result.audio.codec if result.audio else "none",
             expected=source.audio.codec if source.audio else "none",
-            message=f"The result has {'' if there else 'no '}sound, and the source has {'some' if wanted else 'none'}.",
+            message=f"The result has {'' if there else 'no '}audio, and the source has {'some' if wanted else 'none'}.",
         )
         return
     copied = source.audio.codec in MP4_AUDIO
@@ -97,12 +98,14 @@ def audio_findings(result: VideoInfo, source: VideoInfo) -> Iterator[Finding]:
         passed=result.audio.codec == codec,
         value=result.audio.codec,
         expected=codec,
-        message=f"The sound is {result.audio.codec}; the source's is {source.audio.codec}.",
+        message=f"The audio is {result.audio.codec}; the source's is {source.audio.codec}.",
     )
     if copied:
         yield from _copy_findings(result, source, result.audio)
     else:
         yield _recoding_finding(result.audio, source.audio)
+        channels = min(2, result.audio.channels)
+        yield content_finding(result.path, source.path, start=source.audio.start, channels=channels)
     yield _drift_finding(result, source, result.audio, source.audio)
 
 
@@ -151,14 +154,14 @@ def _recoding_finding(ours: AudioInfo, theirs: AudioInfo) -> Finding:
         value=round(worst, 6),
         expected=f"within {frame:.3f} s at the beginning and {2 * frame:.3f} s at the end",
         message=(
-            f"The sound, coded anew as {ours.codec}, begins {begin:+.3f} s and ends {end:+.3f} s from where the "
+            f"The audio, coded anew as {ours.codec}, begins {begin:+.3f} s and ends {end:+.3f} s from where the "
             "source's does."
         ),
     )
 
 
 def _drift_finding(result: VideoInfo, source: VideoInfo, ours: AudioInfo, theirs: AudioInfo) -> Finding:
-    """How much further apart picture and sound end than in the source."""
+    """How much further apart video and audio end than in the source."""
     drift = (_end(result) - ours.start - ours.duration) - (_end(source) - theirs.start - theirs.duration)
     allowed = float(1 / source.average_rate) + 2 * AAC_FRAME / ours.sample_rate
     return Finding(
@@ -166,7 +169,7 @@ def _drift_finding(result: VideoInfo, source: VideoInfo, ours: AudioInfo, theirs
         passed=abs(drift) <= allowed,
         value=round(drift, 6),
         expected=f"within {allowed:.3f} s",
-        message=f"At the end, the picture is {drift:+.3f} s further behind the sound than in the source.",
+        message=f"At the end, the video is {drift:+.3f} s further behind the audio than in the source.",
     )
 
 

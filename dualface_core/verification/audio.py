@@ -1,0 +1,94 @@
+"""Whether audio that was coded anew still sounds like the source's, over its whole length.
+
+Belongs here: comparing decoded samples. Audio that is copied is compared packet by packet (`streams`). Coding changes
+waveforms least below 4 kHz, so that is where each quarter of a second is correlated with the source's; above, and in
+the difference of left and right, energy is compared over the whole length.
+"""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core.media.audio import read_blocks
+from dualface_core.verification.findings import Check, Finding, clock
+
+_RATE: Final = 24_000
+_BLOCK: Final = 6_000
+"""Samples per second, and samples of a block, at which audio is compared."""
+
+_SLACK: Final = 600
+"""Samples by which a block may lie beside its place: 25 ms, about an AAC frame at 44.1 kHz."""
+
+_QUIET: Final = 0.003
+"""Root mean square, full scale being 1, below which a block counts as silence (-50 dB)."""
+
+_LEAST_CORRELATION: Final = 0.5
+_LEVEL: Final = 2.0
+"""Of a block: the least correlation, and the greatest ratio of levels either way (6 dB)."""
+
+_BANDS: Final = ((4_000, 8_000), (8_000, 11_900))
+_LEAST_KEPT: Final = 0.1
+_LEAST_SHARE: Final = 1e-3
+"""Hertz; the share of its energy that a band keeps, or the difference of left and right (-10 dB); and the share of all
+energy from which on a band or that difference matters (-30 dB)."""
+
+
+def content_finding(result: Path, source: Path, *, start: float, channels: int) -> Finding:
+    """Compare the decoded audio of a result with that of its source.
+
+    Args:
+        result: the file that was made.
+        source: the file that it was made from, on the same clock.
+        start: seconds on that clock at which the source's audio begins.
+        channels: 1 or 2; what the source has more or less of is mixed as the writer mixes it.
+    """
+    blocks = (read_blocks(path, rate=_RATE, channels=channels, start=start, size=_BLOCK) for path in (result, source))
+    frequencies = np.fft.rfftfreq(2 * _BLOCK, 1 / _RATE)
+    bands = [(frequencies >= low) & (frequencies < high) for low, high in _BANDS]
+    low = frequencies < _BANDS[0][0]
+    energies = np.zeros((2, 2 + len(bands)))  # of result and source: all, left minus right, each band
+    wrong: list[int] = []
+    silence = np.zeros((channels, _BLOCK), np.float32)
+    for number, pair in enumerate(zip_longest(*blocks, fillvalue=silence)):
+        spectra = np.fft.rfft(np.stack(pair), 2 * _BLOCK)
+        power = np.abs(spectra) ** 2
+        energies[:, 0] += power.sum(axis=(1, 2))
+        energies[:, 1] += (np.abs(spectra[:, 0] - spectra[:, -1]) ** 2).sum(axis=1)
+        energies[:, 2:] += np.stack([power[:, :, band].sum(axis=(1, 2)) for band in bands], axis=1)
+        if not all(map(_alike, *pair, spectra[:, :, low].swapaxes(0, 1))):
+            wrong.append(number)
+    ours, theirs = energies
+    lost = (theirs[1:] > _LEAST_SHARE * theirs[0]) & (ours[1:] < _LEAST_KEPT * theirs[1:])
+    names = ["the difference of left and right", *(f"what lies from {a} to {b} Hz" for a, b in _BANDS)]
+    seconds = len(wrong) * _BLOCK / _RATE
+    messages = [f"{seconds:g} s of it differ, first at {clock(start + wrong[0] * _BLOCK / _RATE)}"] if wrong else []
+    messages += [f"{name} is lost" for name, gone in zip(names, lost, strict=True) if gone]
+    return Finding(
+        check=Check.AUDIO_CONTENT,
+        passed=not messages,
+        value=round(seconds, 3),
+        expected="0 s that differ, and no band or side lost",
+        message=f"The audio, coded anew, is not the source's: {'; '.join(messages)}."
+        if messages
+        else "The audio, coded anew, is that of the source over its whole length.",
+    )
+
+
+def _alike(ours: NDArray[np.float32], theirs: NDArray[np.float32], spectra: NDArray[np.complex128]) -> bool:
+    """Whether a block of one channel is the source's; `spectra` are the lower parts of both, result and source."""
+    levels = [float(np.sqrt(np.mean(block**2))) for block in (ours, theirs)]
+    if levels[1] < _QUIET:
+        return levels[0] < 2 * _LEVEL * _QUIET
+    if not 1 / _LEVEL < levels[0] / levels[1] < _LEVEL:
+        return False
+    energy = np.sqrt(np.prod((np.abs(spectra) ** 2).sum(axis=1)))
+    if energy < 0.01 * levels[1] ** 2 * _BLOCK**2:
+        return True  # what there is lies above: its energy is compared over the whole length
+    shifted = np.fft.irfft(np.pad(spectra[0] * spectra[1].conj(), (0, _BLOCK + 1 - spectra.shape[1])), 2 * _BLOCK)
+    best = max(shifted[: _SLACK + 1].max(), shifted[-_SLACK:].max())
+    return bool(best * _BLOCK > _LEAST_CORRELATION * energy)
