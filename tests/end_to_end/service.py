@@ -18,6 +18,7 @@ import psutil
 
 from dualface_core import pipeline
 from dualface_core.system.atomic_files import TEMPORARY_PREFIX
+from dualface_core.system.marked_folders import MARKER
 from tests.end_to_end.running_instance import REPOSITORY, Host, RunningInstance, unlike_any_other
 from tests.own_instance import own_instance
 from tests.web_server import free_port
@@ -166,7 +167,7 @@ class Service:
         """Orphaned files, which should not be there once all is done."""
         store = self.host.store
         return [
-            *store.folder.rglob(f"{TEMPORARY_PREFIX}*"),
+            *(path for path in store.folder.rglob(f"{TEMPORARY_PREFIX}*") if path.name != MARKER),
             *store.scratch_folder.glob("*"),
             *store.claims_folder.glob("*"),
             *store.inbox_folder.glob("*"),
