@@ -37,7 +37,9 @@ class OnnxModel(Generic[Network]):
         self, weights: Path | None = None, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> None:
         read = read_weights(self.FILE, weights)
-        network = self.NETWORK()
+        with torch.device("meta"):  # no values, since all of them are about to be read
+            network = self.NETWORK()
+        network.to_empty(device="cpu")
         try:
             network.load(read.layers)
         except (ValueError, KeyError) as error:

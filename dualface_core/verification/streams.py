@@ -115,7 +115,7 @@ def _copy_findings(result: VideoInfo, source: VideoInfo, audio: AudioInfo) -> It
         packets += 1
         if ours is None or theirs is None or not _same_payload(ours, theirs):
             different += 1
-        else:
+        elif ours.start != theirs.start:
             lag = max(lag, ours.start - theirs.start, key=abs)
     yield Finding(
         check=Check.AUDIO_PACKETS,

@@ -183,7 +183,12 @@ def test_plain_http_leads_to_tls(site: Site) -> None:
 
 def test_the_websocket_passes_and_only_with_the_password(site: Site) -> None:
     address = f"wss://localhost:{site.port}/graphql"
-    options: dict[str, Any] = {"ssl": site.tls, "subprotocols": ["graphql-ws"], "origin": site.url}
+    options: dict[str, Any] = {
+        "ssl": site.tls,
+        "subprotocols": ["graphql-ws"],
+        "origin": site.url,
+        "open_timeout": 120.0,  # the machine may be busy
+    }
     with connect(address, additional_headers=PASSWORD, **options) as socket:
         socket.send(json.dumps({"type": "connection_init"}))
         assert json.loads(socket.recv())["type"] == "connection_ack"

@@ -116,5 +116,7 @@ def test_another_page_cannot_make_a_browser_change_anything(module: str, tmp_pat
             assert ask("by-the-page", "JSON", own, f"http://{own}") == 200
             assert ask("by-a-tunnel", "JSON", "localhost:8080", "http://localhost:8080") == 200
             with pytest.raises(InvalidStatus, match="403"):
-                connect(f"ws://{own}/graphql", subprotocols=["graphql-ws"], origin=f"http://{other}")
-            connect(f"ws://{own}/graphql", subprotocols=["graphql-ws"], origin=f"http://{own}").close()
+                connect(f"ws://{own}/graphql", subprotocols=["graphql-ws"], origin=f"http://{other}", open_timeout=120)
+            connect(
+                f"ws://{own}/graphql", subprotocols=["graphql-ws"], origin=f"http://{own}", open_timeout=120
+            ).close()

@@ -233,14 +233,13 @@ def test_threads_of_one_process_share_the_slots_too(folder):
     most: list[int] = []
 
     def hold() -> None:
-        for _ in range(2):
-            with guard.acquire("a.mp4") as slot:
-                held.append(slot.index)
-                most.append(len(held))
-                pair.wait()
-                held.remove(slot.index)
+        with guard.acquire("a.mp4") as slot:
+            held.append(slot.index)
+            most.append(len(held))
+            pair.wait()
+            held.remove(slot.index)
 
-    threads = [threading.Thread(target=hold) for _ in range(5)]
+    threads = [threading.Thread(target=hold) for _ in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
