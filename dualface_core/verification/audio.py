@@ -24,6 +24,10 @@ _BLOCK: Final = 6_000
 _SLACK: Final = 600
 """Samples by which a block may lie beside its place: 25 ms, about an AAC frame at 44.1 kHz."""
 
+_EDGE: Final = 1_500
+"""Samples at either end of a block that don't count for its level: coding carries what is loud into silence beside it,
+by up to an AAC frame."""
+
 _QUIET: Final = 0.003
 """Root mean square, full scale being 1, below which a block counts as silence (-50 dB)."""
 
@@ -81,14 +85,15 @@ def content_finding(result: Path, source: Path, *, start: float, channels: int) 
 
 def _alike(ours: NDArray[np.float32], theirs: NDArray[np.float32], spectra: NDArray[np.complex128]) -> bool:
     """Whether a block of one channel is the source's; `spectra` are the lower parts of both, result and source."""
-    levels = [float(np.sqrt(np.mean(block**2))) for block in (ours, theirs)]
+    levels = [float(np.sqrt(np.mean(block[_EDGE:-_EDGE] ** 2))) for block in (ours, theirs)]
     if levels[1] < _QUIET:
         return levels[0] < 2 * _LEVEL * _QUIET
     if not 1 / _LEVEL < levels[0] / levels[1] < _LEVEL:
         return False
-    energy = np.sqrt(np.prod((np.abs(spectra) ** 2).sum(axis=1)))
-    if energy < 0.01 * levels[1] ** 2 * _BLOCK**2:
+    energies = (np.abs(spectra) ** 2).sum(axis=1)
+    if energies[1] < 0.01 * levels[1] ** 2 * _BLOCK**2:
         return True  # what there is lies above: its energy is compared over the whole length
     shifted = np.fft.irfft(np.pad(spectra[0] * spectra[1].conj(), (0, _BLOCK + 1 - spectra.shape[1])), 2 * _BLOCK)
     best = max(shifted[: _SLACK + 1].max(), shifted[-_SLACK:].max())
-    return bool(best * _BLOCK > _LEAST_CORRELATION * energy)
+    # The second keeps next to nothing, however alike, from passing for the source.
+    return bool(best * _BLOCK > _LEAST_CORRELATION * max(np.sqrt(np.prod(energies)), energies[1] / _LEVEL))

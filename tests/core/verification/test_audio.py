@@ -64,6 +64,21 @@ def test_noise_music_and_silence_are_no_false_alarm(tmp_path: Path, level: float
     assert compared(tmp_path, music, music).passed
 
 
+@pytest.mark.parametrize(("rate", "extra"), [(RATE, 0), (RATE, 3), (8_000, 0), (8_000, 40)])
+def test_audio_that_is_loud_to_its_last_sample_is_no_false_alarm(tmp_path: Path, rate: int, extra: int) -> None:
+    noise = np.clip(3 * np.random.default_rng(5).standard_normal((2, 2 * rate + extra)), -1, 1).astype(np.float32)
+    assert compared(tmp_path, noise, noise, rate=rate).passed
+
+
+def test_hiss_instead_of_audio_that_lies_below_it_is_found(tmp_path: Path) -> None:
+    time = np.arange(3 * RATE) / RATE
+    chord = 0.1 * sum(np.sin(2 * np.pi * f * time) for f in (220, 277.2, 329.6))
+    music = np.stack([chord, chord]).astype(np.float32)
+    noise = np.random.default_rng(2).standard_normal(music.shape).astype(np.float32)
+    hiss = low_passed(noise, 20_000) - low_passed(noise, 6_000)
+    assert not compared(tmp_path, music, hiss * music.std() / hiss.std()).passed
+
+
 def low_passed(audio: Samples, hertz: float) -> Samples:
     spectrum = np.fft.rfft(audio)
     spectrum[:, np.fft.rfftfreq(audio.shape[1], 1 / RATE) > hertz] = 0
