@@ -60,5 +60,5 @@ def encoder_config(given: dict[str, Any]) -> dict[str, Any]:
             Settings.load().overlaid(**given).encoder_settings()
     except SettingsError as error:
         message = f"encoded_video cannot be configured like this. {error}"
-        raise dg.DagsterInvalidConfigError(message, [], given) from None  # type: ignore[no-untyped-call]
+        raise dg.DagsterInvalidConfigError(message, [], given) from None  # type: ignore[no-untyped-call]  # of Dagster
     return {"choose_encoder": {"config": given}}

@@ -80,7 +80,7 @@ class Program:
         command = [sys.executable, "-m", *self._arguments]
         # There may be threads (gRPC's), so between fork and exec nothing but one call of the kernel is made.
         # In a process group of its own, so that Ctrl-C reaches neither it nor the runs that it has started.
-        self.process = subprocess.Popen(command, preexec_fn=self._die_with_parent, process_group=0)  # noqa: PLW1509
+        self.process = subprocess.Popen(command, preexec_fn=self._die_with_parent, process_group=0)  # noqa: PLW1509  one call of the kernel
         self._started = time.monotonic()
         self._starts += 1
 

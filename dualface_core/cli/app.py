@@ -163,7 +163,7 @@ def doctor() -> None:
 def _registered(name: str) -> Callable[..., Any]:
     """What the package above this one, which this one does not know, registers for a command in its metadata."""
     for found in entry_points(group="dualface", name=name):
-        return found.load()  # type: ignore[no-any-return]
+        return found.load()  # type: ignore[no-any-return]  # an entry point
     raise SettingsError("The package dualface is not installed as a whole. Run: pip install --editable .")
 
 

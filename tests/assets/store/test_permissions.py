@@ -36,7 +36,7 @@ def test_another_user_who_may_read_the_store_cannot_hold_up_uploads_and_runs(int
         for path in folder.rglob("*"):
             if path.is_file():
 
-                def lock(path=path) -> None:  # type: ignore[no-untyped-def]  # the loop's
+                def lock(path=path) -> None:
                     with path.open() as file:
                         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

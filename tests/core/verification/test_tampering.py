@@ -144,7 +144,7 @@ CASES: list[tuple[str, Edit, Check, str]] = [
 def test_a_tampered_result_is_refused(
     good: Job, rendered: Callable[..., object], edit: Edit, check: Check, words: str
 ) -> None:
-    failures = good.verify(rendered(edit=edit)).failures  # type: ignore[arg-type]
+    failures = good.verify(rendered(edit=edit)).failures
     found = [finding.message for finding in failures if finding.check is check]
     assert any(words in message for message in found), [finding.message for finding in failures]
 
