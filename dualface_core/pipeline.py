@@ -129,7 +129,7 @@ def track(
             tracker.add(frame)
             if progress is not None:
                 progress(frame.index + 1, video.frame_count)
-        tracks = tracker.finish()
+        tracks = tracker.finish(reader.notes)
     if not tracks.people:
         action = "Choose a video in which people can be seen from the front."
         raise NobodyFoundError(video.path, "no face was found in the whole video", action=action)
@@ -396,13 +396,17 @@ def verify(
 
 
 def verified_report(
-    report: EncodeReport, verification: Verification, tracks: FaceTracks, plan: TilePlan
+    report: EncodeReport, verification: Verification, video: VideoInfo, tracks: FaceTracks, plan: TilePlan
 ) -> EncodeReport:
     """The report with what was found in the result, and what a person should know although it is right."""
-    from dualface_core.advice.advisories import advisories, encoder_advisory
+    from dualface_core.advice.advisories import encoder_advisory, source_advisory, table_advisories
 
-    encoder = encoder_advisory(used=report.encoder_used, why=report.why, fallback=report.fallback)
-    return report.model_copy(update={"verification": verification, "advisories": advisories(tracks, plan, encoder)})
+    found = [
+        source_advisory([*video.notes, *tracks.metadata.notes]),
+        *table_advisories(tracks, plan),
+        encoder_advisory(used=report.encoder_used, why=report.why, fallback=report.fallback),
+    ]
+    return report.model_copy(update={"verification": verification, "advisories": found})
 
 
 def require_passed(verification: Verification, output: Path) -> None:
@@ -556,7 +560,9 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
         "render": report.wall_seconds,
         "verify": perf_counter() - rendered,
     }
-    report = verified_report(report, verification, tracks, plan).model_copy(update={"sha256": fingerprint(output)})
+    report = verified_report(report, verification, video, tracks, plan).model_copy(
+        update={"sha256": fingerprint(output)}
+    )
     return _Made(tracks, plan, report, verification, seconds)
 
 

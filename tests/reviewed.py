@@ -39,7 +39,7 @@ def reviewed(sample_clip: SampleClip, tmp_path_factory: pytest.TempPathFactory) 
         video=video,
         tracks=tracks,
         plan=plan,
-        report=pipeline.verified_report(report, Verification(findings=findings), tracks, plan),
+        report=pipeline.verified_report(report, Verification(findings=findings), video, tracks, plan),
         result=pipeline.probe(result),
         seconds={"probe": 0.1, "track": 2.0, "render": 3.0, "verify": 1.0},
         source_link="../../source.mp4",

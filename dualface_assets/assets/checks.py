@@ -48,7 +48,10 @@ ADVISORIES: Final[Mapping[str, Mapping[AdvisoryName, str]]] = {
         AdvisoryName.FACES_IN_TILES: "The tiles show the faces that are there, whole.",
         AdvisoryName.UPSCALING: "No tile enlarges the source so much that it looks soft.",
     },
-    "encoded_video": {AdvisoryName.ENCODER: "Software did not have to do what NVENC should have done."},
+    "encoded_video": {
+        AdvisoryName.ENCODER: "Software did not have to do what NVENC should have done.",
+        AdvisoryName.SOURCE: "Nothing of the source was changed, dropped or repaired.",
+    },
 }
 """For each asset the checks that only warn: their names, and what holds if they pass."""
 

@@ -262,7 +262,7 @@ def _verified(
         progress=progress,
     )
     report = EncodeReport.model_validate_json(pipeline.report_path(candidate).read_bytes())
-    return pipeline.verified_report(report, verification, tracks, plan), verification
+    return pipeline.verified_report(report, verification, video, tracks, plan), verification
 
 
 def _put_in_place(

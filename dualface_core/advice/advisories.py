@@ -6,7 +6,7 @@ not be published is found by `verify`. Command, asset checks and review page say
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -39,6 +39,7 @@ class AdvisoryName(StrEnum):
     FACES_IN_TILES = "faces_in_tiles"
     UPSCALING = "upscaling"
     ENCODER = "encoder"
+    SOURCE = "source"
 
 
 class Advisory(BaseModel):
@@ -66,9 +67,24 @@ def warnings(advisories: Iterable[Advisory]) -> list[str]:
     return [f"{advisory.message} {advisory.action}" for advisory in advisories if not advisory.passed]
 
 
-def advisories(tracks: FaceTracks, plan: TilePlan, encoder: Advisory) -> list[Advisory]:
-    """All that are about a result, passed ones too. `encoder` is what `encoder_advisory` says of it."""
-    return [identity_advisory(tracks), framing_advisory(tracks, plan), enlargement_advisory(plan), encoder]
+def table_advisories(tracks: FaceTracks, plan: TilePlan) -> list[Advisory]:
+    """All that follow from the tables, passed ones too."""
+    return [identity_advisory(tracks), framing_advisory(tracks, plan), enlargement_advisory(plan)]
+
+
+def source_advisory(notes: Sequence[str]) -> Advisory:
+    """What of the source is changed, dropped or repaired in the result.
+
+    Args:
+        notes: a sentence for each, from `VideoInfo.notes` and the metadata of the tracks.
+    """
+    return Advisory(
+        name=AdvisoryName.SOURCE,
+        passed=not notes,
+        message=" ".join(notes) or "All of the source that a result can hold is in it, as it was.",
+        action="" if not notes else "Compare the result with the source there, or export the source again without it.",
+        figures={"changes": len(notes)},
+    )
 
 
 def identity_advisory(tracks: FaceTracks) -> Advisory:

@@ -29,11 +29,15 @@ from dualface_core.system.atomic_files import atomic_write
 
 def probe(video: Video, as_json: JsonOption = False) -> None:
     """Say what a file is: streams, exact timing, rotation, color, audio; or why it cannot be used."""
-    text = info_json(pipeline.probe(video))
+    from dualface_core.advice.advisories import source_advisory, warnings
+
+    info = pipeline.probe(video)
+    text = info_json(info)
     if as_json:
         typer.echo(text)
     else:
         Console().print(info_table(json.loads(text)))
+    warn(video, warnings([source_advisory(info.notes)]))
 
 
 def track(
@@ -41,14 +45,14 @@ def track(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="(default: NAME.tracks.parquet)")] = None,
 ) -> None:
     """Find out who is where in every frame, and write it as a Parquet table."""
-    from dualface_core.advice.advisories import identity_advisory, warnings
+    from dualface_core.advice.advisories import identity_advisory, source_advisory, warnings
 
     info = pipeline.probe(video)
     with step_bar("track", video) as progress:
         tracks = pipeline.track(info, settings=Settings.load(), progress=progress)
     target = output or video.with_suffix(".tracks.parquet")
     tracks.write(target)
-    warn(video, warnings([identity_advisory(tracks)]))
+    warn(video, warnings([source_advisory([*info.notes, *tracks.metadata.notes]), identity_advisory(tracks)]))
     say(target)
 
 

@@ -100,6 +100,7 @@ class VideoInfo:
         color: color tags; of RGB, those of the YUV that it is read as.
         audio: the first audio stream, or None.
         audio_streams: how many audio streams there are.
+        notes: what of the file is changed, dropped or repaired on its way into a result, in sentences with figures.
     """
 
     path: Path
@@ -125,6 +126,7 @@ class VideoInfo:
     color: ColorInfo
     audio: AudioInfo | None
     audio_streams: int
+    notes: tuple[str, ...] = ()
 
 
 def fingerprint(path: Path) -> str:

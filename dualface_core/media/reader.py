@@ -44,6 +44,8 @@ class VideoReader:
         self._video = video
         self._threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._loop_filter = loop_filter
+        self.notes: list[str] = []
+        """What of the frames read so far was changed or repaired, in sentences with figures."""
         self._open()
 
     def __enter__(self) -> Self:

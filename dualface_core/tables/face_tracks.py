@@ -48,6 +48,7 @@ class TracksMetadata(VideoMetadata):
         prototypes: for each person the mean SFace embedding, 128 numbers. Biometric data: empty unless asked for.
         model_sha256: name of each model file and its SHA-256.
         parameters: the tracking parameters that were used.
+        notes: what of the frames was changed or repaired when they were decoded, in sentences with figures.
     """
 
     fingerprint: str
@@ -57,6 +58,7 @@ class TracksMetadata(VideoMetadata):
     prototypes: dict[Person, list[float]] = Field(default={})
     model_sha256: dict[str, str] = Field(default={})
     parameters: dict[str, Any] = Field(default={})
+    notes: list[str] = Field(default=[])
 
 
 class FaceTracks(DeclaredTable[TracksMetadata]):

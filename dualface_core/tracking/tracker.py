@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -165,8 +165,11 @@ class FaceTracker:
         if settled >= self._parameters.batch_size:
             self._detect(settled)
 
-    def finish(self) -> FaceTracks:
-        """There are no more frames. The table is empty, and names no people, if no face was found."""
+    def finish(self, notes: Sequence[str] = ()) -> FaceTracks:
+        """There are no more frames. The table is empty, and names no people, if no face was found.
+
+        `notes` are what the reader says of the frames (`VideoReader.notes`).
+        """
         self._shots.finish()
         if self._previous is not None:
             self._look_at(self._previous)
@@ -191,6 +194,7 @@ class FaceTracker:
             prototypes=prototypes if self._parameters.keep_prototypes else {},
             model_sha256={"yunet": self._detector.sha256, "sface": self._embedder.sha256},
             parameters=self._parameters.model_dump(),
+            notes=list(notes),
         )
         pts = np.array(self._pts, np.int64)
         rows = face_rows(self._embedded, labeling, pts, np.asarray(pts * float(self._time_base), np.float64))

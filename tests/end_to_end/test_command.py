@@ -92,7 +92,7 @@ def test_a_video_becomes_a_verified_split_screen_video_with_a_report_beside_it(p
 def test_the_report_has_the_advisories_and_the_command_prints_those_that_warn(processed):
     video, _, report, said = processed
     advisories = {advisory["name"]: advisory for advisory in report["advisories"]}
-    assert set(advisories) == {"identity_margin", "faces_in_tiles", "upscaling", "encoder"}
+    assert set(advisories) == {"identity_margin", "faces_in_tiles", "upscaling", "encoder", "source"}
     assert not advisories["upscaling"]["passed"]  # of 640x360
     assert f"{video}: warning: {advisories['upscaling']['message']}" in said
 

@@ -9,6 +9,7 @@ from dualface_core.advice.advisories import (
     enlargement_advisory,
     framing_advisory,
     identity_advisory,
+    source_advisory,
 )
 from dualface_core.advice.timeline_events import Kind, events
 from dualface_core.camera.plan import plan_camera
@@ -91,6 +92,14 @@ def test_software_is_a_concern_only_where_nvenc_should_have_done_it() -> None:
     assert not fallback.passed
     assert "NVENC failed at this video before (crashed)." in fallback.message
     assert "dualface gpu" in fallback.action
+
+
+def test_what_of_the_source_was_changed_is_told_in_its_own_words() -> None:
+    advisory = source_advisory(["Audio track 2 (apac) is left out.", "The clock restarts at 0:02.0."])
+    assert not advisory.passed
+    assert advisory.message == "Audio track 2 (apac) is left out. The clock restarts at 0:02.0."
+    assert advisory.action
+    assert source_advisory([]).passed
 
 
 def test_what_is_no_concern_asks_for_nothing() -> None:
