@@ -65,6 +65,10 @@ class ChangedVideoError(InputError):
     """The file is not the one that an earlier step has read."""
 
 
+class ChangedPlanError(InputError):
+    """A result was made from another tile plan than the one that it is to be described with."""
+
+
 class NoVideoStreamError(InputError):
     """The file is readable but holds no video, such as an audio file."""
 

@@ -257,6 +257,7 @@ def render_with_nvenc(
         size = temporary.stat().st_size
     return _report(
         video,
+        plan,
         encoder,
         job.spec(),
         frames=done.frames,
@@ -301,7 +302,7 @@ def render_with_software(
         )
         seconds = perf_counter() - start
         size = temporary.stat().st_size
-    return _report(video, encoder, spec, frames=frames, size=size, seconds=seconds, why=why)
+    return _report(video, plan, encoder, spec, frames=frames, size=size, seconds=seconds, why=why)
 
 
 def profile(settings: Settings) -> Profile:
@@ -319,6 +320,7 @@ def _of(progress: Progress | None, plan: TilePlan) -> Callable[[int], None] | No
 
 def _report(
     video: VideoInfo,
+    plan: TilePlan,
     settings: EncoderSettings,
     spec: EncoderSpec,
     *,
@@ -332,6 +334,9 @@ def _report(
     from dualface_core.rendering.report import EncodeReport, versions
 
     return EncodeReport(
+        source=video.path.name,
+        layout=plan.metadata.layout,
+        plan_sha256=plan.sha256,
         encoder_requested=settings.encoder,
         encoder_used=spec.name,
         why=why,
@@ -590,12 +595,19 @@ def _write_review(output: Path, video: VideoInfo, made: _Made) -> None:
 def review_page(about: Reviewed) -> Page:
     """Make the page on which a person accepts a result.
 
-    Raises UnreadableVideoError if source or result cannot be read, TableFormatError if the tables are not the source's.
+    Raises UnreadableVideoError if source or result cannot be read, TableFormatError if the tables are not the source's,
+    ChangedVideoError if the report is about another result, ChangedPlanError if that was made from another plan.
     """
     from dualface_core.review.page import make_page
     from dualface_core.tables.origins import check_plan
 
     check_plan(about.plan, about.video.path, about.video.fingerprint, about.tracks)
+    if about.report.sha256 not in {"", about.result.fingerprint}:
+        found = (
+            f"its report is about another file: SHA-256 {about.report.sha256[:12]}, not {about.result.fingerprint[:12]}"
+        )
+        raise ChangedVideoError(about.result.path, found, action="Make the result again.")
+    about.report.check_plan(about.plan, about.result.path)
     with _unchanged(about.video):
         return make_page(about)
 

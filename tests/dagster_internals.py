@@ -1,9 +1,11 @@
 """Dagster's private names that tests use: to run a part of the daemon once, and to store what its page stores."""
 
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.definitions.metadata.metadata_set import TableMetadataSet
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.events import JobFailureData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.loader import LoadingContextForTest
 from dagster._core.remote_origin import (
     InProcessCodeLocationOrigin,
     RegisteredCodeLocationOrigin,

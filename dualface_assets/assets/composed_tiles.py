@@ -59,7 +59,7 @@ ORIGINS: Final[Mapping[str, tuple[str, ...]]] = {
 )
 def composed_tiles(
     context: dg.AssetExecutionContext, config: TilesConfig, store: VideoStore, face_tracks: FaceTracks
-) -> Iterator[dg.Output[TilePlan] | dg.AssetCheckResult]:
+) -> Iterator[dg.MaterializeResult[TilePlan]]:
     """The path of each tile's virtual camera: the part of the source that it shows, in every frame.
 
     Frames are not stored: 10 minutes of them are 50 GB. The contact sheet shows what the result will look like.
@@ -74,8 +74,8 @@ def composed_tiles(
             preview = pipeline.preview(video, face_tracks, plan)
         figures, advisories = _figures(plan), [framing_advisory(face_tracks, plan), enlargement_advisory(plan)]
     seconds = time.monotonic() - started
-    yield dg.Output(
-        plan,
+    yield dg.MaterializeResult(
+        value=plan,
         metadata=entries(
             {
                 "contact sheet": image(preview.contact_sheet, "frames of the result"),
@@ -87,8 +87,9 @@ def composed_tiles(
                 COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks"),
             }
         ),
+        data_version=dg.DataVersion(plan.sha256),
+        check_results=[checks.advisory_result(advisory) for advisory in advisories],
     )
-    yield from map(checks.advisory_result, advisories)
 
 
 def _figures(plan: TilePlan) -> dict[str, Any]:

@@ -227,7 +227,8 @@ def publish(
             seconds = time.monotonic() - started
             if verification.passed:
                 findings = checks.findings_table(verification.findings)
-                metadata = _put_in_place(candidate, report, result, store, seconds=seconds)
+                report = report.model_copy(update={"source": store.upload(key).name})
+                report, metadata = _put_in_place(candidate, report, result, store, seconds=seconds)
         finally:
             beside = (pipeline.report_path, pipeline.load_path, pipeline.fingerprints_path)
             for path in (candidate, *(path_of(candidate) for path_of in beside)):
@@ -236,6 +237,7 @@ def publish(
         yield from checks.results(verification)
         with as_failure(context):
             pipeline.require_passed(verification, result)
+    context.set_data_version(dg.AssetKey("encoded_video"), dg.DataVersion(report.sha256))
     yield dg.Output(None, output_name="result", metadata={**metadata, "findings": findings})
     yield from checks.results(verification)
     yield from (
@@ -252,6 +254,8 @@ def _verified(
     if not candidate.exists():
         found = "what was rendered is gone: it is removed when a run ends"
         raise MissingInputError(candidate, found, action="Materialize encoded_video as a whole.")
+    report = EncodeReport.model_validate_json(pipeline.report_path(candidate).read_bytes())
+    report.check_plan(plan, candidate)
     verification = pipeline.verify(
         candidate,
         video=video,
@@ -261,14 +265,13 @@ def _verified(
         fingerprints=pipeline.fingerprints_path(candidate),
         progress=progress,
     )
-    report = EncodeReport.model_validate_json(pipeline.report_path(candidate).read_bytes())
     return pipeline.verified_report(report, verification, video, tracks, plan), verification
 
 
 def _put_in_place(
     candidate: Path, report: "EncodeReport", result: Path, store: VideoStore, *, seconds: float
-) -> dict[str, Any]:
-    """Publish a result, its report and the load. Gives the metadata; `seconds` is what checking took."""
+) -> tuple["EncodeReport", dict[str, Any]]:
+    """Publish a result, its report and the load. Gives report and metadata; `seconds` is what checking took."""
     from dualface_core.gpu.monitor import LoadLog
     from dualface_core.review.plots import load_plot
 
@@ -282,11 +285,12 @@ def _put_in_place(
     with store.writing(pipeline.load_path(result)) as local:
         load.write(local)
     path, noted = store.files.address(result), store.files.address(pipeline.report_path(result))
-    return entries(
+    return report, entries(
         {
             "thumbnail": image(thumbnail, "a frame of the result"),
             "path": dg.MetadataValue.path(path),
             "report": dg.MetadataValue.path(noted),
+            "layout": report.layout,
             "encoder": report.encoder_used,
             "why not another encoder": report.why,
             "quality": report.quality,

@@ -50,9 +50,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     check_specs=checks.advisory_specs("face_tracks"),
     metadata={COLUMN_SCHEMA: columns(FaceTracks.SCHEMA, COLUMNS)},
 )
-def face_tracks(
-    context: dg.AssetExecutionContext, store: VideoStore
-) -> Iterator[dg.Output[FaceTracks] | dg.AssetCheckResult]:
+def face_tracks(context: dg.AssetExecutionContext, store: VideoStore) -> Iterator[dg.MaterializeResult[FaceTracks]]:
     """Every face in every frame, and which of them are person A and person B. One row per face per frame."""
     from dualface_core.advice.advisories import identity_advisory  # with scipy
     from dualface_core.review.plots import tracks_plot
@@ -67,8 +65,8 @@ def face_tracks(
             )
         plot, figures, advisory = tracks_plot(tracks), _figures(tracks), identity_advisory(tracks)
     seconds = time.monotonic() - started
-    yield dg.Output(
-        tracks,
+    yield dg.MaterializeResult(
+        value=tracks,
         metadata=entries(
             {
                 "where the faces are": image(plot, "where the faces are over time"),
@@ -79,8 +77,9 @@ def face_tracks(
                 COLUMN_SCHEMA: columns(FaceTracks.SCHEMA, COLUMNS),
             }
         ),
+        data_version=dg.DataVersion(tracks.sha256),
+        check_results=[checks.advisory_result(advisory)],
     )
-    yield checks.advisory_result(advisory)
 
 
 def _figures(tracks: FaceTracks) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """review: the page on which a person accepts a result, or finds the place where it is not right."""
 
 import time
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
@@ -68,7 +69,8 @@ def review(
                 "size (bytes)": path.stat().st_size,
                 "seconds": time.monotonic() - started,
             }
-        )
+        ),
+        data_version=dg.DataVersion(sha256(page.html.encode()).hexdigest()),
     )
 
 

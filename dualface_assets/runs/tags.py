@@ -40,8 +40,8 @@ MAX_RUNTIME: Final = "dagster/max_runtime"
 GRPC_INFO: Final = ".dagster/grpc_info"
 """Tag of a launched run: JSON with `host` and `port`, or `socket`, of the code server that has its process."""
 
-ROW_COUNT: Final = "dagster/row_count"
-"""Metadata: rows of a table, shown in the catalog."""
+PARTITION_ROW_COUNT: Final = "dagster/partition_row_count"
+"""Metadata: rows of a partition of a table. (`dagster/row_count` would say that they are all of the table.)"""
 
 COLUMN_SCHEMA: Final = "dagster/column_schema"
 """Metadata of an asset: the columns of its table, shown on its page."""

@@ -10,7 +10,7 @@ from typing import Final
 import dagster as dg
 
 from dualface_assets.runs.failures import as_failure
-from dualface_assets.runs.tags import ROW_COUNT
+from dualface_assets.runs.tags import PARTITION_ROW_COUNT
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
@@ -34,7 +34,7 @@ class TableStorage(dg.ConfigurableIOManager):
             {
                 "path": dg.MetadataValue.path(self.store.files.address(path)),
                 "size (bytes)": size,
-                ROW_COUNT: obj.table.num_rows,
+                PARTITION_ROW_COUNT: obj.table.num_rows,
             }
         )
 

@@ -10,9 +10,14 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.advice.advisories import Advisory, warnings
+from dualface_core.errors import ChangedPlanError
 from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.system.atomic_files import atomic_write
+from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.verify import Verification
+
+_SHOWN: Final = 12
+"""Hex digits of a SHA-256 in a message."""
 
 _REPORTED_PACKAGES: Final = ("dualface", "av", "torch", "opencv-python-headless", "numpy")
 
@@ -20,7 +25,12 @@ _REPORTED_PACKAGES: Final = ("dualface", "av", "torch", "opencv-python-headless"
 class EncodeReport(BaseModel):
     """How a result was encoded. JSON beside the MP4.
 
+    What a report from before a field was noted does not say is 0 or empty.
+
     Attributes:
+        source: what the source's file was called.
+        layout: name of the layout.
+        plan_sha256: of the tile plan that the result was made from (`TilePlan.sha256`), in hex.
         encoder_requested: "auto", "nvenc" or "software".
         encoder_used: FFmpeg's name of the encoder that made the result.
         why: why it isn't what was asked for or preferred; None where it is.
@@ -28,7 +38,7 @@ class EncodeReport(BaseModel):
             for.
         codec, quality, preset: what the encoder was set to.
         frames_in, frames_out: frames of the source and of the result.
-        duration: seconds of the source; 0 in reports from before it was noted.
+        duration: seconds of the source.
         size_bytes: of the result.
         sha256: of the result, in hex, as it was verified; empty before that.
         wall_seconds: time of the pass that made the result.
@@ -44,6 +54,9 @@ class EncodeReport(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    source: str = ""
+    layout: str = ""
+    plan_sha256: str = ""
     encoder_requested: str
     encoder_used: str
     why: str | None = None
@@ -70,6 +83,16 @@ class EncodeReport(BaseModel):
         """A sentence for each thing that a person should know although the result is right, and what to do about it."""
         findings = self.verification.warnings if self.verification else []
         return [*warnings(self.advisories), *(finding.message for finding in findings)]
+
+    def check_plan(self, plan: TilePlan, result: Path) -> None:
+        """Raise ChangedPlanError if `result`, which this report is about, was made from another plan."""
+        if self.plan_sha256 in {"", plan.sha256}:
+            return
+        found = (
+            f"made from another tile plan ({self.layout}, {self.plan_sha256[:_SHOWN]}) than the one that is there now "
+            f"({plan.metadata.layout}, {plan.sha256[:_SHOWN]})"
+        )
+        raise ChangedPlanError(result, found, action="Make the result again from this plan.")
 
     def write(self, path: Path) -> None:
         """Write JSON: to a temporary name first, then renamed. Raises OutputError."""

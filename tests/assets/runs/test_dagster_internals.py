@@ -30,7 +30,7 @@ from tests.dagster_internals import TableMetadataSet, dagster_tags, sql
         (tags.AUTO_RETRY_RUN_ID, dagster_tags.AUTO_RETRY_RUN_ID_TAG),
         (tags.MAX_RUNTIME, dg.MAX_RUNTIME_SECONDS_TAG),
         (tags.GRPC_INFO, dagster_tags.GRPC_INFO_TAG),
-        (tags.ROW_COUNT, *dict(TableMetadataSet(row_count=1))),
+        (tags.PARTITION_ROW_COUNT, *dict(TableMetadataSet(partition_row_count=1))),
         (tags.COLUMN_SCHEMA, *dict(TableMetadataSet(column_schema=dg.TableSchema([])))),
         (tags.COLUMN_LINEAGE, *dict(TableMetadataSet(column_lineage=dg.TableColumnLineage({})))),
     ],

@@ -35,6 +35,7 @@ from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import CheckGroup
+from tests.dagster_internals import CachingStaleStatusResolver, LoadingContextForTest
 from tests.own_instance import own_instance
 
 pytestmark = pytest.mark.xdist_group("process_video")
@@ -65,6 +66,17 @@ class Pipeline:
             asset_selection=[dg.AssetKey(asset) for asset in assets] or None,
             raise_on_error=False,
         )
+
+    def stale(self, key: str) -> dict[str, str]:
+        """The assets of a video that Dagster takes for out of date, each with its reasons."""
+        graph = build_defs(resource_overrides={"store": self.store}).resolve_asset_graph()
+        resolver = CachingStaleStatusResolver(self.instance, graph, LoadingContextForTest(self.instance))
+        found = {asset: resolver.get_stale_causes(asset, key) for asset in graph.get_all_asset_keys()}
+        return {
+            asset.to_user_string(): "; ".join(f"{cause.reason} ({cause.dependency_asset_key})" for cause in causes)
+            for asset, causes in found.items()
+            if causes
+        }
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +206,7 @@ def test_figures_columns_and_lineage_are_shown(processing: Pipeline, processed: 
     assert found["raw_video"]["frames"].value == 30
     assert found["face_tracks"]["people"].value == 2
     tracks = FaceTracks.read(Path(str(found["face_tracks"]["path"].value)))
-    assert found["face_tracks"]["dagster/row_count"].value == tracks.table.num_rows
+    assert found["face_tracks"]["dagster/partition_row_count"].value == tracks.table.num_rows
     schema = found["face_tracks"]["dagster/column_schema"]
     assert isinstance(schema, dg.TableSchemaMetadataValue)
     assert [column.name for column in schema.value.columns] == tracks.table.schema.names
@@ -231,6 +243,29 @@ def test_a_result_has_a_page_that_links_both_videos(processing: Pipeline, proces
     assert metadata_of(result)["review"]["to look at"].value == 1
     steps = re.findall(r"<tr><td>([A-Z][^<]+)</td><td><svg", page.read_text())
     assert len(steps) == 5  # none for a session was waited for
+
+
+def test_what_was_made_from_another_plan_is_stale_and_has_no_page(processing: Pipeline, processed: Processed) -> None:
+    key = processed[0]
+    assert processing.stale(key) == {}
+    planned = processing.run(key, "composed_tiles", ops={"composed_tiles": {"config": {"layout": "stacked"}}})
+    assert planned.success
+    stale = processing.stale(key)
+    assert set(stale) == {"encoded_video", "review"}
+    assert all("has a new dependency data version" in why and "composed_tiles" in why for why in stale.values())
+    refused = processing.run(key, "review")
+    assert "made from another tile plan (side-by-side, " in reason(refused)
+    assert not will_retry(processing, refused)
+    assert processing.run(key, "composed_tiles").success
+    assert processing.stale(key) == {}  # the same plan as before
+
+
+def test_the_report_says_what_the_result_was_made_from(processing: Pipeline, processed: Processed) -> None:
+    key = processed[0]
+    report = EncodeReport.model_validate_json(pipeline.report_path(processing.store.result_path(key)).read_bytes())
+    plan = TilePlan.read(processing.store.table_path("composed_tiles", key))
+    assert (report.source, report.layout) == ("talk-2s-640x360-15fps-0.mp4", "side-by-side")
+    assert report.plan_sha256 == plan.sha256
 
 
 def test_a_page_that_cannot_be_made_leaves_the_result_alone(processing: Pipeline, processed: Processed) -> None:

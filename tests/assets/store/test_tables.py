@@ -59,7 +59,7 @@ def test_a_table_is_read_as_it_was_written(store: VideoStore) -> None:
     assert done.success
     assert FaceTracks.read(store.folder / "face_tracks" / f"{KEY}.parquet").metadata == TRACKS.metadata
     (event,) = done.asset_materializations_for_node("face_tracks")
-    assert event.metadata["dagster/row_count"].value == 0
+    assert event.metadata["dagster/partition_row_count"].value == 0
 
 
 def test_a_table_that_was_not_made_is_said_to_be_missing(store: VideoStore) -> None:

@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from dualface_core import pipeline
+from dualface_core.errors import ChangedPlanError, ChangedVideoError
 from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.review.page import Reviewed, make_page
 from tests.core.review.images import decoded
@@ -147,3 +149,12 @@ def test_what_is_not_known_or_not_there_leaves_no_hole(about: About, reviewed: R
     assert "<td>none</td>" in html
     assert "All videos" not in html
     assert not re.search("None(?!: no cut)", re.sub(r"base64,[^\"]+|<script>.*</script>", "", html, flags=re.DOTALL))
+
+
+def test_a_result_is_not_described_with_another_plan_or_report(about: About) -> None:
+    found = about()
+    other = pipeline.plan_tiles(found.video, found.tracks, layout="stacked")
+    with pytest.raises(ChangedPlanError, match=r"made from another tile plan \(side-by-side, .*now \(stacked, "):
+        pipeline.review_page(about(plan=other))
+    with pytest.raises(ChangedVideoError, match="its report is about another file: SHA-256 00"):
+        pipeline.review_page(about(report=found.report.model_copy(update={"sha256": "00"})))
