@@ -7,6 +7,7 @@ from typing import Any, Final
 import dagster as dg
 
 from dualface_assets.assets import checks
+from dualface_assets.assets.code_versions import code_version
 from dualface_assets.assets.config import TilesConfig
 from dualface_assets.assets.metadata import Record, columns, entries, image, lineage
 from dualface_assets.runs.failures import as_failure
@@ -53,7 +54,7 @@ ORIGINS: Final[Mapping[str, tuple[str, ...]]] = {
     group_name="dualface",
     kinds={"numpy", "parquet"},
     owners=["team:video"],
-    code_version="1",
+    code_version=code_version("composed_tiles"),
     check_specs=checks.advisory_specs("composed_tiles"),
     metadata={COLUMN_SCHEMA: columns(TilePlan.SCHEMA, COLUMNS), COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks")},
 )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from dualface_assets.assets import checks
+from dualface_assets.assets.code_versions import code_version
 from dualface_assets.assets.config import EncoderConfig, encoder_config
 from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.metadata import Record, entries, image
@@ -326,7 +327,7 @@ def _put_in_place(
     group_name="dualface",
     kinds={"video", "ffmpeg", "nvenc"},
     owners=["team:video"],
-    code_version="1",
+    code_version=code_version("encoded_video"),
 )
 def encoded_video(raw_video: Any, face_tracks: Any, composed_tiles: Any) -> Any:
     """The split-screen video with its original audio. It is here only if it was decoded again and found right.

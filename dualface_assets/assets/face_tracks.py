@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from dualface_assets.assets import checks
+from dualface_assets.assets.code_versions import code_version
 from dualface_assets.assets.metadata import Record, columns, entries, image
 from dualface_assets.assets.progress import logged
 from dualface_assets.assets.raw_video import raw_video
@@ -46,7 +47,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     group_name="dualface",
     kinds={"pytorch", "parquet"},
     owners=["team:video"],
-    code_version="1",
+    code_version=code_version("face_tracks"),
     check_specs=checks.advisory_specs("face_tracks"),
     metadata={COLUMN_SCHEMA: columns(FaceTracks.SCHEMA, COLUMNS)},
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import TypeAdapter
 
+from dualface_assets.assets.code_versions import code_version
 from dualface_assets.assets.metadata import Record, entries, image
 from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, limit_runtime, reading_seconds
@@ -18,7 +19,11 @@ from dualface_core.errors import ChangedVideoError
 
 
 @dg.asset(
-    partitions_def=videos, group_name="dualface", kinds={"video", "ffmpeg"}, owners=["team:video"], code_version="1"
+    partitions_def=videos,
+    group_name="dualface",
+    kinds={"video", "ffmpeg"},
+    owners=["team:video"],
+    code_version=code_version("raw_video"),
 )
 def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.MaterializeResult[None]:
     """A video as it was uploaded, and what it is: exact frame count, timestamps, rotation, color and audio.

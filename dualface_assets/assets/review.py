@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
+from dualface_assets.assets.code_versions import code_version
 from dualface_assets.assets.encoded_video import encoded_video
 from dualface_assets.assets.metadata import Record, entries, image
 from dualface_assets.assets.raw_video import raw_video
@@ -34,7 +35,7 @@ _TIMED: Final = ("raw_video", "face_tracks", "composed_tiles", "encoded_video")
     group_name="dualface",
     kinds={"html"},
     owners=["team:video"],
-    code_version="1",
+    code_version=code_version("review"),
 )
 def review(
     context: dg.AssetExecutionContext, store: VideoStore, face_tracks: FaceTracks, composed_tiles: TilePlan

@@ -74,7 +74,6 @@ def as_data(defs: dg.Definitions) -> dict[str, Any]:
                 "group": asset.group_name,
                 "kinds": sorted(asset.kinds),
                 "owners": list(asset.owners),
-                "code_version": asset.code_version,
                 "partitions": getattr(asset.partitions_def, "name", None),
                 "columns": [column.name for column in asset.metadata["dagster/column_schema"].columns]
                 if "dagster/column_schema" in asset.metadata
