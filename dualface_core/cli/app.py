@@ -21,7 +21,7 @@ from dualface_core.cli import steps
 from dualface_core.cli.exit_codes import EXIT_FAILED, exit_code
 from dualface_core.cli.inputs import JsonOption, Paths, expand, frame_rate, frame_size
 from dualface_core.cli.run import run
-from dualface_core.cli.show import errors, overview_table, say, step_bar
+from dualface_core.cli.show import errors, overview_table, say, say_skipped, step_bar
 from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.settings import Settings
 from dualface_core.system.atomic_files import atomic_write, output_error
@@ -145,13 +145,15 @@ def submit(
     """
     folder: Path = _registered("inbox")(inbox, reprocess=reprocess)
     folder.mkdir(parents=True, exist_ok=True)
-    for video in expand(paths):
+    inputs = expand(paths)
+    for video in inputs.videos:
         target = folder / video.name
         if target.exists():
             raise output_error(target, FileExistsError(errno.EEXIST, ""))
         with atomic_write(target, overwrite=False) as temporary:
             shutil.copyfile(video, temporary)
         say(target)
+    say_skipped(inputs)
 
 
 @app.command(rich_help_panel=_MACHINE)

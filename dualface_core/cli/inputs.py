@@ -19,8 +19,18 @@ from dualface_core.errors import MissingInputError, OutputError, SettingsError
 from dualface_core.system.atomic_files import output_error
 from dualface_core.system.names import check_text
 
-VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg"})
-"""What counts as a video when a folder is given; a file that is named is always tried."""
+VIDEO_SUFFIXES: Final = frozenset({
+    ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".gxf", ".h264", ".h265", ".hevc", ".ivf",
+    ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv", ".mod", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf",
+    ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
+})  # fmt: skip
+"""What counts as a video when a folder is given; a file that is named is always tried, and so is an upload."""
+
+_MOST_NAMES: Final = 10
+"""Names that a line has room for."""
+
+_OURS: Final = frozenset({".split", ".tracks", ".tiles", ".truth", ".load"})
+"""What the names of our own results, tables and reports have before their last suffix."""
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Videos, folders of videos, or glob patterns.")]
 Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="The source video.")]
@@ -48,8 +58,33 @@ class Job:
     output: Path
 
 
-def expand(paths: list[str]) -> list[Path]:
-    """The videos that paths, folders and glob patterns name, each once, in the order given.
+@dataclass(frozen=True)
+class Inputs:
+    """What the user's paths stand for.
+
+    Attributes:
+        videos: each once, in the order given.
+        skipped: for each folder or pattern the names in it that are left out: files that are no videos by their names,
+            and folders, which are not searched.
+    """
+
+    videos: list[Path]
+    skipped: dict[Path, list[str]]
+
+    def skipped_lines(self) -> list[str]:
+        """What is left out, a line for each folder or pattern."""
+        return [
+            f"{path}: {len(names)} left out, no {'video' if len(names) == 1 else 'videos'} by name: {_listed(names)}"
+            for path, names in self.skipped.items()
+        ]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" if names[_MOST_NAMES:] else "")
+
+
+def expand(paths: list[str]) -> Inputs:
+    """The videos that paths, folders and glob patterns name.
 
     A folder stands for the videos in it, in name order, without results of ours.
 
@@ -57,10 +92,11 @@ def expand(paths: list[str]) -> list[Path]:
     a video whose name is no text.
     """
     found: dict[Path, None] = {}
+    skipped: dict[Path, list[str]] = {}
     for text in paths:
         path = Path(text)
         if path.is_dir():
-            inside = [entry for entry in sorted(path.iterdir()) if _is_video(entry)]
+            inside, skipped[path] = _videos_among(sorted(path.iterdir()))
             if not inside:
                 raise MissingInputError(path, "no video in this folder", action="Name a folder with videos, or a file.")
             found.update(dict.fromkeys(inside))
@@ -70,13 +106,13 @@ def expand(paths: list[str]) -> list[Path]:
             found[path] = None
         else:
             anchor = Path(path.anchor or ".")
-            matches = [entry for entry in _matching(anchor, str(path.relative_to(path.anchor))) if _is_video(entry)]
+            matches, skipped[path] = _videos_among(_matching(anchor, str(path.relative_to(path.anchor))))
             if not matches:
                 raise MissingInputError(path, "no video matches this pattern", action="Check the pattern.")
             found.update(dict.fromkeys(matches))
     for video in found:
         check_text(video)
-    return list(found)
+    return Inputs(list(found), {path: names for path, names in skipped.items() if names})
 
 
 def _matching(folder: Path, pattern: str) -> list[Path]:
@@ -86,9 +122,17 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
         return []
 
 
-def _is_video(path: Path) -> bool:
-    ours = path.name.startswith(".") or path.stem.endswith(".split")
-    return path.suffix.lower() in VIDEO_SUFFIXES and not ours and path.is_file()
+def _videos_among(entries: list[Path]) -> tuple[list[Path], list[str]]:
+    """The videos by name, and the names of all else that is neither hidden nor ours."""
+    videos, others = [], []
+    for entry in entries:
+        if entry.name.startswith(".") or _OURS & {suffix.lower() for suffix in entry.suffixes[:-1]}:
+            continue
+        if entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file():
+            videos.append(entry)
+        else:
+            others.append(f"{entry.name}/" if entry.is_dir() else entry.name)
+    return videos, others
 
 
 def jobs_for(videos: list[Path], output: Path | None) -> list[Job]:

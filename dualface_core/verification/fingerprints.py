@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dualface_core.errors import MissingInputError, TableFormatError
 from dualface_core.media.frames import Planes
 from dualface_core.system.atomic_files import output_error
+from dualface_core.system.read_errors import read_error
 from dualface_core.tables.layouts import Layout, Tile
 
 CELL: Final = 40
@@ -159,18 +160,20 @@ def read_fingerprints(path: Path, layout: Layout, frames: int) -> NDArray[np.uin
     """Map what a FingerprintWriter wrote: (frames, samples) uint8, not loaded into memory.
 
     Raises:
-        MissingInputError: there is no such file.
+        FileError: it is not there, or cannot be read at this moment, as `read_error` says.
         TableFormatError: it was not made from so many frames of this layout.
     """
     size = sum(part.size for part in tile_fingerprints(layout))
     try:
         found = path.stat().st_size
+        composed = np.memmap(path, np.uint8, "r", shape=(frames, size)) if found == size * frames else None
+    except FileNotFoundError as error:
+        missing = "the fingerprints of the composed frames are gone"
+        raise MissingInputError(path, missing, action="Render again.") from error
     except OSError as error:
-        raise MissingInputError(
-            path, "the fingerprints of the composed frames are gone", action="Render again."
-        ) from error
-    if found != size * frames:
+        raise read_error(path, error) from error
+    if composed is None:
         raise TableFormatError(
             path, f"the fingerprints are {found} bytes, not {size} for each of {frames} frames", action="Render again."
         )
-    return np.memmap(path, np.uint8, "r", shape=(frames, size))
+    return composed

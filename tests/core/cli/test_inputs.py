@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dualface_core.cli.inputs import expand, jobs_for
+from dualface_core.cli.inputs import Inputs, expand, jobs_for
 from dualface_core.errors import MissingInputError, OutputError
 
 
@@ -12,11 +12,29 @@ def test_folders_and_patterns_name_videos_but_never_results(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     for name in ("b.mp4", "a.MOV", "a.split.mp4", ".hidden.mp4", "notes.txt"):
         Path(name).touch()
-    assert expand(["."]) == [Path("a.MOV"), Path("b.mp4")]
-    assert expand(["*.mp4", "b.mp4"]) == [Path("b.mp4")]
-    assert expand([str(tmp_path / "*.mp4")]) == [tmp_path / "b.mp4"]
+    assert expand(["."]).videos == [Path("a.MOV"), Path("b.mp4")]
+    assert expand(["*.mp4", "b.mp4"]).videos == [Path("b.mp4")]
+    assert expand([str(tmp_path / "*.mp4")]).videos == [tmp_path / "b.mp4"]
     with pytest.raises(MissingInputError, match="no video matches"):
         expand(["**b.mp4"])
+
+
+@pytest.mark.parametrize("suffix", ["mpeg", "wmv", "3gp", "flv", "mxf", "ogv", "vob", "m2ts", "MTS", "mpg", "asf"])
+def test_a_folder_leaves_out_no_kind_of_video(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"talk.{suffix}").touch()
+    assert expand([str(tmp_path)]) == Inputs([tmp_path / f"talk.{suffix}"], {})
+
+
+def test_what_a_folder_leaves_out_is_said(tmp_path: Path) -> None:
+    for name in ("talk.mp4", "talk.split.report.json", ".hidden", "notes.txt", "talk.srt"):
+        (tmp_path / name).touch()
+    (tmp_path / "more").mkdir()
+    assert expand([str(tmp_path)]).skipped_lines() == [
+        f"{tmp_path}: 3 left out, no videos by name: more/, notes.txt, talk.srt"
+    ]
+    assert expand([str(tmp_path / "*.*")]).skipped_lines() == [
+        f"{tmp_path}/*.*: 2 left out, no videos by name: notes.txt, talk.srt"
+    ]
 
 
 def test_a_result_goes_beside_its_video_or_into_a_folder_or_into_the_mp4_that_is_named(tmp_path: Path) -> None:

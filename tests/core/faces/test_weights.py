@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dualface_core.errors import ModelError
+from dualface_core.errors import MachineError, ModelError
 from dualface_core.faces.sface import FaceEmbedder
 from dualface_core.faces.weights import CARRIER, SFACE, YUNET, ModelFile, read_weights
 from dualface_core.faces.yunet import FaceDetector
@@ -50,6 +50,11 @@ def test_a_carrier_without_the_file_is_named(carrier: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"weights\.onnx: the YuNet face detector cannot be read"):
         FaceDetector(tmp_path / "weights.onnx")
+
+
+def test_weights_on_a_drive_that_is_gone_are_not_called_missing(lost_drive: Path) -> None:
+    with pytest.raises(MachineError, match=r"cannot be read \(Transport endpoint is not connected\)"):
+        FaceDetector(lost_drive / "weights.onnx")
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
