@@ -18,6 +18,7 @@ from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.assets.review import review
 from dualface_assets.housekeeping.recovery import recovery
+from dualface_assets.housekeeping.removal_job import remove_video
 from dualface_assets.housekeeping.retention_job import retention_daily, retention_job
 from dualface_assets.notifications.notifier import run_failed, video_finished
 from dualface_assets.review_index.failed_videos import failed_videos
@@ -42,7 +43,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     store = overrides.pop("store", None) or video_store(ServiceSettings.load())
     return dg.Definitions(
         assets=[raw_video, face_tracks, composed_tiles, encoded_video, review],
-        jobs=[process_video, retention_job],
+        jobs=[process_video, retention_job, remove_video],
         schedules=[retention_daily],
         sensors=[upload_sensor(Intake()), recovery, failed_videos, video_finished, run_failed],
         executor=one_process,

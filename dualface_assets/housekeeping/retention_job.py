@@ -9,7 +9,8 @@ from typing import Final
 import dagster as dg
 
 from dualface_assets.housekeeping import retention
-from dualface_assets.housekeeping.retention import Deletion, Part, Retention
+from dualface_assets.housekeeping.deletion import Deletion, Part
+from dualface_assets.housekeeping.retention import Retention
 from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.tags import MAX_RETRIES
 from dualface_assets.settings import ServiceSettings

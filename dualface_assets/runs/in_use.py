@@ -21,15 +21,21 @@ ACTIVE: Final = (
 )
 
 
-def why_in_use(key: str, instance: dg.DagsterInstance) -> str | None:
-    """Why a video is in use, for people; None if it is not, and is not about to be."""
+def why_in_use(key: str, instance: dg.DagsterInstance, *, retries_later: bool = True) -> str | None:
+    """Why a video is in use, for people; None if it is not, and is not about to be.
+
+    Args:
+        key: of the video.
+        instance: knows its runs.
+        retries_later: whether a failed run whose retry waits for a pause of minutes or hours counts.
+    """
     statuses = [dg.DagsterRunStatus.NOT_STARTED, *ACTIVE, dg.DagsterRunStatus.FAILURE]
     for run in instance.get_runs(dg.RunsFilter(tags={PARTITION: key}, statuses=statuses)):
         if run.status is not dg.DagsterRunStatus.FAILURE:
             return f"run {run.run_id} is active ({run.status.value.lower()})"
         # Whether a failed run is tried again is tagged a moment later.
         undecided = instance.run_retries_enabled and WILL_RETRY not in run.tags
-        if undecided or run.is_complete_and_waiting_to_retry or run.tags.get(BACK_OFF) == WAITING:
+        if undecided or run.is_complete_and_waiting_to_retry or (retries_later and run.tags.get(BACK_OFF) == WAITING):
             return f"run {run.run_id} has failed and is about to be tried again"
     at_work = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
     if backfills := instance.get_backfills(filters=BulkActionsFilter(statuses=at_work), limit=1):

@@ -162,6 +162,21 @@ def doctor() -> None:
     raise typer.Exit(_registered("doctor")())
 
 
+@app.command(
+    rich_help_panel=_MACHINE,
+    epilog="Example: dualface remove interview-3f2a90c41d  with the key that the web page shows.",
+)
+def remove(
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys of the videos.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask no question.")] = False,
+) -> None:
+    """Remove videos from the Dagster pipeline: upload, tables, result, review page, partition and runs.
+
+    A video that is being worked on is left alone, and so is everything outside the pipeline's store.
+    """
+    _registered("remove")(keys, yes=yes)
+
+
 def _registered(name: str) -> Callable[..., Any]:
     """What the package above this one, which this one does not know, registers for a command in its metadata."""
     for found in entry_points(group="dualface", name=name):

@@ -18,16 +18,9 @@ from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import PageRecord
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import Intake, acknowledge, add, pending
-from dualface_core import pipeline
-from tests.assets.conftest import publish
-from tests.dagster_internals import (
-    BulkActionStatus,
-    PartitionBackfill,
-    RegisteredCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
-)
+from dualface_assets.uploads.intake import Intake, acknowledge, pending
+from tests.assets.housekeeping.conftest import Processed, add_run, what_is_left
+from tests.dagster_internals import BulkActionStatus, PartitionBackfill
 from tests.file_steps import crash_at
 
 DAY = 86_400
@@ -49,40 +42,6 @@ with dg.DagsterInstance.from_config(home) as instance:
 """
 
 Drop = Callable[..., Path]
-Processed = Callable[..., str]
-
-
-@pytest.fixture
-def processed(store: VideoStore, instance: dg.DagsterInstance, tmp_path: Path) -> Processed:
-    """Put a video into the store, with everything that a run makes of it, or without a result. Gives its key."""
-
-    def processed(content: bytes = b"a video", *, result: bool = True, store: VideoStore = store) -> str:
-        source = tmp_path / "a.mp4"
-        source.write_bytes(content)
-        upload = add(store, source)
-        acknowledge(store, upload)
-        instance.add_dynamic_partitions("videos", [upload.key])
-        output = store.result_path(upload.key)
-        made = [store.table_path("face_tracks", upload.key), store.table_path("composed_tiles", upload.key)]
-        made += [pipeline.load_path(output)] if result else []
-        for path in made:
-            store.files.write(path, b"made")
-        if result:
-            publish(store, upload.key, b"made")
-        return upload.key
-
-    return processed
-
-
-def what_is_left(store: VideoStore, key: str) -> set[str]:
-    """The parts of a video that are there."""
-    places = {
-        "upload": store.video_folder(key),
-        "tables": store.table_path("face_tracks", key),
-        "result": store.result_path(key),
-        "report": pipeline.report_path(store.result_path(key)),
-    }
-    return {part for part, path in places.items() if store.files.exists(path)}
 
 
 def deleted(outcome: RetentionOutcome) -> list[str]:
@@ -91,15 +50,6 @@ def deleted(outcome: RetentionOutcome) -> list[str]:
 
 def after(days: float) -> float:
     return time.time() + days * DAY
-
-
-def add_run(
-    instance: dg.DagsterInstance, key: str, status: dg.DagsterRunStatus, tags: dict[str, str] | None = None
-) -> dg.DagsterRun:
-    tags = {"dagster/partition": key, **(tags or {})}
-    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("dualface"), "__repository__")
-    origin = RemoteJobOrigin(repository, "process_video")
-    return instance.add_run(dg.DagsterRun("process_video", tags=tags, status=status, remote_job_origin=origin))
 
 
 def test_everything_is_kept_for_ever_unless_a_setting_says_otherwise(
