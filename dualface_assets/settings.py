@@ -78,7 +78,7 @@ class ServiceSettings(EnvironmentSettings):
         default=None,
         repr=False,
         pattern=r"^https?://\S+$",
-        description="Where the store is served, if it is, so that review pages can be linked: https://host/dualface.",
+        description="Where review pages and results are served, if not by the web page itself: https://host/dualface.",
     )
 
     @property

@@ -22,7 +22,7 @@ from dualface_assets.assets import checks
 from dualface_assets.assets.code_versions import code_version
 from dualface_assets.assets.config import EncoderConfig, encoder_config
 from dualface_assets.assets.gpu import GpuResource
-from dualface_assets.assets.metadata import Record, entries, image
+from dualface_assets.assets.metadata import Record, entries, image, link
 from dualface_assets.assets.progress import logged
 from dualface_assets.runs.failures import BUG, as_failure, class_name, failure_of, repeated
 from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
@@ -288,6 +288,7 @@ def _put_in_place(
     path, noted = store.files.address(result), store.files.address(pipeline.report_path(result))
     return report, entries(
         {
+            "open": link(store, result),
             "thumbnail": image(thumbnail, "a frame of the result"),
             "path": dg.MetadataValue.path(path),
             "report": dg.MetadataValue.path(noted),

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, Self
 
 import dagster as dg
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
+
+from dualface_assets.settings import ServiceSettings
+from dualface_assets.store.video_store import VideoStore
 
 IMAGE_BYTES: Final = 30_000
 
@@ -62,6 +66,12 @@ def image(content: bytes, alt: str) -> dg.MarkdownMetadataValue:
         raise ValueError(msg)
     kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
     return dg.MetadataValue.md(f"![{alt}](data:image/{kind};base64,{base64.b64encode(content).decode()})")
+
+
+def link(store: VideoStore, path: Path) -> dg.UrlMetadataValue:
+    """A file of the store as a link: of the web page on which it is shown, unless the settings name another place."""
+    served = (ServiceSettings.load().review_url or "").rstrip("/")
+    return dg.MetadataValue.url(f"{served}/{store.link(path, seen_from=store.folder)}")
 
 
 def columns(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:

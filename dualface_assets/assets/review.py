@@ -8,13 +8,12 @@ import dagster as dg
 
 from dualface_assets.assets.code_versions import code_version
 from dualface_assets.assets.encoded_video import encoded_video
-from dualface_assets.assets.metadata import Record, entries, image
+from dualface_assets.assets.metadata import Record, entries, image, link
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import PAGE, write_page
 from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, step_seconds
-from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
@@ -42,8 +41,8 @@ def review(
 ) -> dg.MaterializeResult[None]:
     """A page for people: source and result side by side and in step, what the cameras did, checks, times, doubts.
 
-    One HTML file, and an index of all videos beside it. No server is needed: open the path below in a browser. The
-    video has been published before; whatever happens here, it stays.
+    One HTML file, and an index of all videos beside it: click on *open*. The video has been published before; whatever
+    happens here, it stays.
     """
     key = context.partition_key
     started = time.monotonic()
@@ -55,13 +54,11 @@ def review(
             store.files.share(store.page_folder(key))
             index = rebuild_index(store.review_folder)
             store.files.share(index)
-        url = ServiceSettings.load().review_url
     path = store.page_folder(key) / index.name
-    link = f"{url.rstrip('/')}/{store.link(path, seen_from=store.folder)}" if url else None
     return dg.MaterializeResult(
         metadata=entries(
             {
-                "open": link and dg.MetadataValue.url(link),
+                "open": link(store, path),
                 "page": dg.MetadataValue.path(store.files.address(path)),
                 "all videos": dg.MetadataValue.path(store.files.address(index)),
                 "thumbnail": image(page.thumbnail, "a frame of the result"),

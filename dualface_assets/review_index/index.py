@@ -16,6 +16,7 @@ from dualface_core.review.templating import rendered
 from dualface_core.system.atomic_files import atomic_write
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
+INDEX_SCRIPT: Final = _TEMPLATES / "index.js"
 _LOCK: Final = ".lock"
 
 
@@ -34,7 +35,7 @@ def rebuild_index(folder: Path) -> Path:
 def _html(found: list[Entry]) -> str:
     return rendered(
         "index.html",
-        script="index.js",
+        script=INDEX_SCRIPT.name,
         templates=_TEMPLATES,
         entries=found,
         made_at=datetime.now(UTC),

@@ -116,7 +116,7 @@ def main() -> int:
     try:
         Settings.load()  # what is not allowed is said now, and not by every run
         store = video_store(ServiceSettings.load())
-        inbox, reviews = store.inbox_folder, store.files.address(store.review_folder / "index.html")
+        inbox, _ = store.inbox_folder, store.files
         home = prepared_home()
         lock = FileLock.attempt(home / "serve.lock")
         if lock is None:
@@ -133,8 +133,8 @@ def main() -> int:
             if not _answers(code_server, programs[0]):
                 return 1
             print(f"Web page: http://{host}:{port}")
-            print(f"Put videos into {inbox}")
-            print(f"All videos, with their review pages: {reviews}", flush=True)
+            print(f"All videos, with their review pages: http://{host}:{port}/review/")
+            print(f"Put videos into {inbox}", flush=True)
             workspace = ("--workspace", str(_workspace(home, code_server)))
             address = ("--host", host, "--port", str(port))
             programs.append(Program("web page", "dualface_assets.service.web_page", *address, *workspace))

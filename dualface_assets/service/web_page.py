@@ -1,5 +1,7 @@
 """`python -m dualface_assets.service.web_page`: Dagster's web page, with the same options, for its own pages only.
 
+It serves the review pages and videos of the store, too (`served_store`).
+
 Belongs here: keeping out what other pages make a browser ask. On 127.0.0.1 no other machine can reach the web
 page, but every page that is open in a browser on this machine can: Dagster (1.13) checks no `Origin`, and executes a
 mutation that comes as a plain link. An image on any web site could so start runs or delete partitions.
@@ -8,12 +10,17 @@ mutation that comes as a plain link. An image on any web site could so start run
 from __future__ import annotations
 
 import ipaddress
+import sys
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from starlette.responses import PlainTextResponse
 
 from dualface_assets.runs.dagster_internals import run_web_page
+from dualface_assets.service.served_store import ServedStore
+from dualface_assets.settings import ServiceSettings
+from dualface_assets.store.video_store import video_store
+from dualface_core.errors import DualfaceError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -44,14 +51,16 @@ class OwnPagesOnly:
 def foreign(scope: Scope) -> bool:
     """Whether a request comes from another page, or would be the same if it did.
 
-    Browsers say where a question comes from unless it is a link that was followed or an image; so no question may be
-    asked in a link. A name that has been made to lead to this machine (DNS rebinding) looks like our own page but for
-    the name.
+    Browsers say what else than a followed link another site has asked for (`Sec-Fetch-Site`), such as an image or a
+    frame. They do so on 127.0.0.1 and over TLS only, so no question may be asked in a link either. A name that has been
+    made to lead to this machine (DNS rebinding) looks like our own page but for the name.
     """
     headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
     host = headers.get(b"host", "")
     origin = headers.get(b"origin")
     if origin is not None and urlsplit(origin).netloc != host:
+        return True
+    if headers.get(b"sec-fetch-site") in {"cross-site", "same-site"} and headers.get(b"sec-fetch-dest") != "document":
         return True
     if scope.get("method") == "GET" and scope["path"].rstrip("/").endswith("/graphql") and scope["query_string"]:
         return True
@@ -67,5 +76,17 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
+def main() -> int:
+    """Run until a signal comes. The exit status is 2 if the settings are not allowed."""
+    try:
+        store = video_store(ServiceSettings.load())
+        _ = store.files  # what is not allowed is said now
+    except DualfaceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    run_web_page(lambda app: OwnPagesOnly(ServedStore(app, store)))
+    return 0
+
+
 if __name__ == "__main__":
-    run_web_page(OwnPagesOnly)
+    sys.exit(main())

@@ -6,13 +6,17 @@ folder. In a local store that is where the file is, and nothing is ever copied. 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 from uuid import uuid4
 
 from dualface_core.errors import FileError
@@ -26,6 +30,15 @@ class StoreError(FileError):
     """A remote store does not answer, or not as it should."""
 
     back_off = True
+
+
+@dataclass(frozen=True)
+class OpenedFile:
+    """A file of a store, any part of which can be read: its content, bytes, and a mark that changes with it."""
+
+    content: BinaryIO
+    size: int
+    version: str
 
 
 class StoreFiles(Protocol):
@@ -51,6 +64,9 @@ class StoreFiles(Protocol):
 
     def read(self, path: Path) -> bytes:
         """A small file's content. Raises FileNotFoundError."""
+
+    def opened(self, path: Path) -> AbstractContextManager[OpenedFile]:
+        """Open a file for the length of the block. Raises OSError, as where there is none, or a link leads to it."""
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a small file, whole and lasting."""
@@ -83,8 +99,11 @@ class StoreFiles(Protocol):
         """Remove what was begun to be sent and never finished."""
 
 
+@dataclass(frozen=True)
 class LocalFiles:
     """A folder of this machine."""
+
+    folder: Path
 
     def check(self) -> None:
         """A folder is made when it is needed."""
@@ -116,6 +135,13 @@ class LocalFiles:
     def read(self, path: Path) -> bytes:
         """The content."""
         return path.read_bytes()
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[OpenedFile]:
+        """The file itself."""
+        with folder_below(self.folder, path.parent) as folder, reading(path.name, folder) as file:
+            found = os.fstat(file.fileno())
+            yield OpenedFile(file, found.st_size, f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}")
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file that is on the disk itself on return."""
@@ -195,3 +221,37 @@ def make_folder(folder: Path) -> None:
 def files_below(path: Path) -> list[Path]:
     """The file itself, or all files in a folder and its sub-folders."""
     return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+
+
+@contextmanager
+def folder_below(root: Path, folder: str | Path) -> Iterator[int]:
+    """Yield a descriptor of a folder, or of one below it, for what is done with files there (`dir_fd`).
+
+    The upper one itself may be a link; nothing below it may. Raises OSError, as for a link in the place of a folder.
+    """
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in Path(folder).relative_to(root).parts:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def reading(path: str | Path, folder: int | None = None) -> Iterator[BinaryIO]:
+    """Read a regular file: neither what a link points at, nor a pipe, which would have us wait for its other end.
+
+    A relative path is relative to the folder of the descriptor. Raises OSError.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, dir_fd=folder)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(descriptor)

@@ -25,7 +25,7 @@ from fsspec import AbstractFileSystem
 from fsspec.registry import known_implementations
 from upath import UPath
 
-from dualface_assets.store.files import LocalFiles, StoreError, files_below
+from dualface_assets.store.files import LocalFiles, OpenedFile, StoreError, files_below
 from dualface_core.errors import FileError, MissingInputError, OutputError, SettingsError, one_line
 from dualface_core.system.atomic_files import atomic_write, output_error
 
@@ -131,6 +131,17 @@ class RemoteFiles:
         with self._asking(path):
             return bytes(self._fs.cat_file(self._name(path)))
 
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[OpenedFile]:
+        """The object; parts of it are fetched as they are read."""
+        name = self._name(path)
+        with self._asking(path):
+            if not self._fs.isfile(name):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+            opened = OpenedFile(self._fs.open(name, "rb"), self._fs.size(name), self._fs.ukey(name))
+        with opened.content:
+            yield opened
+
     def write(self, path: Path, content: bytes) -> None:
         """Send a small object, by way of a local file."""
         local = self.staging_path(path, self._folder / _INCOMING)
@@ -208,7 +219,7 @@ class RemoteFiles:
 
     def move_to_trash(self, path: Path, trash: Path) -> None:
         """Move aside and delete; in an object store, delete one object after the other, the rest the next time."""
-        LocalFiles().move_to_trash(path, trash)  # if it was shared
+        LocalFiles(self._folder).move_to_trash(path, trash)  # if it was shared
         name = self._name(path)
         with self._asking(path):
             if self._atomic:

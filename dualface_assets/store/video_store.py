@@ -153,7 +153,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     def files(self) -> StoreFiles:
         """What the store holds. Raises SettingsError for a URL of a kind that cannot be used."""
         if local_folder(self.root) is not None:
-            return LocalFiles()
+            return LocalFiles(self.folder)
         make_private_folder(self.folder, action="Set DUALFACE_WORK to a folder of your own.")
         return _remote_files(self.root, self.folder)
 

@@ -19,12 +19,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from dualface_assets.settings import REPROCESS
+from dualface_assets.store.files import folder_below
 from dualface_assets.uploads.containers import is_unfinished
 
 _OF_BROWSERS: Final = (".part", ".crdownload", ".download", ".opdownload")
@@ -188,23 +189,6 @@ def _is_unfinished(name: str, folder: int, size: int) -> bool:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
         return is_unfinished(file, size)
-
-
-@contextmanager
-def folder_below(inbox: Path, folder: str | Path) -> Iterator[int]:
-    """Yield a descriptor of the inbox, or of a folder in it, for what is done with files there (`dir_fd`).
-
-    The inbox itself may be a link; nothing below it may. Raises OSError, as for a link in the place of a folder.
-    """
-    descriptor = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in Path(folder).relative_to(inbox).parts:
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = below
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def files_in(inbox: Path, beside: Path, waiting: dict[str, str]) -> Iterator[tuple[str, FileState]]:

@@ -22,7 +22,6 @@ import heapq
 import os
 import re
 import shutil
-import stat
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -30,16 +29,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
 
 from dualface_assets.settings import REPROCESS
-from dualface_assets.store.files import LocalFiles, make_folder
+from dualface_assets.store.files import LocalFiles, folder_below, make_folder, reading
 from dualface_assets.store.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.store.video_store import Upload, VideoStore
-from dualface_assets.uploads.inbox import TAKEN, FileState, Inbox, StabilityWindow, files_in, folder_below, has_writer
+from dualface_assets.uploads.inbox import TAKEN, FileState, Inbox, StabilityWindow, files_in, has_writer
 from dualface_assets.uploads.resumable import ResumableTask
 from dualface_core.errors import DualfaceError, MissingInputError
 from dualface_core.system.atomic_files import rename_without_overwriting, sync
@@ -92,7 +91,7 @@ class _Hashing:
         self._digest = hashlib.sha256()
 
     def _advance(self, enough: Callable[[], bool]) -> str | None:
-        with _reading(self._path) as file:
+        with reading(self._path) as file:
             file.seek(self.offset)
             while chunk := file.read(_CHUNK_BYTES):
                 self._digest.update(chunk)
@@ -116,7 +115,7 @@ class _Copying:
         """Append to `data.part` what it lacks of the source. True once it has all, on the disk itself."""
         with (
             folder_below(self._inbox, self._source.parent) as folder,
-            _reading(self._source.name, folder) as original,
+            reading(self._source.name, folder) as original,
             (self.claim / "data.part").open("ab") as copy,
         ):
             original.seek(copy.tell())
@@ -440,19 +439,6 @@ def _put_back(name: str, former: str, folder: int) -> None:
         rename_without_overwriting(name, f"{uuid4().hex}{Path(former).suffix}", folder=folder)
 
 
-@contextmanager
-def _reading(path: str | Path, folder: int | None = None) -> Iterator[BinaryIO]:
-    """Read a regular file: neither what a link points at, nor a pipe, which would have us wait for its other end.
-
-    A relative path is relative to the folder of the descriptor. Raises OSError.
-    """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    with os.fdopen(os.open(path, flags, dir_fd=folder), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
-        yield file
-
-
 def _claims(store: VideoStore) -> list[Path]:
     return sorted(path for path in store.claims_folder.glob("*") if path.is_dir())
 
@@ -480,7 +466,7 @@ def _plain_suffix(suffix: str) -> str:
 
 
 def _write(path: Path, document: BaseModel) -> None:
-    LocalFiles().write(path, _as_json(document))
+    LocalFiles(path.parent).write(path, _as_json(document))
 
 
 def _as_json(document: BaseModel) -> bytes:

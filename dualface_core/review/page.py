@@ -24,7 +24,7 @@ from dualface_core.media.reader import VideoReader
 from dualface_core.rendering.report import EncodeReport
 from dualface_core.review.charts import HEIGHT, WIDTH, Axis, legend, video_charts
 from dualface_core.review.preview import marked_frame, preview_frames, thumbnail
-from dualface_core.review.templating import rendered
+from dualface_core.review.templating import PAGE_SCRIPT, rendered
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import CameraState
 from dualface_core.tables.tile_plan import TilePlan
@@ -122,7 +122,7 @@ def make_page(about: Reviewed) -> Page:
     listed, made_at = _listed(found), datetime.now(UTC)
     html = rendered(
         "page.html",
-        script="page.js",
+        script=PAGE_SCRIPT.name,
         about=about,
         made_at=made_at,
         canvas=about.plan.layout,

@@ -22,6 +22,9 @@ from dualface_core.verification.findings import clock
 TEMPLATES: Final = Path(__file__).with_name("templates")
 """Those of a video's page, and the style that all pages share."""
 
+PAGE_SCRIPT: Final = TEMPLATES / "page.js"
+"""Of a video's page."""
+
 
 def rendered(template: str, *, script: str, templates: Path = TEMPLATES, **values: Any) -> str:
     """A page as HTML.
@@ -35,7 +38,7 @@ def rendered(template: str, *, script: str, templates: Path = TEMPLATES, **value
     style, code = _asset(TEMPLATES / "style.css"), _asset(templates / script)
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"style-src {_digest(style)}; script-src {_digest(code)}; "
+        f"style-src {digest(TEMPLATES / 'style.css')}; script-src {digest(templates / script)}; "
         "img-src 'self' data: file:; media-src 'self' file:"
     )
     return _environment(templates).get_template(template).render(style=style, script=code, policy=policy, **values)
@@ -57,8 +60,9 @@ def _asset(path: Path) -> Markup:
     return Markup(path.read_text(encoding="utf-8"))  # noqa: S704  a file of this package
 
 
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+def digest(path: Path) -> str:
+    """What allows a script or style of ours in a Content-Security-Policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(_asset(path).encode()).digest()).decode()}'"
 
 
 def _data_uri(image: bytes) -> str:

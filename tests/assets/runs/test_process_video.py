@@ -286,12 +286,20 @@ def test_a_page_that_cannot_be_made_leaves_the_result_alone(processing: Pipeline
         folder.with_name("away").rename(folder)
 
 
-def test_a_page_links_to_where_the_store_is_served(
-    processing: Pipeline, processed: Processed, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("served", ["", "https://example.org/dualface/"])
+def test_a_page_and_a_result_are_links_of_the_web_page_unless_they_are_served_elsewhere(
+    processing: Pipeline, processed: Processed, served: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DUALFACE_REVIEW_URL", "https://example.org/dualface/")
-    found = metadata_of(processing.run(processed[0], "review"))["review"]["open"]
-    assert found == dg.MetadataValue.url(f"https://example.org/dualface/review/{processed[0]}/index.html")
+    key, result = processed
+    if served:
+        monkeypatch.setenv("DUALFACE_REVIEW_URL", served)
+        result = processing.run(key, "review")
+    else:
+        slug = key.rpartition("-")[0]
+        found = metadata_of(result)["encoded_video"]["open"]
+        assert found == dg.MetadataValue.url(f"/encoded_video/{key}/{slug}.split.mp4")
+    base = served.rstrip("/")
+    assert metadata_of(result)["review"]["open"] == dg.MetadataValue.url(f"{base}/review/{key}/index.html")
 
 
 def test_a_failed_video_is_in_the_index_with_its_reason(processing: Pipeline, tmp_path: Path) -> None:

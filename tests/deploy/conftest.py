@@ -1,0 +1,5 @@
+"""A reviewed video for the tests of this folder."""
+
+from tests.reviewed import about, reviewed
+
+__all__ = ["about", "reviewed"]
