@@ -233,6 +233,7 @@ def render_with_nvenc(
     from dualface_core.tables.origins import check_plan
 
     encoder = settings.encoder_settings(preset=choice.preset)
+    suited = profile(settings)
     check_plan(plan, video.path, video.fingerprint)
     with (
         atomic_write(output) as temporary,
@@ -247,7 +248,8 @@ def render_with_nvenc(
             output=temporary,
             encoder=encoder,
             fingerprints=fingerprints,
-            decode_threads=profile(settings).decode_threads,
+            decode_threads=suited.decode_threads,
+            compose_threads=suited.compose_threads,
             runtime=settings.runtime,
             gpu=choice.gpu,
             max_sessions=settings.nvenc_max_sessions,
@@ -296,6 +298,7 @@ def render_with_software(
             temporary,
             spec,
             decode_threads=suited.decode_threads,
+            compose_threads=suited.compose_threads,
             encode_threads=suited.encode_threads,
             fingerprints=fingerprints,
             progress=_of(progress, plan),

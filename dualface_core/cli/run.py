@@ -79,6 +79,8 @@ def run(
     inputs = expand(paths)
     jobs = jobs_for(inputs.videos, output)
     started = perf_counter()
+    # A video that is alone has the whole machine.
+    settings = settings.overlaid(streams=min(len(jobs), pipeline.profile(settings).streams))
     outcomes = _Batch(settings, keep_load=monitor, review=review, debug=bool(context.obj)).run(jobs)
     if len(jobs) > 1:
         errors.print(summary_table(outcomes))
@@ -108,9 +110,8 @@ class _Batch:
 
     def run(self, jobs: list[Job]) -> list[Outcome]:
         """Work on them; outcomes are in the order of the jobs."""
-        streams = min(len(jobs), pipeline.profile(self.settings).streams)
         stop = threading.Event()
-        with progress_bars() as bars, ThreadPoolExecutor(streams) as pool:
+        with progress_bars() as bars, ThreadPoolExecutor(self.settings.streams) as pool:
             batch = BatchBar(bars, len(jobs))
             pending = [pool.submit(self._work, job, bars, batch, stop) for job in jobs]
             try:

@@ -51,6 +51,7 @@ class Profile:
         sessions: NVENC sessions at once; 0 without NVENC.
         streams: videos in work at once.
         decode_threads: CPU threads of one video's software decoder.
+        compose_threads: CPU threads that compose one video's frames.
         encode_threads: CPU threads of one video's software encoder.
         batch_size: frames that the face detector takes at once.
         preset: "fast" or "balanced", as in `EncoderSettings`.
@@ -59,6 +60,7 @@ class Profile:
     sessions: int
     streams: int
     decode_threads: int
+    compose_threads: int
     encode_threads: int
     batch_size: int
     preset: str
@@ -67,11 +69,15 @@ class Profile:
 def profile_in_force(settings: Settings, gpu: Gpu | None) -> Profile:
     """What suits this machine, with the settings' word over it; `gpu` is its card, None without one."""
     cores = len(os.sched_getaffinity(0))
-    suited = profile_for(gpu, cores=cores, codec=settings.codec, sessions=settings.nvenc_max_sessions)
-    return replace(suited, streams=settings.streams or suited.streams, preset=settings.preset or suited.preset)
+    suited = profile_for(
+        gpu, cores=cores, codec=settings.codec, sessions=settings.nvenc_max_sessions, streams=settings.streams
+    )
+    return replace(suited, preset=settings.preset or suited.preset)
 
 
-def profile_for(gpu: Gpu | None, *, cores: int, codec: Codec = "h264", sessions: int = 2) -> Profile:
+def profile_for(
+    gpu: Gpu | None, *, cores: int, codec: Codec = "h264", sessions: int = 2, streams: int | None = None
+) -> Profile:
     """What suits a machine.
 
     Args:
@@ -80,16 +86,19 @@ def profile_for(gpu: Gpu | None, *, cores: int, codec: Codec = "h264", sessions:
         codec: what will be encoded.
         sessions: NVENC sessions that may be open at once. Two, unless more are asked for: a card with three
             engines has work for three.
+        streams: videos that are in work at once and share the cores; None for as many as suit the machine.
     """
     if gpu is None or gpu.nvenc_engines == 0:
         sessions = 0
     memory = None if gpu is None or gpu.memory_total is None else gpu.memory_total * 4 // 5
-    streams = _streams(sessions, cores, memory)
+    streams = streams or _streams(sessions, cores, memory)
     return Profile(
         sessions=sessions,
         streams=streams,
         # Four threads decode 1080p faster than anything else here goes on; the other cores compose and encode.
         decode_threads=max(1, min(4, cores // streams)),
+        # OpenCV lets go of Python's lock, but what is left of Python between its calls keeps more from gaining.
+        compose_threads=max(1, min(4, cores // (2 * streams))),
         # x264's own rule, for the cores that a video has.
         encode_threads=max(1, min(_MOST_ENCODE_THREADS, 3 * cores // (2 * streams))),
         batch_size=_BATCH_SIZE,

@@ -62,6 +62,7 @@ class Job(BaseModel):
         encoder: quality, codec and preset.
         fingerprints: where every composed frame leaves its fingerprint; None for nowhere.
         decode_threads: CPU threads of the source's decoder; see `VideoReader`.
+        compose_threads: threads that compose.
         runtime: folder of the slot files.
         gpu: what the slots are of: the UUID of the card, which is the only one that the process sees, or another name.
         max_sessions: slots that there are.
@@ -76,6 +77,7 @@ class Job(BaseModel):
     encoder: EncoderSettings
     fingerprints: Path | None = None
     decode_threads: int = 0
+    compose_threads: int = 1
     runtime: Path
     gpu: str
     max_sessions: int

@@ -1,13 +1,13 @@
 """The streaming pass: decode, compose, encode.
 
-Belongs here: the pass itself, whatever encodes. One thread decodes and composes while the caller's encodes. Memory does
-not grow with the length of the video, since at any moment only the frames inside the codecs and a few surfaces exist.
+Belongs here: the pass itself, whatever encodes. Others decode and compose while the caller's thread encodes. Memory
+does not grow with the length of the video: at any moment only the frames inside the codecs and a few surfaces exist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,7 @@ def render_stream(
     encoder: EncoderSpec,
     *,
     decode_threads: int = 0,
+    compose_threads: int = 1,
     encode_threads: int = 0,
     fingerprints: Path | None = None,
     progress: Callable[[int], None] | None = None,
@@ -46,6 +47,7 @@ def render_stream(
         path: where to write; the caller publishes it.
         encoder: what encodes.
         decode_threads: CPU threads of the source's decoder; see `VideoReader`.
+        compose_threads: threads that compose; see `composed_frames`.
         encode_threads: CPU threads of a software encoder; 0 lets it choose.
         fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
         progress: called with the number of frames that have been handed to the encoder.
@@ -64,7 +66,8 @@ def render_stream(
         )
     canvas = plan.layout
     with (
-        prefetch(_composed(video, plan, decode_threads, fingerprints), depth=_FRAMES_AHEAD) as frames,
+        closing(composed_frames(video, plan, threads=decode_threads, composers=compose_threads)) as composed,
+        prefetch(_fingerprinted(composed, plan, fingerprints), depth=_FRAMES_AHEAD) as frames,
         VideoWriter(
             path,
             width=canvas.width,
@@ -84,14 +87,12 @@ def render_stream(
     return writer.frames_written
 
 
-def _composed(
-    video: VideoInfo, plan: TilePlan, threads: int, fingerprints: Path | None
+def _fingerprinted(
+    composed: Iterable[tuple[Surface, int]], plan: TilePlan, path: Path | None
 ) -> Generator[tuple[Surface, int]]:
-    """Every composed frame with its pts; its fingerprint is taken on the way, in this thread."""
-    with ExitStack() as stack:
-        writer = stack.enter_context(FingerprintWriter(fingerprints, plan.layout)) if fingerprints else None
-        frames = stack.enter_context(closing(composed_frames(video, plan, threads=threads)))
-        for surface, pts in frames:
+    """The same frames; each has left its fingerprint on the way, in the thread that asks for it."""
+    with FingerprintWriter(path, plan.layout) if path else nullcontext() as writer:
+        for surface, pts in composed:
             if writer is not None:
                 writer.add(surface.planes)
             yield surface, pts

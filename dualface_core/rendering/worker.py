@@ -80,6 +80,7 @@ def _attempts(job: Job, plan: TilePlan, slot: Slot, send: Send) -> Done:
                 job.output,
                 job.spec(),
                 decode_threads=job.decode_threads,
+                compose_threads=job.compose_threads,
                 fingerprints=job.fingerprints,
                 progress=progress,
             )

@@ -74,13 +74,21 @@ def test_every_machine_gets_work_done_within_its_means(gpu, cores, codec):
     assert 1 <= profile.streams <= 6
     assert profile.decode_threads >= 1
     assert profile.decode_threads * profile.streams <= cores or profile.decode_threads == 1
+    assert 1 <= profile.compose_threads <= 4
     assert 1 <= profile.encode_threads <= 8
     assert profile.encode_threads * profile.streams <= 1.5 * cores or profile.encode_threads == 1
 
 
 def test_settings_override_what_they_name_and_nothing_else():
     suited = profile_in_force(Settings(), RTX_4060)
+    cores = len(os.sched_getaffinity(0))
     assert profile_in_force(Settings(streams=9, preset="best", nvenc_max_sessions=1), RTX_4060) == replace(
-        profile_for(RTX_4060, cores=len(os.sched_getaffinity(0)), sessions=1), streams=9, preset="best"
+        profile_for(RTX_4060, cores=cores, sessions=1, streams=9), preset="best"
     )
     assert profile_in_force(Settings(preset="best"), RTX_4060) == replace(suited, preset="best")
+
+
+def test_a_video_that_is_alone_has_the_threads_of_the_whole_machine():
+    alone, shared = profile_for(None, cores=16, streams=1), profile_for(None, cores=16, streams=4)
+    assert (alone.streams, alone.compose_threads, alone.encode_threads) == (1, 4, 8)
+    assert (shared.streams, shared.compose_threads, shared.encode_threads) == (4, 2, 6)

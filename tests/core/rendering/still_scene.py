@@ -42,8 +42,8 @@ def still_video(path: Path, pts: Sequence[int]) -> VideoInfo:
     return probe(path)
 
 
-def still_plan(video: VideoInfo, pts: Sequence[int]) -> TilePlan:
-    """A plan for a video with these times: each tile shows one half of the picture all the time."""
+def still_tracks(video: VideoInfo, pts: Sequence[int]) -> FaceTracks:
+    """Tracks of a video with these times, in which nobody was seen."""
     units = TIME_BASE / video.time_base
     metadata = TracksMetadata(
         fingerprint=video.fingerprint,
@@ -54,7 +54,13 @@ def still_plan(video: VideoInfo, pts: Sequence[int]) -> TilePlan:
         shots=[Shot(first=0, last=len(pts) - 1)],
         people=list(Person),
     )
+    return FaceTracks(FaceTracks.SCHEMA.empty_table(), metadata)
+
+
+def still_plan(video: VideoInfo, pts: Sequence[int]) -> TilePlan:
+    """A plan for a video with these times: each tile shows one half of the picture all the time."""
     half = [HEIGHT / 2, WIDTH / 2, WIDTH / 2 * 1080 / 960]
     windows = np.tile([[WIDTH / 4, *half], [WIDTH * 3 / 4, *half]], (len(pts), 1, 1))
-    tracks = FaceTracks(FaceTracks.SCHEMA.empty_table(), metadata)
-    return TilePlan.of(tracks, LAYOUTS["side-by-side"], windows, np.zeros((len(pts), 2), np.int8), camera={})
+    return TilePlan.of(
+        still_tracks(video, pts), LAYOUTS["side-by-side"], windows, np.zeros((len(pts), 2), np.int8), camera={}
+    )

@@ -14,7 +14,8 @@ from dualface_core.media.frames import ColorInfo
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.rendering.stream import canvas_color, render_stream
-from tests.core.rendering.still_scene import TIME_BASE, still_plan, still_video
+from dualface_core.tables.tile_plan import TilePlan
+from tests.core.rendering.still_scene import TIME_BASE, still_plan, still_tracks, still_video
 
 X264 = software_encoder(EncoderSettings(preset="ultrafast"))
 UNEVEN = (0, 40, 70, 131, 132, 400, 401, 640)
@@ -46,6 +47,19 @@ def test_tiles_show_what_the_plan_says(tmp_path: Path) -> None:
     left, right = luma[540, 200:760], luma[540, 1160:1720]  # the source brightens from left to right
     assert (np.diff(left[::80]) > 0).all()
     assert left.max() < 125 < right.min()
+
+
+def test_frames_composed_in_several_threads_are_the_same_in_the_same_order(tmp_path: Path) -> None:
+    pts = range(0, 40 * 40, 40)
+    video = still_video(tmp_path / "still.mp4", pts)
+    plan = still_plan(video, pts)
+    moving = plan.crop_windows + np.arange(len(pts), dtype=np.float32)[:, np.newaxis, np.newaxis] * (0.5, 0.1, 0, 0)
+    plan = TilePlan.of(still_tracks(video, pts), plan.layout, moving, np.zeros((len(pts), 2), np.int8), camera={})
+    for name, threads in (("one", 1), ("four", 4)):
+        fingerprints = tmp_path / f"{name}.fingerprints"
+        render_stream(video, plan, tmp_path / f"{name}.mp4", X264, compose_threads=threads, fingerprints=fingerprints)
+    assert (tmp_path / "four.mp4").read_bytes() == (tmp_path / "one.mp4").read_bytes()
+    assert (tmp_path / "four.fingerprints").read_bytes() == (tmp_path / "one.fingerprints").read_bytes()
 
 
 def test_a_plan_of_another_video_is_refused_before_anything_is_written(tmp_path: Path) -> None:
