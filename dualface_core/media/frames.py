@@ -101,11 +101,18 @@ class Frame:
 
     def bgr_region(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         """A part at full resolution as (height, width, 3) uint8 BGR; outside the frame, the edge repeats."""
-        rows = np.clip(np.arange(y, y + height), 0, self.height - 1)
-        columns = np.clip(np.arange(x, x + width), 0, self.width - 1)
-        luma, u, v = self.planes
-        chroma = np.ix_(rows // 2, columns // 2)
-        return self._to_bgr([luma[np.ix_(rows, columns)], u[chroma], v[chroma]])
+        above, top, bottom, below = _clipped(y, height, self.height)
+        before, left, right, after = _clipped(x, width, self.width)
+        luma, *chroma = self.planes
+        planes = [luma[top:bottom, left:right]]
+        for plane in chroma:
+            part = plane[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2]
+            doubled = cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+            planes.append(np.asarray(doubled, np.uint8)[top % 2 :, left % 2 :][: bottom - top, : right - left])
+        image = self._to_bgr(planes)
+        if above or below or before or after:
+            image = np.asarray(cv2.copyMakeBorder(image, above, below, before, after, cv2.BORDER_REPLICATE), np.uint8)
+        return image
 
     @staticmethod
     def _scaled(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -122,3 +129,13 @@ class Frame:
 
     def _to_bgr(self, planes: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         return np.asarray(cv2.transform(cv2.merge(planes), self.color.yuv_to_bgr(self.height)), np.uint8)
+
+
+def _clipped(first: int, count: int, size: int) -> tuple[int, int, int, int]:
+    """Of `count` samples from `first`: how many lie before a plane, where they begin and stop in it, how many after.
+
+    One lies in it at least: its edge.
+    """
+    before, after = min(max(-first, 0), count - 1), min(max(first + count - size, 0), count - 1)
+    start = min(max(first, 0), size - 1)
+    return before, start, start + count - before - after, after
