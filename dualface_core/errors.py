@@ -69,6 +69,14 @@ class ChangedPlanError(InputError):
     """A result was made from another tile plan than the one that it is to be described with."""
 
 
+class ProtectedVideoError(InputError):
+    """The video is encrypted, so nothing of it can be decoded."""
+
+
+class LimitError(InputError):
+    """The video is larger, longer or has more of something than a setting allows."""
+
+
 class NoVideoStreamError(InputError):
     """The file is readable but holds no video, such as an audio file."""
 

@@ -48,14 +48,19 @@ class Preview:
     camera_plot: bytes
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, *, settings: Settings | None = None) -> VideoInfo:
     """Find out what a file is.
 
-    Raises MissingInputError, UnreadableVideoError, NoVideoStreamError or UnsupportedVideoError.
+    Args:
+        path: the file.
+        settings: what it may have at most; read from the environment if None.
+
+    Raises MissingInputError, UnreadableVideoError, ProtectedVideoError, LimitError, NoVideoStreamError or
+    UnsupportedVideoError.
     """
     from dualface_core.media.probe import probe as probe_file
 
-    return probe_file(path)
+    return probe_file(path, (settings or Settings.load()).limits)
 
 
 @contextmanager
@@ -484,7 +489,7 @@ def process(
     # What cannot work is refused before the work, not after it.
     find_layout(settings.layout)
     settings.encoder_settings()
-    video = probe(path)
+    video = probe(path, settings=settings)
     probed = perf_counter() - start
     with atomic_write(output) as temporary, load_monitor() as monitor:
         temporary.touch()  # a place that cannot be written to is noticed now, too

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dualface_core.encoding.settings import Codec, EncoderKind, EncoderSettings, check_preset
 from dualface_core.errors import SettingsError
+from dualface_core.media.limits import Limits
 
 
 def runtime_folder() -> Path:
@@ -116,6 +117,10 @@ class Settings(EnvironmentSettings):
     detect_every: int | None = Field(
         default=None, ge=1, description="Look for faces in every n-th frame. Without it, about six times a second."
     )
+    max_pixels: int = Field(default=Limits.pixels, ge=1, description="Pixels that a frame may have, coded or shown.")
+    max_frames: int = Field(default=Limits.frames, ge=1, description="Frames that a video may have.")
+    max_streams: int = Field(default=Limits.streams, ge=1, description="Streams that a file may have.")
+    max_seconds: float = Field(default=Limits.seconds, gt=0, description="Seconds that a video may last.")
     detector_weights: Path | None = Field(default=None, description="Another file with YuNet's weights (ONNX).")
     embedder_weights: Path | None = Field(default=None, description="Another file with SFace's weights (ONNX).")
 
@@ -127,6 +132,11 @@ class Settings(EnvironmentSettings):
         except ValidationError as error:
             wrong = "; ".join(f"{item['loc'][0]}: found {item['input']!r}. {item['msg']}" for item in error.errors())
             raise SettingsError(f"{wrong}.") from None
+
+    @property
+    def limits(self) -> Limits:
+        """What a video may have at most."""
+        return Limits(self.max_pixels, self.max_frames, self.max_streams, self.max_seconds)
 
     def encoder_settings(self, *, preset: str = "fast") -> EncoderSettings:
         """What to encode with; `preset` is for settings that name none.

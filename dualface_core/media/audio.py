@@ -21,7 +21,7 @@ from av.container import InputContainer, OutputContainer
 from numpy.typing import NDArray
 
 from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
-from dualface_core.media.probe import open_input, opened, unreadable
+from dualface_core.media.opening import open_input, opened, unreadable
 from dualface_core.system.atomic_files import output_error
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
@@ -56,10 +56,7 @@ class AudioTrack:
     @classmethod
     def open(cls, source: Path) -> AudioTrack | None:
         """Open the audio of a file. None where it has none. Raises UnreadableVideoError."""
-        try:
-            container = open_input(source)
-        except (av.error.FFmpegError, OSError) as error:
-            raise unreadable(source, _FAILED, error) from error
+        container = open_input(source)
         if not container.streams.audio:
             container.close()
             return None

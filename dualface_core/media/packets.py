@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from dualface_core.media.probe import VideoInfo, opened, video_stream
+from dualface_core.media.opening import opened
+from dualface_core.media.probe import VideoInfo, video_stream
 
 
 @dataclass(frozen=True)

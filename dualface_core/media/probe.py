@@ -6,14 +6,10 @@ from the packets themselves and not from what a header claims, so a file that wa
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import mmap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +23,6 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from dualface_core.errors import (
-    FileError,
     InputError,
     MissingInputError,
     NoVideoStreamError,
@@ -35,32 +30,27 @@ from dualface_core.errors import (
     UnsupportedVideoError,
 )
 from dualface_core.media.frames import RGB_AS, ColorInfo
+from dualface_core.media.limits import Limits
+from dualface_core.media.opening import (
+    SEND_AGAIN,
+    declared_size,
+    has_decoder,
+    is_encrypted,
+    is_protected,
+    open_input,
+    other_reason,
+    protected,
+    unreadable,
+)
 from dualface_core.system.names import check_text
 from dualface_core.system.read_errors import read_error
 
-_SEND_AGAIN: Final = "Copy or export the video again."
-_OF_THE_MACHINE: Final = frozenset(
-    {
-        *(errno.ESTALE, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH),
-        *(errno.ENODEV, errno.ENXIO, errno.EREMOTEIO, errno.EMFILE, errno.ENFILE, errno.EINTR),
-    }
-)
-"""What no content of a file makes FFmpeg say. EIO is not among them: some demuxers say so of a damaged file."""
-_MODERATE_BYTES: Final = 256 << 20
 _SHORT_OF_INDEX: Final = 0.99
 """A file that holds less than this share of the frames that its own index promises was cut off."""
 _SHORT_SECONDS: Final = 0.5
 """What may be missing at the end of a file whose header only rounds its duration."""
 _HEADER_SAYS_DURATION: Final = {"matroska,webm", "flv"}
 """Formats whose header has the duration but whose index doesn't count frames."""
-_FORMATS: Final = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,mxf,nut,dv,wtv,rm,gif,apng,ivf,yuv4mpegpipe,obu,"
-    "h264,hevc,m4v,mpegvideo,mjpeg,mpjpeg,vc1,gxf,lxf,png_pipe,jpeg_pipe,webp_pipe,"
-    "aac,ac3,eac3,aiff,amr,caf,dts,flac,mp3,w64,wav,srt"
-)
-"""FFmpeg's names of the formats that are read: those whose whole content lies in the file itself. FFmpeg decides by the
-first bytes which format a file has, and a playlist (hls, concat, dash, sdp) is turned away before anything that it
-names is opened. Audio and subtitles are in the list so that the error can say what the file is."""
 
 
 @dataclass(frozen=True)
@@ -135,18 +125,24 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, limits: Limits | None = None) -> VideoInfo:
     """Read what a video file is.
 
     Every packet is looked at and the first frame is decoded.
+
+    Args:
+        path: the file.
+        limits: what it may have at most; the defaults if None.
 
     Raises:
         InputError: the name is no text, or the file cannot be read.
         MissingInputError: there is no such file.
         MachineError: the file cannot be read at this moment, whatever it holds.
         UnreadableVideoError: not a video, empty, cut off, or damaged at the start.
+        ProtectedVideoError: it is encrypted.
+        LimitError: it is larger than a limit allows.
         NoVideoStreamError: nothing but audio or subtitles.
-        UnsupportedVideoError: a video that would come out wrong (HDR).
+        UnsupportedVideoError: a video that would come out wrong (HDR), or in a codec that is not known.
     """
     check_text(path)
     try:
@@ -158,97 +154,48 @@ def probe(path: Path) -> VideoInfo:
     except OSError as error:
         raise read_error(path, error) from error
     if size == 0:
-        raise UnreadableVideoError(path, "the file is empty (0 bytes)", action=_SEND_AGAIN)
+        raise UnreadableVideoError(path, "the file is empty (0 bytes)", action=SEND_AGAIN)
+    limits = limits or Limits()
     try:
-        with open_input(path) as container:
-            return _read(container, path, size)
+        with open_input(path, limits) as container:
+            limits.check_streams(path, len(container.streams))
+            return _read(container, path, size, limits)
     except UnreadableVideoError as error:
-        raise _unless_readable(path) or error from None
-    except av.error.InvalidDataError as error:
-        found = "not a video, or cut off before its index was written"
-        damaged = UnreadableVideoError(path, found, action=f"{_SEND_AGAIN} Is it complete?")
-        raise _unless_readable(path) or damaged from error
+        raise other_reason(path) or error from None
     except (av.error.FFmpegError, OSError) as error:
         raise unreadable(path, "cannot be read as video", error) from error
-
-
-def open_input(path: Path) -> InputContainer:
-    """Open a media file for reading.
-
-    The name is never taken for a protocol ("12:30.mp4"), nothing in the file can make FFmpeg reach for the network or
-    for another file, and text in another encoding than UTF-8 does no harm. Raises what PyAV raises, and
-    UnreadableVideoError for a format that isn't read.
-    """
-    try:
-        allowed = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
-        return av.open(path.absolute(), options=allowed, metadata_errors="replace")
-    except av.error.ArgumentError as error:
-        found = "a playlist, or in a format that is not read, and not a video"
-        raise UnreadableVideoError(path, found, action="Name the video itself, or export it as MP4.") from error
-
-
-@contextmanager
-def opened(path: Path, failed: str = "cannot be read") -> Iterator[InputContainer]:
-    """A media file, open for reading. What FFmpeg raises in the block becomes what `unreadable` makes of it."""
-    try:
-        with open_input(path) as container:
-            yield container
-    except (av.error.FFmpegError, OSError) as error:
-        raise unreadable(path, failed, error) from error
-
-
-def unreadable(path: Path, failed: str, error: OSError | av.error.FFmpegError) -> FileError:
-    """The error of a file that FFmpeg refuses; `failed` says what could not be done, in words.
-
-    UnreadableVideoError if the file is at fault, else what `read_error` gives.
-    """
-    if error.errno in _OF_THE_MACHINE or (error.errno == errno.ENOMEM and _memory_is_short()):
-        return read_error(path, OSError(error.errno, error.strerror))
-    return _unless_readable(path) or UnreadableVideoError(path, f"{failed} ({error.strerror})", action=_SEND_AGAIN)
-
-
-def _memory_is_short() -> bool:
-    """Whether a moderate amount of memory is refused: FFmpeg says ENOMEM of a damaged file that asks for a lot, too."""
-    try:
-        mmap.mmap(-1, _MODERATE_BYTES).close()
-    except OSError:
-        return True
-    return False
-
-
-def _unless_readable(path: Path) -> FileError | None:
-    """Why the kernel does not give the bytes of a file; None if it gives them all.
-
-    FFmpeg takes what it cannot read for the end of the file, or for damage, and says EPERM of what is encrypted.
-    """
-    try:
-        fingerprint(path)
-    except OSError as error:
-        return read_error(path, error)
-    return None
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
     """The video stream to work on: the best one by FFmpeg's own rule, never cover art.
 
-    Raises NoVideoStreamError.
+    Raises NoVideoStreamError, and UnsupportedVideoError or ProtectedVideoError where there is no decoder for it.
     """
     best = container.streams.best("video")
     if isinstance(best, VideoStream) and not best.disposition & Disposition.attached_pic:
-        return best
+        if has_decoder(best):
+            return best
+        if any(is_encrypted(packet) for packet in islice(container.demux(best), 10)):
+            raise protected(path)
+        found = "its video is in a codec that is not known, or protected"
+        raise UnsupportedVideoError(path, found, action="Export it as H.264 in an MP4.")
     kinds = ", ".join(sorted({str(stream.type) for stream in container.streams})) or "no stream at all"
     raise NoVideoStreamError(path, f"holds no video, only {kinds}", action="Choose a video file.")
 
 
-def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
+def _read(container: InputContainer, path: Path, size: int, limits: Limits) -> VideoInfo:
     stream = video_stream(container, path)
+    if is_protected(container, *container.streams):
+        raise protected(path)
+    limits.check_size(path, *declared_size(path, stream))
+    stream.codec_context.options = limits.decoder_options
     audio_stream = container.streams.audio[0] if container.streams.audio else None
     # MP4's header counts frames that an edit list has dropped; FFmpeg's index of the file doesn't.
     promised = len(stream.index_entries) if stream.frames and "mp4" in container.format.name else stream.frames
-    packets = _read_packets(container, stream, audio_stream)
+    packets = _read_packets(container, stream, audio_stream, path, limits)
     times = packets.frame_times
     if packets.first_frame is None or not times:
-        raise UnreadableVideoError(path, "not one frame of it can be decoded and placed in time", action=_SEND_AGAIN)
+        raise UnreadableVideoError(path, "not one frame of it can be decoded and placed in time", action=SEND_AGAIN)
     _check_complete(container, promised, packets, path)
     first_frame = packets.first_frame
     rotation = round(first_frame.rotation / 90) % 4 * 90
@@ -269,6 +216,8 @@ def _read(container: InputContainer, path: Path, size: int) -> VideoInfo:
     span = float((times[-1] - times[0] + last_step) * time_base)
     aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
     width, height = upright_size(first_width, first_height, rotation, aspect)
+    limits.check_size(path, width, height)
+    limits.check_seconds(path, span)
     return VideoInfo(
         path=path,
         fingerprint=fingerprint(path),
@@ -325,9 +274,14 @@ class _Packets:
     first_frame: VideoFrame | None = None
 
 
-def _read_packets(container: InputContainer, stream: VideoStream, audio: AudioStream | None) -> _Packets:
+def _read_packets(
+    container: InputContainer, stream: VideoStream, audio: AudioStream | None, path: Path, limits: Limits
+) -> _Packets:
     found = _Packets()
     for packet in container.demux():
+        if packet.stream in (stream, audio) and is_encrypted(packet):
+            raise protected(path)
+        limits.check_frames(path, len(found.frame_times))
         pts = packet.pts if packet.pts is not None else packet.dts
         if pts is not None:
             found.end = max(found.end, float((pts + (packet.duration or 0)) * packet.time_base))
@@ -351,7 +305,7 @@ def _check_complete(container: InputContainer, promised: int, packets: _Packets,
         raise UnreadableVideoError(
             path,
             f"cut off: its index promises {promised} frames and only {packets.video_packets} are there",
-            action=_SEND_AGAIN,
+            action=SEND_AGAIN,
         )
     if container.format.name in _HEADER_SAYS_DURATION and container.duration:
         declared = container.duration / av.time_base
@@ -359,7 +313,7 @@ def _check_complete(container: InputContainer, promised: int, packets: _Packets,
             raise UnreadableVideoError(
                 path,
                 f"cut off: its header says {declared:.1f} s and only {packets.end:.1f} s are there",
-                action=_SEND_AGAIN,
+                action=SEND_AGAIN,
             )
 
 

@@ -17,7 +17,9 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from dualface_core.media.frames import RGB_AS, Frame, Planes
-from dualface_core.media.probe import VideoInfo, open_input, unreadable, video_stream
+from dualface_core.media.limits import Limits
+from dualface_core.media.opening import open_input, unreadable
+from dualface_core.media.probe import VideoInfo, video_stream
 
 _MOST_THREADS: Final = 4
 _FAILED: Final = "decoding failed"
@@ -102,15 +104,14 @@ class VideoReader:
 
     def _open(self) -> None:
         video = self._video
-        try:
-            self._container: InputContainer = open_input(video.path)
-        except (av.error.FFmpegError, OSError) as error:
-            raise unreadable(self._video.path, _FAILED, error) from error
+        # A frame in the middle may be larger than the first; never larger than what `probe` allows.
+        limits = Limits(pixels=max(Limits().pixels, video.coded_width * video.coded_height))
+        self._container: InputContainer = open_input(video.path, limits)
         self._stream = video_stream(self._container, video.path)
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = self._threads
-        if not self._loop_filter:
-            self._stream.codec_context.options = {"skip_loop_filter": "all"}
+        skipped = {} if self._loop_filter else {"skip_loop_filter": "all"}
+        self._stream.codec_context.options = {**limits.decoder_options, **skipped}
 
     def _reopen(self) -> None:
         """Go to the start: not every container can seek there, but every file can be opened again."""

@@ -80,7 +80,7 @@ def verify_output(
     layout = plan.layout
     planned = [pts * plan.metadata.seconds_per_pts for pts in plan.pts.tolist()]
     try:
-        result = probe(output)
+        result = probe(output, settings.limits)
         streams = [*stream_findings(result, video, layout), *audio_findings(result, video)]
         if (result.width, result.height) != (layout.width, layout.height):
             # No tile is where it should be, so nothing can be said about tiles.

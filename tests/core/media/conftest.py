@@ -84,6 +84,7 @@ def write_clip(
     audio_seconds: float = 0.8,
     audio_rate: int = 48_000,
     title: str | None = None,
+    track_title: str | None = None,
     container_options: dict[str, str] | None = None,
 ) -> None:
     """Write a clip; `color` names attributes of the codec context, `turn` is in degrees counter-clockwise."""
@@ -91,6 +92,8 @@ def write_clip(
         if title is not None:
             container.metadata["title"] = title
         stream = container.add_stream(codec, rate=15, options={"crf": "12"} | (options or {}))
+        if track_title is not None:
+            stream.metadata["title"] = track_title
         context = stream.codec_context
         context.width, context.height = size
         context.pix_fmt = pixel_format

@@ -20,7 +20,8 @@ from dualface_core.errors import (
     UnsupportedVideoError,
 )
 from dualface_core.media.frames import BT709, HLG, LIMITED_RANGE, PQ
-from dualface_core.media.probe import fingerprint, probe, unreadable
+from dualface_core.media.opening import unreadable
+from dualface_core.media.probe import fingerprint, probe
 from dualface_core.media.reader import VideoReader
 from tests.core.media.conftest import VARIABLE_PTS, MakeClip, make_audio
 from tests.permissions import permissions_count
@@ -193,34 +194,6 @@ def test_what_is_no_video_at_all_is_called_so(tmp_path: Path, content: bytes, ex
     path.write_bytes(content)
     with pytest.raises(UnreadableVideoError, match=expected):
         probe(path)
-
-
-@pytest.mark.parametrize(
-    "playlist",
-    [
-        "ffconcat version 1.0\nfile 'other.ts'\n",
-        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nother.ts\n#EXT-X-ENDLIST\n",
-        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
-        'profiles="urn:mpeg:dash:profile:isoff-live:2011"><Period><AdaptationSet mimeType="video/mp4">'
-        '<Representation id="1" bandwidth="1"><BaseURL>other.ts</BaseURL></Representation>'
-        "</AdaptationSet></Period></MPD>",
-        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/9\n",
-    ],
-    ids=["ffconcat", "hls", "dash", "sdp"],
-)
-@pytest.mark.timeout(30)  # a reader of the pipe waits for ever
-def test_nothing_that_a_playlist_names_is_ever_opened(playlist: str, tmp_path: Path) -> None:
-    path = tmp_path / "playlist.mp4"
-    path.write_text(playlist)
-    os.mkfifo(tmp_path / "other.ts")
-    pipe = os.open(tmp_path / "other.ts", os.O_RDWR | os.O_NONBLOCK)  # held open, so that a reader would not wait
-    try:
-        os.write(pipe, b"G" * 188)
-        with pytest.raises(UnreadableVideoError, match="not a video"):
-            probe(path)
-        assert len(os.read(pipe, 1000)) == 188
-    finally:
-        os.close(pipe)
 
 
 def test_subtitles_alone_are_no_video(tmp_path: Path) -> None:
