@@ -6,6 +6,7 @@ Belongs here: the audio stream of what is written. Doesn't: comparing the packet
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain, cycle, islice
 from math import ceil
@@ -21,7 +22,7 @@ from av.container import InputContainer, OutputContainer
 from numpy.typing import NDArray
 
 from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
-from dualface_core.media.opening import open_input, opened, unreadable
+from dualface_core.media.opening import open_input, opened, said_by_ffmpeg, unreadable
 from dualface_core.system.atomic_files import output_error
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
@@ -84,7 +85,7 @@ class AudioTrack:
         """Write packets up to a decoding time in seconds, or all that are left.
 
         Carried along with the frames, so that the muxer need not hold the audio of a whole video in memory.
-        Raises UnreadableVideoError.
+        Raises UnreadableVideoError, and UnsupportedVideoError where the container refuses a packet.
         """
         assert self._target is not None
         while (packet := self._next or self._read()) is not None:
@@ -92,8 +93,20 @@ class AudioTrack:
             if until is not None and packet.dts is not None and packet.dts * packet.time_base > until:
                 return
             packet.stream = self._target
-            output.mux(packet)
+            with self.refused():
+                output.mux(packet)
             self._next = None
+
+    @contextmanager
+    def refused(self) -> Iterator[None]:
+        """Turn a muxer's refusal of this audio into an UnsupportedVideoError; what the disk says passes."""
+        try:
+            yield
+        except av.error.FFmpegError as error:
+            if not said_by_ffmpeg(error):
+                raise
+            found = f"an MP4 cannot hold its audio, {self._stream.codec_context.name} at {self._stream.rate} Hz"
+            raise UnsupportedVideoError(self._source, found, action="Export it with AAC audio at 48,000 Hz.") from error
 
     def close(self) -> None:
         """Close the source."""

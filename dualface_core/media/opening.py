@@ -44,6 +44,7 @@ first bytes which format a file has, and a playlist (hls, concat, dash, sdp) is 
 names is opened. Audio and subtitles are in the list so that the error can say what the file is."""
 
 _HEAD_BYTES: Final = 188 * 1000
+_NUMBERS_OF_FFMPEG: Final = 1 << 20
 _TEXT_BYTES: Final = 400
 _TS_PACKET: Final = 188
 _PROTECTED_TAGS: Final = frozenset({"encv", "enca", "drmi", "drms"})
@@ -111,6 +112,11 @@ def unreadable(
     if error.errno in _OF_THE_MACHINE or (error.errno == errno.ENOMEM and _memory_is_short()):
         return read_error(path, OSError(error.errno, error.strerror))
     return other_reason(path) or UnreadableVideoError(path, f"{failed}{_reason(error)}", action=action)
+
+
+def said_by_ffmpeg(error: OSError | av.error.FFmpegError) -> bool:
+    """Whether a muxer gave this number and no kernel: of what it was given, and not of the disk that it writes to."""
+    return error.errno in {errno.EPERM, errno.EINVAL} or error.errno >= _NUMBERS_OF_FFMPEG
 
 
 def _reason(error: OSError | av.error.FFmpegError) -> str:

@@ -11,7 +11,7 @@ import math
 import os
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,12 +25,13 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from dualface_core.encoding.failures import EncoderError
+from dualface_core.encoding.failures import EncoderError, FailureClass, advice
 from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.errors import SettingsError
 from dualface_core.media.audio import AudioTrack
 from dualface_core.media.ffmpeg_log import captured_log
 from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.media.opening import said_by_ffmpeg
 from dualface_core.media.reader import planes_of
 from dualface_core.system.atomic_files import output_error
 
@@ -199,6 +200,8 @@ class VideoWriter:
             self._stream = self._add_video(self._container, average_rate, color)
         if self._audio is not None:
             self._audio.add_to(self._container)
+        with self._writing(), self._audio.refused() if self._audio is not None else nullcontext():
+            self._container.start_encoding()
 
     def _finish(self) -> None:
         if self._container is None or self._stream is None:
@@ -263,10 +266,13 @@ class VideoWriter:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turn what the file system says while muxing into an OutputError."""
+        """Turn what the disk says while muxing into an OutputError, and a refusal of packets into an EncoderError."""
         try:
             yield
         except (av.error.FFmpegError, OSError) as error:
+            if said_by_ffmpeg(error) and self._stream is not None:
+                reason = f"an MP4 cannot hold its packets ({error.strerror}). {advice(FailureClass.UNKNOWN)}"
+                raise EncoderError(FailureClass.UNKNOWN, encoder=self._encoder.name, reason=reason) from error
             raise output_error(self._path, OSError(error.errno, error.strerror)) from error
 
 

@@ -11,6 +11,7 @@ from dualface_core.encoding.failures import EncoderError, FailureClass, SessionT
 from dualface_core.encoding.sessions import RuntimeFolderError
 from dualface_core.encoding.settings import EncoderSettings, EncoderSpec, nvenc_encoder
 from dualface_core.errors import (
+    ChangedPlanError,
     ChangedVideoError,
     DualfaceError,
     FileError,
@@ -36,6 +37,7 @@ _ENCODER_ERRORS: Final = {kind.__name__: kind for kind in (EncoderError, Runtime
 _FILE_ERRORS: Final = {
     kind.__name__: kind
     for kind in (
+        ChangedPlanError,
         ChangedVideoError,
         FileError,
         InputError,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.encoding.settings import Codec, EncoderSettings, EncoderSpec, software_encoder
-from dualface_core.errors import MissingInputError, OutputError, SettingsError
+from dualface_core.errors import MissingInputError, OutputError, SettingsError, UnsupportedVideoError
 from dualface_core.media.frames import ColorInfo, Planes
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
@@ -107,6 +107,12 @@ def test_a_start_offset_is_not_rounded(
         for number, time in enumerate(pts):
             output.write(gray(20 * number), time)
     assert times(probe(target)) == [time * time_base for time in pts]
+
+
+def test_audio_that_an_mp4_cannot_hold_is_no_fault_of_the_disk(make_clip: MakeClip, tmp_path: Path) -> None:
+    source = probe(make_clip("telephone.mkv", audio="libmp3lame", audio_rate=8_000))
+    with pytest.raises(UnsupportedVideoError, match=r"telephone\.mkv: an MP4 cannot hold its audio, mp3.* at 8000 Hz"):
+        copy(source, tmp_path / "target.mp4")
 
 
 @pytest.mark.parametrize("quality", [10, 30])
