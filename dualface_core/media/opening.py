@@ -116,7 +116,8 @@ def unreadable(
 
 def said_by_ffmpeg(error: OSError | av.error.FFmpegError) -> bool:
     """Whether a muxer gave this number and no kernel: of what it was given, and not of the disk that it writes to."""
-    return error.errno in {errno.EPERM, errno.EINVAL} or error.errno >= _NUMBERS_OF_FFMPEG
+    number = error.errno or 0
+    return number in {errno.EPERM, errno.EINVAL} or number >= _NUMBERS_OF_FFMPEG
 
 
 def _reason(error: OSError | av.error.FFmpegError) -> str:
