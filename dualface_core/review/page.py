@@ -146,24 +146,24 @@ def make_page(about: Reviewed) -> Page:
 
 
 def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:
-    """Images for the strip, larger ones of one of these moments for the players, and one for the index."""
+    """Images for the strip, larger ones of the first frame, where the players begin, and one for the index."""
     indexes = _cheap_frames(about, preview_frames(about.plan, _STRIP))
     canvas, crop_windows = about.plan.layout, about.plan.crop_windows
-    sources, results = (_frames(about, info, indexes) for info in (about.video, about.result))
+    sources, results = (_frames(about, info, sorted({0, *indexes})) for info in (about.video, about.result))
     stills = [
         Still(
-            source.time,
-            marked_frame(source, crop_windows[source.index], canvas, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
-            thumbnail(result, None, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
+            sources[index].time,
+            marked_frame(sources[index], crop_windows[index], canvas, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
+            thumbnail(results[index], None, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
         )
-        for source, result in zip(sources, results, strict=True)
+        for index in indexes
     ]
+    poster = [thumbnail(frames[0], None, max_bytes=_POSTER_BYTES) for frames in (sources, results)]
     # The one nearest to the middle of those in which most people are.
     seen = (about.plan.states[indexes] == CameraState.TRACKING).sum(axis=1)
     best = max(range(len(indexes)), key=lambda place: (seen[place], -abs(place - len(indexes) // 2)))
-    large = [thumbnail(frames[best], None, max_bytes=_POSTER_BYTES) for frames in (sources, results)]
-    small = thumbnail(results[best], None, width=_THUMBNAIL_WIDTH, max_bytes=_THUMBNAIL_BYTES)
-    return stills, Still(sources[best].time, *large), small
+    small = thumbnail(results[indexes[best]], None, width=_THUMBNAIL_WIDTH, max_bytes=_THUMBNAIL_BYTES)
+    return stills, Still(sources[0].time, *poster), small
 
 
 def _cheap_frames(about: Reviewed, wanted: Sequence[int]) -> list[int]:
@@ -188,12 +188,12 @@ def _cheap_frames(about: Reviewed, wanted: Sequence[int]) -> list[int]:
     return sorted(chosen)
 
 
-def _frames(about: Reviewed, info: VideoInfo, indexes: Sequence[int]) -> list[Frame]:
-    """Frames of source or result, by their number in the plan."""
+def _frames(about: Reviewed, info: VideoInfo, indexes: Sequence[int]) -> dict[int, Frame]:
+    """Frames of source or result, by their number in the plan, ascending."""
     units = about.tracks.metadata.seconds_per_pts / Fraction(info.time_base)
     pts = [int(pts * units) for pts in about.tracks.pts[indexes].tolist()]
     with VideoReader(info) as reader:
-        return list(reader.at(indexes, pts))
+        return {frame.index: frame for frame in reader.at(indexes, pts)}
 
 
 def _listed(found: Sequence[TimelineEvent]) -> list[Listed]:

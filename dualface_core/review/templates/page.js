@@ -89,11 +89,17 @@
       const box = chart.getBoundingClientRect();
       go(start + (end - start) * (event.clientX - box.left) / box.width);
     });
+  // A control that was clicked gives the keys back to the page. One that was reached by keys keeps those that are its own.
+  let pointed = false;
+  document.addEventListener("pointerdown", () => { pointed = true; }, true);
+  document.addEventListener("click", (event) => { if (pointed && event.target !== speed) document.activeElement.blur(); });
+  document.addEventListener("change", () => { if (pointed) document.activeElement.blur(); });
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, button, a, summary")) return;
+    pointed = false;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input[type=range]")) return;
     const keys = { ArrowLeft: -1, ArrowRight: 1, ",": -frame, ".": frame };
-    if (event.key === " ") set(!playing);
-    else if (event.key in keys) go(now() + keys[event.key]);
+    if (event.key in keys) go(now() + keys[event.key]);
+    else if (event.key === " " && !event.target.closest("button, a, summary, input")) set(!playing);
     else return;
     event.preventDefault();
   });

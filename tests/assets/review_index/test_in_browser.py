@@ -103,6 +103,38 @@ def test_both_videos_go_where_a_picture_a_chart_or_a_key_says(tab: Any, page: st
     assert tab.evaluate(TIMES) == pytest.approx([1 - 1 / 15] * 2, abs=0.02)
 
 
+@pytest.mark.parametrize("control", ["Play", "+1 frame", "Go to 0:01", "Audio", "Time"])
+def test_after_a_click_on_any_control_the_keys_are_the_pages(tab: Any, page: str, control: str) -> None:
+    tab.goto(page)
+    wait_for(tab, READY)
+    named = tab.get_by_label(control) if control in {"Audio", "Time"} else tab.get_by_role("button", name=control)
+    named.first.click()
+    paused = "document.querySelector('[data-screen=Result] video').paused"
+    if control != "Play":
+        tab.keyboard.press(" ")
+    wait_for(tab, f"!{paused}")
+    tab.keyboard.press(" ")
+    wait_for(tab, paused)
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowRight", ","):
+        wait_for(tab, READY)
+        tab.keyboard.press(key)
+    assert tab.evaluate(TIMES) == pytest.approx([1 - 1 / 15] * 2, abs=0.01)
+
+
+def test_a_control_that_was_reached_by_keys_keeps_its_own(tab: Any, page: str) -> None:
+    tab.goto(page)
+    wait_for(tab, READY)
+    tab.get_by_role("button", name="+1 frame").focus()
+    tab.keyboard.press(" ")
+    tab.keyboard.press(" ")
+    assert tab.evaluate(TIMES) == pytest.approx([2 / 15] * 2, abs=0.01)
+    tab.keyboard.press(".")
+    assert tab.evaluate(TIMES) == pytest.approx([3 / 15] * 2, abs=0.01)
+    tab.keyboard.press("Tab")  # to the slider, whose steps are a hundredth of a second
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate(TIMES) == pytest.approx([3 / 15 + 0.01] * 2, abs=0.006)
+
+
 def test_a_video_that_was_removed_is_said_to_be_gone_and_the_other_one_plays(
     browser: Any, page: str, store: Path
 ) -> None:

@@ -11,7 +11,9 @@ import pytest
 from dualface_core import pipeline
 from dualface_core.errors import ChangedPlanError, ChangedVideoError
 from dualface_core.gpu.monitor import LoadSummary
+from dualface_core.media.reader import VideoReader
 from dualface_core.review.page import Reviewed, make_page
+from dualface_core.review.preview import thumbnail
 from tests.core.review.images import decoded
 from tests.reviewed import About
 
@@ -102,6 +104,17 @@ def test_the_strip_shows_source_and_result_at_the_same_times(about: About) -> No
     assert times == sorted(times)
     sizes = {decoded(base64.b64decode(image["src"].partition(",")[2])).shape for image in images}
     assert sizes == {(270, 480, 3)}
+
+
+def test_the_players_show_the_frame_at_which_they_begin(about: About, reviewed: Reviewed) -> None:
+    page = Page(make_page(about()).html)
+    assert page.texts["output"][0].startswith("0:00.0 / ")
+    for video, info in zip(page.all("video"), (reviewed.video, reviewed.result), strict=True):
+        poster = decoded(base64.b64decode(video["poster"].partition(",")[2])).astype(int)
+        with VideoReader(info) as reader:
+            frames = list(reader)
+        distances = [abs(poster - decoded(thumbnail(frame, None, max_bytes=100_000))).mean() for frame in frames]
+        assert min(distances) == distances[0] < 2
 
 
 def test_checks_concerns_and_times_are_on_the_page(about: About) -> None:
