@@ -16,7 +16,7 @@ from dualface_assets.assets.encoded_video import encoded_video
 from dualface_assets.assets.face_tracks import face_tracks
 from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.raw_video import raw_video
-from dualface_assets.assets.review import review
+from dualface_assets.assets.review_page import review_page
 from dualface_assets.housekeeping.recovery import recovery
 from dualface_assets.housekeeping.removal_job import remove_video
 from dualface_assets.housekeeping.retention_job import retention_daily, retention_job
@@ -42,7 +42,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     overrides = dict(resource_overrides or {})
     store = overrides.pop("store", None) or video_store(ServiceSettings.load())
     return dg.Definitions(
-        assets=[raw_video, face_tracks, composed_tiles, encoded_video, review],
+        assets=[raw_video, face_tracks, composed_tiles, encoded_video, review_page],
         jobs=[process_video, retention_job, remove_video],
         schedules=[retention_daily],
         sensors=[upload_sensor(Intake()), recovery, failed_videos, video_finished, run_failed],

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dualface_core.media.probe import VideoInfo
     from dualface_core.rendering.choice import EncoderChoice
     from dualface_core.rendering.report import EncodeReport
-    from dualface_core.review.page import Page, Reviewed
+    from dualface_core.review.page import Page, PageContent
     from dualface_core.tables.face_tracks import FaceTracks
     from dualface_core.tables.tile_plan import TilePlan
     from dualface_core.tracking.tracker import TrackParameters
@@ -581,11 +581,11 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
 
 
 def _write_review(output: Path, video: VideoInfo, made: _Made) -> None:
-    from dualface_core.review.page import Reviewed
+    from dualface_core.review.page import PageContent
     from dualface_core.system.atomic_files import atomic_write
 
     source = os.path.relpath(video.path.absolute(), output.parent.absolute())
-    about = Reviewed(
+    about = PageContent(
         key=output.name,
         name=video.path.name,
         video=video,
@@ -601,7 +601,7 @@ def _write_review(output: Path, video: VideoInfo, made: _Made) -> None:
         temporary.write_text(review_page(about).html, encoding="utf-8")
 
 
-def review_page(about: Reviewed) -> Page:
+def review_page(about: PageContent) -> Page:
     """Make the page on which a person accepts a result.
 
     Raises UnreadableVideoError if source or result cannot be read, TableFormatError if the tables are not the source's,

@@ -19,7 +19,7 @@ MADE_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "face_tracks": ("media", "faces", "tracking", "tables"),
     "composed_tiles": ("camera", "tables"),
     "encoded_video": ("media", "compositing", "encoding", "rendering", "tables"),
-    "review": ("review", "advice", "media", "compositing", "tables"),
+    "review_page": ("review", "advice", "media", "compositing", "tables"),
 }
 """The rooms of `dualface_core` that decide what each asset holds."""
 

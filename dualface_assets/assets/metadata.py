@@ -28,7 +28,7 @@ class Record(BaseModel):
     """What other assets and notifications need to know of a materialization.
 
     Attributes:
-        seconds: what its steps took, by the names of `dualface_core.review.page.Reviewed`.
+        seconds: what its steps took, by the names of `dualface_core.review.page.PageContent`.
         path, report: where a result and its report are, for people.
         encoder: FFmpeg's name of the encoder that made the result.
     """

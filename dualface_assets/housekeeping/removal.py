@@ -1,6 +1,6 @@
 """Removing one video with all that is known of it, because somebody says so.
 
-Belongs here: taking a video out of store, tables, index of reviews and partitions, and its runs with it: their events
+Belongs here: taking a video out of store, tables, index of videos and partitions, and its runs with it: their events
 hold its images, and would have the same video count as made already if it was ever uploaded again. (Dagster without its
 paid service cannot wipe a single partition of an asset, #14749.) What Dagster keeps of the last run of each asset stays
 until the next one.
@@ -65,7 +65,7 @@ def removal_of(key: str, store: VideoStore, instance: dg.DagsterInstance) -> Rem
     ]
     runs = [run.run_id for run in instance.get_runs(dg.RunsFilter(tags={PARTITION: key}))]
     if not (parts or runs or instance.has_dynamic_partition(str(videos.name), key)):
-        action = "Give the key of a video, as the web page and the index of reviews show it."
+        action = "Give the key of a video, as the web page and the index of videos show it."
         raise MissingInputError(key, "there is no such video", action=action)
     return Removal(key, store.uploaded_name(key), parts, runs)
 

@@ -20,7 +20,7 @@ _ASSETS: Final[dict[Part, tuple[str, ...]]] = {
     "upload": ("raw_video",),
     "tables": ("face_tracks", "composed_tiles"),
     "result": ("encoded_video",),
-    "page": ("review",),
+    "page": ("review_page",),
     "report": (),
 }
 """Under the events of which assets the web page shows a deletion."""

@@ -1,4 +1,4 @@
-"""The sensor that brings failed videos into the index of reviews.
+"""The sensor that brings failed videos into the index of videos.
 
 Belongs here: noting why a run failed, where the index finds it, and in the run's log, if none of its steps could. That
 is a sensor's work and not the run's own, since a run that was killed can say nothing. A page that is made later makes

@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from dualface_core.system.atomic_files import atomic_write
 
 if TYPE_CHECKING:  # OpenCV is loaded by the step that needs it
-    from dualface_core.review.page import Page, Reviewed
+    from dualface_core.review.page import Page, PageContent
 
 PAGE: Final = "index.html"
 THUMBNAIL: Final = "thumbnail.jpg"
@@ -139,7 +139,7 @@ class Entry:
         return max(times + ([self.failure.failed_at] if self.failure else []))
 
 
-def write_page(page: Page, about: Reviewed, folder: Path) -> None:
+def write_page(page: Page, about: PageContent, folder: Path) -> None:
     """Publish a page and its record in the video's folder, made if it is not there. Raises OutputError."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((THUMBNAIL, page.thumbnail), (PAGE, page.html.encode())):

@@ -26,7 +26,7 @@ RETRIES: Final = {
 
 process_video = dg.define_asset_job(
     "process_video",
-    selection=dg.AssetSelection.assets("raw_video", "face_tracks", "composed_tiles", "encoded_video", "review"),
+    selection=dg.AssetSelection.assets("raw_video", "face_tracks", "composed_tiles", "encoded_video", "review_page"),
     description="From an upload to a verified split-screen video and its review page. Needs no configuration.",
     tags=RETRIES,
 )

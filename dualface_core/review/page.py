@@ -55,7 +55,7 @@ _STEPS: Final = {
 
 
 @dataclass(frozen=True)
-class Reviewed:
+class PageContent:
     """Everything that a page is made of.
 
     Attributes:
@@ -109,7 +109,7 @@ class Listed:
     sentence: str
 
 
-def make_page(about: Reviewed) -> Page:
+def make_page(about: PageContent) -> Page:
     """Make the page of a video whose result was verified.
 
     Raises UnreadableVideoError if source or result cannot be read.
@@ -145,7 +145,7 @@ def make_page(about: Reviewed) -> Page:
     return Page(html, small, made_at, about.report.warnings)
 
 
-def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:
+def _stills(about: PageContent) -> tuple[list[Still], Still, bytes]:
     """Images for the strip, larger ones of the first frame, where the players begin, and one for the index."""
     indexes = _cheap_frames(about, preview_frames(about.plan, _STRIP))
     canvas, crop_windows = about.plan.layout, about.plan.crop_windows
@@ -166,7 +166,7 @@ def _stills(about: Reviewed) -> tuple[list[Still], Still, bytes]:
     return stills, Still(sources[0].time, *poster), small
 
 
-def _cheap_frames(about: Reviewed, wanted: Sequence[int]) -> list[int]:
+def _cheap_frames(about: PageContent, wanted: Sequence[int]) -> list[int]:
     """Frames near those that are wanted, in the same shots, that little has to be decoded for in either video."""
     units = Fraction(about.result.time_base) / about.tracks.metadata.seconds_per_pts
     pts = about.tracks.pts
@@ -188,7 +188,7 @@ def _cheap_frames(about: Reviewed, wanted: Sequence[int]) -> list[int]:
     return sorted(chosen)
 
 
-def _frames(about: Reviewed, info: VideoInfo, indexes: Sequence[int]) -> dict[int, Frame]:
+def _frames(about: PageContent, info: VideoInfo, indexes: Sequence[int]) -> dict[int, Frame]:
     """Frames of source or result, by their number in the plan, ascending."""
     units = about.tracks.metadata.seconds_per_pts / Fraction(info.time_base)
     pts = [int(pts * units) for pts in about.tracks.pts[indexes].tolist()]

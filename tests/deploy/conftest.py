@@ -1,5 +1,5 @@
-"""A reviewed video for the tests of this folder."""
+"""A video with its result for the tests of this folder."""
 
-from tests.reviewed import about, reviewed
+from tests.page_content import about, content
 
-__all__ = ["about", "reviewed"]
+__all__ = ["about", "content"]

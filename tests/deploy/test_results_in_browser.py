@@ -13,7 +13,7 @@ import pytest
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import write_page
 from dualface_assets.store.video_store import VideoStore
-from dualface_core.review.page import Reviewed, make_page
+from dualface_core.review.page import PageContent, make_page
 from tests.deploy import test_nginx
 from tests.web_server import web_page
 
@@ -46,15 +46,15 @@ class Reader:
 
 @pytest.fixture(scope="module", params=["here", "behind nginx"])
 def reader(
-    request: pytest.FixtureRequest, reviewed: Reviewed, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, content: PageContent, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Reader]:
     folder = tmp_path_factory.mktemp("reader")
     store = VideoStore(root=str(folder / "store"))
-    put_into(store, replace(reviewed, name=HOSTILE))
+    put_into(store, replace(content, name=HOSTILE))
     with playwright.sync_playwright() as started, web_page(folder) as page:
         chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         if request.param == "here":
-            yield Reader(chromium.new_context(), page.url, store, reviewed.key)
+            yield Reader(chromium.new_context(), page.url, store, content.key)
         else:
             for mark in test_nginx.pytestmark[:1]:
                 if mark.args[0]:
@@ -62,11 +62,11 @@ def reader(
             password = {"username": "ann", "password": "open sesame"}
             with test_nginx.proxied(page, folder) as site:
                 context = chromium.new_context(ignore_https_errors=True, http_credentials=password)
-                yield Reader(context, site.url, store, reviewed.key)
+                yield Reader(context, site.url, store, content.key)
         chromium.close()
 
 
-def put_into(store: VideoStore, about: Reviewed) -> None:
+def put_into(store: VideoStore, about: PageContent) -> None:
     """Have a video, its result and its page in a store."""
     source, result = store.video_folder(about.key) / "talk.mp4", store.result_path(about.key)
     for path, video in ((source, about.video), (result, about.result)):
@@ -94,7 +94,7 @@ def test_the_index_leads_to_a_page_on_which_both_videos_play_from_where_one_clic
     tab.goto(f"{reader.url}/review/")
     assert tab.locator(".picture img").evaluate("image => image.complete && image.naturalWidth > 100")
     tab.get_by_role("link", name=HOSTILE).click()
-    assert tab.title() == f"{HOSTILE} - review"
+    assert tab.title() == f"{HOSTILE} - review page"
     wait_for(tab, "[...document.querySelectorAll('video')].every(video => video.readyState >= 2 && !video.seeking)")
     still = tab.locator(".stills button").nth(5)
     still.click()

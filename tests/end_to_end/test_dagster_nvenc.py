@@ -25,7 +25,12 @@ SampleClip = Callable[..., Path]
 
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 FRAMES = 54
-MAKING_A_VIDEO = ["encoded_video.choose_encoder", "encoded_video.encode_in_software", "encoded_video.publish", "review"]
+MAKING_A_VIDEO = [
+    "encoded_video.choose_encoder",
+    "encoded_video.encode_in_software",
+    "encoded_video.publish",
+    "review_page",
+]
 
 
 @pytest.fixture(scope="module")

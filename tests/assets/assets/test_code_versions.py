@@ -15,7 +15,7 @@ DECIDE_NOTHING = {
     "face_tracks": {"encoding"},
     "composed_tiles": set(),
     "encoded_video": {"advice"},  # in its report
-    "review": {"camera", "encoding", "rendering"},  # shown as they are in plan and report
+    "review_page": {"camera", "encoding", "rendering"},  # shown as they are in plan and report
 }
 
 

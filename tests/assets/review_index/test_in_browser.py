@@ -12,9 +12,9 @@ import pytest
 
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import FailureRecord, write_page
-from dualface_core.review.page import Reviewed, make_page
+from dualface_core.review.page import PageContent, make_page
 
-About = Callable[..., Reviewed]
+About = Callable[..., PageContent]
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
@@ -45,13 +45,13 @@ def tab(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def store(about: About, reviewed: Reviewed, tmp_path: Path) -> Path:
+def store(about: About, content: PageContent, tmp_path: Path) -> Path:
     """A folder with the two videos, a page and an index. Gives the index."""
-    for video in (reviewed.video.path, reviewed.result.path):
+    for video in (content.video.path, content.result.path):
         shutil.copy(video, tmp_path)
     folder = tmp_path / "review"
     described = about(name="<script>talk.mp4")
-    write_page(make_page(described), described, folder / reviewed.key)
+    write_page(make_page(described), described, folder / content.key)
     FailureRecord(
         key="bad-0123456789", name="bad.mp4", failed_at=datetime.now(UTC), failure="unreadable-video",
         reason="It is no video.", action="Export it again.", run="0", tried_again=False,
@@ -60,9 +60,9 @@ def store(about: About, reviewed: Reviewed, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def page(store: Path, reviewed: Reviewed) -> str:
+def page(store: Path, content: PageContent) -> str:
     """The address of the page."""
-    return (store.parent / reviewed.key / "index.html").as_uri()
+    return (store.parent / content.key / "index.html").as_uri()
 
 
 def wait_for(tab: Any, expression: str) -> None:
@@ -179,4 +179,4 @@ def test_the_index_is_sorted_and_searched(tab: Any, store: Path) -> None:
     tab.get_by_label("Find by name or reason").fill("TALK")
     assert [name.split("\n")[0] for name in tab.evaluate(names)] == ["<script>talk.mp4"]
     tab.get_by_role("link", name="<script>talk.mp4").click()
-    assert tab.title() == "<script>talk.mp4 - review"
+    assert tab.title() == "<script>talk.mp4 - review page"

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 
 from dualface_assets.review_index.records import entries, write_page
-from dualface_core.review.page import Reviewed, make_page
+from dualface_core.review.page import PageContent, make_page
 
-About = Callable[..., Reviewed]
+About = Callable[..., PageContent]
 
 
 def test_a_published_page_is_known_to_the_index_and_complete(about: About, tmp_path: Path) -> None:

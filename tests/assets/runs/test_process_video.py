@@ -149,7 +149,7 @@ def will_retry(processing: Pipeline, result: dg.ExecuteInProcessResult) -> bool:
 
 def test_a_video_becomes_a_verified_result(processing: Pipeline, processed: Processed) -> None:
     key, result = processed
-    assert set(metadata_of(result)) == {"raw_video", "face_tracks", "composed_tiles", "encoded_video", "review"}
+    assert set(metadata_of(result)) == {"raw_video", "face_tracks", "composed_tiles", "encoded_video", "review_page"}
     output = processing.store.result_path(key)
     assert pipeline.probe(output).frame_count == pipeline.probe(processing.store.video_path(key)).frame_count
     report = EncodeReport.model_validate_json(pipeline.report_path(output).read_bytes())
@@ -191,7 +191,7 @@ def test_pictures_are_small_and_can_be_seen(processed: Processed) -> None:
         ("composed_tiles", "cameras"),
         ("encoded_video", "thumbnail"),
         ("encoded_video", "load"),
-        ("review", "thumbnail"),
+        ("review_page", "thumbnail"),
     }
     for markdown in pictures.values():
         match = re.fullmatch(r"!\[[a-z ]+\]\(data:image/(?:jpeg|png);base64,([A-Za-z0-9+/=]+)\)", markdown)
@@ -232,7 +232,7 @@ def test_a_warning_says_what_was_found_and_what_to_do(processed: Processed) -> N
 
 def test_a_result_has_a_page_that_links_both_videos(processing: Pipeline, processed: Processed) -> None:
     key, result = processed
-    page = Path(str(metadata_of(result)["review"]["page"].value))
+    page = Path(str(metadata_of(result)["review_page"]["page"].value))
     assert page == processing.store.folder / "review" / key / "index.html"
     links = set(re.findall(r'<video src="([^"]+)"', page.read_text()))
     assert {(page.parent / unquote(link)).resolve() for link in links} == {
@@ -240,7 +240,7 @@ def test_a_result_has_a_page_that_links_both_videos(processing: Pipeline, proces
         processing.store.result_path(key).resolve(),
     }
     assert f'href="{key}/index.html"' in (page.parents[1] / "index.html").read_text()
-    assert metadata_of(result)["review"]["to look at"].value == 1
+    assert metadata_of(result)["review_page"]["to look at"].value == 1
     steps = re.findall(r"<tr><td>([A-Z][^<]+)</td><td><svg", page.read_text())
     assert len(steps) == 5  # none for a session was waited for
 
@@ -251,9 +251,9 @@ def test_what_was_made_from_another_plan_is_stale_and_has_no_page(processing: Pi
     planned = processing.run(key, "composed_tiles", ops={"composed_tiles": {"config": {"layout": "stacked"}}})
     assert planned.success
     stale = processing.stale(key)
-    assert set(stale) == {"encoded_video", "review"}
+    assert set(stale) == {"encoded_video", "review_page"}
     assert all("has a new dependency data version" in why and "composed_tiles" in why for why in stale.values())
-    refused = processing.run(key, "review")
+    refused = processing.run(key, "review_page")
     assert "made from another tile plan (side-by-side, " in reason(refused)
     assert not will_retry(processing, refused)
     assert processing.run(key, "composed_tiles").success
@@ -274,9 +274,9 @@ def test_a_page_that_cannot_be_made_leaves_the_result_alone(processing: Pipeline
     folder.rename(folder.with_name("away"))
     try:
         folder.write_text("a file where a folder should be")
-        result = processing.run(key, "review")
+        result = processing.run(key, "review_page")
         assert not result.success
-        assert "review" not in metadata_of(result)
+        assert "review_page" not in metadata_of(result)
         run = processing.instance.get_run_by_id(result.run_id)
         assert run is not None
         assert run.tags[BACK_OFF] == WAITING  # for what the machine refuses
@@ -293,13 +293,13 @@ def test_a_page_and_a_result_are_links_of_the_web_page_unless_they_are_served_el
     key, result = processed
     if served:
         monkeypatch.setenv("DUALFACE_REVIEW_URL", served)
-        result = processing.run(key, "review")
+        result = processing.run(key, "review_page")
     else:
         slug = key.rpartition("-")[0]
         found = metadata_of(result)["encoded_video"]["open"]
         assert found == dg.MetadataValue.url(f"/encoded_video/{key}/{slug}.split.mp4")
     base = served.rstrip("/")
-    assert metadata_of(result)["review"]["open"] == dg.MetadataValue.url(f"{base}/review/{key}/index.html")
+    assert metadata_of(result)["review_page"]["open"] == dg.MetadataValue.url(f"{base}/review/{key}/index.html")
 
 
 def test_a_failed_video_is_in_the_index_with_its_reason(processing: Pipeline, tmp_path: Path) -> None:
@@ -391,7 +391,7 @@ def test_a_refused_session_fails_the_run_with_its_class(processing: Pipeline, pr
     assert run.tags["dualface/encoder"] == "nvenc"
 
 
-@pytest.mark.parametrize(("asset", "steps"), [("encoded_video", 2), ("review", 1)])
+@pytest.mark.parametrize(("asset", "steps"), [("encoded_video", 2), ("review_page", 1)])
 def test_each_step_has_a_limit(
     processing: Pipeline, processed: Processed, monkeypatch: pytest.MonkeyPatch, asset: str, steps: int
 ) -> None:

@@ -1,4 +1,4 @@
-"""A reviewed video, tracks and a plan for the tests of this folder."""
+"""A video with its result, tracks and a plan for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.made_tracks import face_tracks
 from tests.core.review.images import SIZE, sitting
-from tests.reviewed import about, reviewed
+from tests.page_content import about, content
 
-__all__ = ["about", "reviewed"]
+__all__ = ["about", "content"]
 
 
 @pytest.fixture(scope="session")

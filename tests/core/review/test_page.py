@@ -12,10 +12,10 @@ from dualface_core import pipeline
 from dualface_core.errors import ChangedPlanError, ChangedVideoError
 from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.media.reader import VideoReader
-from dualface_core.review.page import Reviewed, make_page
+from dualface_core.review.page import PageContent, make_page
 from dualface_core.review.preview import thumbnail
 from tests.core.review.images import decoded
-from tests.reviewed import About
+from tests.page_content import About
 
 HOSTILE = [
     "</title><script>alert(1)</script>.mp4",
@@ -54,7 +54,7 @@ def test_a_hostile_name_is_shown_and_nothing_else(about: About, name: str) -> No
     page = Page(make_page(about(name=name)).html)
     plain = Page(make_page(about(name="plain.mp4")).html)
     assert [tag for tag, _ in page.elements] == [tag for tag, _ in plain.elements]
-    assert page.texts["title"][0] == f"{name} - review".replace("\r", "\r")
+    assert page.texts["title"][0] == f"{name} - review page".replace("\r", "\r")
     assert page.texts["bdi"][0] == name
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
 
@@ -106,10 +106,10 @@ def test_the_strip_shows_source_and_result_at_the_same_times(about: About) -> No
     assert sizes == {(270, 480, 3)}
 
 
-def test_the_players_show_the_frame_at_which_they_begin(about: About, reviewed: Reviewed) -> None:
+def test_the_players_show_the_frame_at_which_they_begin(about: About, content: PageContent) -> None:
     page = Page(make_page(about()).html)
     assert page.texts["output"][0].startswith("0:00.0 / ")
-    for video, info in zip(page.all("video"), (reviewed.video, reviewed.result), strict=True):
+    for video, info in zip(page.all("video"), (content.video, content.result), strict=True):
         poster = decoded(base64.b64decode(video["poster"].partition(",")[2])).astype(int)
         with VideoReader(info) as reader:
             frames = list(reader)
@@ -133,20 +133,20 @@ def test_what_is_to_be_looked_at_comes_first(about: About) -> None:
     assert "Verified, 2 to look at" in page.html
 
 
-def test_a_codec_that_no_browser_plays_is_named(about: About, reviewed: Reviewed) -> None:
+def test_a_codec_that_no_browser_plays_is_named(about: About, content: PageContent) -> None:
     assert "Browsers do not play" not in make_page(about()).html
-    other = replace(reviewed.video, codec="prores")
+    other = replace(content.video, codec="prores")
     page = make_page(about(video=other)).html
     assert "Browsers do not play prores, yuv420p." in page
 
 
-def test_what_is_not_known_or_not_there_leaves_no_hole(about: About, reviewed: Reviewed) -> None:
-    silent = replace(reviewed.video, audio=None, rotation=90)
+def test_what_is_not_known_or_not_there_leaves_no_hole(about: About, content: PageContent) -> None:
+    silent = replace(content.video, audio=None, rotation=90)
     load = LoadSummary(
         seconds=3, job_cpu_percent=150, job_memory_peak=1 << 30, gpu_percent=42, encoder_percent=None,
         decoder_percent=None, gpu_memory_peak=None, encoder_sessions_peak=None,
     )  # fmt: skip
-    report = reviewed.report.model_copy(
+    report = content.report.model_copy(
         update={"load": load, "verification": None, "why": "NVENC <failed>.", "fallback": True, "driver": "580.95"}
     )
     html = make_page(about(seconds={}, video=silent, report=report, index_link=None)).html

@@ -1,4 +1,4 @@
-"""review: the page on which a person accepts a result, or finds the place where it is not right."""
+"""review_page: the page on which a person accepts a result, or finds the place where it is not right."""
 
 import time
 from hashlib import sha256
@@ -22,7 +22,7 @@ from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
-    from dualface_core.review.page import Reviewed
+    from dualface_core.review.page import PageContent
 
 _TIMED: Final = ("raw_video", "face_tracks", "composed_tiles", "encoded_video")
 """The assets whose records say how long their steps took."""
@@ -34,20 +34,20 @@ _TIMED: Final = ("raw_video", "face_tracks", "composed_tiles", "encoded_video")
     group_name="dualface",
     kinds={"html"},
     owners=["team:video"],
-    code_version=code_version("review"),
+    code_version=code_version("review_page"),
 )
-def review(
+def review_page(
     context: dg.AssetExecutionContext, store: VideoStore, face_tracks: FaceTracks, composed_tiles: TilePlan
 ) -> dg.MaterializeResult[None]:
-    """A page for people: source and result side by side and in step, what the cameras did, checks, times, doubts.
+    """A page for the person who reviews the result: source and result in step, what the cameras did, checks, doubts.
 
-    One HTML file, and an index of all videos beside it: click on *open*. The video has been published before; whatever
-    happens here, it stays.
+    One HTML file, and an index of all videos beside it: click on *open*. That it is here does not say that anybody
+    has looked at it. The video has been published before; whatever happens here, it stays.
     """
     key = context.partition_key
     started = time.monotonic()
     with as_failure(context), store.mounted(context.instance):
-        about = _reviewed(context, store, face_tracks, composed_tiles)
+        about = _content(context, store, face_tracks, composed_tiles)
         with in_time(step_seconds(about.video)):
             page = pipeline.review_page(about)
             write_page(page, about, store.page_folder(key))
@@ -72,9 +72,9 @@ def review(
     )
 
 
-def _reviewed(context: dg.AssetExecutionContext, store: VideoStore, tracks: FaceTracks, plan: TilePlan) -> "Reviewed":
+def _content(context: dg.AssetExecutionContext, store: VideoStore, tracks: FaceTracks, plan: TilePlan) -> "PageContent":
     from dualface_core.rendering.report import EncodeReport
-    from dualface_core.review.page import Reviewed
+    from dualface_core.review.page import PageContent
 
     key = context.partition_key
     source, result = store.video_place(key), store.result_path(key)
@@ -82,7 +82,7 @@ def _reviewed(context: dg.AssetExecutionContext, store: VideoStore, tracks: Face
         report = EncodeReport.model_validate_json(store.files.read(pipeline.report_path(result)))
     except FileNotFoundError:
         raise MissingInputError(key, "its result is not here (any more)", action="Materialize encoded_video.") from None
-    return Reviewed(
+    return PageContent(
         key=key,
         name=store.upload(key).name,
         video=store.video_info(key),

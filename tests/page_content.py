@@ -1,4 +1,4 @@
-"""Fixtures: a video with its result, as it would be reviewed."""
+"""Fixtures: a video with its result, as it would be content."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 
 from dualface_core import pipeline
-from dualface_core.review.page import Reviewed
+from dualface_core.review.page import PageContent
 from dualface_core.settings import Settings
 from dualface_core.verification.findings import Check, Finding, Verification
 from tests.conftest import SampleClip
 
-About = Callable[..., Reviewed]
+About = Callable[..., PageContent]
 
 
 @pytest.fixture(scope="session")
-def reviewed(sample_clip: SampleClip, tmp_path_factory: pytest.TempPathFactory) -> Reviewed:
-    """A video of two seconds with its result, as it would be reviewed: review/KEY/ beside the two files."""
-    folder = tmp_path_factory.mktemp("reviewed")
+def content(sample_clip: SampleClip, tmp_path_factory: pytest.TempPathFactory) -> PageContent:
+    """A video of two seconds with its result, as it is shown on its page: review/KEY/ beside the two files."""
+    folder = tmp_path_factory.mktemp("content")
     source = folder / "source.mp4"
     source.write_bytes(sample_clip("talk", seconds=2).read_bytes())
     video = pipeline.probe(source)
@@ -33,7 +33,7 @@ def reviewed(sample_clip: SampleClip, tmp_path_factory: pytest.TempPathFactory) 
             check=Check.FACE, passed=False, severity="warning", value=80.0, expected="85", message="Some are dark."
         ),
     ]
-    return Reviewed(
+    return PageContent(
         key="talk-0123456789",
         name="talk.mp4",
         video=video,
@@ -49,6 +49,6 @@ def reviewed(sample_clip: SampleClip, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def about(reviewed: Reviewed) -> About:
+def about(content: PageContent) -> About:
     """The same video with something else about it: `about(name="other.mp4")`."""
-    return lambda **changes: replace(reviewed, **changes)
+    return lambda **changes: replace(content, **changes)
