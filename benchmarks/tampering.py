@@ -46,7 +46,8 @@ def render(
             average_rate=video.average_rate,
             color=canvas_color(video.color),
             encoder=software_encoder(settings),
-            audio_from=video.path if video.audio else None,
+            audio_from=video.path,
+            audio=video.audio,
         ) as output,
     ):
         for surface, pts in composed_frames(video, plan):

@@ -46,7 +46,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
         store.write_video_info(key, info)
         thumbnail = pipeline.thumbnail(info)
         known = TypeAdapter(type(info)).dump_json(replace(info, path=Path(upload.file)))  # wherever the store is
-    audio, seconds = info.audio, time.monotonic() - started
+    seconds = time.monotonic() - started
     return dg.MaterializeResult(
         metadata=entries(
             {
@@ -61,9 +61,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
                 "constant frame rate": info.constant_rate,
                 "rotation (degrees)": info.rotation,
                 "codec": f"{info.codec}, {info.pixel_format}",
-                "audio": "none"
-                if audio is None
-                else f"{audio.codec}, {audio.sample_rate} Hz, {audio.channels} channels",
+                "audio": "; ".join(map(str, info.audio)) or "none",
                 "size (bytes)": info.size_bytes,
                 "bits per second": info.bit_rate,
                 "SHA-256": info.fingerprint,

@@ -1,6 +1,6 @@
 """Audio on its way into an MP4: packets copied where MP4 can carry them, otherwise encoded as AAC.
 
-Belongs here: the audio stream of what is written. Doesn't: comparing the packets of two files (`packets`).
+Belongs here: the audio streams of what is written. Doesn't: comparing the packets of two files (`packets`).
 """
 
 from __future__ import annotations
@@ -8,20 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import chain, cycle, islice
+from itertools import cycle, islice
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import av
 import av.error
-import numpy as np
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from numpy.typing import NDArray
+from av.stream import Discard, Disposition
 
 from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
+from dualface_core.media.audio_frames import decoded_frames
+from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, Timestamps, decodable_audio
 from dualface_core.media.opening import open_input, opened, said_by_ffmpeg, unreadable
 from dualface_core.system.atomic_files import output_error
 
@@ -30,56 +31,58 @@ if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
 
     AudioPacket = Packet[AudioStream]
 
-MP4_AUDIO: Final = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
-"""Audio codecs that MP4 carries and common players play; anything else becomes AAC."""
-
 _AAC_RATES: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """Samples per second; AAC knows higher ones, but few players do."""
 
-_FAILED: Final = "its audio cannot be read"
+_AAC_BIT_RATE: Final = 96_000
+"""Bits per second and channel."""
 
-_JITTER: Final = 0.002
-"""Seconds by which timestamps may be rounded: less is no gap."""
+_FAILED: Final = "its audio cannot be read"
 
 
 class AudioTrack:
-    """The first audio stream of a file on its way into a container: copied, or encoded as AAC."""
+    """One audio stream of a file on its way into a container: copied, or encoded as AAC.
 
-    def __init__(self, source: Path, container: InputContainer) -> None:
+    Args:
+        source: the file.
+        info: which stream of it, and what it is.
+
+    Raises UnreadableVideoError.
+    """
+
+    def __init__(self, source: Path, info: AudioInfo) -> None:
         self._source = source
-        self._container = container
-        self._stream = container.streams.audio[0]
-        self._copies = self._stream.codec_context.codec.canonical_name in MP4_AUDIO
+        self._info = info
+        self._container: InputContainer = open_input(source)
+        for stream in self._container.streams:
+            stream.discard = Discard.default if stream.index == info.index else Discard.all
+        self._stream = next(stream for stream in self._container.streams.audio if stream.index == info.index)
         self._packets: Iterator[AudioPacket] = iter(())
         self._target: AudioStream | None = None
         self._next: AudioPacket | None = None
 
-    @classmethod
-    def open(cls, source: Path) -> AudioTrack | None:
-        """Open the audio of a file. None where it has none. Raises UnreadableVideoError."""
-        container = open_input(source)
-        if not container.streams.audio:
-            container.close()
-            return None
-        return cls(source, container)
-
     @property
     def rate(self) -> int:
         """Samples per second of what is written."""
-        rate = self._stream.rate
-        return rate if self._copies else min((known for known in _AAC_RATES if known >= rate), default=max(_AAC_RATES))
+        rate = self._info.sample_rate
+        if self._info.copied:
+            return rate
+        return min((known for known in _AAC_RATES if known >= rate), default=max(_AAC_RATES))
 
     def add_to(self, output: OutputContainer) -> None:
         """Add an audio stream to `output`."""
-        if self._copies:
+        if self._info.copied:
             self._target = output.add_stream_from_template(self._stream)
-            self._packets = self._copied()
-            return
-        self._target = output.add_stream("aac", rate=self.rate)
-        channels = min(2, self._stream.channels)
-        self._target.codec_context.layout = "mono" if channels == 1 else "stereo"
-        self._target.codec_context.bit_rate = 96_000 * channels
-        self._packets = self._encoded(self._target)
+            self._packets = (packet for packet in self._container.demux(self._stream) if packet.size)
+        else:
+            channels = min(MOST_CHANNELS, self._info.channels)
+            self._target = output.add_stream("aac", rate=self.rate)
+            self._target.codec_context.layout = "mono" if channels == 1 else "stereo"
+            self._target.codec_context.bit_rate = _AAC_BIT_RATE * channels
+            self._packets = self._encoded(self._target)
+        self._timestamps = Timestamps(self._stream if self._info.copied else self._target)
+        self._target.metadata.update({"language": self._info.language, "title": self._info.title})
+        self._target.disposition = Disposition.default if self._info.default else Disposition(0)
 
     def pump(self, output: OutputContainer, until: Fraction | None) -> None:
         """Write packets up to a decoding time in seconds, or all that are left.
@@ -105,7 +108,7 @@ class AudioTrack:
         except av.error.FFmpegError as error:
             if not said_by_ffmpeg(error):
                 raise
-            found = f"an MP4 cannot hold its audio, {self._stream.codec_context.name} at {self._stream.rate} Hz"
+            found = f"an MP4 cannot hold its audio, {self._info.codec} at {self._info.sample_rate} Hz"
             raise UnsupportedVideoError(self._source, found, action="Export it with AAC audio at 48,000 Hz.") from error
 
     def close(self) -> None:
@@ -114,58 +117,23 @@ class AudioTrack:
 
     def _read(self) -> AudioPacket | None:
         try:
-            return next(self._packets, None)
+            packet = next(self._packets, None)
         except (av.error.FFmpegError, OSError) as error:
             raise unreadable(self._source, _FAILED, error) from error
-
-    def _copied(self) -> Iterator[AudioPacket]:
-        for packet in self._container.demux(self._stream):
-            if packet.size:  # the last one of a demux is an empty one that flushes decoders
-                if packet.dts is None:
-                    packet.dts = packet.pts
-                yield packet
+        if packet is not None:
+            packet.pts = packet.dts = self._timestamps.place(packet)
+        return packet
 
     def _encoded(self, target: AudioStream) -> Iterator[AudioPacket]:
         context = target.codec_context
-        resampler = AudioResampler(context.format, context.layout, context.sample_rate, context.frame_size or None)
-        for frame in self._container.decode(self._stream):
-            for part in resampler.resample(frame):
+        layout, rate = context.layout.name, context.sample_rate
+        framer = AudioResampler(context.format, layout, rate, context.frame_size or None)
+        for frame in decoded_frames(self._container, self._stream, layout=layout, rate=rate):
+            for part in framer.resample(frame):
                 yield from target.encode(part)
-        for part in resampler.resample(None):
+        for part in framer.resample(None):
             yield from target.encode(part)
         yield from target.encode(None)
-
-
-def read_blocks(path: Path, *, rate: int, channels: int, start: float, size: int) -> Iterator[NDArray[np.float32]]:
-    """Decode the first audio stream of a file into blocks of equal length, each at its time.
-
-    Args:
-        path: the file.
-        rate: samples per second of the blocks.
-        channels: 1 or 2.
-        start: seconds on the file's own clock at which the first block begins; what comes before is left out.
-        size: samples of a block. What is missing between two packets, and at the end, is silence.
-
-    Yields (channels, size) float32, full scale being 1. Raises UnreadableVideoError.
-    """
-    resampler = AudioResampler("fltp", "mono" if channels == 1 else "stereo", rate)
-    waiting, done = np.zeros((channels, 0), np.float32), 0
-    with opened(path, _FAILED) as container:
-        for frame in chain(container.decode(container.streams.audio[0]), [None]):
-            for part in resampler.resample(frame):
-                samples = np.asarray(part.to_ndarray(), np.float32)
-                if part.pts is not None and part.time_base is not None:
-                    gap = round((float(part.pts * part.time_base) - start) * rate) - done - waiting.shape[1]
-                    if gap < 0:
-                        samples = samples[:, -gap:] if -gap > rate * _JITTER else samples
-                    elif gap > rate * _JITTER:
-                        samples = np.pad(samples, ((0, 0), (gap, 0)))
-                waiting = np.concatenate([waiting, samples], axis=1)
-                while waiting.shape[1] >= size:
-                    yield waiting[:, :size]
-                    waiting, done = waiting[:, size:], done + size
-    if waiting.shape[1]:
-        yield np.pad(waiting, ((0, 0), (0, size - waiting.shape[1])))
 
 
 def write_looped_audio(source: Path, target: Path, seconds: float) -> None:
@@ -185,9 +153,9 @@ def write_looped_audio(source: Path, target: Path, seconds: float) -> None:
         OutputError: `target` cannot be written.
     """
     with opened(source, _FAILED) as container:
-        if not container.streams.audio:
+        stream = next(iter(decodable_audio(container)), None)
+        if stream is None:
             raise UnsupportedVideoError(source, "it has no audio", action="Choose a file that has.")
-        stream = container.streams.audio[0]
         packets = [packet for packet in container.demux(stream) if packet.size and packet.duration]
         if not packets:
             raise UnreadableVideoError(source, "its audio is empty", action="Copy or export the video again.")

@@ -10,17 +10,24 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from dualface_core.media.audio_streams import (
+    AudioInfo,
+    AudioStreamReader,
+    Timestamps,
+    decodable_audio,
+    seconds_per_pts,
+)
 from dualface_core.media.opening import opened
 from dualface_core.media.probe import VideoInfo, video_stream
 
 
 @dataclass(frozen=True)
 class AudioPacket:
-    """One packet of the first audio stream.
+    """One packet of an audio stream.
 
     Attributes:
         payload: what is coded.
-        start: presentation time in seconds, exactly.
+        start: presentation time in seconds, exactly; where times repeat or step back, that which `Timestamps` gives.
     """
 
     payload: bytes
@@ -41,15 +48,26 @@ def key_frames(video: VideoInfo) -> list[int]:
         )
 
 
-def audio_packets(path: Path) -> Iterator[AudioPacket]:
-    """The packets of the first audio stream, in the order in which they are stored; none where there is no audio.
+def audio_streams(path: Path) -> tuple[AudioInfo, ...]:
+    """The audio streams of a media file that can be decoded, such as an M4A; of a video, `probe` says it, too.
 
     Raises UnreadableVideoError where the file cannot be read.
     """
     with opened(path) as container:
-        if not container.streams.audio:
-            return
-        for packet in container.demux(container.streams.audio[0]):
-            time = packet.pts if packet.pts is not None else packet.dts
-            if packet.size and time is not None:
-                yield AudioPacket(bytes(packet), time * Fraction(packet.time_base))
+        readers = {stream.index: AudioStreamReader(stream) for stream in decodable_audio(container)}
+        for packet in container.demux(*readers) if readers else ():
+            readers[packet.stream.index].add(packet)
+        return tuple(info for reader in readers.values() if (info := reader.info()) is not None)
+
+
+def audio_packets(path: Path, index: int) -> Iterator[AudioPacket]:
+    """The packets of an audio stream, in the order in which they are stored; `index` is its number in the file.
+
+    Raises UnreadableVideoError where the file cannot be read.
+    """
+    with opened(path) as container:
+        stream = next(stream for stream in container.streams.audio if stream.index == index)
+        timestamps, seconds = Timestamps(stream), seconds_per_pts(stream)
+        for packet in container.demux(stream):
+            if packet.size:
+                yield AudioPacket(bytes(packet), timestamps.place(packet) * seconds)

@@ -7,6 +7,7 @@ from the packets themselves and not from what a header claims, so a file that wa
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -16,7 +17,6 @@ from typing import Final
 import av
 import av.error
 import av.logging
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -29,6 +29,7 @@ from dualface_core.errors import (
     UnreadableVideoError,
     UnsupportedVideoError,
 )
+from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, AudioStreamReader, decodable_audio
 from dualface_core.media.frames import RGB_AS, ColorInfo
 from dualface_core.media.limits import Limits
 from dualface_core.media.opening import (
@@ -54,18 +55,6 @@ _HEADER_SAYS_DURATION: Final = {"matroska,webm", "flv"}
 
 
 @dataclass(frozen=True)
-class AudioInfo:
-    """The first audio stream: codec by FFmpeg's name, rate in Hz, times in seconds."""
-
-    codec: str
-    sample_rate: int
-    channels: int
-    packet_count: int
-    start: float
-    duration: float
-
-
-@dataclass(frozen=True)
 class VideoInfo:
     """What a video file is.
 
@@ -88,8 +77,7 @@ class VideoInfo:
         constant_rate: whether all frames are equally far apart (within one pts unit).
         bit_rate: bits per second of the whole file.
         color: color tags; of RGB, those of the YUV that it is read as.
-        audio: the first audio stream, or None.
-        audio_streams: how many audio streams there are.
+        audio: the audio streams that a result has, too, in the order of the file: all that can be decoded.
         notes: what of the file is changed, dropped or repaired on its way into a result, in sentences with figures.
     """
 
@@ -114,8 +102,7 @@ class VideoInfo:
     constant_rate: bool
     bit_rate: int
     color: ColorInfo
-    audio: AudioInfo | None
-    audio_streams: int
+    audio: tuple[AudioInfo, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -189,10 +176,9 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits) -> V
         raise protected(path)
     limits.check_size(path, *declared_size(path, stream))
     stream.codec_context.options = limits.decoder_options
-    audio_stream = container.streams.audio[0] if container.streams.audio else None
     # MP4's header counts frames that an edit list has dropped; FFmpeg's index of the file doesn't.
     promised = len(stream.index_entries) if stream.frames and "mp4" in container.format.name else stream.frames
-    packets = _read_packets(container, stream, audio_stream, path, limits)
+    packets = _read_packets(container, stream, path, limits)
     times = packets.frame_times
     if packets.first_frame is None or not times:
         raise UnreadableVideoError(path, "not one frame of it can be decoded and placed in time", action=SEND_AGAIN)
@@ -215,6 +201,7 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits) -> V
     last_step = steps[-1] if steps else round(1 / ((stream.average_rate or 25) * time_base))
     span = float((times[-1] - times[0] + last_step) * time_base)
     aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+    audio = {index: info for index, reader in packets.audio.items() if (info := reader.info()) is not None}
     width, height = upright_size(first_width, first_height, rotation, aspect)
     limits.check_size(path, width, height)
     limits.check_seconds(path, span)
@@ -240,8 +227,8 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits) -> V
         constant_rate=not steps or max(steps) - min(steps) <= 1,
         bit_rate=round(size * 8 / span) if span > 0 else 0,
         color=color,
-        audio=_audio(audio_stream, packets),
-        audio_streams=len(container.streams.audio),
+        audio=tuple(audio.values()),
+        notes=tuple(_audio_notes(container, audio)),
     )
 
 
@@ -259,27 +246,24 @@ class _Packets:
     """What one pass over all packets of a file has shown.
 
     Attributes:
-        frame_times, audio_times: pts of the frames in ascending order, and of the audio packets as they come.
+        audio: what each audio stream is, by its number in the file.
+        frame_times: pts of the frames in ascending order.
         video_packets: those of the video stream, those that an edit list hides among them.
-        audio_end: where the last audio packet ends, in its time base.
         end: where the last packet of any stream ends, in seconds.
         first_frame: the first frame that can be decoded.
     """
 
+    audio: dict[int, AudioStreamReader]
     frame_times: list[int] = field(default_factory=list)
-    audio_times: list[int] = field(default_factory=list)
     video_packets: int = 0
-    audio_end: int = 0
     end: float = 0.0
     first_frame: VideoFrame | None = None
 
 
-def _read_packets(
-    container: InputContainer, stream: VideoStream, audio: AudioStream | None, path: Path, limits: Limits
-) -> _Packets:
-    found = _Packets()
+def _read_packets(container: InputContainer, stream: VideoStream, path: Path, limits: Limits) -> _Packets:
+    found = _Packets({audio.index: AudioStreamReader(audio) for audio in decodable_audio(container)})
     for packet in container.demux():
-        if packet.stream in (stream, audio) and is_encrypted(packet):
+        if (packet.stream is stream or packet.stream.index in found.audio) and is_encrypted(packet):
             raise protected(path)
         limits.check_frames(path, len(found.frame_times))
         pts = packet.pts if packet.pts is not None else packet.dts
@@ -291,9 +275,8 @@ def _read_packets(
             found.video_packets += packet.size > 0
             if packet.size and pts is not None and not packet.is_discard:
                 found.frame_times.append(pts)
-        elif packet.stream is audio and packet.size and pts is not None and not packet.is_discard:
-            found.audio_times.append(pts)
-            found.audio_end = max(found.audio_end, pts + (packet.duration or 0))
+        elif packet.stream.index in found.audio:
+            found.audio[packet.stream.index].add(packet)
     # A recording may begin between two key frames; what comes before the first of them is never seen.
     first = found.first_frame.pts if found.first_frame is not None else None
     found.frame_times = sorted(time for time in found.frame_times if first is None or time >= first)
@@ -317,16 +300,24 @@ def _check_complete(container: InputContainer, promised: int, packets: _Packets,
             )
 
 
-def _audio(stream: AudioStream | None, packets: _Packets) -> AudioInfo | None:
-    times = packets.audio_times
-    if stream is None or not times:
-        return None
-    time_base = Fraction(stream.time_base or Fraction(1, stream.rate))
-    return AudioInfo(
-        codec=stream.codec_context.codec.canonical_name,
-        sample_rate=stream.rate,
-        channels=stream.channels,
-        packet_count=len(times),
-        start=float(min(times) * time_base),
-        duration=float((packets.audio_end - min(times)) * time_base),
-    )
+def _audio_notes(container: InputContainer, audio: Mapping[int, AudioInfo]) -> Iterator[str]:
+    """What is changed or left out of the audio; `audio` has what is kept, by its stream's number."""
+    for number, stream in enumerate(container.streams.audio, 1):
+        info, name = audio.get(stream.index), f"Audio track {number}"
+        if info is None:
+            why = "it is empty" if has_decoder(stream) else "its codec is not known"
+            yield f"{name} is left out: {why}."
+            continue
+        if info.changes:
+            places = "once" if len(info.changes) == 1 else f"{len(info.changes)} times"
+            yield (
+                f"{name} changes its rate or channels {places}, first at {info.changes[0]:.1f} s; all of it is brought "
+                "into the form of its beginning and becomes AAC."
+            )
+        if info.channels > MOST_CHANNELS and not info.copied:
+            yield f"{name} has {info.channels} channels, which are mixed to {MOST_CHANNELS}."
+        if info.moved:
+            yield (
+                f"{info.moved} packets of audio track {number} have timestamps that repeat or step back; they are "
+                f"played up to {info.most_moved:.3f} s later, right after the one before."
+            )

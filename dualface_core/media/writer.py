@@ -10,7 +10,7 @@ import gc
 import math
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,6 +29,7 @@ from dualface_core.encoding.failures import EncoderError, FailureClass, advice
 from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.errors import SettingsError
 from dualface_core.media.audio import AudioTrack
+from dualface_core.media.audio_streams import AudioInfo
 from dualface_core.media.ffmpeg_log import captured_log
 from dualface_core.media.frames import ColorInfo, Planes
 from dualface_core.media.opening import said_by_ffmpeg
@@ -64,7 +65,7 @@ class Surface:
 
 
 class VideoWriter:
-    """Writes one MP4 with one video stream and, if asked for, one audio stream.
+    """Writes one MP4 with one video stream and, if asked for, audio streams.
 
     Args:
         path: the file to write; its folder must exist.
@@ -74,8 +75,9 @@ class VideoWriter:
         color: color tags to write.
         encoder: what encodes.
         threads: CPU threads of a software encoder; 0 lets it choose by the number of cores.
-        audio_from: a media file whose first audio stream is carried along: its packets as they are where MP4 can carry
-            them, otherwise as AAC.
+        audio_from: a media file whose audio is carried along: packets as they are where MP4 can carry them, otherwise
+            as AAC.
+        audio: which streams of it; see `audio_streams`.
 
     Raises:
         EncoderError: the encoder cannot be opened or fails.
@@ -95,6 +97,7 @@ class VideoWriter:
         encoder: EncoderSpec,
         threads: int = 0,
         audio_from: Path | None = None,
+        audio: Sequence[AudioInfo] = (),
     ) -> None:
         self._path = path
         self._size = (width, height)
@@ -105,11 +108,13 @@ class VideoWriter:
         self._last_pts: int | None = None
         self.frames_written = 0
         """Frames handed to the encoder so far."""
-        self._audio: AudioTrack | None = None
+        self._audio: list[AudioTrack] = []
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         try:
-            self._open(audio_from, average_rate, color)
+            if audio_from is not None:
+                self._audio += [AudioTrack(audio_from, info) for info in audio]
+            self._open(average_rate, color)
         except BaseException as error:
             self._force(error)
             raise
@@ -170,13 +175,13 @@ class VideoWriter:
         NVENC ends a session when the last reference to its codec context is gone, and streams, packets and the local
         variables in the traceback of `error` are such references.
         """
-        if self._audio is not None:
-            self._audio.close()
+        for track in self._audio:
+            track.close()
         if self._container is not None:
             with suppress(av.error.FFmpegError, OSError, ValueError):
                 self._container.close()
         hardware = self._encoder.hardware and self._stream is not None
-        self._audio = None
+        self._audio = []
         self._stream = None
         self._container = None
         if hardware:
@@ -185,9 +190,7 @@ class VideoWriter:
                 error = error.__cause__ or error.__context__
             gc.collect()
 
-    def _open(self, audio_from: Path | None, average_rate: Fraction, color: ColorInfo) -> None:
-        if audio_from is not None:
-            self._audio = AudioTrack.open(audio_from)
+    def _open(self, average_rate: Fraction, color: ColorInfo) -> None:
         timescale = _movie_timescale(self._time_base, self._audio)
         with self._writing():
             self._container = av.open(
@@ -198,9 +201,9 @@ class VideoWriter:
             )
         with self._encoding():
             self._stream = self._add_video(self._container, average_rate, color)
-        if self._audio is not None:
-            self._audio.add_to(self._container)
-        with self._writing(), self._audio.refused() if self._audio is not None else nullcontext():
+        for track in self._audio:
+            track.add_to(self._container)
+        with self._writing(), self._audio[0].refused() if self._audio else nullcontext():
             self._container.start_encoding()
 
     def _finish(self) -> None:
@@ -216,8 +219,8 @@ class VideoWriter:
                 packet.dts = packet.pts
         with self._writing():
             self._mux(packets)
-            if self._audio is not None:
-                self._audio.pump(self._container, None)
+            for track in self._audio:
+                track.pump(self._container, None)
             self._container.close()
 
     def _add_video(self, container: OutputContainer, rate: Fraction, color: ColorInfo) -> VideoStream:
@@ -246,8 +249,9 @@ class VideoWriter:
     def _mux(self, packets: list[VideoPacket]) -> None:
         assert self._container is not None
         for packet in packets:
-            if self._audio is not None and packet.dts is not None and packet.time_base is not None:
-                self._audio.pump(self._container, packet.dts * packet.time_base)
+            if packet.dts is not None and packet.time_base is not None:
+                for track in self._audio:
+                    track.pump(self._container, packet.dts * packet.time_base)
             self._container.mux(packet)
 
     @contextmanager
@@ -301,7 +305,7 @@ def _own_priority() -> Iterator[None]:
                     os.sched_setscheduler(int(entry.name), policy, parameters)
 
 
-def _movie_timescale(time_base: Fraction, audio: AudioTrack | None) -> int:
+def _movie_timescale(time_base: Fraction, audio: Iterable[AudioTrack]) -> int:
     """Units per second in which MP4 says how much later than the whole its streams begin, so that none is rounded.
 
     FFmpeg counts a video stream in its time base, divided by two until a second has 10,000 units, and audio in samples.
@@ -309,5 +313,5 @@ def _movie_timescale(time_base: Fraction, audio: AudioTrack | None) -> int:
     video = time_base.denominator
     while video < _LEAST_TIMESCALE:
         video *= 2
-    both = math.lcm(video, audio.rate) if audio is not None else video
-    return both if both <= _LARGEST_TIMESCALE else video
+    every = math.lcm(video, *(track.rate for track in audio))
+    return every if every <= _LARGEST_TIMESCALE else video

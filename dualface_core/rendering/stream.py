@@ -77,7 +77,8 @@ def render_stream(
             color=canvas_color(video.color),
             encoder=encoder,
             threads=encode_threads,
-            audio_from=video.path if video.audio else None,
+            audio_from=video.path,
+            audio=video.audio,
         ) as writer,
     ):
         for surface, pts in frames:

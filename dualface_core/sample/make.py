@@ -18,6 +18,7 @@ import pyarrow as pa
 from dualface_core.encoding.settings import EncoderKind, EncoderSettings, software_encoder
 from dualface_core.errors import SettingsError
 from dualface_core.media.audio import write_looped_audio
+from dualface_core.media.packets import audio_streams
 from dualface_core.media.writer import VideoWriter
 from dualface_core.sample.color import COLOR
 from dualface_core.sample.drawing import Painter, Region
@@ -119,6 +120,7 @@ def _film(
             color=COLOR,
             encoder=software_encoder(_ENCODER),
             audio_from=audio,
+            audio=audio_streams(audio),
         ) as writer:
             for frame in range(metadata.frame_count):
                 time = float(frame / fps)

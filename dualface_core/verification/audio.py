@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.media.audio import read_blocks
+from dualface_core.media.audio_frames import AudioBlocks
+from dualface_core.media.audio_streams import AudioInfo
 from dualface_core.verification.findings import Check, Finding, clock
 
 _RATE: Final = 24_000
@@ -42,23 +43,30 @@ _LEAST_SHARE: Final = 1e-3
 energy from which on a band or that difference matters (-30 dB)."""
 
 
-def content_finding(result: Path, source: Path, *, start: float, channels: int) -> Finding:
-    """Compare the decoded audio of a result with that of its source.
+def audio_blocks(path: Path, track: AudioInfo, *, start: float, channels: int) -> AudioBlocks:
+    """An audio stream of a file, as `content_finding` compares it.
 
     Args:
-        result: the file that was made.
-        source: the file that it was made from, on the same clock.
-        start: seconds on that clock at which the source's audio begins.
-        channels: 1 or 2; what the source has more or less of is mixed as the writer mixes it.
+        path: the file.
+        track: which stream of it.
+        start: seconds at which the comparison begins.
+        channels: 1 or 2; what a source has more or less of is mixed as the writer mixes it.
     """
-    blocks = (read_blocks(path, rate=_RATE, channels=channels, start=start, size=_BLOCK) for path in (result, source))
+    return AudioBlocks(path, track.index, rate=_RATE, channels=channels, start=start, size=_BLOCK)
+
+
+def content_finding(result: AudioBlocks, source: AudioBlocks) -> Finding:
+    """Compare the decoded audio of a result with that of its source, both on one clock and from one time on."""
+    channels, start = result.channels, result.start
     frequencies = np.fft.rfftfreq(2 * _BLOCK, 1 / _RATE)
     bands = [(frequencies >= low) & (frequencies < high) for low, high in _BANDS]
     low = frequencies < _BANDS[0][0]
     energies = np.zeros((2, 2 + len(bands)))  # of result and source: all, left minus right, each band
     wrong: list[int] = []
     silence = np.zeros((channels, _BLOCK), np.float32)
-    for number, pair in enumerate(zip_longest(*blocks, fillvalue=silence)):
+    for number, pair in enumerate(zip_longest(result, source, fillvalue=silence)):
+        if not np.any(pair):
+            continue
         spectra = np.fft.rfft(np.stack(pair), 2 * _BLOCK)
         power = np.abs(spectra) ** 2
         energies[:, 0] += power.sum(axis=(1, 2))

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import zip_longest
 from typing import Final
 
-from dualface_core.media.audio import MP4_AUDIO
+from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo
 from dualface_core.media.frames import LIMITED_RANGE, ColorInfo
 from dualface_core.media.packets import AudioPacket, audio_packets
-from dualface_core.media.probe import AudioInfo, VideoInfo
+from dualface_core.media.probe import VideoInfo
 from dualface_core.tables.layouts import Layout
-from dualface_core.verification.audio import content_finding
+from dualface_core.verification.audio import audio_blocks, content_finding
 from dualface_core.verification.findings import Check, Finding
 
 PIXEL_FORMATS: Final = {"yuv420p", "yuvj420p"}
@@ -80,38 +81,52 @@ def timing_findings(shown: Sequence[Fraction], planned: Sequence[Fraction]) -> I
 
 
 def audio_findings(result: VideoInfo, source: VideoInfo) -> Iterator[Finding]:
-    """Whether the audio of the source is in the result: all of it, at its time."""
-    if source.audio is None or result.audio is None:
-        there, wanted = result.audio is not None, source.audio is not None
+    """Whether the audio of the source is in the result: every track, all of it, at its time."""
+    found, wanted = ([audio.codec for audio in video.audio] for video in (result, source))
+    if len(found) != len(wanted) or not wanted:
         yield Finding(
             check=Check.AUDIO,
-            passed=there == wanted,
-            value=result.audio.codec if result.audio else "none",
-            expected=source.audio.codec if source.audio else "none",
-            message=f"The result has {'' if there else 'no '}audio, and the source has {'some' if wanted else 'none'}.",
+            passed=not found and not wanted,
+            value=", ".join(found) or "none",
+            expected=", ".join(wanted) or "none",
+            message=f"The result has {_tracks(found)}, and the source has {_tracks(wanted)}.",
         )
         return
-    copied = source.audio.codec in MP4_AUDIO
-    codec = source.audio.codec if copied else "aac"
+    for number, (ours, theirs) in enumerate(zip(result.audio, source.audio, strict=True), 1):
+        for finding in _track_findings(result, source, ours, theirs):
+            named = f"Audio track {number}: {finding.message}" if len(wanted) > 1 else finding.message
+            yield finding.model_copy(update={"message": named})
+
+
+def _tracks(codecs: Sequence[str]) -> str:
+    return {0: "no audio", 1: "one audio track"}.get(len(codecs), f"{len(codecs)} audio tracks")
+
+
+def _track_findings(result: VideoInfo, source: VideoInfo, ours: AudioInfo, theirs: AudioInfo) -> Iterator[Finding]:
+    codec = theirs.codec if theirs.copied else "aac"
     yield Finding(
         check=Check.AUDIO,
-        passed=result.audio.codec == codec,
-        value=result.audio.codec,
+        passed=ours.codec == codec,
+        value=ours.codec,
         expected=codec,
-        message=f"The audio is {result.audio.codec}; the source's is {source.audio.codec}.",
+        message=f"The audio is {ours.codec}; the source's is {theirs.codec}.",
     )
-    if copied:
-        yield from _copy_findings(result, source, result.audio)
+    if theirs.copied:
+        yield from _copy_findings(result, source, ours, theirs)
     else:
-        yield _recoding_finding(result.audio, source.audio)
-        channels = min(2, result.audio.channels)
-        yield content_finding(result.path, source.path, start=source.audio.start, channels=channels)
-    yield _drift_finding(result, source, result.audio, source.audio)
+        blocks = partial(audio_blocks, start=theirs.start, channels=min(MOST_CHANNELS, theirs.channels))
+        decoded = blocks(source.path, theirs)
+        yield content_finding(blocks(result.path, ours), decoded)
+        # What a decoder makes of its packets may begin later: of WMA, it swallows the first.
+        theirs = replace(theirs, start=decoded.begin, duration=decoded.end - decoded.begin)
+        yield _recoding_finding(ours, theirs)
+    yield _drift_finding(result, source, ours, theirs)
 
 
-def _copy_findings(result: VideoInfo, source: VideoInfo, audio: AudioInfo) -> Iterator[Finding]:
+def _copy_findings(result: VideoInfo, source: VideoInfo, audio: AudioInfo, original: AudioInfo) -> Iterator[Finding]:
     packets, different, lag = 0, 0, Fraction(0)
-    for ours, theirs in zip_longest(audio_packets(result.path), audio_packets(source.path)):
+    both = audio_packets(result.path, audio.index), audio_packets(source.path, original.index)
+    for ours, theirs in zip_longest(*both):
         packets += 1
         if ours is None or theirs is None or not _same_payload(ours, theirs):
             different += 1

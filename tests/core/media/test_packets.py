@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from dualface_core.errors import MissingInputError
-from dualface_core.media.packets import audio_packets, key_frames
+from dualface_core.media.packets import audio_packets, audio_streams, key_frames
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
 from tests.core.media.conftest import MakeClip
@@ -23,23 +23,23 @@ def test_key_frames_are_named_by_when_they_are_shown(make_clip: MakeClip, suffix
 
 def test_sound_packets_come_with_payload_and_exact_time(make_clip: MakeClip) -> None:
     path = make_clip("audio.mkv", audio="pcm_s16le", audio_start=Fraction(1, 5), audio_seconds=0.4)
-    packets = list(audio_packets(path))
+    packets = list(audio_packets(path, 1))
     assert packets[0].start == Fraction(1, 5)
     assert sum(len(packet.payload) for packet in packets) == round(0.4 * 48_000) * 2 * 2
 
 
 def test_a_file_without_sound_has_no_sound_packets(make_clip: MakeClip) -> None:
-    assert list(audio_packets(make_clip("silent.mp4"))) == []
+    assert audio_streams(make_clip("silent.mp4")) == ()
 
 
 def test_a_file_that_is_gone_is_reported_by_name(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match=r"gone\.mp4: there is no such file"):
-        list(audio_packets(tmp_path / "gone.mp4"))
+        list(audio_packets(tmp_path / "gone.mp4", 1))
 
 
 def test_packets_that_nobody_wants_leave_no_open_file(make_clip: MakeClip) -> None:
     path = make_clip("audio.mp4", audio="aac")
-    packets = audio_packets(path)
+    packets = audio_packets(path, 1)
     next(packets)
     packets.close()
     assert str(path) not in {file.path for file in psutil.Process().open_files()}

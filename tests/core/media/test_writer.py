@@ -18,6 +18,7 @@ from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.encoding.settings import Codec, EncoderSettings, EncoderSpec, software_encoder
 from dualface_core.errors import MissingInputError, OutputError, SettingsError, UnsupportedVideoError
 from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.media.packets import audio_streams
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import Surface, VideoWriter
@@ -31,6 +32,8 @@ RATE = 48_000
 
 
 def writer(path: Path, encoder: EncoderSpec = H264, **choices: Any) -> VideoWriter:
+    if "audio_from" in choices:
+        choices = {"audio": audio_streams(choices["audio_from"]), **choices}
     plain = {"width": 96, "height": 64, "time_base": FIFTEENTH, "average_rate": Fraction(15), "color": ColorInfo()}
     return VideoWriter(path, encoder=encoder, **(plain | choices))
 
@@ -110,9 +113,12 @@ def test_a_start_offset_is_not_rounded(
 
 
 def test_audio_that_an_mp4_cannot_hold_is_no_fault_of_the_disk(make_clip: MakeClip, tmp_path: Path) -> None:
-    source = probe(make_clip("telephone.mkv", audio="libmp3lame", audio_rate=8_000))
-    with pytest.raises(UnsupportedVideoError, match=r"telephone\.mkv: an MP4 cannot hold its audio, mp3.* at 8000 Hz"):
-        copy(source, tmp_path / "target.mp4")
+    path = make_clip("telephone.mkv", audio="libmp3lame", audio_rate=8_000)
+    (audio,) = audio_streams(path)
+    assert not audio.copied
+    mistaken = replace(audio, sample_rate=RATE)
+    with pytest.raises(UnsupportedVideoError, match=r"telephone\.mkv: an MP4 cannot hold its audio, mp3 at 48000 Hz"):
+        writer(tmp_path / "target.mp4", audio_from=path, audio=[mistaken])
 
 
 @pytest.mark.parametrize("quality", [10, 30])
@@ -182,8 +188,7 @@ def test_any_other_sound_becomes_aac_and_stays_in_sync(
 ) -> None:
     source = make_clip(f"source.{suffix}", audio=codec, audio_start=start)
     copy(probe(source), tmp_path / "target.mp4")
-    audio = probe(tmp_path / "target.mp4").audio
-    assert audio is not None
+    (audio,) = probe(tmp_path / "target.mp4").audio
     assert (audio.codec, audio.sample_rate, audio.channels) == ("aac", RATE, 2)
     before, after = samples(source), samples(tmp_path / "target.mp4")
     lags = range(-240, 241, 12)  # 5 ms either way
@@ -198,15 +203,14 @@ def test_sound_of_a_rate_that_aac_lacks_is_resampled(
 ) -> None:
     source = probe(make_clip("source.mkv", audio="pcm_s16le", audio_rate=rate))
     copy(source, tmp_path / "target.mp4")
-    audio = probe(tmp_path / "target.mp4").audio
-    assert audio is not None
+    (audio,) = probe(tmp_path / "target.mp4").audio
     assert audio.sample_rate == expected
     assert audio.duration == pytest.approx(0.8, abs=2 * 1024 / expected)
 
 
 def test_a_source_without_sound_gives_a_result_without_sound(make_clip: MakeClip, tmp_path: Path) -> None:
     copy(probe(make_clip("silent.mp4")), tmp_path / "target.mp4")
-    assert probe(tmp_path / "target.mp4").audio is None
+    assert probe(tmp_path / "target.mp4").audio == ()
 
 
 def test_sound_that_is_gone_is_reported_by_name(tmp_path: Path) -> None:

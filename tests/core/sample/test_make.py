@@ -60,10 +60,10 @@ def test_any_frame_rate_is_kept_exactly(make: Any, fps: Fraction) -> None:
 
 def test_the_sound_is_as_long_as_the_picture(make: Any) -> None:
     video = probe(make(seconds=4.3))
-    assert video.audio is not None
-    assert (video.audio.codec, video.audio.start) == ("aac", 0)
+    (audio,) = video.audio
+    assert (audio.codec, audio.start) == ("aac", 0)
     assert video.duration == pytest.approx(4.3)
-    assert 0 <= video.audio.duration - video.duration <= 1024 / video.audio.sample_rate
+    assert 0 <= audio.duration - video.duration <= 1024 / audio.sample_rate
 
 
 def test_a_sample_that_is_broken_off_leaves_nothing_behind(make: Any, tmp_path: Path) -> None:

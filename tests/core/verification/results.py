@@ -91,6 +91,7 @@ def render(
             color=color or job.video.color,
             encoder=ENCODER,
             audio_from=job.video.path,
+            audio=job.video.audio,
         ) as writer,
     ):
         for frame in reader:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dualface_core.verification.audio import content_finding
+from dualface_core.media.packets import audio_streams
+from dualface_core.verification.audio import audio_blocks, content_finding
 from dualface_core.verification.findings import Finding
 
 RATE = 48_000
@@ -45,7 +46,8 @@ def write(path: Path, samples: Samples, codec: str, *, rate: int = RATE, late: f
 def compared(folder: Path, source: Samples, result: Samples, *, rate: int = RATE, late: float = 0.0) -> Finding:
     wanted = write(folder / "source.wav", source, "pcm_s16le", rate=rate)
     found = write(folder / "result.mp4", result, "aac", rate=rate, late=late)
-    return content_finding(found, wanted, start=0.0, channels=2)
+    blocks = [audio_blocks(path, *audio_streams(path), start=0.0, channels=2) for path in (found, wanted)]
+    return content_finding(*blocks)
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])

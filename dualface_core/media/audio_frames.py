@@ -1,0 +1,161 @@
+"""Decoded audio in one form, whatever form the stream has, and however it changes on the way.
+
+Belongs here: decoding and resampling. Doesn't: what is done with the samples (`audio`, `verification`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Final
+
+import av.error
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.filter.graph import Graph
+from numpy.typing import NDArray
+
+from dualface_core.media.audio_streams import channel_layout
+from dualface_core.media.opening import opened
+
+_JITTER: Final = 0.002
+"""Seconds by which timestamps may be rounded: less is no gap."""
+
+
+def decoded_frames(container: InputContainer, stream: AudioStream, *, layout: str, rate: int) -> Iterator[AudioFrame]:
+    """Decode an audio stream.
+
+    Args:
+        container: open, at its start; nothing of the stream was decoded before.
+        stream: one that can be decoded (`decodable_audio`).
+        layout: "mono" or "stereo".
+        rate: samples per second.
+
+    Yields frames of planar float32, full scale being 1, each with the time in samples that the file gives it. A stream
+    that changes its form (channels, rate) has one form all the same. Raises what PyAV raises.
+    """
+    context = stream.codec_context
+    own = channel_layout(context)
+    # PyAV frees the channels of a custom order of every frame twice, too. So the decoder says only how many there are.
+    unnamed = f"{own.nb_channels} channels"
+    context.options = {"ch_layout": unnamed}
+    names = _names(own)
+    form: tuple[str, str, int] | None = None
+    graph: Graph | None = None
+    for frame in chain(container.decode(stream), [None]):
+        found = None if frame is None else (frame.format.name, frame.layout.name, frame.sample_rate)
+        if found != form:
+            if graph is not None:
+                graph.push(None)
+                yield from _pulled(graph)
+            if frame is not None:
+                # A decoder that knows the channels knows better than the container.
+                known = names if frame.layout.name == unnamed else None
+                graph = _conversion(frame, known, layout, rate)
+            form = found
+        if frame is not None and graph is not None:
+            graph.push(frame)
+            yield from _pulled(graph)
+
+
+def _names(layout: AudioLayout) -> str | None:
+    """The channels of a layout in their order, as FFmpeg reads them; None if it knows only how many there are."""
+    if layout.name.startswith("ambisonic"):
+        return None  # FFmpeg cannot mix them: four are taken for 4.0
+    names = "+".join(channel.name for channel in layout.channels)
+    try:
+        AudioLayout(names)
+    except ValueError:
+        return None
+    return names
+
+
+def _conversion(frame: AudioFrame, names: str | None, layout: str, rate: int) -> Graph:
+    """A filter graph that takes frames like this one. `names` are those of its channels; None for its own."""
+    graph = Graph()
+    nodes = [
+        graph.add(
+            "abuffer",
+            sample_rate=str(frame.sample_rate),
+            sample_fmt=frame.format.name,
+            channel_layout=names or frame.layout.name,
+            time_base=str(frame.time_base),
+        ),
+        graph.add("aformat", sample_fmts="fltp", channel_layouts=layout, sample_rates=str(rate)),
+        graph.add("asettb", f"1/{rate}"),
+        graph.add("abuffersink"),
+    ]
+    graph.link_nodes(*nodes).configure()
+    return graph
+
+
+def _pulled(graph: Graph) -> Iterator[AudioFrame]:
+    while True:
+        try:
+            frame = graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+        assert isinstance(frame, AudioFrame)
+        yield frame
+
+
+class AudioBlocks:
+    """One audio stream of a file, decoded into blocks of equal length, each at its time.
+
+    Args:
+        path: the file.
+        index: the stream's number among all streams of the file.
+        rate: samples per second of the blocks.
+        channels: 1 or 2.
+        start: seconds on the file's own clock at which the first block begins; what comes before is left out.
+        size: samples of a block. What is missing between two packets, and at the end, is silence.
+    """
+
+    def __init__(self, path: Path, index: int, *, rate: int, channels: int, start: float, size: int) -> None:
+        self._path, self._index = path, index
+        self.channels, self.start = channels, start
+        self._rate, self._size = rate, size
+        self._waiting = np.zeros((channels, 0), np.float32)
+        self._done = 0
+        self.begin = self.end = start
+        """Seconds at which what was decoded so far begins and ends."""
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Blocks of (channels, size) float32, full scale being 1. Raises UnreadableVideoError."""
+        layout = "mono" if self.channels == 1 else "stereo"
+        first = True
+        with opened(self._path, "its audio cannot be decoded") as container:
+            stream = next(stream for stream in container.streams.audio if stream.index == self._index)
+            for frame in decoded_frames(container, stream, layout=layout, rate=self._rate):
+                samples, gap = np.asarray(frame.to_ndarray(), np.float32), 0
+                if frame.pts is not None and frame.time_base is not None:
+                    begin = float(frame.pts * frame.time_base)
+                    self.begin, first = (begin if first else self.begin), False
+                    self.end = begin + samples.shape[1] / self._rate
+                    gap = round((begin - self.start) * self._rate) - self._done - self._waiting.shape[1]
+                if gap < -self._rate * _JITTER:
+                    samples = samples[:, -gap:]
+                elif gap > self._rate * _JITTER:
+                    for length in _parts(gap, self._size):
+                        yield from self._whole(np.zeros((self.channels, length), np.float32))
+                yield from self._whole(samples)
+        if rest := self._waiting.shape[1]:
+            yield np.pad(self._waiting, ((0, 0), (0, self._size - rest)))
+
+    def _whole(self, samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """The blocks that are complete with these samples."""
+        self._waiting = np.concatenate([self._waiting, samples], axis=1)
+        while self._waiting.shape[1] >= self._size:
+            yield self._waiting[:, : self._size]
+            self._waiting = self._waiting[:, self._size :]
+            self._done += self._size
+
+
+def _parts(length: int, most: int) -> Iterator[int]:
+    """A length in parts of at most so many, so that no gap takes memory by its length."""
+    yield from repeat(most, length // most)
+    yield length % most

@@ -1,0 +1,200 @@
+"""Audio of every kind on its way from a source into a result, and what is said of it."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+from numpy.typing import NDArray
+
+from dualface_core.encoding.settings import EncoderSettings, software_encoder
+from dualface_core.media.frames import ColorInfo
+from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.media.reader import VideoReader
+from dualface_core.media.writer import VideoWriter
+from dualface_core.verification.streams import audio_findings
+from tests.core.media.conftest import numbered_image
+
+RATE = 48_000
+
+
+def copied(source: VideoInfo, target: Path) -> VideoInfo:
+    """A result with the frames and the audio of a source, which passes all checks of the audio."""
+    with (
+        VideoReader(source) as reader,
+        VideoWriter(
+            target,
+            width=source.width,
+            height=source.height,
+            time_base=source.time_base,
+            average_rate=source.average_rate,
+            color=ColorInfo(),
+            encoder=software_encoder(EncoderSettings()),
+            audio_from=source.path,
+            audio=source.audio,
+        ) as writer,
+    ):
+        for frame in reader:
+            writer.write(frame.planes, frame.pts)
+    result = probe(target)
+    assert [finding.message for finding in audio_findings(result, source) if not finding.passed] == []
+    return result
+
+
+def tones(layout: str, seconds: float = 1.0, *, start: float = 0.0, rate: int = RATE) -> av.AudioFrame:
+    """A tone of its own in every channel."""
+    channels = av.AudioLayout(layout).nb_channels
+    time = np.arange(round(seconds * rate)) / rate
+    samples = [0.1 * np.sin(2 * np.pi * (300 + 170 * channel) * time) for channel in range(channels)]
+    frame = av.AudioFrame.from_ndarray(np.stack(samples, 1).astype(np.float32).reshape(1, -1), "flt", layout)
+    frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), round(start * rate)
+    return frame
+
+
+def with_audio(path: Path, *tracks: tuple[str, av.AudioFrame, dict[str, str]], start: int = 0) -> Path:
+    """Write a clip with audio tracks: the codec, what it plays, and its tags ("default" makes it one)."""
+    with av.open(path, "w") as container:
+        pictures = container.add_stream("libx264", rate=15, width=96, height=64, pix_fmt="yuv420p")
+        streams = []
+        for codec, played, tags in tracks:
+            stream = container.add_stream(codec, rate=played.sample_rate, layout=played.layout.name)
+            stream.codec_context.bit_rate = 192_000
+            stream.metadata.update({name: value for name, value in tags.items() if name != "default"})
+            stream.disposition = Disposition.default if "default" in tags else Disposition(0)
+            streams.append(stream)
+        container.start_encoding()
+        for number in range(12):
+            frame = av.VideoFrame.from_ndarray(numbered_image(number, 96, 64), format="rgb24")
+            frame.pts, frame.time_base = 15 * start + number, Fraction(1, 15)
+            container.mux(pictures.encode(frame))
+        container.mux(pictures.encode(None))
+        for stream, (_, played, _) in zip(streams, tracks, strict=True):
+            size = stream.codec_context.frame_size or 1024
+            framer = av.AudioResampler(stream.format, played.layout.name, played.sample_rate, size)
+            for part in [*framer.resample(played), *framer.resample(None)]:
+                container.mux(stream.encode(part))
+            container.mux(stream.encode(None))
+    return path
+
+
+def samples(path: Path, track: int = 0) -> NDArray[np.float32]:
+    with av.open(path) as container:
+        return np.concatenate([frame.to_ndarray() for frame in container.decode(audio=track)], axis=1)
+
+
+def pitches(path: Path, track: int = 0) -> list[float]:
+    """The strongest frequency of each channel, in Hz."""
+    heard = samples(path, track)[:, RATE // 10 :]
+    return [float(np.abs(np.fft.rfft(row)).argmax() * RATE / len(row)) for row in heard]
+
+
+def test_channels_in_an_order_of_their_own_do_no_harm(tmp_path: Path) -> None:
+    path = with_audio(tmp_path / "surround.mov", ("pcm_s16le", tones("7.1"), {}))
+    command = [sys.executable, "-m", "dualface_core.cli", "probe", path, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    video = probe(path)
+    assert video.audio[0].channels == 8
+    assert video.notes == ("Audio track 1 has 8 channels, which are mixed to 2.",)
+    copied(video, tmp_path / "result.mp4")
+    # Front left and right are loudest of all that is mixed.
+    assert pitches(tmp_path / "result.mp4") == pytest.approx([300, 470], abs=3)
+
+
+def test_ambisonics_are_mixed_like_as_many_loudspeakers(tmp_path: Path) -> None:
+    path = with_audio(tmp_path / "round.mov", ("pcm_s16le", tones("4.0"), {}))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"chan") + 8
+    data[place : place + 4] = (190 << 16 | 4).to_bytes(4, "big")  # HOA, ACN, SN3D
+    path.write_bytes(data)
+    video = probe(path)
+    assert video.notes == ("Audio track 1 has 4 channels, which are mixed to 2.",)
+    copied(video, tmp_path / "result.mp4")
+
+
+def test_a_track_of_an_unknown_codec_is_left_out_and_the_next_one_taken(tmp_path: Path) -> None:
+    tracks = (("pcm_s16le", tones("mono"), {}), ("aac", tones("stereo"), {}))
+    path = with_audio(tmp_path / "spatial.mov", *tracks)
+    path.write_bytes(path.read_bytes().replace(b"sowt", b"apac"))
+    video = probe(path)
+    assert [audio.codec for audio in video.audio] == ["aac"]
+    assert video.notes == ("Audio track 1 is left out: its codec is not known.",)
+    copied(video, tmp_path / "result.mp4")
+
+
+def test_a_video_whose_only_track_is_of_an_unknown_codec_has_no_audio(tmp_path: Path) -> None:
+    path = with_audio(tmp_path / "spatial.mov", ("pcm_s16le", tones("mono"), {}))
+    path.write_bytes(path.read_bytes().replace(b"sowt", b"apac"))
+    assert copied(probe(path), tmp_path / "result.mp4").audio == ()
+
+
+@pytest.mark.parametrize("name", ["languages.mp4", "languages.mkv"])
+def test_every_track_is_kept_with_language_title_and_default(tmp_path: Path, name: str) -> None:
+    tracks = (
+        ("aac", tones("stereo"), {"language": "eng", "title": "Original"}),
+        ("ac3", tones("5.1"), {"language": "fra", "title": "Doublage", "default": "1"}),
+        ("aac", tones("mono"), {"language": "eng", "title": "Commentary"}),
+    )
+    video = probe(with_audio(tmp_path / name, *tracks))
+    result = copied(video, tmp_path / "result.mp4")
+    of_result = [(audio.codec, audio.channels, audio.language, audio.title, audio.default) for audio in result.audio]
+    assert of_result == [
+        ("aac", 2, "eng", "Original", False),
+        ("ac3", 6, "fra", "Doublage", True),
+        ("aac", 1, "eng", "Commentary", False),
+    ]
+
+
+@pytest.mark.parametrize(("codec", "name"), [("wmav2", "x.wmv"), ("wmav1", "x.wmv"), ("mp2", "x.ts")])
+def test_a_decoder_that_swallows_packets_raises_no_alarm(tmp_path: Path, codec: str, name: str) -> None:
+    copied(probe(with_audio(tmp_path / name, (codec, tones("stereo"), {}))), tmp_path / "result.mp4")
+
+
+@pytest.mark.parametrize("moved", [-21, -300])
+def test_timestamps_that_repeat_or_step_back_are_put_in_order_and_said(tmp_path: Path, moved: int) -> None:
+    source = with_audio(tmp_path / "source.mkv", ("aac", tones("stereo", 0.7), {}))
+    data, place = bytearray(source.read_bytes()), 0
+    with av.open(source) as container:
+        packets = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+    for number, packet in enumerate(packets):
+        place = data.index(packet, place + 1)
+        if 20 <= number < 23:  # the time of a block is two bytes, followed by one with flags
+            time = struct.unpack(">h", data[place - 3 : place - 1])[0]
+            data[place - 3 : place - 1] = struct.pack(">h", time + moved)
+    path = tmp_path / "back.mkv"
+    path.write_bytes(data)
+    video = probe(path)
+    assert video.audio[0].moved
+    assert "packets of audio track 1 have timestamps that repeat or step back" in video.notes[0]
+    copied(video, tmp_path / "result.mp4")
+
+
+@pytest.mark.parametrize(("later", "rate"), [("5.1", RATE), ("mono", RATE), ("stereo", 44_100)])
+def test_audio_that_changes_in_mid_stream_has_one_form(tmp_path: Path, later: str, rate: int) -> None:
+    first = with_audio(tmp_path / "first.ts", ("aac", tones("stereo"), {}))
+    second = with_audio(tmp_path / "second.ts", ("aac", tones(later, start=1.0, rate=rate), {}), start=1)
+    path = tmp_path / "call.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    video = probe(path)
+    start = video.audio[0].start
+    assert video.audio[0].changes == pytest.approx([start + 1.0], abs=0.05)
+    assert "Audio track 1 changes its rate or channels once, first at 1." in video.notes[0]
+    result = copied(video, tmp_path / "result.mp4")
+    assert (result.audio[0].codec, result.audio[0].channels, result.audio[0].sample_rate) == ("aac", 2, RATE)
+    heard = samples(result.path)
+    assert np.abs(heard[0, 3 * RATE // 2 : 3 * RATE // 2 + 2_000]).max() > 0.03
+
+
+@pytest.mark.parametrize("layout", ["mono", "5.1"])
+@pytest.mark.parametrize("rate", [44_100, 96_000, 192_000])
+def test_mono_surround_and_high_rates_are_coded_anew_and_found_right(tmp_path: Path, layout: str, rate: int) -> None:
+    video = probe(with_audio(tmp_path / "high.mkv", ("pcm_s24le", tones(layout, rate=rate), {})))
+    result = copied(video, tmp_path / "result.mp4")
+    assert (result.audio[0].sample_rate, result.audio[0].channels) == (min(rate, 48_000), 1 if layout == "mono" else 2)
