@@ -119,7 +119,7 @@ def test_tracks_that_mix_the_two_up_are_found_out(good: Job, tmp_path: Path) -> 
 def test_missing_sound_is_found_out(good: Job, remuxed: Make) -> None:
     finding = only(good.verify(remuxed(audio=False)), Check.AUDIO)
     assert (finding.value, finding.expected) == ("none", "aac")
-    assert finding.message == "The result has no audio, and the source has some."
+    assert finding.message == "The result has no audio, and the source has one audio track."
 
 
 def test_sound_where_the_source_has_none_is_found_out(good: Job, tmp_path: Path) -> None:
