@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from fractions import Fraction
+from itertools import chain, islice, pairwise
 from typing import Final, Self
 
 import av.error
@@ -17,6 +18,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from dualface_core.media.frames import RGB_AS, Frame, Planes
+from dualface_core.media.letterbox import fitted_size, with_bars
 from dualface_core.media.limits import Limits
 from dualface_core.media.opening import open_input, unreadable
 from dualface_core.media.probe import VideoInfo, video_stream
@@ -47,7 +49,8 @@ class VideoReader:
         self._threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._loop_filter = loop_filter
         self.notes: list[str] = []
-        """What of the frames read so far was changed or repaired, in sentences with figures."""
+        """What of the frames was changed or repaired, in sentences with figures; complete when all were read."""
+        self._shapes: list[tuple[float, tuple[int, int, Fraction]]] = []
         self._open()
 
     def __enter__(self) -> Self:
@@ -61,7 +64,9 @@ class VideoReader:
         last: int | None = None
         for index, decoded in enumerate(self._decoded()):
             last = self._pts(decoded, last)
+            self._note_shape(decoded, last)
             yield self._frame(index, last, decoded)
+        self.notes += self._shape_notes()
 
     def at(self, indexes: Sequence[int], pts: Sequence[int]) -> Iterator[Frame]:
         """Selected frames, in ascending order, found by seeking where the container's index can be relied on.
@@ -108,6 +113,7 @@ class VideoReader:
         limits = Limits(pixels=max(Limits().pixels, video.coded_width * video.coded_height))
         self._container: InputContainer = open_input(video.path, limits)
         self._stream = video_stream(self._container, video.path)
+        self._first_aspect = self._stream.codec_context.sample_aspect_ratio or 1
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = self._threads
         skipped = {} if self._loop_filter else {"skip_loop_filter": "all"}
@@ -158,15 +164,49 @@ class VideoReader:
         return max(last + 1, decoded.pts if decoded.pts is not None else last + 1)
 
     def _frame(self, index: int, pts: int, decoded: VideoFrame) -> Frame:
-        decoded = self._planar(decoded)
-        y, u, v = planes_of(decoded)
+        frame = self._coded_frame()
+        decoded = self._planar(decoded, self._size_in(frame, decoded))
+        y, u, v = with_bars(planes_of(decoded), frame, self._video.color.range)
         if turns := self._video.rotation // 90:
             y, u, v = (np.ascontiguousarray(np.rot90(plane, turns)) for plane in (y, u, v))
         return Frame(index, pts, float(pts * self._video.time_base), (y, u, v), self._video.color, decoded)
 
-    def _planar(self, decoded: VideoFrame) -> VideoFrame:
+    def _coded_frame(self) -> tuple[int, int]:
+        """Width and height of a frame before it is turned, with square pixels."""
         video = self._video
-        width, height = (video.width, video.height) if video.rotation % 180 == 0 else (video.height, video.width)
+        return (video.width, video.height) if video.rotation % 180 == 0 else (video.height, video.width)
+
+    def _shape(self, decoded: VideoFrame) -> tuple[int, int, Fraction]:
+        """Width, height and pixel shape of a frame as it is coded."""
+        aspect = Fraction(self._stream.codec_context.sample_aspect_ratio or 1)
+        # What the codec says counts only where it changes: a container may have said something else from the start.
+        # PyAV doesn't tell a frame's own pixel shape, so frames within the decoder's delay have the next one's.
+        aspect = self._video.sample_aspect_ratio if aspect == self._first_aspect else aspect
+        return decoded.width, decoded.height, aspect
+
+    def _size_in(self, frame: tuple[int, int], decoded: VideoFrame) -> tuple[int, int]:
+        """Width and height of a picture in a frame; those of the frame but for a shape that is not the first one."""
+        video, shape = self._video, self._shape(decoded)
+        first = (video.coded_width, video.coded_height, video.sample_aspect_ratio)
+        return frame if shape == first else fitted_size(*shape, frame)
+
+    def _note_shape(self, decoded: VideoFrame, pts: int) -> None:
+        shape = self._shape(decoded)
+        if not self._shapes or self._shapes[-1][1] != shape:
+            self._shapes.append((float(pts * self._video.time_base), shape))
+
+    def _shape_notes(self) -> Iterator[str]:
+        """What became of pictures whose shape is not the first one."""
+        for (_, (*before, _)), (time, (*after, _)) in islice(pairwise(self._shapes), 1):
+            count = len(self._shapes) - 1
+            sizes = f"from {before[0]}x{before[1]} to {after[0]}x{after[1]}" if before != after else "of its pixels"
+            yield (
+                f"The picture changes its shape {'once' if count == 1 else f'{count} times'}, first at {time:.1f} s "
+                f"({sizes}); it is fitted into the first shape, with black bars where they differ."
+            )
+
+    def _planar(self, decoded: VideoFrame, size: tuple[int, int]) -> VideoFrame:
+        width, height = size
         if decoded.format.name in _PLANAR and (decoded.width, decoded.height) == (width, height):
             return decoded
         if decoded.format.is_rgb:

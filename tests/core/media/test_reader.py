@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -195,3 +196,33 @@ def test_a_reader_closes_its_file_even_when_left_by_an_error(make_clip: MakeClip
         next(reader.at([0], [0]))
         raise KeyError
     assert Path(video.path) not in {Path(file.path) for file in psutil.Process().open_files()}
+
+
+@pytest.mark.parametrize(
+    ("other", "left", "top", "said"),
+    [
+        ({"size": (64, 96)}, 26, 0, "from 96x64 to 64x96"),
+        ({"size": (48, 32)}, 0, 0, "from 96x64 to 48x32"),
+        ({"size": (96, 40)}, 0, 12, "from 96x64 to 96x40"),
+        ({"aspect": Fraction(3, 4)}, 12, 0, "of its pixels"),
+    ],
+)
+def test_a_picture_of_another_shape_is_fitted_into_the_first_with_bars(
+    make_clip: MakeClip, other: dict[str, Any], left: int, top: int, said: str
+) -> None:
+    first, second = make_clip("first.ts"), make_clip("second.ts", pts=range(12, 24), **other)
+    path = first.with_name("call.ts")
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    with VideoReader(probe(path)) as reader:
+        frames = list(reader)
+    assert [frame.planes[0].shape for frame in frames] == 24 * [(64, 96)]
+    assert [number_of(frame) for frame in frames[:10]] == list(range(10))
+    luma = frames[20].planes[0]
+    picture = luma[top : 64 - top, left : 96 - left]
+    outside = [luma[:top], luma[64 - top :], luma[:, :left], luma[:, 96 - left :]]
+    assert max((part.max() for part in outside if part.size), default=16) <= 20
+    below = picture[picture.shape[0] * 3 // 4].astype(int)
+    assert below[: len(below) // 3].mean() - below[-len(below) // 3 :].mean() > 15
+    (note,) = reader.notes
+    assert note.startswith("The picture changes its shape once, first at 0.")
+    assert f"({said})" in note
