@@ -53,14 +53,15 @@ def probe(path: Path, *, settings: Settings | None = None) -> VideoInfo:
 
     Args:
         path: the file.
-        settings: what it may have at most; read from the environment if None.
+        settings: what it may have at most, and whether damage is gone past; read from the environment if None.
 
     Raises MissingInputError, UnreadableVideoError, ProtectedVideoError, LimitError, NoVideoStreamError or
     UnsupportedVideoError.
     """
     from dualface_core.media.probe import probe as probe_file
 
-    return probe_file(path, (settings or Settings.load()).limits)
+    settings = settings or Settings.load()
+    return probe_file(path, settings.limits, salvage=settings.salvage)
 
 
 @contextmanager
@@ -135,7 +136,7 @@ def track(
             tracker.add(frame)
             if progress is not None:
                 progress(frame.index + 1, video.frame_count)
-        tracks = tracker.finish(reader.notes)
+        tracks = tracker.finish(reader.notes, reader.lost)
     if not tracks.people:
         action = "Choose a video in which people can be seen from the front."
         raise NobodyFoundError(video.path, "no face was found in the whole video", action=action)
@@ -420,7 +421,8 @@ def verified_report(
         *table_advisories(tracks, plan),
         encoder_advisory(used=report.encoder_used, why=report.why, fallback=report.fallback),
     ]
-    return report.model_copy(update={"verification": verification, "advisories": found})
+    made = {"verification": verification, "advisories": found, "lost": tracks.metadata.lost}
+    return report.model_copy(update=made)
 
 
 def require_passed(verification: Verification, output: Path) -> None:

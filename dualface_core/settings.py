@@ -117,6 +117,10 @@ class Settings(EnvironmentSettings):
     detect_every: int | None = Field(
         default=None, ge=1, description="Look for faces in every n-th frame. Without it, about six times a second."
     )
+    salvage: bool = Field(
+        default=False,
+        description="Whether a damaged video is decoded as far as it goes, its last good frame held over what is lost.",
+    )
     max_pixels: int = Field(default=Limits.pixels, ge=1, description="Pixels that a frame may have, coded or shown.")
     max_frames: int = Field(default=Limits.frames, ge=1, description="Frames that a video may have.")
     max_streams: int = Field(default=Limits.streams, ge=1, description="Streams that a file may have.")

@@ -26,6 +26,15 @@ class _RunConfig(dg.Config):
         return Settings.load().overlaid(**self.model_dump(mode="json"))
 
 
+class RawVideoConfig(_RunConfig):
+    """How the upload is read."""
+
+    salvage: bool | None = Field(
+        default=None,
+        description="Whether a damaged video is decoded as far as it goes, its last good frame held over what is lost.",
+    )
+
+
 class TilesConfig(_RunConfig):
     """How the tiles are composed."""
 

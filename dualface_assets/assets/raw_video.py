@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import TypeAdapter
 
 from dualface_assets.assets.code_versions import code_version
+from dualface_assets.assets.config import RawVideoConfig
 from dualface_assets.assets.metadata import Record, entries, image
 from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, limit_runtime, reading_seconds
@@ -25,11 +26,13 @@ from dualface_core.errors import ChangedVideoError
     owners=["team:video"],
     code_version=code_version("raw_video"),
 )
-def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.MaterializeResult[None]:
+def raw_video(
+    context: dg.AssetExecutionContext, config: RawVideoConfig, store: VideoStore
+) -> dg.MaterializeResult[None]:
     """A video as it was uploaded, and what it is: exact frame count, timestamps, rotation, color and audio.
 
-    The upload sensor has put it into the store; nothing is configured, so it can be materialized from here at any time.
-    A file that is not a usable video fails here, with the reason.
+    The upload sensor has put it into the store, so it can be materialized from here at any time; a damaged one with
+    `salvage`. A file that is not a usable video fails here, with the reason.
     """
     key = context.partition_key
     started = time.monotonic()
@@ -37,7 +40,7 @@ def raw_video(context: dg.AssetExecutionContext, store: VideoStore) -> dg.Materi
         upload = store.upload(key)
         context.log.info("Probing %s, uploaded %s.", upload.name, upload.claimed_at)
         with in_time(reading_seconds(upload.size_bytes)):
-            info = pipeline.probe(store.video_path(key))
+            info = pipeline.probe(store.video_path(key), settings=config.settings())
         limit_runtime(context, info)
         if info.fingerprint != upload.sha256:
             raise ChangedVideoError(

@@ -47,6 +47,14 @@ PresetOption = Annotated[
         help="fast, balanced, best, or the encoder's own name, such as veryfast. (default: what suits this machine)",
     ),
 ]
+SalvageOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--salvage/--no-salvage",
+        help="Of a damaged video, take what can be decoded, and hold the last good frame over what is lost.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")]
 
 

@@ -24,6 +24,7 @@ from dualface_core.cli.inputs import (
     Paths,
     PresetOption,
     QualityOption,
+    SalvageOption,
     expand,
     jobs_for,
 )
@@ -55,6 +56,7 @@ def run(
     codec: CodecOption = None,
     quality: QualityOption = None,
     preset: PresetOption = None,
+    salvage: SalvageOption = None,
     streams: Annotated[
         int | None,
         typer.Option("--streams", "-j", min=1, help="Videos in work at once. (default: what suits this machine)"),
@@ -74,7 +76,13 @@ def run(
     again and found right; an older one of that name is replaced.
     """
     settings = Settings.load().overlaid(
-        layout=layout, encoder=encoder, codec=codec, quality=quality, preset=preset, streams=streams
+        layout=layout,
+        encoder=encoder,
+        codec=codec,
+        quality=quality,
+        preset=preset,
+        salvage=salvage,
+        streams=streams,
     )
     inputs = expand(paths)
     jobs = jobs_for(inputs.videos, output)

@@ -18,6 +18,7 @@ from dualface_core.cli.inputs import (
     LayoutOption,
     PresetOption,
     QualityOption,
+    SalvageOption,
     Video,
     check_mp4,
 )
@@ -27,11 +28,11 @@ from dualface_core.settings import Settings
 from dualface_core.system.atomic_files import atomic_write
 
 
-def probe(video: Video, as_json: JsonOption = False) -> None:
+def probe(video: Video, salvage: SalvageOption = None, as_json: JsonOption = False) -> None:
     """Say what a file is: streams, exact timing, rotation, color, audio; or why it cannot be used."""
     from dualface_core.advice.advisories import source_advisory, warnings
 
-    info = pipeline.probe(video)
+    info = pipeline.probe(video, settings=Settings.load().overlaid(salvage=salvage))
     text = info_json(info)
     if as_json:
         typer.echo(text)
@@ -43,13 +44,15 @@ def probe(video: Video, as_json: JsonOption = False) -> None:
 def track(
     video: Video,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="(default: NAME.tracks.parquet)")] = None,
+    salvage: SalvageOption = None,
 ) -> None:
     """Find out who is where in every frame, and write it as a Parquet table."""
     from dualface_core.advice.advisories import identity_advisory, source_advisory, warnings
 
-    info = pipeline.probe(video)
+    settings = Settings.load().overlaid(salvage=salvage)
+    info = pipeline.probe(video, settings=settings)
     with step_bar("track", video) as progress:
-        tracks = pipeline.track(info, settings=Settings.load(), progress=progress)
+        tracks = pipeline.track(info, settings=settings, progress=progress)
     target = output or video.with_suffix(".tracks.parquet")
     tracks.write(target)
     warn(video, warnings([source_advisory([*info.notes, *tracks.metadata.notes]), identity_advisory(tracks)]))
@@ -61,14 +64,16 @@ def tiles(
     tracks: Annotated[Path | None, typer.Option("--tracks", help="(default: NAME.tracks.parquet)")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="(default: NAME.tiles.parquet)")] = None,
     layout: LayoutOption = None,
+    salvage: SalvageOption = None,
 ) -> None:
     """Decide what each tile shows in every frame: a Parquet table, and a contact sheet (JPEG) beside it."""
     from dualface_core.advice.advisories import enlargement_advisory, framing_advisory, warnings
     from dualface_core.tables.face_tracks import FaceTracks
 
-    info = pipeline.probe(video)
+    settings = Settings.load().overlaid(layout=layout, salvage=salvage)
+    info = pipeline.probe(video, settings=settings)
     table = FaceTracks.read(tracks or video.with_suffix(".tracks.parquet"))
-    plan = pipeline.plan_tiles(info, table, layout=Settings.load().overlaid(layout=layout).layout)
+    plan = pipeline.plan_tiles(info, table, layout=settings.layout)
     target = output or video.with_suffix(".tiles.parquet")
     plan.write(target)
     sheet = target.with_suffix(".jpg")
@@ -86,16 +91,17 @@ def render(
     codec: CodecOption = None,
     quality: QualityOption = None,
     preset: PresetOption = None,
+    salvage: SalvageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Render a plan into an MP4. It is complete but not yet verified: `dualface verify` does that."""
     from dualface_core.advice.advisories import encoder_advisory, warnings
     from dualface_core.tables.tile_plan import TilePlan
 
-    settings = Settings.load().overlaid(encoder=encoder, codec=codec, quality=quality, preset=preset)
+    settings = Settings.load().overlaid(encoder=encoder, codec=codec, quality=quality, preset=preset, salvage=salvage)
     target = output or video.with_suffix(".split.mp4")
     check_mp4(target)
-    info = pipeline.probe(video)
+    info = pipeline.probe(video, settings=settings)
     table = TilePlan.read(plan or video.with_suffix(".tiles.parquet"))
     with step_bar("render", video) as progress:
         report = pipeline.render(info, table, target, settings=settings, progress=progress)
@@ -113,6 +119,7 @@ def verify(
         Path | None, typer.Option("--tracks", help="(default: NAME.tracks.parquet of the source)")
     ] = None,
     plan: Annotated[Path | None, typer.Option("--plan", help="(default: NAME.tiles.parquet of the source)")] = None,
+    salvage: SalvageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decode a result from the first frame to the last and compare it with its plan."""
@@ -121,7 +128,7 @@ def verify(
 
     if not result.exists():
         raise MissingInputError(result, "there is no such file", action="Check the name and the folder.")
-    info = pipeline.probe(video)
+    info = pipeline.probe(video, settings=Settings.load().overlaid(salvage=salvage))
     face_tracks = FaceTracks.read(tracks or video.with_suffix(".tracks.parquet"))
     tile_plan = TilePlan.read(plan or video.with_suffix(".tiles.parquet"))
     with step_bar("verify", result) as progress:

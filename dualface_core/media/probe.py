@@ -43,6 +43,7 @@ from dualface_core.media.opening import (
     protected,
     unreadable,
 )
+from dualface_core.media.salvage import TRY_SALVAGE, demuxed, first_decoded
 from dualface_core.system.names import check_text
 from dualface_core.system.read_errors import read_error
 
@@ -78,6 +79,7 @@ class VideoInfo:
         bit_rate: bits per second of the whole file.
         color: color tags; of RGB, those of the YUV that it is read as.
         audio: the audio streams that a result has, too, in the order of the file: all that can be decoded.
+        salvage: whether damage is gone past (`salvage`); otherwise reading ends in an error there.
         notes: what of the file is changed, dropped or repaired on its way into a result, in sentences with figures.
     """
 
@@ -103,6 +105,7 @@ class VideoInfo:
     bit_rate: int
     color: ColorInfo
     audio: tuple[AudioInfo, ...]
+    salvage: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -112,7 +115,7 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def probe(path: Path, limits: Limits | None = None) -> VideoInfo:
+def probe(path: Path, limits: Limits | None = None, *, salvage: bool = False) -> VideoInfo:
     """Read what a video file is.
 
     Every packet is looked at and the first frame is decoded.
@@ -120,6 +123,7 @@ def probe(path: Path, limits: Limits | None = None) -> VideoInfo:
     Args:
         path: the file.
         limits: what it may have at most; the defaults if None.
+        salvage: whether to go past damage, here and wherever the video is read later.
 
     Raises:
         InputError: the name is no text, or the file cannot be read.
@@ -146,7 +150,7 @@ def probe(path: Path, limits: Limits | None = None) -> VideoInfo:
     try:
         with open_input(path, limits) as container:
             limits.check_streams(path, len(container.streams))
-            return _read(container, path, size, limits)
+            return _read(container, path, size, limits, salvage=salvage)
     except UnreadableVideoError as error:
         raise other_reason(path) or error from None
     except (av.error.FFmpegError, OSError) as error:
@@ -170,7 +174,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     raise NoVideoStreamError(path, f"holds no video, only {kinds}", action="Choose a video file.")
 
 
-def _read(container: InputContainer, path: Path, size: int, limits: Limits) -> VideoInfo:
+def _read(container: InputContainer, path: Path, size: int, limits: Limits, *, salvage: bool) -> VideoInfo:
     stream = video_stream(container, path)
     if is_protected(container, *container.streams):
         raise protected(path)
@@ -178,11 +182,18 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits) -> V
     stream.codec_context.options = limits.decoder_options
     # MP4's header counts frames that an edit list has dropped; FFmpeg's index of the file doesn't.
     promised = len(stream.index_entries) if stream.frames and "mp4" in container.format.name else stream.frames
-    packets = _read_packets(container, stream, path, limits)
+    packets = _Packets({audio.index: AudioStreamReader(audio) for audio in decodable_audio(container)})
+    try:
+        _read_packets(packets, container, stream, path, limits, salvage=salvage)
+    except av.error.FFmpegError as error:
+        raise unreadable(path, f"damaged at {packets.end:.2f} s", error, action=TRY_SALVAGE) from error
     times = packets.frame_times
     if packets.first_frame is None or not times:
         raise UnreadableVideoError(path, "not one frame of it can be decoded and placed in time", action=SEND_AGAIN)
-    _check_complete(container, promised, packets, path)
+    missing = _missing(container, promised, packets)
+    if missing and not salvage:
+        raise UnreadableVideoError(path, missing, action=TRY_SALVAGE)
+    cut_off = [f"The source is {missing}; the result has what is there."] if missing else []
     first_frame = packets.first_frame
     rotation = round(first_frame.rotation / 90) % 4 * 90
     first_width, first_height = first_frame.width, first_frame.height
@@ -228,7 +239,8 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits) -> V
         bit_rate=round(size * 8 / span) if span > 0 else 0,
         color=color,
         audio=tuple(audio.values()),
-        notes=tuple(_audio_notes(container, audio)),
+        salvage=salvage,
+        notes=(*cut_off, *_audio_notes(container, audio)),
     )
 
 
@@ -260,9 +272,10 @@ class _Packets:
     first_frame: VideoFrame | None = None
 
 
-def _read_packets(container: InputContainer, stream: VideoStream, path: Path, limits: Limits) -> _Packets:
-    found = _Packets({audio.index: AudioStreamReader(audio) for audio in decodable_audio(container)})
-    for packet in container.demux():
+def _read_packets(
+    found: _Packets, container: InputContainer, stream: VideoStream, path: Path, limits: Limits, *, salvage: bool
+) -> None:
+    for packet in demuxed(container, *container.streams, salvage=salvage):
         if (packet.stream is stream or packet.stream.index in found.audio) and is_encrypted(packet):
             raise protected(path)
         limits.check_frames(path, len(found.frame_times))
@@ -271,7 +284,7 @@ def _read_packets(container: InputContainer, stream: VideoStream, path: Path, li
             found.end = max(found.end, float((pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream is stream:
             if found.first_frame is None:
-                found.first_frame = next(iter(stream.decode(packet)), None)
+                found.first_frame = first_decoded(stream, packet, salvage=salvage)
             found.video_packets += packet.size > 0
             if packet.size and pts is not None and not packet.is_discard:
                 found.frame_times.append(pts)
@@ -280,24 +293,18 @@ def _read_packets(container: InputContainer, stream: VideoStream, path: Path, li
     # A recording may begin between two key frames; what comes before the first of them is never seen.
     first = found.first_frame.pts if found.first_frame is not None else None
     found.frame_times = sorted(time for time in found.frame_times if first is None or time >= first)
-    return found
 
 
-def _check_complete(container: InputContainer, promised: int, packets: _Packets, path: Path) -> None:
+def _missing(container: InputContainer, promised: int, packets: _Packets) -> str | None:
+    """What a file lacks of what its index or header promises, in words."""
     if packets.video_packets < promised * _SHORT_OF_INDEX:
-        raise UnreadableVideoError(
-            path,
-            f"cut off: its index promises {promised} frames and only {packets.video_packets} are there",
-            action=SEND_AGAIN,
-        )
+        there = f"its index promises {promised} frames and only {packets.video_packets} are there"
+        return f"cut off at {packets.end:.2f} s: {there}"
     if container.format.name in _HEADER_SAYS_DURATION and container.duration:
         declared = container.duration / av.time_base
         if packets.end < declared - max(_SHORT_SECONDS, declared * (1 - _SHORT_OF_INDEX)):
-            raise UnreadableVideoError(
-                path,
-                f"cut off: its header says {declared:.1f} s and only {packets.end:.1f} s are there",
-                action=SEND_AGAIN,
-            )
+            return f"cut off at {packets.end:.2f} s: its header says {declared:.2f} s"
+    return None
 
 
 def _audio_notes(container: InputContainer, audio: Mapping[int, AudioInfo]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from dualface_core.media.letterbox import fitted_size, with_bars
 from dualface_core.media.limits import Limits
 from dualface_core.media.opening import open_input, unreadable
 from dualface_core.media.probe import VideoInfo, video_stream
+from dualface_core.media.salvage import TRY_SALVAGE, Damage, SalvagedFrames, Span, demuxed
 
 _MOST_THREADS: Final = 4
 _FAILED: Final = "decoding failed"
@@ -46,10 +47,14 @@ class VideoReader:
 
     def __init__(self, video: VideoInfo, *, threads: int = 0, loop_filter: bool = True) -> None:
         self._video = video
-        self._threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
+        # One thread, so that every pass over a damaged video finds the same frames.
+        self._threads = 1 if video.salvage else threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._loop_filter = loop_filter
         self.notes: list[str] = []
         """What of the frames was changed or repaired, in sentences with figures; complete when all were read."""
+        self.lost: list[Span] = []
+        """What could not be decoded, once all of the video was read."""
+        self._damage = Damage(video.time_base, video.average_rate)
         self._shapes: list[tuple[float, tuple[int, int, Fraction]]] = []
         self._open()
 
@@ -62,11 +67,14 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         """Every frame, from where the container stands (the start, for a fresh reader)."""
         last: int | None = None
+        self._damage = Damage(self._video.time_base, self._video.average_rate)
         for index, decoded in enumerate(self._decoded()):
             last = self._pts(decoded, last)
             self._note_shape(decoded, last)
+            self._damage.see(decoded, last)
             yield self._frame(index, last, decoded)
-        self.notes += self._shape_notes()
+        self.lost = self._damage.lost.seconds(self._video.time_base)
+        self.notes += [*self._shape_notes(), *self._damage.notes]
 
     def at(self, indexes: Sequence[int], pts: Sequence[int]) -> Iterator[Frame]:
         """Selected frames, in ascending order, found by seeking where the container's index can be relied on.
@@ -76,7 +84,7 @@ class VideoReader:
             pts: their presentation timestamps. A frame that the file doesn't have is left out.
         """
         wanted = list(zip(indexes, pts, strict=True))
-        if self._container.format.name not in _SEEKABLE:
+        if self._container.format.name not in _SEEKABLE or self._video.salvage:
             yield from self._picked(dict(wanted))
             return
         position: int | None = None
@@ -151,10 +159,21 @@ class VideoReader:
         return self._decoded()
 
     def _decoded(self) -> Iterator[VideoFrame]:
+        end = self._video.first_pts
+        packets = demuxed(self._container, self._stream, salvage=self._video.salvage)
+        if self._video.salvage:
+            yield from SalvagedFrames(self._stream, self._damage).of(packets)
+            return
         try:
-            yield from self._container.decode(self._stream)
+            for packet in packets:
+                if packet.is_corrupt:
+                    self._damage.taint()
+                for frame in self._stream.decode(packet):
+                    end = end if frame.pts is None else frame.pts
+                    yield frame
         except av.error.FFmpegError as error:
-            raise unreadable(self._video.path, _FAILED, error) from error
+            failed = f"{_FAILED} behind {float(end * self._video.time_base):.2f} s"
+            raise unreadable(self._video.path, failed, error, action=TRY_SALVAGE) from error
 
     @staticmethod
     def _pts(decoded: VideoFrame, last: int | None) -> int:

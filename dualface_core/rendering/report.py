@@ -49,6 +49,8 @@ class EncodeReport(BaseModel):
         load: how busy this process and the GPU were while the video was processed; None if not sampled. With several
             videos processed at once it is the load of all of them.
         verification: what was found on decoding the result again; None before that.
+        lost: begin and end, in seconds, of what of a damaged source could not be decoded; the last good frame is held
+            there.
         advisories: what a person should know of the result although it is right; none before it was verified.
     """
 
@@ -77,6 +79,7 @@ class EncodeReport(BaseModel):
     load: LoadSummary | None = None
     verification: Verification | None = None
     advisories: list[Advisory] = []
+    lost: list[tuple[float, float]] = []
 
     @property
     def warnings(self) -> list[str]:

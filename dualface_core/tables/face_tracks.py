@@ -48,6 +48,7 @@ class TracksMetadata(VideoMetadata):
         prototypes: for each person the mean SFace embedding, 128 numbers. Biometric data: empty unless asked for.
         model_sha256: name of each model file and its SHA-256.
         parameters: the tracking parameters that were used.
+        lost: begin and end, in seconds, of what could not be decoded; the last good frame is held there.
         notes: what of the frames was changed or repaired when they were decoded, in sentences with figures.
     """
 
@@ -58,6 +59,7 @@ class TracksMetadata(VideoMetadata):
     prototypes: dict[Person, list[float]] = Field(default={})
     model_sha256: dict[str, str] = Field(default={})
     parameters: dict[str, Any] = Field(default={})
+    lost: list[tuple[float, float]] = Field(default=[])
     notes: list[str] = Field(default=[])
 
 

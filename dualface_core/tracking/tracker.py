@@ -169,10 +169,10 @@ class FaceTracker:
         if settled >= self._parameters.batch_size:
             self._detect(settled)
 
-    def finish(self, notes: Sequence[str] = ()) -> FaceTracks:
+    def finish(self, notes: Sequence[str] = (), lost: Sequence[tuple[float, float]] = ()) -> FaceTracks:
         """There are no more frames. The table is empty, and names no people, if no face was found.
 
-        `notes` are what the reader says of the frames (`VideoReader.notes`).
+        `notes` and `lost` are what the reader says of the frames (`VideoReader.notes`, `VideoReader.lost`).
         """
         self._shots.finish()
         if self._previous is not None:
@@ -198,6 +198,7 @@ class FaceTracker:
             prototypes=prototypes if self._parameters.keep_prototypes else {},
             model_sha256={"yunet": self._detector.sha256, "sface": self._embedder.sha256},
             parameters=self._parameters.model_dump(),
+            lost=list(lost),
             notes=list(notes),
         )
         pts = np.array(self._pts, np.int64)
