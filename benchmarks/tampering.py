@@ -22,7 +22,6 @@ from dualface_core.compositing.composed import composed_frames
 from dualface_core.encoding.settings import EncoderKind, EncoderSettings, software_encoder
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.writer import VideoWriter
-from dualface_core.rendering.stream import canvas_color
 from dualface_core.sample import make_sample
 from dualface_core.sample.scenes import Scene
 from dualface_core.settings import Settings
@@ -44,7 +43,7 @@ def render(
             height=layout.height,
             time_base=video.time_base,
             average_rate=video.average_rate,
-            color=canvas_color(video.color),
+            color=video.color,
             encoder=software_encoder(settings),
             audio_from=video.path,
             audio=video.audio,

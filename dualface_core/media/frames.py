@@ -7,56 +7,15 @@ BGR is made only of what a detector or a person looks at, and only at the size n
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.media.color import ColorInfo
+
 Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 """Y of shape (H, W), then U and V of shape ((H + 1) // 2, (W + 1) // 2), all uint8 of 4:2:0."""
-
-LIMITED_RANGE: Final = 1
-FULL_RANGE: Final = 2
-BT709: Final = 1
-UNSPECIFIED: Final = 2
-PQ: Final = 16
-HLG: Final = 18
-
-
-@dataclass(frozen=True)
-class ColorInfo:
-    """Color tags with FFmpeg's numbers (ISO/IEC 23091-2); 2 is unspecified, range 0 too."""
-
-    range: int = 0
-    primaries: int = UNSPECIFIED
-    transfer: int = UNSPECIFIED
-    matrix: int = UNSPECIFIED
-
-    @property
-    def is_hdr(self) -> bool:
-        """True for PQ and HLG, whose values must not be shown as if they were SDR."""
-        return self.transfer in {PQ, HLG}
-
-    def yuv_to_bgr(self, height: int) -> NDArray[np.float32]:
-        """The 3x4 matrix that takes Y, U, V (0..255) to B, G, R (0..255).
-
-        Untagged video is BT.709 from 720 lines upwards and BT.601 below, as players assume.
-        """
-        use_709 = self.matrix == BT709 or (self.matrix in {UNSPECIFIED, 0} and height >= 720)
-        kr, kb = (0.2126, 0.0722) if use_709 else (0.299, 0.114)
-        kg = 1 - kr - kb
-        luma, chroma, offset = (1.0, 1.0, 0.0) if self.range == FULL_RANGE else (255 / 219, 255 / 224, 16.0)
-        b_u = 2 * (1 - kb) * chroma
-        r_v = 2 * (1 - kr) * chroma
-        g_u, g_v = -b_u * kb / kg, -r_v * kr / kg
-        rows = np.array([[luma, b_u, 0], [luma, g_u, g_v], [luma, 0, r_v]])
-        shift = -rows @ np.array([offset, 128, 128])
-        return np.column_stack([rows, shift]).astype(np.float32)
-
-
-RGB_AS: Final = ColorInfo(range=LIMITED_RANGE, matrix=BT709)
-"""How RGB is written as YUV: its own tags would make players take the YUV for RGB."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +27,7 @@ class Frame:
         pts: presentation timestamp in units of the stream's time base.
         time: the same in seconds.
         planes: Y, U and V; valid for as long as the Frame is referenced. Not to be written to.
-        color: color tags of the stream.
+        color: what the planes stand for; every frame of a video has the same.
     """
 
     index: int
@@ -128,7 +87,7 @@ class Frame:
         return np.asarray(cv2.resize(plane, (width, height), interpolation=interpolation), np.uint8)
 
     def _to_bgr(self, planes: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        return np.asarray(cv2.transform(cv2.merge(planes), self.color.yuv_to_bgr(self.height)), np.uint8)
+        return np.asarray(cv2.transform(cv2.merge(planes), self.color.yuv_to_bgr()), np.uint8)
 
 
 def _clipped(first: int, count: int, size: int) -> tuple[int, int, int, int]:

@@ -10,7 +10,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from dualface_core.media.frames import FULL_RANGE, Planes
+from dualface_core.media.color import FULL_RANGE
+from dualface_core.media.frames import Planes
 
 
 def fitted_size(width: int, height: int, aspect: Fraction, frame: tuple[int, int]) -> tuple[int, int]:

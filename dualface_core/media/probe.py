@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
@@ -30,7 +30,7 @@ from dualface_core.errors import (
     UnsupportedVideoError,
 )
 from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, AudioStreamReader, decodable_audio
-from dualface_core.media.frames import RGB_AS, ColorInfo
+from dualface_core.media.color import ColorInfo, color_of
 from dualface_core.media.limits import Limits
 from dualface_core.media.opening import (
     SEND_AGAIN,
@@ -77,7 +77,8 @@ class VideoInfo:
         average_rate: frames per second; for people and encoders, never for arithmetic on time.
         constant_rate: whether all frames are equally far apart (within one pts unit).
         bit_rate: bits per second of the whole file.
-        color: color tags; of RGB, those of the YUV that it is read as.
+        color_tags: those that the video stream has, completed by those of its container.
+        color: what its frames are read as, and the color tags of a result: none is unspecified.
         audio: the audio streams that a result has, too, in the order of the file: all that can be decoded.
         salvage: whether damage is gone past (`salvage`); otherwise reading ends in an error there.
         notes: what of the file is changed, dropped or repaired on its way into a result, in sentences with figures.
@@ -103,6 +104,7 @@ class VideoInfo:
     average_rate: Fraction
     constant_rate: bool
     bit_rate: int
+    color_tags: ColorInfo
     color: ColorInfo
     audio: tuple[AudioInfo, ...]
     salvage: bool = False
@@ -180,6 +182,7 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits, *, s
         raise protected(path)
     limits.check_size(path, *declared_size(path, stream))
     stream.codec_context.options = limits.decoder_options
+    container_color = color_of(stream.codec_context)
     # MP4's header counts frames that an edit list has dropped; FFmpeg's index of the file doesn't.
     promised = len(stream.index_entries) if stream.frames and "mp4" in container.format.name else stream.frames
     packets = _Packets({audio.index: AudioStreamReader(audio) for audio in decodable_audio(container)})
@@ -198,15 +201,15 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits, *, s
     rotation = round(first_frame.rotation / 90) % 4 * 90
     first_width, first_height = first_frame.width, first_frame.height
     context = stream.codec_context
-    color = ColorInfo(
-        int(context.color_range), int(context.color_primaries), int(context.color_trc), int(context.colorspace)
-    )
-    if color.is_hdr:
+    color_tags = color_of(first_frame).over(container_color)
+    if color_tags.is_hdr:
         raise UnsupportedVideoError(
             path, "HDR (PQ or HLG) video, which would come out washed out", action="Export it as SDR (BT.709)."
         )
-    if context.format is not None and context.format.is_rgb:
-        color = replace(RGB_AS, primaries=color.primaries, transfer=color.transfer)
+    color = color_tags.completed(first_height)
+    if not color.matrix_is_known:
+        found = f"its colors are coded in a way that is not supported (matrix {color.matrix})"
+        raise UnsupportedVideoError(path, found, action="Export it as SDR (BT.709).")
     time_base = Fraction(stream.time_base or Fraction(1, 90_000))
     steps = [b - a for a, b in pairwise(times)]
     last_step = steps[-1] if steps else round(1 / ((stream.average_rate or 25) * time_base))
@@ -237,6 +240,7 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits, *, s
         average_rate=Fraction(stream.average_rate or Fraction(len(times)) / Fraction(span).limit_denominator(90_000)),
         constant_rate=not steps or max(steps) - min(steps) <= 1,
         bit_rate=round(size * 8 / span) if span > 0 else 0,
+        color_tags=color_tags,
         color=color,
         audio=tuple(audio.values()),
         salvage=salvage,

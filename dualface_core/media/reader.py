@@ -16,8 +16,10 @@ import av.error
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
-from dualface_core.media.frames import RGB_AS, Frame, Planes
+from dualface_core.media.color import color_of
+from dualface_core.media.frames import Frame, Planes
 from dualface_core.media.letterbox import fitted_size, with_bars
 from dualface_core.media.limits import Limits
 from dualface_core.media.opening import open_input, unreadable
@@ -56,6 +58,7 @@ class VideoReader:
         """What could not be decoded, once all of the video was read."""
         self._damage = Damage(video.time_base, video.average_rate)
         self._shapes: list[tuple[float, tuple[int, int, Fraction]]] = []
+        self._reformatter = VideoReformatter()
         self._open()
 
     def __enter__(self) -> Self:
@@ -122,6 +125,7 @@ class VideoReader:
         self._container: InputContainer = open_input(video.path, limits)
         self._stream = video_stream(self._container, video.path)
         self._first_aspect = self._stream.codec_context.sample_aspect_ratio or 1
+        self._container_color = color_of(self._stream.codec_context)
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = self._threads
         skipped = {} if self._loop_filter else {"skip_loop_filter": "all"}
@@ -226,13 +230,21 @@ class VideoReader:
 
     def _planar(self, decoded: VideoFrame, size: tuple[int, int]) -> VideoFrame:
         width, height = size
-        if decoded.format.name in _PLANAR and (decoded.width, decoded.height) == (width, height):
+        video = self._video
+        color = color_of(decoded).over(self._container_color).completed(video.coded_height)
+        as_it_is = decoded.format.name in _PLANAR and color == video.color
+        if as_it_is and (decoded.width, decoded.height) == (width, height):
             return decoded
-        if decoded.format.is_rgb:
-            return decoded.reformat(
-                width=width, height=height, format="yuv420p", dst_colorspace=RGB_AS.matrix, dst_color_range=RGB_AS.range
-            )
-        return decoded.reformat(width=width, height=height, format="yuv420p")
+        return self._reformatter.reformat(
+            decoded,
+            width=width,
+            height=height,
+            format="yuv420p",
+            src_colorspace=color.matrix,
+            src_color_range=color.range,
+            dst_colorspace=video.color.matrix,
+            dst_color_range=video.color.range,
+        )
 
 
 def planes_of(frame: VideoFrame) -> Planes:

@@ -30,8 +30,9 @@ from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.errors import SettingsError
 from dualface_core.media.audio import AudioTrack
 from dualface_core.media.audio_streams import AudioInfo
+from dualface_core.media.color import ColorInfo
 from dualface_core.media.ffmpeg_log import captured_log
-from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.media.frames import Planes
 from dualface_core.media.opening import said_by_ffmpeg
 from dualface_core.media.reader import planes_of
 from dualface_core.system.atomic_files import output_error

@@ -14,14 +14,11 @@ from typing import Final
 from dualface_core.compositing.composed import composed_frames
 from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.errors import TableFormatError
-from dualface_core.media.frames import ColorInfo
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.writer import Surface, VideoWriter
 from dualface_core.rendering.prefetch import prefetch
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.fingerprints import FingerprintWriter
-
-_LIMITED_RANGE: Final = 1
 
 _FRAMES_AHEAD: Final = 3
 """Frames that wait for the encoder, which takes some at once and others slowly."""
@@ -74,7 +71,7 @@ def render_stream(
             height=canvas.height,
             time_base=video.time_base,
             average_rate=video.average_rate,
-            color=canvas_color(video.color),
+            color=video.color,
             encoder=encoder,
             threads=encode_threads,
             audio_from=video.path,
@@ -97,8 +94,3 @@ def _fingerprinted(
             if writer is not None:
                 writer.add(surface.planes)
             yield surface, pts
-
-
-def canvas_color(source: ColorInfo) -> ColorInfo:
-    """Color tags of the result: the source's, since its sample values are kept; an untagged range is limited."""
-    return ColorInfo(source.range or _LIMITED_RANGE, source.primaries, source.transfer, source.matrix)

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.media.frames import BT709, ColorInfo, Planes
+from dualface_core.media.color import BT709, ColorInfo
+from dualface_core.media.frames import Planes
 
 COLOR: Final = ColorInfo(range=1, primaries=BT709, transfer=BT709, matrix=BT709)
 """Color tags of every sample."""
@@ -16,7 +17,7 @@ COLOR: Final = ColorInfo(range=1, primaries=BT709, transfer=BT709, matrix=BT709)
 
 def bgr_to_planes(bgr: NDArray[np.float32]) -> Planes:
     """Planes of an (H, W, 3) picture with values from 0 to 255; H and W are even."""
-    inverse = COLOR.yuv_to_bgr(bgr.shape[0])
+    inverse = COLOR.yuv_to_bgr()
     matrix = np.linalg.inv(inverse[:, :3].astype(np.float64))
     to_yuv = np.column_stack([matrix, -matrix @ inverse[:, 3]])
     yuv = cv2.transform(bgr, to_yuv)

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.media.frames import FULL_RANGE, ColorInfo, Planes
+from dualface_core.media.color import FULL_RANGE, ColorInfo
+from dualface_core.media.frames import Planes
 from dualface_core.verification.findings import Check, Finding, clock
 from dualface_core.verification.fingerprints import TileFingerprint, detail
 

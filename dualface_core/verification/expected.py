@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.media.frames import ColorInfo, Frame, Planes
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.frames import Frame, Planes
 from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader

@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import Final
 
 from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo
-from dualface_core.media.frames import LIMITED_RANGE, ColorInfo
+from dualface_core.media.color import ColorInfo
 from dualface_core.media.packets import AudioPacket, audio_packets
 from dualface_core.media.probe import VideoInfo
 from dualface_core.tables.layouts import Layout
@@ -48,13 +48,13 @@ def stream_findings(result: VideoInfo, source: VideoInfo, layout: Layout) -> Ite
         expected="8-bit 4:2:0",
         message=f"The frames are {result.codec} in {result.pixel_format}; players want 8-bit 4:2:0.",
     )
-    found, wanted = _stated(result.color), _stated(source.color)
+    found, wanted = result.color_tags, source.color
     yield Finding(
         check=Check.COLOR,
         passed=found == wanted,
         value=_tags(found),
         expected=_tags(wanted),
-        message=f"The color tags are {_tags(found)}; the source's are {_tags(wanted)}.",
+        message=f"The color tags are {_tags(found)}; the source's colors are {_tags(wanted)}.",
     )
 
 
@@ -190,11 +190,6 @@ def _drift_finding(result: VideoInfo, source: VideoInfo, ours: AudioInfo, theirs
 
 def _end(video: VideoInfo) -> float:
     return float(video.first_pts * video.time_base) + video.duration
-
-
-def _stated(color: ColorInfo) -> ColorInfo:
-    """The same tags with the range that an untagged one stands for."""
-    return replace(color, range=color.range or LIMITED_RANGE)
 
 
 def _tags(color: ColorInfo) -> str:

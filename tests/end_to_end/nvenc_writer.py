@@ -12,7 +12,7 @@ import numpy as np
 
 from dualface_core.encoding.settings import EncoderSettings, nvenc_encoder
 from dualface_core.errors import DualfaceError
-from dualface_core.media.frames import ColorInfo
+from dualface_core.media.color import ColorInfo
 from dualface_core.media.writer import VideoWriter
 from dualface_core.system.atomic_files import atomic_write
 

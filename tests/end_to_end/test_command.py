@@ -18,7 +18,7 @@ import pytest
 
 from dualface_core.cli import app as cli
 from dualface_core.encoding.settings import EncoderKind, EncoderSettings, software_encoder
-from dualface_core.media.frames import ColorInfo
+from dualface_core.media.color import ColorInfo
 from dualface_core.media.writer import VideoWriter
 from dualface_core.sample.sources import fetch_clips
 from dualface_core.settings import Settings

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from dualface_core.encoding.settings import Codec, EncoderKind, EncoderSettings, nvenc_encoder, software_encoder
 from dualface_core.errors import SettingsError
-from dualface_core.media.frames import ColorInfo
+from dualface_core.media.color import ColorInfo
 from dualface_core.media.probe import probe
 from dualface_core.media.writer import VideoWriter
 

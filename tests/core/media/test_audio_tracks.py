@@ -15,7 +15,7 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
-from dualface_core.media.frames import ColorInfo
+from dualface_core.media.color import ColorInfo
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import VideoWriter

@@ -19,7 +19,7 @@ from dualface_core.errors import (
     UnreadableVideoError,
     UnsupportedVideoError,
 )
-from dualface_core.media.frames import BT709, HLG, LIMITED_RANGE, PQ
+from dualface_core.media.color import BT709, HLG, LIMITED_RANGE, PQ
 from dualface_core.media.opening import unreadable
 from dualface_core.media.probe import fingerprint, probe
 from dualface_core.media.reader import VideoReader

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.encoding.settings import Codec, EncoderSettings, EncoderSpec, software_encoder
 from dualface_core.errors import MissingInputError, OutputError, SettingsError, UnsupportedVideoError
-from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.frames import Planes
 from dualface_core.media.packets import audio_streams
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
@@ -142,7 +143,7 @@ def test_color_tags_are_written(tmp_path: Path, codec: Codec, tags: tuple[int, i
     color = ColorInfo(*tags)
     with writer(tmp_path / "t.mp4", software_encoder(EncoderSettings(codec=codec)), color=color) as output:
         output.write(gray(100), 0)
-    assert probe(tmp_path / "t.mp4").color == color
+    assert probe(tmp_path / "t.mp4").color_tags == color
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])

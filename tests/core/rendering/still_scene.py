@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
-from dualface_core.media.frames import ColorInfo
+from dualface_core.media.color import ColorInfo
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,11 +11,11 @@ import pytest
 
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.errors import TableFormatError, UnreadableVideoError
-from dualface_core.media.frames import ColorInfo
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
-from dualface_core.rendering.stream import canvas_color, render_stream
+from dualface_core.rendering.stream import render_stream
 from dualface_core.tables.tile_plan import TilePlan
+from tests.core.media.color_patches import rgb_of_patches, write_patches
 from tests.core.rendering.still_scene import TIME_BASE, still_plan, still_tracks, still_video
 
 X264 = software_encoder(EncoderSettings(preset="ultrafast"))
@@ -108,6 +109,29 @@ def test_rendering_leaves_the_count_of_opencvs_threads_alone_while_it_works(tmp_
     assert set(counts) == {8}
 
 
-def test_color_tags_are_the_sources_but_an_unknown_range_is_limited() -> None:
-    assert canvas_color(ColorInfo(0, 9, 16, 9)) == ColorInfo(1, 9, 16, 9)
-    assert canvas_color(ColorInfo(2, 1, 1, 1)) == ColorInfo(2, 1, 1, 1)
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("untagged.mp4", {}),
+        ("matrix-only.mp4", {"tags": (1, 2, 2, 6)}),
+        ("bt709.mp4", {"matrix": 1, "tags": (1, 1, 1, 1)}),
+        ("full.mp4", {"color_range": 2, "tags": (2, 2, 2, 2)}),
+        ("mjpeg.avi", {"codec": "mjpeg", "pixel_format": "yuvj420p", "color_range": 2}),
+        ("vp8.webm", {"codec": "libvpx"}),
+        ("rgb.avi", {"codec": "rawvideo", "pixel_format": "bgr24"}),
+    ],
+)
+def test_a_result_says_what_its_colors_are_and_shows_those_of_its_source(
+    tmp_path: Path, name: str, choices: dict[str, Any]
+) -> None:
+    video = probe(write_patches(tmp_path / name, **choices))
+    with VideoReader(video) as reader:
+        frames = list(reader)
+    plan = still_plan(video, [round(frame.time / TIME_BASE) for frame in frames])
+    lossless = software_encoder(EncoderSettings(preset="ultrafast", quality=0))
+    render_stream(video, plan, tmp_path / "out.mp4", lossless)
+    result = probe(tmp_path / "out.mp4")
+    assert result.color_tags == video.color
+    with VideoReader(result) as reader:
+        shown = next(iter(reader)).bgr()
+    np.testing.assert_allclose(rgb_of_patches(shown), rgb_of_patches(frames[0].bgr()), atol=2)

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualface_core.camera.plan import plan_camera
-from dualface_core.media.frames import ColorInfo, Frame
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.frames import Frame
 from dualface_core.review.preview import contact_sheet, preview_frames, thumbnail
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS

@@ -12,7 +12,8 @@ import pytest
 
 from dualface_core.faces.sface import FaceEmbedder
 from dualface_core.faces.yunet import FaceDetector
-from dualface_core.media.frames import ColorInfo, Frame
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.frames import Frame
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.sample.truth import SampleTruth

@@ -15,7 +15,8 @@ import pyarrow as pa
 from dualface_core import pipeline
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
-from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.frames import Planes
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import VideoWriter

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualface_core.camera.plan import plan_camera
-from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.frames import Planes
 from dualface_core.media.probe import probe
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.layouts import layout

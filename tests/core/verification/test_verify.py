@@ -11,7 +11,8 @@ import pytest
 
 from dualface_core import pipeline
 from dualface_core.errors import MissingInputError
-from dualface_core.media.frames import ColorInfo, Planes
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.frames import Planes
 from dualface_core.media.probe import probe
 from dualface_core.verification.verify import Check, Finding, Verification
 from tests.core.verification.results import Job, moved, remux, render, swapped_names, without
