@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from dualface_assets.assets import check_again
 from dualface_assets.assets.composed_tiles import composed_tiles
 from dualface_assets.assets.encoded_video import encoded_video
 from dualface_assets.assets.face_tracks import face_tracks
@@ -43,7 +44,8 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     store = overrides.pop("store", None) or video_store(ServiceSettings.load())
     return dg.Definitions(
         assets=[raw_video, face_tracks, composed_tiles, encoded_video, review_page],
-        jobs=[process_video, retention_job, remove_video],
+        asset_checks=check_again.definitions,
+        jobs=[process_video, check_again.check_again, retention_job, remove_video],
         schedules=[retention_daily],
         sensors=[upload_sensor(Intake()), recovery, failed_videos, video_finished, run_failed],
         executor=one_process,

@@ -1,22 +1,29 @@
 """Asset checks: what is found when a result is decoded again, and what a person should know although it is right.
 
 Belongs here: which findings make up which check, by what a viewer would notice, and which asset each advisory is about.
-A result is verified once, before it is published, by the step that publishes it; that step also reports these checks.
-So a check in the web page always is about a decoding that took place, and a failed one means that nothing was
-published. An advisory is a warning, and stops nothing.
+A result is verified before it is published, by the step that publishes it; that step also records these checks, and one
+with an error means that nothing was published. An advisory is a warning, and stops nothing.
+
+The checks are planned by no run that makes an asset. Dagster counts a check that was planned and not carried out as
+failed, and shows each check's last execution, whichever video it was about: one bad upload had every check of every
+asset red. They are recorded as they are made, for their own partition; `check_again` makes them without the assets.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
+from dualface_assets.runs.dagster_internals import AssetCheckEvaluationTargetMaterializationData
 from dualface_assets.store.partitions import videos
 from dualface_core.advice.advisories import Advisory, AdvisoryName
 from dualface_core.verification.findings import Check, CheckGroup, Finding, Verification
+
+if TYPE_CHECKING:  # with PyAV
+    from dualface_core.rendering.report import EncodeReport
 
 GROUPS: Final[Mapping[CheckGroup, tuple[str, frozenset[Check]]]] = {
     CheckGroup.FILE: (
@@ -42,6 +49,9 @@ GROUPS: Final[Mapping[CheckGroup, tuple[str, frozenset[Check]]]] = {
 }
 """Name of each check: its description, and the findings that belong to it."""
 
+VERIFIED: Final = "encoded_video"
+"""The asset that is verified."""
+
 ADVISORIES: Final[Mapping[str, Mapping[AdvisoryName, str]]] = {
     "face_tracks": {AdvisoryName.IDENTITY_MARGIN: "It is clear everywhere who is A and who is B."},
     "composed_tiles": {
@@ -57,20 +67,52 @@ ADVISORIES: Final[Mapping[str, Mapping[AdvisoryName, str]]] = {
 
 
 def specs(asset: str) -> list[dg.AssetCheckSpec]:
-    """The checks of a verification, one per group. A failed error stops what comes after it."""
-    return [_spec(name.value, asset, description, blocking=True) for name, (description, _) in GROUPS.items()]
-
-
-def advisory_specs(asset: str) -> list[dg.AssetCheckSpec]:
-    """The checks of `asset` that only warn."""
-    return [_spec(name.value, asset, description, blocking=False) for name, description in ADVISORIES[asset].items()]
-
-
-def _spec(name: str, asset: str, description: str, *, blocking: bool) -> dg.AssetCheckSpec:
+    """The checks of `asset`: those of a verification, one per group, and those that only warn."""
+    verified = {name.value: description for name, (description, _) in GROUPS.items()} if asset == VERIFIED else {}
+    warned = {name.value: description for name, description in ADVISORIES[asset].items()}
     with warnings.catch_warnings():
         # Without a partition a check would show the last video's result for every video.
         warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec.*")
-        return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=blocking, partitions_def=videos)
+        return [
+            dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=videos)
+            for name, description in (verified | warned).items()
+        ]
+
+
+def record(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    found: Iterable[dg.AssetCheckResult],
+    *,
+    published: bool = True,
+) -> None:
+    """Note results for this run's partition among its events.
+
+    Args:
+        context: of the step.
+        found: the results.
+        published: whether they are about what was materialized last, rather than about what was thrown away.
+    """
+    for result in found:
+        assert result.asset_key is not None, "every result says which asset it is about"
+        wanted = dg.AssetRecordsFilter(result.asset_key, asset_partitions=[context.partition_key])
+        latest = context.instance.fetch_materializations(wanted, limit=1).records if published else []
+        about = [
+            AssetCheckEvaluationTargetMaterializationData(
+                storage_id=made.storage_id, run_id=made.run_id, timestamp=made.timestamp
+            )
+            for made in latest
+        ]
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=result.asset_key,
+            check_name=str(result.check_name),
+            passed=result.passed,
+            severity=result.severity,
+            description=result.description,
+            metadata=result.metadata,
+            partition=context.partition_key,
+            target_materialization_data=about[0] if about else None,
+        )
+        context.log_event(evaluation)  # type: ignore[arg-type]  # which it takes, whatever it declares
 
 
 def results(verification: Verification) -> Iterator[dg.AssetCheckResult]:
@@ -85,6 +127,7 @@ def results(verification: Verification) -> Iterator[dg.AssetCheckResult]:
         failed = [finding for finding in findings if not finding.passed]
         error = any(finding.severity == "error" for finding in failed)
         yield dg.AssetCheckResult(
+            asset_key=VERIFIED,
             check_name=name.value,
             passed=not failed,
             severity=dg.AssetCheckSeverity.WARN if failed and not error else dg.AssetCheckSeverity.ERROR,
@@ -93,10 +136,18 @@ def results(verification: Verification) -> Iterator[dg.AssetCheckResult]:
         )
 
 
-def advisory_result(advisory: Advisory) -> dg.AssetCheckResult:
-    """An advisory as the result of the check that has its name."""
+def results_of(report: EncodeReport) -> Iterator[dg.AssetCheckResult]:
+    """The results of all checks of a verified result, by its report."""
+    if report.verification:
+        yield from results(report.verification)
+    yield from (advisory_result(VERIFIED, found) for found in report.advisories if found.name in ADVISORIES[VERIFIED])
+
+
+def advisory_result(asset: str, advisory: Advisory) -> dg.AssetCheckResult:
+    """An advisory as the result of the check of `asset` that has its name."""
     advice = {"what to do": advisory.action} if advisory.action else {}
     return dg.AssetCheckResult(
+        asset_key=asset,
         check_name=advisory.name.value,
         passed=advisory.passed,
         severity=dg.AssetCheckSeverity.WARN,

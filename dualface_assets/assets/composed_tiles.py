@@ -55,7 +55,6 @@ ORIGINS: Final[Mapping[str, tuple[str, ...]]] = {
     kinds={"numpy", "parquet"},
     owners=["team:video"],
     code_version=code_version("composed_tiles"),
-    check_specs=checks.advisory_specs("composed_tiles"),
     metadata={COLUMN_SCHEMA: columns(TilePlan.SCHEMA, COLUMNS), COLUMN_LINEAGE: lineage(ORIGINS, "face_tracks")},
 )
 def composed_tiles(
@@ -89,8 +88,8 @@ def composed_tiles(
             }
         ),
         data_version=dg.DataVersion(plan.sha256),
-        check_results=[checks.advisory_result(advisory) for advisory in advisories],
     )
+    checks.record(context, (checks.advisory_result("composed_tiles", advisory) for advisory in advisories))
 
 
 def _figures(plan: TilePlan) -> dict[str, Any]:

@@ -202,17 +202,14 @@ def _rendered(
     return str(output)
 
 
-_CHECKS: Final = [str(name) for name in (*checks.GROUPS, *checks.ADVISORIES["encoded_video"])]
-
-
-@dg.op(out={"result": dg.Out(dg.Nothing), **{name: dg.Out(dg.Nothing, is_required=False) for name in _CHECKS}})
+@dg.op(out=dg.Out(dg.Nothing))
 def publish(
     context: dg.OpExecutionContext,
     store: VideoStore,
     rendered: list[str],
     face_tracks: FaceTracks,
     composed_tiles: TilePlan,
-) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+) -> Iterator[dg.Output[None]]:
     """Decode what was rendered from the first frame to the last, and publish it if it is right."""
     key = context.partition_key
     (candidate,) = map(Path, rendered)
@@ -235,15 +232,12 @@ def publish(
             for path in (candidate, *(path_of(candidate) for path_of in beside)):
                 path.unlink(missing_ok=True)
     if not verification.passed:
-        yield from checks.results(verification)
+        checks.record(context, checks.results(verification), published=False)
         with as_failure(context):
             pipeline.require_passed(verification, result)
-    context.set_data_version(dg.AssetKey("encoded_video"), dg.DataVersion(report.sha256))
-    yield dg.Output(None, output_name="result", metadata={**metadata, "findings": findings})
-    yield from checks.results(verification)
-    yield from (
-        checks.advisory_result(found) for found in report.advisories if found.name in checks.ADVISORIES["encoded_video"]
-    )
+    context.set_data_version(dg.AssetKey(checks.VERIFIED), dg.DataVersion(report.sha256))
+    yield dg.Output(None, metadata={**metadata, "findings": findings})
+    checks.record(context, checks.results_of(report))
 
 
 def _verified(
@@ -324,7 +318,6 @@ def _put_in_place(
     partitions_def=videos,
     ins={"raw_video": dg.AssetIn(dagster_type=dg.Nothing)},
     config=encoder_config,
-    check_specs=[*checks.specs("encoded_video"), *checks.advisory_specs("encoded_video")],
     group_name="dualface",
     kinds={"video", "ffmpeg", "nvenc"},
     owners=["team:video"],
@@ -338,5 +331,4 @@ def encoded_video(raw_video: Any, face_tracks: Any, composed_tiles: Any) -> Any:
     """
     on_gpu, in_software = choose_encoder(raw_video=raw_video, composed_tiles=composed_tiles)
     rendered = [encode_on_gpu(on_gpu, composed_tiles), encode_in_software(in_software, composed_tiles)]
-    result, *found = publish(rendered, face_tracks, composed_tiles)
-    return {"result": result, **{f"encoded_video_{name}": check for name, check in zip(_CHECKS, found, strict=True)}}
+    return publish(rendered, face_tracks, composed_tiles)

@@ -48,7 +48,6 @@ COLUMNS: Final[Mapping[str, str]] = {
     kinds={"pytorch", "parquet"},
     owners=["team:video"],
     code_version=code_version("face_tracks"),
-    check_specs=checks.advisory_specs("face_tracks"),
     metadata={COLUMN_SCHEMA: columns(FaceTracks.SCHEMA, COLUMNS)},
 )
 def face_tracks(context: dg.AssetExecutionContext, store: VideoStore) -> Iterator[dg.MaterializeResult[FaceTracks]]:
@@ -79,8 +78,8 @@ def face_tracks(context: dg.AssetExecutionContext, store: VideoStore) -> Iterato
             }
         ),
         data_version=dg.DataVersion(tracks.sha256),
-        check_results=[checks.advisory_result(advisory)],
     )
+    checks.record(context, [checks.advisory_result("face_tracks", advisory)])
 
 
 def _figures(tracks: FaceTracks) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from dualface_assets.runs.timeouts import in_time, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
-from dualface_core.errors import MissingInputError
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 
@@ -73,22 +72,17 @@ def review_page(
 
 
 def _content(context: dg.AssetExecutionContext, store: VideoStore, tracks: FaceTracks, plan: TilePlan) -> "PageContent":
-    from dualface_core.rendering.report import EncodeReport
     from dualface_core.review.page import PageContent
 
     key = context.partition_key
     source, result = store.video_place(key), store.result_path(key)
-    try:
-        report = EncodeReport.model_validate_json(store.files.read(pipeline.report_path(result)))
-    except FileNotFoundError:
-        raise MissingInputError(key, "its result is not here (any more)", action="Materialize encoded_video.") from None
     return PageContent(
         key=key,
         name=store.upload(key).name,
         video=store.video_info(key),
         tracks=tracks,
         plan=plan,
-        report=report,
+        report=store.report(key),
         result=pipeline.probe(store.local(result)),
         seconds=_seconds(context),
         source_link=store.link(source, seen_from=store.page_folder(key)),

@@ -12,6 +12,7 @@ Dagster 1.13.27 and 1.13.28. The numbers are those of issues and pull requests o
 | `RunFailureReason`, `auto_reexecution_should_retry_run` | `runs.launcher`, `housekeeping` | A retry is lost if the code server is down when it is due (#14605, #20730). |
 | `BulkActionsFilter`, `BulkActionStatus` | `runs.in_use` | What the exported `DagsterInstance.get_backfills` is asked with. |
 | `SerializableErrorInfo` | `runs.failures` | What the event of a failed run holds of an error. |
+| `AssetCheckEvaluationTargetMaterializationData` | `assets.checks` | What the exported `AssetCheckEvaluation` says of the materialization that it is about. |
 | `EngineEventData` | `review_index` | What the exported `DagsterInstance.report_engine_event` takes. |
 """  # noqa: E501 - rows of a table
 
@@ -22,6 +23,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from dagster._core.events import EngineEventData, RunFailureReason
 from dagster._core.execution.api import ExecuteRunWithPlanIterable
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
 
 __all__ = [
+    "AssetCheckEvaluationTargetMaterializationData",
     "BulkActionStatus",
     "BulkActionsFilter",
     "CheckRunHealthResult",

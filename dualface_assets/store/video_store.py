@@ -33,6 +33,7 @@ from dualface_core.system.private_folders import make_private_folder
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.media.probe import VideoInfo
+    from dualface_core.rendering.report import EncodeReport
 
 _OWN_FOLDERS: Final = frozenset(
     {"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "review", "scratch", "trash", "locks"}
@@ -321,6 +322,16 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     def link(self, path: Path, *, seen_from: Path) -> str:
         """A file of the store as a URL relative to a folder of it, so that the store can be moved, or served."""
         return quote(os.path.relpath(path, seen_from))
+
+    def report(self, key: str) -> EncodeReport:
+        """What the result's report says. Raises UnsafeKeyError or MissingInputError."""
+        from dualface_core.rendering.report import EncodeReport
+
+        try:
+            return EncodeReport.model_validate_json(self.files.read(report_path(self.result_path(key))))
+        except FileNotFoundError:
+            found = "its result is not here (any more)"
+            raise MissingInputError(key, found, action="Materialize encoded_video.") from None
 
     def has_result(self, key: str) -> bool:
         """Whether the verified result is there, whole: as long as its report says, and of that checksum.

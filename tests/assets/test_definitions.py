@@ -79,9 +79,7 @@ def as_data(defs: dg.Definitions) -> dict[str, Any]:
                 if "dagster/column_schema" in asset.metadata
                 else [],
                 "checks": {
-                    key.name: "blocking" if graph.get_check_spec(key).blocking else "warns"
-                    for key in checks
-                    if key.asset_key == asset.key
+                    key.name: graph.get_check_spec(key).description for key in checks if key.asset_key == asset.key
                 },
             }
             for name, asset in assets.items()

@@ -59,7 +59,7 @@ def test_a_concern_warns_with_its_figures_and_what_to_do() -> None:
     advisory = Advisory(
         name=AdvisoryName.FACES_IN_TILES, passed=False, message="Look.", action="Do.", figures={"share (%)": 90.0}
     )
-    result = advisory_result(advisory)
+    result = advisory_result("composed_tiles", advisory)
     assert result.check_name == "faces_in_tiles"
     assert not result.passed
     assert result.severity is dg.AssetCheckSeverity.WARN

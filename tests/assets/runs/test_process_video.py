@@ -67,6 +67,16 @@ class Pipeline:
             raise_on_error=False,
         )
 
+    def check_again(self, key: str) -> dg.ExecuteInProcessResult:
+        job = build_defs(resource_overrides={"store": self.store}).resolve_job_def("check_again")
+        return job.execute_in_process(instance=self.instance, partition_key=key, raise_on_error=False)
+
+    def last_checks(self) -> dict[str, tuple[str | None, str]]:
+        """What the page of each asset shows of its checks: the partition of the last one, and how it ended."""
+        checks = build_defs().resolve_asset_graph().asset_check_keys
+        found = self.instance.event_log_storage.get_latest_asset_check_execution_by_key(list(checks))
+        return {check.name: (record.partition, record.status.value) for check, record in found.items()}
+
     def stale(self, key: str) -> dict[str, str]:
         """The assets of a video that Dagster takes for out of date, each with its reasons."""
         graph = build_defs(resource_overrides={"store": self.store}).resolve_asset_graph()
@@ -166,15 +176,67 @@ def test_every_check_is_about_this_video(processed: Processed) -> None:
     key, result = processed
     evaluations = result.get_asset_check_evaluations()
     passed = {evaluation.check_name: evaluation.passed for evaluation in evaluations}
-    blocking = {evaluation.check_name for evaluation in evaluations if evaluation.blocking}
-    assert blocking == set(CheckGroup)
-    warning = set(AdvisoryName)
-    assert set(passed) == blocking | warning
+    assert set(passed) == {*CheckGroup, *AdvisoryName}
     assert [name for name in passed if not passed[name]] == ["upscaling"]  # the clip has 640x360 pixels
     for evaluation in evaluations:
         assert evaluation.partition == key
         assert evaluation.target_materialization_data is not None
         assert evaluation.target_materialization_data.run_id == result.run_id
+
+
+def test_a_bad_upload_leaves_the_checks_as_they_were(
+    processing: Pipeline, processed: Processed, tmp_path: Path
+) -> None:
+    before = processing.last_checks()
+    path = tmp_path / "letter.mp4"
+    path.write_text("Dear Ann,")
+    assert not processing.run(processing.upload(path)).success
+    assert processing.last_checks() == before
+    assert len(before) == len([*CheckGroup, *AdvisoryName])
+    assert {partition for partition, _ in before.values()} == {processed[0]}
+
+
+def test_a_published_result_can_be_checked_again_without_being_made_again(
+    processing: Pipeline, processed: Processed
+) -> None:
+    key = processed[0]
+    output = processing.store.result_path(key)
+    before = (output.read_bytes(), output.stat().st_mtime_ns)
+    again = processing.check_again(key)
+    assert again.success
+    assert metadata_of(again) == {}
+    found = {evaluation.check_name: evaluation for evaluation in again.get_asset_check_evaluations()}
+    assert set(found) == {*CheckGroup, *AdvisoryName}
+    assert [name for name in found if not found[name].passed] == ["upscaling"]
+    made = found["frames"].target_materialization_data
+    assert made is not None
+    assert made.run_id != again.run_id
+    assert (output.read_bytes(), output.stat().st_mtime_ns) == before
+
+
+def test_a_run_may_ask_for_the_checks_themselves(processing: Pipeline, processed: Processed) -> None:
+    job = build_defs(resource_overrides={"store": processing.store}).resolve_implicit_global_asset_job_def()
+    checks = job.get_subset(asset_check_selection=set(job.asset_layer.asset_graph.asset_check_keys))
+    result = checks.execute_in_process(instance=processing.instance, partition_key=processed[0])
+    found = result.get_asset_check_evaluations()
+    assert {evaluation.check_name for evaluation in found} == {*CheckGroup, *AdvisoryName}
+    assert {evaluation.partition for evaluation in found} == {processed[0]}
+
+
+def test_a_result_that_was_spoiled_on_the_disk_is_found_when_it_is_checked_again(
+    processing: Pipeline, processed: Processed
+) -> None:
+    key = processed[0]
+    output = processing.store.result_path(key)
+    before = output.read_bytes()
+    try:
+        output.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        spoiled = processing.check_again(key)
+        assert "it is not the file that was verified" in reason(spoiled)
+        assert not will_retry(processing, spoiled)
+    finally:
+        output.write_bytes(before)
+    assert processing.check_again(key).success
 
 
 def test_pictures_are_small_and_can_be_seen(processed: Processed) -> None:
@@ -422,8 +484,7 @@ def test_an_encoder_that_lies_is_found_out_and_nothing_is_published(processing: 
     assert "the result is not right" in reason(result)
     assert "It was not published. If a second run fails as well, report it." in reason(result)
     assert metadata_of(result) == {}
-    failed = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
-    assert [evaluation.check_name for evaluation in failed] == ["file"]
+    assert processing.last_checks()["file"] == (key, "FAILED")
     assert will_retry(processing, result)
     assert output.read_bytes() == before
     assert not [path for path in processing.store.scratch(result.run_id).iterdir() if path.is_file()]
