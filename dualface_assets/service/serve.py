@@ -12,11 +12,15 @@ daemon a new one every minute (Dagster 1.13), which takes seconds of processor t
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the imports take a second, and there is nothing to end yet
+
 import ctypes
 import errno
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +35,8 @@ import dagster as dg
 import psutil
 
 from dualface_assets.runs.dagster_internals import code_server_answers
+from dualface_assets.runs.tags import PARTITION
+from dualface_assets.runs.workers import workers
 from dualface_assets.service.clock import WatchedClock, resume_sensors
 from dualface_assets.service.instance_home import prepared_home
 from dualface_assets.settings import ServiceSettings, workspace
@@ -49,7 +55,7 @@ _STILL_STARTING: Final = 10.0
 
 _BETWEEN_STARTS: Final = 5.0
 _SECONDS_TO_START: Final = 120.0
-_SECONDS_TO_END: Final = 3.0
+_SECONDS_TO_END: Final = 2.0
 """Then they are killed, which they are made for: the web page waits for its browsers, the daemon for its threads."""
 
 _LONGEST_SOCKET: Final = 100
@@ -125,9 +131,9 @@ def main() -> int:
     except DualfaceError as error:
         print(error, file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _ended(programs := []):
-        try:
+    programs: list[Program] = []
+    try:
+        with _ended(programs):
             code_server = _folder_for_a_socket(home) / "code-server.sock"
             programs.append(_code_server(code_server))
             if not _answers(code_server, programs[0]):
@@ -148,9 +154,28 @@ def main() -> int:
                     daemon.end()
                     daemon.wait()
                     _resume()
-        except KeyboardInterrupt:
-            return 0
+    except KeyboardInterrupt:
+        if len(programs) > 1:
+            print(_what_goes_on(), flush=True)
+        return 0
     return 1
+
+
+def _what_goes_on() -> str:
+    """What becomes of the runs that are at work when the service has ended."""
+    with dg.DagsterInstance.get() as instance:
+        ids = [worker.run_id for worker in workers(instance) if worker.alive]
+        keys = (
+            [run.tags.get(PARTITION, run.job_name) for run in instance.get_runs(dg.RunsFilter(run_ids=ids))]
+            if ids
+            else []
+        )
+        waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    if not keys and not waiting:
+        return "Ended. No run was at work."
+    said = [f"at work until they are done: {', '.join(keys)}"] if keys else []
+    said += [f"waiting for the next start: {waiting}"] if waiting else []
+    return f"Ended. Runs {'; '.join(said)}. If one is ended before it is done, the next start makes up for it."
 
 
 def _resume() -> None:
@@ -223,8 +248,10 @@ def _folder_for_a_socket(home: Path) -> Path:
 
 @contextmanager
 def _ended(programs: list[Program]) -> Iterator[None]:
-    """End all programs at the end of the block."""
+    """End all programs at the end of the block, which a signal ends: it is a KeyboardInterrupt there."""
     try:
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ending, signal.default_int_handler)
         yield
     finally:
         for impatience in (signal.SIGINT, signal.SIGTERM):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from websockets.sync.client import connect
 
 from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION, explanation_of
 from dualface_assets.runs.tags import MAX_RETRIES
@@ -53,15 +54,24 @@ def test_many_uploads_at_once_are_one_run_each_and_never_too_many_at_a_time(
         assert crowd.most_at_once == 1
 
 
-def test_ctrl_c_ends_it_without_a_traceback_and_the_runs_go_on(host: Host, clip: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_runs_at_work_and_the_next_start_makes_up_for_one_that_is_ended_then(
+    host: Host, clip: Path, tmp_path: Path
+) -> None:
     with service(tmp_path / "service", host, IMPATIENT) as started:
         started.up()
         started.drop_many(clip, 1)
         started.wait_for(lambda: started.processes("run worker") and host.driver.open_now(), "the run to encode")
-        assert started.press_ctrl_c() == 0
-        assert "Traceback" not in started.output.read_text(errors="replace")
+        (run,) = started.runs()
+        with connect(f"ws://127.0.0.1:{started.port}/graphql", subprotocols=["graphql-ws"], open_timeout=120):
+            assert started.press_ctrl_c() == 0
+        said = started.output.read_text(errors="replace")
+        assert "Traceback" not in said
+        assert f"Runs at work until they are done: {run.tags['dagster/partition']}." in said
         assert not [name for name in ("code server", "daemon", "web page") if started.processes(name)]
-        started.wait_for(lambda: [run.is_success for run in started.runs()] == [True], "the run to finish")
+        assert started.kill("run worker") == 1
+        started.up()
+        started.wait_for(lambda: len(started.verified()) == 1 and started.at_rest(), "another run to make the video")
+        assert "Traceback" not in started.output.read_text(errors="replace")
 
 
 def test_whatever_is_killed_at_whatever_moment_every_upload_is_made_and_nothing_is_left_behind(

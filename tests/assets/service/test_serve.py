@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dualface_core.system.locks import FileLock
 from tests.own_instance import start
+from tests.web_server import free_port
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> None:
@@ -28,6 +35,49 @@ def test_a_second_daemon_is_refused_whatever_its_port(tmp_path: Path) -> None:
     lock.release()
     assert done.returncode == 2
     assert done.stderr == f"The daemon of {tmp_path} is running already. There must be one only.\n"
+
+
+@pytest.mark.parametrize("moment", ["it has begun to be loaded", "its code server starts", "everything is up"])
+def test_ctrl_c_ends_it_at_any_moment_without_a_traceback(tmp_path: Path, moment: str) -> None:
+    home, output, port = tmp_path / "home", tmp_path / "output", free_port()
+    signs = {
+        "it has begun to be loaded": lambda: "cygrpc" in Path(f"/proc/{serve.pid}/maps").read_text(),
+        "its code server starts": lambda: of_service(home, "dagster api grpc"),
+        "everything is up": lambda: "Serving dagster-webserver" in output.read_text(),
+    }
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_WEBSERVER_PORT": str(port),
+        "DUALFACE_STORE": str(tmp_path / "store"),
+    }
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what the tests ignore, their programs would, too
+    with output.open("w") as file:
+        command = [sys.executable, "-m", "dualface_assets.service.serve"]
+        serve = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
+    try:
+        while serve.poll() is None and not signs[moment]():
+            time.sleep(0.01)
+        os.killpg(serve.pid, signal.SIGINT)
+        status = serve.wait(60)
+    finally:
+        serve.kill()
+    said = output.read_text()
+    assert status in ({-signal.SIGINT, 0} if moment == "it has begun to be loaded" else {0}), said
+    assert "Traceback" not in said
+    assert ("Ended. No run was at work." in said) is (moment == "everything is up")
+    assert of_service(home) == []
+
+
+def of_service(home: Path, command: str = "") -> list[psutil.Process]:
+    """Processes of an instance that live."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            ours = process.environ().get("DAGSTER_HOME") == str(home) and command in " ".join(process.cmdline())
+            if ours and process.status() != "zombie":
+                found.append(process)
+    return found
 
 
 @pytest.mark.parametrize("port", ["abc", "70000"])
