@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # with PyAV
 GROUPS: Final[Mapping[CheckGroup, tuple[str, frozenset[Check]]]] = {
     CheckGroup.FILE: (
         "It decodes to its end, and has the size, codec and colors that it should have.",
-        frozenset({Check.READABLE, Check.SIZE, Check.CODEC, Check.COLOR}),
+        frozenset({Check.READABLE, Check.SIZE, Check.CODEC, Check.COLOR, Check.METADATA}),
     ),
     CheckGroup.TIMING: (
         "Every frame is there, at its own time.",

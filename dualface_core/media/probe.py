@@ -32,6 +32,7 @@ from dualface_core.errors import (
 from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, AudioStreamReader, decodable_audio
 from dualface_core.media.color import ColorInfo, color_of
 from dualface_core.media.limits import Limits
+from dualface_core.media.metadata import Metadata, left_out, read_metadata
 from dualface_core.media.opening import (
     SEND_AGAIN,
     declared_size,
@@ -81,6 +82,7 @@ class VideoInfo:
         color: what its frames are read as, and the color tags of a result: none is unspecified.
         audio: the audio streams that a result has, too, in the order of the file: all that can be decoded.
         salvage: whether damage is gone past (`salvage`); otherwise reading ends in an error there.
+        metadata: title, chapters and what else it says of itself, as far as a result has it, too.
         notes: what of the file is changed, dropped or repaired on its way into a result, in sentences with figures.
     """
 
@@ -108,6 +110,7 @@ class VideoInfo:
     color: ColorInfo
     audio: tuple[AudioInfo, ...]
     salvage: bool = False
+    metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()
 
 
@@ -216,6 +219,7 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits, *, s
     span = float((times[-1] - times[0] + last_step) * time_base)
     aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
     audio = {index: info for index, reader in packets.audio.items() if (info := reader.info()) is not None}
+    metadata = read_metadata(container, stream, shift=Fraction(0))
     width, height = upright_size(first_width, first_height, rotation, aspect)
     limits.check_size(path, width, height)
     limits.check_seconds(path, span)
@@ -244,7 +248,8 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits, *, s
         color=color,
         audio=tuple(audio.values()),
         salvage=salvage,
-        notes=(*cut_off, *_audio_notes(container, audio)),
+        metadata=metadata,
+        notes=(*cut_off, *_audio_notes(container, audio), *left_out(container, stream, metadata)),
     )
 
 

@@ -33,6 +33,7 @@ from dualface_core.media.audio_streams import AudioInfo
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.ffmpeg_log import captured_log
 from dualface_core.media.frames import Planes
+from dualface_core.media.metadata import Metadata
 from dualface_core.media.opening import said_by_ffmpeg
 from dualface_core.media.reader import planes_of
 from dualface_core.system.atomic_files import output_error
@@ -79,6 +80,7 @@ class VideoWriter:
         audio_from: a media file whose audio is carried along: packets as they are where MP4 can carry them, otherwise
             as AAC.
         audio: which streams of it; see `audio_streams`.
+        metadata: what the file is to say of itself.
 
     Raises:
         EncoderError: the encoder cannot be opened or fails.
@@ -99,6 +101,7 @@ class VideoWriter:
         threads: int = 0,
         audio_from: Path | None = None,
         audio: Sequence[AudioInfo] = (),
+        metadata: Metadata | None = None,
     ) -> None:
         self._path = path
         self._size = (width, height)
@@ -115,7 +118,7 @@ class VideoWriter:
         try:
             if audio_from is not None:
                 self._audio += [AudioTrack(audio_from, info) for info in audio]
-            self._open(average_rate, color)
+            self._open(average_rate, color, metadata or Metadata())
         except BaseException as error:
             self._force(error)
             raise
@@ -191,19 +194,20 @@ class VideoWriter:
                 error = error.__cause__ or error.__context__
             gc.collect()
 
-    def _open(self, average_rate: Fraction, color: ColorInfo) -> None:
+    def _open(self, average_rate: Fraction, color: ColorInfo, metadata: Metadata) -> None:
         timescale = _movie_timescale(self._time_base, self._audio)
         with self._writing():
             self._container = av.open(
                 str(self._path.absolute()),  # a bare "12:30.mp4" would be taken for a protocol
                 "w",
                 format="mp4",
-                options={"movflags": "+faststart", "movie_timescale": str(timescale)},
+                options={"movflags": f"+faststart{metadata.muxer_flags}", "movie_timescale": str(timescale)},
             )
         with self._encoding():
             self._stream = self._add_video(self._container, average_rate, color)
         for track in self._audio:
             track.add_to(self._container)
+        metadata.write(self._container, self._stream)
         with self._writing(), self._audio[0].refused() if self._audio else nullcontext():
             self._container.start_encoding()
 

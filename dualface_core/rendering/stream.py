@@ -76,6 +76,7 @@ def render_stream(
             threads=encode_threads,
             audio_from=video.path,
             audio=video.audio,
+            metadata=video.metadata,
         ) as writer,
     ):
         for surface, pts in frames:

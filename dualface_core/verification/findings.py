@@ -25,6 +25,7 @@ class Check(StrEnum):
     AUDIO_TIMING = "audio timing"
     AUDIO_CONTENT = "audio content"
     DRIFT = "drift"
+    METADATA = "metadata"
     BLACK = "black"
     FROZEN = "frozen"
     LIP_SYNC = "lip sync"

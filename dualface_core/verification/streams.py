@@ -6,6 +6,7 @@ result may count in finer units than its source.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -19,13 +20,16 @@ from dualface_core.media.packets import AudioPacket, audio_packets
 from dualface_core.media.probe import VideoInfo
 from dualface_core.tables.layouts import Layout
 from dualface_core.verification.audio import audio_blocks, content_finding
-from dualface_core.verification.findings import Check, Finding
+from dualface_core.verification.findings import Check, Finding, clock
 
 PIXEL_FORMATS: Final = {"yuv420p", "yuvj420p"}
 """What every player can show: 8-bit 4:2:0 (the second name says that its range is full)."""
 
 AAC_FRAME: Final = 1024
 """Samples per AAC packet: audio that was coded anew may begin or end by so much earlier or later."""
+
+_PLACE: Final = re.compile(r"([-+][\d.]+)([-+][\d.]+)")
+"""Latitude and longitude by ISO 6709, in degrees."""
 
 _LONGEST_HEADER: Final = 9
 """Bytes of an ADTS header, which AAC loses on its way from a transport stream into an MP4."""
@@ -186,6 +190,43 @@ def _drift_finding(result: VideoInfo, source: VideoInfo, ours: AudioInfo, theirs
         expected=f"within {allowed:.3f} s",
         message=f"At the end, the video is {drift:+.3f} s further behind the audio than in the source.",
     )
+
+
+def metadata_finding(result: VideoInfo, source: VideoInfo) -> Finding:
+    """Whether the result says of itself what the source does: a warning, since it plays all the same."""
+    ours, theirs = _described(result), _described(source)
+    lost = [name for name, value in theirs.items() if not _same_text(name, ours.get(name, ""), value)]
+    return Finding(
+        check=Check.METADATA,
+        passed=not lost,
+        severity="warning",
+        value=", ".join(lost),
+        expected=", ".join(theirs) or "nothing",
+        message=f"Not as in the source: {', '.join(lost)}." if lost else "Title, chapters and tags are the source's.",
+    )
+
+
+def _described(video: VideoInfo) -> dict[str, str]:
+    """What a file says of itself, by names for people; what is empty or unknown is left out."""
+    metadata = video.metadata
+    said = {
+        **metadata.tags,
+        "language of the video": metadata.language,
+        "chapters": ", ".join(f"{clock(chapter.start)} {chapter.title}" for chapter in metadata.chapters),
+        "default of the audio": ", ".join(str(number) for number, audio in enumerate(video.audio, 1) if audio.default),
+    }
+    for number, audio in enumerate(video.audio, 1):
+        said |= {f"language of audio track {number}": audio.language, f"title of audio track {number}": audio.title}
+    return {name: value for name, value in said.items() if value and value != "und"}
+
+
+def _same_text(name: str, ours: str, theirs: str) -> bool:
+    if name == "location":  # degrees are written with so many digits
+        places = [_PLACE.match(text) for text in (ours, theirs)]
+        degrees = [[round(float(number), 3) for number in place.groups()] for place in places if place is not None]
+        return len(degrees) == len(places) and degrees[0] == degrees[1]
+    # MP4 counts whole seconds.
+    return ours.partition(".")[0] == theirs.partition(".")[0] if name == "creation_time" else ours == theirs
 
 
 def _end(video: VideoInfo) -> float:

@@ -75,13 +75,22 @@ def verify_output(
         Nothing for a wrong result: that is a finding.
     """
     from dualface_core.media.probe import probe
-    from dualface_core.verification.streams import audio_findings, stream_findings, timing_findings
+    from dualface_core.verification.streams import (
+        audio_findings,
+        metadata_finding,
+        stream_findings,
+        timing_findings,
+    )
 
     layout = plan.layout
     planned = [pts * plan.metadata.seconds_per_pts for pts in plan.pts.tolist()]
     try:
         result = probe(output, settings.limits)
-        streams = [*stream_findings(result, video, layout), *audio_findings(result, video)]
+        streams = [
+            *stream_findings(result, video, layout),
+            *audio_findings(result, video),
+            metadata_finding(result, video),
+        ]
         if (result.width, result.height) != (layout.width, layout.height):
             # No tile is where it should be, so nothing can be said about tiles.
             return Verification(findings=streams)

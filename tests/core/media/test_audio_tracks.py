@@ -39,6 +39,7 @@ def copied(source: VideoInfo, target: Path) -> VideoInfo:
             encoder=software_encoder(EncoderSettings()),
             audio_from=source.path,
             audio=source.audio,
+            metadata=source.metadata,
         ) as writer,
     ):
         for frame in reader:
