@@ -73,7 +73,7 @@ class AudioTrack:
         """Add an audio stream to `output`."""
         if self._info.copied:
             self._target = output.add_stream_from_template(self._stream)
-            self._packets = (packet for packet in self._container.demux(self._stream) if packet.size)
+            self._packets = (packet for packet in self._demuxed() if packet.size)
         else:
             channels = min(MOST_CHANNELS, self._info.channels)
             self._target = output.add_stream("aac", rate=self.rate)
@@ -124,11 +124,14 @@ class AudioTrack:
             packet.pts = packet.dts = self._timestamps.place(packet)
         return packet
 
+    def _demuxed(self) -> Iterator[AudioPacket]:
+        return self._info.timeline.moved(self._container.demux(self._stream))
+
     def _encoded(self, target: AudioStream) -> Iterator[AudioPacket]:
         context = target.codec_context
         layout, rate = context.layout.name, context.sample_rate
         framer = AudioResampler(context.format, layout, rate, context.frame_size or None)
-        for frame in decoded_frames(self._container, self._stream, layout=layout, rate=rate):
+        for frame in decoded_frames(self._demuxed(), self._stream, layout=layout, rate=rate):
             for part in framer.resample(frame):
                 yield from target.encode(part)
         for part in framer.resample(None):

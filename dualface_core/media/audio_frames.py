@@ -5,37 +5,43 @@ Belongs here: decoding and resampling. Doesn't: what is done with the samples (`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import av.error
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 from av.filter.graph import Graph
 from numpy.typing import NDArray
 
-from dualface_core.media.audio_streams import channel_layout
+from dualface_core.media.audio_streams import AudioInfo, channel_layout
 from dualface_core.media.opening import opened
+
+if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
+    from av.packet import Packet
+
+    AudioPacket = Packet[AudioStream]
 
 _JITTER: Final = 0.002
 """Seconds by which timestamps may be rounded: less is no gap."""
 
 
-def decoded_frames(container: InputContainer, stream: AudioStream, *, layout: str, rate: int) -> Iterator[AudioFrame]:
+def decoded_frames(
+    packets: Iterable[AudioPacket], stream: AudioStream, *, layout: str, rate: int
+) -> Iterator[AudioFrame]:
     """Decode an audio stream.
 
     Args:
-        container: open, at its start; nothing of the stream was decoded before.
-        stream: one that can be decoded (`decodable_audio`).
+        packets: all of a stream, as a demux yields them; nothing of it was decoded before.
+        stream: theirs, one that can be decoded (`decodable_audio`).
         layout: "mono" or "stereo".
         rate: samples per second.
 
-    Yields frames of planar float32, full scale being 1, each with the time in samples that the file gives it. A stream
+    Yields frames of planar float32, full scale being 1, each with its packet's time in samples. A stream
     that changes its form (channels, rate) has one form all the same. Raises what PyAV raises.
     """
     context = stream.codec_context
@@ -46,7 +52,7 @@ def decoded_frames(container: InputContainer, stream: AudioStream, *, layout: st
     names = _names(own)
     form: tuple[str, str, int] | None = None
     graph: Graph | None = None
-    for frame in chain(container.decode(stream), [None]):
+    for frame in chain((frame for packet in packets for frame in stream.decode(packet)), [None]):
         found = None if frame is None else (frame.format.name, frame.layout.name, frame.sample_rate)
         if found != form:
             if graph is not None:
@@ -108,15 +114,15 @@ class AudioBlocks:
 
     Args:
         path: the file.
-        index: the stream's number among all streams of the file.
+        track: which stream of it.
         rate: samples per second of the blocks.
         channels: 1 or 2.
-        start: seconds on the file's own clock at which the first block begins; what comes before is left out.
+        start: seconds at which the first block begins; what comes before is left out.
         size: samples of a block. What is missing between two packets, and at the end, is silence.
     """
 
-    def __init__(self, path: Path, index: int, *, rate: int, channels: int, start: float, size: int) -> None:
-        self._path, self._index = path, index
+    def __init__(self, path: Path, track: AudioInfo, *, rate: int, channels: int, start: float, size: int) -> None:
+        self._path, self._track = path, track
         self.channels, self.start = channels, start
         self._rate, self._size = rate, size
         self._waiting = np.zeros((channels, 0), np.float32)
@@ -129,8 +135,9 @@ class AudioBlocks:
         layout = "mono" if self.channels == 1 else "stereo"
         first = True
         with opened(self._path, "its audio cannot be decoded") as container:
-            stream = next(stream for stream in container.streams.audio if stream.index == self._index)
-            for frame in decoded_frames(container, stream, layout=layout, rate=self._rate):
+            stream = next(stream for stream in container.streams.audio if stream.index == self._track.index)
+            packets = self._track.timeline.moved(container.demux(stream))
+            for frame in decoded_frames(packets, stream, layout=layout, rate=self._rate):
                 samples, gap = np.asarray(frame.to_ndarray(), np.float32), 0
                 if frame.pts is not None and frame.time_base is not None:
                     begin = float(frame.pts * frame.time_base)

@@ -19,6 +19,7 @@ from av.packet import PacketSideData
 from av.stream import Disposition
 
 from dualface_core.media.opening import has_decoder
+from dualface_core.media.timeline import Timeline
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     from av.packet import Packet
@@ -47,6 +48,7 @@ class AudioInfo:
         sample_rate, channels: of its first packets, in Hz and in number.
         packet_count: its packets.
         start, duration: in seconds.
+        timeline: when its packets are presented in a result, and by which all times here are meant.
         changes: seconds at which it changes its form, so that one decoder that was set up for the first form cannot
             follow; empty for nearly every stream.
         moved: packets whose timestamps repeat or step back, so that a copy of them is played a little later.
@@ -63,6 +65,7 @@ class AudioInfo:
     packet_count: int
     start: float
     duration: float
+    timeline: Timeline = Timeline()  # noqa: RUF009  it is immutable
     changes: tuple[float, ...] = ()
     moved: int = 0
     most_moved: float = 0.0
@@ -128,10 +131,11 @@ def seconds_per_pts(stream: AudioStream) -> Fraction:
 
 
 class AudioStreamReader:
-    """Sees every packet of an audio stream once, in the order of the file."""
+    """Sees every packet of an audio stream once, in the order of the file, with the times of a timeline."""
 
-    def __init__(self, stream: AudioStream) -> None:
+    def __init__(self, stream: AudioStream, timeline: Timeline) -> None:
         self._stream = stream
+        self._timeline = timeline
         self._timestamps = Timestamps(stream)
         self._form: bytes | None = None
         self._count = self._moved = self._most_moved = self._end = self._own_end = 0
@@ -176,6 +180,7 @@ class AudioStreamReader:
             packet_count=self._count,
             start=float(self._start * seconds),
             duration=float((self._end - self._start) * seconds),
+            timeline=self._timeline,
             changes=tuple(float(time * seconds) for time in self._changes),
             moved=self._moved,
             most_moved=float(self._most_moved * seconds),

@@ -53,8 +53,8 @@ _SAMPLE_AES: Final = frozenset({0xC1, 0xC2, 0xCF, 0xDB})
 """Stream types of MPEG-TS for HLS's sample encryption of AC-3, E-AC-3, AAC and H.264."""
 
 
-def open_input(path: Path, limits: Limits | None = None) -> InputContainer:
-    """Open a media file for reading.
+def open_input(path: Path, limits: Limits | None = None, **more: str) -> InputContainer:
+    """Open a media file for reading; `more` are options of its format.
 
     The name is never taken for a protocol ("12:30.mp4"), nothing in the file can make FFmpeg reach for the network or
     for another file, text in another encoding than UTF-8 does no harm, and no frame of more pixels than allowed is
@@ -65,7 +65,7 @@ def open_input(path: Path, limits: Limits | None = None) -> InputContainer:
         ProtectedVideoError: it is encrypted as a whole.
         FileError: what `read_error` says.
     """
-    options = {
+    options = more | {
         "protocol_whitelist": "file",
         "format_whitelist": _FORMATS,
         "enable_drefs": "0",

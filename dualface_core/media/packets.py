@@ -19,6 +19,7 @@ from dualface_core.media.audio_streams import (
 )
 from dualface_core.media.opening import opened
 from dualface_core.media.probe import VideoInfo, video_stream
+from dualface_core.media.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def key_frames(video: VideoInfo) -> list[int]:
         stream = video_stream(container, video.path)
         return sorted(
             packet.pts
-            for packet in container.demux(stream)
+            for packet in video.timeline.moved(container.demux(stream))
             if packet.is_keyframe and packet.pts is not None and not packet.is_discard
         )
 
@@ -54,20 +55,20 @@ def audio_streams(path: Path) -> tuple[AudioInfo, ...]:
     Raises UnreadableVideoError where the file cannot be read.
     """
     with opened(path) as container:
-        readers = {stream.index: AudioStreamReader(stream) for stream in decodable_audio(container)}
+        readers = {stream.index: AudioStreamReader(stream, Timeline()) for stream in decodable_audio(container)}
         for packet in container.demux(*readers) if readers else ():
             readers[packet.stream.index].add(packet)
         return tuple(info for reader in readers.values() if (info := reader.info()) is not None)
 
 
-def audio_packets(path: Path, index: int) -> Iterator[AudioPacket]:
-    """The packets of an audio stream, in the order in which they are stored; `index` is its number in the file.
+def audio_packets(path: Path, track: AudioInfo) -> Iterator[AudioPacket]:
+    """The packets of an audio stream, in the order in which they are stored.
 
     Raises UnreadableVideoError where the file cannot be read.
     """
     with opened(path) as container:
-        stream = next(stream for stream in container.streams.audio if stream.index == index)
+        stream = next(stream for stream in container.streams.audio if stream.index == track.index)
         timestamps, seconds = Timestamps(stream), seconds_per_pts(stream)
-        for packet in container.demux(stream):
+        for packet in track.timeline.moved(container.demux(stream)):
             if packet.size:
                 yield AudioPacket(bytes(packet), timestamps.place(packet) * seconds)

@@ -45,6 +45,7 @@ from dualface_core.media.opening import (
     unreadable,
 )
 from dualface_core.media.salvage import TRY_SALVAGE, demuxed, first_decoded
+from dualface_core.media.timeline import Segment, Timeline, TimelineFinder, begin, has_edit_lists
 from dualface_core.system.names import check_text
 from dualface_core.system.read_errors import read_error
 
@@ -83,6 +84,7 @@ class VideoInfo:
         audio: the audio streams that a result has, too, in the order of the file: all that can be decoded.
         salvage: whether damage is gone past (`salvage`); otherwise reading ends in an error there.
         metadata: title, chapters and what else it says of itself, as far as a result has it, too.
+        timeline: when its packets are presented in a result; all times here are those of the result.
         notes: what of the file is changed, dropped or repaired on its way into a result, in sentences with figures.
     """
 
@@ -111,6 +113,7 @@ class VideoInfo:
     audio: tuple[AudioInfo, ...]
     salvage: bool = False
     metadata: Metadata = field(default_factory=Metadata)
+    timeline: Timeline = field(default_factory=Timeline)
     notes: tuple[str, ...] = ()
 
 
@@ -179,7 +182,15 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     raise NoVideoStreamError(path, f"holds no video, only {kinds}", action="Choose a video file.")
 
 
-def _read(container: InputContainer, path: Path, size: int, limits: Limits, *, salvage: bool) -> VideoInfo:
+def _read(
+    container: InputContainer,
+    path: Path,
+    size: int,
+    limits: Limits,
+    *,
+    salvage: bool,
+    timeline: Timeline | None = None,
+) -> VideoInfo:
     stream = video_stream(container, path)
     if is_protected(container, *container.streams):
         raise protected(path)
@@ -188,15 +199,21 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits, *, s
     container_color = color_of(stream.codec_context)
     # MP4's header counts frames that an edit list has dropped; FFmpeg's index of the file doesn't.
     promised = len(stream.index_entries) if stream.frames and "mp4" in container.format.name else stream.frames
-    packets = _Packets({audio.index: AudioStreamReader(audio) for audio in decodable_audio(container)})
+    assumed = timeline or _assumed_timeline(container, stream, path)
+    packets = _Packets({audio.index: AudioStreamReader(audio, assumed) for audio in decodable_audio(container)})
+    finder = TimelineFinder(container, assumed, stream, decodable_audio(container))
     try:
-        _read_packets(packets, container, stream, path, limits, salvage=salvage)
+        _read_packets(packets, finder, container, stream, path, limits, salvage=salvage)
     except av.error.FFmpegError as error:
         raise unreadable(path, f"damaged at {packets.end:.2f} s", error, action=TRY_SALVAGE) from error
     times = packets.frame_times
     if packets.first_frame is None or not times:
         raise UnreadableVideoError(path, "not one frame of it can be decoded and placed in time", action=SEND_AGAIN)
-    missing = _missing(container, promised, packets)
+    actual = finder.timeline(times[0])
+    if timeline is None and actual != assumed:
+        with open_input(path, limits) as again:
+            return _read(again, path, size, limits, salvage=salvage, timeline=actual)
+    missing = _missing(container, promised, packets, assumed)
     if missing and not salvage:
         raise UnreadableVideoError(path, missing, action=TRY_SALVAGE)
     cut_off = [f"The source is {missing}; the result has what is there."] if missing else []
@@ -249,7 +266,13 @@ def _read(container: InputContainer, path: Path, size: int, limits: Limits, *, s
         audio=tuple(audio.values()),
         salvage=salvage,
         metadata=metadata,
-        notes=(*cut_off, *_audio_notes(container, audio), *left_out(container, stream, metadata)),
+        timeline=assumed,
+        notes=(
+            *cut_off,
+            *assumed.notes,
+            *_audio_notes(container, audio),
+            *left_out(container, stream, metadata),
+        ),
     )
 
 
@@ -281,10 +304,38 @@ class _Packets:
     first_frame: VideoFrame | None = None
 
 
+def _assumed_timeline(container: InputContainer, video: VideoStream, path: Path) -> Timeline:
+    """What the times of a file seem to be by its first packets: a `TimelineFinder` finds out."""
+    begins = {
+        stream: stream.start_time * Fraction(stream.time_base or 1)
+        for stream in (video, *decodable_audio(container))
+        if stream.start_time is not None
+    }
+    if video not in begins:
+        return Timeline()
+    origin = begin(begins[video], begins.values())
+    if has_edit_lists(container) and (origin <= 0 or _first_decoding_time(path) <= 0):
+        origin = Fraction(0)
+    return Timeline((Segment(0, Fraction(0), -origin),))
+
+
+def _first_decoding_time(path: Path) -> int:
+    """When the frames of an MP4 begin without its edit list: at 0, or in a fragment of a live stream at any time."""
+    with open_input(path, ignore_editlist="1") as container:
+        return next(container.demux(video_stream(container, path))).dts or 0
+
+
 def _read_packets(
-    found: _Packets, container: InputContainer, stream: VideoStream, path: Path, limits: Limits, *, salvage: bool
+    found: _Packets,
+    finder: TimelineFinder,
+    container: InputContainer,
+    stream: VideoStream,
+    path: Path,
+    limits: Limits,
+    *,
+    salvage: bool,
 ) -> None:
-    for packet in demuxed(container, *container.streams, salvage=salvage):
+    for packet in finder.assumed.moved(demuxed(container, *container.streams, salvage=salvage)):
         if (packet.stream is stream or packet.stream.index in found.audio) and is_encrypted(packet):
             raise protected(path)
         limits.check_frames(path, len(found.frame_times))
@@ -292,26 +343,28 @@ def _read_packets(
         if pts is not None:
             found.end = max(found.end, float((pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream is stream:
+            finder.add(packet)
             if found.first_frame is None:
                 found.first_frame = first_decoded(stream, packet, salvage=salvage)
             found.video_packets += packet.size > 0
             if packet.size and pts is not None and not packet.is_discard:
                 found.frame_times.append(pts)
         elif packet.stream.index in found.audio:
+            finder.add(packet)
             found.audio[packet.stream.index].add(packet)
     # A recording may begin between two key frames; what comes before the first of them is never seen.
     first = found.first_frame.pts if found.first_frame is not None else None
     found.frame_times = sorted(time for time in found.frame_times if first is None or time >= first)
 
 
-def _missing(container: InputContainer, promised: int, packets: _Packets) -> str | None:
+def _missing(container: InputContainer, promised: int, packets: _Packets, timeline: Timeline) -> str | None:
     """What a file lacks of what its index or header promises, in words."""
     if packets.video_packets < promised * _SHORT_OF_INDEX:
         there = f"its index promises {promised} frames and only {packets.video_packets} are there"
         return f"cut off at {packets.end:.2f} s: {there}"
     if container.format.name in _HEADER_SAYS_DURATION and container.duration:
         declared = container.duration / av.time_base
-        if packets.end < declared - max(_SHORT_SECONDS, declared * (1 - _SHORT_OF_INDEX)):
+        if packets.end - float(timeline.shift) < declared - max(_SHORT_SECONDS, declared * (1 - _SHORT_OF_INDEX)):
             return f"cut off at {packets.end:.2f} s: its header says {declared:.2f} s"
     return None
 

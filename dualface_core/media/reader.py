@@ -52,6 +52,7 @@ class VideoReader:
         # One thread, so that every pass over a damaged video finds the same frames.
         self._threads = 1 if video.salvage else threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._loop_filter = loop_filter
+        self._shift = round(video.timeline.shift / video.time_base)
         self.notes: list[str] = []
         """What of the frames was changed or repaired, in sentences with figures; complete when all were read."""
         self.lost: list[Span] = []
@@ -87,7 +88,8 @@ class VideoReader:
             pts: their presentation timestamps. A frame that the file doesn't have is left out.
         """
         wanted = list(zip(indexes, pts, strict=True))
-        if self._container.format.name not in _SEEKABLE or self._video.salvage:
+        in_order = self._container.format.name in _SEEKABLE and not self._video.timeline.jumps
+        if self._video.salvage or not in_order:
             yield from self._picked(dict(wanted))
             return
         position: int | None = None
@@ -105,8 +107,8 @@ class VideoReader:
         """Whether seeking is likely to save work: not within two seconds, nor to a key frame that lies behind."""
         far = 2 / self._video.time_base
         entries = self._stream.index_entries
-        found = entries.search_timestamp(target) if len(entries) else -1
-        return target - position > far and (found < 0 or entries[found].timestamp > position)
+        found = entries.search_timestamp(target - self._shift) if len(entries) else -1
+        return target - position > far and (found < 0 or entries[found].timestamp + self._shift > position)
 
     def _picked(self, wanted: dict[int, int]) -> Iterator[Frame]:
         """Frames by their number, decoding from the start."""
@@ -151,7 +153,7 @@ class VideoReader:
         back = 0
         while target - back > self._video.first_pts:
             try:
-                self._container.seek(target - back, stream=self._stream, backward=True)
+                self._container.seek(target - self._shift - back, stream=self._stream, backward=True)
             except av.error.FFmpegError as error:
                 raise unreadable(self._video.path, _FAILED, error) from error
             decoded_frames = self._decoded()
@@ -164,7 +166,8 @@ class VideoReader:
 
     def _decoded(self) -> Iterator[VideoFrame]:
         end = self._video.first_pts
-        packets = demuxed(self._container, self._stream, salvage=self._video.salvage)
+        video = self._video
+        packets = video.timeline.moved(demuxed(self._container, self._stream, salvage=video.salvage))
         if self._video.salvage:
             yield from SalvagedFrames(self._stream, self._damage).of(packets)
             return

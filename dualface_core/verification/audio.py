@@ -52,7 +52,7 @@ def audio_blocks(path: Path, track: AudioInfo, *, start: float, channels: int) -
         start: seconds at which the comparison begins.
         channels: 1 or 2; what a source has more or less of is mixed as the writer mixes it.
     """
-    return AudioBlocks(path, track.index, rate=_RATE, channels=channels, start=start, size=_BLOCK)
+    return AudioBlocks(path, track, rate=_RATE, channels=channels, start=start, size=_BLOCK)
 
 
 def content_finding(result: AudioBlocks, source: AudioBlocks) -> Finding:

@@ -129,7 +129,7 @@ def _track_findings(result: VideoInfo, source: VideoInfo, ours: AudioInfo, their
 
 def _copy_findings(result: VideoInfo, source: VideoInfo, audio: AudioInfo, original: AudioInfo) -> Iterator[Finding]:
     packets, different, lag = 0, 0, Fraction(0)
-    both = audio_packets(result.path, audio.index), audio_packets(source.path, original.index)
+    both = audio_packets(result.path, audio), audio_packets(source.path, original)
     for ours, theirs in zip_longest(*both):
         packets += 1
         if ours is None or theirs is None or not _same_payload(ours, theirs):

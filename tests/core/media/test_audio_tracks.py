@@ -186,7 +186,7 @@ def test_audio_that_changes_in_mid_stream_has_one_form(tmp_path: Path, later: st
     video = probe(path)
     start = video.audio[0].start
     assert video.audio[0].changes == pytest.approx([start + 1.0], abs=0.05)
-    assert "Audio track 1 changes its rate or channels once, first at 1." in video.notes[0]
+    assert "Audio track 1 changes its rate or channels once, first at 1." in video.notes[-1]
     result = copied(video, tmp_path / "result.mp4")
     assert (result.audio[0].codec, result.audio[0].channels, result.audio[0].sample_rate) == ("aac", 2, RATE)
     heard = samples(result.path)

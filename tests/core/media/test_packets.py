@@ -23,7 +23,7 @@ def test_key_frames_are_named_by_when_they_are_shown(make_clip: MakeClip, suffix
 
 def test_sound_packets_come_with_payload_and_exact_time(make_clip: MakeClip) -> None:
     path = make_clip("audio.mkv", audio="pcm_s16le", audio_start=Fraction(1, 5), audio_seconds=0.4)
-    packets = list(audio_packets(path, 1))
+    packets = list(audio_packets(path, probe(path).audio[0]))
     assert packets[0].start == Fraction(1, 5)
     assert sum(len(packet.payload) for packet in packets) == round(0.4 * 48_000) * 2 * 2
 
@@ -32,14 +32,15 @@ def test_a_file_without_sound_has_no_sound_packets(make_clip: MakeClip) -> None:
     assert audio_streams(make_clip("silent.mp4")) == ()
 
 
-def test_a_file_that_is_gone_is_reported_by_name(tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_reported_by_name(make_clip: MakeClip, tmp_path: Path) -> None:
+    (track,) = probe(make_clip("audio.mp4", audio="aac")).audio
     with pytest.raises(MissingInputError, match=r"gone\.mp4: there is no such file"):
-        list(audio_packets(tmp_path / "gone.mp4", 1))
+        list(audio_packets(tmp_path / "gone.mp4", track))
 
 
 def test_packets_that_nobody_wants_leave_no_open_file(make_clip: MakeClip) -> None:
     path = make_clip("audio.mp4", audio="aac")
-    packets = audio_packets(path, 1)
+    packets = audio_packets(path, probe(path).audio[0])
     next(packets)
     packets.close()
     assert str(path) not in {file.path for file in psutil.Process().open_files()}
