@@ -44,6 +44,7 @@ from dualface_core.media.opening import (
     protected,
     unreadable,
 )
+from dualface_core.media.orientation import Orientation
 from dualface_core.media.salvage import TRY_SALVAGE, demuxed, first_decoded
 from dualface_core.media.timeline import Segment, Timeline, TimelineFinder, begin, has_edit_lists
 from dualface_core.system.names import check_text
@@ -70,7 +71,7 @@ class VideoInfo:
         pixel_format: as it is coded, such as "yuv420p10le".
         width, height: of the upright frame with square pixels.
         coded_width, coded_height: as it is coded.
-        rotation: degrees counter-clockwise by which the coded frame is turned for display: 0, 90, 180 or 270.
+        orientation: how the coded frame is mirrored and turned for display.
         sample_aspect_ratio: width of a coded pixel divided by its height.
         time_base: seconds per pts unit.
         frame_count: frames in the stream.
@@ -98,7 +99,7 @@ class VideoInfo:
     height: int
     coded_width: int
     coded_height: int
-    rotation: int
+    orientation: Orientation
     sample_aspect_ratio: Fraction
     time_base: Fraction
     frame_count: int
@@ -218,7 +219,7 @@ def _read(
         raise UnreadableVideoError(path, missing, action=TRY_SALVAGE)
     cut_off = [f"The source is {missing}; the result has what is there."] if missing else []
     first_frame = packets.first_frame
-    rotation = round(first_frame.rotation / 90) % 4 * 90
+    orientation = Orientation.of(first_frame)
     first_width, first_height = first_frame.width, first_frame.height
     context = stream.codec_context
     color_tags = color_of(first_frame).over(container_color)
@@ -236,8 +237,8 @@ def _read(
     span = float((times[-1] - times[0] + last_step) * time_base)
     aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
     audio = {index: info for index, reader in packets.audio.items() if (info := reader.info()) is not None}
-    metadata = read_metadata(container, stream, shift=Fraction(0))
-    width, height = upright_size(first_width, first_height, rotation, aspect)
+    metadata = read_metadata(container, stream, shift=assumed.shift)
+    width, height = upright_size(first_width, first_height, orientation, aspect)
     limits.check_size(path, width, height)
     limits.check_seconds(path, span)
     return VideoInfo(
@@ -251,7 +252,7 @@ def _read(
         height=height,
         coded_width=first_width,
         coded_height=first_height,
-        rotation=rotation,
+        orientation=orientation,
         sample_aspect_ratio=aspect,
         time_base=time_base,
         frame_count=len(times),
@@ -276,13 +277,13 @@ def _read(
     )
 
 
-def upright_size(width: int, height: int, rotation: int, aspect: Fraction) -> tuple[int, int]:
+def upright_size(width: int, height: int, orientation: Orientation, aspect: Fraction) -> tuple[int, int]:
     """Width and height of the upright frame with square pixels: wide pixels widen it, tall ones heighten it."""
     if aspect > 1:
         width = round(width * aspect)
     elif aspect < 1:
         height = round(height / aspect)
-    return (height, width) if rotation in {90, 270} else (width, height)
+    return (height, width) if orientation.transposes else (width, height)
 
 
 @dataclass

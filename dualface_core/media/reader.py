@@ -192,15 +192,13 @@ class VideoReader:
     def _frame(self, index: int, pts: int, decoded: VideoFrame) -> Frame:
         frame = self._coded_frame()
         decoded = self._planar(decoded, self._size_in(frame, decoded))
-        y, u, v = with_bars(planes_of(decoded), frame, self._video.color.range)
-        if turns := self._video.rotation // 90:
-            y, u, v = (np.ascontiguousarray(np.rot90(plane, turns)) for plane in (y, u, v))
-        return Frame(index, pts, float(pts * self._video.time_base), (y, u, v), self._video.color, decoded)
+        planes = self._video.orientation.upright(with_bars(planes_of(decoded), frame, self._video.color.range))
+        return Frame(index, pts, float(pts * self._video.time_base), planes, self._video.color, decoded)
 
     def _coded_frame(self) -> tuple[int, int]:
         """Width and height of a frame before it is turned, with square pixels."""
         video = self._video
-        return (video.width, video.height) if video.rotation % 180 == 0 else (video.height, video.width)
+        return (video.width, video.height) if not video.orientation.transposes else (video.height, video.width)
 
     def _shape(self, decoded: VideoFrame) -> tuple[int, int, Fraction]:
         """Width, height and pixel shape of a frame as it is coded."""

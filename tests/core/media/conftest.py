@@ -77,6 +77,7 @@ def write_clip(
     options: dict[str, str] | None = None,
     pixel_format: str = "yuv420p",
     turn: int = 0,
+    mirrored: bool = False,
     aspect: Fraction | None = None,
     color: dict[str, int] | None = None,
     audio: str | None = None,
@@ -102,8 +103,8 @@ def write_clip(
             setattr(context, name, value)
         if aspect is not None:
             context.sample_aspect_ratio = aspect
-        if turn:
-            stream.set_display_rotation(turn)
+        if turn or mirrored:
+            stream.set_display_rotation(turn, hflip=mirrored)
         samples = None
         if audio is not None:
             samples = container.add_stream(audio, rate=audio_rate, options={"strict": "experimental"})

@@ -21,6 +21,7 @@ from dualface_core.errors import (
 )
 from dualface_core.media.color import BT709, HLG, LIMITED_RANGE, PQ
 from dualface_core.media.opening import unreadable
+from dualface_core.media.orientation import Orientation
 from dualface_core.media.probe import fingerprint, probe
 from dualface_core.media.reader import VideoReader
 from tests.core.media.conftest import VARIABLE_PTS, MakeClip, make_audio
@@ -35,7 +36,7 @@ def test_a_plain_video_is_described_in_full(make_clip: MakeClip) -> None:
     assert (video.container, video.codec, video.pixel_format) == ("mov,mp4,m4a,3gp,3g2,mj2", "h264", "yuv420p")
     assert (video.width, video.height, video.coded_width, video.coded_height) == (96, 64, 96, 64)
     assert (video.frame_count, video.duration, video.constant_rate) == (12, 0.8, True)
-    assert (video.average_rate, video.rotation, video.sample_aspect_ratio) == (15, 0, 1)
+    assert (video.average_rate, video.orientation, video.sample_aspect_ratio) == (15, Orientation(), 1)
     assert video.size_bytes == video.path.stat().st_size
     assert video.bit_rate == round(video.size_bytes * 8 / 0.8)
     assert video.fingerprint == fingerprint(video.path)
@@ -78,7 +79,7 @@ def test_one_frame_is_a_video(make_clip: MakeClip) -> None:
 @pytest.mark.parametrize(("turn", "size"), [(0, (96, 64)), (90, (64, 96)), (180, (96, 64)), (270, (64, 96))])
 def test_a_rotated_video_is_measured_upright(make_clip: MakeClip, turn: int, size: tuple[int, int]) -> None:
     video = probe(make_clip("turned.mp4", turn=turn))
-    assert (video.rotation, video.width, video.height) == (turn, *size)
+    assert (video.orientation, video.width, video.height) == (Orientation(turn), *size)
     assert (video.coded_width, video.coded_height) == (96, 64)
 
 

@@ -101,19 +101,6 @@ def test_a_frame_that_the_file_does_not_have_is_left_out(make_clip: MakeClip) ->
     assert frames_at(video, [3, 99], [3 * 1024, 99 * 1024]) == [3]
 
 
-@pytest.mark.parametrize("turn", [0, 90, 180, 270])
-def test_a_rotated_video_is_read_upright(make_clip: MakeClip, turn: int) -> None:
-    # The camera was held so that its frame must be turned counter-clockwise: what was its right is the top.
-    video = probe(make_clip("turned.mp4", turn=turn))
-    with VideoReader(video) as reader:
-        frame = list(reader)[5]
-    assert (frame.width, frame.height) == (video.width, video.height)
-    y, u, v = (np.ascontiguousarray(np.rot90(plane, -turn // 90)) for plane in frame.planes)
-    turned_back = Frame(frame.index, frame.pts, frame.time, (y, u, v), frame.color)
-    assert number_of(turned_back) == 5
-    assert_colors(turned_back, RED, BLUE)
-
-
 @pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(1, 2)])
 def test_pixels_are_made_square(make_clip: MakeClip, aspect: Fraction) -> None:
     video = probe(make_clip("wide.mp4", aspect=aspect))

@@ -11,6 +11,7 @@ import pytest
 from dualface_core import pipeline
 from dualface_core.errors import ChangedPlanError, ChangedVideoError
 from dualface_core.gpu.monitor import LoadSummary
+from dualface_core.media.orientation import Orientation
 from dualface_core.media.reader import VideoReader
 from dualface_core.review.page import PageContent, make_page
 from dualface_core.review.preview import thumbnail
@@ -141,7 +142,7 @@ def test_a_codec_that_no_browser_plays_is_named(about: About, content: PageConte
 
 
 def test_what_is_not_known_or_not_there_leaves_no_hole(about: About, content: PageContent) -> None:
-    silent = replace(content.video, audio=(), rotation=90)
+    silent = replace(content.video, audio=(), orientation=Orientation(90))
     load = LoadSummary(
         seconds=3, job_cpu_percent=150, job_memory_peak=1 << 30, gpu_percent=42, encoder_percent=None,
         decoder_percent=None, gpu_memory_peak=None, encoder_sessions_peak=None,
