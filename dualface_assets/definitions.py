@@ -13,6 +13,7 @@ import dagster as dg
 
 from dualface_assets.assets import check_again
 from dualface_assets.assets.composed_tiles import composed_tiles
+from dualface_assets.assets.delivered_video import delivered_video
 from dualface_assets.assets.encoded_video import encoded_video
 from dualface_assets.assets.face_tracks import face_tracks
 from dualface_assets.assets.gpu import GpuResource
@@ -41,9 +42,11 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             `gpu` (a GpuResource).
     """
     overrides = dict(resource_overrides or {})
-    store = overrides.pop("store", None) or video_store(ServiceSettings.load())
+    settings = ServiceSettings.load()
+    store = overrides.pop("store", None) or video_store(settings)
+    delivered = [delivered_video] if settings.outbox_folder else []
     return dg.Definitions(
-        assets=[raw_video, face_tracks, composed_tiles, encoded_video, review_page],
+        assets=[raw_video, face_tracks, composed_tiles, encoded_video, review_page, *delivered],
         asset_checks=check_again.definitions,
         jobs=[process_video, check_again.check_again, retention_job, remove_video],
         schedules=[retention_daily],

@@ -60,6 +60,10 @@ class ServiceSettings(EnvironmentSettings):
         description="Where uploads wait, and videos are worked on, if the store is remote. Without it, a folder of the "
         "user's data.",
     )
+    outbox: Path | None = Field(
+        default=None,
+        description="A folder for a copy of each verified result, under the name of its upload. Without it, none.",
+    )
     keep_uploads: _Days = Field(
         default=None, description="For how long an upload is kept after its result was published. Without it, for ever."
     )
@@ -90,6 +94,18 @@ class ServiceSettings(EnvironmentSettings):
         if folder is None:
             raise SettingsError("The store is remote and no inbox is set. Set DUALFACE_INBOX.")
         return folder / "inbox"
+
+    @property
+    def outbox_folder(self) -> Path | None:
+        """The folder for results, if there is to be one. Raises SettingsError for one whose files would be uploads."""
+        if self.outbox is None:
+            return None
+        outbox = self.outbox.resolve()
+        store = local_folder(self.store)
+        for folder in (self.inbox_folder, *([store] if store else [])):
+            if outbox.is_relative_to(folder.resolve()):
+                raise SettingsError(f"The outbox {str(outbox)!r} is in {str(folder)!r}. Choose a folder elsewhere.")
+        return outbox
 
 
 def drop_folder(inbox: Path | None, *, reprocess: bool) -> Path:

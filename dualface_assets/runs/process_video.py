@@ -24,11 +24,9 @@ RETRIES: Final = {
 }
 """Tags of a run that ask for another one if it fails."""
 
-_ASSETS: Final = ("raw_video", "face_tracks", "composed_tiles", "encoded_video", "review_page")
-
 process_video = dg.define_asset_job(
     "process_video",
-    selection=dg.AssetSelection.assets(*_ASSETS).without_checks(),
+    selection=dg.AssetSelection.groups("dualface").without_checks(),
     description="From an upload to a verified split-screen video and its review page. Needs no configuration.",
     tags=RETRIES,
 )

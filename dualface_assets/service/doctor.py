@@ -88,7 +88,7 @@ def examine(settings: Settings, service: ServiceSettings, instance: dg.DagsterIn
     if missing := store.why_missing(instance):
         yield Diagnosis("store", "problem", f"Uploads and runs wait. {missing}")
     else:
-        yield from folders(settings, store)
+        yield from folders(settings, store, service.outbox_folder)
         yield disk_space(store)
     yield retention(service)
     yield from models(settings)
@@ -101,7 +101,7 @@ def examine(settings: Settings, service: ServiceSettings, instance: dg.DagsterIn
     yield notifications()
 
 
-def folders(settings: Settings, store: VideoStore) -> Iterator[Diagnosis]:
+def folders(settings: Settings, store: VideoStore, outbox: Path | None = None) -> Iterator[Diagnosis]:
     """Whether every folder can be written to, and whether uploads can be moved rather than copied."""
     remote = local_folder(store.root) is None
     if remote:
@@ -112,10 +112,14 @@ def folders(settings: Settings, store: VideoStore) -> Iterator[Diagnosis]:
         "runtime": (settings.runtime, "DUALFACE_RUNTIME"),
         "cache": (settings.cache, "DUALFACE_CACHE"),
     }
+    if outbox is not None:
+        named["outbox"] = (outbox, "DUALFACE_OUTBOX")
     for name, (folder, variable) in named.items():
         existing = _nearest(folder)
         if not existing.is_dir():
             yield Diagnosis(name, "problem", f"{folder}: {existing} is no folder. Set {variable} to one.")
+        elif folder is outbox and existing != folder:
+            yield Diagnosis(name, "problem", f"{folder} is not there, and is not made. Create it, or mount its disk.")
         elif not os.access(existing, os.W_OK | os.X_OK):
             advice = f"Change its permissions, or set {variable}."
             yield Diagnosis(name, "problem", f"{folder}: no permission to write to {existing}. {advice}")

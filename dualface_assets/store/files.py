@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 from uuid import uuid4
@@ -241,7 +242,7 @@ def folder_below(root: Path, folder: str | Path) -> Iterator[int]:
 
 
 @contextmanager
-def reading(path: str | Path, folder: int | None = None) -> Iterator[BinaryIO]:
+def reading(path: str | Path, folder: int | None = None) -> Iterator[BufferedReader]:
     """Read a regular file: neither what a link points at, nor a pipe, which would have us wait for its other end.
 
     A relative path is relative to the folder of the descriptor. Raises OSError.

@@ -340,10 +340,21 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         """
         result = self.result_path(key)
         try:
-            report = _Checksum.model_validate_json(self.files.read(report_path(result)))
+            report = self._checksum(key)
             return self.files.size(result) == report.size_bytes and self.files.sha256(result) == report.sha256
         except (FileNotFoundError, ValidationError):
             return False
+
+    def result_sha256(self, key: str) -> str:
+        """The checksum of the verified result, as its report says. Raises UnsafeKeyError or MissingInputError."""
+        try:
+            return self._checksum(key).sha256
+        except (FileNotFoundError, ValidationError):
+            found = "it has no result (any more)"
+            raise MissingInputError(key, found, action="Materialize encoded_video.") from None
+
+    def _checksum(self, key: str) -> _Checksum:
+        return _Checksum.model_validate_json(self.files.read(report_path(self.result_path(key))))
 
     def scratch(self, run_id: str) -> Path:
         """A folder for this run alone, made if it is not there. Raises PrivateFolderError, or OSError."""

@@ -364,6 +364,25 @@ def test_a_page_and_a_result_are_links_of_the_web_page_unless_they_are_served_el
     assert metadata_of(result)["review_page"]["open"] == dg.MetadataValue.url(f"{base}/review/{key}/index.html")
 
 
+def test_with_an_outbox_each_result_is_delivered_and_one_that_cannot_be_stays_in_the_store(
+    processing: Pipeline, processed: Processed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, outbox = processed[0], tmp_path / "outbox"
+    monkeypatch.setenv("DUALFACE_OUTBOX", str(outbox))
+    job = build_defs(resource_overrides={"store": processing.store}).resolve_job_def("process_video")
+    assert dg.AssetKey("delivered_video") in job.asset_layer.executable_asset_keys
+    missing = processing.run(key, "delivered_video")
+    assert not missing.success
+    run = processing.instance.get_run_by_id(missing.run_id)
+    assert run is not None
+    assert run.tags[BACK_OFF] == WAITING
+    outbox.mkdir()
+    result = processing.run(key, "delivered_video")
+    path = Path(str(metadata_of(result)["delivered_video"]["path"].value))
+    assert path.parent == outbox
+    assert path.read_bytes() == processing.store.result_path(key).read_bytes()
+
+
 def test_a_failed_video_is_in_the_index_with_its_reason(processing: Pipeline, tmp_path: Path) -> None:
     path = tmp_path / "<script>alert(1)<script>.mp4"
     path.write_text("no video")

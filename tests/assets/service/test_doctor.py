@@ -86,7 +86,9 @@ def test_a_remote_store_must_answer(settings: Settings, service: ServiceSettings
     changed = service.model_copy(
         update={"store": "memory://videos", "inbox": tmp_path / "inbox", "work": tmp_path / "work"}
     )
-    answers = {answer.subject: answer for answer in doctor.folders(settings, video_store(changed))}
+    outbox = tmp_path / "outbox"
+    answers = {answer.subject: answer for answer in doctor.folders(settings, video_store(changed), outbox)}
+    assert answers["outbox"].text == f"{outbox} is not there, and is not made. Create it, or mount its disk."
     assert answers["store"] == Diagnosis("store", "good", "memory://videos answers: 0 videos")
     assert answers["work"].verdict == "good"
     assert str(tmp_path / "work") in answers["work"].text
