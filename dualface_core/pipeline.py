@@ -507,7 +507,7 @@ def process(
         with atomic_write(output.with_suffix(".load.png")) as temporary:
             temporary.write_bytes(load_plot(load))
     if review:
-        _write_review(output, video, replace(made, report=report, seconds={"probe": probed, **made.seconds}))
+        _write_review(output, settings, video, replace(made, report=report, seconds={"probe": probed, **made.seconds}))
     return report
 
 
@@ -582,7 +582,7 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
     return _Made(tracks, plan, report, verification, seconds)
 
 
-def _write_review(output: Path, video: VideoInfo, made: _Made) -> None:
+def _write_review(output: Path, settings: Settings, video: VideoInfo, made: _Made) -> None:
     from dualface_core.review.page import PageContent
     from dualface_core.system.atomic_files import atomic_write
 
@@ -594,7 +594,7 @@ def _write_review(output: Path, video: VideoInfo, made: _Made) -> None:
         tracks=made.tracks,
         plan=made.plan,
         report=made.report,
-        result=probe(output),
+        result=probe(output, settings=settings),
         seconds=made.seconds,
         source_link=quote(source),
         result_link=quote(output.name),

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import pytest
 
 from dualface_core import pipeline
-from dualface_core.errors import ChangedVideoError, MissingInputError, TableFormatError
+from dualface_core.errors import ChangedVideoError, MissingInputError, TableFormatError, UnreadableVideoError
 from dualface_core.media.probe import VideoInfo
 from dualface_core.settings import Settings
 from dualface_core.system.atomic_files import atomic_write
@@ -42,6 +43,27 @@ def test_with_settings_given_no_step_reads_the_environment(
     report = pipeline.process(made[0].path, tmp_path / "out.mp4", settings=software, review=True)
     assert report.verification is not None
     assert report.verification.passed
+
+
+def test_of_a_damaged_video_a_verified_result_is_made_that_says_where_frames_are_held(
+    made: tuple[VideoInfo, FaceTracks, TilePlan], software: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "damaged.mp4"
+    content = bytearray(made[0].path.read_bytes())
+    with av.open(str(made[0].path)) as container:
+        packet = [packet for packet in container.demux(container.streams.video[0]) if packet.size][12]
+    content[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    path.write_bytes(content)
+    with pytest.raises(UnreadableVideoError, match=r"decoding failed behind 0\.\d\d s .* run with --salvage"):
+        pipeline.process(path, tmp_path / "out.mp4", settings=software)
+    report = pipeline.process(path, tmp_path / "out.mp4", settings=software.overlaid(salvage=True), review=True)
+    assert report.verification is not None
+    assert report.verification.passed
+    assert report.frames_out == made[0].frame_count
+    ((begin, end),) = report.lost
+    said = f"Frames are lost to damage, and the last good one is held instead: {begin:.2f} to {end:.2f} s."
+    assert said in report.warnings[0]
+    assert said in pipeline.review_path(tmp_path / "out.mp4").read_text()
 
 
 def test_what_a_killed_run_has_left_beside_its_result_goes_with_the_next_run_in_that_folder(

@@ -28,6 +28,7 @@ def test_the_launchpad_offers_what_there_is_to_choose_from(job: dg.JobDefinition
 @pytest.mark.parametrize(
     ("asset", "chosen"),
     [
+        ("raw_video", {"salvage": True}),
         ("composed_tiles", {"layout": "stacked"}),
         ("encoded_video", {}),
         ("encoded_video", {"encoder": "software", "codec": "hevc", "quality": 18, "preset": "best"}),
