@@ -95,6 +95,10 @@ class MachineError(FileError):
     back_off = True
 
 
+class NativeCrashError(FileError):
+    """Code outside of Python took down the process that was at work on a file."""
+
+
 class TableFormatError(InputError):
     """A Parquet file is not the table that was expected, or belongs to another video."""
 

@@ -129,7 +129,6 @@ def track(
         frame_size=(video.width, video.height),
         time_base=video.time_base,
         fingerprint=video.fingerprint,
-        detect_threads=suited.detect_threads,
     )
     with _unchanged(video), VideoReader(video, threads=suited.decode_threads, loop_filter=False) as reader:
         for frame in reader:

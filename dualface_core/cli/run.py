@@ -1,24 +1,20 @@
-"""`dualface run`: several videos at once, each as a thread gets free; a failure of one stops none of the others."""
+"""`dualface run`: what it takes, and what it says when all is done. The work itself is in `batch`."""
 
 from __future__ import annotations
 
 import json
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from dualface_core import pipeline
+from dualface_core.cli.batch import Batch
 from dualface_core.cli.exit_codes import exit_code
 from dualface_core.cli.inputs import (
     CodecOption,
     EncoderOption,
-    Job,
     JsonOption,
     LayoutOption,
     Paths,
@@ -29,18 +25,12 @@ from dualface_core.cli.inputs import (
     jobs_for,
 )
 from dualface_core.cli.show import (
-    BatchBar,
-    Outcome,
-    VideoBar,
     errors,
-    progress_bars,
     say,
     say_skipped,
     summary_table,
     totals,
-    warn,
 )
-from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
 
 
@@ -89,7 +79,7 @@ def run(
     started = perf_counter()
     # A video that is alone has the whole machine.
     settings = settings.overlaid(streams=min(len(jobs), pipeline.profile(settings).streams))
-    outcomes = _Batch(settings, keep_load=monitor, review=review, debug=bool(context.obj)).run(jobs)
+    outcomes = Batch(settings, keep_load=monitor, review=review, debug=bool(context.obj)).run(jobs)
     if len(jobs) > 1:
         errors.print(summary_table(outcomes))
         errors.print(totals(outcomes, perf_counter() - started), highlight=False)
@@ -101,62 +91,3 @@ def run(
     failures = [outcome.error for outcome in outcomes if outcome.error is not None]
     if failures:
         raise typer.Exit(min(exit_code(error) for error in failures))
-
-
-class _Stopped(BaseException):
-    """The user wants no more; not an Exception, so that it is not taken for a failure."""
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """How several videos are worked on."""
-
-    settings: Settings
-    keep_load: bool
-    review: bool
-    debug: bool
-
-    def run(self, jobs: list[Job]) -> list[Outcome]:
-        """Work on them; outcomes are in the order of the jobs."""
-        stop = threading.Event()
-        with progress_bars() as bars, ThreadPoolExecutor(self.settings.streams) as pool:
-            batch = BatchBar(bars, len(jobs))
-            pending = [pool.submit(self._work, job, bars, batch, stop) for job in jobs]
-            try:
-                return [outcome.result() for outcome in pending]
-            except BaseException:  # Ctrl-C: nothing new begins, and what is in work ends at its next frame
-                stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _work(self, job: Job, bars: Progress, batch: BatchBar, stop: threading.Event) -> Outcome:
-        bar = VideoBar(bars, job.video, batch)
-
-        def progress(step: str, done: int, total: int) -> None:
-            if stop.is_set():
-                raise _Stopped
-            bar(step, done, total)
-
-        started = perf_counter()
-        try:
-            report = pipeline.process(
-                job.video,
-                job.output,
-                settings=self.settings,
-                keep_load=self.keep_load,
-                review=self.review,
-                progress=progress,
-            )
-        except DualfaceError as error:
-            if self.debug:
-                errors.print_exception()
-            errors.print(f"dualface: {error}", markup=False, highlight=False, soft_wrap=True)
-            return Outcome(job, perf_counter() - started, error=error)
-        except Exception:  # noqa: BLE001  a bug keeps its traceback, and the other videos go on
-            errors.print_exception()
-            bug = DualfaceError(f"{job.video}: a bug in dualface stopped the work. Please report it.")
-            return Outcome(job, perf_counter() - started, error=bug)
-        finally:
-            bar.end()
-        warn(job.video, report.warnings)
-        return Outcome(job, perf_counter() - started, report=report)

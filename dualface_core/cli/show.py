@@ -137,9 +137,8 @@ def overview_table(overview: GpuOverview) -> Table:
     table.add_row(
         "[bold]profile[/]",
         f"NVENC sessions {profile.sessions}, videos at once {profile.streams}, threads for each to decode "
-        f"{profile.decode_threads}, to detect {profile.detect_threads}, to compose {profile.compose_threads} and to "
-        f"encode {profile.encode_threads}, frames at once to the detector {profile.batch_size}, "
-        f"preset {escape(profile.preset)}",
+        f"{profile.decode_threads}, to compose {profile.compose_threads} and to encode {profile.encode_threads}, "
+        f"frames at once to the detector {profile.batch_size}, preset {escape(profile.preset)}",
     )
     return table
 

@@ -51,7 +51,6 @@ class Profile:
         sessions: NVENC sessions at once; 0 without NVENC.
         streams: videos in work at once.
         decode_threads: CPU threads of one video's software decoder.
-        detect_threads: CPU threads that look for faces in one video's frames.
         compose_threads: CPU threads that compose one video's frames.
         encode_threads: CPU threads of one video's software encoder.
         batch_size: frames that the face detector takes at once.
@@ -61,7 +60,6 @@ class Profile:
     sessions: int
     streams: int
     decode_threads: int
-    detect_threads: int
     compose_threads: int
     encode_threads: int
     batch_size: int
@@ -100,7 +98,6 @@ def profile_for(
         # Four threads decode 1080p faster than anything else here goes on; the other cores compose and encode.
         decode_threads=max(1, min(4, cores // streams)),
         # OpenCV lets go of Python's lock, but what is left of Python between its calls keeps more from gaining.
-        detect_threads=max(1, min(4, cores // (2 * streams))),
         compose_threads=max(1, min(4, cores // (2 * streams))),
         # x264's own rule, for the cores that a video has.
         encode_threads=max(1, min(_MOST_ENCODE_THREADS, 3 * cores // (2 * streams))),

@@ -20,6 +20,7 @@ from dualface_core.errors import (
     MachineError,
     MissingInputError,
     ModelError,
+    NativeCrashError,
     NobodyFoundError,
     NoVideoStreamError,
     OutputError,
@@ -39,6 +40,7 @@ _FILE_ERRORS: Final = {
     for kind in (
         ChangedPlanError,
         ChangedVideoError,
+        NativeCrashError,
         FileError,
         InputError,
         LimitError,

@@ -21,7 +21,7 @@ from dualface_core.encoding.sessions import NvencSessions, Slot
 from dualface_core.errors import DualfaceError
 from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Queued, Refused
 from dualface_core.rendering.stream import render_stream
-from dualface_core.system.child_processes import end_with_parent
+from dualface_core.system.child_processes import end_with_parent, message_channel
 from dualface_core.system.threads import limit_library_threads
 from dualface_core.tables.tile_plan import TilePlan
 
@@ -38,7 +38,11 @@ def main() -> None:
     """Do the job that comes as one line of JSON on standard input, and report on standard output."""
     limit_library_threads()
     end_with_parent(orderly=True)
-    send = _message_channel()
+    say = message_channel()
+
+    def send(message: Message) -> None:
+        say(message.model_dump_json())
+
     job = Job.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, args=[job.output], daemon=True).start()
     send(_outcome(job, send))
@@ -132,18 +136,6 @@ class _Progress:
     def _report(self) -> None:
         self._slot.progressed()
         self._send(Progressed(frames=self.frames))
-
-
-def _message_channel() -> Send:
-    """Keep standard output for messages: what libraries print goes to standard error from now on."""
-    channel = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def send(message: Message) -> None:
-        channel.write(message.model_dump_json() + "\n")
-        channel.flush()
-
-    return send
 
 
 def _end_with_parent(output: Path) -> None:

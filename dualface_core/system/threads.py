@@ -8,17 +8,13 @@ wants the cores too, most of their time goes into that (docs/decisions/0004).
 from __future__ import annotations
 
 import os
-from typing import Final
-
-_OPENCV_SHARE: Final = 4
-"""One in so many cores composes: decoder and encoder make better use of the others."""
 
 
 def limit_library_threads() -> None:
-    """Give torch (and BLAS) one thread and OpenCV a few, in this process and those that it starts.
+    """Give torch (and BLAS) and OpenCV one thread, in this process and those that it starts.
 
     It is to be called by a program, before it uses any of them: they read these variables of the environment when they
     are first used, and so need not be loaded here. A variable that is set already stays as it is.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", str(max(1, len(os.sched_getaffinity(0)) // _OPENCV_SHARE)))
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")

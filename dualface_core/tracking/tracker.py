@@ -15,7 +15,6 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain
 from typing import Final
 
 import cv2
@@ -121,7 +120,6 @@ class FaceTracker:
         frame_size: width and height of the upright frame, in pixels.
         time_base: seconds per unit of `Frame.pts`.
         fingerprint: SHA-256 of the file, in hex.
-        detect_threads: threads in which the detector works, beside the caller's. What is found doesn't depend on it.
     """
 
     def __init__(
@@ -133,7 +131,6 @@ class FaceTracker:
         frame_size: tuple[int, int],
         time_base: Fraction,
         fingerprint: str,
-        detect_threads: int = 1,
     ) -> None:
         self._parameters = parameters
         self._detector = detector
@@ -149,10 +146,9 @@ class FaceTracker:
         self._last_look = -1
         # Frames to look at, until the shots that they lie in are known and there are enough of them.
         self._waiting: deque[_Look] = deque()
-        # The detector works in threads of its own, which share one batch at a time.
-        self._detect_threads = detect_threads
-        self._workers = ThreadPoolExecutor(detect_threads, "face-detector")
-        self._running: tuple[list[_Look], list[Future[list[Detections]]]] | None = None
+        # The detector works in a thread of its own, one batch at a time.
+        self._worker = ThreadPoolExecutor(1, "face-detector")
+        self._running: tuple[list[_Look], Future[list[Detections]]] | None = None
         self._crops: dict[int, _FaceCrops] = {}
         self._embedded: list[EmbeddedTracklet] = []
 
@@ -179,7 +175,7 @@ class FaceTracker:
             self._look_at(self._previous)
         self._detect(len(self._waiting))
         self._collect()
-        self._workers.shutdown()
+        self._worker.shutdown()
         self._close(())
         self._embedded.sort(key=lambda item: (item.tracklet.frames[0], item.tracklet.number))
         for number, item in enumerate(self._embedded):
@@ -224,9 +220,7 @@ class FaceTracker:
         while count > 0:
             batch = [self._waiting.popleft() for _ in range(min(count, self._parameters.batch_size))]
             count -= len(batch)
-            images = np.stack([image for _, image in batch])
-            shares = np.array_split(images, min(self._detect_threads, len(batch)))
-            found = [self._workers.submit(self._faces, share) for share in shares]
+            found = self._worker.submit(self._faces, np.stack([image for _, image in batch]))
             self._collect()
             self._running = batch, found
 
@@ -236,8 +230,7 @@ class FaceTracker:
             return
         batch, found = self._running
         self._running = None
-        faces_of_each = chain.from_iterable(share.result() for share in found)
-        for (frame, image), faces in zip(batch, faces_of_each, strict=True):
+        for (frame, image), faces in zip(batch, found.result(), strict=True):
             self._follow(frame, image, faces)
 
     def _faces(self, images: NDArray[np.uint8]) -> list[Detections]:

@@ -74,7 +74,6 @@ def test_every_machine_gets_work_done_within_its_means(gpu, cores, codec):
     assert 1 <= profile.streams <= 6
     assert profile.decode_threads >= 1
     assert profile.decode_threads * profile.streams <= cores or profile.decode_threads == 1
-    assert 1 <= profile.detect_threads <= 4
     assert 1 <= profile.compose_threads <= 4
     assert 1 <= profile.encode_threads <= 8
     assert profile.encode_threads * profile.streams <= 1.5 * cores or profile.encode_threads == 1

@@ -193,17 +193,6 @@ def test_a_video_without_faces_has_an_empty_table(count: int) -> None:
     assert [(shot.first, shot.last) for shot in tracks.shots] == ([(0, count - 1)] if count else [])
 
 
-def test_faces_found_by_several_threads_are_the_same(sample_clip: SampleClip) -> None:
-    video = probe(sample_clip("talk"))
-    tables = []
-    for threads in (1, 3):
-        working = tracker((video.width, video.height), time_base=video.time_base, detect_threads=threads)
-        with VideoReader(video) as reader:
-            tables.append(tracked(reader, working))
-    assert tables[0].table.num_rows
-    assert tables[1].table.equals(tables[0].table)
-
-
 def test_only_a_few_frames_are_held() -> None:
     working = tracker((64, 64), TrackParameters(batch_size=4))
     alive: set[int] = set()

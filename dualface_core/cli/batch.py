@@ -1,0 +1,139 @@
+"""Several videos at once, each in a process of its own: neither a failure nor a crash of one stops the others.
+
+Belongs here: handing out the videos, and what became of each. What such a process does is in `worker`.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Final
+
+from pydantic import TypeAdapter
+from rich.progress import Progress
+
+from dualface_core.cli.inputs import Job
+from dualface_core.cli.show import BatchBar, Outcome, VideoBar, errors, progress_bars, warn
+from dualface_core.cli.worker import Made, Message, NotMade, Stopped, Task, work
+from dualface_core.errors import DualfaceError, MachineError, NativeCrashError
+from dualface_core.settings import Settings
+from dualface_core.system.child_processes import ChildProcess
+
+_MESSAGES: Final[TypeAdapter[Message]] = TypeAdapter(Message)
+
+_END_PATIENCE: Final = 10.0
+"""Seconds that a process has for clearing away what it was making, when the user wants no more."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How videos are worked on: see `pipeline.process`. With `debug`, every failure shows its traceback."""
+
+    settings: Settings
+    keep_load: bool
+    review: bool
+    debug: bool
+
+    def run(self, jobs: list[Job]) -> list[Outcome]:
+        """Work on them; outcomes are in the order of the jobs. A video that is alone is worked on in this process."""
+        with progress_bars() as bars:
+            batch = BatchBar(bars, len(jobs))
+            if len(jobs) == 1:
+                return [self._outcome(jobs[0], bars, batch, work)]
+            workers = _Workers()
+            with ThreadPoolExecutor(self.settings.streams) as pool:
+                pending = [pool.submit(self._outcome, job, bars, batch, workers.work) for job in jobs]
+                try:
+                    return [outcome.result() for outcome in pending]
+                except BaseException:  # Ctrl-C: nothing new begins, and what is in work ends at its next frame
+                    workers.stopped.set()
+                    pool.shutdown(cancel_futures=True)
+                    raise
+                finally:
+                    workers.end()
+
+    def _outcome(
+        self,
+        job: Job,
+        bars: Progress,
+        batch: BatchBar,
+        work: Callable[[Task, VideoBar], Made | NotMade],
+    ) -> Outcome:
+        bar, started = VideoBar(bars, job.video, batch), perf_counter()
+        try:
+            answer = work(
+                Task(
+                    video=job.video,
+                    output=job.output,
+                    settings=self.settings,
+                    keep_load=self.keep_load,
+                    review=self.review,
+                ),
+                bar,
+            )
+        except (NativeCrashError, MachineError) as error:
+            answer = NotMade.of(job.video, error)
+        finally:
+            bar.end()
+        seconds = perf_counter() - started
+        if isinstance(answer, Made):
+            warn(job.video, answer.report.warnings)
+            return Outcome(job, seconds, report=answer.report)
+        failure = answer.error.unpacked()
+        if answer.bug or self.debug:  # a bug keeps its traceback, and the other videos go on
+            errors.print(answer.traceback, markup=False, highlight=False, soft_wrap=True)
+        if not answer.bug:
+            errors.print(f"dualface: {failure}", markup=False, highlight=False, soft_wrap=True)
+        return Outcome(job, seconds, error=failure)
+
+
+class _Workers:
+    """Processes that are kept for the next video; one that has crashed is not."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self._idle: queue.SimpleQueue[ChildProcess] = queue.SimpleQueue()
+
+    def work(self, task: Task, progress: Callable[[str, int, int], None]) -> Made | NotMade:
+        """Have a process work on a video. Raises NativeCrashError or MachineError if that ends it."""
+        with ExitStack() as stack:
+            try:
+                process = self._idle.get_nowait()
+            except queue.Empty:
+                process = ChildProcess("dualface_core.cli.worker")
+            stack.callback(process.end, patience=_END_PATIENCE)
+            process.send(task.model_dump_json())
+            while (line := process.next_line(self._beat)) is not None:
+                message = _MESSAGES.validate_json(line)
+                if isinstance(message, Made | NotMade):
+                    stack.pop_all()
+                    self._idle.put(process)
+                    return message
+                progress(message.step, message.done, message.total)
+            raise _ended(task, *process.ending())
+
+    def end(self) -> None:
+        """End those that are idle, which none may be doing any more work for."""
+        while not self._idle.empty():
+            self._idle.get().end()
+
+    def _beat(self) -> None:
+        if self.stopped.is_set():
+            raise Stopped
+
+
+def _ended(task: Task, code: int, last_words: tuple[str, ...]) -> DualfaceError:
+    """The error of a process that ended without an answer."""
+    if code == -signal.SIGKILL:
+        found = "its process was killed (SIGKILL), as the kernel does when memory runs out"
+        return MachineError(task.video, found, action="Work on fewer videos at once, or free memory, and run again.")
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    found = f"native code crashed while it was worked on ({': '.join([how, *last_words[:1]])})"
+    action = "The file is damaged or of a kind that a library cannot cope with. Convert it, and report it."
+    return NativeCrashError(task.video, found, action=action)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import SampleClip
+
+
+def batch(*videos: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "dualface_core.cli", "run", *map(str, videos), "--json", "--streams", "1"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def worker(of: subprocess.Popen[str]) -> psutil.Process:
+    """The process that works on the videos, as soon as there is one."""
+    while of.poll() is None:
+        for child in psutil.Process(of.pid).children():
+            if "dualface_core.cli.worker" in child.cmdline():
+                return child
+        time.sleep(0.01)
+    raise AssertionError("no process has begun")
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        (signal.SIGABRT, "native code crashed while it was worked on (SIGABRT"),
+        (signal.SIGKILL, "its process was killed (SIGKILL), as the kernel does when memory runs out"),
+    ],
+)
+def test_a_crash_is_told_with_its_video_and_the_batch_goes_on(
+    tmp_path: Path, ending: signal.Signals, said: str
+) -> None:
+    first, second = tmp_path / "first.mp4", tmp_path / "second.mp4"
+    for path in (first, second):
+        path.write_bytes(b"\0 no video")
+    with batch(first, second) as process:
+        worker(process).send_signal(ending)
+        out, err = process.communicate()
+    assert process.returncode == 1
+    crashed, refused = json.loads(out)
+    assert crashed["error"].startswith(f"{first}: {said}")
+    assert "not a video" in refused["error"]
+    assert f"dualface: {first}: {said}" in err
+
+
+def test_a_batch_that_is_ended_leaves_nothing(sample_clip: SampleClip, tmp_path: Path) -> None:
+    videos = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
+    for video in videos:
+        video.write_bytes(sample_clip("talk").read_bytes())
+    with batch(*videos) as process:
+        child = worker(process)
+        process.terminate()  # as Ctrl-C does, which a test started in the background may ignore
+        process.communicate()
+    assert process.returncode not in {0, 2}
+    assert not child.is_running()
+    assert sorted(tmp_path.iterdir()) == videos
