@@ -54,6 +54,8 @@ _SHORT_OF_INDEX: Final = 0.99
 """A file that holds less than this share of the frames that its own index promises was cut off."""
 _SHORT_SECONDS: Final = 0.5
 """What may be missing at the end of a file whose header only rounds its duration."""
+_ROUNDED: Final = Fraction(1, 100)
+"""Seconds by which the end of an MP4's stream may be beside its last packet's: its header may count coarsely."""
 _HEADER_SAYS_DURATION: Final = {"matroska,webm", "flv"}
 """Formats whose header has the duration but whose index doesn't count frames."""
 
@@ -76,6 +78,7 @@ class VideoInfo:
         time_base: seconds per pts unit.
         frame_count: frames in the stream.
         first_pts, last_pts: presentation timestamps of the first and the last frame.
+        last_duration: how long the last frame is shown, in units of pts.
         duration: seconds from the first frame's begin to the last frame's end.
         average_rate: frames per second; for people and encoders, never for arithmetic on time.
         constant_rate: whether all frames are equally far apart (within one pts unit).
@@ -105,6 +108,7 @@ class VideoInfo:
     frame_count: int
     first_pts: int
     last_pts: int
+    last_duration: int
     duration: float
     average_rate: Fraction
     constant_rate: bool
@@ -233,8 +237,14 @@ def _read(
         raise UnsupportedVideoError(path, found, action="Export it as SDR (BT.709).")
     time_base = Fraction(stream.time_base or Fraction(1, 90_000))
     steps = [b - a for a, b in pairwise(times)]
-    last_step = steps[-1] if steps else round(1 / ((stream.average_rate or 25) * time_base))
-    span = float((times[-1] - times[0] + last_step) * time_base)
+    usual = steps[-1] if steps else round(1 / ((stream.average_rate or 25) * time_base))
+    last_duration = packets.last_duration or usual
+    if has_edit_lists(container) and stream.duration and not (salvage or assumed.shift):
+        # What MP4 says of a packet is when the next is decoded; the end of the stream says how long the last is shown.
+        until_end = (stream.start_time or 0) + stream.duration - times[-1]
+        if (until_end - last_duration) * time_base > _ROUNDED:
+            last_duration = until_end
+    span = float((times[-1] - times[0] + last_duration) * time_base)
     aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
     audio = {index: info for index, reader in packets.audio.items() if (info := reader.info()) is not None}
     metadata = read_metadata(container, stream, shift=assumed.shift)
@@ -258,6 +268,7 @@ def _read(
         frame_count=len(times),
         first_pts=times[0],
         last_pts=times[-1],
+        last_duration=last_duration,
         duration=span,
         average_rate=Fraction(stream.average_rate or Fraction(len(times)) / Fraction(span).limit_denominator(90_000)),
         constant_rate=not steps or max(steps) - min(steps) <= 1,
@@ -293,6 +304,7 @@ class _Packets:
     Attributes:
         audio: what each audio stream is, by its number in the file.
         frame_times: pts of the frames in ascending order.
+        last_duration: what the packet of the last frame says of how long it is shown; 0 if nothing.
         video_packets: those of the video stream, those that an edit list hides among them.
         end: where the last packet of any stream ends, in seconds.
         first_frame: the first frame that can be decoded.
@@ -300,6 +312,7 @@ class _Packets:
 
     audio: dict[int, AudioStreamReader]
     frame_times: list[int] = field(default_factory=list)
+    last_duration: int = 0
     video_packets: int = 0
     end: float = 0.0
     first_frame: VideoFrame | None = None
@@ -336,6 +349,7 @@ def _read_packets(
     *,
     salvage: bool,
 ) -> None:
+    last_pts = 0
     for packet in finder.assumed.moved(demuxed(container, *container.streams, salvage=salvage)):
         if (packet.stream is stream or packet.stream.index in found.audio) and is_encrypted(packet):
             raise protected(path)
@@ -349,6 +363,8 @@ def _read_packets(
                 found.first_frame = first_decoded(stream, packet, salvage=salvage)
             found.video_packets += packet.size > 0
             if packet.size and pts is not None and not packet.is_discard:
+                if pts >= last_pts:
+                    last_pts, found.last_duration = pts, packet.duration or 0
                 found.frame_times.append(pts)
         elif packet.stream.index in found.audio:
             finder.add(packet)

@@ -109,7 +109,10 @@ class VideoWriter:
         self._encoder = encoder
         self._threads = threads
         self._closed = False
+        self._first_pts = 0
+        self._first_dts: int | None = None
         self._last_pts: int | None = None
+        self._last_duration: int | None = None
         self.frames_written = 0
         """Frames handed to the encoder so far."""
         self._audio: list[AudioTrack] = []
@@ -140,25 +143,29 @@ class VideoWriter:
             target[:] = rows
         self.encode(surface, pts)
 
-    def encode(self, surface: Surface, pts: int) -> None:
+    def encode(self, surface: Surface, pts: int, duration: int | None = None) -> None:
         """Encode one frame.
 
         Args:
             surface: of the writer's size; not to be drawn on any more.
             pts: presentation timestamp in units of `time_base`, greater than the one before.
+            duration: how long the frame is shown, if it is the last one, in the same units; None for as long as the
+                one before it.
         """
         if self._container is None or self._stream is None:
             raise ValueError("the writer is closed")
-        if self._last_pts is not None and pts <= self._last_pts:
+        if self._last_pts is None:
+            self._first_pts = pts
+        elif pts <= self._last_pts:
             raise ValueError(f"pts {pts} does not come after {self._last_pts}")
         frame = surface.frame
         frame.pts = pts
         frame.time_base = self._time_base
         with self._encoding():
             packets = self._stream.encode(frame)
+        self._last_pts, self._last_duration = pts, duration
         with self._writing():
             self._mux(packets)
-        self._last_pts = pts
         self.frames_written += 1
 
     def close(self) -> None:
@@ -222,6 +229,8 @@ class VideoWriter:
             # Two frames cannot be out of order; x265 takes their decoding times from uninitialized memory.
             for packet in packets:
                 packet.dts = packet.pts
+        if packets and self._last_duration:
+            self._end_with(packets[-1], packets[0])
         with self._writing():
             self._mux(packets)
             for track in self._audio:
@@ -254,10 +263,20 @@ class VideoWriter:
     def _mux(self, packets: list[VideoPacket]) -> None:
         assert self._container is not None
         for packet in packets:
+            self._first_dts = packet.dts if self._first_dts is None else self._first_dts
+            if packet.pts == self._last_pts and self._last_duration and not packet.duration:
+                packet.duration = self._last_duration
             if packet.dts is not None and packet.time_base is not None:
                 for track in self._audio:
                     track.pump(self._container, packet.dts * packet.time_base)
             self._container.mux(packet)
+
+    def _end_with(self, packet: VideoPacket, first: VideoPacket) -> None:
+        """Let the last packet, which need not be that of the last frame, last until the last frame ends."""
+        first_dts = self._first_dts if self._first_dts is not None else first.dts
+        if self._last_pts is None or not self._last_duration or packet.dts is None or first_dts is None:
+            return
+        packet.duration = self._last_pts + self._last_duration - self._first_pts - (packet.dts - first_dts)
 
     @contextmanager
     def _encoding(self) -> Iterator[None]:

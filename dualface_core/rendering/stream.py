@@ -80,7 +80,7 @@ def render_stream(
         ) as writer,
     ):
         for surface, pts in frames:
-            writer.encode(surface, pts)
+            writer.encode(surface, pts, video.last_duration if pts == video.last_pts else None)
             if progress is not None:
                 progress(writer.frames_written)
     return writer.frames_written

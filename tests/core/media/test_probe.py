@@ -24,7 +24,7 @@ from dualface_core.media.opening import unreadable
 from dualface_core.media.orientation import Orientation
 from dualface_core.media.probe import fingerprint, probe
 from dualface_core.media.reader import VideoReader
-from tests.core.media.conftest import VARIABLE_PTS, MakeClip, make_audio
+from tests.core.media.conftest import VARIABLE_PTS, MakeClip, make_audio, numbered_image
 from tests.permissions import permissions_count
 
 MILLISECONDS = Fraction(1, 1000)
@@ -57,7 +57,19 @@ def test_a_variable_rate_is_told_from_the_timestamps(make_clip: MakeClip, suffix
     assert not video.constant_rate
     assert video.first_pts * video.time_base == 0
     assert video.last_pts * video.time_base == VARIABLE_PTS[-1] * MILLISECONDS
-    assert video.duration == pytest.approx((VARIABLE_PTS[-1] + VARIABLE_PTS[-1] - VARIABLE_PTS[-2]) / 1000)
+    assert video.duration == pytest.approx(VARIABLE_PTS[-1] / 1000 + 1 / 15, abs=0.001)  # what the packet says
+
+
+def test_a_last_frame_that_is_shown_for_long_counts(tmp_path: Path) -> None:
+    path = tmp_path / "still.gif"
+    with av.open(str(path), "w", options={"final_delay": "290"}) as container:
+        stream = container.add_stream("gif", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "rgb8"
+        for number in range(3):
+            image = numbered_image(number, 96, 64)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="rgb8")))
+        container.mux(stream.encode(None))
+    assert probe(path).duration == pytest.approx(0.2 + 2.9)
 
 
 def test_audio_that_begins_earlier_does_so_in_the_result(make_clip: MakeClip) -> None:
@@ -66,7 +78,7 @@ def test_audio_that_begins_earlier_does_so_in_the_result(make_clip: MakeClip) ->
     )
     video = probe(path)
     assert video.first_pts * video.time_base == Fraction(1, 5)
-    assert video.duration == pytest.approx(0.8)
+    assert video.duration == pytest.approx(0.7 + 1 / 15, abs=0.001)
     assert video.audio[0].start == 0
 
 

@@ -147,6 +147,24 @@ def test_color_tags_are_written(tmp_path: Path, codec: Codec, tags: tuple[int, i
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+@pytest.mark.parametrize("count", [1, 5, 8, 9])
+def test_the_last_frame_is_shown_for_as_long_as_it_should(tmp_path: Path, codec: Codec, count: int) -> None:
+    # The packet of the last frame is not always the last one.
+    pts = [0, 40, 100, 150, 400, 410, 600, 700, 900][:count]
+    encoder = software_encoder(EncoderSettings(codec=codec))
+    with writer(tmp_path / "t.mp4", encoder, time_base=Fraction(1, 1000)) as output:
+        for time in pts:
+            surface = Surface.blank(96, 64)
+            for plane in surface.planes:
+                plane[:] = 100
+            output.encode(surface, time, 2_500 if time == pts[-1] else None)
+    with av.open(str(tmp_path / "t.mp4")) as container:
+        stream = container.streams.video[0]
+        assert stream.duration * stream.time_base == Fraction(pts[-1] + 2_500, 1000)
+    assert probe(tmp_path / "t.mp4").duration == pytest.approx((pts[-1] + 2_500) / 1000, abs=0.2)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_few_frames_are_a_video(tmp_path: Path, codec: Codec, count: int) -> None:
     with writer(tmp_path / "t.mp4", software_encoder(EncoderSettings(codec=codec))) as output:
