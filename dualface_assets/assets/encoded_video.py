@@ -100,6 +100,7 @@ def choose_encoder(
     """Decide who encodes: NVENC where it works, software where it does not, or failed at this video before."""
     with as_failure(context), store.mounted(context.instance):
         settings = config.settings()
+        store.require_room(store.upload(context.partition_key).size_bytes)
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
         with in_time(step_seconds(video)):

@@ -38,6 +38,8 @@ def raw_video(
     started = time.monotonic()
     with as_failure(context), store.mounted(context.instance):
         upload = store.upload(key)
+        if dg.AssetKey("encoded_video") in context.job_def.asset_layer.executable_asset_keys:
+            store.require_room(upload.size_bytes)  # before any of the work, for runs that the sensor has not held back
         context.log.info("Probing %s, uploaded %s.", upload.name, upload.claimed_at)
         with in_time(reading_seconds(upload.size_bytes)):
             info = pipeline.probe(store.video_path(key), settings=config.settings())

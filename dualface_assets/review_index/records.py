@@ -72,6 +72,10 @@ class PageRecord(_Record):
     seconds: float
     warnings: list[str]
 
+    def is_after(self, failure: FailureRecord) -> bool:
+        """Whether the page was made after a failure, which is void then."""
+        return failure.failed_at <= self.made_at
+
 
 class FailureRecord(_Record):
     """A run that failed.
@@ -167,7 +171,7 @@ def entries(folder: Path) -> Iterator[Entry]:
         if inside.name.startswith(".") or not inside.name.isprintable() or not inside.is_dir():
             continue
         page, failure = PageRecord.read(inside), FailureRecord.read(inside)
-        if page and failure and failure.failed_at <= page.made_at:
+        if page and failure and page.is_after(failure):
             failure = None
         removal = RemovalRecord.read(inside)
         if removal and (page is None or removal.removed_at <= page.made_at):

@@ -26,7 +26,7 @@ from dualface_assets.settings import ServiceSettings, local_folder
 from dualface_assets.store.files import LocalFiles, StoreFiles, make_folder
 from dualface_assets.store.partitions import check_key, is_key
 from dualface_assets.store.remote import RemoteFiles, without_password
-from dualface_core.errors import DualfaceError, MachineError, MissingInputError, SettingsError
+from dualface_core.errors import DualfaceError, MachineError, MissingInputError, OutputError, SettingsError
 from dualface_core.pipeline import report_path
 from dualface_core.system.marked_folders import mark, why_missing
 from dualface_core.system.private_folders import make_private_folder
@@ -41,6 +41,10 @@ _OWN_FOLDERS: Final = frozenset(
 _ROOM: Final = 256 << 20
 """Bytes that a run may need beside twice the size of its video: the result, and a copy of one of them."""
 _UPLOAD_AGAIN: Final = "Put the video into the inbox again."
+
+
+class NoRoomError(OutputError):
+    """A run is not begun, since it would fill the disk."""
 
 
 # One component of a path, and never `..`: paths are built from notes, and others may write notes into a remote store.
@@ -225,6 +229,11 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         if free >= needed:
             return None
         return f"waits for room: {needed / (1 << 30):.1f} GiB are needed, {free / (1 << 30):.1f} GiB are free"
+
+    def require_room(self, size_bytes: int) -> None:
+        """Raise NoRoomError if a run on a video of this size would fill the disk."""
+        if reason := self.why_no_room(size_bytes):
+            raise NoRoomError(self.folder, reason, action="Make room on this disk.")
 
     def mark(self, instance: dg.DagsterInstance) -> None:
         """Begin to work on the store, new or not. Raises MachineError for one that is not mounted, or OutputError."""

@@ -11,7 +11,7 @@ from dualface_assets.runs.failures import as_failure
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import add
-from dualface_core.errors import NobodyFoundError
+from dualface_core.errors import MissingInputError, NobodyFoundError
 
 Fail = Callable[[str, Exception], dg.ExecuteInProcessResult]
 
@@ -68,6 +68,22 @@ def test_a_failed_video_is_noted_with_class_reason_and_next_step(
     index = (store.review_folder / "index.html").read_text()
     assert "&lt;b&gt;talk.mp4" in index
     assert len(re.findall("Choose another video.", index)) == 1  # the reason says it already
+
+
+def test_what_followed_from_a_failure_does_not_take_its_place(
+    store: VideoStore, instance: dg.DagsterInstance, key: str, fail: Fail
+) -> None:
+    first = fail(key, NobodyFoundError("talk.mp4", "no face was found", action="Choose another video."))
+    tick(first, instance, store)
+    followed = fail(key, MissingInputError(key, "there are no face tracks", action="Materialize face_tracks."))
+    assert isinstance(tick(followed, instance, store), dg.SkipReason)
+    (entry,) = entries(store.review_folder)
+    assert entry.failure is not None
+    assert (entry.failure.failure, entry.failure.run) == ("nobody-found", first.run_id)
+    tick(fail(key, RuntimeError("another reason")), instance, store)
+    (entry,) = entries(store.review_folder)
+    assert entry.failure is not None
+    assert entry.failure.failure == "bug"
 
 
 def test_a_run_that_none_of_its_steps_could_explain_is_told_what_to_do_in_its_log(

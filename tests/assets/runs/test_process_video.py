@@ -555,6 +555,20 @@ def test_nvenc_is_blamed_only_for_what_it_may_have_done(
     assert blamed_on_nvenc(failure, encoded=encoded) == expected
 
 
+def test_a_run_that_would_fill_the_disk_is_not_begun_and_waits_for_room(
+    processing: Pipeline, sample_clip: SampleClip, small_disk: Path
+) -> None:
+    full = Pipeline(VideoStore(root=str(small_disk)), processing.instance)
+    key = full.upload(sample_clip("talk", seconds=2))
+    for assets in ((), ("encoded_video",)):
+        result = full.run(key, *assets)
+        run = full.instance.get_run_by_id(result.run_id)
+        assert run is not None
+        assert run.tags[BACK_OFF] == WAITING
+        if not assets:
+            assert "waits for room: 0.3 GiB are needed, 0.0 GiB are free. Make room on this disk." in reason(result)
+
+
 def test_a_run_may_take_longer_where_the_video_is_longer(processing: Pipeline, processed: Processed) -> None:
     run = processing.instance.get_run_by_id(processed[1].run_id)
     assert run is not None
