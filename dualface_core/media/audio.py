@@ -24,6 +24,7 @@ from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
 from dualface_core.media.audio_frames import decoded_frames
 from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, Timestamps, decodable_audio
 from dualface_core.media.opening import open_input, opened, said_by_ffmpeg, unreadable
+from dualface_core.media.salvage import TRY_SALVAGE, Spans, demuxed
 from dualface_core.system.atomic_files import output_error
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
@@ -60,6 +61,7 @@ class AudioTrack:
         self._packets: Iterator[AudioPacket] = iter(())
         self._target: AudioStream | None = None
         self._next: AudioPacket | None = None
+        self._written = Fraction(0)
 
     @property
     def rate(self) -> int:
@@ -119,19 +121,22 @@ class AudioTrack:
         try:
             packet = next(self._packets, None)
         except (av.error.FFmpegError, OSError) as error:
-            raise unreadable(self._source, _FAILED, error) from error
+            failed = f"{_FAILED} behind {float(self._written):.2f} s"
+            raise unreadable(self._source, failed, error, action=TRY_SALVAGE) from error
         if packet is not None:
             packet.pts = packet.dts = self._timestamps.place(packet)
+            self._written = packet.pts * Fraction(packet.time_base)
         return packet
 
     def _demuxed(self) -> Iterator[AudioPacket]:
-        return self._info.timeline.moved(self._container.demux(self._stream))
+        return self._info.timeline.moved(demuxed(self._container, self._stream, salvage=True))
 
     def _encoded(self, target: AudioStream) -> Iterator[AudioPacket]:
         context = target.codec_context
         layout, rate = context.layout.name, context.sample_rate
         framer = AudioResampler(context.format, layout, rate, context.frame_size or None)
-        for frame in decoded_frames(self._demuxed(), self._stream, layout=layout, rate=rate):
+        lost = Spans(0) if self._info.lost else None
+        for frame in decoded_frames(self._demuxed(), self._stream, layout=layout, rate=rate, lost=lost):
             for part in framer.resample(frame):
                 yield from target.encode(part)
         for part in framer.resample(None):

@@ -6,6 +6,7 @@ Belongs here: decoding and resampling. Doesn't: what is done with the samples (`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,8 +19,9 @@ from av.audio.stream import AudioStream
 from av.filter.graph import Graph
 from numpy.typing import NDArray
 
-from dualface_core.media.audio_streams import AudioInfo, channel_layout
+from dualface_core.media.audio_streams import AudioInfo, channel_layout, seconds_per_pts
 from dualface_core.media.opening import opened
+from dualface_core.media.salvage import Span, Spans, demuxed
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     from av.packet import Packet
@@ -30,8 +32,12 @@ _JITTER: Final = 0.002
 """Seconds by which timestamps may be rounded: less is no gap."""
 
 
+_TOUCHING: Final = Fraction(1, 10)
+"""Seconds; what is damaged with less than half of it between counts as one place."""
+
+
 def decoded_frames(
-    packets: Iterable[AudioPacket], stream: AudioStream, *, layout: str, rate: int
+    packets: Iterable[AudioPacket], stream: AudioStream, *, layout: str, rate: int, lost: Spans | None = None
 ) -> Iterator[AudioFrame]:
     """Decode an audio stream.
 
@@ -40,6 +46,7 @@ def decoded_frames(
         stream: theirs, one that can be decoded (`decodable_audio`).
         layout: "mono" or "stereo".
         rate: samples per second.
+        lost: takes where packets cannot be decoded, which are left out; without it they are errors.
 
     Yields frames of planar float32, full scale being 1, each with its packet's time in samples. A stream
     that changes its form (channels, rate) has one form all the same. Raises what PyAV raises.
@@ -52,7 +59,7 @@ def decoded_frames(
     names = _names(own)
     form: tuple[str, str, int] | None = None
     graph: Graph | None = None
-    for frame in chain((frame for packet in packets for frame in stream.decode(packet)), [None]):
+    for frame in chain(_decoded(packets, stream, lost), [None]):
         found = None if frame is None else (frame.format.name, frame.layout.name, frame.sample_rate)
         if found != form:
             if graph is not None:
@@ -66,6 +73,28 @@ def decoded_frames(
         if frame is not None and graph is not None:
             graph.push(frame)
             yield from _pulled(graph)
+
+
+def _decoded(packets: Iterable[AudioPacket], stream: AudioStream, lost: Spans | None) -> Iterator[AudioFrame]:
+    for packet in packets:
+        try:
+            yield from stream.decode(packet)
+        except av.error.FFmpegError:
+            if lost is None:
+                raise
+            if packet.pts is not None:
+                lost.add(packet.pts, packet.pts + (packet.duration or 0))
+
+
+def undecodable(path: Path, track: AudioInfo) -> tuple[Span, ...]:
+    """Where an audio stream cannot be decoded; all of it is tried. Raises UnreadableVideoError."""
+    with opened(path, "its audio cannot be decoded") as container:
+        stream = next(stream for stream in container.streams.audio if stream.index == track.index)
+        lost = Spans(float(_TOUCHING / seconds_per_pts(stream)))
+        packets = track.timeline.moved(demuxed(container, stream, salvage=True))
+        for _ in decoded_frames(packets, stream, layout="mono", rate=track.sample_rate, lost=lost):
+            pass
+        return tuple(lost.seconds(seconds_per_pts(stream)))
 
 
 def _names(layout: AudioLayout) -> str | None:
@@ -136,8 +165,9 @@ class AudioBlocks:
         first = True
         with opened(self._path, "its audio cannot be decoded") as container:
             stream = next(stream for stream in container.streams.audio if stream.index == self._track.index)
-            packets = self._track.timeline.moved(container.demux(stream))
-            for frame in decoded_frames(packets, stream, layout=layout, rate=self._rate):
+            packets = self._track.timeline.moved(demuxed(container, stream, salvage=True))
+            lost = Spans(0) if self._track.lost else None
+            for frame in decoded_frames(packets, stream, layout=layout, rate=self._rate, lost=lost):
                 samples, gap = np.asarray(frame.to_ndarray(), np.float32), 0
                 if frame.pts is not None and frame.time_base is not None:
                     begin = float(frame.pts * frame.time_base)

@@ -19,6 +19,7 @@ from av.packet import PacketSideData
 from av.stream import Disposition
 
 from dualface_core.media.opening import has_decoder
+from dualface_core.media.salvage import Span
 from dualface_core.media.timeline import Timeline
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
@@ -51,6 +52,7 @@ class AudioInfo:
         timeline: when its packets are presented in a result, and by which all times here are meant.
         changes: seconds at which it changes its form, so that one decoder that was set up for the first form cannot
             follow; empty for nearly every stream.
+        lost: where it cannot be decoded, in seconds; looked for in a video that is salvaged only.
         moved: packets whose timestamps repeat or step back, so that a copy of them is played a little later.
         most_moved: by how many seconds at most.
     """
@@ -67,6 +69,7 @@ class AudioInfo:
     duration: float
     timeline: Timeline = Timeline()  # noqa: RUF009  it is immutable
     changes: tuple[float, ...] = ()
+    lost: tuple[Span, ...] = ()
     moved: int = 0
     most_moved: float = 0.0
 

@@ -19,6 +19,7 @@ from dualface_core.media.audio_streams import (
 )
 from dualface_core.media.opening import opened
 from dualface_core.media.probe import VideoInfo, video_stream
+from dualface_core.media.salvage import demuxed
 from dualface_core.media.timeline import Timeline
 
 
@@ -44,7 +45,7 @@ def key_frames(video: VideoInfo) -> list[int]:
         stream = video_stream(container, video.path)
         return sorted(
             packet.pts
-            for packet in video.timeline.moved(container.demux(stream))
+            for packet in video.timeline.moved(demuxed(container, stream, salvage=True))
             if packet.is_keyframe and packet.pts is not None and not packet.is_discard
         )
 
@@ -69,6 +70,6 @@ def audio_packets(path: Path, track: AudioInfo) -> Iterator[AudioPacket]:
     with opened(path) as container:
         stream = next(stream for stream in container.streams.audio if stream.index == track.index)
         timestamps, seconds = Timestamps(stream), seconds_per_pts(stream)
-        for packet in track.timeline.moved(container.demux(stream)):
+        for packet in track.timeline.moved(demuxed(container, stream, salvage=True)):
             if packet.size:
                 yield AudioPacket(bytes(packet), timestamps.place(packet) * seconds)

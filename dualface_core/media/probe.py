@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
@@ -29,6 +29,7 @@ from dualface_core.errors import (
     UnreadableVideoError,
     UnsupportedVideoError,
 )
+from dualface_core.media.audio_frames import undecodable
 from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, AudioStreamReader, decodable_audio
 from dualface_core.media.color import ColorInfo, color_of
 from dualface_core.media.limits import Limits
@@ -45,7 +46,7 @@ from dualface_core.media.opening import (
     unreadable,
 )
 from dualface_core.media.orientation import Orientation
-from dualface_core.media.salvage import TRY_SALVAGE, demuxed, first_decoded
+from dualface_core.media.salvage import TRY_SALVAGE, demuxed, first_decoded, listed
 from dualface_core.media.timeline import Segment, Timeline, TimelineFinder, begin, has_edit_lists
 from dualface_core.system.names import check_text
 from dualface_core.system.read_errors import read_error
@@ -247,6 +248,8 @@ def _read(
     span = float((times[-1] - times[0] + last_duration) * time_base)
     aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
     audio = {index: info for index, reader in packets.audio.items() if (info := reader.info()) is not None}
+    if salvage:
+        audio = {index: replace(info, lost=undecodable(path, info)) for index, info in audio.items()}
     metadata = read_metadata(container, stream, shift=assumed.shift)
     width, height = upright_size(first_width, first_height, orientation, aspect)
     limits.check_size(path, width, height)
@@ -394,6 +397,9 @@ def _audio_notes(container: InputContainer, audio: Mapping[int, AudioInfo]) -> I
             why = "it is empty" if has_decoder(stream) else "its codec is not known"
             yield f"{name} is left out: {why}."
             continue
+        if info.lost:
+            kept = "its packets are kept, and players may be silent" if info.copied else "the result is silent"
+            yield f"{name} is damaged at {listed(info.lost)}; {kept} there."
         if info.changes:
             places = "once" if len(info.changes) == 1 else f"{len(info.changes)} times"
             yield (

@@ -9,10 +9,14 @@ import av
 import numpy as np
 import pytest
 
+from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.errors import UnreadableVideoError
-from dualface_core.media.probe import probe
+from dualface_core.media.audio_frames import AudioBlocks
+from dualface_core.media.audio_streams import AudioInfo
+from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.salvage import Spans
+from dualface_core.media.writer import VideoWriter
 from tests.core.media.conftest import MakeClip, number_of
 
 FRAMES = {"pts": range(60), "options": {"g": "20", "bf": "2"}}
@@ -152,6 +156,67 @@ def test_an_intact_video_is_read_the_same_with_salvage(make_clip: MakeClip, name
     plain, salvaged = shown(path, salvage=False), shown(path, salvage=True)
     assert plain[0] == salvaged[0]
     assert (salvaged[1].lost, salvaged[1].notes) == ([], [])
+
+
+def with_broken_audio(source: Path, target: Path) -> None:
+    """The same, with noise in place of the packets of audio from 1 s to 1.5 s."""
+    with av.open(str(source)) as whole, av.open(str(target), "w") as broken:
+        streams = {stream.index: broken.add_stream_from_template(stream) for stream in whole.streams}
+        for packet in whole.demux():
+            if not packet.size:
+                continue
+            time = float((packet.pts or 0) * packet.time_base)
+            if packet.stream.type == "audio" and 1 <= time < 1.5:
+                noise = av.Packet(b"\xff" * packet.size)
+                noise.pts, noise.dts, noise.duration = packet.pts, packet.dts, packet.duration
+                noise.time_base, noise.stream = packet.time_base, streams[packet.stream.index]
+                broken.mux(noise)
+            else:
+                packet.stream = streams[packet.stream.index]
+                broken.mux(packet)
+
+
+def test_audio_that_cannot_be_decoded_is_silent_and_the_rest_stays_in_its_place(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    whole = make_clip("whole.mkv", audio="vorbis", audio_seconds=3.0, **FRAMES)
+    path = tmp_path / "broken.mkv"
+    with_broken_audio(whole, path)
+    with pytest.raises(UnreadableVideoError, match=r"audio cannot be read behind [01]\.\d\d s .* run with --salvage"):
+        written(probe(path), tmp_path / "refused.mp4")
+    video = probe(path, salvage=True)
+    ((begin, end),) = video.audio[0].lost
+    assert (begin, end) == pytest.approx((1.0, 1.5), abs=0.05)
+    assert video.notes == (f"Audio track 1 is damaged at {begin:.2f} to {end:.2f} s; the result is silent there.",)
+    result = written(video, tmp_path / "result.mp4")
+    blocks = [
+        AudioBlocks(p, t, rate=8_000, channels=1, start=0.0, size=800) for p, t in (result, (whole, video.audio[0]))
+    ]
+    levels = [[float(np.abs(block).max()) for block in each] for each in blocks]
+    assert max(levels[0][11:14]) < 0.01
+    for ours, theirs in zip(levels[0][17:29], levels[1][17:29], strict=True):
+        assert ours == pytest.approx(theirs, rel=0.3)
+
+
+def test_damaged_audio_that_is_copied_is_told(make_clip: MakeClip, tmp_path: Path) -> None:
+    path = tmp_path / "broken.mp4"
+    with_broken_audio(make_clip("whole.mp4", audio="aac", audio_seconds=3.0, **FRAMES), path)
+    (note,) = probe(path, salvage=True).notes
+    assert note.startswith("Audio track 1 is damaged at ")
+    assert note.endswith(" s; its packets are kept, and players may be silent there.")
+
+
+def written(video: VideoInfo, target: Path) -> tuple[Path, AudioInfo]:
+    """The video encoded anew with its audio: the file, and its audio track."""
+    like = {name: getattr(video, name) for name in ("width", "height", "time_base", "color", "average_rate")}
+    encoder = software_encoder(EncoderSettings())
+    with (
+        VideoReader(video) as reader,
+        VideoWriter(target, encoder=encoder, **like, audio_from=video.path, audio=video.audio) as writer,
+    ):
+        for frame in reader:
+            writer.write(frame.planes, frame.pts)
+    return target, probe(target).audio[0]
 
 
 def test_stretches_that_touch_are_one() -> None:
