@@ -4,9 +4,11 @@ ffmpeg does the least that a split screen can be: one decode, two fixed crops, s
 and CRF, the audio copied. Its crops are where dualface's cameras hold most of the time, so that both encode the same
 frames. A second ffmpeg command cuts the frame into halves, which need no scaling and, since people are smaller in
 them, less encoding; its ratio is printed too. `dualface run` tracks, plans, renders with moving cameras and verifies.
-All are whole processes, in turn, so that a machine that slows down slows all of them.
+All are whole processes, in turn, so that a machine that slows down slows all of them. With `--videos`, so many copies
+of the video are made by one `dualface run`, and by as many ffmpeg commands at once.
 
     python -m benchmarks.speed --seconds 60 --repeat 3
+    python -m benchmarks.speed --seconds 60 --repeat 3 --videos 4 --preset ultrafast
 """
 
 from __future__ import annotations
@@ -30,13 +32,17 @@ from dualface_core import pipeline
 DUALFACE = (sys.executable, "-m", "dualface_core.cli")
 
 
-def timed(command: list[str]) -> float:
-    """Seconds that a command takes; its own output is shown if it fails."""
+def timed(*commands: list[str]) -> float:
+    """Seconds that commands take that are started at once; the output of one that fails is shown."""
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for command in commands
+    ]
+    said = [process.communicate()[0] for process in running]
     seconds = time.perf_counter() - start
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    for command, process, text in zip(commands, running, said, strict=True):
+        if process.returncode:
+            sys.exit(f"{' '.join(command)}\n{text}")
     return seconds
 
 
@@ -74,6 +80,7 @@ def main() -> None:
     parser.add_argument("--video", type=Path, help="measure this video instead of a sample")
     parser.add_argument("--seconds", type=float, default=60, help="length of the sample")
     parser.add_argument("--size", default="1920x1080", help="size of the sample")
+    parser.add_argument("--videos", type=int, default=1, help="how many copies of it at once")
     parser.add_argument("--repeat", type=int, default=3, help="rounds to measure")
     parser.add_argument("--preset", default="veryfast", help="x264 preset of both")
     parser.add_argument("--crf", type=int, default=20, help="x264 CRF of both")
@@ -87,26 +94,36 @@ def main() -> None:
         video = options.video or Path(folder) / "talk.mp4"
         if options.video is None:
             timed([*DUALFACE, "sample", str(video), "--seconds", str(options.seconds), "--size", options.size])
-        plain, ours = Path(folder) / "plain.mp4", Path(folder) / "ours.mp4"
-        run = [*DUALFACE, "run", str(video), "-o", str(ours), "--encoder", "software", "--codec", "h264"]
-        run += ["--preset", options.preset, "--quality", str(options.crf)]
+        copies = [Path(folder) / f"{number}.mp4" for number in range(options.videos)]
+        for copy in copies:
+            shutil.copyfile(video, copy)
+        plain, ours = ([Path(folder) / name / copy.name for copy in copies] for name in ("plain", "ours"))
+        for path in (plain[0], ours[0]):
+            path.parent.mkdir()
+        run = [*DUALFACE, "run", *map(str, copies), "-o", str(ours[0].parent), "--encoder", "software"]
+        run += ["--codec", "h264", "--preset", options.preset, "--quality", str(options.crf)]
+        ours = [path.with_suffix(".split.mp4") for path in ours]
         crops = {"same framing": framing(video), "halves": halves((width, height))}
         coding = {"preset": options.preset, "crf": options.crf}
-        commands = {name: static_split(video, plain, crop, **coding) for name, crop in crops.items()}
+        commands = {
+            name: [static_split(copy, output, crop, **coding) for copy, output in zip(copies, plain, strict=True)]
+            for name, crop in crops.items()
+        }
         sizes: dict[str, int] = {}
         rounds = []
         for _ in range(options.repeat):
             seconds = {}
-            for name, command in commands.items():
-                seconds[name] = timed(command)
-                sizes[name] = plain.stat().st_size
+            for name, together in commands.items():
+                seconds[name] = timed(*together)
+                sizes[name] = sum(path.stat().st_size for path in plain)
             seconds["dualface"] = timed(run)
-            sizes["dualface"] = ours.stat().st_size
+            sizes["dualface"] = sum(path.stat().st_size for path in ours)
             rounds.append(seconds)
     ratios = {name: median(seconds["dualface"] / seconds[name] for seconds in rounds) for name in commands}
     result = {
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
         "ffmpeg": subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout.split()[2],
+        "videos": options.videos,
         "crops": crops,
         "seconds": rounds,
         "median_ratios": ratios,
@@ -115,7 +132,10 @@ def main() -> None:
     if options.json:
         print(json.dumps(result, indent=2))
     else:
-        print(f"{result['machine']}, ffmpeg {result['ffmpeg']}, {options.preset}, CRF {options.crf}")
+        print(
+            f"{result['machine']}, ffmpeg {result['ffmpeg']}, {options.videos} x {video.name}, {options.preset}, "
+            f"CRF {options.crf}"
+        )
         for seconds in rounds:
             print("   ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
         for name, ratio in ratios.items():
