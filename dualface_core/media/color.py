@@ -1,6 +1,6 @@
 """What the numbers of a frame stand for: the color tags that it has, and what players take for those that are missing.
 
-Belongs here: tags and the one rule that completes them. Turning frames of one color into another is the reader's
+Belongs here: tags and the one rule that completes them. Turning frames of one color into another is `conversion`'s
 business. Why tags are completed as they are: docs/color.md.
 """
 
@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 UNKNOWN_RANGE: Final = 0
@@ -22,7 +24,6 @@ RGB: Final = 0
 BT709: Final = 1
 UNSPECIFIED: Final = 2
 BT601: Final = 6
-YCGCO: Final = 8
 BT2020: Final = 9
 
 BT2020_10_BIT: Final = 14
@@ -44,6 +45,10 @@ _LUMA: Final = {
 """Shares of red and of blue in luma, by matrix: ITU-T H.273, table 4."""
 
 
+_FORMATS_WITH_COLORS: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mxf", "flv", "nut"}
+"""FFmpeg's names of the containers that have color tags of their own."""
+
+
 @dataclass(frozen=True)
 class ColorInfo:
     """Color tags with FFmpeg's numbers (ISO/IEC 23091-2, ITU-T H.273); 2 is unspecified, of the range 0."""
@@ -61,7 +66,12 @@ class ColorInfo:
     @property
     def matrix_is_known(self) -> bool:
         """Whether `yuv_to_bgr` has the matrix."""
-        return self.matrix in _LUMA or self.matrix == YCGCO
+        return self.matrix in _LUMA
+
+    @property
+    def as_sdr(self) -> ColorInfo:
+        """What frames of this color, with every tag specified, are turned into: BT.709 of HDR and of BT.2020."""
+        return SDR if self.is_hdr or self.primaries == BT2020 else self
 
     def over(self, other: ColorInfo) -> ColorInfo:
         """These tags, and those of `other` where these are unspecified."""
@@ -72,13 +82,21 @@ class ColorInfo:
             other.matrix if self.matrix == UNSPECIFIED else self.matrix,
         )
 
+    def looks_as(self, other: ColorInfo) -> bool:
+        """Whether the same samples are shown alike; every tag of both is specified, and both matrices are known.
+
+        Players show SDR of other primaries and transfer functions than BT.709's all but alike; so it is kept.
+        """
+        light = [(color.primaries, color.transfer) if color.as_sdr != color else None for color in (self, other)]
+        return (self.range, _LUMA[self.matrix], light[0]) == (other.range, _LUMA[other.matrix], light[1])
+
     def completed(self, lines: int) -> ColorInfo:
         """What players take for these tags: none is unspecified any more.
 
         Args:
             lines: coded height of the video.
         """
-        usual = BT709 if lines >= _HD_LINES else BT601
+        usual = BT2020 if self.is_hdr else BT709 if lines >= _HD_LINES else BT601
         primaries = usual if self.primaries == UNSPECIFIED else self.primaries
         wide = primaries == BT2020
         transfer, matrix = (BT2020_10_BIT, BT2020) if wide else (usual, usual)
@@ -89,23 +107,39 @@ class ColorInfo:
             matrix if self.matrix == UNSPECIFIED else self.matrix,
         )
 
+    def __str__(self) -> str:
+        """For people, such as "HLG BT.2020" or "SDR BT.601 full range"."""
+        light = {PQ: "PQ", HLG: "HLG"}.get(self.transfer, "SDR")
+        matrix = {BT709: "BT.709", 5: "BT.601", BT601: "BT.601", BT2020: "BT.2020"}.get(
+            self.matrix, f"matrix {self.matrix}"
+        )
+        return f"{light} {matrix}{' full range' if self.range == FULL_RANGE else ''}"
+
     def yuv_to_bgr(self) -> NDArray[np.float32]:
         """The 3x4 matrix that takes Y, U, V (0..255) to B, G, R (0..255); BT.601 for a matrix that is not known."""
         luma, chroma, offset = (1.0, 1.0, 0.0) if self.range == FULL_RANGE else (255 / 219, 255 / 224, 16.0)
-        if self.matrix == YCGCO:  # U is green, and V orange
-            rows = np.array([[luma, -chroma, -chroma], [luma, chroma, 0], [luma, -chroma, chroma]])
-        else:
-            kr, kb = _LUMA.get(self.matrix, _LUMA[BT601])
-            kg = 1 - kr - kb
-            b_u = 2 * (1 - kb) * chroma
-            r_v = 2 * (1 - kr) * chroma
-            rows = np.array([[luma, b_u, 0], [luma, -b_u * kb / kg, -r_v * kr / kg], [luma, 0, r_v]])
+        kr, kb = _LUMA.get(self.matrix, _LUMA[BT601])
+        kg = 1 - kr - kb
+        b_u = 2 * (1 - kb) * chroma
+        r_v = 2 * (1 - kr) * chroma
+        rows = np.array([[luma, b_u, 0], [luma, -b_u * kb / kg, -r_v * kr / kg], [luma, 0, r_v]])
         shift = -rows @ np.array([offset, 128, 128])
         return np.column_stack([rows, shift]).astype(np.float32)
 
 
+SDR: Final = ColorInfo(LIMITED_RANGE, BT709, BT709, BT709)
+
+
+def container_color(container: InputContainer, stream: VideoStream) -> ColorInfo:
+    """The color tags that a container gives a stream; none is specified where containers of its kind have none.
+
+    To be asked before anything is decoded: some decoders put their own in place of them.
+    """
+    return color_of(stream.codec_context) if container.format.name in _FORMATS_WITH_COLORS else ColorInfo()
+
+
 def color_of(tagged: VideoFrame | VideoCodecContext) -> ColorInfo:
-    """The tags of a decoded frame; of a codec context, before it decodes, those that the container gives it.
+    """The tags of a decoded frame, or of a codec context.
 
     RGB has those of the YUV that it is read as: its own matrix would make players take the YUV for RGB. A gray frame is
     of full range unless it says otherwise, as FFmpeg has it.

@@ -25,8 +25,8 @@ av.logging.set_skip_repeated(False)  # the second of two equal failures has a re
 
 
 @contextmanager
-def captured_log() -> Iterator[list[tuple[int, str, str]]]:
-    """Collect what this thread's calls log at WARNING or worse, as (level, who, text), oldest first.
+def captured_log(level: int = av.logging.WARNING) -> Iterator[list[tuple[int, str, str]]]:
+    """Collect what this thread's calls log at `level` or worse, as (level, who, text), oldest first.
 
     NVENC says why it refuses a size or an option at WARNING. A level that the application has set stays as it is.
     """
@@ -35,7 +35,7 @@ def captured_log() -> Iterator[list[tuple[int, str, str]]]:
         ours = _listeners > 0 or av.logging.get_level() is None
         if ours:
             _listeners += 1
-            av.logging.set_level(av.logging.WARNING)
+            av.logging.set_level(max(level, av.logging.get_level() or 0))
     try:
         with av.logging.Capture() as lines:
             yield lines

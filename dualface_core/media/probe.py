@@ -31,7 +31,8 @@ from dualface_core.errors import (
 )
 from dualface_core.media.audio_frames import undecodable
 from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, AudioStreamReader, decodable_audio
-from dualface_core.media.color import ColorInfo, color_of
+from dualface_core.media.color import SDR, ColorInfo, color_of, container_color
+from dualface_core.media.dolby_vision import incompatible_profile
 from dualface_core.media.limits import Limits
 from dualface_core.media.metadata import Metadata, left_out, read_metadata
 from dualface_core.media.opening import (
@@ -48,6 +49,7 @@ from dualface_core.media.opening import (
 from dualface_core.media.orientation import Orientation
 from dualface_core.media.salvage import TRY_SALVAGE, demuxed, first_decoded, listed
 from dualface_core.media.timeline import Segment, Timeline, TimelineFinder, begin, has_edit_lists
+from dualface_core.media.tone_mapping import REFERENCE_WHITE
 from dualface_core.system.names import check_text
 from dualface_core.system.read_errors import read_error
 
@@ -147,7 +149,7 @@ def probe(path: Path, limits: Limits | None = None, *, salvage: bool = False) ->
         ProtectedVideoError: it is encrypted.
         LimitError: it is larger than a limit allows.
         NoVideoStreamError: nothing but audio or subtitles.
-        UnsupportedVideoError: a video that would come out wrong (HDR), or in a codec that is not known.
+        UnsupportedVideoError: a video whose colors (Dolby Vision profile 5) or whose codec are not known.
     """
     check_text(path)
     try:
@@ -202,7 +204,7 @@ def _read(
         raise protected(path)
     limits.check_size(path, *declared_size(path, stream))
     stream.codec_context.options = limits.decoder_options
-    container_color = color_of(stream.codec_context)
+    outer_color = container_color(container, stream)
     # MP4's header counts frames that an edit list has dropped; FFmpeg's index of the file doesn't.
     promised = len(stream.index_entries) if stream.frames and "mp4" in container.format.name else stream.frames
     assumed = timeline or _assumed_timeline(container, stream, path)
@@ -227,15 +229,9 @@ def _read(
     orientation = Orientation.of(first_frame)
     first_width, first_height = first_frame.width, first_frame.height
     context = stream.codec_context
-    color_tags = color_of(first_frame).over(container_color)
-    if color_tags.is_hdr:
-        raise UnsupportedVideoError(
-            path, "HDR (PQ or HLG) video, which would come out washed out", action="Export it as SDR (BT.709)."
-        )
-    color = color_tags.completed(first_height)
-    if not color.matrix_is_known:
-        found = f"its colors are coded in a way that is not supported (matrix {color.matrix})"
-        raise UnsupportedVideoError(path, found, action="Export it as SDR (BT.709).")
+    color_tags = color_of(first_frame).over(outer_color)
+    coded_color = color_tags.completed(first_height)
+    _check_color(container, stream, coded_color, path)
     time_base = Fraction(stream.time_base or Fraction(1, 90_000))
     steps = [b - a for a, b in pairwise(times)]
     usual = steps[-1] if steps else round(1 / ((stream.average_rate or 25) * time_base))
@@ -277,7 +273,7 @@ def _read(
         constant_rate=not steps or max(steps) - min(steps) <= 1,
         bit_rate=round(size * 8 / span) if span > 0 else 0,
         color_tags=color_tags,
-        color=color,
+        color=coded_color.as_sdr,
         audio=tuple(audio.values()),
         salvage=salvage,
         metadata=metadata,
@@ -285,6 +281,7 @@ def _read(
         notes=(
             *cut_off,
             *assumed.notes,
+            *_color_notes(coded_color),
             *_audio_notes(container, audio),
             *left_out(container, stream, metadata),
         ),
@@ -387,6 +384,28 @@ def _missing(container: InputContainer, promised: int, packets: _Packets, timeli
         if packets.end - float(timeline.shift) < declared - max(_SHORT_SECONDS, declared * (1 - _SHORT_OF_INDEX)):
             return f"cut off at {packets.end:.2f} s: its header says {declared:.2f} s"
     return None
+
+
+def _check_color(container: InputContainer, stream: VideoStream, color: ColorInfo, path: Path) -> None:
+    profile = incompatible_profile(container, stream)
+    if profile is not None:
+        found = f"Dolby Vision profile {profile}, whose colors cannot be shown without Dolby's own decoder"
+    elif not color.matrix_is_known:
+        found = f"its colors are coded in a way that is not supported (matrix {color.matrix} of ITU-T H.273)"
+    else:
+        return
+    raise UnsupportedVideoError(path, found, action="Export it as SDR (BT.709), HDR10 or HLG.")
+
+
+def _color_notes(color: ColorInfo) -> Iterator[str]:
+    """What becomes of colors that a result doesn't keep."""
+    if color.is_hdr:
+        yield (
+            f"The video is HDR ({color}); it is tone-mapped to {SDR}: what is brighter than {REFERENCE_WHITE:g} "
+            "cd/m2 comes near to white, as ITU-R BT.2390 has it."
+        )
+    elif color.as_sdr != color:
+        yield f"The video is {color}; it is converted to BT.709, and colors that this cannot show lose saturation."
 
 
 def _audio_notes(container: InputContainer, audio: Mapping[int, AudioInfo]) -> Iterator[str]:

@@ -16,9 +16,10 @@ import av.error
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 
-from dualface_core.media.color import color_of
+from dualface_core.errors import UnsupportedVideoError
+from dualface_core.media.color import ColorInfo, color_of, container_color
+from dualface_core.media.conversion import FrameConverter
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.media.letterbox import fitted_size, with_bars
 from dualface_core.media.limits import Limits
@@ -28,7 +29,6 @@ from dualface_core.media.salvage import TRY_SALVAGE, Damage, SalvagedFrames, Spa
 
 _MOST_THREADS: Final = 4
 _FAILED: Final = "decoding failed"
-_PLANAR: Final = {"yuv420p", "yuvj420p"}
 _SEEKABLE: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
 """Formats whose timestamps after a seek are those of reading from the start. AVI has none for frames out of order,
 and MPEG program streams have them for some packets only."""
@@ -59,7 +59,8 @@ class VideoReader:
         """What could not be decoded, once all of the video was read."""
         self._damage = Damage(video.time_base, video.average_rate)
         self._shapes: list[tuple[float, tuple[int, int, Fraction]]] = []
-        self._reformatter = VideoReformatter()
+        self._converter = FrameConverter(video.color, self._threads)
+        self._colors: list[tuple[float, ColorInfo]] = []
         self._open()
 
     def __enter__(self) -> Self:
@@ -75,10 +76,11 @@ class VideoReader:
         for index, decoded in enumerate(self._decoded()):
             last = self._pts(decoded, last)
             self._note_shape(decoded, last)
+            self._note_color(decoded, float(last * self._video.time_base))
             self._damage.see(decoded, last)
             yield self._frame(index, last, decoded)
         self.lost = self._damage.lost.seconds(self._video.time_base)
-        self.notes += [*self._shape_notes(), *self._damage.notes]
+        self.notes += [*self._shape_notes(), *self._color_notes(), *self._damage.notes]
 
     def at(self, indexes: Sequence[int], pts: Sequence[int]) -> Iterator[Frame]:
         """Selected frames, in ascending order, found by seeking where the container's index can be relied on.
@@ -127,7 +129,7 @@ class VideoReader:
         self._container: InputContainer = open_input(video.path, limits)
         self._stream = video_stream(self._container, video.path)
         self._first_aspect = self._stream.codec_context.sample_aspect_ratio or 1
-        self._container_color = color_of(self._stream.codec_context)
+        self._container_color = container_color(self._container, self._stream)
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = self._threads
         skipped = {} if self._loop_filter else {"skip_loop_filter": "all"}
@@ -191,9 +193,10 @@ class VideoReader:
 
     def _frame(self, index: int, pts: int, decoded: VideoFrame) -> Frame:
         frame = self._coded_frame()
-        decoded = self._planar(decoded, self._size_in(frame, decoded))
+        time = float(pts * self._video.time_base)
+        decoded = self._converter.convert(decoded, self._color(decoded, time), self._size_in(frame, decoded))
         planes = self._video.orientation.upright(with_bars(planes_of(decoded), frame, self._video.color.range))
-        return Frame(index, pts, float(pts * self._video.time_base), planes, self._video.color, decoded)
+        return Frame(index, pts, time, planes, self._video.color, decoded)
 
     def _coded_frame(self) -> tuple[int, int]:
         """Width and height of a frame before it is turned, with square pixels."""
@@ -229,23 +232,27 @@ class VideoReader:
                 f"({sizes}); it is fitted into the first shape, with black bars where they differ."
             )
 
-    def _planar(self, decoded: VideoFrame, size: tuple[int, int]) -> VideoFrame:
-        width, height = size
-        video = self._video
-        color = color_of(decoded).over(self._container_color).completed(video.coded_height)
-        as_it_is = decoded.format.name in _PLANAR and color == video.color
-        if as_it_is and (decoded.width, decoded.height) == (width, height):
-            return decoded
-        return self._reformatter.reformat(
-            decoded,
-            width=width,
-            height=height,
-            format="yuv420p",
-            src_colorspace=color.matrix,
-            src_color_range=color.range,
-            dst_colorspace=video.color.matrix,
-            dst_color_range=video.color.range,
-        )
+    def _color(self, decoded: VideoFrame, time: float) -> ColorInfo:
+        """What a frame's samples stand for."""
+        color = color_of(decoded).over(self._container_color).completed(self._video.coded_height)
+        if not color.matrix_is_known:
+            found = f"from {time:.2f} s on, its colors are coded in a way that is not supported (matrix {color.matrix})"
+            raise UnsupportedVideoError(self._video.path, found, action="Export it as SDR (BT.709).")
+        return color
+
+    def _note_color(self, decoded: VideoFrame, time: float) -> None:
+        color = self._color(decoded, time)
+        if not self._colors or not color.looks_as(self._colors[-1][1]):
+            self._colors.append((time, color))
+
+    def _color_notes(self) -> Iterator[str]:
+        """What became of frames whose colors are not those of the first."""
+        for (_, before), (time, after) in islice(pairwise(self._colors), 1):
+            count = len(self._colors) - 1
+            yield (
+                f"The colors change {'once' if count == 1 else f'{count} times'}, first at {time:.1f} s (from {before} "
+                f"to {after}); all are converted to {self._video.color}."
+            )
 
 
 def planes_of(frame: VideoFrame) -> Planes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_FIELDS = {b"stsd": 8, b"hev1": 78}
+"""Bytes of a box between its header and the boxes in it; none for most."""
+
 
 def inserted_box(content: bytes, path: tuple[bytes, ...], box: bytes) -> bytes:
     """An MP4 whose index lies at its end, with a box put at the end of the one that `path` leads to."""
@@ -12,7 +15,7 @@ def inserted_box(content: bytes, path: tuple[bytes, ...], box: bytes) -> bytes:
             start += int.from_bytes(content[start : start + 4], "big")
         parents.append(start)
         end = start + int.from_bytes(content[start : start + 4], "big")
-        start += 8
+        start += 8 + _FIELDS.get(kind, 0)
     changed = bytearray(content[:end] + box + content[end:])
     for parent in parents:
         size = int.from_bytes(content[parent : parent + 4], "big") + len(box)

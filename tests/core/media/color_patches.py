@@ -21,6 +21,26 @@ def image_of_patches(width: int, height: int) -> NDArray[np.uint8]:
     return np.repeat(np.repeat(PATCHES[None], width // len(PATCHES), 1), height, 0)
 
 
+def hdr_of(rgb: NDArray[np.uint8], transfer: int) -> NDArray[np.float64]:
+    """R'G'B' of BT.2020, from 0 to 1, that shows an SDR image with its white at 203 cd/m2 (ITU-R BT.2087, BT.2100).
+
+    Args:
+        rgb: (..., 3) of SDR, for a display as BT.1886 has it.
+        transfer: 16 for PQ, 18 for HLG (on a display of 1000 cd/m2), any other for SDR.
+    """
+    to_2020 = np.array([(0.6274, 0.3293, 0.0433), (0.0691, 0.9195, 0.0114), (0.0164, 0.0880, 0.8956)])
+    light = 203 * (rgb / 255) ** 2.4 @ to_2020.T
+    if transfer == 16:
+        power = (light / 10_000) ** 0.1593017578125
+        return np.asarray(((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375, np.float64)
+    if transfer == 18:
+        luminance = np.maximum(light @ [0.2627, 0.6780, 0.0593] / 1000, 1e-9)[..., None]
+        scene = light / 1000 / luminance ** (0.2 / 1.2)
+        bright = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+        return np.asarray(np.where(scene <= 1 / 12, np.sqrt(3 * scene), bright), np.float64)
+    return np.asarray((light / 203) ** (1 / 2.4), np.float64)
+
+
 def rgb_of_patches(image: NDArray[np.uint8]) -> NDArray[np.int64]:
     """(patches, RGB): the color in the middle of each patch."""
     height, width = image.shape[:2]
@@ -39,6 +59,7 @@ def write_patches(
     color_range: int = 1,
     tags: Tags | None = None,
     container_tags: Tags | None = None,
+    wide: bool = False,
     frames: int = 3,
 ) -> Path:
     """Write a video of patches.
@@ -50,11 +71,16 @@ def write_patches(
         matrix, color_range: how RGB is turned into YUV.
         tags: what the video stream says of that: range, primaries, transfer and matrix.
         container_tags: what only the container says.
+        wide: whether the patches are coded as BT.2020, with the transfer function of `tags` or else `container_tags`.
         frames: how many, 25 a second.
     """
     width, height = size
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options={"crf": "4", "q": "1", "b": "4M", **(options or {})})
+        stream = container.add_stream(
+            codec,
+            rate=25,
+            options=options or ({"b": "4M"} if codec in {"libvpx", "mpeg1video", "mpeg2video"} else {"crf": "4"}),
+        )
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, pixel_format
         if tags is not None:
@@ -63,6 +89,10 @@ def write_patches(
         if container_tags is not None:
             context.color_range, context.color_primaries, context.color_trc, context.colorspace = container_tags
         image = av.VideoFrame.from_ndarray(image_of_patches(width, height), format="rgb24")
+        if wide:
+            signal = hdr_of(image_of_patches(width, height), (tags or container_tags or (0, 0, 0, 0))[2])
+            levels = np.rint(65535 * signal).astype(np.uint16)
+            image, matrix = av.VideoFrame.from_ndarray(levels, format="gbrp16le"), 9
         for number in range(frames):
             frame = image.reformat(format=pixel_format, dst_colorspace=matrix, dst_color_range=color_range)
             frame.pts, frame.time_base = number, Fraction(1, 25)

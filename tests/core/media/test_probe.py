@@ -17,9 +17,8 @@ from dualface_core.errors import (
     MissingInputError,
     NoVideoStreamError,
     UnreadableVideoError,
-    UnsupportedVideoError,
 )
-from dualface_core.media.color import BT709, HLG, LIMITED_RANGE, PQ
+from dualface_core.media.color import BT709, LIMITED_RANGE
 from dualface_core.media.opening import unreadable
 from dualface_core.media.orientation import Orientation
 from dualface_core.media.probe import fingerprint, probe
@@ -121,13 +120,6 @@ def test_color_tags_are_read(make_clip: MakeClip) -> None:
 def test_rgb_is_announced_as_the_yuv_that_it_is_read_as(make_clip: MakeClip) -> None:
     color = probe(make_clip("rgb.mp4", codec="libx264rgb", pixel_format="rgb24")).color
     assert (color.range, color.matrix) == (LIMITED_RANGE, BT709)
-
-
-@pytest.mark.parametrize("transfer", [PQ, HLG])
-def test_hdr_is_refused(make_clip: MakeClip, transfer: int) -> None:
-    path = make_clip("hdr.mp4", color={"color_primaries": 9, "color_trc": transfer, "colorspace": 9})
-    with pytest.raises(UnsupportedVideoError, match=r"hdr\.mp4: HDR .* Export it as SDR"):
-        probe(path)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
