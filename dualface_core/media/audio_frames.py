@@ -19,7 +19,7 @@ from av.audio.stream import AudioStream
 from av.filter.graph import Graph
 from numpy.typing import NDArray
 
-from dualface_core.media.audio_streams import AudioInfo, channel_layout, seconds_per_pts
+from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, channel_layout, seconds_per_pts
 from dualface_core.media.opening import opened
 from dualface_core.media.salvage import Span, Spans, demuxed
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     from av.packet import Packet
 
     AudioPacket = Packet[AudioStream]
+
+_LIMITER: Final = "limit=0.98:level=disabled:latency=true"
+"""Channels that are mixed may add up to more than full scale, of which an encoder makes noise."""
 
 _JITTER: Final = 0.002
 """Seconds by which timestamps may be rounded: less is no gap."""
@@ -120,7 +123,9 @@ def _conversion(frame: AudioFrame, names: str | None, layout: str, rate: int) ->
             channel_layout=names or frame.layout.name,
             time_base=str(frame.time_base),
         ),
-        graph.add("aformat", sample_fmts="fltp", channel_layouts=layout, sample_rates=str(rate)),
+        graph.add("aformat", channel_layouts=layout, sample_rates=str(rate)),
+        *([graph.add("alimiter", _LIMITER)] if frame.layout.nb_channels > MOST_CHANNELS else []),
+        graph.add("aformat", sample_fmts="fltp"),
         graph.add("asettb", f"1/{rate}"),
         graph.add("abuffersink"),
     ]

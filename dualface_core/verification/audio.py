@@ -25,6 +25,9 @@ _BLOCK: Final = 6_000
 _SLACK: Final = 600
 """Samples by which a block may lie beside its place: 25 ms, about an AAC frame at 44.1 kHz."""
 
+_STRETCH: Final = 16
+"""Blocks over which it is looked how late audio is that is not the source's: 4 s, and so up to 2 s."""
+
 _EDGE: Final = 1_500
 """Samples at either end of a block that don't count for its level: coding carries what is loud into silence beside it,
 by up to an AAC frame."""
@@ -63,6 +66,7 @@ def content_finding(result: AudioBlocks, source: AudioBlocks) -> Finding:
     low = frequencies < _BANDS[0][0]
     energies = np.zeros((2, 2 + len(bands)))  # of result and source: all, left minus right, each band
     wrong: list[int] = []
+    stretch: list[tuple[NDArray[np.float32], ...]] = []  # from the first wrong block on
     silence = np.zeros((channels, _BLOCK), np.float32)
     for number, pair in enumerate(zip_longest(result, source, fillvalue=silence)):
         if not np.any(pair):
@@ -74,11 +78,17 @@ def content_finding(result: AudioBlocks, source: AudioBlocks) -> Finding:
         energies[:, 2:] += np.stack([power[:, :, band].sum(axis=(1, 2)) for band in bands], axis=1)
         if not all(map(_alike, *pair, spectra[:, :, low].swapaxes(0, 1))):
             wrong.append(number)
+        if wrong and len(stretch) < _STRETCH:
+            stretch.append(pair)
     ours, theirs = energies
     lost = (theirs[1:] > _LEAST_SHARE * theirs[0]) & (ours[1:] < _LEAST_KEPT * theirs[1:])
     names = ["the difference of left and right", *(f"what lies from {a} to {b} Hz" for a, b in _BANDS)]
     seconds = len(wrong) * _BLOCK / _RATE
-    messages = [f"{seconds:g} s of it differ, first at {clock(start + wrong[0] * _BLOCK / _RATE)}"] if wrong else []
+    messages = []
+    if wrong:
+        lag = _lag(*(np.concatenate(blocks, axis=1) for blocks in zip(*stretch, strict=True)))
+        late = f", where it is {abs(lag):.3f} s {'late' if lag > 0 else 'early'}" if lag else ""
+        messages.append(f"{seconds:g} s of it differ, first at {clock(start + wrong[0] * _BLOCK / _RATE)}{late}")
     messages += [f"{name} is lost" for name, gone in zip(names, lost, strict=True) if gone]
     return Finding(
         check=Check.AUDIO_CONTENT,
@@ -89,6 +99,19 @@ def content_finding(result: AudioBlocks, source: AudioBlocks) -> Finding:
         if messages
         else "The audio, coded anew, is that of the source over its whole length.",
     )
+
+
+def _lag(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
+    """Seconds by which a stretch of the result is later than the source's; 0 if it is not the same stretch at all."""
+    length = 2 * ours.shape[1]
+    spectra = [np.fft.rfft(each.mean(axis=0), length) for each in (ours, theirs)]
+    correlation = np.fft.irfft(spectra[0] * spectra[1].conj(), length)
+    best = int(correlation.argmax())
+    lag = best if best < length // 2 else best - length
+    common = slice(max(lag, 0), ours.shape[1] + min(lag, 0)), slice(max(-lag, 0), ours.shape[1] - max(lag, 0))
+    energy = np.prod([np.sum(each.mean(axis=0)[part] ** 2) for each, part in zip((ours, theirs), common, strict=True)])
+    alike = abs(lag) > _SLACK and correlation[best] > _LEAST_CORRELATION * np.sqrt(energy)
+    return lag / _RATE if alike else 0.0
 
 
 def _alike(ours: NDArray[np.float32], theirs: NDArray[np.float32], spectra: NDArray[np.complex128]) -> bool:

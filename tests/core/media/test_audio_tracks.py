@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
+from dualface_core.media.audio_frames import AudioBlocks
 from dualface_core.media.color import ColorInfo
+from dualface_core.media.packets import audio_streams
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import VideoWriter
@@ -199,3 +202,31 @@ def test_mono_surround_and_high_rates_are_coded_anew_and_found_right(tmp_path: P
     video = probe(with_audio(tmp_path / "high.mkv", ("pcm_s24le", tones(layout, rate=rate), {})))
     result = copied(video, tmp_path / "result.mp4")
     assert (result.audio[0].sample_rate, result.audio[0].channels) == (min(rate, 48_000), 1 if layout == "mono" else 2)
+
+
+@pytest.mark.parametrize("layout", ["5.1", "7.1"])
+def test_channels_that_add_up_to_more_than_full_scale_are_limited(tmp_path: Path, layout: str) -> None:
+    frame = tones(layout)
+    noise = np.random.default_rng(3).uniform(-1, 1, frame.samples * frame.layout.nb_channels).astype(np.float32)
+    frame.planes[0].update(noise)
+    result = copied(probe(with_audio(tmp_path / "loud.mkv", ("pcm_s16le", frame, {}))), tmp_path / "result.mp4")
+    assert 0.2 < samples(result.path)[:, 2_000:].std() < 0.7
+
+
+def test_a_gap_of_half_an_hour_is_silence_that_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "gap.mka"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE, layout="stereo")
+        for start in (0, 1_800):
+            for part in av.AudioResampler("s16", "stereo", RATE, 1024).resample(tones("stereo", start=start)):
+                container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    (track,) = audio_streams(path)
+    blocks = AudioBlocks(path, track, rate=24_000, channels=2, start=0.0, size=6_000)
+    tracemalloc.start()
+    loud = [number for number, block in enumerate(blocks) if block.any()]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert {0, 1, 2, 3, 7_200, 7_201, 7_202, 7_203} <= set(loud)
+    assert len(loud) <= 9  # the resampler may spread a sample into the block before
+    assert peak < 4 << 20

@@ -102,8 +102,8 @@ TAMPERINGS: dict[str, tuple[Callable[[Samples], Samples], str]] = {
     "left and right exchanged": (lambda audio: np.ascontiguousarray(audio[::-1]), "differ"),
     "8 kHz": (lambda audio: low_passed(audio, 4_000), "from 4000 to 8000 Hz is lost"),
     "2 % of the volume": (lambda audio: 0.02 * audio, "differ"),
-    "300 ms late": (lambda audio: np.pad(audio, ((0, 0), (round(0.3 * RATE), 0))), "differ"),
-    "300 ms early": (lambda audio: audio[:, round(0.3 * RATE) :], "differ"),
+    "300 ms late": (lambda audio: np.pad(audio, ((0, 0), (round(0.3 * RATE), 0))), "where it is 0.300 s late"),
+    "300 ms early": (lambda audio: audio[:, round(0.3 * RATE) :], "where it is 0.300 s early"),
     "a second of noise": (
         lambda audio: patched(audio, 2.0, 1.0, lambda part: 0.1 * np.random.default_rng(2).standard_normal(part.shape)),
         "first at 0:02",
