@@ -53,7 +53,8 @@ def probe(path: Path, *, settings: Settings | None = None) -> VideoInfo:
 
     Args:
         path: the file.
-        settings: what it may have at most, and whether damage is gone past; read from the environment if None.
+        settings: what it may have at most, whether damage is gone past, and what becomes of fields; read from the
+            environment if None.
 
     Raises MissingInputError, UnreadableVideoError, ProtectedVideoError, LimitError, NoVideoStreamError or
     UnsupportedVideoError.
@@ -61,7 +62,7 @@ def probe(path: Path, *, settings: Settings | None = None) -> VideoInfo:
     from dualface_core.media.probe import probe as probe_file
 
     settings = settings or Settings.load()
-    return probe_file(path, settings.limits, salvage=settings.salvage)
+    return probe_file(path, settings.limits, salvage=settings.salvage, split_fields=settings.split_fields)
 
 
 @contextmanager

@@ -117,6 +117,11 @@ class Settings(EnvironmentSettings):
     detect_every: int | None = Field(
         default=None, ge=1, description="Look for faces in every n-th frame. Without it, about six times a second."
     )
+    split_fields: bool = Field(
+        default=False,
+        description="Whether the two fields of an interlaced frame become a frame each (smoother, twice as many), "
+        "instead of one.",
+    )
     salvage: bool = Field(
         default=False,
         description="Whether a damaged video is decoded as far as it goes, its last good frame held over what is lost.",

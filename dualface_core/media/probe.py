@@ -84,6 +84,9 @@ class VideoInfo:
         last_duration: how long the last frame is shown, in units of pts.
         duration: seconds from the first frame's begin to the last frame's end.
         average_rate: frames per second; for people and encoders, never for arithmetic on time.
+        interlaced: whether its first frame is; each interlaced frame is deinterlaced.
+        splits_fields: whether the two fields of a frame become a frame each. All times and counts here are those of
+            such frames.
         constant_rate: whether all frames are equally far apart (within one pts unit).
         bit_rate: bits per second of the whole file.
         color_tags: those that the video stream has, completed by those of its container.
@@ -114,6 +117,8 @@ class VideoInfo:
     last_duration: int
     duration: float
     average_rate: Fraction
+    interlaced: bool
+    splits_fields: bool
     constant_rate: bool
     bit_rate: int
     color_tags: ColorInfo
@@ -131,7 +136,7 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def probe(path: Path, limits: Limits | None = None, *, salvage: bool = False) -> VideoInfo:
+def probe(path: Path, limits: Limits | None = None, *, salvage: bool = False, split_fields: bool = False) -> VideoInfo:
     """Read what a video file is.
 
     Every packet is looked at and the first frame is decoded.
@@ -140,6 +145,7 @@ def probe(path: Path, limits: Limits | None = None, *, salvage: bool = False) ->
         path: the file.
         limits: what it may have at most; the defaults if None.
         salvage: whether to go past damage, here and wherever the video is read later.
+        split_fields: whether each field of an interlaced video becomes a frame, wherever it is read later.
 
     Raises:
         InputError: the name is no text, or the file cannot be read.
@@ -166,11 +172,25 @@ def probe(path: Path, limits: Limits | None = None, *, salvage: bool = False) ->
     try:
         with open_input(path, limits) as container:
             limits.check_streams(path, len(container.streams))
-            return _read(container, path, size, limits, salvage=salvage)
+            video = _read(container, path, size, limits, salvage=salvage)
     except UnreadableVideoError as error:
         raise other_reason(path) or error from None
     except (av.error.FFmpegError, OSError) as error:
         raise unreadable(path, "cannot be read as video", error) from error
+    return _with_split_fields(video) if split_fields and video.interlaced else video
+
+
+def _with_split_fields(video: VideoInfo) -> VideoInfo:
+    """The same video, each field a frame; times are counted in half units, since the second lies between two frames."""
+    return replace(
+        video,
+        splits_fields=True,
+        time_base=video.time_base / 2,
+        frame_count=video.frame_count * 2,
+        first_pts=video.first_pts * 2,
+        last_pts=video.last_pts * 2 + video.last_duration,
+        average_rate=video.average_rate * 2,
+    )
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -270,6 +290,8 @@ def _read(
         last_duration=last_duration,
         duration=span,
         average_rate=Fraction(stream.average_rate or Fraction(len(times)) / Fraction(span).limit_denominator(90_000)),
+        interlaced=first_frame.interlaced_frame,
+        splits_fields=False,
         constant_rate=not steps or max(steps) - min(steps) <= 1,
         bit_rate=round(size * 8 / span) if span > 0 else 0,
         color_tags=color_tags,

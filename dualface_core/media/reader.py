@@ -20,6 +20,7 @@ from av.video.frame import VideoFrame
 from dualface_core.errors import UnsupportedVideoError
 from dualface_core.media.color import ColorInfo, color_of, container_color
 from dualface_core.media.conversion import FrameConverter
+from dualface_core.media.deinterlace import Deinterlacer
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.media.letterbox import fitted_size, with_bars
 from dualface_core.media.limits import Limits
@@ -58,6 +59,7 @@ class VideoReader:
         self.lost: list[Span] = []
         """What could not be decoded, once all of the video was read."""
         self._damage = Damage(video.time_base, video.average_rate)
+        self._deinterlacer = self._new_deinterlacer()
         self._shapes: list[tuple[float, tuple[int, int, Fraction]]] = []
         self._converter = FrameConverter(video.color, self._threads)
         self._colors: list[tuple[float, ColorInfo]] = []
@@ -80,7 +82,12 @@ class VideoReader:
             self._damage.see(decoded, last)
             yield self._frame(index, last, decoded)
         self.lost = self._damage.lost.seconds(self._video.time_base)
-        self.notes += [*self._shape_notes(), *self._color_notes(), *self._damage.notes]
+        self.notes += [
+            *self._deinterlacer.notes,
+            *self._shape_notes(),
+            *self._color_notes(),
+            *self._damage.notes,
+        ]
 
     def at(self, indexes: Sequence[int], pts: Sequence[int]) -> Iterator[Frame]:
         """Selected frames, in ascending order, found by seeking where the container's index can be relied on.
@@ -90,8 +97,9 @@ class VideoReader:
             pts: their presentation timestamps. A frame that the file doesn't have is left out.
         """
         wanted = list(zip(indexes, pts, strict=True))
-        in_order = self._container.format.name in _SEEKABLE and not self._video.timeline.jumps
-        if self._video.salvage or not in_order:
+        video = self._video
+        in_order = self._container.format.name in _SEEKABLE and not video.timeline.jumps
+        if video.salvage or video.splits_fields or not in_order:
             yield from self._picked(dict(wanted))
             return
         position: int | None = None
@@ -166,7 +174,16 @@ class VideoReader:
         self._reopen()
         return self._decoded()
 
+    def _new_deinterlacer(self) -> Deinterlacer:
+        video = self._video
+        return Deinterlacer(video.time_base * (2 if video.splits_fields else 1), fields=video.splits_fields)
+
     def _decoded(self) -> Iterator[VideoFrame]:
+        """Progressive frames, from where the container stands."""
+        self._deinterlacer = self._new_deinterlacer()
+        return self._deinterlacer.frames(self._coded())
+
+    def _coded(self) -> Iterator[VideoFrame]:
         end = self._video.first_pts
         video = self._video
         packets = video.timeline.moved(demuxed(self._container, self._stream, salvage=video.salvage))

@@ -61,7 +61,7 @@ def render_stream(
         raise TableFormatError(
             video.path, "the plan was made from another video", action="Track and plan this video again."
         )
-    canvas = plan.layout
+    canvas, last_pts, end = plan.layout, int(plan.pts[-1]), video.last_pts + video.last_duration
     with (
         closing(composed_frames(video, plan, threads=decode_threads, composers=compose_threads)) as composed,
         prefetch(_fingerprinted(composed, plan, fingerprints), depth=_FRAMES_AHEAD) as frames,
@@ -80,7 +80,7 @@ def render_stream(
         ) as writer,
     ):
         for surface, pts in frames:
-            writer.encode(surface, pts, video.last_duration if pts == video.last_pts else None)
+            writer.encode(surface, pts, end - pts if pts == last_pts else None)
             if progress is not None:
                 progress(writer.frames_written)
     return writer.frames_written
