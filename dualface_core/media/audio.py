@@ -21,7 +21,7 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Discard, Disposition
 
 from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
-from dualface_core.media.audio_frames import decoded_frames
+from dualface_core.media.audio_frames import decoded_frames, without_gaps
 from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, Timestamps, decodable_audio
 from dualface_core.media.opening import open_input, opened, said_by_ffmpeg, unreadable
 from dualface_core.media.salvage import TRY_SALVAGE, Spans, demuxed
@@ -136,7 +136,8 @@ class AudioTrack:
         layout, rate = context.layout.name, context.sample_rate
         framer = AudioResampler(context.format, layout, rate, context.frame_size or None)
         lost = Spans(0) if self._info.lost else None
-        for frame in decoded_frames(self._demuxed(), self._stream, layout=layout, rate=rate, lost=lost):
+        frames = decoded_frames(self._demuxed(), self._stream, layout=layout, rate=rate, lost=lost)
+        for frame in frames if lost is None else without_gaps(frames, rate=rate):
             for part in framer.resample(frame):
                 yield from target.encode(part)
         for part in framer.resample(None):

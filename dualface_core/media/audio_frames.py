@@ -89,6 +89,21 @@ def _decoded(packets: Iterable[AudioPacket], stream: AudioStream, lost: Spans | 
                 lost.add(packet.pts, packet.pts + (packet.duration or 0))
 
 
+def without_gaps(frames: Iterable[AudioFrame], *, rate: int) -> Iterator[AudioFrame]:
+    """Frames as `decoded_frames` yields them, with silence where one does not begin when the one before ends."""
+    end: int | None = None
+    for frame in frames:
+        if end is not None and frame.pts is not None and frame.pts - end > rate * _JITTER:
+            for length in filter(None, _parts(frame.pts - end, rate)):
+                silence = np.zeros((frame.layout.nb_channels, length), np.float32)
+                between = AudioFrame.from_ndarray(silence, format=frame.format.name, layout=frame.layout.name)
+                between.sample_rate, between.pts, between.time_base = rate, end, frame.time_base
+                yield between
+                end += length
+        yield frame
+        end = None if frame.pts is None else frame.pts + frame.samples
+
+
 def undecodable(path: Path, track: AudioInfo) -> tuple[Span, ...]:
     """Where an audio stream cannot be decoded; all of it is tried. Raises UnreadableVideoError."""
     with opened(path, "its audio cannot be decoded") as container:

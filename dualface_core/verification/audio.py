@@ -35,6 +35,9 @@ by up to an AAC frame."""
 _QUIET: Final = 0.003
 """Root mean square, full scale being 1, below which a block counts as silence (-50 dB)."""
 
+_LEAST_MIDDLE: Final = 0.1
+"""Of the level of a whole block, that which its middle must have for the middle alone to be compared (-20 dB)."""
+
 _LEAST_CORRELATION: Final = 0.5
 _LEVEL: Final = 2.0
 """Of a block: the least correlation, and the greatest ratio of levels either way (6 dB)."""
@@ -119,7 +122,9 @@ def _alike(ours: NDArray[np.float32], theirs: NDArray[np.float32], spectra: NDAr
     levels = [float(np.sqrt(np.mean(block[_EDGE:-_EDGE] ** 2))) for block in (ours, theirs)]
     if levels[1] < _QUIET:
         return levels[0] < 2 * _LEVEL * _QUIET
-    if not 1 / _LEVEL < levels[0] / levels[1] < _LEVEL:
+    # Where the middle is next to nothing beside the edges, audio begins or ends there, and a sample decides about it.
+    matters = levels[1] > _LEAST_MIDDLE * float(np.sqrt(np.mean(theirs**2)))
+    if matters and not 1 / _LEVEL < levels[0] / levels[1] < _LEVEL:
         return False
     energies = (np.abs(spectra) ** 2).sum(axis=1)
     if energies[1] < 0.01 * levels[1] ** 2 * _BLOCK**2:
