@@ -20,18 +20,25 @@ pytest_plugins = ["tests.nvenc_emulator.fixtures"]
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 128 KiB. Only root can mount one, and not in every container."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
+def mount_tmpfs() -> Iterator[Callable[[Path, str], Path]]:
+    """Mount a file system in memory, with options of tmpfs(5), on a folder that is made for it."""
+    mounted = []
+
+    def mount(folder: Path, options: str) -> Path:
+        folder.mkdir()
+        _mount("-t", "tmpfs", "-o", options, "tmpfs", str(folder))
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
         subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, mount_tmpfs: Callable[[Path, str], Path]) -> Path:
+    """A file system of 128 KiB."""
+    return mount_tmpfs(tmp_path / "disk", "size=128k")
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def review_page(
             page = pipeline.review_page(about)
             write_page(page, about, store.page_folder(key))
             store.files.share(store.page_folder(key))
-            index = rebuild_index(store.review_folder)
+            index = rebuild_index(store)
             store.files.share(index)
     path = store.page_folder(key) / index.name
     return dg.MaterializeResult(

@@ -89,5 +89,5 @@ def remove(key: str, store: VideoStore, instance: dg.DagsterInstance) -> Removal
             instance.compute_log_manager.delete_logs(prefix=[run_id])
     empty_trash(store, instance)
     if store.review_folder.exists():
-        store.files.share(rebuild_index(store.review_folder))
+        store.files.share(rebuild_index(store))
     return removal

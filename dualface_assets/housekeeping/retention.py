@@ -108,7 +108,7 @@ def delete_expired(
     if not dry_run:
         empty_trash(store, instance)
         if any(deletion.part in {"page", *_SHOWN} for deletion in outcome.deleted) and store.review_folder.exists():
-            store.files.share(rebuild_index(store.review_folder))
+            store.files.share(rebuild_index(store))
     return outcome
 
 

@@ -12,23 +12,25 @@ from pathlib import Path
 from typing import Final
 
 from dualface_assets.review_index.records import PAGE, THUMBNAIL, Entry, entries
+from dualface_assets.store.files import LocalFiles
+from dualface_assets.store.video_store import VideoStore
 from dualface_core.review.templating import rendered
-from dualface_core.system.atomic_files import atomic_write
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 INDEX_SCRIPT: Final = _TEMPLATES / "index.js"
-_LOCK: Final = ".lock"
 
 
-def rebuild_index(folder: Path) -> Path:
-    """Write `index.html` into the folder of all pages, made if it is not there. Gives its path. Raises OutputError."""
-    folder.mkdir(parents=True, exist_ok=True)
+def rebuild_index(store: VideoStore) -> Path:
+    """Write `index.html` into the folder of all pages, made if it is not there. Gives its path.
+
+    Raises OutputError or PrivateFolderError.
+    """
+    folder = store.review_folder
     index = folder / PAGE
-    with (folder / _LOCK).open("w") as lock:
+    with (store.private_folder("locks") / "index").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
         found = sorted(entries(folder), key=lambda entry: (entry.when, entry.key), reverse=True)
-        with atomic_write(index) as temporary:
-            temporary.write_text(_html(found), encoding="utf-8")
+        LocalFiles(folder).write(index, _html(found).encode())
     return index
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from dualface_core.system.atomic_files import atomic_write
+from dualface_assets.store.files import LocalFiles
 
 if TYPE_CHECKING:  # OpenCV is loaded by the step that needs it
     from dualface_core.review.page import Page, PageContent
@@ -33,9 +33,7 @@ class _Record(BaseModel):
 
     def write(self, folder: Path) -> Path:
         """Write it as a whole into the folder, made if it is not there. Gives its path. Raises OutputError."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(folder / self.FILE) as temporary:
-            temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        LocalFiles(folder).write(folder / self.FILE, self.model_dump_json(indent=2).encode() + b"\n")
         return folder / self.FILE
 
     @classmethod
@@ -145,10 +143,8 @@ class Entry:
 
 def write_page(page: Page, about: PageContent, folder: Path) -> None:
     """Publish a page and its record in the video's folder, made if it is not there. Raises OutputError."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((THUMBNAIL, page.thumbnail), (PAGE, page.html.encode())):
-        with atomic_write(folder / name) as temporary:
-            temporary.write_bytes(content)
+        LocalFiles(folder).write(folder / name, content)
     # Last, since the index links to a page that is there.
     PageRecord(
         key=about.key,
@@ -167,7 +163,7 @@ def entries(folder: Path) -> Iterator[Entry]:
 
     An unreadable record counts as missing.
     """
-    for inside in folder.iterdir():
+    for inside in folder.iterdir() if folder.exists() else ():
         if inside.name.startswith(".") or not inside.name.isprintable() or not inside.is_dir():
             continue
         page, failure = PageRecord.read(inside), FailureRecord.read(inside)

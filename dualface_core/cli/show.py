@@ -162,7 +162,7 @@ def _card_lines(card: CardOverview, overview: GpuOverview) -> Iterator[tuple[str
         "",
         f"so far {counters.opened} opened, {counters.closed} closed, {counters.abandoned} abandoned, "
         f"{counters.refused} refused, {counters.failed} failed ({counters.error_rate:.1%} errors), "
-        f"{counters.timed_out} waited in vain",
+        f"{counters.timed_out} gave up waiting",
     )
     if card.gpu is not None:
         yield "NVML", f"lists {len(card.listed)} NVENC sessions of all programs"

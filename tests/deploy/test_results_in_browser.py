@@ -76,7 +76,7 @@ def put_into(store: VideoStore, about: PageContent) -> None:
     links = {"source_link": store.link(source, seen_from=page), "result_link": store.link(result, seen_from=page)}
     about = replace(about, **links)
     write_page(make_page(about), about, page)
-    rebuild_index(store.review_folder)
+    rebuild_index(store)
 
 
 def wait_for(tab: Any, expression: str) -> None:

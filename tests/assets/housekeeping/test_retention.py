@@ -122,14 +122,14 @@ def test_the_index_says_which_of_the_two_videos_was_deleted_until_the_page_is_ma
     key = processed(store=any_store)
     a_page(key, time.time()).write(any_store.page_folder(key))
     any_store.files.share(any_store.page_folder(key))
-    any_store.files.share(rebuild_index(any_store.review_folder))
+    any_store.files.share(rebuild_index(any_store))
     delete_expired(any_store, instance, retention, now=after(31))
     index = any_store.files.read(any_store.review_folder / "index.html").decode()
     assert key in index
     assert ("was deleted on" in index) == (said is not None)
     assert (said or "Verified") in index
     a_page(key, after(32)).write(any_store.page_folder(key))
-    assert "was deleted on" not in rebuild_index(any_store.review_folder).read_text()
+    assert "was deleted on" not in rebuild_index(any_store).read_text()
 
 
 def test_an_upload_without_a_result_is_kept_unless_it_is_said_explicitly(

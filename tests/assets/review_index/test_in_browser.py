@@ -12,6 +12,7 @@ import pytest
 
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import FailureRecord, write_page
+from dualface_assets.store.video_store import VideoStore
 from dualface_core.review.page import PageContent, make_page
 
 About = Callable[..., PageContent]
@@ -56,7 +57,7 @@ def store(about: About, content: PageContent, tmp_path: Path) -> Path:
         key="bad-0123456789", name="bad.mp4", failed_at=datetime.now(UTC), failure="unreadable-video",
         reason="It is no video.", action="Export it again.", run="0", tried_again=False,
     ).write(folder / "bad-0123456789")  # fmt: skip
-    return rebuild_index(folder)
+    return rebuild_index(VideoStore(root=str(tmp_path)))
 
 
 @pytest.fixture

@@ -11,8 +11,20 @@ import pytest
 
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import FailureRecord, PageRecord
+from dualface_assets.store.video_store import VideoStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """The folder of all pages."""
+    return tmp_path / "review"
+
+
+def index_of(reviews: Path) -> Path:
+    """Write the index anew."""
+    return rebuild_index(VideoStore(root=str(reviews.parent)))
 
 
 def page(
@@ -33,17 +45,17 @@ def failure(key: str, *, failed_at: datetime = NOON, name: str = "talk.mp4") -> 
 
 def states(folder: Path) -> dict[str, str]:
     """Each key of the index with its state, in the order of the rows."""
-    html = rebuild_index(folder).read_text()
+    html = index_of(folder).read_text()
     rows = re.findall(r'<tr data-state="(\w+)">(.*?)</tr>', html, re.DOTALL)
     return {re.search(r'quiet small broken">([^<]+)<', row)[1]: state for state, row in rows}
 
 
-def test_all_videos_are_listed_the_latest_first(tmp_path: Path) -> None:
+def test_all_videos_are_listed_the_latest_first(reviews: Path) -> None:
     for number in (2, 1, 3):
         made = page(f"v-{number}", made_at=NOON + timedelta(hours=number), warnings=["Look."] if number == 2 else [])
-        made.write(tmp_path / f"v-{number}")
-    failure("v-4").write(tmp_path / "v-4")
-    assert list(states(tmp_path).items()) == [
+        made.write(reviews / f"v-{number}")
+    failure("v-4").write(reviews / "v-4")
+    assert list(states(reviews).items()) == [
         ("v-3", "passed"),
         ("v-2", "warning"),
         ("v-1", "passed"),
@@ -51,83 +63,83 @@ def test_all_videos_are_listed_the_latest_first(tmp_path: Path) -> None:
     ]
 
 
-def test_a_failed_video_is_listed_with_its_reason(tmp_path: Path) -> None:
-    failure("v-1").write(tmp_path / "v-1")
-    html = rebuild_index(tmp_path).read_text()
+def test_a_failed_video_is_listed_with_its_reason(reviews: Path) -> None:
+    failure("v-1").write(reviews / "v-1")
+    html = index_of(reviews).read_text()
     for text in ("It is no video.", "Export it again.", "unreadable-video", "run 01234567"):
         assert text in html
     assert "<a href" not in html
 
 
-def test_a_success_makes_the_failures_before_it_void(tmp_path: Path) -> None:
-    failure("v-1", failed_at=NOON - timedelta(seconds=1)).write(tmp_path / "v-1")
-    page("v-1").write(tmp_path / "v-1")
-    assert states(tmp_path) == {"v-1": "passed"}
-    assert "It is no video." not in rebuild_index(tmp_path).read_text()
+def test_a_success_makes_the_failures_before_it_void(reviews: Path) -> None:
+    failure("v-1", failed_at=NOON - timedelta(seconds=1)).write(reviews / "v-1")
+    page("v-1").write(reviews / "v-1")
+    assert states(reviews) == {"v-1": "passed"}
+    assert "It is no video." not in index_of(reviews).read_text()
 
 
-def test_a_result_with_a_later_failure_keeps_its_page(tmp_path: Path) -> None:
-    failure("v-1", failed_at=NOON + timedelta(seconds=1)).write(tmp_path / "v-1")
-    page("v-1").write(tmp_path / "v-1")
-    html = rebuild_index(tmp_path).read_text()
+def test_a_result_with_a_later_failure_keeps_its_page(reviews: Path) -> None:
+    failure("v-1", failed_at=NOON + timedelta(seconds=1)).write(reviews / "v-1")
+    page("v-1").write(reviews / "v-1")
+    html = index_of(reviews).read_text()
     assert 'href="v-1/index.html"' in html
     assert "A later run failed. It is no video." in html
-    assert states(tmp_path) == {"v-1": "warning"}
+    assert states(reviews) == {"v-1": "warning"}
 
 
-def test_a_record_that_is_damaged_does_not_hide_the_others(tmp_path: Path) -> None:
-    page("v-1").write(tmp_path / "v-1")
+def test_a_record_that_is_damaged_does_not_hide_the_others(reviews: Path) -> None:
+    page("v-1").write(reviews / "v-1")
     for name, content in (("v-2", b""), ("v-3", b"\xff{"), ("v-4", b'{"key": 1}')):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / PageRecord.FILE).write_bytes(content)
-    unnamable = tmp_path / os.fsdecode(b"\xff")
+        (reviews / name).mkdir()
+        (reviews / name / PageRecord.FILE).write_bytes(content)
+    unnamable = reviews / os.fsdecode(b"\xff")
     unnamable.mkdir()
     (unnamable / PageRecord.FILE).write_text(page("v-5").model_dump_json())
-    (tmp_path / "v-5").mkdir()
-    (tmp_path / "a file.txt").touch()
-    assert states(tmp_path) == {"v-1": "passed"}
+    (reviews / "v-5").mkdir()
+    (reviews / "a file.txt").touch()
+    assert states(reviews) == {"v-1": "passed"}
 
 
-def test_an_index_that_was_deleted_comes_back(tmp_path: Path) -> None:
-    page("v-1").write(tmp_path / "v-1")
-    before = states(tmp_path)
-    (tmp_path / "index.html").unlink()
-    assert states(tmp_path) == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "index.html", "v-1"]
+def test_an_index_that_was_deleted_comes_back(reviews: Path) -> None:
+    page("v-1").write(reviews / "v-1")
+    before = states(reviews)
+    (reviews / "index.html").unlink()
+    assert states(reviews) == before
+    assert sorted(path.name for path in reviews.iterdir()) == ["index.html", "v-1"]
 
 
-def test_an_index_of_nothing_says_so(tmp_path: Path) -> None:
-    assert "No video has been through the pipeline yet" in rebuild_index(tmp_path / "review").read_text()
+def test_an_index_of_nothing_says_so(reviews: Path) -> None:
+    assert "No video has been through the pipeline yet" in index_of(reviews).read_text()
 
 
-def test_of_two_that_end_at_once_the_later_one_sees_both(tmp_path: Path) -> None:
-    page("v-1").write(tmp_path / "v-1")
-    rebuild_index(tmp_path)
-    with (tmp_path / ".lock").open("w") as lock:
+def test_of_two_that_end_at_once_the_later_one_sees_both(reviews: Path) -> None:
+    page("v-1").write(reviews / "v-1")
+    index_of(reviews)
+    with (reviews.parent / "locks" / "index").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        other = threading.Thread(target=rebuild_index, args=(tmp_path,))
+        other = threading.Thread(target=index_of, args=(reviews,))
         other.start()
         other.join(0.3)
         assert other.is_alive()  # it waits, and looks at the folder only when it has the lock
-        page("v-2").write(tmp_path / "v-2")
+        page("v-2").write(reviews / "v-2")
     other.join()
-    assert "v-2/index.html" in (tmp_path / "index.html").read_text()
+    assert "v-2/index.html" in (reviews / "index.html").read_text()
 
 
 @pytest.mark.parametrize("name", ["</td><script>alert(1)</script>", '" onload="alert(1)', "\u202egnp.4pm \U0001f3ac"])
-def test_a_hostile_name_is_shown_and_nothing_else(tmp_path: Path, name: str) -> None:
-    page("v-1", name=name).write(tmp_path / "v-1")
-    failure("v-2", name=name).write(tmp_path / "v-2")
-    html = rebuild_index(tmp_path).read_text()
+def test_a_hostile_name_is_shown_and_nothing_else(reviews: Path, name: str) -> None:
+    page("v-1", name=name).write(reviews / "v-1")
+    failure("v-2", name=name).write(reviews / "v-2")
+    html = index_of(reviews).read_text()
     assert html.count("<script>") == 1
     assert 'onload="' not in html
     assert html.count("<tr ") == 2
 
 
-def test_a_key_in_any_script_is_a_link_that_works(tmp_path: Path) -> None:
+def test_a_key_in_any_script_is_a_link_that_works(reviews: Path) -> None:
     key = "인터뷰-é-0123456789"
-    page(key).write(tmp_path / key)
-    (tmp_path / key / "thumbnail.jpg").touch()
-    html = rebuild_index(tmp_path).read_text()
+    page(key).write(reviews / key)
+    (reviews / key / "thumbnail.jpg").touch()
+    html = index_of(reviews).read_text()
     assert 'href="%EC%9D%B8%ED%84%B0%EB%B7%B0-%C3%A9-0123456789/index.html"' in html
     assert 'src="%EC%9D%B8%ED%84%B0%EB%B7%B0-%C3%A9-0123456789/thumbnail.jpg"' in html

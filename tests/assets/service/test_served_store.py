@@ -145,7 +145,7 @@ def test_files_are_only_read(store: VideoStore, site: Site, method: str) -> None
 
 def test_only_what_is_for_people_is_served(store: VideoStore, site: Site, tmp_path: Path) -> None:
     for path in (f"raw_video/{KEY}/video.json", f"raw_video/{KEY}/.hidden", f"encoded_video/{KEY}/.dualface-1.mp4",
-                 f"encoded_video/{KEY}/other.mp4", f"review/{KEY}/record.json", "review/.lock", "review/notes.html",
+                 f"encoded_video/{KEY}/other.mp4", f"review/{KEY}/record.json", "review/notes.html",
                  "claims/1/data", f"face_tracks/{KEY}.parquet", "raw_video/KEY/a.mp4"):  # fmt: skip
         put(store, path)
         assert b"not for people" not in site.ask(f"/{path}").body

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import stat
+from datetime import UTC, datetime
 
+from dualface_assets.review_index.index import rebuild_index
+from dualface_assets.review_index.records import FailureRecord
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import Intake
 from tests.assets.conftest import publish
@@ -33,6 +36,11 @@ def test_another_user_who_may_read_the_store_cannot_hold_up_uploads_and_runs(int
         intake.tick(store)
         with store.no_run_begins():
             pass
+        FailureRecord(
+            key="talk-0123456789", name="talk.mp4", failed_at=datetime.now(UTC), failure="machine", reason="No.",
+            action="Another.", run="1", tried_again=False,
+        ).write(store.page_folder("talk-0123456789"))  # fmt: skip
+        rebuild_index(store)
         for path in folder.rglob("*"):
             if path.is_file():
 

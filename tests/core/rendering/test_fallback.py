@@ -125,6 +125,28 @@ def test_a_folder_for_the_slots_that_cannot_be_used_costs_nvenc_and_no_video(
     assert f"{settings().runtime} cannot be used for slot files" in report.why
 
 
+@pytest.mark.parametrize("limit", ["size=4k", "nr_inodes=2"], ids=["no room", "no inodes"])
+@pytest.mark.parametrize("driver", [True, False], ids=["NVENC", "no NVENC"])
+def test_a_full_disk_for_the_slots_costs_nvenc_and_no_video(
+    emulated: Emulated,
+    settings: MakeSettings,
+    scene: tuple[VideoInfo, TilePlan],
+    output: Path,
+    driver: bool,
+    limit: str,
+    mount_tmpfs: Callable[[Path, str], Path],
+) -> None:
+    if driver:
+        emulated()
+    folder = mount_tmpfs(settings().runtime, f"mode=0700,{limit}")
+    if limit == "size=4k":
+        (folder / "of others").write_bytes(bytes(4096))
+    report = pipeline.render(*scene, output, settings=settings())
+    assert (report.encoder_used, report.fallback) == ("libx264", True)
+    assert f"{folder}" in report.why
+    assert "cannot be used for slot files: No space left on device." in report.why
+
+
 def test_one_session_held_by_an_outside_program_leaves_one_to_share(
     emulated: Emulated, settings: MakeSettings, scene: tuple[VideoInfo, TilePlan], output: Path
 ) -> None:
