@@ -24,4 +24,5 @@ from dagster._daemon import get_default_daemon_logger
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._daemon.types import DaemonHeartbeat
+from dagster._utils import get_run_crash_explanation
 from dagster_graphql.schema import create_schema

@@ -13,7 +13,7 @@ The run gets the tag `BACK_OFF`, and `housekeeping.recovery` asks for its retry 
 
 Four kinds of failure have no class of ours in the code that met them: what the operating system refuses ("machine"),
 an error that was not foreseen ("bug"), an error outside of all steps ("setup"), and a run that ended without a word
-("interrupted").
+("interrupted"). Of the last, one that code outside of Python took down is told apart by its signal ("native-crash").
 
 What an error says is true of the last failure as of the first, since it is read after both: it promises no retry.
 """
@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import dagster as dg
 
-from dualface_assets.runs.tags import MAX_RETRIES, RETRY_ON_STEP_FAILURE
+from dualface_assets.runs.tags import MAX_RETRIES, PARTITION, RETRY_ON_STEP_FAILURE
 from dualface_core.encoding.failures import EncoderError
-from dualface_core.errors import DualfaceError, FileError
+from dualface_core.errors import DualfaceError, FileError, NativeCrashError
 
 if TYPE_CHECKING:
     from dualface_assets.runs.dagster_internals import SerializableErrorInfo
@@ -45,6 +45,14 @@ AFTER_AN_INTERRUPTION: Final = (
     "runs out of memory (its kernel log says so), and report the video."
 )
 """What to do about a run that has ended without a word."""
+
+_CRASH: Final = re.compile(r"was terminated by signal \d+ \((SIGABRT|SIGBUS|SIGFPE|SIGILL|SIGSEGV)\)")
+"""What Dagster's code server says of a run whose process has crashed, rather than been killed."""
+
+_AFTER_A_CRASH: Final = (
+    "If no new run follows, export the video again: it is damaged, or of a kind that a library cannot cope with. "
+    "Report it; the run's stderr says where it crashed. Other videos are not affected."
+)
 
 _ENDED_FROM_OUTSIDE: Final = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt", "SystemExit"})
 
@@ -159,7 +167,7 @@ def class_name(kind: type[DualfaceError]) -> str:
 def failure_of(run_id: str, instance: dg.DagsterInstance) -> str | None:
     """The class of the failure that ended a run; None if the run ended without a word: its process was killed."""
     kind = explanation_of(run_id, instance).failure
-    return None if kind == INTERRUPTED else kind
+    return None if kind in {INTERRUPTED, class_name(NativeCrashError)} else kind
 
 
 def explanation_of(run_id: str, instance: dg.DagsterInstance) -> Explanation:
@@ -178,6 +186,12 @@ def explanation_of(run_id: str, instance: dg.DagsterInstance) -> Explanation:
     error = end.job_failure_data.error if end and end.event_specific_data else None
     if error and error.cls_name not in _ENDED_FROM_OUTSIDE:
         return _outside_of_all_steps(error)
+    for record in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        if crash := _CRASH.search(record.get_dagster_event().message or ""):
+            run = instance.get_run_by_id(run_id)
+            video = run.tags.get(PARTITION) if run else None
+            sentence = f"Native code crashed ({crash[1]}) while {video or 'the run'} was worked on."
+            return Explanation(None, class_name(NativeCrashError), sentence, _AFTER_A_CRASH)
     sentence = (end.message if end else None) or "The run ended without a word."
     return Explanation(None, INTERRUPTED, sentence, AFTER_AN_INTERRUPTION)
 

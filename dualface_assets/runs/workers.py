@@ -7,6 +7,7 @@ Nothing else unlocks it: between its last step and its end a run is still being 
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -67,6 +68,7 @@ def work_on(run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
     lock.path.rename(mark)
     if GRPC_INFO in run.tags:
         os.nice(_NICER)
+        faulthandler.enable()  # so that the run's stderr says where native code has crashed
 
 
 def worker_of(run_id: str, instance: dg.DagsterInstance) -> Worker | None:

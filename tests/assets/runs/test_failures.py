@@ -1,4 +1,5 @@
 import errno
+import signal
 from collections.abc import Iterator
 
 import dagster as dg
@@ -7,6 +8,7 @@ import pytest
 from dualface_assets.runs.failures import as_failure, explanation_of, failure_class, failure_of, labeled
 from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.errors import DualfaceError, MachineError, NobodyFoundError, OutputError, SettingsError
+from tests.dagster_internals import get_run_crash_explanation
 
 CORRUPT = NobodyFoundError("a.mp4", "no face was found", action="Choose another video.")
 GONE = MachineError("a.mp4", "cannot be read (Stale file handle)", action="Look at its drive.")
@@ -114,6 +116,25 @@ def test_a_run_that_was_killed_was_interrupted(instance: dg.DagsterInstance) -> 
     assert explanation_of(run.run_id, instance).failure == "interrupted"
     instance.report_run_failed(run, "It is asked for once more.")  # as the sensor does where the retry does not come
     assert explanation_of(run.run_id, instance).sentence == "Its process is gone."
+    assert failure_of(run.run_id, instance) is None
+
+
+@pytest.mark.parametrize(
+    ("ending", "failure"),
+    [(signal.SIGABRT, "native-crash"), (signal.SIGSEGV, "native-crash"), (signal.SIGKILL, "interrupted")],
+)
+def test_native_code_that_crashes_is_told_with_its_signal_and_video(
+    ending: signal.Signals, failure: str, instance: dg.DagsterInstance
+) -> None:
+    tags = {"dagster/partition": "talk-0123456789"}
+    run = instance.add_run(dg.DagsterRun("job", status=dg.DagsterRunStatus.STARTED, tags=tags))
+    instance.report_engine_event(get_run_crash_explanation("Its process", -ending), run)
+    instance.report_run_failed(run)
+    told = explanation_of(run.run_id, instance)
+    assert told.failure == failure
+    if failure == "native-crash":
+        assert told.sentence == f"Native code crashed ({ending.name}) while talk-0123456789 was worked on."
+        assert "memory" not in told.remedy
     assert failure_of(run.run_id, instance) is None
 
 
