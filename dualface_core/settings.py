@@ -130,6 +130,7 @@ class Settings(EnvironmentSettings):
     max_frames: int = Field(default=Limits.frames, ge=1, description="Frames that a video may have.")
     max_streams: int = Field(default=Limits.streams, ge=1, description="Streams that a file may have.")
     max_seconds: float = Field(default=Limits.seconds, gt=0, description="Seconds that a video may last.")
+    max_memory: int = Field(default=Limits.memory, ge=1, description="Bytes that frames may take while they are read.")
     detector_weights: Path | None = Field(default=None, description="Another file with YuNet's weights (ONNX).")
     embedder_weights: Path | None = Field(default=None, description="Another file with SFace's weights (ONNX).")
 
@@ -145,7 +146,7 @@ class Settings(EnvironmentSettings):
     @property
     def limits(self) -> Limits:
         """What a video may have at most."""
-        return Limits(self.max_pixels, self.max_frames, self.max_streams, self.max_seconds)
+        return Limits(self.max_pixels, self.max_frames, self.max_streams, self.max_seconds, self.max_memory)
 
     def encoder_settings(self, *, preset: str = "fast") -> EncoderSettings:
         """What to encode with; `preset` is for settings that name none.

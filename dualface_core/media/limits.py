@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from dualface_core.errors import LimitError
+
+_FRAMES_HELD: Final = 8
+"""Frames that decoder and reader hold: 8192x4320 in H.264 takes 0.5 GB with four threads, that is 8; in FFV1, 5."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,14 @@ class Limits:
         frames: of the video. What is known of each frame is kept in memory.
         streams: of every kind.
         seconds: from the first frame to the end of the last.
+        memory: bytes that decoded frames may take, of which so many are held at once as `_FRAMES_HELD` says.
     """
 
     pixels: int = 8192 * 4320
     frames: int = 10_000_000
     streams: int = 200
     seconds: float = 86_400.0
+    memory: int = 4 << 30
 
     @property
     def decoder_options(self) -> dict[str, str]:
@@ -37,6 +43,12 @@ class Limits:
         """Raise LimitError for frames of too many pixels."""
         found = f"its frames have {width * height:,} pixels ({width}x{height})"
         self._check(path, width * height, self.pixels, found, "Export it smaller", "DUALFACE_MAX_PIXELS")
+
+    def check_memory(self, path: Path, width: int, height: int, bits: int) -> None:
+        """Raise LimitError for frames that take too much memory when they are decoded, at so many bits a pixel."""
+        needed = width * height * bits // 8 * _FRAMES_HELD
+        found = f"its frames ({width}x{height} at {bits} bits a pixel) take {needed:,} bytes of memory while it is read"
+        self._check(path, needed, self.memory, found, "Export it smaller or in 8 bits", "DUALFACE_MAX_MEMORY")
 
     def check_frames(self, path: Path, frames: int) -> None:
         """Raise LimitError for too many frames."""

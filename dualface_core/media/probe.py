@@ -248,6 +248,7 @@ def _read(
     first_frame = packets.first_frame
     orientation = Orientation.of(first_frame)
     first_width, first_height = first_frame.width, first_frame.height
+    limits.check_memory(path, first_width, first_height, first_frame.format.padded_bits_per_pixel)
     context = stream.codec_context
     color_tags = color_of(first_frame).over(outer_color)
     coded_color = color_tags.completed(first_height)

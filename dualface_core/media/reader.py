@@ -184,22 +184,25 @@ class VideoReader:
         return self._deinterlacer.frames(self._coded())
 
     def _coded(self) -> Iterator[VideoFrame]:
-        end = self._video.first_pts
         video = self._video
+        end, damaged = video.first_pts, False
         packets = video.timeline.moved(demuxed(self._container, self._stream, salvage=video.salvage))
-        if self._video.salvage:
+        if video.salvage:
             yield from SalvagedFrames(self._stream, self._damage).of(packets)
             return
         try:
             for packet in packets:
                 if packet.is_corrupt:
                     self._damage.taint()
+                    damaged = True
                 for frame in self._stream.decode(packet):
+                    if damaged and frame.pts is not None and frame.pts < end:
+                        continue  # behind damage a decoder may give a frame when its time has passed
                     end = end if frame.pts is None else frame.pts
                     yield frame
         except av.error.FFmpegError as error:
-            failed = f"{_FAILED} behind {float(end * self._video.time_base):.2f} s"
-            raise unreadable(self._video.path, failed, error, action=TRY_SALVAGE) from error
+            failed = f"{_FAILED} behind {float(end * video.time_base):.2f} s"
+            raise unreadable(video.path, failed, error, action=TRY_SALVAGE) from error
 
     @staticmethod
     def _pts(decoded: VideoFrame, last: int | None) -> int:

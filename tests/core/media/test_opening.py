@@ -149,6 +149,7 @@ def test_a_small_file_that_claims_a_large_frame_is_refused_before_it_is_decoded(
     [
         (Limits(streams=1), r"it has 2 streams, and the limit is 1\. .* raise DUALFACE_MAX_STREAMS"),
         (Limits(frames=11), r"it has 12 frames or more, and the limit is 11\. .* raise DUALFACE_MAX_FRAMES"),
+        (Limits(memory=73_727), r"\(96x64 at 12 bits a pixel\) take 73,728 bytes .* raise DUALFACE_MAX_MEMORY"),
         (Limits(seconds=0.7), r"it lasts 0\.8 s, and the limit is 0\.7\. .* raise DUALFACE_MAX_SECONDS"),
     ],
 )
