@@ -22,7 +22,7 @@ from dualface_assets.housekeeping.deletion import (
 )
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.runs.tags import PARTITION
-from dualface_assets.store.partitions import check_key, videos
+from dualface_assets.store.partitions import is_key, videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.errors import DualfaceError, MissingInputError
 
@@ -56,8 +56,10 @@ class Removal:
 
 
 def removal_of(key: str, store: VideoStore, instance: dg.DagsterInstance) -> Removal:
-    """What would be removed. Raises UnsafeKeyError, or MissingInputError where nothing is known of such a video."""
-    check_key(key)
+    """What would be removed. Raises MissingInputError where nothing is known of such a video."""
+    action = "Give the key of a video, as the web page and the index of reviews show it."
+    if not is_key(key):
+        raise MissingInputError(key, "this is no key of a video, such as interview-0123456789", action=action)
     parts = [
         Deletion(key, part, sum(map(store.files.size, paths)), "it is to be removed")
         for part, paths in parts_of(store, key).items()
@@ -75,7 +77,6 @@ def remove(key: str, store: VideoStore, instance: dg.DagsterInstance) -> Removal
 
     Raises:
         VideoInUseError: a run of it is in flight or about to begin, or an upload of it waits for its run.
-        UnsafeKeyError: there can be no such video.
         MissingInputError: there is none.
     """
     with undisturbed(store):

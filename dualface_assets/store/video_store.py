@@ -307,7 +307,8 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         try:
             info = TypeAdapter(VideoInfo).validate_json(self.files.read(self.video_folder(key) / "probe.json"))
         except (FileNotFoundError, ValidationError):
-            raise MissingInputError(key, "this video was not probed yet", action="Materialize raw_video.") from None
+            found = "this video was not probed yet, or by another release"
+            raise MissingInputError(key, found, action="Materialize raw_video.") from None
         return dataclasses.replace(info, path=path)  # the store may have moved since
 
     def table_path(self, table: str, key: str) -> Path:

@@ -164,13 +164,34 @@ def test_a_failed_upload_says_why_and_what_to_do(office: Office, notes: str) -> 
     office.page.get_by_text("View logs").click()
     office.page.get_by_text("View full message").first.click()
     told = office.page.get_by_role("dialog").filter(has_text="what to do").last  # over that of the log
-    for text in ("meeting-notes.mp4: not a video", "unreadable-video", "Copy or export the video again."):
+    for text in ("meeting-notes.mp4: text, such as a playlist", "unreadable-video", "Name the video itself."):
         told.get_by_text(text).filter(visible=True).first.wait_for()
     around, below = told.bounding_box(), told.locator("table").first.bounding_box()
     assert around
     assert below
     height = below["y"] + below["height"] + 12 - around["y"]
     office.picture("failure", clip={"x": around["x"], "y": around["y"], "width": around["width"], "height": height})
+
+
+def test_a_failed_upload_leaves_the_checks_green_and_its_partition_red(
+    office: Office, interview: str, notes: str
+) -> None:
+    office.look_at("/assets/encoded_video?view=checks")
+    office.page.get_by_text("Succeeded", exact=True).nth(6).wait_for()  # of seven checks
+    office.look_at("/assets/encoded_video?view=partitions")
+    for text in ("Failed (1)", "Materialized (1)", notes):
+        office.page.get_by_text(text).first.wait_for()
+
+
+def test_a_published_result_is_checked_again_from_the_launchpad(office: Office, interview: str) -> None:
+    office.look_at("/locations/dualface/jobs/check_again/playground")
+    partition = office.page.get_by_placeholder("Partition")
+    partition.click()
+    partition.press_sequentially(interview)
+    partition.press("Enter")
+    office.page.get_by_role("button", name="Launch Run").click()
+    *_, again = office.running.finished(interview, runs=2)
+    assert (again.job_name, again.is_success) == ("check_again", True)
 
 
 def test_a_click_starts_a_materialization_and_it_is_seen_to_finish(
