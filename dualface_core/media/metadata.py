@@ -109,9 +109,12 @@ def read_metadata(container: InputContainer, video: VideoStream, *, shift: Fract
         video: the stream of its frames.
         shift: seconds by which a result's times are later than the file's.
     """
-    tags = dict(_kept(container.metadata))
+    said = container.metadata
+    if container.format.name == "ogg":  # whose streams have the tags of the whole
+        said = {**said, **video.metadata}
+    tags = dict(_kept(said))
     known = {name.lower() for name in tags}
-    others = [name for name in container.metadata if _is_lost(name, known) and container.format.name not in _TECHNICAL]
+    others = [name for name in said if _is_lost(name, known) and container.format.name not in _TECHNICAL]
     chapters = []
     for chapter in container.chapters():
         start, end = (float(chapter[side] * Fraction(chapter["time_base"] or 1) + shift) for side in ("start", "end"))
