@@ -48,7 +48,7 @@ from dualface_core.media.opening import (
 )
 from dualface_core.media.orientation import Orientation
 from dualface_core.media.salvage import TRY_SALVAGE, demuxed, first_decoded, listed
-from dualface_core.media.timeline import Segment, Timeline, TimelineFinder, begin, has_edit_lists
+from dualface_core.media.timeline import Segment, Timeline, TimelineFinder, begin, has_edit_lists, nominal
 from dualface_core.media.tone_mapping import REFERENCE_WHITE
 from dualface_core.system.names import check_text
 from dualface_core.system.read_errors import read_error
@@ -290,7 +290,7 @@ def _read(
         last_pts=times[-1],
         last_duration=last_duration,
         duration=span,
-        average_rate=Fraction(stream.average_rate or Fraction(len(times)) / Fraction(span).limit_denominator(90_000)),
+        average_rate=_average_rate(stream, assumed) or Fraction(len(times)) / Fraction(span).limit_denominator(90_000),
         interlaced=first_frame.interlaced_frame,
         splits_fields=False,
         constant_rate=not steps or max(steps) - min(steps) <= 1,
@@ -309,6 +309,12 @@ def _read(
             *left_out(container, stream, metadata),
         ),
     )
+
+
+def _average_rate(stream: VideoStream, timeline: Timeline) -> Fraction | None:
+    if timeline.frame_seconds:
+        return 1 / timeline.frame_seconds
+    return Fraction(stream.average_rate) if stream.average_rate else None
 
 
 def upright_size(width: int, height: int, orientation: Orientation, aspect: Fraction) -> tuple[int, int]:
@@ -341,6 +347,15 @@ class _Packets:
     first_frame: VideoFrame | None = None
 
 
+def _repetitions(container: InputContainer, times: list[int]) -> int:
+    """Frames in the index that only repeat the one before, and have no packet, or an empty one."""
+    video = container.streams.best("video")
+    assert isinstance(video, VideoStream)
+    if container.format.name == "avi":  # its times count frames, and its index has those with a packet only
+        return times[-1] - times[0] + 1 - len(times)
+    return sum(entry.size == 0 for entry in video.index_entries)
+
+
 def _assumed_timeline(container: InputContainer, video: VideoStream, path: Path) -> Timeline:
     """What the times of a file seem to be by its first packets: a `TimelineFinder` finds out."""
     begins = {
@@ -348,12 +363,13 @@ def _assumed_timeline(container: InputContainer, video: VideoStream, path: Path)
         for stream in (video, *decodable_audio(container))
         if stream.start_time is not None
     }
-    if video not in begins:
-        return Timeline()
+    timeline = nominal(container, video)
+    if video not in begins or timeline.frame_seconds:
+        return timeline
     origin = begin(begins[video], begins.values())
     if has_edit_lists(container) and (origin <= 0 or _first_decoding_time(path) <= 0):
         origin = Fraction(0)
-    return Timeline((Segment(0, Fraction(0), -origin),))
+    return replace(timeline, segments=(Segment(0, Fraction(0), -origin),))
 
 
 def _first_decoding_time(path: Path) -> int:
@@ -399,6 +415,8 @@ def _read_packets(
 
 def _missing(container: InputContainer, promised: int, packets: _Packets, timeline: Timeline) -> str | None:
     """What a file lacks of what its index or header promises, in words."""
+    if packets.video_packets < promised * _SHORT_OF_INDEX:
+        promised -= _repetitions(container, packets.frame_times)
     if packets.video_packets < promised * _SHORT_OF_INDEX:
         there = f"its index promises {promised} frames and only {packets.video_packets} are there"
         return f"cut off at {packets.end:.2f} s: {there}"

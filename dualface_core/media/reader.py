@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from heapq import heappop, heappush
 from itertools import chain, islice, pairwise
 from typing import Final, Self
 
@@ -190,12 +191,17 @@ class VideoReader:
         if video.salvage:
             yield from SalvagedFrames(self._stream, self._damage).of(packets)
             return
+        times: list[int] = []
         try:
             for packet in packets:
                 if packet.is_corrupt:
                     self._damage.taint()
                     damaged = True
+                if video.timeline.by_decoding and packet.dts is not None:
+                    heappush(times, packet.dts)
                 for frame in self._stream.decode(packet):
+                    if times:
+                        frame.pts = heappop(times)
                     if damaged and frame.pts is not None and frame.pts < end:
                         continue  # behind damage a decoder may give a frame when its time has passed
                     end = end if frame.pts is None else frame.pts

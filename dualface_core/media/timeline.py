@@ -24,6 +24,11 @@ if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
 
     AnyPacket = Packet[Any]
 
+_SLOWEST: Final = 1
+_FASTEST: Final = 250
+_USUAL_RATE: Final = 25
+"""Frames per second: what a stream without timestamps may have, and what it has if it doesn't say so."""
+
 _BACK: Final = Fraction(1, 10)
 _AHEAD: Final = 10
 """Seconds by which the times of every stream step back, or ahead, at a discontinuity: FFmpeg's thresholds."""
@@ -46,9 +51,18 @@ class Segment:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Segments of a file in the order of the file; nearly every file has one."""
+    """When the packets of a file are presented in its result.
+
+    Attributes:
+        segments: in the order of the file; nearly every file has one.
+        by_decoding: whether the container says only when frames are decoded (AVI, elementary streams). What is
+            presented first has the earliest of these times then, and so on.
+        frame_seconds: how long each frame is shown if the container has no times at all; otherwise None.
+    """
 
     segments: tuple[Segment, ...] = (Segment(0, Fraction(0), Fraction(0)),)
+    by_decoding: bool = False
+    frame_seconds: Fraction | None = None
 
     @property
     def shift(self) -> Fraction:
@@ -67,6 +81,9 @@ class Timeline:
         if self.shift:
             to = f"{abs(float(self.shift)):.3f} s {'earlier' if self.shift < 0 else 'later'}"
             notes.append(f"All times are {to} than in the file, so that the result begins at 0.")
+        if self.frame_seconds:
+            rate = float(1 / self.frame_seconds)
+            notes.append(f"The file has no timestamps: its frames are shown at its nominal rate, {rate:.6g} a second.")
         if self.jumps:
             first, *_ = self.segments[1:]
             times = "once" if self.jumps == 1 else f"{self.jumps} times"
@@ -77,12 +94,26 @@ class Timeline:
         return tuple(notes)
 
     def moved(self, packets: Iterable[AnyPacket]) -> Iterator[AnyPacket]:
-        """Packets as a demux yields them, with the times of the result. Raises what that raises."""
+        """Packets as a demux yields them, with the times of the result. Raises what that raises.
+
+        An empty packet repeats the frame before; it is left out, since decoders take it for the end of the stream.
+        """
+        flushing: dict[int, AnyPacket] = {}
+        counts: dict[int, int] = {}
         positions = [segment.position for segment in self.segments[1:]]
         shifts: dict[int, list[int]] = {}
         current: dict[int, int] = {}
         for packet in packets:
             index = packet.stream.index
+            if not packet.size:
+                flushing[index] = packet
+                continue
+            flushing.pop(index, None)
+            if self.frame_seconds:
+                counts[index] = counts.get(index, -1) + 1
+                packet.dts = round(counts[index] * self.frame_seconds / Fraction(packet.stream.time_base or 1))
+            if self.by_decoding and packet.stream.type == "video":
+                packet.pts = packet.dts
             if index not in shifts:
                 seconds = Fraction(packet.stream.time_base or 1)
                 shifts[index], current[index] = [round(each.shift / seconds) for each in self.segments], 0
@@ -94,6 +125,17 @@ class Timeline:
                 if packet.dts is not None:
                     packet.dts += shift
             yield packet
+        yield from flushing.values()
+
+
+def nominal(container: InputContainer, video: VideoStream) -> Timeline:
+    """The timeline of a file before its packets are known: how their times are to be read."""
+    if Flags(container.format.flags) & Flags.no_timestamps:
+        rate = Fraction(video.guessed_rate or 0)
+        if not _SLOWEST <= rate <= _FASTEST:  # what H.264 says of its ticks need not be of its frames
+            rate = Fraction(video.average_rate or _USUAL_RATE)
+        return Timeline(by_decoding=True, frame_seconds=1 / rate)
+    return Timeline(by_decoding=container.format.name == "avi")
 
 
 @dataclass
@@ -209,7 +251,9 @@ class TimelineFinder:
             for index, span in part.spans.items():
                 end = span.end * self._seconds[index] + shift
                 ends[index] = max(ends.get(index, end), end)
-        return Timeline(tuple(replace(each, shift=each.shift + self.assumed.shift) for each in segments))
+        return replace(
+            self.assumed, segments=tuple(replace(each, shift=each.shift + self.assumed.shift) for each in segments)
+        )
 
     def _origin(self, first_frame: Fraction) -> Fraction:
         """When, on the clock of the packets, the result begins."""

@@ -9,6 +9,7 @@ time. That step is exact: a tracklet may get a label if the last one with this l
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ _JUMP: Final = 6.0
 """Nats against one label of two tracklets if the second begins somewhere else altogether."""
 
 _SHORTEST_PRESENCE: Final = 0.5
-"""Seconds for which a person is seen at least; less is a false detection."""
+_SHORTEST_SHARE: Final = 0.5
+"""Seconds for which a person is seen at least, or the share of a video that is shorter; less is a false detection."""
 
 _TOGETHER: Final = 0.3
 """Seconds for which both are seen together, so that it may decide who is called A."""
@@ -159,11 +161,11 @@ class _People:
     strangers: NDArray[np.float32]
 
 
-def identify(embedded: Sequence[EmbeddedTracklet]) -> Labeling:
-    """Label the tracklets of a whole video, given in the order of their first frames."""
+def identify(embedded: Sequence[EmbeddedTracklet], length: float = math.inf) -> Labeling:
+    """Label the tracklets of a whole video of so many seconds, given in the order of their first frames."""
     if not embedded:
         return Labeling((), (), (), {})
-    people = _people(embedded)
+    people = _people(embedded, length)
     labels: list[int] = []
     margins: list[float] = []
     for _ in range(_ROUNDS):
@@ -184,7 +186,7 @@ def identify(embedded: Sequence[EmbeddedTracklet]) -> Labeling:
     )
 
 
-def _people(embedded: Sequence[EmbeddedTracklet]) -> _People:
+def _people(embedded: Sequence[EmbeddedTracklet], length: float) -> _People:
     """Cluster the tracklets by average linkage, never joining two that are seen together, and choose the persons."""
     ranked = sorted(embedded, key=lambda item: -item.presence)[:_CLUSTERED]
     means = np.array([item.embedding for item in ranked])
@@ -208,12 +210,13 @@ def _people(embedded: Sequence[EmbeddedTracklet]) -> _People:
         together[:, kept] |= together[:, merged]
         alive[merged] = False
     prototypes = means / np.linalg.norm(means, axis=1, keepdims=True)
+    shortest = min(_SHORTEST_PRESENCE, _SHORTEST_SHARE * length)
 
     def is_new(cluster: int, known: list[int]) -> bool:
         """Whether a cluster is somebody, and surely none of the people known."""
         seen = together[cluster, known]
         looks = (prototypes[known] @ prototypes[cluster] < _DISTINCT) & (weight[cluster] >= _CLEAR)
-        somebody = seconds[cluster] >= _SHORTEST_PRESENCE and weight[cluster] >= _SOMEBODY
+        somebody = seconds[cluster] >= shortest and weight[cluster] >= _SOMEBODY
         return bool(somebody and np.all(seen | looks))
 
     clusters = sorted(np.flatnonzero(alive).tolist(), key=lambda cluster: -presence[cluster])

@@ -180,7 +180,8 @@ class FaceTracker:
         self._embedded.sort(key=lambda item: (item.tracklet.frames[0], item.tracklet.number))
         for number, item in enumerate(self._embedded):
             item.tracklet.number = number
-        labeling = identify(self._embedded)
+        length = float((self._pts[-1] - self._pts[0]) * self._time_base) if self._pts else 0.0
+        labeling = identify(self._embedded, length)
         prototypes = {person: vector.tolist() for person, vector in labeling.prototypes.items()}
         width, height = self._frame_size
         metadata = TracksMetadata(

@@ -132,3 +132,48 @@ def test_a_fragment_of_a_live_stream_starts_at_0(make_clip: MakeClip) -> None:
     video = probe(path)
     assert shown(video)[0] == (0, 0)
     assert video.timeline.shift == pytest.approx(-93_600, abs=0.2)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("h264", "libx264"), ("hevc", "libx265")])
+def test_a_stream_without_timestamps_has_its_nominal_rate(make_clip: MakeClip, suffix: str, codec: str) -> None:
+    video = probe(make_clip(f"raw.{suffix}", codec=codec, time_base=Fraction(1, 15), options={"bf": "2"}))
+    rate = video.average_rate
+    assert shown(video) == [(number, number / rate) for number in range(12)]
+    assert (video.frame_count, video.duration) == (12, pytest.approx(12 / rate))
+    assert any(
+        f"no timestamps: its frames are shown at its nominal rate, {float(rate):g}" in note for note in video.notes
+    )
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_frames_of_avi_are_shown_in_order_from_the_start_of_the_audio(make_clip: MakeClip, codec: str) -> None:
+    # AVI says only when frames are decoded.
+    path = make_clip("order.avi", codec=codec, audio="pcm_s16le", options={"bf": "2"})
+    video = probe(path)
+    assert shown(video) == [(number, Fraction(number, 15)) for number in range(12)]
+    assert heard(video)[0] == 0
+
+
+def test_placeholders_of_dropped_frames_are_pauses(make_clip: MakeClip) -> None:
+    pts = [*range(5), *range(9, 16)]
+    video = probe(make_clip("dropped.avi", codec="mpeg4", pts=pts, options={"bf": "0"}))
+    assert shown(video) == [(number, Fraction(time, 15)) for number, time in enumerate(pts)]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_an_empty_packet_is_a_pause(make_clip: MakeClip, suffix: str) -> None:
+    whole = make_clip("whole.mkv", options={"bf": "0"})
+    path = whole.with_name(f"empty.{suffix}")
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(packet for packet in source.demux() if packet.size):
+            copied = packet
+            if number == 7:
+                copied = av.Packet(0)
+                copied.pts, copied.dts, copied.time_base = packet.pts, packet.dts, packet.time_base
+            copied.stream = stream
+            target.mux(copied)
+    video = probe(path)
+    numbers = [number for number, _ in shown(video)]
+    assert numbers[:7] == list(range(7))
+    assert len(numbers) == video.frame_count == 11

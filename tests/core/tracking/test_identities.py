@@ -138,6 +138,12 @@ def test_of_three_people_the_two_with_the_most_presence_are_a_and_b() -> None:
     assert persons(scene) == (None, "A", "B", None)
 
 
+def test_a_clip_of_a_moment_has_people_too() -> None:
+    scene = embedded_of([Seen(person=1, begin=0, end=0.2, x=4), Seen(person=2, begin=0, end=0.2, x=8)])
+    assert identify(scene, 0.2).persons == ("A", "B")
+    assert identify(scene, 8).persons == (None, None)
+
+
 def test_a_passing_false_detection_is_nobody() -> None:
     scene = [Seen(person=1, begin=0, end=8, x=4), Seen(person=7, begin=3, end=3.2, x=8, clear=0.1)]
     assert persons(scene) == ("A", None)
