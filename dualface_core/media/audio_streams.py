@@ -88,8 +88,8 @@ class AudioInfo:
 
 
 def decodable_audio(container: InputContainer) -> list[AudioStream]:
-    """The audio streams whose codec FFmpeg knows, in the order of the file."""
-    return [stream for stream in container.streams.audio if has_decoder(stream)]
+    """The audio streams whose codec and form FFmpeg knows, in the order of the file."""
+    return [stream for stream in container.streams.audio if has_decoder(stream) and stream.rate]
 
 
 def channel_layout(context: AudioCodecContext) -> AudioLayout:

@@ -454,7 +454,7 @@ def _audio_notes(container: InputContainer, audio: Mapping[int, AudioInfo]) -> I
     for number, stream in enumerate(container.streams.audio, 1):
         info, name = audio.get(stream.index), f"Audio track {number}"
         if info is None:
-            why = "it is empty" if has_decoder(stream) else "its codec is not known"
+            why = "it is empty, or begins very late" if has_decoder(stream) else "its codec is not known"
             yield f"{name} is left out: {why}."
             continue
         if info.lost:

@@ -57,6 +57,8 @@ def demuxed(container: InputContainer, *streams: Stream, salvage: bool) -> Itera
             if not salvage:
                 raise
             failures += 1
+        except IndexError:  # of PyAV, at the very end, where a stream has appeared that was not there at the start
+            return
         else:
             return
 

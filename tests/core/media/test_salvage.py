@@ -223,6 +223,16 @@ def written(video: VideoInfo, target: Path) -> tuple[Path, AudioInfo]:
     return target, probe(target).audio[0]
 
 
+def test_a_stream_that_appears_in_the_middle_is_no_damage(make_clip: MakeClip, tmp_path: Path) -> None:
+    path = tmp_path / "joined.ts"
+    silent, loud = make_clip("silent.ts", **FRAMES), make_clip("loud.ts", audio="aac", audio_seconds=3.0, **FRAMES)
+    path.write_bytes(silent.read_bytes() + loud.read_bytes())
+    frames, reader = shown(path, salvage=False)
+    assert [number for _, number in frames] == [*range(60), *range(60)]
+    assert reader.lost == []
+    assert "Audio track 1 is left out: it is empty, or begins very late." in probe(path).notes
+
+
 def test_stretches_that_touch_are_one() -> None:
     spans = Spans(2.0)
     for begin, end in ((0, None), (2, None), (10, 20), (21, 22)):
