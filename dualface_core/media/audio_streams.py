@@ -140,7 +140,9 @@ class AudioStreamReader:
         self._stream = stream
         self._timeline = timeline
         self._timestamps = Timestamps(stream)
-        self._form: bytes | None = None
+        # What says how packets are to be decoded; an AAC stream that states it nowhere repeats it in each of them.
+        self._form: bytes | None = stream.codec_context.extradata
+        self._has_headers = stream.codec_context.name == "aac" and not self._form
         self._count = self._moved = self._most_moved = self._end = self._own_end = 0
         self._start: int | None = None
         self._changes: list[int] = []
@@ -193,15 +195,15 @@ class AudioStreamReader:
         return replace(info, duration=float((self._own_end - self._start) * seconds), moved=0, most_moved=0.0)
 
     def _form_of(self, packet: AnyPacket) -> bytes | None:
-        """What of a packet says how it is to be decoded; None if nothing does.
+        """What of a packet says how it and those that follow are to be decoded; None if nothing does.
 
-        AAC has it in its ADTS header, which an MP4 states once for all packets. Other codecs repeat it in each packet,
-        or a container says that there is another description from here on.
+        AAC has an ADTS header, which is lost in an MP4, or a container says that another description holds from here.
+        What other codecs repeat in every packet is copied with them.
         """
         if packet.has_sidedata("new_extradata"):
             return bytes(PacketSideData.from_packet(packet, "new_extradata"))
-        if self._stream.codec_context.name == "aac":
+        if self._has_headers:
             header = bytes(memoryview(packet)[:4])
             if len(header) == 4 and header[0] == 0xFF and header[1] & 0xF6 == 0xF0:
                 return bytes([header[2] & 0xFD, header[3] & 0xC0])  # profile, rate and channels
-        return self._stream.codec_context.extradata if self._form is None else None
+        return None

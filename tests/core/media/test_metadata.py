@@ -5,10 +5,12 @@ from pathlib import Path
 
 import av
 import pytest
+from av.stream import Disposition
 
 from dualface_core.media.metadata import Chapter
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.verification.streams import metadata_finding
+from tests.core.media.conftest import numbered_image
 from tests.core.media.test_audio_tracks import copied, tones, with_audio
 
 SAID = {
@@ -81,6 +83,50 @@ def test_what_a_phone_says_of_itself_comes_through_under_its_own_names(tmp_path:
 def test_tags_without_a_place_and_other_tracks_are_said_to_be_left_out(tmp_path: Path) -> None:
     video = described(tmp_path / "talk.mkv", {"title": "T", "PURL": "https://example.org", "ENCODER_OPTIONS": "x"})
     assert video.notes == ("Tags that an MP4 has no common place for are left out: PURL.",)
+
+
+def test_chapters_move_with_the_clock_that_begins_at_0(tmp_path: Path) -> None:
+    plain = with_audio(tmp_path / "plain.mkv", ("aac", tones("stereo", start=5.0), {}), start=5)
+    with av.open(plain) as source, av.open(tmp_path / "late.mkv", "w") as container:
+        streams = [container.add_stream_from_template(stream) for stream in source.streams]
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                container.mux(packet)
+        container.set_chapters(
+            [
+                {"id": 1, "start": 0, "end": 5400, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}},
+                {"id": 2, "start": 5400, "end": 6000, "time_base": Fraction(1, 1000), "metadata": {"title": "Two"}},
+            ]
+        )
+    video = probe(tmp_path / "late.mkv")
+    assert video.metadata.chapters == (
+        Chapter(0, pytest.approx(0.4, abs=0.03), "One"),
+        Chapter(pytest.approx(0.4, abs=0.03), pytest.approx(1.0, abs=0.03), "Two"),
+    )
+    result = copied(video, tmp_path / "result.mp4")
+    assert metadata_finding(result, video).passed
+
+
+def test_a_second_video_subtitles_and_a_cover_are_said_to_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "many.mkv"
+    with av.open(path, "w") as container:
+        films = [container.add_stream("libx264", rate=15, width=96, height=64) for _ in range(2)]
+        films[0].disposition = Disposition.default
+        words = container.add_mux_stream("subrip")
+        container.start_encoding()
+        for number in range(5):
+            image = av.VideoFrame.from_ndarray(numbered_image(number, 96, 64), format="rgb24")
+            for film in films:
+                image.pts, image.time_base = number, Fraction(1, 15)
+                container.mux(film.encode(image))
+        line = av.Packet(b"Hello.")
+        line.pts, line.dts, line.duration, line.time_base, line.stream = 0, 0, 300, Fraction(1, 1000), words
+        container.mux(line)
+        for film in films:
+            container.mux(film.encode(None))
+    notes = probe(path).notes
+    assert notes == ("1 other video track is left out.", "1 subtitle track is left out.")
 
 
 def test_what_did_not_arrive_is_named(tmp_path: Path) -> None:
