@@ -37,7 +37,7 @@ def composed_frames(
 
     def composed(frame: Frame) -> tuple[Surface, int]:
         surface = Surface.blank(canvas.width, canvas.height)
-        compositor.compose(frame.planes, crop_windows[frame.index], surface.planes)
+        compositor.compose(frame.planes, crop_windows[frame.index], surface.planes, siting=frame.siting)
         return surface, frame.pts
 
     decoded = 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.compositing.sampling import Axis, plane_axes
-from dualface_core.media.frames import Planes
+from dualface_core.media.frames import LEFT, Planes, Siting
 from dualface_core.tables.layouts import Layout
 
 
@@ -36,7 +36,14 @@ class Compositor:
             np.full(half, 128, np.uint8),
         )
 
-    def compose(self, planes: Planes, crop_windows: NDArray[np.float32], canvas: Planes | None = None) -> Planes:
+    def compose(
+        self,
+        planes: Planes,
+        crop_windows: NDArray[np.float32],
+        canvas: Planes | None = None,
+        *,
+        siting: Siting = LEFT,
+    ) -> Planes:
         """Render one canvas.
 
         Args:
@@ -44,6 +51,7 @@ class Compositor:
             crop_windows: (tiles, 4) of center x, center y, width and height in pixels of the frame. What lies outside
                 the frame shows its repeated edge.
             canvas: Y, U and V to draw on, of the layout's size; the compositor's own if None.
+            siting: of the frame's chroma; that of the canvas is `LEFT`.
 
         Returns:
             Y, U and V of the canvas. The compositor's own is overwritten by the next call.
@@ -52,7 +60,7 @@ class Compositor:
         if planes[0].shape != self._shape:
             raise ValueError(f"The frame is {planes[0].shape}, the compositor was made for {self._shape}.")
         for tile, crop_window in zip(self._tiles, crop_windows.astype(np.float64), strict=True):
-            luma, chroma = plane_axes(tile, crop_window)
+            luma, chroma = plane_axes(tile, crop_window, siting)
             for plane, drawn, (axis_x, axis_y), scale in zip(
                 planes, canvas, (luma, chroma, chroma), (1, 2, 2), strict=True
             ):

@@ -6,9 +6,10 @@ fraction of a pixel that is left over, and a bicubic resize, whose scale is exac
 bilinear warp and, where a tile enlarges, takes half the time.
 
 Coordinates: a crop window is given by its edges, on the scale on which the frame's luma covers 0 to its width, so that
-the center of luma sample k lies at k + 0.5. Chroma of 4:2:0 is taken to be sited as MPEG-2, H.264 and HEVC have it by
+the center of luma sample k lies at k + 0.5. Chroma of the canvas is sited as MPEG-2, H.264 and HEVC have it by
 default: in line with every second luma column (sample i at 2 i + 0.5), and half-way between two luma rows (sample j at
-2 j + 1). Source and canvas have the same siting, so luma and chroma stay registered at any position and zoom.
+2 j + 1). That of the source may be sited in another way, as that of JPEG and of a frame that was turned; luma and
+chroma stay registered at any position and zoom.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.media.frames import LEFT, Siting
 from dualface_core.tables.layouts import Tile
 
 _REACH: Final = 3
@@ -60,19 +62,23 @@ class Axis:
     count: int
 
 
-def plane_axes(tile: Tile, crop_window: NDArray[np.float64]) -> tuple[tuple[Axis, Axis], tuple[Axis, Axis]]:
+def plane_axes(
+    tile: Tile, crop_window: NDArray[np.float64], siting: Siting = LEFT
+) -> tuple[tuple[Axis, Axis], tuple[Axis, Axis]]:
     """The horizontal and the vertical axis of a tile, for luma and for chroma.
 
     Args:
         tile: what is drawn.
         crop_window: center x, center y, width and height of what it shows, in pixels of the frame.
+        siting: of the frame's chroma.
     """
     center_x, center_y, width, height = crop_window.tolist()
     step_x, step_y = width / tile.width, height / tile.height
     left = center_x - width / 2 + step_x / 2 - 0.5
     top = center_y - height / 2
     luma = _axis(left, step_x, tile.width), _axis(top + step_y / 2 - 0.5, step_y, tile.height)
-    chroma = _axis(left / 2, step_x, tile.width // 2), _axis((top + step_y - 1) / 2, step_y, tile.height // 2)
+    chroma_left, chroma_top = (left - siting[0]) / 2, (top + step_y - (0.5 + siting[1])) / 2
+    chroma = _axis(chroma_left, step_x, tile.width // 2), _axis(chroma_top, step_y, tile.height // 2)
     return luma, chroma
 
 

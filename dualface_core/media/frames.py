@@ -7,6 +7,7 @@ BGR is made only of what a detector or a person looks at, and only at the size n
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import cv2
 import numpy as np
@@ -16,6 +17,15 @@ from dualface_core.media.color import ColorInfo
 
 Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 """Y of shape (H, W), then U and V of shape ((H + 1) // 2, (W + 1) // 2), all uint8 of 4:2:0."""
+
+Siting = tuple[float, float]
+"""Where a chroma sample lies, in luma samples to the right of and below the first of the four that it belongs to."""
+
+LEFT: Final = (0.0, 0.5)
+"""The siting of MPEG-2, H.264 and HEVC unless they say otherwise, and of every result."""
+
+CENTER: Final = (0.5, 0.5)
+"""The siting of JPEG and MPEG-1."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,7 @@ class Frame:
         time: the same in seconds.
         planes: Y, U and V; valid for as long as the Frame is referenced. Not to be written to.
         color: what the planes stand for; every frame of a video has the same.
+        siting: of its chroma.
     """
 
     index: int
@@ -36,6 +47,7 @@ class Frame:
     planes: Planes
     color: ColorInfo
     owner: object = field(default=None, repr=False, compare=False)
+    siting: Siting = LEFT
 
     @property
     def width(self) -> int:

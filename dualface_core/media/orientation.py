@@ -16,7 +16,7 @@ from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from dualface_core.media.frames import Planes
+from dualface_core.media.frames import Planes, Siting
 
 
 @dataclass(frozen=True)
@@ -55,5 +55,20 @@ class Orientation:
         y, u, v = map(self._upright, planes)
         return y, u, v
 
+    def siting(self, siting: Siting, width: int, height: int) -> Siting:
+        """That of the chroma of upright planes, from that of a coded frame of `width` and `height`."""
+        x, y = siting
+        if self.mirrored:
+            x = _mirrored(x, width)
+        for _ in range(self.rotation // 90):
+            x, y = y, _mirrored(x, width)
+            width, height = height, width
+        return x, y
+
     def _upright(self, plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.rot90(plane[:, ::-1] if self.mirrored else plane, self.rotation // 90))
+
+
+def _mirrored(offset: float, samples: int) -> float:
+    """Where a chroma sample lies when an axis of so many luma samples is reversed; the last of them may stand alone."""
+    return 1 - samples % 2 - offset

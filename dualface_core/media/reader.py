@@ -22,7 +22,7 @@ from dualface_core.errors import UnsupportedVideoError
 from dualface_core.media.color import ColorInfo, color_of, container_color
 from dualface_core.media.conversion import FrameConverter
 from dualface_core.media.deinterlace import Deinterlacer
-from dualface_core.media.frames import Frame, Planes
+from dualface_core.media.frames import CENTER, LEFT, Frame, Planes
 from dualface_core.media.letterbox import fitted_size, with_bars
 from dualface_core.media.limits import Limits
 from dualface_core.media.opening import open_input, unreadable
@@ -31,6 +31,8 @@ from dualface_core.media.salvage import TRY_SALVAGE, Damage, SalvagedFrames, Spa
 
 _MOST_THREADS: Final = 4
 _FAILED: Final = "decoding failed"
+_CENTERED: Final = {"mjpeg", "mpeg1video"}
+"""Codecs whose chroma is in the middle of four luma samples. PyAV doesn't tell what a frame says of that."""
 _SEEKABLE: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
 """Formats whose timestamps after a seek are those of reading from the start. AVI has none for frames out of order,
 and MPEG program streams have them for some packets only."""
@@ -220,9 +222,11 @@ class VideoReader:
     def _frame(self, index: int, pts: int, decoded: VideoFrame) -> Frame:
         frame = self._coded_frame()
         time = float(pts * self._video.time_base)
-        decoded = self._converter.convert(decoded, self._color(decoded, time), self._size_in(frame, decoded))
-        planes = self._video.orientation.upright(with_bars(planes_of(decoded), frame, self._video.color.range))
-        return Frame(index, pts, time, planes, self._video.color, decoded)
+        orientation = self._video.orientation
+        converted = self._converter.convert(decoded, self._color(decoded, time), self._size_in(frame, decoded))
+        planes = orientation.upright(with_bars(planes_of(converted), frame, self._video.color.range))
+        siting = CENTER if converted is decoded and self._video.codec in _CENTERED else LEFT
+        return Frame(index, pts, time, planes, self._video.color, converted, orientation.siting(siting, *frame))
 
     def _coded_frame(self) -> tuple[int, int]:
         """Width and height of a frame before it is turned, with square pixels."""

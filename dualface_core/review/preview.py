@@ -80,7 +80,7 @@ def contact_sheet(frames: Sequence[Frame], plan: TilePlan, *, max_bytes: int = M
 
 def _cell(frame: Frame, crop_windows: NDArray[np.float32], canvas: Layout, width: int) -> Image:
     source = _marked(frame, crop_windows, canvas, width)
-    planes = Compositor(canvas, frame.width, frame.height).compose(frame.planes, crop_windows)
+    planes = Compositor(canvas, frame.width, frame.height).compose(frame.planes, crop_windows, siting=frame.siting)
     composed = _fitted(replace(frame, planes=planes).bgr(2 * width), width)
 
     cell = np.full((_CAPTION + source.shape[0] + 2 + composed.shape[0], width, 3), 255, np.uint8)

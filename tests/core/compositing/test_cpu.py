@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dualface_core.compositing.cpu import Compositor
-from dualface_core.media.frames import Planes
+from dualface_core.media.frames import CENTER, LEFT, Planes, Siting
 from dualface_core.tables.layouts import LAYOUTS, Layout, Tile
 
 WIDTH, HEIGHT = 400, 300
@@ -167,3 +167,17 @@ def test_every_layout_is_covered_by_its_tiles(name: str) -> None:
     crop_windows = np.concatenate([crop_window(10, 10, 100 * tile.aspect, 100) for tile in layout.tiles])
     for canvas in Compositor(layout, WIDTH, HEIGHT).compose(white, crop_windows):
         assert (canvas == 255).all()
+
+
+@pytest.mark.parametrize("siting", [LEFT, CENTER, (0.5, 0.0), (1.0, 0.5), (0.0, -0.5)])
+def test_chroma_is_drawn_where_it_lies_however_it_is_sited(siting: Siting) -> None:
+    window = crop_window(31.3, 40.6, 80, 90)
+    drawn = []
+    for x, y in (LEFT, siting):
+        luma = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :], (200, 200))
+        across = np.broadcast_to(2 * np.arange(100)[None, :] + x, (100, 100))
+        down = np.broadcast_to(2 * np.arange(100)[:, None] + y, (100, 100))
+        planes = luma, np.rint(across).astype(np.uint8), np.rint(down).astype(np.uint8)
+        drawn.append(Compositor(ONE_TILE, 200, 200).compose(planes, window, siting=(x, y)))
+    for ours, theirs in zip(*drawn, strict=True):
+        np.testing.assert_allclose(ours.astype(int), theirs.astype(int), atol=1)

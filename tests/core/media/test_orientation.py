@@ -8,7 +8,7 @@ import pytest
 from av.bitstream import BitStreamFilterContext
 from numpy.typing import NDArray
 
-from dualface_core.media.frames import Frame
+from dualface_core.media.frames import LEFT, Frame
 from dualface_core.media.orientation import Orientation
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
@@ -90,3 +90,26 @@ def test_a_mirrored_frame_is_found_by_seeking(make_clip: MakeClip) -> None:
         (frame,) = reader.at([5], [5 * 1024])
     planes = tuple(np.flipud(plane) for plane in frame.planes)
     assert number_of(Frame(0, 0, 0.0, planes, frame.color)) == 5
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("size", [(16, 12), (17, 11)])
+def test_chroma_is_where_it_was_in_the_picture(rotation: int, mirrored: bool, size: tuple[int, int]) -> None:
+    orientation = Orientation(rotation, mirrored)
+
+    def ramp(columns: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.uint8]:
+        return (40 + 4 * columns[None, :] + 6 * rows[:, None]).astype(np.uint8)
+
+    width, height = size
+    luma = ramp(np.arange(width), np.arange(height))
+    chroma = ramp(2.0 * np.arange((width + 1) // 2) + LEFT[0], 2.0 * np.arange((height + 1) // 2) + LEFT[1])
+    y, u, _ = orientation.upright((luma, chroma, chroma))
+    across, down = orientation.siting(LEFT, width, height)
+    step_y, step_x = np.gradient(y.astype(float))
+    expected = (
+        y[0, 0]
+        + step_x[0, 0] * (2 * np.arange(u.shape[1]) + across)
+        + (step_y[0, 0] * (2 * np.arange(u.shape[0]) + down))[:, None]
+    )
+    np.testing.assert_array_equal(u, expected)
