@@ -26,6 +26,7 @@ from dualface_assets.store.partitions import is_key
 from dualface_core.errors import one_line
 from dualface_core.pipeline import report_path
 from dualface_core.review.templating import PAGE_SCRIPT, digest
+from dualface_core.system.marked_folders import why_missing
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -71,11 +72,17 @@ class ServedStore:
 
     The addresses are the paths in the store, so that links between its files hold: `/review/index.html`,
     `/review/KEY/index.html`, `/encoded_video/KEY/NAME.split.mp4`, `/raw_video/KEY/FILE`. There is no list of a folder.
+
+    Args:
+        app: the other application.
+        store: whose files these are.
+        home: the folder of the instance, which knows whether the store's disk is mounted.
     """
 
-    def __init__(self, app: ASGIApp, store: VideoStore) -> None:
+    def __init__(self, app: ASGIApp, store: VideoStore, home: Path) -> None:
         self._app = app
         self._store = store
+        self._home = home
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
@@ -100,6 +107,8 @@ class ServedStore:
         except StoreError as error:
             return PlainTextResponse(f"{error}\n", 503)
         except OSError as error:
+            if missing := why_missing(self._store.folder, self._home):
+                return PlainTextResponse(f"{missing}\n", 503)
             if error.errno in _NOT_THERE:
                 return _nothing_here()
             return PlainTextResponse(f"The store cannot be read: {one_line(str(error.strerror))}.\n", 503)

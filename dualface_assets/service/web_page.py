@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from starlette.responses import PlainTextResponse
 
 from dualface_assets.runs.dagster_internals import run_web_page
+from dualface_assets.service.instance_home import instance_home
 from dualface_assets.service.served_store import ServedStore
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import video_store
@@ -80,11 +81,11 @@ def main() -> int:
     """Run until a signal comes. The exit status is 2 if the settings are not allowed."""
     try:
         store = video_store(ServiceSettings.load())
-        _ = store.files  # what is not allowed is said now
+        home, _ = instance_home(), store.files  # what is not allowed is said now
     except DualfaceError as error:
         print(error, file=sys.stderr)
         return 2
-    run_web_page(lambda app: OwnPagesOnly(ServedStore(app, store)))
+    run_web_page(lambda app: OwnPagesOnly(ServedStore(app, store, home)))
     return 0
 
 

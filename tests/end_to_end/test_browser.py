@@ -64,12 +64,13 @@ class Office:
         self.page.goto(path)
         self.page.wait_for_load_state("networkidle")
 
-    def picture(self, name: str, **options: object) -> None:
+    def picture(self, name: str, *, tab: playwright.Page | None = None, **options: object) -> None:
         """Keep what is to be seen now for the documentation, if that was asked for."""
         if SCREENSHOTS:
-            self.page.wait_for_timeout(1000)  # until everything has moved to its place
-            path = Path(SCREENSHOTS) / f"dagster-{name}.jpg"
-            self.page.screenshot(path=path, type="jpeg", quality=80, animations="disabled", **options)
+            tab = tab or self.page
+            tab.wait_for_timeout(1000)  # until everything has moved to its place
+            path = Path(SCREENSHOTS) / f"{name}.jpg"
+            tab.screenshot(path=path, type="jpeg", quality=80, animations="disabled", **options)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,8 @@ def office(tmp_path_factory: pytest.TempPathFactory, sample_clip: SampleClip) ->
     folder = tmp_path_factory.mktemp("office")
     store = VideoStore(root=str(folder / "store"))
     store.inbox_folder.mkdir(parents=True)
-    shutil.copy(sample_clip("talk", seconds=2), store.inbox_folder / "Interview.mp4")
+    clip = sample_clip("leave", seconds=16, size=(1280, 720)) if SCREENSHOTS else sample_clip("talk", seconds=2)
+    shutil.copy(clip, store.inbox_folder / "Interview.mp4")
     port, log = free_port(), folder / "serve.log"
     with receiving() as receiver, own_instance(folder / "home") as instance:
         environment = {
@@ -126,7 +128,7 @@ def test_the_pipeline_is_shown_as_a_graph(office: Office, interview: str) -> Non
     office.look_at("/locations/dualface/asset-groups/dualface/lineage")
     for asset in ("raw_video", "face_tracks", "composed_tiles", "encoded_video"):
         office.page.locator("svg").get_by_text(asset, exact=True).first.wait_for()
-    office.picture("graph")
+    office.picture("dagster-graph")
     office.page.set_viewport_size({"width": 1280, "height": 800})
 
 
@@ -148,14 +150,41 @@ def test_a_materialized_asset_shows_its_pictures(
     shown.wait_for()
     assert shown.evaluate("image => image.complete && image.naturalWidth > 100")
     if name:
-        office.picture(name)
+        office.picture(f"dagster-{name}")
 
 
 def test_the_figures_of_a_result_are_listed(office: Office, interview: str) -> None:
     office.look_at(f"/assets/encoded_video?partition={interview}&view=partitions")
     office.page.get_by_text("interview.split.mp4").first.wait_for()
     office.page.get_by_text("libx264", exact=True).first.wait_for()
-    office.picture("figures")
+    office.picture("dagster-figures")
+
+
+@pytest.mark.parametrize("asset", ["encoded_video", "review_page"])
+def test_a_result_and_its_page_are_one_click_from_their_assets(office: Office, interview: str, asset: str) -> None:
+    office.look_at(f"/assets/{asset}?partition={interview}&view=partitions")
+    row = office.page.get_by_role("row").filter(has=office.page.get_by_text("open", exact=True))
+    with office.page.expect_popup() as opened:
+        row.get_by_role("link").first.click()
+    tab = opened.value
+    for video in tab.locator("video").all():
+        office.running.wait_for(lambda video=video: video.evaluate("video => video.readyState >= 2"), "the video")
+    if asset == "review_page":
+        assert tab.title() == "Interview.mp4 - review page"
+        tab.set_viewport_size({"width": 1100, "height": 1250})
+        office.picture("review", tab=tab)
+    tab.close()
+
+
+def test_all_videos_are_in_the_index_and_the_failed_one_says_why(office: Office, interview: str, notes: str) -> None:
+    office.look_at("/review/")
+    office.running.wait_for(
+        lambda: office.page.reload() and office.page.get_by_text("unreadable-video").is_visible(), "the failure's note"
+    )
+    assert office.page.get_by_role("link", name="Interview.mp4").is_visible()
+    office.page.set_viewport_size({"width": 1100, "height": 560})
+    office.picture("review-index")
+    office.page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def test_a_failed_upload_says_why_and_what_to_do(office: Office, notes: str) -> None:
@@ -170,7 +199,9 @@ def test_a_failed_upload_says_why_and_what_to_do(office: Office, notes: str) -> 
     assert around
     assert below
     height = below["y"] + below["height"] + 12 - around["y"]
-    office.picture("failure", clip={"x": around["x"], "y": around["y"], "width": around["width"], "height": height})
+    office.picture(
+        "dagster-failure", clip={"x": around["x"], "y": around["y"], "width": around["width"], "height": height}
+    )
 
 
 def test_a_failed_upload_leaves_the_checks_green_and_its_partition_red(
@@ -209,7 +240,7 @@ def test_a_click_starts_a_materialization_and_it_is_seen_to_finish(
     page.get_by_role("button", name="Materialize").first.click()
     dialog = page.get_by_role("dialog").filter(has_text="Launch runs to materialize raw_video")
     dialog.get_by_text("1 partition", exact=True).wait_for()
-    office.picture("materialize")
+    office.picture("dagster-materialize")
     dialog.get_by_role("button", name="Launch 1 run").click()
     dialog.wait_for(state="hidden")
     (run,) = office.running.finished(upload.key)

@@ -17,7 +17,9 @@ from starlette.responses import PlainTextResponse
 from dualface_assets.service.served_store import ServedStore
 from dualface_assets.service.web_page import OwnPagesOnly
 from dualface_assets.store.video_store import VideoStore
+from dualface_core.system.marked_folders import mark
 from tests.assets.conftest import publish
+from tests.unmounted import unmounted
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -53,7 +55,9 @@ class Site:
 @contextmanager
 def served(store: VideoStore) -> Iterator[Site]:
     """A store behind the guard of the web page."""
-    config = uvicorn.Config(OwnPagesOnly(ServedStore(dagster, store)), port=0, log_level="warning")
+    config = uvicorn.Config(
+        OwnPagesOnly(ServedStore(dagster, store, Path(store.root).parent / "home")), port=0, log_level="warning"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -186,7 +190,16 @@ def test_a_link_may_lead_here_but_no_other_site_may_embed_or_read_anything(store
     assert site.ask(RESULT).headers["cross-origin-resource-policy"] == "same-origin"
 
 
+def test_a_store_that_is_not_mounted_is_said(store: VideoStore, site: Site) -> None:
+    publish(store, KEY)
+    mark(store.folder, Path(store.root).parent / "home")
+    with unmounted(store):
+        answer = site.ask(RESULT)
+    assert (answer.status, b"is not the store: there is no .dualface-store in it" in answer.body) == (503, True)
+    assert site.ask(RESULT).status == 200
+
+
 def test_a_drive_that_does_not_answer_is_said(lost_drive: Path) -> None:
     with served(VideoStore(root=str(lost_drive))) as site:
         answer = site.ask(RESULT)
-    assert (answer.status, answer.body) == (503, b"The store cannot be read: Transport endpoint is not connected.\n")
+    assert (answer.status, b"does not answer (Transport endpoint is not connected)" in answer.body) == (503, True)
