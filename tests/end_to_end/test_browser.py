@@ -126,8 +126,9 @@ def notes(office: Office, interview: str) -> str:
 def test_the_pipeline_is_shown_as_a_graph(office: Office, interview: str) -> None:
     office.page.set_viewport_size({"width": 1500, "height": 640})
     office.look_at("/locations/dualface/asset-groups/dualface/lineage")
-    for asset in ("raw_video", "face_tracks", "composed_tiles", "encoded_video"):
+    for asset in ("raw_video", "face_tracks", "composed_tiles", "encoded_video", "review_page"):
         office.page.locator("svg").get_by_text(asset, exact=True).first.wait_for()
+    office.running.wait_for(lambda: not office.page.get_by_text("Loading").count(), "the graph to be filled in")
     office.picture("dagster-graph")
     office.page.set_viewport_size({"width": 1280, "height": 800})
 
@@ -171,7 +172,7 @@ def test_a_result_and_its_page_are_one_click_from_their_assets(office: Office, i
         office.running.wait_for(lambda video=video: video.evaluate("video => video.readyState >= 2"), "the video")
     if asset == "review_page":
         assert tab.title() == "Interview.mp4 - review page"
-        tab.set_viewport_size({"width": 1100, "height": 1250})
+        tab.set_viewport_size({"width": 1100, "height": 1560})
         office.picture("review", tab=tab)
     tab.close()
 
@@ -182,7 +183,7 @@ def test_all_videos_are_in_the_index_and_the_failed_one_says_why(office: Office,
         lambda: office.page.reload() and office.page.get_by_text("unreadable-video").is_visible(), "the failure's note"
     )
     assert office.page.get_by_role("link", name="Interview.mp4").is_visible()
-    office.page.set_viewport_size({"width": 1100, "height": 560})
+    office.page.set_viewport_size({"width": 1280, "height": 560})
     office.picture("review-index")
     office.page.set_viewport_size({"width": 1280, "height": 800})
 
