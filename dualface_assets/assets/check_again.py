@@ -17,6 +17,7 @@ import dagster as dg
 from dualface_assets.assets import checks
 from dualface_assets.assets.progress import logged
 from dualface_assets.runs.failures import as_failure
+from dualface_assets.runs.in_use import CHECK_AGAIN
 from dualface_assets.runs.tags import MAX_RETRIES
 from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
@@ -109,7 +110,7 @@ def check_video(context: dg.OpExecutionContext, store: VideoStore) -> None:
 
 
 @dg.job(
-    name="check_again",
+    name=CHECK_AGAIN,
     partitions_def=videos,
     description="Checks a published video again, against its plan and source, and makes nothing. Choose the video, or "
     "several, under Partitions.",

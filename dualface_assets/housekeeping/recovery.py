@@ -21,6 +21,7 @@ import dagster as dg
 
 from dualface_assets.runs.dagster_internals import RunFailureReason, auto_reexecution_should_retry_run
 from dualface_assets.runs.failures import BACK_OFF, OVER, WAITING, repeated
+from dualface_assets.runs.in_use import CHECK_AGAIN
 from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, FAILURE_REASON, MAX_RETRIES, PARTITION, RETRY_ON_STEP_FAILURE
 from dualface_assets.runs.workers import workers
 from dualface_assets.store.video_store import VideoStore
@@ -103,9 +104,8 @@ def renew_retries(instance: dg.DagsterInstance, *, now: float | None = None) -> 
     for run in instance.get_runs(lately):
         if AUTO_RETRY_RUN_ID in run.tags or not _should_be_retried(run, instance):
             continue
-        latest = instance.get_runs(dg.RunsFilter(tags={PARTITION: run.tags.get(PARTITION, "")}), limit=1)
         asked = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
-        if [run.run_id] == [other.run_id for other in latest] and len(asked) <= _RETRIES_LOST:
+        if _is_latest(run, instance) and len(asked) <= _RETRIES_LOST:
             instance.report_run_failed(run, "This run was to be tried again, and was not. It is asked for once more.")
             renewed.append(run.run_id)
     return renewed
@@ -122,8 +122,7 @@ def begin_retries(store: VideoStore, instance: dg.DagsterInstance, *, now: float
     for record in instance.get_run_records(waiting):
         run, retries = record.dagster_run, record.dagster_run.tags.get(MAX_RETRIES, "")
         pauses = sum(earlier.tags.get(BACK_OFF) == OVER for earlier in repeated(run, instance))
-        latest = instance.get_runs(dg.RunsFilter(tags={PARTITION: run.tags.get(PARTITION, "")}), limit=1)
-        if not retries.isdecimal() or pauses == len(_PAUSES) or [run.run_id] != [other.run_id for other in latest]:
+        if not retries.isdecimal() or pauses == len(_PAUSES) or not _is_latest(run, instance):
             instance.add_run_tags(run.run_id, {BACK_OFF: OVER})
         elif now - (record.end_time or now) >= _PAUSES[pauses] and not _why_waiting(run, store, instance):
             tags = {BACK_OFF: OVER, RETRY_ON_STEP_FAILURE: "true", MAX_RETRIES: str(int(retries) + 1)}
@@ -131,6 +130,12 @@ def begin_retries(store: VideoStore, instance: dg.DagsterInstance, *, now: float
             instance.report_run_failed(run, "The pause after this failure is over, so it is tried again.")
             begun.append(run.run_id)
     return begun
+
+
+def _is_latest(run: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
+    """Whether no other run was to make something of the same video since."""
+    of_the_video = instance.get_runs(dg.RunsFilter(tags={PARTITION: run.tags.get(PARTITION, "")}))
+    return next((other.run_id for other in of_the_video if other.job_name != CHECK_AGAIN), None) == run.run_id
 
 
 def _why_waiting(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInstance) -> str | None:

@@ -13,6 +13,9 @@ from dualface_assets.runs.dagster_internals import BulkActionsFilter, BulkAction
 from dualface_assets.runs.failures import BACK_OFF, WAITING
 from dualface_assets.runs.tags import PARTITION, WILL_RETRY
 
+CHECK_AGAIN: Final = "check_again"
+"""Name of the job that only looks at a video. It makes nothing, so it is no answer to an upload or a failed run."""
+
 ACTIVE: Final = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,

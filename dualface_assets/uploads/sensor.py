@@ -11,7 +11,7 @@ from typing import Final
 
 import dagster as dg
 
-from dualface_assets.runs.in_use import ACTIVE
+from dualface_assets.runs.in_use import ACTIVE, CHECK_AGAIN
 from dualface_assets.runs.process_video import process_video
 from dualface_assets.runs.tags import PARTITION, RUN_KEY
 from dualface_assets.store.partitions import videos
@@ -117,9 +117,9 @@ def _launched(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:
 
 
 def _in_use(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:
-    """Keys that a run is at work on, or will be."""
+    """Keys that a run is making something of, or will."""
     if not uploads:
         return set()
     keys = list({upload.key for upload in uploads})
     runs = instance.get_runs(dg.RunsFilter(tags={PARTITION: keys}, statuses=ACTIVE))
-    return {run.tags[PARTITION] for run in runs}
+    return {run.tags[PARTITION] for run in runs if run.job_name != CHECK_AGAIN}

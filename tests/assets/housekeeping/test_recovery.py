@@ -128,6 +128,12 @@ def test_a_retry_waits_until_there_is_room(instance: dg.DagsterInstance, small_d
     assert len(begin_retries(store, instance, now=time.time() + DAY)) == 1
 
 
+def test_a_check_of_the_video_takes_no_retry_away(instance: dg.DagsterInstance, store: VideoStore) -> None:
+    run = a_full_disk(instance)
+    instance.add_run(dg.DagsterRun("check_again", tags={PARTITION: KEY}, status=dg.DagsterRunStatus.SUCCESS))
+    assert begin_retries(store, instance, now=time.time() + DAY) == [run.run_id]
+
+
 def test_a_retry_is_not_asked_for_for_ever(instance: dg.DagsterInstance) -> None:
     run = a_run(instance)
     for _ in range(6):
