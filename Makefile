@@ -6,7 +6,7 @@ export DAGSTER_HOME := $(CURDIR)/dagster_home
 # numpy's BLAS has little to do here, and its threads have been seen to wait for one another for ever.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help install demo up doctor soak matrix test audit lint types contracts tests screenshots format clean
+.PHONY: help install demo up doctor soak matrix fuzz test audit lint types contracts tests screenshots format clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ tests: install ## Run the tests.
 
 matrix: install ## Every kind of input: make it, run it, and ask ffprobe whether the result agrees (half an hour).
 	$(BIN)/pytest -n 2 tests/matrix
+
+fuzz: install ## 2,000 damaged files, each in a process with limits: nothing may crash, hang or be left behind.
+	$(BIN)/python -m tests.fuzz
 
 soak: install ## The instance under load and under fire, at length (half an hour); writes docs/soak.md.
 	$(BIN)/python -m benchmarks.soak

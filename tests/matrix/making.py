@@ -50,14 +50,15 @@ class Join:
 
 @dataclass(frozen=True)
 class Cut:
-    """The first part of a file, as a share of its bytes."""
+    """The part of a file that ends at a share of its bytes, and begins at another."""
 
     name: str
     share: float
+    begin: float = 0.0
 
     def __call__(self, folder: Path) -> None:
         content = (folder / self.name).read_bytes()
-        (folder / self.name).write_bytes(content[: int(len(content) * self.share)])
+        (folder / self.name).write_bytes(content[int(len(content) * self.begin) : int(len(content) * self.share)])
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,35 @@ class Flip:
 
 
 @dataclass(frozen=True)
+class Zero:
+    """Zeros between two shares of a file, as a disk or a download leaves them."""
+
+    name: str
+    first: float
+    last: float
+
+    def __call__(self, folder: Path) -> None:
+        content = bytearray((folder / self.name).read_bytes())
+        first, last = (int(len(content) * share) for share in (self.first, self.last))
+        content[first:last] = bytes(last - first)
+        (folder / self.name).write_bytes(content)
+
+
+@dataclass(frozen=True)
+class Overwrite:
+    """Other bytes at a place."""
+
+    name: str
+    place: int
+    content: bytes
+
+    def __call__(self, folder: Path) -> None:
+        with (folder / self.name).open("r+b") as file:
+            file.seek(self.place)
+            file.write(self.content)
+
+
+@dataclass(frozen=True)
 class Write:
     """A file that holds this."""
 
@@ -125,6 +155,9 @@ class Verified:
         matrix, range: how its colors are to be taken, where players go by other rules than those of `oracle`.
         hdr: whether the frames are HDR, which is shown as SDR.
         title: of the file, where ffprobe does not find it.
+        silent: whether there is nothing to be heard.
+        joined: whether audio was joined of two files, where ffmpeg hears the same but does not place it alike.
+        salvage: whether damage is repaired as far as it goes, which is a setting.
     """
 
     times: tuple[float, ...] | None = None
@@ -139,6 +172,9 @@ class Verified:
     range: str | None = None
     hdr: bool = False
     title: str | None = None
+    silent: bool = False
+    joined: bool = False
+    salvage: bool = False
 
 
 @dataclass(frozen=True)
