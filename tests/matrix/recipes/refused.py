@@ -5,7 +5,14 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from dualface_core.errors import NobodyFoundError, NoVideoStreamError, UnreadableVideoError, UnsupportedVideoError
+from dualface_core.errors import (
+    LimitError,
+    NobodyFoundError,
+    NoVideoStreamError,
+    ProtectedVideoError,
+    UnreadableVideoError,
+    UnsupportedVideoError,
+)
 from tests.matrix.making import Overwrite, Recipe, Refused, Step, Swap, Write
 from tests.matrix.recipes.encoders import PCM, X264
 
@@ -86,7 +93,7 @@ REFUSED: Final = (
         ),
         Refused(NoVideoStreamError, "no video"),
     ),
-    Recipe("encrypted.mp4", f"{X264} -an {_CENC}", Refused(UnsupportedVideoError, "encrypted"), quick=True),
+    Recipe("encrypted.mp4", f"{X264} -an {_CENC}", Refused(ProtectedVideoError, "encrypted|protected"), quick=True),
     Recipe("nobody.mp4", f"-f lavfi -i testsrc=d=1 {X264} nobody.mp4", Refused(NobodyFoundError, "no face")),
     Recipe("black.mp4", f"-f lavfi -i color=d=1 {X264} black.mp4", Refused(NobodyFoundError, "no face")),
     Recipe(
@@ -100,9 +107,7 @@ REFUSED: Final = (
             "-i base.mov -vf fps=5 -an many-pixels.gif",
             Overwrite("many-pixels.gif", 6, struct.pack("<HH", 15_000, 15_000)),
         ),
-        Refused(UnsupportedVideoError, "pixels"),
+        Refused(LimitError, "pixels"),
     ),
-    Recipe(
-        "many-pixels.mkv", "-vf scale=16384:8704 -frames:v 1 -c:v png -an", Refused(UnsupportedVideoError, "pixels")
-    ),
+    Recipe("many-pixels.mkv", "-vf scale=16384:8704 -frames:v 1 -c:v png -an", Refused(LimitError, "pixels")),
 )
