@@ -54,7 +54,7 @@ tests: install ## Run the tests.
 	$(BIN)/pytest -m daemon
 
 matrix: install ## Every kind of input: make it, run it, and ask ffprobe whether the result agrees (half an hour).
-	$(BIN)/pytest -n 2 tests/matrix
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/matrix
 
 fuzz: install ## 2,000 damaged files, each in a process with limits: nothing may crash, hang or be left behind.
 	$(BIN)/python -m tests.fuzz

@@ -153,7 +153,7 @@ class Verified:
         view: ffmpeg's filter that shows a frame upright and mirrored as a player does; ffmpeg turns it itself if None.
         looks: indexes of frames that must look like the input's.
         matrix, range: how its colors are to be taken, where players go by other rules than those of `oracle`.
-        hdr: whether the frames are HDR, which is shown as SDR.
+        converted: whether its colors are those of HDR or BT.2020, and the result has the likest of BT.709.
         title: of the file, where ffprobe does not find it.
         silent: whether there is nothing to be heard.
         joined: whether audio was joined of two files, where ffmpeg hears the same but does not place it alike.
@@ -170,7 +170,7 @@ class Verified:
     looks: tuple[int, ...] = (0, BASE_FRAMES // 2, -1)
     matrix: str | None = None
     range: str | None = None
-    hdr: bool = False
+    converted: bool = False
     title: str | None = None
     silent: bool = False
     joined: bool = False

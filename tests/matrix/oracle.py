@@ -101,7 +101,7 @@ class Probed:
         """Displayed frames: (frames, H, W, 3) uint8 RGB, as a player shows them.
 
         Args:
-            frames: their indexes.
+            frames: their indexes; where the frames change their shape, ffmpeg counts anew from there.
             view: the filter that shows them upright; ffmpeg goes by the display matrix if None.
             matrix: of their colors; by the tags, and without them by the number of lines, if None.
             scale: the range of their values, likewise.
@@ -123,7 +123,7 @@ class Probed:
         sideways = "transpose" in view if view else self.rotation in {90, 270}
         if sideways:
             width, height = height, width
-        return np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)
+        return np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)[: len(frames)]
 
     @property
     def has_edit_lists(self) -> bool:

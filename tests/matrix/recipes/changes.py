@@ -14,7 +14,8 @@ _HLG: Final = (
 
 
 def _joined(name: str, first: str, second: str) -> tuple[Step, ...]:
-    """Two transport streams, of which the second goes on where the first ends."""
+    """Two transport streams without B frames, of which the second goes on where the first ends."""
+    first, second = f"{first} -bf 0", f"{second} -bf 0"
     return (
         f"-i base.mov {first} a.ts",
         f"-i base.mov {second} -output_ts_offset 1.2 b.ts",

@@ -46,7 +46,7 @@ CODECS: Final = (
     Recipe("mjpeg.mov", f"-c:v mjpeg -q:v 2 {PCM}", Verified()),
     Recipe("mjpeg-444.avi", "-c:v mjpeg -q:v 2 -pix_fmt yuvj444p -an", Verified()),
     Recipe("mjpeg-422.mkv", "-c:v mjpeg -q:v 2 -pix_fmt yuvj422p -an", Verified()),
-    Recipe("prores.mov", f"-c:v prores_ks {PCM}", Verified(), quick=True),
+    Recipe("prores.mov", f"-c:v prores_ks {PCM}", Verified()),
     Recipe("prores-proxy.mov", "-c:v prores_ks -profile:v proxy -an", Verified()),
     Recipe("prores-4444.mov", "-c:v prores_ks -profile:v 4444 -pix_fmt yuva444p10le -an", Verified()),
     Recipe("dnxhd.mxf", f"-s 1920x1080 -r 25 -c:v dnxhd -b:v 120M -pix_fmt yuv422p {PCM}", Verified()),

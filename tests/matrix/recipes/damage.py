@@ -86,7 +86,7 @@ DAMAGE: Final = (
     ),
     Recipe(
         "dropped-frames.avi",
-        "-c:v mpeg4 -q:v 2 -vf select='not(between(n,10,13))' -fps_mode passthrough -c:a mp3",
+        "-c:v mpeg4 -q:v 2 -vf \"select='not(between(n,10,13))'\" -fps_mode passthrough -c:a mp3",
         Verified(),
     ),
 )

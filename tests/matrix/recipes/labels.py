@@ -27,7 +27,7 @@ def _with_chapters(name: str, codecs: str) -> Recipe:
 
 
 LABELS: Final = (
-    Recipe("title.mp4", f"{_COPY} {_TITLE}", Verified(quiet=True), quick=True),
+    Recipe("title.mp4", f"{_COPY} {_TITLE}", Verified(quiet=True)),
     Recipe("title.mov", f"{_COPY} {_TITLE}", Verified()),
     Recipe("title.mkv", f"{_COPY} {_TITLE}", Verified()),
     Recipe("title.webm", f"{VP9} -c:a libopus {_TITLE}", Verified()),

@@ -44,7 +44,7 @@ def _oriented(name: str, coded: str, view: str, orientation: str) -> Recipe:
 
 
 SHAPES: Final = (
-    _turned("turned-90.mp4", "transpose=2", "transpose=1", 0, 1, -1, 0, quick=True),
+    _turned("turned-90.mp4", "transpose=2", "transpose=1", 0, 1, -1, 0),
     _turned("turned-180.mp4", "hflip,vflip", "hflip,vflip", -1, 0, 0, -1),
     _turned("turned-270.mp4", "transpose=1", "transpose=2", 0, -1, 1, 0),
     _turned("mirrored.mp4", "hflip", "hflip", -1, 0, 0, 1, quick=True),
