@@ -470,6 +470,6 @@ def _audio_notes(container: InputContainer, audio: Mapping[int, AudioInfo]) -> I
             yield f"{name} has {info.channels} channels, which are mixed to {MOST_CHANNELS}."
         if info.moved:
             yield (
-                f"{info.moved} packets of audio track {number} have timestamps that repeat or step back; they are "
-                f"played up to {info.most_moved:.3f} s later, right after the one before."
+                f"{name} has timestamps that repeat or step back, of {info.moved} of {info.packet_count} packets; "
+                f"these are played up to {info.most_moved:.3f} s later, right after the one before."
             )

@@ -176,7 +176,7 @@ def test_timestamps_that_repeat_or_step_back_are_put_in_order_and_said(tmp_path:
     path.write_bytes(data)
     video = probe(path)
     assert video.audio[0].moved
-    assert "packets of audio track 1 have timestamps that repeat or step back" in video.notes[0]
+    assert "Audio track 1 has timestamps that repeat or step back, of" in video.notes[0]
     copied(video, tmp_path / "result.mp4")
 
 
