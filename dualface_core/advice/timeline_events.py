@@ -31,6 +31,7 @@ class Kind(StrEnum):
     HOLDING = "holding"
     WIDE = "wide"
     UNSURE = "unsure"
+    LOST = "lost"
 
 
 class TimelineEvent(BaseModel):
@@ -38,7 +39,7 @@ class TimelineEvent(BaseModel):
 
     Attributes:
         kind: what happens.
-        person: whose tile or whose name it is about; None for a cut.
+        person: whose tile or whose name it is about; None for a cut and for what is lost to damage.
         start, end: in seconds by the file's own timestamps; equal for a cut.
         margin: of an unsure name, how sure it is, in nats.
     """
@@ -57,6 +58,7 @@ def events(tracks: FaceTracks, plan: TilePlan) -> list[TimelineEvent]:
     times = tracks.times
     found = [TimelineEvent(kind=Kind.CUT, start=at, end=at) for at in times[tracks.cuts].tolist()]
     found += unsure_events(tracks)
+    found += [TimelineEvent(kind=Kind.LOST, start=start, end=end) for start, end in tracks.metadata.lost]
     for index, tile in enumerate(plan.layout.tiles):
         for kind, state in ((Kind.HOLDING, CameraState.HOLDING), (Kind.WIDE, CameraState.WIDE)):
             for first, last in _runs(plan.states[:, index] == state):

@@ -216,6 +216,8 @@ def _sentence(event: TimelineEvent) -> str:
             return f"Tile {event.person} shows the wide shot: its person is not there."
         case Kind.UNSURE:
             return f"It is not sure that this is {event.person} (margin {event.margin or 0:.1f} nats)."
+        case Kind.LOST:
+            return "The source is damaged: there is no frame, and the last good one is held."
 
 
 def _mark(item: Finding | Advisory) -> str:

@@ -100,9 +100,10 @@ def verify_output(
         if Path(error.path) != output:
             raise
         return Verification(findings=[_readable(passed=False, value=None, message=str(error))])
-    readable = _readable(
-        passed=True, value=len(shown), message=f"All {len(shown)} frames of the result could be decoded."
-    )
+    message = f"All {len(shown)} frames of the result could be decoded."
+    if lost := sum(end - begin for begin, end in tracks.metadata.lost):
+        message += f" Those of {lost:.2f} s are held ones, as the source is damaged there."
+    readable = _readable(passed=True, value=len(shown), message=message)
     return Verification(findings=[readable, *timing_findings(shown, planned), *streams, *tiles])
 
 

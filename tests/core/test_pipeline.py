@@ -63,7 +63,10 @@ def test_of_a_damaged_video_a_verified_result_is_made_that_says_where_frames_are
     ((begin, end),) = report.lost
     said = f"Frames are lost to damage, and the last good one is held instead: {begin:.2f} to {end:.2f} s."
     assert said in report.warnings[0]
-    assert said in pipeline.review_path(tmp_path / "out.mp4").read_text()
+    assert f"Those of {end - begin:.2f} s are held ones" in report.verification.findings[0].message
+    page = pipeline.review_path(tmp_path / "out.mp4").read_text()
+    assert said in page
+    assert "The source is damaged: there is no frame, and the last good one is held." in page
 
 
 def test_what_a_killed_run_has_left_beside_its_result_goes_with_the_next_run_in_that_folder(
