@@ -57,6 +57,8 @@ _SHORT_OF_INDEX: Final = 0.99
 """A file that holds less than this share of the frames that its own index promises was cut off."""
 _SHORT_SECONDS: Final = 0.5
 """What may be missing at the end of a file whose header only rounds its duration."""
+_ONE_RIFF: Final = 1 << 30
+"""Bytes from which on an AVI may consist of several parts, each with a length of its own."""
 _ROUNDED: Final = Fraction(1, 100)
 """Seconds by which the end of an MP4's stream may be beside its last packet's: its header may count coarsely."""
 _HEADER_SAYS_DURATION: Final = {"matroska,webm", "flv"}
@@ -225,8 +227,7 @@ def _read(
     limits.check_size(path, *declared_size(path, stream))
     stream.codec_context.options = limits.decoder_options
     outer_color = container_color(container, stream)
-    # MP4's header counts frames that an edit list has dropped; FFmpeg's index of the file doesn't.
-    promised = len(stream.index_entries) if stream.frames and "mp4" in container.format.name else stream.frames
+    promised = _promised(container, stream, path, size)
     assumed = timeline or _assumed_timeline(container, stream, path)
     packets = _Packets({audio.index: AudioStreamReader(audio, assumed) for audio in decodable_audio(container)})
     finder = TimelineFinder(container, assumed, stream, decodable_audio(container))
@@ -347,12 +348,23 @@ class _Packets:
     first_frame: VideoFrame | None = None
 
 
-def _repetitions(container: InputContainer, times: list[int]) -> int:
-    """Frames in the index that only repeat the one before, and have no packet, or an empty one."""
+def _promised(container: InputContainer, stream: VideoStream, path: Path, size: int) -> int:
+    """How many frames a file should have, by its index or header; 0 where that says nothing of its end."""
+    if has_edit_lists(container):
+        # MP4's header counts frames that an edit list has dropped; FFmpeg's index of the file doesn't.
+        return len(stream.index_entries) if stream.frames else 0
+    if container.format.name == "avi":
+        # Its header counts frames that only repeat the one before and have no packet. But it says how long the file is.
+        with path.open("rb") as file:
+            stated = 8 + int.from_bytes(file.read(8)[4:], "little")
+        return 0 if stated <= size < _ONE_RIFF else stream.frames
+    return stream.frames
+
+
+def _repetitions(container: InputContainer) -> int:
+    """Frames in the index that only repeat the one before: their packets are empty."""
     video = container.streams.best("video")
     assert isinstance(video, VideoStream)
-    if container.format.name == "avi":  # its times count frames, and its index has those with a packet only
-        return times[-1] - times[0] + 1 - len(times)
     return sum(entry.size == 0 for entry in video.index_entries)
 
 
@@ -416,7 +428,7 @@ def _read_packets(
 def _missing(container: InputContainer, promised: int, packets: _Packets, timeline: Timeline) -> str | None:
     """What a file lacks of what its index or header promises, in words."""
     if packets.video_packets < promised * _SHORT_OF_INDEX:
-        promised -= _repetitions(container, packets.frame_times)
+        promised -= _repetitions(container)
     if packets.video_packets < promised * _SHORT_OF_INDEX:
         there = f"its index promises {promised} frames and only {packets.video_packets} are there"
         return f"cut off at {packets.end:.2f} s: {there}"

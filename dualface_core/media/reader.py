@@ -199,8 +199,8 @@ class VideoReader:
                 if packet.is_corrupt:
                     self._damage.taint()
                     damaged = True
-                if video.timeline.by_decoding and packet.dts is not None:
-                    heappush(times, packet.dts)
+                if video.timeline.in_order and packet.pts is not None:
+                    heappush(times, packet.pts)
                 for frame in self._stream.decode(packet):
                     if times:
                         frame.pts = heappop(times)

@@ -55,13 +55,15 @@ class Timeline:
 
     Attributes:
         segments: in the order of the file; nearly every file has one.
-        by_decoding: whether the container says only when frames are decoded (AVI, elementary streams). What is
-            presented first has the earliest of these times then, and so on.
+        by_decoding: whether the container says only when frames are decoded (AVI, elementary streams).
+        in_order: whether the times of its packets are not those of their own frames: what is presented first has the
+            earliest of them, and so on. So it is where only decoding is timed, and with H.264 in MXF.
         frame_seconds: how long each frame is shown if the container has no times at all; otherwise None.
     """
 
     segments: tuple[Segment, ...] = (Segment(0, Fraction(0), Fraction(0)),)
     by_decoding: bool = False
+    in_order: bool = False
     frame_seconds: Fraction | None = None
 
     @property
@@ -134,8 +136,8 @@ def nominal(container: InputContainer, video: VideoStream) -> Timeline:
         rate = Fraction(video.guessed_rate or 0)
         if not _SLOWEST <= rate <= _FASTEST:  # what H.264 says of its ticks need not be of its frames
             rate = Fraction(video.average_rate or _USUAL_RATE)
-        return Timeline(by_decoding=True, frame_seconds=1 / rate)
-    return Timeline(by_decoding=container.format.name == "avi")
+        return Timeline(by_decoding=True, in_order=True, frame_seconds=1 / rate)
+    return Timeline(by_decoding=container.format.name == "avi", in_order=container.format.name in {"avi", "mxf"})
 
 
 @dataclass

@@ -84,6 +84,7 @@ def write_clip(
     audio_start: Fraction = Fraction(0),
     audio_seconds: float = 0.8,
     audio_rate: int = 48_000,
+    rate: int = 15,
     title: str | None = None,
     track_title: str | None = None,
     container_options: dict[str, str] | None = None,
@@ -92,7 +93,7 @@ def write_clip(
     with av.open(str(path), "w", options=container_options or {}) as container:
         if title is not None:
             container.metadata["title"] = title
-        stream = container.add_stream(codec, rate=15, options={"crf": "12"} | (options or {}))
+        stream = container.add_stream(codec, rate=rate, options={"crf": "12"} | (options or {}))
         if track_title is not None:
             stream.metadata["title"] = track_title
         context = stream.codec_context

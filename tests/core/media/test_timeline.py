@@ -145,12 +145,16 @@ def test_a_stream_without_timestamps_has_its_nominal_rate(make_clip: MakeClip, s
     )
 
 
-@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
-def test_frames_of_avi_are_shown_in_order_from_the_start_of_the_audio(make_clip: MakeClip, codec: str) -> None:
-    # AVI says only when frames are decoded.
-    path = make_clip("order.avi", codec=codec, audio="pcm_s16le", options={"bf": "2"})
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("avi", "libx264"), ("avi", "mpeg4"), ("mxf", "libx264"), ("mxf", "mpeg2video")]
+)
+def test_what_only_decoding_is_timed_of_is_shown_in_order_beside_the_audio(
+    make_clip: MakeClip, suffix: str, codec: str
+) -> None:
+    choices = {"rate": 25, "time_base": Fraction(1, 25), "audio": "pcm_s16le", "options": {"bf": "2"}}
+    path = make_clip(f"order.{suffix}", codec=codec, **choices)
     video = probe(path)
-    assert shown(video) == [(number, Fraction(number, 15)) for number in range(12)]
+    assert shown(video) == [(number, Fraction(number, 25)) for number in range(12)]
     assert heard(video)[0] == 0
 
 
