@@ -82,7 +82,7 @@ class NoVideoStreamError(InputError):
 
 
 class UnsupportedVideoError(InputError):
-    """The video is intact, but of a kind that is not supported, such as HDR."""
+    """The video is intact, but of a kind that is not supported, such as Dolby Vision profile 5."""
 
 
 class NobodyFoundError(InputError):

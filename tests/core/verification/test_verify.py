@@ -258,9 +258,15 @@ def test_green_frames_are_found_out(good: Job, rendered: Make) -> None:
     assert {Check.BLACK, Check.COLOR, Check.FACE} <= failed(verification)
 
 
-def test_wrong_color_tags_are_found_out(good: Job, rendered: Make) -> None:
-    finding = only(good.verify(rendered(color=ColorInfo(1, 9, 14, 9))), Check.COLOR)
-    assert finding.value == "range 1, primaries 9, transfer 14, matrix 9"
+@pytest.mark.parametrize(
+    ("color", "found"),
+    [
+        (ColorInfo(1, 9, 14, 9), "range 1, primaries 9, transfer 14, matrix 9"),
+        (ColorInfo(), "range 0, primaries 2, transfer 2, matrix 2"),  # players would guess, and here guess right
+    ],
+)
+def test_wrong_and_missing_color_tags_are_found_out(good: Job, rendered: Make, color: ColorInfo, found: str) -> None:
+    assert only(good.verify(rendered(color=color)), Check.COLOR).value == found
 
 
 def test_a_plan_that_misses_the_face_is_found_out(good: Job, tmp_path: Path) -> None:
