@@ -60,6 +60,18 @@ def test_where_it_may_only_be_read_it_still_can_be(page: tuple[WebPage, bool]) -
     assert (status, answer["data"]) == (200, {"version": dg.__version__})
 
 
+def test_results_are_read_and_never_changed_in_either_mode(page: tuple[WebPage, bool]) -> None:
+    server, _ = page
+    address = "/encoded_video/talk-0123456789/talk.split.mp4"
+    result = Path(f"{server.home.parent}/store{address}")
+    result.parent.mkdir(parents=True)
+    result.write_bytes(b"a result")
+    with urllib.request.urlopen(server.url + address, timeout=60) as response:
+        assert response.read() == b"a result"
+    assert post(server.url + address, {})[0] == 405
+    assert result.read_bytes() == b"a result"
+
+
 @pytest.mark.parametrize("mutation", [LAUNCH_RUN, ADD_PARTITION % "added", WIPE], ids=["launch", "partition", "wipe"])
 def test_a_mutation_is_refused_where_it_may_only_be_read(page: tuple[WebPage, bool], mutation: str) -> None:
     server, read_only = page
