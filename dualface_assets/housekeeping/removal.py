@@ -57,7 +57,7 @@ class Removal:
 
 def removal_of(key: str, store: VideoStore, instance: dg.DagsterInstance) -> Removal:
     """What would be removed. Raises MissingInputError where nothing is known of such a video."""
-    action = "Give the key of a video, as the web page and the index of reviews show it."
+    action = "Give the key of a video, as the web page and the index of videos show it."
     if not is_key(key):
         raise MissingInputError(key, "this is no key of a video, such as interview-0123456789", action=action)
     parts = [
