@@ -18,19 +18,19 @@ from av.video.stream import VideoStream
 
 _COMMON: Final = frozenset(
     {
-        *("title", "artist", "album_artist", "album", "composer", "date", "comment", "description", "synopsis"),
         *(
+            "title",
+            "artist",
+            "album_artist",
+            "album",
+            "composer",
+            "date",
+            "comment",
+            "description",
+            "synopsis",
             "genre",
-            "copyright",
-            "keywords",
-            "lyrics",
-            "show",
-            "episode_id",
-            "network",
-            "track",
-            "creation_time",
-            "location",
         ),
+        *("copyright", "keywords", "lyrics", "show", "episode_id", "network", "track", "creation_time", "location"),
     }
 )
 """Tags that every MP4 has a place for, by FFmpeg's names."""

@@ -58,6 +58,13 @@ def test_title_time_chapters_and_languages_come_through(tmp_path: Path, name: st
     assert metadata_finding(result, video).passed
 
 
+def test_every_tag_that_an_mp4_has_a_place_for_comes_through(tmp_path: Path) -> None:
+    names = ("album_artist", "album", "composer", "description", "synopsis", "genre", "keywords", "lyrics")
+    tags = {**SAID, **{name: f"{name} ü" for name in (*names, "show", "episode_id", "network")}, "track": "3/4"}
+    video = described(tmp_path / "film.mp4", tags, chapters=[])
+    assert dict(copied(video, tmp_path / "result.mp4").metadata.tags) == tags
+
+
 @pytest.mark.parametrize("place", ["+52.5200+013.4050/", "-33.8688-151.2093+012.500/"])
 def test_where_it_was_filmed_comes_through(tmp_path: Path, place: str) -> None:
     video = described(tmp_path / "phone.mp4", {"location": place})
