@@ -197,7 +197,7 @@ class VideoReader:
         try:
             for packet in packets:
                 if packet.is_corrupt:
-                    self._damage.taint()
+                    self._damage.suspect()
                     damaged = True
                 if video.timeline.in_order and packet.pts is not None:
                     heappush(times, packet.pts)

@@ -112,7 +112,7 @@ class Damage:
         self._time_base = time_base
         self._step = float(1 / (rate * time_base))
         self.lost, self.concealed = Spans(self._step), Spans(self._step)
-        self._tainted = False
+        self._tainted = self._suspected = False
         self._held: int | None = None
         self._last: int | None = None
 
@@ -120,17 +120,20 @@ class Damage:
         """The frame that comes next is the last good one, in place of one that is lost."""
         self._held = pts
 
-    def taint(self) -> None:
-        """A packet is damaged; where that shows is not known."""
-        self._tainted = True
+    def suspect(self) -> None:
+        """A packet may be damaged, or some may be missing before it: where streams were joined it is neither."""
+        self._suspected = True
 
     def see(self, frame: VideoFrame, pts: int) -> None:
         """Take the next frame that is shown."""
         held = pts == self._held
-        suspected = held or self._tainted or frame.is_corrupt
-        if suspected and self._last is not None and pts - self._last > _GAP * self._step:
+        damaged = held or self._tainted or frame.is_corrupt
+        gap = self._last is not None and pts - self._last > _GAP * self._step
+        if gap and (damaged or self._suspected) and self._last is not None:
             self.lost.add(self._last + round(self._step), pts)
-        self._tainted = held or frame.is_corrupt or (self._tainted and not frame.key_frame)
+            damaged = True
+        self._tainted = held or frame.is_corrupt or (damaged and not frame.key_frame)
+        self._suspected = self._suspected and not frame.key_frame
         if held:
             self.lost.add(pts)
         elif self._tainted:
@@ -176,10 +179,10 @@ class SalvagedFrames:
                 frames = []
                 self._failing = True
                 if packet.pts is None:
-                    self._damage.taint()
+                    self._damage.suspect()
             if packet.is_corrupt:
                 self._failing = True
-                self._damage.taint()
+                self._damage.suspect()
             if self._failing and packet.size and packet.pts is not None and not packet.is_discard:
                 heappush(self._awaited, packet.pts)
             for frame in frames:

@@ -223,6 +223,15 @@ def written(video: VideoInfo, target: Path) -> tuple[Path, AudioInfo]:
     return target, probe(target).audio[0]
 
 
+@pytest.mark.parametrize("salvage", [False, True])
+def test_streams_that_were_joined_are_not_called_damaged(make_clip: MakeClip, salvage: bool) -> None:
+    path = make_clip("talk.ts", pts=range(60), options={"g": "20", "bf": "0"})
+    path.write_bytes(path.read_bytes() * 2)
+    frames, reader = shown(path, salvage=salvage)
+    assert [number for _, number in frames] == [*range(60), *range(60)]
+    assert (reader.lost, reader.notes) == ([], [])
+
+
 def test_a_stream_that_appears_in_the_middle_is_no_damage(make_clip: MakeClip, tmp_path: Path) -> None:
     path = tmp_path / "joined.ts"
     silent, loud = make_clip("silent.ts", **FRAMES), make_clip("loud.ts", audio="aac", audio_seconds=3.0, **FRAMES)
