@@ -6,6 +6,7 @@ business. Why tags are completed as they are: docs/color.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -156,3 +157,18 @@ def color_of(tagged: VideoFrame | VideoCodecContext) -> ColorInfo:
         color = replace(color, range=FULL_RANGE)
     # Some H.264 says that it is RGB and is ordinary YUV.
     return replace(color, matrix=UNSPECIFIED) if color.matrix == RGB else color
+
+
+def tags_until_key_frames(decoded: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+    """The same frames, whose color tags change at key frames only.
+
+    An untagged frame that a decoder holds back for reordering comes out with the tags of what is decoded meanwhile.
+    """
+    last: tuple[int, int, int, int] | None = None
+    for frame in decoded:
+        tags = int(frame.color_range), int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)
+        if last is None or frame.key_frame:
+            last = tags
+        elif tags != last:
+            frame.color_range, frame.color_primaries, frame.color_trc, frame.colorspace = last
+        yield frame

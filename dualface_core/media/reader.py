@@ -19,7 +19,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from dualface_core.errors import UnsupportedVideoError
-from dualface_core.media.color import ColorInfo, color_of, container_color
+from dualface_core.media.color import ColorInfo, color_of, container_color, tags_until_key_frames
 from dualface_core.media.conversion import FrameConverter
 from dualface_core.media.deinterlace import Deinterlacer
 from dualface_core.media.frames import CENTER, LEFT, Frame, Planes
@@ -184,7 +184,7 @@ class VideoReader:
     def _decoded(self) -> Iterator[VideoFrame]:
         """Progressive frames, from where the container stands."""
         self._deinterlacer = self._new_deinterlacer()
-        return self._deinterlacer.frames(self._coded())
+        return self._deinterlacer.frames(tags_until_key_frames(self._coded()))
 
     def _coded(self) -> Iterator[VideoFrame]:
         video = self._video

@@ -174,9 +174,9 @@ def joined(path: Path, *parts: Path) -> Path:
 @pytest.mark.parametrize(
     ("first", "second", "change"),
     [
-        ({"tags": (1, 6, 6, 6)}, {"color_range": 2, "tags": (2, 2, 2, 2)}, "from SDR BT.601 to SDR BT.601 full range"),
+        ({}, {"color_range": 2, "tags": (2, 2, 2, 2)}, "from SDR BT.601 to SDR BT.601 full range"),
         ({"color_range": 2, "tags": (2, 2, 2, 2)}, {"tags": (1, 6, 6, 6)}, "from SDR BT.601 full range to SDR BT.601"),
-        ({"tags": (1, 6, 6, 6)}, {"matrix": 1, "tags": (1, 1, 1, 1)}, "from SDR BT.601 to SDR BT.709"),
+        ({}, {"matrix": 1, "tags": (1, 1, 1, 1)}, "from SDR BT.601 to SDR BT.709"),
         ({"matrix": 1, "tags": (1, 1, 1, 1)}, {"wide": True, "tags": HLG}, "from SDR BT.709 to HLG BT.2020"),
         ({"wide": True, "tags": HLG}, {"tags": (1, 6, 6, 6)}, "from HLG BT.2020 to SDR BT.601"),
     ],
