@@ -20,14 +20,14 @@ from rich.progress import Progress
 
 from dualface_core.cli.inputs import Job
 from dualface_core.cli.show import BatchBar, Outcome, VideoBar, errors, progress_bars, warn
-from dualface_core.cli.worker import Made, Message, NotMade, Stopped, Task, work
+from dualface_core.cli.worker import Made, Message, NotMade, Task, work
 from dualface_core.errors import DualfaceError, MachineError, NativeCrashError
 from dualface_core.settings import Settings
 from dualface_core.system.child_processes import ChildProcess
 
 _MESSAGES: Final[TypeAdapter[Message]] = TypeAdapter(Message)
 
-_END_PATIENCE: Final = 10.0
+_END_PATIENCE: Final = 30.0
 """Seconds that a process has for clearing away what it was making, when the user wants no more."""
 
 
@@ -51,7 +51,7 @@ class Batch:
                 pending = [pool.submit(self._outcome, job, bars, batch, workers.work) for job in jobs]
                 try:
                     return [outcome.result() for outcome in pending]
-                except BaseException:  # Ctrl-C: nothing new begins, and what is in work ends at its next frame
+                except BaseException:  # Ctrl-C: nothing new begins, and what is in work ends
                     workers.stopped.set()
                     pool.shutdown(cancel_futures=True)
                     raise
@@ -93,6 +93,10 @@ class Batch:
         return Outcome(job, seconds, error=failure)
 
 
+class _Stopped(BaseException):
+    """The user wants no more; not an Exception, so that it is not taken for a failure."""
+
+
 class _Workers:
     """Processes that are kept for the next video; one that has crashed is not."""
 
@@ -125,7 +129,7 @@ class _Workers:
 
     def _beat(self) -> None:
         if self.stopped.is_set():
-            raise Stopped
+            raise _Stopped
 
 
 def _ended(task: Task, code: int, last_words: tuple[str, ...]) -> DualfaceError:

@@ -7,8 +7,10 @@ it and not the others, and videos don't share Python's lock, which made four of 
 
 from __future__ import annotations
 
+import _thread
 import faulthandler
 import queue
+import signal
 import sys
 import threading
 import traceback
@@ -79,30 +81,25 @@ Message = Annotated[Progressed | Made | NotMade, Field(discriminator="kind")]
 """What this process says."""
 
 
-class Stopped(BaseException):
-    """The user wants no more; not an Exception, so that it is not taken for a failure."""
-
-
 def main() -> None:
     """Work on the videos that come as lines on standard input, one after the other, until it ends."""
     faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the parent ignores it
     limit_library_threads()
     end_with_parent(orderly=True)
     say = message_channel()
-    tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-    stop = threading.Event()
-    threading.Thread(target=_hear, args=[tasks, stop], daemon=True).start()
-    with suppress(Stopped):
-        while (task := tasks.get()) is not None:
-            say(work(task, _Reporter(say, stop)).model_dump_json())
+    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    with suppress(KeyboardInterrupt):
+        threading.Thread(target=_hear, args=[tasks], daemon=True).start()
+        while True:
+            say(work(tasks.get(), _Reporter(say)).model_dump_json())
 
 
-def _hear(tasks: queue.SimpleQueue[Task | None], stop: threading.Event) -> None:
-    """Take tasks until the parent has no more to say, or is gone: then what is in work ends at its next frame."""
+def _hear(tasks: queue.SimpleQueue[Task]) -> None:
+    """Take tasks until the parent has no more to say, or is gone: then what is in work ends, and clears away."""
     for line in sys.stdin:
         tasks.put(Task.model_validate_json(line))
-    stop.set()
-    tasks.put(None)
+    _thread.interrupt_main()
 
 
 def work(task: Task, progress: Callable[[str, int, int], None]) -> Made | NotMade:
@@ -122,17 +119,14 @@ def work(task: Task, progress: Callable[[str, int, int], None]) -> Made | NotMad
 
 
 class _Reporter:
-    """Tells the parent how far the work is, not more often than a person can see, and stops it when it is told to."""
+    """Tells the parent how far the work is, not more often than a person can see."""
 
-    def __init__(self, say: Callable[[str], None], stop: threading.Event) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._stop = stop
         self._step = ""
         self._next = 0.0
 
     def __call__(self, step: str, done: int, total: int) -> None:
-        if self._stop.is_set():
-            raise Stopped
         now = monotonic()
         if step != self._step or done == total or now >= self._next:
             self._step, self._next = step, now + _REPORT_EVERY

@@ -65,7 +65,7 @@ def test_several_videos_share_two_sessions_and_no_failure_touches_another_video(
     said, complained = process.communicate()
 
     assert process.returncode == 2
-    assert "broken.mp4: not a video" in complained
+    assert "broken.mp4: damaged" in complained
     results = {Path(result["input"]).name: result for result in json.loads(said)}
     assert "not a video" in results.pop("broken.mp4")["error"]
     assert [result["error"] for result in results.values()] == [None] * 3
