@@ -261,7 +261,7 @@ def _read(
     if has_edit_lists(container) and stream.duration and not (salvage or assumed.shift):
         # What MP4 says of a packet is when the next is decoded; the end of the stream says how long the last is shown.
         until_end = (stream.start_time or 0) + stream.duration - times[-1]
-        if (until_end - last_duration) * time_base > _ROUNDED:
+        if until_end > 0 and abs(until_end - last_duration) * time_base > _ROUNDED:
             last_duration = until_end
     span = float((times[-1] - times[0] + last_duration) * time_base)
     aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)

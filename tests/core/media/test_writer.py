@@ -161,7 +161,7 @@ def test_the_last_frame_is_shown_for_as_long_as_it_should(tmp_path: Path, codec:
     with av.open(str(tmp_path / "t.mp4")) as container:
         stream = container.streams.video[0]
         assert stream.duration * stream.time_base == Fraction(pts[-1] + 2_500, 1000)
-    assert probe(tmp_path / "t.mp4").duration == pytest.approx((pts[-1] + 2_500) / 1000, abs=0.2)
+    assert probe(tmp_path / "t.mp4").duration == pytest.approx((pts[-1] + 2_500) / 1000, abs=0.01)
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
