@@ -40,7 +40,7 @@ GROUPS: Final[Mapping[CheckGroup, tuple[str, frozenset[Check]]]] = {
     ),
     CheckGroup.FRAMES: (
         "No tile is black or frozen, and each shows what was planned.",
-        frozenset({Check.BLACK, Check.FROZEN, Check.SSIM, Check.DETAIL, Check.CROP}),
+        frozenset({Check.BLACK, Check.FROZEN, Check.SSIM, Check.DETAIL, Check.CROP, Check.QUALITY}),
     ),
     CheckGroup.PEOPLE: (
         "Each tile shows a face, and it is the right person's.",

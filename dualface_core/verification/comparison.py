@@ -450,7 +450,12 @@ def _blurred(pictures: NDArray[np.float32], window: int) -> NDArray[np.float32]:
 
 
 def ssim(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Structural similarity of pairs of luma pictures (pairs, rows, columns): 1 for equal ones, about 0 for unrelated.
+    """Structural similarity of pairs of luma pictures (pairs, rows, columns): 1 if equal, about 0 if unrelated."""
+    return np.asarray(ssim_map(one, other).mean(axis=(1, 2)), np.float64)
+
+
+def ssim_map(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The structural similarity around each sample: (pairs, rows, columns), as the two are.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity",
     2004, with a flat window.
@@ -462,4 +467,4 @@ def ssim(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.flo
     small, large = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     structure = (2 * covariance + large) / (variance_one + variance_other + large)
     brightness = (2 * mean_one * mean_other + small) / (mean_one**2 + mean_other**2 + small)
-    return np.asarray((structure * brightness).mean(axis=(1, 2)), np.float64)
+    return np.asarray(structure * brightness, np.float32)

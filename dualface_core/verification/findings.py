@@ -32,6 +32,7 @@ class Check(StrEnum):
     SSIM = "ssim"
     DETAIL = "detail"
     CROP = "crop"
+    QUALITY = "quality"
     FACE = "face"
     IDENTITY = "identity"
     PEOPLE = "people"

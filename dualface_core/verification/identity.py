@@ -33,7 +33,7 @@ Item = TypeVar("Item")
 Box = NDArray[np.float64]
 """(4,) x, y, width, height in pixels."""
 
-SAMPLES: Final = 60
+SAMPLES: Final = 40
 LEAST_GAP: Final = 0.25
 MOST_GAP: Final = 2.0
 """Frames in which faces are detected, and seconds between two of them, at the least and at the most."""

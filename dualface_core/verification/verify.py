@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from dualface_core.media.probe import VideoInfo
     from dualface_core.settings import Settings
     from dualface_core.tables.face_tracks import FaceTracks
-    from dualface_core.tables.layouts import Layout
     from dualface_core.tables.tile_plan import TilePlan
-    from dualface_core.verification.expected import Source
+    from dualface_core.verification.expected import CropCheck, Source
     from dualface_core.verification.identity import IdentityCheck
 
 __all__ = ["Check", "Finding", "Verification", "verify_output"]
@@ -147,13 +146,14 @@ def _compared(
     people = IdentityCheck(layout.tiles, tracks, plan, detector, embedder)
     source = Source(video, plan)
     sampled = source.cheap_frames(_SOURCE_FRAMES)
-    crops = [CropCheck(tile, sampled) for tile in layout.tiles]
     times = [*map(float, planned), float(result.first_pts * result.time_base) + result.duration]
-    comparisons = [TileComparison(part, composed, times, result.color) for part in tile_fingerprints(layout)]
+    parts = tile_fingerprints(layout)
+    crops = [CropCheck(part, sampled, composed, times) for part in parts]
+    comparisons = [TileComparison(part, composed, times, result.color) for part in parts]
     shown: list[Fraction] = []
     # Faces are searched for in a thread of its own, in the source and in the result, while the result is decoded.
     with ThreadPoolExecutor(1, "source") as beside, VideoReader(result) as reader:
-        learning = beside.submit(_learn, source, sampled, people, layout)
+        learning = beside.submit(_learn, source, sampled, people, crops)
         searches: deque[Future[None]] = deque()
         for frame in reader:
             shown.append(frame.pts * result.time_base)
@@ -169,29 +169,26 @@ def _compared(
                     searches.popleft().result()
             if progress is not None:
                 progress(frame.index + 1, len(planned))
-        expected = learning.result()
+        learning.result()
         for search in searches:
             search.result()
     findings: list[Finding] = []
     for comparison in comparisons:
         comparison.finish()
         findings += comparison.findings()
-    for crop, wanted in zip(crops, expected, strict=True):
-        findings += crop.findings(wanted)
+    for crop in crops:
+        findings += crop.findings()
     return shown, [*findings, *people.findings()]
 
 
-def _learn(
-    source: Source, numbers: Sequence[int], people: IdentityCheck, layout: Layout
-) -> list[dict[int, NDArray[np.float32]]]:
-    """Sample the source: who is there, and, for each tile, what luma it should show in which frame."""
-    expected: list[dict[int, NDArray[np.float32]]] = [{} for _ in layout.tiles]
+def _learn(source: Source, numbers: Sequence[int], people: IdentityCheck, crops: Sequence[CropCheck]) -> None:
+    """Sample the source: who is there, what each tile should show of it, and what the compositor makes of it."""
     for frame in source.frames(numbers):
-        for place, tile in enumerate(layout.tiles):
-            expected[place][frame.index] = source.tile_luma(frame, place, tile)
+        canvas = source.composed(frame)
+        for place, crop in enumerate(crops):
+            crop.learn(frame.index, source.tile_planes(frame, place), canvas)
         people.learn(frame)
     people.finish_learning(source)
-    return expected
 
 
 def _nearest(planned: Sequence[Fraction], time: Fraction, guess: int) -> int:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dualface_core import pipeline
 from dualface_core.compositing.cpu import Compositor
-from dualface_core.encoding.settings import EncoderSettings, software_encoder
+from dualface_core.encoding.settings import EncoderSettings, EncoderSpec, software_encoder
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.frames import Planes
 from dualface_core.media.probe import VideoInfo
@@ -74,6 +74,7 @@ def render(
     delay: int = 0,
     size: tuple[int, int] = (1920, 1080),
     color: ColorInfo | None = None,
+    encoder: EncoderSpec = ENCODER,
 ) -> Path:
     """Render a plan; `delay` is added to every timestamp. Fingerprints are left if `output` is the job's."""
     plan = plan or job.plan
@@ -90,7 +91,7 @@ def render(
             time_base=job.video.time_base,
             average_rate=job.video.average_rate,
             color=color or job.video.color,
-            encoder=ENCODER,
+            encoder=encoder,
             audio_from=job.video.path,
             audio=job.video.audio,
         ) as writer,

@@ -93,7 +93,7 @@ def test_swapped_tiles_are_found_out(good: Job, rendered: Make) -> None:
     identity = [finding for finding in verification.failures if finding.check is Check.IDENTITY]
     assert len(identity) == 2
     assert all(isinstance(finding.value, float) and finding.value < -0.3 for finding in identity)
-    assert failed(verification) <= {Check.IDENTITY, Check.SSIM, Check.COLOR, Check.CROP}
+    assert failed(verification) <= {Check.IDENTITY, Check.SSIM, Check.COLOR, Check.CROP, Check.QUALITY}
 
 
 def test_swapped_tiles_in_one_half_of_the_video_are_found_out(good: Job, rendered: Make) -> None:
@@ -201,7 +201,7 @@ def test_a_tile_that_turns_black_is_found_out(good: Job, rendered: Make) -> None
     verification = good.verify(rendered(edit=edit))
     finding = next(finding for finding in verification.failures if finding.check is Check.BLACK)
     assert finding.message == "Tile B is black for 1.5 s, from 0:01.5 (frame 15) on, where the source is not."
-    assert failed(verification) <= {Check.BLACK, Check.CROP, Check.COLOR, Check.FACE}
+    assert failed(verification) <= {Check.BLACK, Check.CROP, Check.COLOR, Check.FACE, Check.QUALITY}
     assert all("tile B" in finding.message or "Tile B" in finding.message for finding in verification.failures)
 
 
@@ -231,7 +231,7 @@ def test_a_tile_that_freezes_is_found_out(good: Job, rendered: Make) -> None:
     verification = good.verify(rendered(edit=edit))
     finding = next(finding for finding in verification.failures if finding.check is Check.FROZEN)
     assert finding.message == "Tile A is frozen for 2.4 s, from 0:00.6 (frame 6) on, while the source moves."
-    assert failed(verification) <= {Check.FROZEN, Check.CROP, Check.FACE}
+    assert failed(verification) <= {Check.FROZEN, Check.CROP, Check.FACE, Check.QUALITY}
     assert all("tile B" not in finding.message and "Tile B" not in finding.message for finding in verification.failures)
 
 

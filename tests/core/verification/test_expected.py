@@ -1,0 +1,130 @@
+"""A compositor that errs leaves fingerprints of its errors: only the source tells that they are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dualface_core.compositing.cpu import Compositor
+from dualface_core.encoding.settings import EncoderSettings, software_encoder
+from dualface_core.media.frames import Frame, Planes
+from dualface_core.verification.expected import CropCheck, Source, tile_frame
+from dualface_core.verification.findings import Check
+from dualface_core.verification.fingerprints import tile_fingerprints
+from tests.core.verification.results import Job, moved, render
+from tests.core.verification.test_tampering import brighter, colored
+
+NUMBERS = [0, 10, 29]
+Windows = NDArray[np.float32]
+
+
+def aside(windows: Windows, x: float, y: float) -> Windows:
+    """Some pixels of the canvas to the left and up."""
+    return windows + np.array([[x, y, 0, 0]], np.float32) * windows[:, 2:3] / 960
+
+
+def of_tile_a(change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], planes: Planes, first: int = 0) -> Planes:
+    for plane in planes[first:]:
+        half = plane.shape[1] // 2
+        plane[:, :half] = change(np.ascontiguousarray(plane[:, :half]))
+    return planes
+
+
+def transposed(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(np.ascontiguousarray(plane.T), plane.shape[::-1]), np.uint8)
+
+
+def to_the_right(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.roll(plane, 1, axis=1)
+
+
+NOTHING = "was not composed of what the plan says at 0:0"
+COLORS = "was not composed in the colors of the source at 0:0"
+SABOTAGE: dict[str, tuple[Callable[[Windows], Windows], Callable[[Planes], Planes], str]] = {
+    "nothing": (lambda w: w, lambda p: p, ""),
+    "one pixel to the left": (lambda w: aside(w, 1, 0), lambda p: p, "pixels beside its crop window at 0:0"),
+    "one pixel up": (lambda w: aside(w, 0, 1), lambda p: p, "pixels beside its crop window at 0:0"),
+    "half a pixel down": (lambda w: aside(w, 0, -0.5), lambda p: p, "pixels beside its crop window at 0:0"),
+    "one hundredth larger": (
+        lambda w: w * np.array([1, 1, 0.99, 0.99], np.float32),
+        lambda p: p,
+        "pixels beside its crop window at 0:0",
+    ),
+    "x and y exchanged": (lambda w: w[:, [1, 0, 2, 3]], lambda p: p, NOTHING),
+    "rows as columns": (lambda w: w, lambda p: of_tile_a(transposed, p), NOTHING),
+    "tiles exchanged": (lambda w: w[::-1], lambda p: p, NOTHING),
+    "5 levels brighter": (lambda w: w, lambda p: brighter(p, 5), NOTHING),
+    "U and V exchanged": (lambda w: w, lambda p: (p[0], p[2], p[1]), COLORS),
+    "a cast": (lambda w: w, lambda p: colored(p, -4, 4), COLORS),
+    "colors one sample to the right": (
+        lambda w: w,
+        lambda p: of_tile_a(to_the_right, p, first=1),
+        "The colors of tile A were composed",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def sampled(good: Job) -> list[Frame]:
+    return list(Source(good.video, good.plan).frames(NUMBERS))
+
+
+@pytest.mark.parametrize("name", SABOTAGE)
+def test_a_compositor_that_errs_is_found_out(
+    good: Job, sampled: list[Frame], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    place, drawn, said = SABOTAGE[name]
+    right = Compositor.compose
+
+    def wrong(self: Compositor, planes: Planes, crop_windows: Windows, canvas: Planes | None = None) -> Planes:
+        y, u, v = drawn(right(self, planes, place(crop_windows), canvas))
+        return y, u, v
+
+    monkeypatch.setattr(Compositor, "compose", wrong)
+    source = Source(good.video, good.plan)
+    canvases = [tuple(plane.copy() for plane in source.composed(frame)) for frame in sampled]
+    messages = []
+    for place_number, part in enumerate(tile_fingerprints(good.plan.layout)):
+        left = np.zeros((good.plan.frame_count, 2 * part.size), np.uint8)
+        for frame, (y, u, v) in zip(sampled, canvases, strict=True):
+            left[frame.index, part.offset : part.offset + part.size] = part.of((y, u, v))
+        check = CropCheck(part, NUMBERS, left, good.tracks.times.tolist())
+        for frame, (y, u, v) in zip(sampled, canvases, strict=True):
+            check.learn(frame.index, source.tile_planes(frame, place_number), (y, u, v))
+            check.look(frame.index, frame.time, tile_frame((y, u, v), part.tile, frame.color))
+        messages += [finding.message for finding in check.findings() if not finding.passed]
+    assert any(said in message for message in messages) if said else not messages, messages
+
+
+def test_a_result_of_a_compositor_that_errs_is_refused(
+    good: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Compositor.compose
+    monkeypatch.setattr(Compositor, "compose", lambda self, planes, w, *on: right(self, planes, aside(w, 1, 0), *on))
+    job = replace(good, output=tmp_path / "result.mp4")
+    render(job, job.output)
+    assert {finding.check for finding in job.verify().failures} == {Check.CROP}
+
+
+def test_a_result_whose_fingerprints_are_of_something_else_is_refused(good: Job, tmp_path: Path) -> None:
+    # Result and fingerprints agree, but neither is what the compositor makes of source and plan.
+    job = replace(good, output=tmp_path / "result.mp4")
+    render(job, job.output, plan=moved(good.plan, center_x=lambda values: values + np.array([20, 0])))
+    messages = [finding.message for finding in job.verify().failures if finding.check is Check.CROP]
+    assert any("Tile A at 0:02.9 is not the one that was composed" in message for message in messages), messages
+
+
+@pytest.mark.parametrize(("crf", "passed"), [(20, True), (40, True), (51, False)])
+def test_a_quality_below_the_floor_is_refused(good: Job, tmp_path: Path, crf: int, passed: bool) -> None:
+    encoder = software_encoder(EncoderSettings(preset="ultrafast", quality=crf))
+    verification = good.verify(render(good, tmp_path / "result.mp4", encoder=encoder))
+    quality = [finding for finding in verification.findings if finding.check is Check.QUALITY]
+    assert [finding.passed for finding in quality] == [passed, passed], [finding.message for finding in quality]
+    assert passed or all("the worst at 0:0" in finding.message for finding in quality)
+    assert verification.passed is passed
