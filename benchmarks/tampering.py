@@ -1,101 +1,137 @@
-"""How far coding and blur take a result from what was composed: the figures behind the thresholds of verification.
+"""What verification finds and what it misses, on every sample scene: writes the tables of docs/verification.md.
 
-Renders the sample scenes at every quality and preset, verifies each result, and prints the least similarity (SSIM), the
-most that colors differ, the least detail, and what was refused. docs/verification.md says which of it must be refused.
+Each scene is rendered right, at several qualities, and in the wrong ways of tests/core/verification, and each result
+is verified. A tampering counts as caught where it is refused, as warned where it is only told, and as missed otherwise.
 
-    python -m benchmarks.tampering --seconds 5
+    python -m benchmarks.tampering
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from dualface_core import pipeline
-from dualface_core.compositing.composed import composed_frames
-from dualface_core.encoding.settings import EncoderKind, EncoderSettings, software_encoder
-from dualface_core.media.probe import VideoInfo
-from dualface_core.media.writer import VideoWriter
+from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.sample import make_sample
 from dualface_core.sample.scenes import Scene
 from dualface_core.settings import Settings
-from dualface_core.tables.tile_plan import TilePlan
-from dualface_core.verification.findings import Check, Verification
-from dualface_core.verification.fingerprints import FingerprintWriter
+from dualface_core.verification.findings import Check, Finding, Verification
+from tests.core.verification.results import Job, render
+from tests.core.verification.test_audio import TAMPERINGS, compared, speech
+from tests.core.verification.test_tampering import CASES, FRAMES
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "verification.md"
 
 
-def render(
-    video: VideoInfo, plan: TilePlan, path: Path, fingerprints: Path, settings: EncoderSettings, sigma: float
-) -> None:
-    """Render a plan; the luma of each tile is blurred after its fingerprint was taken."""
-    layout = plan.layout
-    with (
-        FingerprintWriter(fingerprints, layout) as writer,
-        VideoWriter(
-            path,
-            width=layout.width,
-            height=layout.height,
-            time_base=video.time_base,
-            average_rate=video.average_rate,
-            color=video.color,
-            encoder=software_encoder(settings),
-            audio_from=video.path,
-            audio=video.audio,
-        ) as output,
-    ):
-        for surface, pts in composed_frames(video, plan):
-            writer.add(surface.planes)
-            for tile in layout.tiles if sigma else ():
-                part = surface.planes[0][tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-                part[:] = cv2.GaussianBlur(np.ascontiguousarray(part), (0, 0), sigma)
-            output.encode(surface, pts)
+def made(folder: Path, scene: Scene) -> Job:
+    """A source of a scene, 3 s long, and a right result."""
+    folder.mkdir()
+    source = folder / "source.mp4"
+    make_sample(source, scene=scene, seconds=FRAMES / 10, width=640, height=360, fps=10, cache=Settings.load().cache)
+    video = pipeline.probe(source)
+    tracks = pipeline.track(video)
+    job = Job(video, tracks, pipeline.plan_tiles(video, tracks), folder / "right.mp4")
+    render(job, job.output)
+    return job
 
 
-def row(verification: Verification) -> Iterator[str]:
-    """The figures of a verification, as cells."""
-    for check, worst in ((Check.SSIM, min), (Check.COLOR, max), (Check.DETAIL, min)):
-        values = [finding.value for finding in verification.findings if finding.check is check]
-        yield f"{worst(value for value in values if isinstance(value, float)):.3f}"
-    yield ", ".join(sorted({finding.check for finding in verification.failures})) or "passed"
+def outcome(verification: Verification) -> str:
+    """What a verification says of a wrong result."""
+    return "caught" if verification.failures else "warned" if verification.warnings else "missed"
+
+
+def first(findings: Sequence[Finding], check: Check) -> str:
+    """What is allowed of what a check looks at."""
+    return next((finding.expected for finding in findings if finding.check is check), "")
+
+
+def tamperings(jobs: Sequence[Job], folder: Path) -> Iterator[list[str]]:
+    """Rows: what is wrong, what finds it, what is allowed, and how many results are caught, warned and missed."""
+    for name, edit, check, _ in CASES:
+        results = [job.verify(render(job, folder / "wrong.mp4", edit=edit)) for job in jobs]
+        counts = Counter(map(outcome, results))
+        findings = [finding for result in results for finding in result.findings]
+        yield [name, check, first(findings, check), *(str(counts[each]) for each in ("caught", "warned", "missed"))]
+    for name, (tamper, _) in TAMPERINGS.items():
+        finding = compared(folder, speech(), tamper(speech()))
+        yield [
+            f"audio: {name}",
+            finding.check,
+            finding.expected,
+            str(int(not finding.passed)),
+            "0",
+            str(int(finding.passed)),
+        ]
+
+
+def qualities(jobs: Sequence[Job], folder: Path, cases: Sequence[tuple[str, str, int]]) -> Iterator[list[str]]:
+    """Rows: how a result was coded, how far it is from what was composed, and how many are refused."""
+    for codec, preset, quality in cases:
+        encoder = software_encoder(EncoderSettings(codec=codec, preset=preset, quality=quality))
+        results = [job.verify(render(job, folder / "coded.mp4", encoder=encoder)) for job in jobs]
+        cells = [codec, preset, str(quality)]
+        for check, worst in ((Check.QUALITY, min), (Check.SSIM, min), (Check.COLOR, max), (Check.DETAIL, min)):
+            values = [finding.value for result in results for finding in result.findings if finding.check is check]
+            cells.append(f"{worst(value for value in values if isinstance(value, float)):.3g}")
+        refused = Counter(finding.check for result in results for finding in result.failures)
+        yield [*cells, str(sum(not result.passed for result in results)), ", ".join(sorted(refused)) or "-"]
+
+
+def table(title: Sequence[str], rows: Iterator[list[str]]) -> str:
+    """A table in Markdown, printed row by row as it is made."""
+    lines = [f"| {' | '.join(title)} |", f"|{'---|' * len(title)}"]
+    for row in rows:
+        lines.append(f"| {' | '.join(row)} |")
+        print(lines[-1], flush=True)
+    return "\n".join(lines)
+
+
+def write(name: str, content: str) -> None:
+    """Put a table in its place in the document."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    DOCUMENT.write_text(place.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text, count=1), encoding="utf-8")
 
 
 def main() -> None:
-    """Measure and print a table in Markdown."""
+    """Measure, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--scenes", default=",".join(Scene))
     parser.add_argument("--codecs", default="h264,hevc,av1")
     parser.add_argument("--presets", default="fast,balanced,best")
     parser.add_argument("--qualities", default="10,20,30,40,51")
-    parser.add_argument("--blurs", default="1,2,3,5,10", help="sigmas in pixels of the canvas, at quality 20")
     options = parser.parse_args()
-    coded = product(
-        options.codecs.split(","), options.presets.split(","), map(int, options.qualities.split(",")), [0.0]
-    )
-    blurs = [("h264", "fast", 20, float(sigma)) for sigma in options.blurs.split(",")]
-    cases = [*coded, *blurs]
-    print("| scene | codec | preset | quality | blur | least SSIM | most color | least detail | refused |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        source, path, fingerprints = (Path(folder) / name for name in ("source.mp4", "result.mp4", "fingerprints"))
-        for scene in options.scenes.split(","):
-            size = {"width": 1280, "height": 720, "fps": 30}
-            make_sample(source, scene=scene, seconds=options.seconds, **size, seed=0, cache=Settings.load().cache)
-            video = pipeline.probe(source)
-            tracks = pipeline.track(video)
-            plan = pipeline.plan_tiles(video, tracks)
-            for codec, preset, quality, sigma in cases:
-                settings = EncoderSettings(encoder=EncoderKind.SOFTWARE, codec=codec, quality=quality, preset=preset)
-                render(video, plan, path, fingerprints, settings, sigma)
-                verification = pipeline.verify(path, video=video, tracks=tracks, plan=plan, fingerprints=fingerprints)
-                cells = [scene, codec, preset, str(quality), f"{sigma:g}", *row(verification)]
-                print(f"| {' | '.join(cells)} |", flush=True)
+    scenes = [Scene(scene) for scene in options.scenes.split(",")]
+    cases = list(product(options.codecs.split(","), options.presets.split(","), map(int, options.qualities.split(","))))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        jobs = [made(folder / scene, scene) for scene in scenes]
+        of = f"of {len(jobs)} scenes: {', '.join(scenes)}"
+        coded = table(
+            [
+                "codec",
+                "preset",
+                "quality",
+                "least PSNR",
+                "least SSIM",
+                "most color",
+                "least detail",
+                f"refused {of}",
+                "by",
+            ],
+            qualities(jobs, folder, cases),
+        )
+        write("qualities", coded)
+        found = table(
+            ["tampering", "found by", "allowed", f"caught {of}", "warned", "missed"], tamperings(jobs, folder)
+        )
+        write("tamperings", found)
 
 
 if __name__ == "__main__":

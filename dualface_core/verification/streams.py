@@ -64,12 +64,14 @@ def stream_findings(result: VideoInfo, source: VideoInfo, layout: Layout) -> Ite
 
 def timing_findings(shown: Sequence[Fraction], planned: Sequence[Fraction]) -> Iterator[Finding]:
     """Number of frames, and when each is shown, in seconds."""
+    times = set(shown)
+    lost = next((f" None is shown at {clock(float(time))}." for time in planned if time not in times), "")
     yield Finding(
         check=Check.FRAME_COUNT,
         passed=len(shown) == len(planned),
         value=len(shown),
         expected=str(len(planned)),
-        message=f"The result has {len(shown)} frames; the plan has {len(planned)}.",
+        message=f"The result has {len(shown)} frames; the plan has {len(planned)}.{lost}",
     )
     known = set(planned)
     astray = [(number, time) for number, time in enumerate(shown) if time not in known]

@@ -81,6 +81,21 @@ def swapped(planes: Planes) -> Planes:
     return y, u, v
 
 
+def doubled(planes: Planes) -> Planes:
+    for plane in planes:
+        half = plane.shape[1] // 2
+        plane[:, half:] = plane[:, :half]
+    return planes
+
+
+def barred(planes: Planes) -> Planes:
+    """A letterbox: an eighth above and below is black."""
+    for plane, level in zip(planes, (16, 128, 128), strict=True):
+        bar = plane.shape[0] // 8
+        plane[:bar] = plane[-bar:] = level
+    return planes
+
+
 def during(frames: range, change: Callable[[Planes], Planes]) -> Edit:
     """Changes some frames, and leaves the others as they are."""
     return lambda number, planes: change(planes) if number in frames else planes
@@ -91,6 +106,8 @@ def late(by: int, frames: range = range(FRAMES)) -> Edit:
     kept: list[Planes] = []
 
     def edit(number: int, planes: Planes) -> Planes:
+        if number == 0:
+            kept.clear()
         if number not in frames:
             return planes
         y, u, v = (plane.copy() for plane in planes)
@@ -112,6 +129,10 @@ CASES: list[tuple[str, Edit, Check, str]] = [
     ("one frame with a blur of sigma 10", during(range(12, 13), lambda p: blurred(p, 10)), Check.DETAIL, "0:01.2"),
     ("one green frame", during(range(12, 13), lambda p: filled(p, 0, 0, 0)), Check.COLOR, "0:01.2"),
     ("bright green frames", during(MIDDLE, lambda p: filled(p, 150, 40, 30)), Check.COLOR, "0:01.2"),
+    ("11 green frames", during(range(12, 23), lambda p: filled(p, 80, 90, 80)), Check.COLOR, "11 frames, from 0:01.2"),
+    ("black bars", during(ALL, barred), Check.SSIM, "0:00.0"),
+    ("one person in both tiles", during(ALL, doubled), Check.SSIM, "0:00.0"),
+    ("one person in both tiles for 3 frames", during(MIDDLE, doubled), Check.SSIM, "0:01.2"),
     ("gray frames", during(MIDDLE, lambda p: filled(p, 128)), Check.SSIM, "0:01.2"),
     ("white frames", during(MIDDLE, lambda p: filled(p, 235)), Check.SSIM, "0:01.2"),
     ("a black frame", during(range(12, 13), lambda p: filled(p, 16)), Check.BLACK, "0:01.2"),
@@ -133,7 +154,7 @@ CASES: list[tuple[str, Edit, Check, str]] = [
     ("frozen for 1 s", late(10, range(10, 20)), Check.FROZEN, "0:01."),
     ("frozen to the end", late(30, range(10, FRAMES)), Check.FROZEN, "0:01."),
     ("a frame shown twice", late(1, range(11, 13)), Check.FROZEN, "0:01.2"),
-    ("a frame left out", lambda number, planes: None if number == 12 else planes, Check.FRAME_COUNT, "29 frames"),
+    ("a frame left out", lambda number, planes: None if number == 12 else planes, Check.FRAME_COUNT, "0:01.2"),
     ("100 ms late", late(1), Check.LIP_SYNC, "too late"),
     ("300 ms late", late(3), Check.LIP_SYNC, "too late"),
     ("1 s late", late(10), Check.LIP_SYNC, "too late"),
