@@ -42,13 +42,13 @@ _AREA: Final = 60
 """Samples of a plane at half size over which differences are averaged, either way."""
 
 MOST_ASIDE: Final = 0.4
-"""Pixels of the canvas by which a quarter of a composed tile may be beside its crop window. Measured on 15 real clips: 0.25."""
+"""Pixels of the canvas by which a quarter of a composed tile may be beside its crop window. Of real clips: 0.25."""
 
 MOST_COLORS_ASIDE: Final = 1.0
 """The same for the colors of a tile, as a median over frames: their samples are two pixels wide, and smooth."""
 
 MOST_COMPOSED_LEVELS: Final = 3.5
-"""Levels of luma and chroma by which an area of a composed tile may differ from its resampled source: measured, 2.2."""
+"""Levels of luma and chroma by which an area of a composed tile may differ from its resampled source. Measured: 2.2."""
 
 MOST_RECORDED_LEVELS: Final = 4
 """Levels by which a frame that is composed again may differ from its fingerprint: decoders may round otherwise."""
