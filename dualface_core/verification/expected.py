@@ -397,8 +397,8 @@ def _gradients(
     normal, moment = np.zeros((parts * parts, 2, 2)), np.zeros((parts * parts, 2))
     for found, wanted in pairs:
         smooth = [np.asarray(cv2.GaussianBlur(each, (0, 0), 2.0), np.float32) for each in (found, wanted)]
-        down, right = np.gradient(smooth[1])
-        difference = smooth[1] - smooth[0]
+        down, right = (np.asarray(slope, np.float32) for slope in np.gradient(smooth[1]))
+        difference = np.asarray(smooth[1] - smooth[0], np.float32)
         for number, (row, column) in enumerate(np.ndindex(parts, parts)):
             part = tuple(
                 slice(length * place // parts, length * (place + 1) // parts)
