@@ -31,8 +31,9 @@ if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
 _LIMITER: Final = "limit=0.98:level=disabled:latency=true"
 """Channels that are mixed may add up to more than full scale, of which an encoder makes noise."""
 
-_JITTER: Final = 0.002
-"""Seconds by which timestamps may be rounded: less is no gap."""
+_JITTER: Final = 0.02
+"""Seconds by which timestamps may be off: less is no gap. They are rounded, and those of most packets of a transport
+stream are FFmpeg's guess, which after a change of rate goes by the old one for some packets. An AAC frame is longer."""
 
 
 _TOUCHING: Final = Fraction(1, 10)
