@@ -67,7 +67,7 @@ def test_several_videos_share_two_sessions_and_no_failure_touches_another_video(
     assert process.returncode == 2
     assert "broken.mp4: damaged" in complained
     results = {Path(result["input"]).name: result for result in json.loads(said)}
-    assert "not a video" in results.pop("broken.mp4")["error"]
+    assert "damaged" in results.pop("broken.mp4")["error"]
     assert [result["error"] for result in results.values()] == [None] * 3
     reports = [result["report"] for result in results.values()]
     assert sorted(report["encoder_used"] for report in reports) == ["h264_nvenc", "h264_nvenc", "libx264"]
