@@ -22,8 +22,9 @@ from typing import IO
 
 from dualface_core.system import child_processes
 
-_PATIENCE = 180.0
-"""Seconds of the wall clock after which a mutant counts as hanging, on a machine that does other work too."""
+_PATIENCE = 600.0
+"""Seconds of the wall clock after which a mutant counts as hanging, on a machine that does much other work: what takes
+processor time is stopped by the worker's own limit."""
 
 _ANSWERS = frozenset({"probed", "verified"})
 _OF_MEMORY = frozenset({"MachineError", "MemoryError"})
@@ -100,7 +101,8 @@ def _worker(folder: Path, seed: Path) -> Iterator[subprocess.Popen[str]]:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, text=True, env=child_processes.environment(None), **pipes) as process:
         try:
-            _ask(process, {"seed": str(seed)})
+            if _ask(process, {"seed": str(seed)}) is None:
+                raise RuntimeError(f"the worker did not get as far as its first mutant: {seed} is not healthy")
             yield process
         finally:
             process.kill()

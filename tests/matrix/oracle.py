@@ -56,7 +56,8 @@ class Probed:
         times: list[float] = []
         for frame in self._of(self.video):
             known = frame.get("best_effort_timestamp_time", frame.get("pts_time"))
-            times.append(times[-1] + _duration(frame) if known is None else float(known))
+            after = times[-1] + _duration(frame) if times else 0.0
+            times.append(after if known is None else float(known))
         return times
 
     @property
@@ -70,9 +71,11 @@ class Probed:
         frames = self._of(stream)
         if not frames:
             return 0.0, 0.0
-        last = frames[-1]
-        begin, end = (float(frame.get("pts_time", "nan")) for frame in (frames[0], last))
-        return begin, end + last["nb_samples"] / int(stream["sample_rate"]) - begin
+        rate, end = int(stream["sample_rate"]), 0.0
+        for frame in frames:
+            end = float(frame.get("pts_time", end)) + frame["nb_samples"] / rate
+        begin = float(frames[0].get("pts_time", 0))
+        return begin, end - begin
 
     def samples(self, track: int) -> NDArray[np.float32]:
         """The audio of a track as mono, from its first sample on, gaps filled with silence."""

@@ -31,11 +31,15 @@ CLOCK: Final = (
     _rate("59.94-fps.mov", "60000/1001"),
     Recipe("60-fps.webm", f"{VP9} -vf fps=60 -c:a libopus", Verified()),
     _rate("120-fps.mp4", "120"),
-    Recipe("timescale-600.mov", f"{X264} -video_track_timescale 600 -c:a aac", Verified()),
+    Recipe("timescale-600.mov", f"{X264} -video_track_timescale 600 -c:a aac", Verified(lasts=1.2)),
     Recipe("timescale-1000.mp4", f"{X264} -vf fps=30000/1001 -video_track_timescale 1000 -c:a aac", Verified()),
     Recipe("timescale-90000.mp4", f"{X264} -video_track_timescale 90000 -c:a aac", Verified()),
     Recipe("timescale-1e7.mp4", f"{X264} -video_track_timescale 10000000 -c:a aac", Verified()),
-    Recipe("timescale-2e9.mp4", f"{X264} -video_track_timescale 2000000000 -an", Verified(times=REGULAR, lasts=1.2)),
+    Recipe(
+        "timescale-2e9.mp4",
+        f"{X264} -video_track_timescale 2000000000 -an",
+        Verified(times=REGULAR, lasts=1.2, looks=(0, 15)),
+    ),
     Recipe(
         "uneven.mp4",
         f"{X264} -vf {_UNEVEN} -fps_mode vfr -enc_time_base 1:1000 -video_track_timescale 1000 -c:a aac",
