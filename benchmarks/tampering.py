@@ -33,7 +33,9 @@ def made(folder: Path, scene: Scene) -> Job:
     """A source of a scene, 3 s long, and a right result."""
     folder.mkdir()
     source = folder / "source.mp4"
-    make_sample(source, scene=scene, seconds=FRAMES / 10, width=640, height=360, fps=10, cache=Settings.load().cache)
+    make_sample(
+        source, scene=scene, seconds=FRAMES / 10, width=640, height=360, fps=10, seed=0, cache=Settings.load().cache
+    )
     video = pipeline.probe(source)
     tracks = pipeline.track(video)
     job = Job(video, tracks, pipeline.plan_tiles(video, tracks), folder / "right.mp4")

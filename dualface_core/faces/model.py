@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -36,15 +37,27 @@ class OnnxModel(Generic[Network]):
     def __init__(
         self, weights: Path | None = None, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> None:
-        read = read_weights(self.FILE, weights)
-        with torch.device("meta"):  # no values, since all of them are about to be read
-            network = self.NETWORK()
-        network.to_empty(device="cpu")
-        try:
-            network.load(read.layers)
-        except (ValueError, KeyError) as error:
-            raise ModelError(f"{read.path}: {error}. Expected {self.FILE.title}, {self.FILE.name}.") from error
-        self.sha256 = read.sha256
         self._device = torch.device(device)
         self._dtype = dtype
-        self._network: Network = network.eval().to(self._device, dtype)
+        load = _load if weights else _loaded
+        self.sha256, network = load(self.FILE, self.NETWORK, weights, self._device, dtype)
+        self._network: Network = network
+
+
+def _load(
+    file: ModelFile, network_type: Any, weights: Path | None, device: torch.device, dtype: torch.dtype
+) -> tuple[str, Any]:
+    """The checksum of a file, and the network that its weights make."""
+    read = read_weights(file, weights)
+    with torch.device("meta"):  # no values, since all of them are about to be read
+        network = network_type()
+    network.to_empty(device="cpu")
+    try:
+        network.load(read.layers)
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"{read.path}: {error}. Expected {file.title}, {file.name}.") from error
+    return read.sha256, network.eval().to(device, dtype)
+
+
+_loaded = lru_cache(2)(_load)
+"""The same for the carrier wheel's files, which stay what they are: who tracks and verifies reads them once."""
