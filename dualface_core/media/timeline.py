@@ -201,7 +201,7 @@ class TimelineFinder:
         self._seconds = {stream.index: Fraction(stream.time_base or 1) for stream in (video, *audio)}
         self._video = video.index
         self._audio = [stream.index for stream in audio]
-        self._usual = {index: (-_BACK / unit, _AHEAD / unit) for index, unit in self._seconds.items()}
+        self._usual = {index: (-round(_BACK / unit), round(_AHEAD / unit)) for index, unit in self._seconds.items()}
         self._parts = [_Part(0)]
         self._current = dict.fromkeys(self._seconds, 0)
         self._decoded: dict[int, int] = {}

@@ -66,7 +66,7 @@ class TracksMetadata(VideoMetadata):
 class FaceTracks(DeclaredTable[TracksMetadata]):
     """The faces of one video, sorted by frame and tracklet.
 
-    Coordinates are pixels of the upright frame, times are seconds from the file's own pts. `person` is a `Person` or
+    Coordinates are pixels of the upright frame, times are seconds of the result. `person` is a `Person` or
     null (anyone else), `source` a `FaceSource`; `landmarks` are x, y pairs of image-left eye, image-right eye, nose,
     image-left and image-right mouth corner; `identity_margin` says how much worse the best labeling with A and B
     swapped would be, in nats (small means "look here"; null where there is no second person).
