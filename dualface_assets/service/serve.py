@@ -132,10 +132,12 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     programs: list[Program] = []
+    instance: dg.DagsterInstance | None = None
     try:
         with _ended(programs):
             code_server = _folder_for_a_socket(home) / "code-server.sock"
             programs.append(_code_server(code_server))
+            instance = dg.DagsterInstance.get()  # open until the end, when there is no time to open it
             if not _answers(code_server, programs[0]):
                 return 1
             print(f"Web page: http://{host}:{port}")
@@ -145,7 +147,7 @@ def main() -> int:
             address = ("--host", host, "--port", str(port))
             programs.append(Program("web page", "dualface_assets.service.web_page", *address, *workspace))
             clock = WatchedClock()
-            _resume()
+            _resume(instance)
             daemon = Program("daemon", _DAGSTER, "dagster-daemon", "run", "--log-level", "warning", *workspace)
             programs.append(daemon)
             while all(program.keep_alive() for program in programs):
@@ -153,24 +155,20 @@ def main() -> int:
                 if clock.was_set_back():
                     daemon.end()
                     daemon.wait()
-                    _resume()
+                    _resume(instance)
     except KeyboardInterrupt:
-        if len(programs) > 1:
-            print(_what_goes_on(), flush=True)
+        if len(programs) > 1 and instance is not None:
+            print(_what_goes_on(instance), flush=True)
         return 0
     return 1
 
 
-def _what_goes_on() -> str:
+def _what_goes_on(instance: dg.DagsterInstance) -> str:
     """What becomes of the runs that are at work when the service has ended."""
-    with dg.DagsterInstance.get() as instance:
-        ids = [worker.run_id for worker in workers(instance) if worker.alive]
-        keys = (
-            [run.tags.get(PARTITION, run.job_name) for run in instance.get_runs(dg.RunsFilter(run_ids=ids))]
-            if ids
-            else []
-        )
-        waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    ids = [worker.run_id for worker in workers(instance) if worker.alive]
+    runs = instance.get_runs(dg.RunsFilter(run_ids=ids)) if ids else []
+    keys = [run.tags.get(PARTITION, run.job_name) for run in runs]
+    waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
     if not keys and not waiting:
         return "Ended. No run was at work."
     said = [f"at work until they are done: {', '.join(keys)}"] if keys else []
@@ -178,11 +176,10 @@ def _what_goes_on() -> str:
     return f"Ended. Runs {'; '.join(said)}. If one is ended before it is done, the next start makes up for it."
 
 
-def _resume() -> None:
+def _resume(instance: dg.DagsterInstance) -> None:
     """Have sensors go on that the daemon, which must not run, would wait for: the clock was set back."""
-    with dg.DagsterInstance.get() as instance:
-        if names := resume_sensors(instance, time.time()):
-            print(f"The clock was set back. These go on by the new time: {', '.join(names)}.", file=sys.stderr)
+    if names := resume_sensors(instance, time.time()):
+        print(f"The clock was set back. These go on by the new time: {', '.join(names)}.", file=sys.stderr)
 
 
 def _address() -> tuple[str, int]:
