@@ -90,9 +90,10 @@ def _attempts(job: Job, plan: TilePlan, slot: Slot, send: Send) -> Done:
             )
         except EncoderError as error:
             # The slot is ours, so the session is held by another program, which may close it in time.
-            late = time.monotonic() - opened > job.session_timeout
-            if reaction(error.failure) is not Reaction.WAIT or progress.frames or late:
-                error.waited = waited
+            refused = reaction(error.failure) is Reaction.WAIT and not progress.frames
+            since = time.monotonic() - opened
+            if not refused or since > job.session_timeout:
+                error.waited = slot.waited + since if refused else waited
                 raise
             slot.refused = True
             refusals += 1
