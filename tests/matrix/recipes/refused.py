@@ -74,14 +74,6 @@ REFUSED: Final = (
         _text("subtitles.srt", b"1\n00:00:00,100 --> 00:00:01,000\nHello.\n"),
         Refused(NoVideoStreamError, "no video"),
     ),
-    Recipe(
-        "elsewhere.mov",
-        (
-            f"-i base.mov {X264} -an elsewhere.mov",
-            Swap("elsewhere.mov", b"url \x00\x00\x00\x01", b"url \x00\x00\x00\x00", 1),
-        ),
-        Refused(UnreadableVideoError, "another file|elsewhere|outside"),
-    ),
     Recipe("audio.m4a", "-vn -c:a aac", Refused(NoVideoStreamError, "no video")),
     Recipe("audio.mkv", "-vn -c:a flac", Refused(NoVideoStreamError, "no video")),
     Recipe("audio.wav", f"-vn {PCM}", Refused(NoVideoStreamError, "no video")),
