@@ -121,7 +121,7 @@ def main() -> None:
                 "preset",
                 "quality",
                 "least PSNR",
-                "least SSIM",
+                "least SSIM of fingerprints",
                 "most color",
                 "least detail",
                 f"refused {of}",
