@@ -156,7 +156,7 @@ class Verified:
         converted: whether its colors are those of HDR or BT.2020, and the result has the likest of BT.709.
         title: of the file, where ffprobe does not find it.
         silent: whether there is nothing to be heard.
-        joined: whether audio was joined of two files, where ffmpeg hears the same but does not place it alike.
+        joined: whether audio was joined of two files, of which ffmpeg places only the first as a player does.
         salvage: whether damage is repaired as far as it goes, which is a setting.
     """
 

@@ -96,7 +96,7 @@ def test_an_input_is_refused_with_the_expected_error(recipe: Recipe, settings: S
 
 def _process(source: Path, output: Path, settings: Settings) -> tuple[TilePlan, EncodeReport]:
     """The steps of `pipeline.process`, with the plan, by which frames are compared."""
-    video = pipeline.probe(source)
+    video = pipeline.probe(source, settings=settings)
     tracks = pipeline.track(video, settings=settings)
     plan = pipeline.plan_tiles(video, tracks)
     prints = output.with_suffix(".fingerprints")
@@ -144,7 +144,8 @@ def _check_audio(expected: Verified, theirs: Probed, ours: Probed) -> None:
         rates = [int(probed.audio[track]["sample_rate"]) for probed in (theirs, ours)]
         coded_anew = theirs.audio[track]["codec_name"] != ours.audio[track]["codec_name"]
         assert our_length == pytest.approx(length, abs=0.02 + coded_anew * 2048 / min(rates))
-        lag, correlation = _lag(theirs.samples(track), ours.samples(track))
+        compared = slice(AUDIO_RATE if expected.joined else None)
+        lag, correlation = _lag(theirs.samples(track)[compared], ours.samples(track)[compared])
         assert expected.silent or correlation > _LEAST_CORRELATION
         if expected.silent or expected.joined:
             continue
