@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.media.color import ColorInfo
-from dualface_core.media.frames import Frame, Planes
+from dualface_core.media.frames import LEFT, Frame, Planes, Siting
 from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
@@ -34,9 +34,8 @@ _ENOUGH_KEY_FRAMES: Final = 8
 _SCALE: Final = 2
 """Planes are compared at half size: a pixel still shows, and neither kernels nor grain do."""
 
-_LUMA_SITED: Final = (0.5, 0.5)
-_CHROMA_SITED: Final = (0.5, 1.0)
-"""Where the first sample of a plane lies, x and y in luma samples: chroma as MPEG-2, H.264 and HEVC have it."""
+_LUMA: Final = (0.0, 0.0)
+"""The siting of luma, as that of chroma is given."""
 
 _AREA: Final = 60
 """Samples of a plane at half size over which differences are averaged, either way."""
@@ -106,7 +105,7 @@ class Source:
 
     def composed(self, frame: Frame) -> Planes:
         """What the compositor makes of a source frame: Y, U and V of the canvas, until the next call."""
-        return self._compositor.compose(frame.planes, self._crop_windows[frame.index])
+        return self._compositor.compose(frame.planes, self._crop_windows[frame.index], siting=frame.siting)
 
     def tile_planes(self, frame: Frame, place: int) -> Planes:
         """What a tile should show of a source frame: Y, U and V at half the size of the tile's.
@@ -118,16 +117,16 @@ class Source:
         tile = self._tiles[place]
         window = self._crop_windows[frame.index, place].astype(np.float64)
         y, u, v = (
-            _resampled(plane, tile, window, scale, sited)
-            for plane, scale, sited in zip(
-                frame.planes, (1, 2, 2), (_LUMA_SITED, _CHROMA_SITED, _CHROMA_SITED), strict=True
+            _resampled(plane, tile, window, scale, sited, drawn)
+            for plane, scale, sited, drawn in zip(
+                frame.planes, (1, 2, 2), (_LUMA, frame.siting, frame.siting), (_LUMA, LEFT, LEFT), strict=True
             )
         )
         return y, u, v
 
 
 def _resampled(
-    plane: NDArray[np.uint8], tile: Tile, window: NDArray[np.float64], scale: int, sited: tuple[float, float]
+    plane: NDArray[np.uint8], tile: Tile, window: NDArray[np.float64], scale: int, sited: Siting, drawn: Siting
 ) -> NDArray[np.uint8]:
     """A tile's plane at half its size, by a bilinear warp.
 
@@ -136,16 +135,18 @@ def _resampled(
         tile: the tile.
         window: center x, center y, width and height in luma samples of the source.
         scale: luma samples per sample of the plane.
-        sited: where the plane's first sample is, x and y in luma samples.
+        sited: where the plane's samples are in the source.
+        drawn: where they are in the tile.
     """
     size = tile.width // (_SCALE * scale), tile.height // (_SCALE * scale)
     steps, firsts = [], []
-    for center, length, drawn, first in zip(window[:2], window[2:], (tile.width, tile.height), sited, strict=True):
-        step = length / drawn
+    sides = zip(window[:2], window[2:], (tile.width, tile.height), sited, drawn, strict=True)
+    for center, length, side, source_first, tile_first in sides:
+        step = length / side
         # One sample here stands for two of the tile's plane, and lies between them.
-        place = center - length / 2 + (scale * (_SCALE - 1) / 2 + first) * step
+        place = center - length / 2 + (scale * (_SCALE - 1) / 2 + 0.5 + tile_first) * step
         steps.append(_SCALE * step)
-        firsts.append((place - first) / scale)
+        firsts.append((place - 0.5 - source_first) / scale)
     while min(steps) >= _SCALE:
         rows, columns = plane.shape[0] // 2, plane.shape[1] // 2
         whole = plane[: 2 * rows, : 2 * columns]
