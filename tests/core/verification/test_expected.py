@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
-from dualface_core.media.frames import Frame, Planes
+from dualface_core.media.frames import LEFT, Frame, Planes, Siting
 from dualface_core.verification.expected import CropCheck, Source, tile_frame
 from dualface_core.verification.findings import Check
 from dualface_core.verification.fingerprints import tile_fingerprints
@@ -82,8 +82,10 @@ def test_a_compositor_that_errs_is_found_out(
     place, drawn, said = SABOTAGE[name]
     right = Compositor.compose
 
-    def wrong(self: Compositor, planes: Planes, crop_windows: Windows, canvas: Planes | None = None) -> Planes:
-        y, u, v = drawn(right(self, planes, place(crop_windows), canvas))
+    def wrong(
+        self: Compositor, planes: Planes, crop_windows: Windows, canvas: Planes | None = None, *, siting: Siting = LEFT
+    ) -> Planes:
+        y, u, v = drawn(right(self, planes, place(crop_windows), canvas, siting=siting))
         return y, u, v
 
     monkeypatch.setattr(Compositor, "compose", wrong)
@@ -106,7 +108,13 @@ def test_a_result_of_a_compositor_that_errs_is_refused(
     good: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = Compositor.compose
-    monkeypatch.setattr(Compositor, "compose", lambda self, planes, w, *on: right(self, planes, aside(w, 1, 0), *on))
+
+    def wrong(
+        self: Compositor, planes: Planes, crop_windows: Windows, *canvas: Planes, siting: Siting = LEFT
+    ) -> Planes:
+        return right(self, planes, aside(crop_windows, 1, 0), *canvas, siting=siting)
+
+    monkeypatch.setattr(Compositor, "compose", wrong)
     job = replace(good, output=tmp_path / "result.mp4")
     render(job, job.output)
     assert {finding.check for finding in job.verify().failures} == {Check.CROP}
