@@ -70,7 +70,7 @@ def test_a_result_is_verified_and_agrees_with_ffprobe(recipe: Recipe, settings: 
         settings = settings.overlaid(salvage=True)
     plan, report = _process(source, output, settings)
     theirs, ours = Probed(source), Probed(output)
-    assert ours.complaints == ""
+    assert expected.salvage or ours.complaints == ""  # damaged packets of audio are kept
     about = next(advisory for advisory in report.advisories if advisory.name is AdvisoryName.SOURCE)
     _check_times(expected, theirs, ours, _stated_shift(about.message))
     _check_audio(expected, theirs, ours)
@@ -143,7 +143,7 @@ def _check_audio(expected: Verified, theirs: Probed, ours: Probed) -> None:
         )  # what lies before 0 is not heard
         rates = [int(probed.audio[track]["sample_rate"]) for probed in (theirs, ours)]
         coded_anew = theirs.audio[track]["codec_name"] != ours.audio[track]["codec_name"]
-        assert our_length == pytest.approx(length, abs=0.02 + coded_anew * 2048 / min(rates))
+        assert expected.joined or our_length == pytest.approx(length, abs=0.02 + coded_anew * 2048 / min(rates))
         compared = slice(AUDIO_RATE if expected.joined else None)
         lag, correlation = _lag(theirs.samples(track)[compared], ours.samples(track)[compared])
         assert expected.silent or correlation > _LEAST_CORRELATION
