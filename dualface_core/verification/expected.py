@@ -70,6 +70,9 @@ _STRUCTURE: Final = 0.2
 _STRUCTURE_WINDOW: Final = 7
 """Share of a tile that has most structure, and samples either way over which structure is measured, as variance."""
 
+_SLOPE: Final = np.array([[-0.5, 0.0, 0.5]], np.float32)
+"""Central differences."""
+
 _LEAST_TEXTURE: Final = 0.5
 _LEAST_COLOR_TEXTURE: Final = 0.05
 """Mean squared gradient, in levels, that a plane must have in every direction for its place to be measured."""
@@ -357,7 +360,8 @@ def _shown(time: float, found: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> 
     aside = _shift([(one, other)], _SCALE, _LEAST_TEXTURE)
     mean = cv2.blur(other, (_STRUCTURE_WINDOW, _STRUCTURE_WINDOW))
     variance = cv2.blur(other * other, (_STRUCTURE_WINDOW, _STRUCTURE_WINDOW)) - mean * mean
-    structured = variance >= np.quantile(variance, 1 - _STRUCTURE)
+    least = round((1 - _STRUCTURE) * variance.size)
+    structured = variance >= np.partition(variance.ravel(), least)[least]
     similarity = float(ssim_map(one[None], other[None])[0][structured].mean())
     return _Shown(time, aside, similarity, float(np.square(one - other).mean()))
 
@@ -398,7 +402,7 @@ def _gradients(
     normal, moment = np.zeros((parts * parts, 2, 2)), np.zeros((parts * parts, 2))
     for found, wanted in pairs:
         smooth = [np.asarray(cv2.GaussianBlur(each, (0, 0), 2.0), np.float32) for each in (found, wanted)]
-        down, right = (np.asarray(slope, np.float32) for slope in np.gradient(smooth[1]))
+        right, down = (np.asarray(cv2.filter2D(smooth[1], -1, slope), np.float32) for slope in (_SLOPE, _SLOPE.T))
         difference = np.asarray(smooth[1] - smooth[0], np.float32)
         for number, (row, column) in enumerate(np.ndindex(parts, parts)):
             part = tuple(
@@ -406,6 +410,7 @@ def _gradients(
                 for length, place in zip(difference.shape, (row, column), strict=True)
             )
             x, y, change = right[part], down[part], difference[part] - difference[part].mean()
-            normal[number] += [[np.mean(x * x), np.mean(x * y)], [np.mean(x * y), np.mean(y * y)]]
+            across = np.mean(x * y)
+            normal[number] += [[np.mean(x * x), across], [across, np.mean(y * y)]]
             moment[number] += [np.mean(x * change), np.mean(y * change)]
     return normal, moment
