@@ -36,7 +36,10 @@ _CLEAR: Final = 2.0
 """Clear face crops that this needs."""
 
 _SOMEBODY: Final = 0.5
-"""Clear face crops that any person needs; less is a false detection."""
+"""Clear face crops that any person needs; less is a false detection. A video of less than a second has few, and needs
+its share, which counts as `_LEAST_SHARE` at least."""
+
+_LEAST_SHARE: Final = 0.2
 
 _UNKNOWN: Final = 0.25
 """A stranger's cosine: somebody who looks less than this like A and B is more likely to be neither."""
@@ -211,12 +214,13 @@ def _people(embedded: Sequence[EmbeddedTracklet], length: float) -> _People:
         alive[merged] = False
     prototypes = means / np.linalg.norm(means, axis=1, keepdims=True)
     shortest = min(_SHORTEST_PRESENCE, _SHORTEST_SHARE * length)
+    enough = _SOMEBODY * min(1.0, max(_LEAST_SHARE, length))
 
     def is_new(cluster: int, known: list[int]) -> bool:
         """Whether a cluster is somebody, and surely none of the people known."""
         seen = together[cluster, known]
         looks = (prototypes[known] @ prototypes[cluster] < _DISTINCT) & (weight[cluster] >= _CLEAR)
-        somebody = seconds[cluster] >= shortest and weight[cluster] >= _SOMEBODY
+        somebody = seconds[cluster] >= shortest and weight[cluster] >= enough
         return bool(somebody and np.all(seen | looks))
 
     clusters = sorted(np.flatnonzero(alive).tolist(), key=lambda cluster: -presence[cluster])

@@ -144,6 +144,17 @@ def test_a_clip_of_a_moment_has_people_too() -> None:
     assert identify(scene, 8).persons == (None, None)
 
 
+@pytest.mark.parametrize(("seconds", "clear"), [(0.0, 0.2), (0.2, 0.2), (0.5, 0.3)])
+def test_a_clip_of_a_moment_needs_no_more_face_crops_than_it_can_have(seconds: float, clear: float) -> None:
+    scene = embedded_of([Seen(person=1, begin=0, end=seconds, x=4, clear=clear)])
+    assert identify(scene, seconds).persons == ("A",)
+    assert identify(scene).persons == (None,)
+
+
+def test_a_false_detection_in_a_single_frame_is_nobody() -> None:
+    assert identify(embedded_of([Seen(person=7, begin=0, end=0, x=4, clear=0.05)]), 0).people == ()
+
+
 def test_a_passing_false_detection_is_nobody() -> None:
     scene = [Seen(person=1, begin=0, end=8, x=4), Seen(person=7, begin=3, end=3.2, x=8, clear=0.1)]
     assert persons(scene) == ("A", None)
