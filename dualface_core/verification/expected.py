@@ -46,6 +46,15 @@ MOST_ASIDE: Final = 0.4
 MOST_COLORS_ASIDE: Final = 1.0
 """The same for the colors of a tile, as a median over frames: their samples are two pixels wide, and smooth."""
 
+MOST_SOURCE_ASIDE: Final = 0.06
+MOST_SOURCE_COLORS_ASIDE: Final = 0.2
+"""The same two in pixels of the source: where a tile enlarges many times, these are more pixels of the canvas, and less
+than kernels and rounding tell apart. Measured at 10 to 15 times: 0.065 and 0.2."""
+
+_LEAST_EXPLAINED: Final = 0.2
+"""Share of its squared difference that a shift must explain to be one, rather than what kernels and rounding leave of
+dither, blocks and faint colors. Measured: up to 0.1 of right tiles, 0.27 and more of tiles a pixel aside."""
+
 MOST_COMPOSED_LEVELS: Final = 3.5
 """Levels of luma and chroma by which an area of a composed tile may differ from its resampled source. Measured: 2.2."""
 
@@ -105,6 +114,10 @@ class Source:
         """Frames of the source, ascending. Raises UnreadableVideoError where it cannot be read."""
         with VideoReader(self._video) as reader:
             yield from reader.at(numbers, [self._pts[number] for number in numbers])
+
+    def enlargement(self, number: int, place: int) -> float:
+        """Pixels of the canvas per pixel of the source, in a frame's tile `place`."""
+        return float(self._tiles[place].width / self._crop_windows[number, place, 2])
 
     def composed(self, frame: Frame) -> Planes:
         """What the compositor makes of a source frame: Y, U and V of the canvas, until the next call."""
@@ -183,18 +196,25 @@ class _Composed:
 
     Attributes:
         number: of the frame.
-        aside: pixels of the canvas that a quarter of the tile is beside its crop window.
+        enlargement: pixels of the canvas per pixel of the source.
+        aside: pixels of the canvas that a quarter of the tile is clearly beside its crop window.
         color_aside: the same of the whole tile's colors, to the right and below.
         luma, color: levels by which an area differs in luma and in chroma.
         recorded: levels by which its fingerprint differs from that which was left when the result was made.
     """
 
     number: int
+    enlargement: float = 1.0
     aside: float = 0.0
     color_aside: tuple[float, float] = (0.0, 0.0)
     luma: float = 0.0
     color: float = 0.0
     recorded: int = 0
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether the tile is farther aside than kernels and rounding explain."""
+        return self.aside > max(MOST_ASIDE, MOST_SOURCE_ASIDE * self.enlargement)
 
 
 @dataclass(frozen=True)
@@ -237,8 +257,15 @@ class CropCheck:
         self._found: dict[int, tuple[float, NDArray[np.uint8]]] = {}
         self._composed: list[_Composed] = []
 
-    def learn(self, number: int, wanted: Planes, canvas: Planes) -> None:
-        """Take a frame's resampled source, as `Source.tile_planes` gives it, and the canvas composed of it."""
+    def learn(self, number: int, wanted: Planes, canvas: Planes, enlargement: float) -> None:
+        """Take a frame's resampled source, as `Source.tile_planes` gives it, and the canvas composed of it.
+
+        Args:
+            number: of the frame in the plan.
+            wanted: Y, U and V at half the size of the tile's.
+            canvas: Y, U and V of the canvas.
+            enlargement: pixels of the canvas per pixel of the source.
+        """
         tile = tile_frame(canvas, self._part.tile, ColorInfo())
         drawn = [_halved(plane) for plane in tile.planes]
         luma, *chroma = [
@@ -249,8 +276,9 @@ class CropCheck:
         self._composed.append(
             _Composed(
                 number,
+                enlargement,
                 aside=_SCALE * _farthest_quarter(*luma),
-                color_aside=_shift(chroma, 2 * _SCALE, _LEAST_COLOR_TEXTURE),
+                color_aside=_shift(chroma, 2 * _SCALE, _LEAST_COLOR_TEXTURE, _LEAST_EXPLAINED),
                 luma=_levels(*luma),
                 color=max(_levels(*pair) for pair in chroma),
                 recorded=int(cv2.absdiff(left, np.asarray(self._recorded[number])).max()),
@@ -274,11 +302,12 @@ class CropCheck:
 
     def _place_finding(self, shown: Sequence[_Shown]) -> Finding:
         name, composed = self._part.tile.person, self._composed or [_Composed(0)]
-        aside = max(composed, key=lambda frame: frame.aside)
+        aside = max(composed, key=lambda frame: (frame.is_aside, frame.aside))
         luma = max(composed, key=lambda frame: frame.luma)
         color = max(composed, key=lambda frame: frame.color)
         recorded = max(composed, key=lambda frame: frame.recorded)
         colors_moved = _usual([frame.color_aside for frame in composed])
+        enlargement = max(frame.enlargement for frame in composed)
         moved = _usual([frame.aside for frame in shown])
         message = ""
         if luma.luma > MOST_COMPOSED_LEVELS:
@@ -291,11 +320,11 @@ class CropCheck:
                 f"Tile {name} was not composed in the colors of the source at {self._clock(color)}: they differ by up "
                 f"to {color.color:.0f} levels."
             )
-        elif aside.aside > MOST_ASIDE:
+        elif aside.is_aside:
             message = (
                 f"Tile {name} was composed {aside.aside:.1f} pixels beside its crop window at {self._clock(aside)}."
             )
-        elif colors_moved > MOST_COLORS_ASIDE:
+        elif colors_moved > max(MOST_COLORS_ASIDE, MOST_SOURCE_COLORS_ASIDE * enlargement):
             message = (
                 f"The colors of tile {name} were composed {colors_moved:.1f} pixels beside its crop window, from "
                 f"{self._clock(composed[0])} on."
@@ -372,34 +401,37 @@ def _usual(shifts: Sequence[tuple[float, float]]) -> float:
 
 
 def _farthest_quarter(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
-    """How many samples a quarter of a plane is beside where it should be, at the most; one without texture is at 0.
+    """How many samples a quarter of a plane is clearly beside where it should be, at the most.
 
     Quarters show a wrong scale too, which moves the whole to no side.
     """
-    normal, moment = _gradients([(found, wanted)], 2)
-    told = np.linalg.eigvalsh(normal)[:, 0] >= _LEAST_TEXTURE
-    return float(np.abs(np.linalg.solve(normal[told], moment[told][:, :, None])).max(initial=0.0))
+    return float(np.abs(_shifts([(found, wanted)], 2, _LEAST_TEXTURE, _LEAST_EXPLAINED)).max())
 
 
 def _shift(
-    pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], pixels: int, least_texture: float
+    pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    pixels: int,
+    least_texture: float,
+    least_explained: float = 0.0,
 ) -> tuple[float, float]:
     """How far to the right and below some planes are of where they should be; `pixels` are in each of their samples."""
-    normal, moment = _gradients(pairs, 1)
-    if np.linalg.eigvalsh(normal[0])[0] < least_texture:
-        return 0.0, 0.0
-    right, down = (pixels * np.linalg.solve(normal[0], moment[0])).tolist()
+    right, down = (pixels * _shifts(pairs, 1, least_texture, least_explained)[0]).tolist()
     return right, down
 
 
-def _gradients(
-    pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], parts: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Normal equations of a shift, x and y in samples, for parts x parts parts of some planes together.
+def _shifts(
+    pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    parts: int,
+    least_texture: float,
+    least_explained: float,
+) -> NDArray[np.float64]:
+    """Shifts of parts x parts parts of some planes together, x and y in samples: (parts * parts, 2).
 
-    Least squares over gradients (Lucas and Kanade, 1981): (parts, 2, 2) and (parts, 2).
+    Least squares over gradients (Lucas and Kanade, 1981). A part is at 0 that has less texture in some direction, or
+    whose shift explains less of its squared difference.
     """
-    normal, moment = np.zeros((parts * parts, 2, 2)), np.zeros((parts * parts, 2))
+    shifts = np.zeros((parts * parts, 2))
+    normal, moment, squared = np.zeros((parts * parts, 2, 2)), np.zeros((parts * parts, 2)), np.zeros(parts * parts)
     for found, wanted in pairs:
         smooth = [np.asarray(cv2.GaussianBlur(each, (0, 0), 2.0), np.float32) for each in (found, wanted)]
         right, down = (np.asarray(cv2.filter2D(smooth[1], -1, slope), np.float32) for slope in (_SLOPE, _SLOPE.T))
@@ -413,4 +445,8 @@ def _gradients(
             across = np.mean(x * y)
             normal[number] += [[np.mean(x * x), across], [across, np.mean(y * y)]]
             moment[number] += [np.mean(x * change), np.mean(y * change)]
-    return normal, moment
+            squared[number] += np.mean(change * change)
+    told = np.linalg.eigvalsh(normal)[:, 0] >= least_texture
+    shifts[told] = np.linalg.solve(normal[told], moment[told][:, :, None])[:, :, 0]
+    shifts[np.sum(shifts * moment, axis=1) < least_explained * squared] = 0
+    return shifts

@@ -186,7 +186,7 @@ def _learn(source: Source, numbers: Sequence[int], people: IdentityCheck, crops:
     for frame in source.frames(numbers):
         canvas = source.composed(frame)
         for place, crop in enumerate(crops):
-            crop.learn(frame.index, source.tile_planes(frame, place), canvas)
+            crop.learn(frame.index, source.tile_planes(frame, place), canvas, source.enlargement(frame.index, place))
         people.learn(frame)
     people.finish_learning(source)
 

@@ -98,7 +98,12 @@ def test_a_compositor_that_errs_is_found_out(
             left[frame.index, part.offset : part.offset + part.size] = part.of((y, u, v))
         check = CropCheck(part, NUMBERS, left, good.tracks.times.tolist())
         for frame, (y, u, v) in zip(sampled, canvases, strict=True):
-            check.learn(frame.index, source.tile_planes(frame, place_number), (y, u, v))
+            check.learn(
+                frame.index,
+                source.tile_planes(frame, place_number),
+                (y, u, v),
+                source.enlargement(frame.index, place_number),
+            )
             check.look(frame.index, frame.time, tile_frame((y, u, v), part.tile, frame.color))
         messages += [finding.message for finding in check.findings() if not finding.passed]
     assert any(said in message for message in messages) if said else not messages, messages
