@@ -46,8 +46,8 @@ MOST_ASIDE: Final = 0.4
 MOST_COLORS_ASIDE: Final = 1.0
 """The same for the colors of a tile, as a median over frames: their samples are two pixels wide, and smooth."""
 
-MOST_SOURCE_ASIDE: Final = 0.06
-MOST_SOURCE_COLORS_ASIDE: Final = 0.2
+MOST_SOURCE_ASIDE: Final = 0.08
+MOST_SOURCE_COLORS_ASIDE: Final = 0.25
 """The same two in pixels of the source: where a tile enlarges many times, these are more pixels of the canvas, and less
 than kernels and rounding tell apart. Measured at 10 to 15 times: 0.065 and 0.2."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.media.frames import LEFT, Frame, Planes, Siting
+from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.expected import CropCheck, Source, tile_frame
 from dualface_core.verification.findings import Check
 from dualface_core.verification.fingerprints import tile_fingerprints
@@ -42,6 +43,15 @@ def transposed(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def to_the_right(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.roll(plane, 1, axis=1)
+
+
+def as_palette(planes: Planes) -> Planes:
+    """Luma of few levels with Bayer's dither, and chroma of few, in blocks, as GIF and old codecs leave them."""
+    y, u, v = planes
+    bayer = np.tile(np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]), (90, 160))
+    y = ((y + 2 * bayer[: y.shape[0], : y.shape[1]]) // 32 * 32).clip(0, 255).astype(np.uint8)
+    u, v = ((plane[::2, ::2] // 6 * 6).repeat(2, 0).repeat(2, 1)[: u.shape[0], : u.shape[1]] for plane in (u, v))
+    return y, u, v
 
 
 NOTHING = "was not composed of what the plan says at 0:0"
@@ -75,6 +85,28 @@ def sampled(good: Job) -> list[Frame]:
     return list(Source(good.video, good.plan).frames(NUMBERS))
 
 
+def failures(job: Job, plan: TilePlan, sampled: list[Frame]) -> list[str]:
+    """What is found wrong with some frames as the compositor makes them."""
+    source = Source(job.video, plan)
+    canvases = [tuple(plane.copy() for plane in source.composed(frame)) for frame in sampled]
+    messages = []
+    for place_number, part in enumerate(tile_fingerprints(plan.layout)):
+        left = np.zeros((plan.frame_count, 2 * part.size), np.uint8)
+        for frame, (y, u, v) in zip(sampled, canvases, strict=True):
+            left[frame.index, part.offset : part.offset + part.size] = part.of((y, u, v))
+        check = CropCheck(part, NUMBERS, left, job.tracks.times.tolist())
+        for frame, (y, u, v) in zip(sampled, canvases, strict=True):
+            check.learn(
+                frame.index,
+                source.tile_planes(frame, place_number),
+                (y, u, v),
+                source.enlargement(frame.index, place_number),
+            )
+            check.look(frame.index, frame.time, tile_frame((y, u, v), part.tile, frame.color))
+        messages += [finding.message for finding in check.findings() if not finding.passed]
+    return messages
+
+
 @pytest.mark.parametrize("name", SABOTAGE)
 def test_a_compositor_that_errs_is_found_out(
     good: Job, sampled: list[Frame], monkeypatch: pytest.MonkeyPatch, name: str
@@ -89,23 +121,25 @@ def test_a_compositor_that_errs_is_found_out(
         return y, u, v
 
     monkeypatch.setattr(Compositor, "compose", wrong)
-    source = Source(good.video, good.plan)
-    canvases = [tuple(plane.copy() for plane in source.composed(frame)) for frame in sampled]
-    messages = []
-    for place_number, part in enumerate(tile_fingerprints(good.plan.layout)):
-        left = np.zeros((good.plan.frame_count, 2 * part.size), np.uint8)
-        for frame, (y, u, v) in zip(sampled, canvases, strict=True):
-            left[frame.index, part.offset : part.offset + part.size] = part.of((y, u, v))
-        check = CropCheck(part, NUMBERS, left, good.tracks.times.tolist())
-        for frame, (y, u, v) in zip(sampled, canvases, strict=True):
-            check.learn(
-                frame.index,
-                source.tile_planes(frame, place_number),
-                (y, u, v),
-                source.enlargement(frame.index, place_number),
-            )
-            check.look(frame.index, frame.time, tile_frame((y, u, v), part.tile, frame.color))
-        messages += [finding.message for finding in check.findings() if not finding.passed]
+    messages = failures(good, good.plan, sampled)
+    assert any(said in message for message in messages) if said else not messages, messages
+
+
+@pytest.mark.parametrize(("pixels", "said"), [(0, ""), (1.5, "Tile A was composed")])
+def test_dither_and_blocks_that_are_much_enlarged_are_not_taken_for_shifts(
+    good: Job, sampled: list[Frame], monkeypatch: pytest.MonkeyPatch, pixels: float, said: str
+) -> None:
+    right = Compositor.compose
+
+    def drawn(
+        self: Compositor, planes: Planes, crop_windows: Windows, *canvas: Planes, siting: Siting = LEFT
+    ) -> Planes:
+        return right(self, planes, aside(crop_windows, pixels, 0), *canvas, siting=siting)
+
+    monkeypatch.setattr(Compositor, "compose", drawn)
+    plan = moved(good.plan, width=lambda values: 0 * values + 64, height=lambda values: 0 * values + 72)
+    frames = [replace(frame, planes=as_palette(frame.planes)) for frame in sampled]
+    messages = failures(good, plan, frames)
     assert any(said in message for message in messages) if said else not messages, messages
 
 
