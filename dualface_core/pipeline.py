@@ -15,7 +15,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dualface_core.errors import ChangedVideoError, MissingInputError, NobodyFoundError, VerificationError
+from dualface_core.errors import (
+    ChangedVideoError,
+    MissingInputError,
+    NobodyFoundError,
+    UnreadableVideoError,
+    VerificationError,
+)
 from dualface_core.settings import Settings
 from dualface_core.system.read_errors import read_error
 
@@ -113,12 +119,14 @@ def track(
     Raises:
         NobodyFoundError: no face in the whole video.
         ModelError: a model file is missing or wrong.
-        UnreadableVideoError: the source breaks off.
+        UnreadableVideoError: the source breaks off or is damaged; or it is salvaged, and no face is left.
         ChangedVideoError: it is not the file that was probed, or changes meanwhile. The same for every later step.
     """
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
+    from dualface_core.media.opening import SEND_AGAIN
     from dualface_core.media.reader import VideoReader
+    from dualface_core.media.salvage import TRY_SALVAGE, listed
     from dualface_core.tracking.tracker import FaceTracker, TrackParameters
 
     settings = settings or Settings.load()
@@ -138,6 +146,9 @@ def track(
                 progress(frame.index + 1, video.frame_count)
         tracks = tracker.finish(reader.notes, reader.lost)
     if not tracks.people:
+        if damaged := sorted(reader.lost + reader.concealed):
+            found = f"no face was found, and it is damaged at {listed(damaged)}"
+            raise UnreadableVideoError(video.path, found, action=SEND_AGAIN if video.salvage else TRY_SALVAGE)
         action = "Choose a video in which people can be seen from the front."
         raise NobodyFoundError(video.path, "no face was found in the whole video", action=action)
     return tracks

@@ -18,7 +18,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
-from dualface_core.errors import UnsupportedVideoError
+from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
 from dualface_core.media.color import ColorInfo, color_of, container_color, tags_until_key_frames
 from dualface_core.media.conversion import FrameConverter
 from dualface_core.media.deinterlace import Deinterlacer
@@ -31,6 +31,8 @@ from dualface_core.media.salvage import TRY_SALVAGE, Damage, SalvagedFrames, Spa
 
 _MOST_THREADS: Final = 4
 _FAILED: Final = "decoding failed"
+_LAST_FRAMES: Final = 4
+"""Frames among which that of the last packet is: reordered frames are shown before others that are stored first."""
 _CENTERED: Final = {"mjpeg", "mpeg1video"}
 """Codecs whose chroma is in the middle of four luma samples. PyAV doesn't tell what a frame says of that."""
 _SEEKABLE: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
@@ -48,7 +50,9 @@ class VideoReader:
         loop_filter: False skips the deblocking filter where the codec allows it: faster, with faint block edges. For
             looking, not for showing.
 
-    Raises UnreadableVideoError where the file cannot be opened or breaks off, or what `read_error` gives.
+    Raises UnreadableVideoError where the file cannot be opened or breaks off, or what `read_error` gives. Unless it is
+    salvaged, iterating raises it at the first damaged frame, too: several threads conceal damage differently each time.
+    A recording may end within a frame, though.
     """
 
     def __init__(self, video: VideoInfo, *, threads: int = 0, loop_filter: bool = True) -> None:
@@ -61,6 +65,8 @@ class VideoReader:
         """What of the frames was changed or repaired, in sentences with figures; complete when all were read."""
         self.lost: list[Span] = []
         """What could not be decoded, once all of the video was read."""
+        self.concealed: list[Span] = []
+        """What was decoded as far as possible, or depends on such, once all of the video was read."""
         self._damage = Damage(video.time_base, video.average_rate)
         self._deinterlacer = self._new_deinterlacer()
         self._shapes: list[tuple[float, tuple[int, int, Fraction]]] = []
@@ -83,14 +89,23 @@ class VideoReader:
             self._note_shape(decoded, last)
             self._note_color(decoded, float(last * self._video.time_base))
             self._damage.see(decoded, last)
+            if decoded.is_corrupt and not self._video.salvage:
+                self._refuse_damage(float(last * self._video.time_base))
             yield self._frame(index, last, decoded)
         self.lost = self._damage.lost.seconds(self._video.time_base)
+        self.concealed = self._damage.concealed.seconds(self._video.time_base)
         self.notes += [
             *self._deinterlacer.notes,
             *self._shape_notes(),
             *self._color_notes(),
             *self._damage.notes,
         ]
+
+    def _refuse_damage(self, time: float) -> None:
+        """Raise UnreadableVideoError for a damaged frame, unless it may be that of a last packet cut short."""
+        video = self._video
+        if time < video.last_pts * video.time_base - _LAST_FRAMES / video.average_rate:
+            raise UnreadableVideoError(video.path, f"damaged at {time:.2f} s", action=TRY_SALVAGE)
 
     def at(self, indexes: Sequence[int], pts: Sequence[int]) -> Iterator[Frame]:
         """Selected frames, in ascending order, found by seeking where the container's index can be relied on.

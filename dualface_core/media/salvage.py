@@ -2,7 +2,7 @@
 
 Belongs here: going on behind what cannot be read or decoded, and keeping account of it. The one idea: a packet says
 when its frame is to be shown even if that cannot be decoded, so that the last good frame can be held until then, and
-audio and video stay together. What a decoder conceals by itself is shown as any player would show it, and is no loss.
+audio and video stay together. What a decoder conceals by itself is shown, and is no loss.
 """
 
 from __future__ import annotations
@@ -129,7 +129,9 @@ class Damage:
         held = pts == self._held
         damaged = held or self._tainted or frame.is_corrupt
         gap = self._last is not None and pts - self._last > _GAP * self._step
-        if gap and (damaged or self._suspected) and self._last is not None:
+        # Behind a join a key frame may come after a pause.
+        missing = damaged or (self._suspected and not frame.key_frame)
+        if gap and missing and self._last is not None:
             self.lost.add(self._last + round(self._step), pts)
             damaged = True
         self._tainted = held or frame.is_corrupt or (damaged and not frame.key_frame)

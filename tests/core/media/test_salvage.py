@@ -9,8 +9,9 @@ import av
 import numpy as np
 import pytest
 
+from dualface_core import pipeline
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
-from dualface_core.errors import UnreadableVideoError
+from dualface_core.errors import NobodyFoundError, UnreadableVideoError
 from dualface_core.media.audio_streams import AudioInfo
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
@@ -88,11 +89,12 @@ def test_the_last_good_frame_is_held_where_one_cannot_be_decoded(make_clip: Make
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("salvage", [False, True])
-def test_what_a_decoder_conceals_is_told(make_clip: MakeClip, seed: int, salvage: bool) -> None:
+def test_what_a_decoder_conceals_is_refused_or_salvaged_and_told(make_clip: MakeClip, seed: int) -> None:
     path = make_clip("talk.mp4", size=(320, 180), **FRAMES)
     flipped(path, random.Random(seed))
-    frames, reader = shown(path, salvage=salvage)
+    with pytest.raises(UnreadableVideoError, match=r"talk\.mp4: damaged at 1\.\d\d s\. .* run with --salvage"):
+        shown(path, salvage=False)
+    frames, reader = shown(path, salvage=True)
     assert len(frames) == 60
     (note,) = reader.notes
     assert note.startswith("Frames are damaged, or depend on damaged ones, and may look so: 1.")
@@ -124,6 +126,30 @@ def test_a_file_that_was_cut_off_before_its_index_cannot_be_salvaged(make_clip: 
     cut(path, random.Random(0))
     with pytest.raises(UnreadableVideoError, match="cut off before its index was written"):
         probe(path, salvage=True)
+
+
+def test_where_nobody_is_found_for_damage_that_is_said(make_clip: MakeClip) -> None:
+    path = make_clip("talk.mp4", size=(320, 180), **FRAMES)
+    with pytest.raises(NobodyFoundError):
+        pipeline.track(probe(path))
+    flipped(path, random.Random(0))
+    for salvage, said in ((False, r"damaged at 1\.\d\d s\. .*--salvage"), (True, r"no face .* damaged at 1\.\d\d to ")):
+        with pytest.raises(UnreadableVideoError, match=said):
+            pipeline.track(probe(path, salvage=salvage))
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"), [("libx264", "talk.ts"), ("mpeg2video", "talk.ts"), ("mpeg2video", "talk.mpg")]
+)
+def test_a_recording_may_begin_between_key_frames_and_end_within_a_frame(
+    make_clip: MakeClip, codec: str, name: str
+) -> None:
+    path = make_clip(name, size=(320, 180), rate=25, codec=codec, **FRAMES)
+    content = path.read_bytes()
+    begin, end = (len(content) * share // 100 // 188 * 188 for share in (20, 80))
+    path.write_bytes(content[: 3 * 188 if name == "talk.ts" else 0] + content[begin:end])
+    frames, _ = shown(path, salvage=False)
+    assert 20 < len(frames) < 50
 
 
 @pytest.mark.parametrize("salvage", [False, True])

@@ -39,12 +39,21 @@ DAMAGE: Final = (
     ),
     Recipe("cut.ts", _cut("cut.ts", f"{X264} -g 10 -bf 0 -an", 0.61), Verified(looks=(0, 5))),
     Recipe("cut.mpg", _cut("cut.mpg", f"{MPEG2} -g 10 -bf 0 -an", 0.61), Verified(looks=(0, 5))),
-    Recipe("flipped.mp4", _flipped("flipped.mp4", _INDEX_FIRST, 40), Refused(UnreadableVideoError, "salvage")),
-    Recipe(
-        "flipped.mkv", _flipped("flipped.mkv", f"{X264} -g 10 -c:a aac", 40), Refused(UnreadableVideoError, "salvage")
+    *(
+        Recipe(name, _flipped(name, codecs, 40), Refused(UnreadableVideoError, r"damaged at 0\.\d\d s.* --salvage"))
+        for name, codecs in (
+            ("flipped.mp4", _INDEX_FIRST),
+            ("flipped.mkv", f"{X264} -g 10 -c:a aac"),
+            ("flipped.ts", f"{X264} -g 10 -c:a aac"),
+        )
     ),
-    Recipe(
-        "flipped.ts", _flipped("flipped.ts", f"{X264} -g 10 -c:a aac", 40), Refused(UnreadableVideoError, "salvage")
+    *(
+        Recipe(
+            name,
+            _flipped(name, _INDEX_FIRST, 12),
+            Verified(salvage=True, says=(r"Frames are damaged, .*: 0\.\d\d to \d",), looks=(0,), joined=True),
+        )
+        for name in ("salvaged-flipped.mp4", "salvaged-flipped.ts")
     ),
     Recipe(
         "zeroed.mp4",
