@@ -115,6 +115,8 @@ class Probed:
         full = color.get("color_range") == "pc" or self.video["pix_fmt"].startswith("yuvj")
         scale = scale or ("pc" if full else "tv")
         width, height = self.size
+        if view is None and self.rotation in {90, 270}:  # ffmpeg turns them before its filters
+            width, height = height, width
         taken = "scale=out_color_matrix=bt709" if self.is_rgb else f"scale=in_color_matrix={matrix}:in_range={scale}"
         chosen = "+".join(f"eq(n\\,{frame})" for frame in frames)
         filters = [f"select={chosen}", f"{taken}:w={width}:h={height}:flags=bicubic+accurate_rnd+full_chroma_int"]
@@ -123,8 +125,7 @@ class Probed:
         source = [*turned, "-i", str(self.path), "-map", f"0:{self.video['index']}"]
         shape = ["-vf", ",".join(filters), "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
         done = subprocess.run(["ffmpeg", "-v", "quiet", "-nostdin", *source, *shape], capture_output=True, check=False)
-        sideways = "transpose" in view if view else self.rotation in {90, 270}
-        if sideways:
+        if view is not None and "transpose" in view:
             width, height = height, width
         return np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)[: len(frames)]
 

@@ -72,8 +72,9 @@ def test_a_result_is_verified_and_agrees_with_ffprobe(recipe: Recipe, settings: 
     theirs, ours = Probed(source), Probed(output)
     assert expected.salvage or ours.complaints == ""  # damaged packets of audio are kept
     about = next(advisory for advisory in report.advisories if advisory.name is AdvisoryName.SOURCE)
-    _check_times(expected, theirs, ours, _stated_shift(about.message))
-    _check_audio(expected, theirs, ours)
+    shift = _stated_shift(about.message)
+    _check_times(expected, theirs, ours, shift)
+    _check_audio(expected, theirs, ours, shift)
     _check_form(ours)
     _check_pictures(expected, theirs, ours, plan)
     _check_labels(expected, theirs, ours)
@@ -128,7 +129,7 @@ def _check_times(expected: Verified, theirs: Probed, ours: Probed, shift: float)
         assert float(ours.video["duration"]) + ours.times[0] == pytest.approx(ours.times[-1] + duration, abs=2e-3)
 
 
-def _check_audio(expected: Verified, theirs: Probed, ours: Probed) -> None:
+def _check_audio(expected: Verified, theirs: Probed, ours: Probed, shift: float) -> None:
     """Every track begins when it did beside the frames, is as long, and sounds the same."""
     assert len(ours.audio) == (len(theirs.audio) if expected.audio is None else expected.audio)
     first = theirs.times[0] if expected.times is None else expected.times[0]
@@ -138,7 +139,7 @@ def _check_audio(expected: Verified, theirs: Probed, ours: Probed) -> None:
             start = first + expected.audio_start
         our_start, our_length = ours.audio_times(track)
         length, our_length = (
-            length + min(0.0, start),
+            length + min(0.0, start + shift),
             our_length + min(0.0, our_start),
         )  # what lies before 0 is not heard
         rates = [int(probed.audio[track]["sample_rate"]) for probed in (theirs, ours)]

@@ -42,13 +42,13 @@ CLOCK: Final = (
     ),
     Recipe(
         "uneven.mp4",
-        f"{X264} -vf {_UNEVEN} -fps_mode vfr -enc_time_base 1:1000 -video_track_timescale 1000 -c:a aac",
+        f"{X264} -vf {_UNEVEN} -fps_mode vfr -enc_time_base:v 1:1000 -video_track_timescale 1000 -c:a aac",
         Verified(),
         quick=True,
     ),
-    Recipe("uneven.mkv", f"{X264} -vf {_UNEVEN} -fps_mode vfr -enc_time_base 1:1000 -c:a aac", Verified()),
-    Recipe("uneven.webm", f"{VP9} -vf {_UNEVEN} -fps_mode vfr -enc_time_base 1:1000 -c:a libopus", Verified()),
-    Recipe("uneven.ts", f"{X264} -vf {_UNEVEN} -fps_mode vfr -enc_time_base 1:90000 -c:a aac", Verified()),
+    Recipe("uneven.mkv", f"{X264} -vf {_UNEVEN} -fps_mode vfr -enc_time_base:v 1:1000 -c:a aac", Verified()),
+    Recipe("uneven.webm", f"{VP9} -vf {_UNEVEN} -fps_mode vfr -enc_time_base:v 1:1000 -c:a libopus", Verified()),
+    Recipe("uneven.ts", f"{X264} -vf {_UNEVEN} -fps_mode vfr -enc_time_base:v 1:90000 -c:a aac", Verified()),
     Recipe("screen.mp4", f"{X264} -vf {_SCREEN} -fps_mode vfr -c:a aac", Verified(looks=_SHORT)),
     Recipe("screen.mkv", f"{X264} -bf 0 -vf {_SCREEN} -fps_mode vfr -an", Verified(looks=_SHORT)),
     Recipe(

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.matrix.making import Recipe, Verified
 from tests.matrix.recipes.encoders import AV1, MPEG2, PCM, VP8, VP9, X264, X265
+from tests.matrix.recipes.shapes import DisplayMatrix
 
 _NOT_TAGGED: Final = "setparams=colorspace=unknown:color_primaries=unknown:color_trc=unknown"
 _AS_601: Final = "scale=out_color_matrix=bt601"
@@ -76,5 +77,12 @@ COLORS: Final = (
     Recipe("pq.mp4", f"{X265} -vf {_PQ} -an", Verified(converted=True)),
     Recipe("pq-vp9.webm", f"{VP9} -vf {_PQ} -an", Verified(converted=True)),
     Recipe("pq-av1.mp4", f"{AV1} -vf {_PQ} -an", Verified(converted=True)),
-    Recipe("pq-hd-rotated.mov", f"{X265} -vf transpose=2,{_PQ} -metadata:s:v rotate=90 -an", Verified(converted=True)),
+    Recipe(
+        "pq-hd-rotated.mov",
+        (
+            f"-i base.mov {X265} -vf {_HD},transpose=2,{_PQ} -an pq-hd-rotated.mov",
+            DisplayMatrix("pq-hd-rotated.mov", 0, 1, -1, 0),
+        ),
+        Verified(converted=True),
+    ),
 )
