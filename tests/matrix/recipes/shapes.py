@@ -70,7 +70,7 @@ SHAPES: Final = (
     Recipe(
         "turned-wide-pixels.mp4",
         (
-            f"-i base.mov {X264} -vf scale=320:90,transpose=2 -an turned-wide-pixels.mp4",
+            f"-i base.mov {X264} -vf scale=320:90,setsar=1/2,transpose=2 -an turned-wide-pixels.mp4",
             DisplayMatrix("turned-wide-pixels.mp4", 0, 1, -1, 0),
         ),
         Verified(),
