@@ -240,7 +240,9 @@ class VideoReader:
         orientation = self._video.orientation
         converted = self._converter.convert(decoded, self._color(decoded, time), self._size_in(frame, decoded))
         planes = orientation.upright(with_bars(planes_of(converted), frame, self._video.color.range))
-        siting = CENTER if converted is decoded and self._video.codec in _CENTERED else LEFT
+        # FFmpeg averages two columns of RGB for each chroma sample, which then lies between them.
+        centered = self._video.codec in _CENTERED if converted is decoded else decoded.format.is_rgb
+        siting = CENTER if centered else LEFT
         return Frame(index, pts, time, planes, self._video.color, converted, orientation.siting(siting, *frame))
 
     def _coded_frame(self) -> tuple[int, int]:
