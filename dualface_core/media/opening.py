@@ -132,7 +132,9 @@ def _unopenable(path: Path, error: OSError | av.error.FFmpegError) -> FileError:
     with path.open("rb") as file:
         head = file.read(_TEXT_BYTES)
     if _is_text(head):
-        return UnreadableVideoError(path, "text, such as a playlist, and not a video", action="Name the video itself.")
+        return UnreadableVideoError(
+            path, "not a video but text", action="Choose a video; of a playlist, one that it names."
+        )
     if error.errno == errno.EINVAL:
         return UnreadableVideoError(path, "in a format that is not read", action="Export it as MP4.")
     if isinstance(error, av.error.InvalidDataError):

@@ -194,7 +194,7 @@ def test_a_failed_upload_says_why_and_what_to_do(office: Office, notes: str) -> 
     office.page.get_by_text("View logs").click()
     office.page.get_by_text("View full message").first.click()
     told = office.page.get_by_role("dialog").filter(has_text="what to do").last  # over that of the log
-    for text in ("meeting-notes.mp4: text, such as a playlist", "unreadable-video", "Name the video itself."):
+    for text in ("meeting-notes.mp4: not a video but text", "unreadable-video", "Choose a video; of a playlist"):
         told.get_by_text(text).filter(visible=True).first.wait_for()
     around, below = told.bounding_box(), told.locator("table").first.bounding_box()
     assert around

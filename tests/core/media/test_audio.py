@@ -62,7 +62,7 @@ def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_media_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(UnreadableVideoError, match="text, such as a playlist"):
+    with pytest.raises(UnreadableVideoError, match="not a video but text"):
         write_looped_audio(tmp_path / "text.mp4", tmp_path / "out.m4a", 1)
 
 

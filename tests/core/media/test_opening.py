@@ -75,9 +75,7 @@ def test_nothing_that_a_playlist_names_is_ever_opened(playlist: str, before: str
     path = tmp_path / "playlist.mp4"
     path.write_text(before + playlist)
     os.mkfifo(tmp_path / "other.ts")
-    with pytest.raises(
-        UnreadableVideoError, match=r"text, such as a playlist, and not a video\. Name the video itself"
-    ):
+    with pytest.raises(UnreadableVideoError, match=r"not a video but text\. Choose a video"):
         probe(path)
 
 
