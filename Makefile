@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 # numpy's BLAS has little to do here, and its threads have been seen to wait for one another for ever.
 export OPENBLAS_NUM_THREADS ?= 1
+# Threads of torch wait for one another by spinning, and the tests run side by side.
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: help install demo up doctor soak matrix fuzz test audit lint types contracts tests screenshots format clean
 
@@ -54,7 +56,7 @@ tests: install ## Run the tests.
 	$(BIN)/pytest -m daemon
 
 matrix: install ## Every kind of input: make it, run it, and ask ffprobe whether the result agrees (half an hour).
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/matrix
+	$(BIN)/pytest -n 2 tests/matrix
 
 fuzz: install ## 2,000 damaged files, each in a process with limits: nothing may crash, hang or be left behind.
 	$(BIN)/python -m tests.fuzz
