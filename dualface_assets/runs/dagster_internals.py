@@ -94,7 +94,7 @@ def read_migrations_once() -> None:
     from dagster._core.storage import sql
 
     once = cache(ScriptDirectory.from_config)  # Dagster has one configuration per kind of database
-    ScriptDirectory.from_config = once  # type: ignore[method-assign]
+    ScriptDirectory.from_config = once  # type: ignore[method-assign]  # patched on purpose
     if getattr(sql, "ScriptDirectory", None) is not ScriptDirectory:
         raise RuntimeError("This Dagster reads its migrations in another way: see runs/dagster_internals.py.")
 
@@ -119,7 +119,7 @@ def run_web_page(guard: Callable[[Any], Any]) -> None:
     def configure_guarded(config: uvicorn.Config, app: Any, *arguments: Any, **options: Any) -> None:
         configure(config, guard(app), *arguments, **options)
 
-    uvicorn.Config.__init__ = configure_guarded  # type: ignore[assignment, method-assign]
+    uvicorn.Config.__init__ = configure_guarded  # type: ignore[assignment, method-assign]  # patched on purpose
     if getattr(cli, "uvicorn", None) is not uvicorn:
         raise RuntimeError("This Dagster would serve its web page unguarded: see runs/dagster_internals.py.")
-    cli.main()  # type: ignore[no-untyped-call]
+    cli.main()  # type: ignore[no-untyped-call]  # of Dagster

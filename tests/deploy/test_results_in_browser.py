@@ -17,7 +17,7 @@ from dualface_core.review.page import PageContent, make_page
 from tests.deploy import test_nginx
 from tests.web_server import web_page
 
-playwright = pytest.importorskip("playwright.sync_api")
+playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"), pytest.mark.xdist_group("nginx")]
 

@@ -22,7 +22,7 @@ from tests.own_instance import own_instance
 from tests.web_server import REPOSITORY, free_port, program
 from tests.webhook_receiver import Receiver, receiving
 
-playwright = pytest.importorskip("playwright.sync_api")
+playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = os.environ.get("DUALFACE_SCREENSHOTS")

@@ -155,7 +155,7 @@ def test_its_colors_are_those_of_the_scene(made: Made) -> None:
 
 
 def test_a_browser_shows_its_colors_as_those_of_the_scene(made: Made) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
+    playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
     chromium = shutil.which("chromium") or pytest.skip("there is no chromium")
     shown = []
     with playwright.sync_playwright() as started:

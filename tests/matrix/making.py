@@ -194,14 +194,12 @@ class Recipe:
         made: steps; one that names no input takes `base.mov` for it, and `name` for its output.
         expected: what must become of it.
         quick: whether it belongs to the small part that every run of the tests has.
-        open: what is not mended yet; the test must fail then.
     """
 
     name: str
     made: str | tuple[Step, ...]
     expected: Verified | Refused
     quick: bool = False
-    open: str = ""
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -17,7 +17,7 @@ from dualface_core.review.page import PageContent, make_page
 
 About = Callable[..., PageContent]
 
-playwright = pytest.importorskip("playwright.sync_api")
+playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"), pytest.mark.xdist_group("browser")]
 
