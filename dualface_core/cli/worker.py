@@ -2,7 +2,7 @@
 
 Belongs here: what happens in that process, and what it and its parent say, one JSON document a line. Each video of a
 batch is worked on outside of the command's own process, for two reasons: a library that crashes takes one video with
-it and not the others, and videos don't share Python's lock, which made four of them half as fast as four commands.
+it and not the others, and videos don't wait for one another at Python's lock.
 """
 
 from __future__ import annotations
