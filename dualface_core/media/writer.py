@@ -37,6 +37,7 @@ from dualface_core.media.metadata import Metadata
 from dualface_core.media.opening import said_by_ffmpeg
 from dualface_core.media.reader import planes_of
 from dualface_core.system.atomic_files import output_error
+from dualface_core.system.threads import unchanged_scheduling
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     VideoPacket = Packet[VideoStream]
@@ -253,7 +254,7 @@ class VideoWriter:
         context.colorspace = color.matrix
         if self._encoder.name == "libx265":
             context.codec_tag = "hvc1"  # the tag that Apple's players ask for
-        with _own_priority():
+        with unchanged_scheduling():
             context.open()
         unknown = sorted(context.options)
         if unknown:
@@ -302,31 +303,6 @@ class VideoWriter:
                 reason = f"an MP4 cannot hold its packets ({error.strerror}). {advice(FailureClass.UNKNOWN)}"
                 raise EncoderError(FailureClass.UNKNOWN, encoder=self._encoder.name, reason=reason) from error
             raise output_error(self._path, OSError(error.errno, error.strerror)) from error
-
-
-@contextmanager
-def _own_priority() -> Iterator[None]:
-    """Let an encoder that opens leave the scheduling of this process as it is.
-
-    SVT-AV1, where it may (as root, so in containers), makes the thread that opens it and all of its own real-time
-    threads, which threads and processes made later inherit: whatever of them spins stops the whole machine.
-    """
-    tasks = Path("/proc/self/task")
-    if not tasks.exists():
-        yield
-        return
-    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    before: dict[str, int] = {}
-    for entry in tasks.iterdir():
-        with suppress(ProcessLookupError):
-            before[entry.name] = os.sched_getscheduler(int(entry.name))
-    try:
-        yield
-    finally:
-        for entry in tasks.iterdir():
-            with suppress(ProcessLookupError, PermissionError):
-                if os.sched_getscheduler(int(entry.name)) != before.get(entry.name, policy):
-                    os.sched_setscheduler(int(entry.name), policy, parameters)
 
 
 def _movie_timescale(time_base: Fraction, audio: Iterable[AudioTrack]) -> int:

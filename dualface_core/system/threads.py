@@ -1,13 +1,17 @@
-"""How many threads the libraries' own pools have: a matter of the process, so it is set once, where one starts.
+"""What libraries do to the threads of a process: how many their pools have, and how those are scheduled.
 
-Belongs here: that one rule. The count is the whole process's, and several videos may be in work in it; so nothing on
-the way may change it. Threads of torch wait for one another by spinning: where a decoder, an encoder or another video
-wants the cores too, most of their time goes into that (docs/decisions/0004).
+Belongs here: the two rules that keep a library from taking the machine. A count of threads is the whole process's, and
+several videos may be in work in it; so nothing on the way may change it. Threads of torch wait for one another by
+spinning: where a decoder, an encoder or another video wants the cores too, most of their time goes into that
+(docs/decisions/0004).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 
 def limit_library_threads() -> None:
@@ -18,3 +22,28 @@ def limit_library_threads() -> None:
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+
+
+@contextmanager
+def unchanged_scheduling() -> Iterator[None]:
+    """Let an encoder that opens leave the scheduling of this process as it is.
+
+    SVT-AV1, where it may (as root, so in containers), makes the thread that opens it and all of its own real-time
+    threads, which threads and processes made later inherit: whatever of them spins stops the whole machine.
+    """
+    tasks = Path("/proc/self/task")
+    if not tasks.exists():
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    before: dict[str, int] = {}
+    for entry in tasks.iterdir():
+        with suppress(ProcessLookupError):
+            before[entry.name] = os.sched_getscheduler(int(entry.name))
+    try:
+        yield
+    finally:
+        for entry in tasks.iterdir():
+            with suppress(ProcessLookupError, PermissionError):
+                if os.sched_getscheduler(int(entry.name)) != before.get(entry.name, policy):
+                    os.sched_setscheduler(int(entry.name), policy, parameters)

@@ -10,6 +10,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.system.threads import unchanged_scheduling
+
 PATCHES: Final = np.array([(254, 0, 0), (30, 200, 60), (40, 60, 220), (200, 120, 90)], np.uint8)
 """RGB, from left to right: a red that shows any other matrix, and colors of everyday."""
 
@@ -85,7 +87,8 @@ def write_patches(
         context.width, context.height, context.pix_fmt = width, height, pixel_format
         if tags is not None:
             context.color_range, context.color_primaries, context.color_trc, context.colorspace = tags
-        context.open()
+        with unchanged_scheduling():
+            context.open()
         if container_tags is not None:
             context.color_range, context.color_primaries, context.color_trc, context.colorspace = container_tags
         image = av.VideoFrame.from_ndarray(image_of_patches(width, height), format="rgb24")
