@@ -154,6 +154,20 @@ def test_its_colors_are_those_of_the_scene(made: Made) -> None:
             assert np.percentile(apart, 99) < 12
 
 
+SHOW_A_FRAME = """async () => {
+    const video = document.querySelector('video');
+    const happened = name => new Promise(done => video.addEventListener(name, done, {once: true}));
+    if (video.readyState < video.HAVE_METADATA) await happened('loadedmetadata');
+    const seeked = happened('seeked');
+    video.pause();
+    video.controls = false;
+    video.currentTime = 1.03;
+    await seeked;
+    for (let drawn = 0; drawn < 2; drawn++) await new Promise(requestAnimationFrame);
+}"""
+"""Seeks, and waits until the frame is drawn. It listens before it acts: what has happened by then never comes again."""
+
+
 def test_a_browser_shows_its_colors_as_those_of_the_scene(made: Made) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
     chromium = shutil.which("chromium") or pytest.skip("there is no chromium")
@@ -163,9 +177,7 @@ def test_a_browser_shows_its_colors_as_those_of_the_scene(made: Made) -> None:
         for video in (made.result, made.expected):
             page = browser.new_page(viewport={"width": 640, "height": 360})
             page.goto(video.as_uri())
-            page.evaluate("document.querySelector('video').pause(), document.querySelector('video').currentTime = 1.03")
-            page.evaluate("new Promise(done => document.querySelector('video').requestVideoFrameCallback(done))")
-            page.evaluate("document.querySelector('video').controls = false")
+            page.evaluate(SHOW_A_FRAME)
             shown.append(cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR).astype(int))
         browser.close()
     apart = np.abs(shown[0] - shown[1])
