@@ -48,8 +48,8 @@ class Batch:
                 return [self._outcome(jobs[0], bars, batch, work)]
             workers = _Workers()
             with ThreadPoolExecutor(self.settings.streams) as pool:
-                pending = [pool.submit(self._outcome, job, bars, batch, workers.work) for job in jobs]
                 try:
+                    pending = [pool.submit(self._outcome, job, bars, batch, workers.work) for job in jobs]
                     return [outcome.result() for outcome in pending]
                 except BaseException:  # Ctrl-C: nothing new begins, and what is in work ends
                     workers.stopped.set()

@@ -5,11 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
+from dualface_core.cli.batch import Batch
+from dualface_core.cli.inputs import Job
+from dualface_core.cli.show import Outcome
+from dualface_core.settings import Settings
 from tests.conftest import SampleClip
 
 
@@ -61,4 +67,26 @@ def test_a_batch_that_is_ended_leaves_nothing(sample_clip: SampleClip, tmp_path:
         process.communicate()
     assert process.returncode not in {0, 2}
     assert not child.is_running()
+    assert sorted(tmp_path.iterdir()) == videos
+
+
+def test_a_batch_that_is_ended_while_it_hands_out_videos_leaves_nothing(
+    sample_clip: SampleClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
+    for video in videos:
+        video.write_bytes(sample_clip("talk").read_bytes())
+    hand_out = ThreadPoolExecutor.submit
+
+    def interrupted(
+        pool: ThreadPoolExecutor, work: Callable[..., Outcome], job: Job, *others: object
+    ) -> Future[Outcome]:
+        if job.video == videos[1]:
+            raise KeyboardInterrupt
+        return hand_out(pool, work, job, *others)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    jobs = [Job(video, video.with_suffix(".split.mp4")) for video in videos]
+    with pytest.raises(KeyboardInterrupt):
+        Batch(Settings(streams=1), keep_load=False, review=False, debug=False).run(jobs)
     assert sorted(tmp_path.iterdir()) == videos
