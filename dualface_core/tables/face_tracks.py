@@ -18,14 +18,26 @@ from pydantic import BaseModel, ConfigDict, Field
 from dualface_core.tables.declared import BOX, LABEL, DeclaredTable, VideoMetadata, schema
 from dualface_core.tables.labels import FaceSource, Person
 
+Box = tuple[float, float, float, float]
+"""Left, top, width and height, in pixels of the upright frame."""
+
 
 class Shot(BaseModel):
-    """A stretch of frames between two cuts: `first` to `last`, both included."""
+    """A stretch of frames between two cuts.
+
+    Attributes:
+        first, last: its frames, both included.
+        picture: the active picture where the frame is letterboxed; None where it fills the frame.
+        panes: the boxes of a composed picture (a call grid, a news split, picture in picture), from left to right and
+            from top to bottom; empty where there are none. They lie inside the active picture.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     first: int
     last: int
+    picture: Box | None = None
+    panes: tuple[Box, ...] = ()
 
     @property
     def frames(self) -> slice:

@@ -13,10 +13,15 @@ class Person(StrEnum):
 
 
 class FaceSource(StrEnum):
-    """Where a row of FaceTracks comes from."""
+    """Where a row of FaceTracks comes from.
+
+    DETECTED: a face was found. INTERPOLATED: on the way between two that were. FOLLOWED: no face can be seen, and the
+    head was followed from where one was.
+    """
 
     DETECTED = "detected"
     INTERPOLATED = "interpolated"
+    FOLLOWED = "followed"
 
 
 class CameraState(StrEnum):
@@ -29,3 +34,26 @@ class CameraState(StrEnum):
     TRACKING = "tracking"
     HOLDING = "holding"
     WIDE = "wide"
+
+
+class Subject(StrEnum):
+    """Who or what a tile shows: a person, the two together, or the source's whole picture."""
+
+    A = "A"
+    B = "B"
+    PAIR = "pair"
+    FRAME = "frame"
+
+
+class SceneKind(StrEnum):
+    """How the canvas is arranged.
+
+    SPLIT: the layout's tiles, each person in their own. SOLO: one person on the whole canvas. TOGETHER: both in one
+    crop window on the whole canvas (a two-shot). WHOLE: the source's picture, letterboxed where the canvas has another
+    shape.
+    """
+
+    SPLIT = "split"
+    SOLO = "solo"
+    TOGETHER = "together"
+    WHOLE = "whole"
