@@ -37,9 +37,7 @@ class Deinterlacer:
         form: tuple[int, int, str] | None = None
         for frame in decoded:
             self.count += frame.interlaced_frame
-            if graph is None and not frame.interlaced_frame:
-                if self._fields and frame.pts is not None:
-                    frame.pts *= 2
+            if graph is None and not (frame.interlaced_frame or self._fields):
                 yield frame
                 continue
             found = frame.width, frame.height, frame.format.name
@@ -68,7 +66,8 @@ class Deinterlacer:
             colorspace=str(int(frame.colorspace)),
             range=str(int(frame.color_range)),
         )
-        bwdif = graph.add("bwdif", mode="send_field" if self._fields else "send_frame", deint="interlaced")
+        mode, which = ("send_field", "all") if self._fields else ("send_frame", "interlaced")
+        bwdif = graph.add("bwdif", mode=mode, deint=which)
         graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
         return graph
 

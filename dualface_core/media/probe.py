@@ -291,7 +291,7 @@ def _read(
         last_pts=times[-1],
         last_duration=last_duration,
         duration=span,
-        average_rate=_average_rate(stream, assumed) or Fraction(len(times)) / Fraction(span).limit_denominator(90_000),
+        average_rate=_average_rate(stream, assumed, packets) or len(times) / Fraction(span).limit_denominator(90_000),
         interlaced=first_frame.interlaced_frame,
         splits_fields=False,
         constant_rate=not steps or max(steps) - min(steps) <= 1,
@@ -312,10 +312,11 @@ def _read(
     )
 
 
-def _average_rate(stream: VideoStream, timeline: Timeline) -> Fraction | None:
+def _average_rate(stream: VideoStream, timeline: Timeline, packets: _Packets) -> Fraction | None:
+    """What a file says of its rate; None where it says nothing, or counts fields."""
     if timeline.frame_seconds:
         return 1 / timeline.frame_seconds
-    return Fraction(stream.average_rate) if stream.average_rate else None
+    return Fraction(stream.average_rate) if stream.average_rate and not packets.second_fields else None
 
 
 def upright_size(width: int, height: int, orientation: Orientation, aspect: Fraction) -> tuple[int, int]:
@@ -336,6 +337,7 @@ class _Packets:
         frame_times: pts of the frames in ascending order.
         last_duration: what the packet of the last frame says of how long it is shown; 0 if nothing.
         video_packets: those of the video stream, those that an edit list hides among them.
+        second_fields: those of them that hold the second field of a frame and have no time of their own.
         end: where the last packet of any stream ends, in seconds.
         first_frame: the first frame that can be decoded.
     """
@@ -344,6 +346,7 @@ class _Packets:
     frame_times: list[int] = field(default_factory=list)
     last_duration: int = 0
     video_packets: int = 0
+    second_fields: int = 0
     end: float = 0.0
     first_frame: VideoFrame | None = None
 
@@ -413,6 +416,7 @@ def _read_packets(
             if found.first_frame is None:
                 found.first_frame = first_decoded(stream, packet, salvage=salvage)
             found.video_packets += packet.size > 0
+            found.second_fields += packet.size > 0 and pts is None
             if packet.size and pts is not None and not packet.is_discard:
                 if pts >= last_pts:
                     last_pts, found.last_duration = pts, packet.duration or 0

@@ -19,6 +19,8 @@ from av.format import Flags
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from dualface_core.media.field_pictures import paired
+
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     from av.packet import Packet
 
@@ -98,19 +100,23 @@ class Timeline:
     def moved(self, packets: Iterable[AnyPacket]) -> Iterator[AnyPacket]:
         """Packets as a demux yields them, with the times of the result. Raises what that raises.
 
-        An empty packet repeats the frame before; it is left out, since decoders take it for the end of the stream.
+        An empty packet repeats the frame before; it is left out, since decoders take it for the end of the stream. One
+        that holds the second field of a frame has no time, and the first one lasts as long as the frame.
         """
         flushing: dict[int, AnyPacket] = {}
         counts: dict[int, int] = {}
         positions = [segment.position for segment in self.segments[1:]]
         shifts: dict[int, list[int]] = {}
         current: dict[int, int] = {}
-        for packet in packets:
+        for packet, is_second_field in paired(packets):
             index = packet.stream.index
             if not packet.size:
                 flushing[index] = packet
                 continue
             flushing.pop(index, None)
+            if is_second_field:
+                yield packet
+                continue
             if self.frame_seconds:
                 counts[index] = counts.get(index, -1) + 1
                 packet.dts = round(counts[index] * self.frame_seconds / Fraction(packet.stream.time_base or 1))

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import filelock
+import numpy as np
 import pytest
 
 from dualface_core.errors import DualfaceError
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings
+from tests.core.media.made_fields import field_pictures, write_field_pictures
 
 BASE_FRAMES: Final = 30
 BASE_RATE: Final = 25
@@ -133,6 +135,25 @@ class Write:
 
     def __call__(self, folder: Path) -> None:
         (folder / self.name).write_bytes(self.content)
+
+
+@dataclass(frozen=True)
+class FieldPictures:
+    """H.264 of raw frames (4:2:0) of the clip's size and rate, each field coded as a picture of its own."""
+
+    raw: str
+    into: str
+
+    def __call__(self, folder: Path) -> None:
+        width, height = _SIZE
+        frames = np.fromfile(folder / self.raw, np.uint8).reshape(-1, width * height * 3 // 2)
+        halves = (height // 2, width // 2)
+        planes = (
+            (frame[: width * height].reshape(height, width), u.reshape(halves), v.reshape(halves))
+            for frame in frames
+            for u, v in [np.split(frame[width * height :], 2)]
+        )
+        write_field_pictures(folder / self.into, list(field_pictures(planes, BASE_RATE)), rate=BASE_RATE)
 
 
 Step: TypeAlias = str | Callable[[Path], None]

@@ -6,10 +6,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
+from tests.core.media.made_fields import field_pictures, write_field_pictures
 
 RATE = 25
 SIZE = (320, 180)
@@ -29,9 +31,7 @@ def write_interlaced(path: Path, *, codec: str = "mpeg2video", interlaced: range
         marked = graph.add("setfield", "tff")
         graph.link_nodes(source, marked, graph.add("buffersink")).configure()
         for number in range(frames):
-            luma = np.full((SIZE[1], SIZE[0]), 40, np.uint8)
-            luma[0::2, bar(2 * number)] = 220
-            luma[1::2, bar(2 * number + (number in interlaced))] = 220
+            luma = picture(2 * number, 2 * number + (number in interlaced))
             planes = np.concatenate([luma.ravel(), np.full(SIZE[0] * SIZE[1] // 2, 128, np.uint8)])
             frame = av.VideoFrame.from_ndarray(planes.reshape(SIZE[1] * 3 // 2, SIZE[0]), format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, RATE)
@@ -40,6 +40,19 @@ def write_interlaced(path: Path, *, codec: str = "mpeg2video", interlaced: range
                 frame = graph.pull()
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def picture(upper: int, lower: int) -> NDArray[np.uint8]:
+    """Luma of a frame: a bar, of one moment in the upper field, and of another in the lower one."""
+    luma = np.full((SIZE[1], SIZE[0]), 40, np.uint8)
+    luma[0::2, bar(upper)] = luma[1::2, bar(lower)] = 220
+    return luma
+
+
+def coded_fields() -> list[tuple[bytes, bytes]]:
+    """Twelve frames of a bar that moves, each of two field pictures."""
+    gray = np.full((SIZE[1] // 2, SIZE[0] // 2), 128, np.uint8)
+    return list(field_pictures(((picture(2 * n, 2 * n + 1), gray, gray) for n in range(12)), RATE))
 
 
 def bar(moment: int) -> slice:
@@ -74,6 +87,69 @@ def test_each_interlaced_frame_becomes_one_frame_without_combs(tmp_path: Path, c
     assert max(map(combing, frames)) < 0.5
     assert [left_of(frame) for frame in frames] == pytest.approx([20 + 2 * STEP * n for n in range(12)], abs=2)
     assert any("12 frames are interlaced" in note and "become one frame" in note for note in notes)
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["in a packet each", "in one packet"])
+@pytest.mark.parametrize("suffix", ["h264", "ts", "mp4", "mkv"])
+def test_two_field_pictures_are_one_frame(tmp_path: Path, suffix: str, together: bool) -> None:
+    path = tmp_path / f"field.{suffix}"
+    write_field_pictures(path, coded_fields(), rate=RATE, together=together)
+    video = probe(path)
+    frames, notes = read(video)
+    assert video.frame_count == len(frames) == 12
+    assert (float(video.duration), video.average_rate) == (pytest.approx(12 / RATE, abs=1e-6), RATE)
+    assert [frame.pts * video.time_base * RATE for frame in frames] == pytest.approx(range(12), abs=0.05)
+    assert max(map(combing, frames)) < 0.5
+    assert [left_of(frame) for frame in frames] == pytest.approx([20 + 2 * STEP * n for n in range(12)], abs=2)
+    assert any("12 frames are interlaced" in note for note in notes)
+    with VideoReader(video) as reader:
+        (found,) = reader.at([7], [frames[7].pts])
+    assert left_of(found) == left_of(frames[7])
+
+
+def test_two_field_pictures_become_two_frames_if_that_is_asked_for(tmp_path: Path) -> None:
+    write_field_pictures(tmp_path / "field.ts", coded_fields(), rate=RATE)
+    video = probe(tmp_path / "field.ts", split_fields=True)
+    frames, _ = read(video)
+    assert video.frame_count == len(frames) == 24
+    assert [frame.pts * video.time_base * RATE * 2 for frame in frames] == pytest.approx(range(24), abs=0.05)
+    assert [left_of(frame) for frame in frames] == pytest.approx([20 + STEP * n for n in range(24)], abs=2)
+
+
+def test_field_pictures_of_two_files_in_one_follow_each_other_without_a_gap(tmp_path: Path) -> None:
+    write_field_pictures(tmp_path / "once.ts", coded_fields(), rate=RATE)
+    (tmp_path / "twice.ts").write_bytes((tmp_path / "once.ts").read_bytes() * 2)
+    video = probe(tmp_path / "twice.ts")
+    frames, _ = read(video)
+    assert [frame.pts * video.time_base * RATE for frame in frames] == pytest.approx(range(24), abs=0.05)
+
+
+@pytest.mark.parametrize("salvage", [False, True])
+def test_every_frame_becomes_two_if_fields_are_split_and_some_are_progressive(tmp_path: Path, salvage: bool) -> None:
+    for name, interlaced in {"field.ts": range(6), "whole.ts": range(0)}.items():
+        write_interlaced(tmp_path / name, interlaced=interlaced, frames=6)
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join((tmp_path / name).read_bytes() for name in ("field.ts", "whole.ts", "field.ts")))
+    video = probe(path, split_fields=True, salvage=salvage)
+    frames, _ = read(video)
+    assert video.frame_count == len(frames) == 36
+    assert [frame.pts * video.time_base * RATE * 2 for frame in frames] == pytest.approx(range(36), abs=0.05)
+
+
+def test_lost_frames_are_held_for_as_long_as_their_fields_if_these_are_split(tmp_path: Path) -> None:
+    path = tmp_path / "field.ts"
+    write_field_pictures(path, coded_fields(), rate=RATE)
+    content = bytearray(path.read_bytes())
+    packets = len(content) // 188
+    for packet in range(packets * 5 // 12, packets * 7 // 12):
+        content[188 * packet + 4 : 188 * packet + 188] = bytes(184)
+    path.write_bytes(content)
+    video = probe(path, split_fields=True, salvage=True)
+    frames, _ = read(video)
+    assert video.frame_count == len(frames)
+    times = [float(frame.pts * video.time_base) for frame in frames]
+    assert times == sorted(set(times))
+    assert left_of(frames[-1]) == pytest.approx(20 + STEP * 23, abs=2)
 
 
 def test_each_field_becomes_a_frame_if_that_is_asked_for(tmp_path: Path) -> None:

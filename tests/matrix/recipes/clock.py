@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.matrix.making import BASE_FRAMES, Cut, Join, Recipe, Verified
+from tests.matrix.making import BASE_FRAMES, BASE_RATE, Cut, FieldPictures, Join, Recipe, Verified
 from tests.matrix.recipes.encoders import MPEG2, PCM, REGULAR, VP9, X264, X265
 
 _SHORT: Final = (0, 2, -1)
@@ -12,6 +12,14 @@ _UNEVEN: Final = "\"setpts='if(lt(N,8),N*40,if(lt(N,20),320+(N-8)*33,716+(N-20)*
 _SCREEN: Final = "\"select='eq(n,0)+eq(n,3)+eq(n,4)+eq(n,17)+eq(n,18)+eq(n,29)'\""
 _FIELDS: Final = "-vf fps=50,interlace=scan=tff:lowpass=0 -flags +ildct+ilme"
 _BOTTOM: Final = "-vf fps=50,interlace=scan=bff:lowpass=0 -flags +ildct+ilme"
+
+
+def _field_pictures(name: str) -> Recipe:
+    raw = "-i base.mov -vf fps=50,interlace=scan=tff:lowpass=0 -pix_fmt yuv420p -an -f rawvideo fields.yuv"
+    times = tuple(frame / BASE_RATE for frame in range(BASE_FRAMES - 1))
+    return Recipe(
+        name, (raw, FieldPictures("fields.yuv", name)), Verified(times=times, lasts=1.16, says=("interlaced",))
+    )
 
 
 def _rate(name: str, rate: str) -> Recipe:
@@ -153,6 +161,7 @@ CLOCK: Final = (
     Recipe("interlaced.mxf", f"{MPEG2} -bf 0 {_FIELDS} {PCM}", Verified(says=("interlaced",))),
     Recipe("interlaced.mov", f"-c:v prores_ks {_FIELDS} {PCM}", Verified(says=("interlaced",))),
     Recipe("interlaced.avi", f"-c:v mpeg4 -q:v 2 {_FIELDS} -c:a mp3", Verified(says=("interlaced",))),
+    *map(_field_pictures, ["field-pictures.h264", "field-pictures.ts", "field-pictures.mp4", "field-pictures.mkv"]),
     Recipe("flagged-interlaced.mp4", f"{X264} -flags +ildct+ilme -x264-params tff=1 -an", Verified()),
     Recipe("audio-longer.mkv", f"{X264} -af apad=whole_dur=2.2 -c:a aac", Verified()),
 )
