@@ -165,15 +165,15 @@ def measure(path: Path, scene: Scene) -> Accuracy:
     planned = time.perf_counter()
     truth = Truth.read(truth_path(path))
     shown, counted_tracking, counted, phantoms, tracking, swaps = 0, 0, 0, 0, 0, 0
-    for index, tile in enumerate(plan.layout.tiles):
-        is_tracking = plan.states[:, index] == CameraState.TRACKING
-        is_counted = truth.visible[tile.person] >= COUNTED
-        is_shown, is_other = compare(plan, index, tile.person, truth)
+    for person in Person:
+        is_tracking = (plan.showing(person) & (plan.states == CameraState.TRACKING)).any(axis=1)
+        is_counted = truth.visible[person] >= COUNTED
+        is_shown, is_other = compare(plan, person, truth)
         counted += int(is_counted.sum())
         counted_tracking += int((is_counted & is_tracking).sum())
         shown += int((is_counted & is_tracking & is_shown).sum())
         tracking += int(is_tracking.sum())
-        phantoms += int((is_tracking & (truth.visible[tile.person] < PHANTOM)).sum())
+        phantoms += int((is_tracking & (truth.visible[person] < PHANTOM)).sum())
         swaps += long_runs(is_counted & is_tracking & is_other, SWAP_SECONDS * float(video.average_rate))
     calm = smoothness(plan, tracks)
     return Accuracy(
@@ -193,9 +193,10 @@ def measure(path: Path, scene: Scene) -> Accuracy:
     )
 
 
-def compare(plan: TilePlan, tile: int, person: Person, truth: Truth) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Per frame: whether the tile shows the person, and whether it is turned to the other one instead."""
-    crop_windows = plan.crop_windows[:, tile].astype(np.float64)
+def compare(plan: TilePlan, person: Person, truth: Truth) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Per frame: whether the person's tile shows them, and whether it is turned to the other one instead."""
+    frames, tile = np.arange(plan.frame_count), plan.showing(person).argmax(axis=1)
+    crop_windows = plan.crop_windows[frames, tile].astype(np.float64)
     corners = np.concatenate(
         [crop_windows[:, :2] - crop_windows[:, 2:] / 2, crop_windows[:, :2] + crop_windows[:, 2:] / 2], axis=1
     )
@@ -206,7 +207,8 @@ def compare(plan: TilePlan, tile: int, person: Person, truth: Truth) -> tuple[ND
     distance, other_distance = (
         np.abs(truth.boxes[who][:, ::2].mean(axis=1) - crop_windows[:, 0]) for who in (person, other)
     )
-    turned_away = (truth.visible[other] > PHANTOM) & (other_distance < distance)
+    alone = plan.subjects[frames, tile] == person
+    turned_away = alone & (truth.visible[other] > PHANTOM) & (other_distance < distance)
     return holds_head & ~turned_away, turned_away
 
 

@@ -18,8 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.compositing.cpu import Compositor
-from dualface_core.media.frames import Planes
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.frames import Frame, Planes
+from dualface_core.tables.labels import Subject
 from dualface_core.tables.layouts import LAYOUTS, Layout, Tile
+from dualface_core.tables.tile_plan import FramePlan
 
 FRAMES = 200
 SIZES = {
@@ -48,6 +51,12 @@ def warp(planes: Planes, crop_windows: NDArray[np.float32], layout: Layout, canv
             part[:, : size[0]] = cv2.warpAffine(plane, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
+def shown(layout: Layout, crop_windows: NDArray[np.float32]) -> FramePlan:
+    """What the compositor is to draw: the tiles where the layout has them."""
+    tiles, subjects = zip(*((tile.rectangle, tile.subject) for tile in layout.tiles), strict=True)
+    return FramePlan(np.array(tiles), crop_windows, np.array(subjects))
+
+
 def speed() -> None:
     """Print the time that a frame takes."""
     layout = LAYOUTS["side-by-side"]
@@ -61,11 +70,11 @@ def speed() -> None:
         y = height / 2 if still else height / 2 - 0.3
         left = tile / 2 if still else width * 0.3 + 0.3
         crop_windows = np.array([(left, y, tile, extent), (width - tile / 2, y, tile, extent)], np.float32)
-        compositor = Compositor(layout, width, height)
+        compositor, frame = Compositor(layout, width, height), Frame(0, 0, 0.0, planes, ColorInfo())
         canvas = (np.empty((1080, 1920), np.uint8), *(np.empty((540, 960), np.uint8) for _ in range(2)))
-        figures = []
+        figures, plan = [], shown(layout, crop_windows)
         for render in (
-            lambda c=compositor, p=planes, r=crop_windows: c.compose(p, r),
+            lambda c=compositor, f=frame, s=plan: c.compose(f, s),
             lambda c=canvas, p=planes, r=crop_windows: warp(p, r, layout, c),
         ):
             times = []
@@ -84,8 +93,8 @@ def truth(photograph: Path) -> None:
     print(f"\n{'zoom':>6}{'compositor, dB':>18}{'affine warp, dB':>18}")
     for zoom in (2.5, 2.0, 1.5, 1.0, 0.9, 0.7, 0.55, 0.5):
         width, height = int(400 * zoom) // 2 * 2, int(450 * zoom) // 2 * 2
-        layout = Layout("photograph", width, height, (Tile("A", 0, 0, width, height),))
-        compositor = Compositor(layout, image.shape[1], image.shape[0])
+        layout = Layout("photograph", width, height, (Tile(Subject.A, 0, 0, width, height),))
+        compositor, frame = Compositor(layout, image.shape[1], image.shape[0]), Frame(0, 0, 0.0, planes, ColorInfo())
         figures: list[list[float]] = [[], []]
         for fraction in (0.125, 0.25, 0.5, 0.7):
             left, top = 40 + fraction, 50 + fraction / 2
@@ -95,7 +104,11 @@ def truth(photograph: Path) -> None:
             warp(planes, crop_window, layout, warped)
             down, across = sinc(image.shape[0], top, 1 / zoom, height), sinc(image.shape[1], left, 1 / zoom, width)
             expected = down @ image.astype(float) @ across.T
-            for result, rendered in zip(figures, (compositor.compose(planes, crop_window), warped), strict=True):
+            for result, rendered in zip(
+                figures,
+                (compositor.compose(frame, shown(layout, crop_window)), warped),
+                strict=True,
+            ):
                 error = (rendered[0] - expected)[4:-4, 4:-4]
                 result.append(10 * np.log10(255**2 / np.mean(error**2)))
         print(f"{zoom:6}{np.mean(figures[0]):18.1f}{np.mean(figures[1]):18.1f}")

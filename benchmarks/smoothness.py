@@ -1,7 +1,8 @@
 """Figures that say how calm a camera path is.
 
 Belongs here: measures of a plan; no thresholds, no verdict. Motion is measured as a viewer sees it, in pixels of the
-tile, on the file's own timestamps and never across a cut, so that videos of any size and frame rate compare.
+tile, on the file's own timestamps and never across a cut or from one scene to the next, so that videos of any size and
+frame rate compare.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.layouts import Tile
 from dualface_core.tables.tile_plan import TilePlan
 
 Signal = NDArray[np.float64]
@@ -41,21 +41,27 @@ class Smoothness:
 
 def smoothness(plan: TilePlan, tracks: FaceTracks) -> list[Smoothness]:
     """Measure the camera of each tile, in the order of the layout's tiles."""
-    shots = [shot.frames for shot in tracks.shots]
-    crop_windows = plan.crop_windows.astype(np.float64)
-    return [_motion(crop_windows[:, index], tile, tracks.times, shots) for index, tile in enumerate(plan.layout.tiles)]
+    crop_windows, drawn = plan.crop_windows.astype(np.float64), plan.drawn
+    heights = plan.tiles[..., 3].astype(np.float64)
+    begins = np.unique([part.first for parts in (tracks.shots, plan.scenes) for part in parts])
+    parts = np.split(np.arange(len(drawn)), begins[1:])
+    return [
+        _motion(crop_windows[:, slot], heights[:, slot], tracks.times, [part[drawn[part, slot]] for part in parts])
+        for slot in range(drawn.shape[1])
+    ]
 
 
-def _motion(crop_windows: Signal, tile: Tile, times: Signal, shots: list[slice]) -> Smoothness:
+def _motion(crop_windows: Signal, heights: Signal, times: Signal, parts: list[NDArray[np.intp]]) -> Smoothness:
     seconds, speeds, accelerations, jerks = [], [], [], []
-    for shot in shots:
-        step = np.diff(times[shot])
-        center, height = crop_windows[shot, :2], crop_windows[shot, 3]
+    for part in parts:
+        step = np.diff(times[part])
+        center, height = crop_windows[part, :2], crop_windows[part, 3]
         if not len(step):
             continue
-        scale = tile.height / ((height[1:] + height[:-1]) / 2)
+        tile = heights[part]
+        scale = (tile[1:] + tile[:-1]) / (height[1:] + height[:-1])
         velocity = np.diff(center, axis=0) * (scale / step)[:, None]
-        middle = (times[shot][1:] + times[shot][:-1]) / 2
+        middle = (times[part][1:] + times[part][:-1]) / 2
         acceleration, middle = _rate(velocity, middle)
         jerk, _ = _rate(acceleration, middle)
         seconds.append(step)

@@ -356,7 +356,7 @@ def _report(
 
     return EncodeReport(
         source=video.path.name,
-        layout=plan.metadata.layout,
+        layout=plan.layout.name,
         plan_sha256=plan.sha256,
         encoder_requested=settings.encoder,
         encoder_used=spec.name,

@@ -24,12 +24,17 @@ COLUMNS: Final[Mapping[str, str]] = {
     "frame": "Number of the frame, from 0, the same in source and result.",
     "pts": "Presentation timestamp of the frame, in units of the source's time base.",
     "tile": "Number of the tile in the layout.",
-    "person": "Whom the tile belongs to.",
+    "subject": "Whom the tile shows: A, B, the pair of them, or the whole frame.",
     "center_x": "Middle of the part of the source that the tile shows, in pixels of the upright frame.",
     "center_y": "The same, downwards.",
     "width": "Width of that part.",
     "height": "Height of that part.",
+    "tile_x": "Left edge of the tile on the canvas, in pixels.",
+    "tile_y": "Its upper edge.",
+    "tile_width": "Its width; 0 where it is not drawn.",
+    "tile_height": "Its height.",
     "shot": "Number of the shot: the stretch between two cuts.",
+    "scene": "Number of the scene: the stretch with one arrangement of the canvas.",
     "state": "tracking (the person is shown), holding (lost for a moment) or wide (not there: the wide shot).",
 }
 
@@ -37,11 +42,12 @@ _BOX: Final = ("x", "y", "width", "height", "landmarks", "person")
 ORIGINS: Final[Mapping[str, tuple[str, ...]]] = {
     "frame": ("frame",),
     "pts": ("pts",),
-    "person": ("person",),
+    "subject": ("frame", "shot", "person"),
     "center_x": _BOX,
     "center_y": _BOX,
     "width": _BOX,
     "height": _BOX,
+    "scene": ("frame", "shot", "person"),
     "shot": ("shot",),
     "state": ("frame", "person"),
 }
@@ -94,8 +100,9 @@ def composed_tiles(
 
 def _figures(plan: TilePlan) -> dict[str, Any]:
     figures: dict[str, Any] = {"layout": plan.layout.name, "frames": plan.frame_count}
-    for number, tile in enumerate(plan.layout.tiles):
+    for subject, enlargement in plan.largest_enlargements.items():
+        shown = plan.drawn & (plan.subjects == subject)
         for state in CameraState:
-            figures[f"{tile.person}: {state} (%)"] = 100 * float((plan.states[:, number] == state).mean())
-        figures[f"{tile.person}: largest enlargement"] = tile.width / float(plan.crop_windows[:, number, 2].min())
+            figures[f"{subject}: {state} (%)"] = 100 * float((shown & (plan.states == state)).any(axis=1).mean())
+        figures[f"{subject}: largest enlargement"] = enlargement
     return figures

@@ -117,20 +117,20 @@ def identity_advisory(tracks: FaceTracks) -> Advisory:
 
 
 def framing_advisory(tracks: FaceTracks, plan: TilePlan) -> Advisory:
-    """Whether the tiles show the faces that are there, whole."""
+    """Whether the tiles that are to show a person show the whole face, where it is known."""
     crop_windows = plan.crop_windows.astype(np.float64)
     shares: dict[Person, float] = {}
-    for index, tile in enumerate(plan.layout.tiles):
-        boxes = tracks.boxes(tile.person)
-        known = ~np.isnan(boxes[:, 0])
+    for person in tracks.people:
+        boxes, showing = tracks.boxes(person), plan.showing(person)
+        known = showing.any(axis=1) & ~np.isnan(boxes[:, 0])
         if not known.any():
             continue
         frame = plan.metadata.frame_size
-        corner = np.clip(boxes[known, :2], 0, frame)  # of a face at the edge of the frame, no tile can show more
-        opposite = np.clip(boxes[known, :2] + boxes[known, 2:], 0, frame)
-        center, half = crop_windows[known, index, :2], crop_windows[known, index, 2:] / 2
-        inside = ((corner >= center - half - 0.5) & (opposite <= center + half + 0.5)).all(axis=1)
-        shares[tile.person] = float(inside.mean())
+        corner = np.clip(boxes[:, :2], 0, frame)[:, None]  # of a face at the frame's edge, no tile can show more
+        opposite = np.clip(boxes[:, :2] + boxes[:, 2:], 0, frame)[:, None]
+        center, half = crop_windows[..., :2], crop_windows[..., 2:] / 2
+        inside = ((corner >= center - half - 0.5) & (opposite <= center + half + 0.5)).all(axis=2)
+        shares[person] = float((inside & showing)[known].any(axis=1).mean())
     figures = {f"{person}: face in its tile (%)": 100 * share for person, share in shares.items()}
     worst, share = min(shares.items(), key=lambda item: item[1], default=(None, 1.0))
     passed = share >= LEAST_IN_TILE
@@ -152,11 +152,8 @@ def framing_advisory(tracks: FaceTracks, plan: TilePlan) -> Advisory:
 def enlargement_advisory(plan: TilePlan) -> Advisory:
     """Whether a tile enlarges the source so much that it looks soft."""
     limit = CameraParameters.model_validate(plan.metadata.camera).max_upscale
-    crop_windows = plan.crop_windows
-    largest = {
-        tile.person: tile.width / float(crop_windows[:, index, 2].min()) for index, tile in enumerate(plan.layout.tiles)
-    }
-    worst = max(largest, key=lambda person: largest[person])
+    largest = plan.largest_enlargements
+    worst = max(largest, key=lambda subject: largest[subject])
     passed = largest[worst] <= limit * (1 + _ROUNDING)
     size = f"{plan.metadata.frame_width}x{plan.metadata.frame_height}"
     return Advisory(
@@ -165,7 +162,7 @@ def enlargement_advisory(plan: TilePlan) -> Advisory:
         message=f"Tile {worst} enlarges the source {largest[worst]:.1f} times at most"
         + (", which stays sharp." if passed else f"; the source has {size} pixels only, and the tile looks soft."),
         action="" if passed else "Upload the video in a higher resolution, if there is one.",
-        figures={**{f"{person}: largest enlargement": of for person, of in largest.items()}, "most allowed": limit},
+        figures={**{f"{subject}: largest enlargement": of for subject, of in largest.items()}, "most allowed": limit},
     )
 
 

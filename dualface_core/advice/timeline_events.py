@@ -59,11 +59,12 @@ def events(tracks: FaceTracks, plan: TilePlan) -> list[TimelineEvent]:
     found = [TimelineEvent(kind=Kind.CUT, start=at, end=at) for at in times[tracks.cuts].tolist()]
     found += unsure_events(tracks)
     found += [TimelineEvent(kind=Kind.LOST, start=start, end=end) for start, end in tracks.metadata.lost]
-    for index, tile in enumerate(plan.layout.tiles):
+    for person in Person:
+        alone = plan.drawn & (plan.subjects == person)
         for kind, state in ((Kind.HOLDING, CameraState.HOLDING), (Kind.WIDE, CameraState.WIDE)):
-            for first, last in _runs(plan.states[:, index] == state):
+            for first, last in _runs((alone & (plan.states == state)).any(axis=1)):
                 end = times[min(last + 1, len(times) - 1)]
-                found.append(TimelineEvent(kind=kind, person=tile.person, start=float(times[first]), end=float(end)))
+                found.append(TimelineEvent(kind=kind, person=person, start=float(times[first]), end=float(end)))
     return sorted(found, key=lambda event: (event.start, event.end))
 
 

@@ -22,7 +22,9 @@ from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.path import STEP, Signal, correction, eased, hold, limits, median
 from dualface_core.camera.presence import WIDE, Gap, Take
 from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.labels import SceneKind, Subject
 from dualface_core.tables.layouts import Layout, Tile
+from dualface_core.tables.scenes import Scene
 from dualface_core.tables.tile_plan import TilePlan
 
 EYE_LINE_IN_BOX: Final = 0.38
@@ -48,15 +50,15 @@ def plan_camera(tracks: FaceTracks, layout: Layout, parameters: CameraParameters
     """
     parameters = parameters or CameraParameters()
     times = _camera_clock(tracks)
-    boxes = {person: tracks.boxes(person) for person in tracks.people}
+    boxes = {Subject(person): tracks.boxes(person) for person in tracks.people}
     absent = np.full((len(times), 4), np.nan)
 
     crop_windows = np.empty((len(times), len(layout.tiles), 4), np.float32)
     states = np.empty((len(times), len(layout.tiles)), np.int8)
     for index, tile in enumerate(layout.tiles):
         stage = _Stage.of(*tracks.metadata.frame_size, tile, parameters)
-        person = boxes.get(tile.person, absent)
-        others = [boxes[name] for name in boxes if name != tile.person]
+        person = boxes.get(tile.subject, absent)
+        others = [boxes[name] for name in boxes if name != tile.subject]
         for shot in tracks.shots:
             span = shot.frames
             if (take := Take.of(times[span], person[span], parameters)) is None:
@@ -65,7 +67,18 @@ def plan_camera(tracks: FaceTracks, layout: Layout, parameters: CameraParameters
             else:
                 crop_windows[span, index] = _film(take, stage, parameters)
                 states[span, index] = take.states(parameters)
-    return TilePlan.of(tracks, layout, crop_windows, states, camera=parameters.model_dump())
+    cast = tuple(tile.subject for tile in layout.tiles)
+    split = Scene(first=0, last=len(times) - 1, kind=SceneKind.SPLIT, cast=cast, reason="One layout throughout.")
+    return TilePlan.of(
+        tracks,
+        layout,
+        scenes=[split],
+        tiles=np.broadcast_to([tile.rectangle for tile in layout.tiles], crop_windows.shape),
+        crop_windows=crop_windows,
+        states=states,
+        camera=parameters.model_dump(),
+        direction={},
+    )
 
 
 def kept_in_tile(boxes: NDArray[np.float64], margin: float, width: float, height: float) -> tuple[Signal, ...]:

@@ -32,12 +32,12 @@ def composed_frames(
 
     Raises UnreadableVideoError if the source breaks off, or has other frames than when it was tracked.
     """
-    canvas, crop_windows, times = plan.layout, plan.crop_windows, plan.pts
+    canvas, times = plan.layout, plan.pts
     compositor = Compositor(canvas, video.width, video.height)
 
     def composed(frame: Frame) -> tuple[Surface, int]:
         surface = Surface.blank(canvas.width, canvas.height)
-        compositor.compose(frame.planes, crop_windows[frame.index], surface.planes, siting=frame.siting)
+        compositor.compose(frame, plan.frame(frame.index), surface.planes)
         return surface, frame.pts
 
     decoded = 0

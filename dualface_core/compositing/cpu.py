@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.compositing.background import Rectangle, fill, uncovered
 from dualface_core.compositing.sampling import Axis, plane_axes
-from dualface_core.media.frames import LEFT, Planes, Siting
+from dualface_core.media.frames import Frame, Planes
 from dualface_core.tables.layouts import Layout
+from dualface_core.tables.tile_plan import FramePlan
 
 
 class Compositor:
@@ -21,13 +23,13 @@ class Compositor:
     OpenCV's number of threads belongs to the process and is left alone.
 
     Args:
-        layout: canvas and tiles.
+        layout: the canvas.
         frame_width: of the frames that will come, in luma samples.
         frame_height: likewise.
     """
 
     def __init__(self, layout: Layout, frame_width: int, frame_height: int) -> None:
-        self._tiles = layout.tiles
+        self._layout = layout
         self._shape = (frame_height, frame_width)
         half = (layout.height // 2, layout.width // 2)
         self._canvas: Planes = (
@@ -36,37 +38,34 @@ class Compositor:
             np.full(half, 128, np.uint8),
         )
 
-    def compose(
-        self,
-        planes: Planes,
-        crop_windows: NDArray[np.float32],
-        canvas: Planes | None = None,
-        *,
-        siting: Siting = LEFT,
-    ) -> Planes:
+    def compose(self, frame: Frame, shown: FramePlan, canvas: Planes | None = None) -> Planes:
         """Render one canvas.
 
         Args:
-            planes: Y, U and V of the frame; Y has the size that the compositor was made for.
-            crop_windows: (tiles, 4) of center x, center y, width and height in pixels of the frame. What lies outside
-                the frame shows its repeated edge.
+            frame: of the size that the compositor was made for.
+            shown: where the tiles are, and what of the frame each shows. They are drawn in their order, and the
+                layout's background where none is. What of a crop window lies outside the frame shows its repeated edge.
             canvas: Y, U and V to draw on, of the layout's size; the compositor's own if None.
-            siting: of the frame's chroma; that of the canvas is `LEFT`.
 
         Returns:
-            Y, U and V of the canvas. The compositor's own is overwritten by the next call.
+            Y, U and V of the canvas, its chroma sited `LEFT`. The compositor's own is overwritten by the next call.
         """
         canvas = self._canvas if canvas is None else canvas
+        layout, planes = self._layout, frame.planes
         if planes[0].shape != self._shape:
             raise ValueError(f"The frame is {planes[0].shape}, the compositor was made for {self._shape}.")
-        for tile, crop_window in zip(self._tiles, crop_windows.astype(np.float64), strict=True):
-            luma, chroma = plane_axes(tile, crop_window, siting)
-            for plane, drawn, (axis_x, axis_y), scale in zip(
+        drawn = shown.tiles[:, 2] > 0
+        places: list[Rectangle] = [tuple(place) for place in shown.tiles[drawn].tolist()]
+        fill(canvas, uncovered(tuple(places), layout.width, layout.height), layout.background, frame.color)
+        for (x, y, width, height), crop_window in zip(
+            places, shown.crop_windows[drawn].astype(np.float64), strict=True
+        ):
+            luma, chroma = plane_axes((width, height), crop_window, frame.siting)
+            for plane, surface, (axis_x, axis_y), scale in zip(
                 planes, canvas, (luma, chroma, chroma), (1, 2, 2), strict=True
             ):
-                rows = slice(tile.y // scale, (tile.y + tile.height) // scale)
-                columns = slice(tile.x // scale, (tile.x + tile.width) // scale)
-                _resample(plane, axis_x, axis_y, drawn[rows, columns])
+                part = surface[y // scale : (y + height) // scale, x // scale : (x + width) // scale]
+                _resample(plane, axis_x, axis_y, part)
         return canvas
 
 

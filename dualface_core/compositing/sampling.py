@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.media.frames import LEFT, Siting
-from dualface_core.tables.layouts import Tile
 
 _REACH: Final = 3
 """Samples before and after that the windowed sinc (Lanczos) looks at: six taps."""
@@ -63,22 +62,23 @@ class Axis:
 
 
 def plane_axes(
-    tile: Tile, crop_window: NDArray[np.float64], siting: Siting = LEFT
+    size: tuple[int, int], crop_window: NDArray[np.float64], siting: Siting = LEFT
 ) -> tuple[tuple[Axis, Axis], tuple[Axis, Axis]]:
     """The horizontal and the vertical axis of a tile, for luma and for chroma.
 
     Args:
-        tile: what is drawn.
+        size: width and height of the tile, in pixels of the canvas.
         crop_window: center x, center y, width and height of what it shows, in pixels of the frame.
         siting: of the frame's chroma.
     """
     center_x, center_y, width, height = crop_window.tolist()
-    step_x, step_y = width / tile.width, height / tile.height
+    columns, rows = size
+    step_x, step_y = width / columns, height / rows
     left = center_x - width / 2 + step_x / 2 - 0.5
     top = center_y - height / 2
-    luma = _axis(left, step_x, tile.width), _axis(top + step_y / 2 - 0.5, step_y, tile.height)
+    luma = _axis(left, step_x, columns), _axis(top + step_y / 2 - 0.5, step_y, rows)
     chroma_left, chroma_top = (left - siting[0]) / 2, (top + step_y - (0.5 + siting[1])) / 2
-    chroma = _axis(chroma_left, step_x, tile.width // 2), _axis(chroma_top, step_y, tile.height // 2)
+    chroma = _axis(chroma_left, step_x, columns // 2), _axis(chroma_top, step_y, rows // 2)
     return luma, chroma
 
 

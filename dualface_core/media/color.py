@@ -116,6 +116,13 @@ class ColorInfo:
         )
         return f"{light} {matrix}{' full range' if self.range == FULL_RANGE else ''}"
 
+    def yuv(self, color: str) -> tuple[int, int, int]:
+        """Y, U and V of a color such as "#1f6fd0"."""
+        matrix = self.yuv_to_bgr().astype(np.float64)
+        bgr = np.array([*bytes.fromhex(color[1:])][::-1])
+        y, u, v = np.rint(np.linalg.solve(matrix[:, :3], bgr - matrix[:, 3])).clip(0, 255).astype(int).tolist()
+        return y, u, v
+
     def yuv_to_bgr(self) -> NDArray[np.float32]:
         """The 3x4 matrix that takes Y, U, V (0..255) to B, G, R (0..255); BT.601 for a matrix that is not known."""
         luma, chroma, offset = (1.0, 1.0, 0.0) if self.range == FULL_RANGE else (255 / 219, 255 / 224, 16.0)

@@ -93,7 +93,7 @@ class EncodeReport(BaseModel):
             return
         found = (
             f"made from another tile plan ({self.layout}, {self.plan_sha256[:_SHOWN]}) than the one that is there now "
-            f"({plan.metadata.layout}, {plan.sha256[:_SHOWN]})"
+            f"({plan.layout.name}, {plan.sha256[:_SHOWN]})"
         )
         raise ChangedPlanError(result, found, action="Make the result again from this plan.")
 

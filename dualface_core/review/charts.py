@@ -39,7 +39,7 @@ class Series:
 
     Attributes:
         kind: "band", "line" or "thin" (a thin line): how it is drawn.
-        color: "A" or "B", that person's; "face"; "other"; or "C" and "D" for more.
+        color: a `Subject`, that one's; "face"; "other"; or "C" and "D" for more.
         parts: unbroken stretches, (points, 2) of x and y in units of the chart; of a band, its outline.
         label: what it is, for the legend; empty if it needs none.
     """
@@ -192,35 +192,35 @@ def camera_charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequenc
     """For each tile what its camera shows from left to right against where the face is; and how much they enlarge."""
     timeline = Timeline.of(tracks.times, tracks.cuts)
     scale = _Scale(axis, timeline.at, float(tracks.metadata.frame_width))
-    crop_windows = plan.crop_windows.astype(np.float64)
+    crop_windows = np.where(plan.drawn[..., None], plan.crop_windows.astype(np.float64), np.nan)
     made: list[Chart] = []
     zooms: list[tuple[str, NDArray[np.float64]]] = []
     for index, tile in enumerate(plan.layout.tiles):
-        center, wide = crop_windows[:, index, 0], crop_windows[:, index, 2]
+        name, center, wide = tile.subject, crop_windows[:, index, 0], crop_windows[:, index, 2]
         low, high = timeline.least(center - wide / 2), timeline.greatest(center + wide / 2)
         series = [
-            scale.band(tile.person, low, high),
-            scale.line("line", tile.person, timeline.middle(center), f"camera {tile.person}"),
+            scale.band(name, low, high),
+            scale.line("line", name, timeline.middle(center), f"camera {name}"),
         ]
-        if tile.person in tracks.people:
-            box = tracks.boxes(tile.person)
+        for person in set(name.people) & set(tracks.people):
+            box = tracks.boxes(person)
             face = timeline.middle(box[:, 0] + box[:, 2] / 2)
             series.append(scale.line("thin", "face", face, "middle of the face"))
         made.append(
             Chart(
-                f"Camera {tile.person}",
-                f"Which part of the frame, from left to right, tile {tile.person} shows over time, and where the "
+                f"Camera {name}",
+                f"Which part of the frame, from left to right, tile {name} shows over time, and where the "
                 "middle of the face is.",
                 "right",
                 "left",
                 series,
-                _shades(axis, [event for event in found if event.person == tile.person], {Kind.HOLDING, Kind.WIDE}),
+                _shades(axis, [event for event in found if event.person in name.people], {Kind.HOLDING, Kind.WIDE}),
             )
         )
-        zooms.append((tile.person, timeline.middle(tile.width / wide)))
-    top = max(2.0, float(np.ceil(1.05 * max(np.nanmax(zoom) for _, zoom in zooms))))
+        zooms.append((name, timeline.middle(plan.tiles[:, index, 2] / wide)))
+    top = max(2.0, float(np.ceil(1.05 * max(np.nanmax(zoom, initial=0) for _, zoom in zooms))))
     scale = _Scale(axis, timeline.at, top)
-    lines = [scale.line("line", person, zoom) for person, zoom in zooms]
+    lines = [scale.line("line", name, zoom) for name, zoom in zooms]
     about = "How many times each tile enlarges the frame, over time."
     return [*made, Chart("Zoom", about, f"{top:g}x", "0x", lines, low=True)]
 

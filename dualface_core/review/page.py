@@ -148,19 +148,18 @@ def make_page(about: PageContent) -> Page:
 def _stills(about: PageContent) -> tuple[list[Still], Still, bytes]:
     """Images for the strip, larger ones of the first frame, where the players begin, and one for the index."""
     indexes = _cheap_frames(about, preview_frames(about.plan, _STRIP))
-    canvas, crop_windows = about.plan.layout, about.plan.crop_windows
     sources, results = (_frames(about, info, sorted({0, *indexes})) for info in (about.video, about.result))
     stills = [
         Still(
             sources[index].time,
-            marked_frame(sources[index], crop_windows[index], canvas, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
+            marked_frame(sources[index], about.plan, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
             thumbnail(results[index], None, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
         )
         for index in indexes
     ]
     poster = [thumbnail(frames[0], None, max_bytes=_POSTER_BYTES) for frames in (sources, results)]
     # The one nearest to the middle of those in which most people are.
-    seen = (about.plan.states[indexes] == CameraState.TRACKING).sum(axis=1)
+    seen = (about.plan.drawn & (about.plan.states == CameraState.TRACKING))[indexes].sum(axis=1)
     best = max(range(len(indexes)), key=lambda place: (seen[place], -abs(place - len(indexes) // 2)))
     small = thumbnail(results[indexes[best]], None, width=_THUMBNAIL_WIDTH, max_bytes=_THUMBNAIL_BYTES)
     return stills, Still(sources[0].time, *poster), small

@@ -31,7 +31,7 @@ from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import clock
 
 _PALETTE: Final[dict[str, tuple[int, int, int]]] = {
-    **{str(person): bgr(color) for person, color in COLORS.items()},
+    **{str(subject): bgr(color) for subject, color in COLORS.items()},
     "C": bgr("#2e8b57"),
     "D": bgr("#8250a8"),
     "face": bgr("#1c1f23"),

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.media.frames import Frame
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.labels import Person
-from dualface_core.tables.layouts import Layout
+from dualface_core.tables.labels import Subject
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import clock
 
@@ -26,8 +25,8 @@ Image = NDArray[np.uint8]
 MAX_BYTES: Final = 30_000
 """Of an image that goes into the metadata of an asset."""
 
-COLORS: Final = {Person.A: "#1f6fd0", Person.B: "#e07b00"}
-"""Of the persons, in every image: blue and orange, which color-blind people can tell apart."""
+COLORS: Final = {Subject.A: "#1f6fd0", Subject.B: "#e07b00", Subject.PAIR: "#2e8b57", Subject.FRAME: "#777777"}
+"""Of what tiles show, in every image. The persons are blue and orange, which color-blind people can tell apart."""
 
 _SHEET_WIDTH: Final = 800
 _SHEET_COLUMNS: Final = 4
@@ -67,7 +66,7 @@ def contact_sheet(frames: Sequence[Frame], plan: TilePlan, *, max_bytes: int = M
     """
     columns = min(_SHEET_COLUMNS, len(frames))
     width = (_SHEET_WIDTH - (columns + 1) * _GAP) // columns
-    cells = [_cell(frame, plan.crop_windows[frame.index], plan.layout, width) for frame in frames]
+    cells = [_cell(frame, plan, width) for frame in frames]
     height = max(cell.shape[0] for cell in cells)
     rows = -(-len(cells) // columns)
     sheet = np.full((_GAP + rows * (height + _GAP), _GAP + columns * (width + _GAP), 3), 255, np.uint8)
@@ -78,9 +77,10 @@ def contact_sheet(frames: Sequence[Frame], plan: TilePlan, *, max_bytes: int = M
     return _jpeg(sheet, max_bytes)
 
 
-def _cell(frame: Frame, crop_windows: NDArray[np.float32], canvas: Layout, width: int) -> Image:
-    source = _marked(frame, crop_windows, canvas, width)
-    planes = Compositor(canvas, frame.width, frame.height).compose(frame.planes, crop_windows, siting=frame.siting)
+def _cell(frame: Frame, plan: TilePlan, width: int) -> Image:
+    source = _marked(frame, plan, width)
+    compositor = Compositor(plan.layout, frame.width, frame.height)
+    planes = compositor.compose(frame, plan.frame(frame.index))
     composed = _fitted(replace(frame, planes=planes).bgr(2 * width), width)
 
     cell = np.full((_CAPTION + source.shape[0] + 2 + composed.shape[0], width, 3), 255, np.uint8)
@@ -93,28 +93,27 @@ def _cell(frame: Frame, crop_windows: NDArray[np.float32], canvas: Layout, width
     return cell
 
 
-def _marked(frame: Frame, crop_windows: NDArray[np.float32], canvas: Layout, width: int) -> Image:
+def _marked(frame: Frame, plan: TilePlan, width: int) -> Image:
     image = _fitted(frame.bgr(2 * width), width)
     scale = image.shape[1] / frame.width
-    for tile, (x, y, w, h) in zip(canvas.tiles, crop_windows, strict=True):
-        corners = [round(float(v) * scale) for v in (x - w / 2, y - h / 2, x + w / 2 - 1, y + h / 2 - 1)]
-        cv2.rectangle(image, corners[:2], corners[2:], bgr(COLORS[tile.person]), 2)
+    shown = plan.frame(frame.index)
+    for slot in np.flatnonzero(shown.tiles[:, 2]):
+        x, y, w, h = shown.crop_windows[slot].tolist()
+        corners = [round(v * scale) for v in (x - w / 2, y - h / 2, x + w / 2 - 1, y + h / 2 - 1)]
+        cv2.rectangle(image, corners[:2], corners[2:], bgr(COLORS[Subject(shown.subjects[slot])]), 2)
     return image
 
 
-def marked_frame(
-    frame: Frame, crop_windows: NDArray[np.float32], canvas: Layout, *, width: int, max_bytes: int = MAX_BYTES
-) -> bytes:
+def marked_frame(frame: Frame, plan: TilePlan, *, width: int, max_bytes: int = MAX_BYTES) -> bytes:
     """A JPEG of a source frame with the tiles' crop windows in it.
 
     Args:
-        frame: of the source.
-        crop_windows: (tiles, 4), what each tile shows in it.
-        canvas: the plan's layout.
+        frame: of the source; its index is its number in the plan.
+        plan: what each tile shows.
         width: of the JPEG, in pixels; its height is no greater.
         max_bytes: greatest size of the JPEG.
     """
-    return _jpeg(_marked(frame, crop_windows, canvas, width), max_bytes)
+    return _jpeg(_marked(frame, plan, width), max_bytes)
 
 
 def thumbnail(frame: Frame, tracks: FaceTracks | None, *, width: int = 640, max_bytes: int = MAX_BYTES) -> bytes:
@@ -126,7 +125,7 @@ def thumbnail(frame: Frame, tracks: FaceTracks | None, *, width: int = 640, max_
             box = tracks.boxes(person)[frame.index] * scale
             if not np.isnan(box[0]):
                 x, y, right, bottom = (round(float(v)) for v in (box[0], box[1], box[0] + box[2], box[1] + box[3]))
-                color = bgr(COLORS[person])
+                color = bgr(COLORS[Subject(person)])
                 cv2.rectangle(image, (x, y), (right, bottom), color, 2)
                 cv2.putText(image, person, (x, y - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.6, color, 2, cv2.LINE_AA)
     return _jpeg(image, max_bytes)

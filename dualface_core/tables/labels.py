@@ -44,6 +44,17 @@ class Subject(StrEnum):
     PAIR = "pair"
     FRAME = "frame"
 
+    @property
+    def people(self) -> tuple[Person, ...]:
+        """The persons that a tile of it must show; none for the whole picture."""
+        match self:
+            case Subject.PAIR:
+                return tuple(Person)
+            case Subject.FRAME:
+                return ()
+            case _:
+                return (Person(self),)
+
 
 class SceneKind(StrEnum):
     """How the canvas is arranged.

@@ -1,10 +1,15 @@
 """Scenes: what is shown when, and why.
 
-Belongs here: the data alone. Who decides on scenes is `directing`; what each of their tiles shows is `TilePlan`.
+Belongs here: the data, and what follows from it alone. Who decides on scenes is `directing`; what each of their tiles
+shows is `TilePlan`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.tables.labels import SceneKind, Subject
@@ -37,3 +42,24 @@ class Scene(BaseModel):
     def __len__(self) -> int:
         """How many frames it has."""
         return self.last + 1 - self.first
+
+
+def slot_subjects(scenes: Sequence[Scene], tiles: NDArray[np.integer]) -> NDArray[np.str_]:
+    """Who or what every tile shows in every frame: (frames, slots) of `Subject`.
+
+    In a split, each tile shows its own of the cast. In any other scene the cast is one, and the tile that is largest
+    shows it; the others, which are not drawn or are just leaving, keep what they showed before.
+
+    Args:
+        scenes: those of all frames, in order.
+        tiles: (frames, slots, 4) of x, y, width and height on the canvas; of width 0 where a tile is not drawn.
+    """
+    subjects = np.empty(tiles.shape[:2], "U5")
+    for scene in scenes:
+        if scene.kind is SceneKind.SPLIT:
+            subjects[scene.frames] = scene.cast
+            continue
+        subjects[scene.frames] = subjects[scene.first - 1] if scene.first else scene.cast[0]
+        areas = tiles[scene.frames, :, 2:].prod(axis=2, dtype=np.int64).sum(axis=0)
+        subjects[scene.frames, areas.argmax()] = scene.cast[0]
+    return subjects

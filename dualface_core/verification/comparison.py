@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dualface_core.media.color import FULL_RANGE, ColorInfo
 from dualface_core.media.frames import Planes
 from dualface_core.verification.findings import Check, Finding, clock
-from dualface_core.verification.fingerprints import TileFingerprint, detail
+from dualface_core.verification.fingerprints import RegionFingerprint, detail
 
 _BLOCK: Final = 32
 """Frames that are compared at once."""
@@ -30,28 +30,28 @@ _MOST_REACH: Final = 90
 """Frames; the same for very high frame rates."""
 
 BLACK: Final = 12
-"""Levels above black that the brightest spot of a black tile may have; a spot of one that isn't has twice that."""
+"""Levels above black that the brightest spot of a black region may have; a spot of one that isn't has twice that."""
 
 MOST_DIFFERENT: Final = 24.0
 """Levels by which luma may differ from what was composed, as a mean over 3 x 3 cells. Measured up to CRF 40: 16."""
 
 MOST_BRIGHTER: Final = 6.0
-"""Levels by which a tile as a whole may be brighter or darker. Measured up to CRF 40: 2.5."""
+"""Levels by which a region as a whole may be brighter or darker. Measured up to CRF 40: 2.5."""
 
 MOST_COLORED: Final = 10.0
 MOST_COLORED_MEAN: Final = 3.5
-"""Levels by which chroma may differ, as a mean over 3 x 3 cells and over the tile. Measured up to CRF 40: 5 and 2.1."""
+"""Levels by which chroma may differ, as a mean over 3 x 3 cells and over the region. Measured up to CRF 40: 5, 2.1."""
 
 LEAST_SSIM: Final = 0.85
 """Structural similarity of the luma of fingerprints. Measured up to CRF 40: 0.917."""
 
 LEAST_DETAIL: Final = 0.45
 MOST_DETAIL: Final = 3.0
-"""Detail of a tile by that of what was composed. Up to CRF 40: 0.51 to 1.9; with a blur of sigma 2: 0.18 to 0.45."""
+"""Detail of a region by that of what was composed. Up to CRF 40: 0.51 to 1.9; with a blur of sigma 2: 0.18 to 0.45."""
 
 _FAINT_DETAIL: Final = 8.0
 _FAINT_NOISE: Final = 100.0
-"""Detail, in squared levels, that coding may take from a tile that has nearly none, and add to it."""
+"""Detail, in squared levels, that coding may take from a region that has nearly none, and add to it."""
 
 _NOTICEABLE_MOTION: Final = 0.3
 """Levels (root mean square) that two fingerprints must differ for one to be told from the other."""
@@ -160,18 +160,18 @@ class _Shown:
     fingerprint: NDArray[np.uint8]
 
 
-class TileComparison:
-    """Compares one tile of all frames with what was composed.
+class RegionComparison:
+    """Compares one region of the canvas, in all frames, with what was composed.
 
     Args:
-        part: which tile, and how its fingerprint is taken.
+        part: which region, and how its fingerprint is taken.
         composed: fingerprints of all composed frames, (frames, samples) uint8 as `read_fingerprints` gives them.
         times: when each composed frame is shown, and when the last one ends, in seconds.
         color: color tags of the result; they say how low black is.
     """
 
     def __init__(
-        self, part: TileFingerprint, composed: NDArray[np.uint8], times: Sequence[float], color: ColorInfo
+        self, part: RegionFingerprint, composed: NDArray[np.uint8], times: Sequence[float], color: ColorInfo
     ) -> None:
         self._part = part
         self._composed = composed[:, part.offset : part.offset + part.size]
@@ -312,7 +312,7 @@ class TileComparison:
 
     def findings(self) -> Iterator[Finding]:
         """What was found, one finding for each kind of fault."""
-        name = self._part.tile.person
+        name = self._part.region.name
         fault = self._black
         yield Finding(
             check=Check.BLACK,
@@ -320,9 +320,9 @@ class TileComparison:
             value=round(fault.seconds, 3),
             expected="0 s",
             message=(
-                f"Tile {name} is black for {fault.seconds:.3g} s, {fault.where}, where the source is not."
+                f"The {name} is black for {fault.seconds:.3g} s, {fault.where}, where the source is not."
                 if fault.frames
-                else f"Tile {name} is never black where the source isn't."
+                else f"The {name} is never black where the source isn't."
             ),
         )
         fault = self._frozen
@@ -332,9 +332,9 @@ class TileComparison:
             value=round(fault.seconds, 3),
             expected="0 s",
             message=(
-                f"Tile {name} is frozen for {fault.seconds:.3g} s, {fault.where}, while the source moves."
+                f"The {name} is frozen for {fault.seconds:.3g} s, {fault.where}, while the source moves."
                 if fault.frames
-                else f"Tile {name} is never frozen while the source moves."
+                else f"The {name} is never frozen while the source moves."
             ),
         )
         if self._longest_still > STILL_SOURCE_SECONDS:
@@ -344,7 +344,7 @@ class TileComparison:
                 severity="warning",
                 value=round(self._longest_still, 3),
                 expected=f"at most {STILL_SOURCE_SECONDS:g} s",
-                message=f"Tile {name} is frozen for {self._longest_still:.1f} s, as the source itself is.",
+                message=f"The {name} is frozen for {self._longest_still:.1f} s, as the source itself is.",
             )
         yield self._time_finding(name)
         yield self._similarity_finding(name)
@@ -359,10 +359,10 @@ class TileComparison:
             value=round(self._most_colored, 2),
             expected=f"at most {MOST_COLORED:g} levels",
             message=(
-                f"The colors of tile {name} are wrong in {fault.frames} frames, {fault.where}: up to "
+                f"The colors of the {name} are wrong in {fault.frames} frames, {fault.where}: up to "
                 f"{fault.worst:.1f} levels from what was composed."
                 if fault.frames
-                else f"The colors of tile {name} are within {self._most_colored:.1f} levels of what was composed."
+                else f"The colors of the {name} are within {self._most_colored:.1f} levels of what was composed."
             ),
         )
 
@@ -374,19 +374,19 @@ class TileComparison:
             value=round(self._least_detail, 3),
             expected=f"{LEAST_DETAIL:g} to {MOST_DETAIL:g}",
             message=(
-                f"Tile {name} is {'noisy' if fault.worst > MOST_DETAIL else 'blurred'} in {fault.frames} frames, "
+                f"The {name} is {'noisy' if fault.worst > MOST_DETAIL else 'blurred'} in {fault.frames} frames, "
                 f"{fault.where}."
                 if fault.frames
-                else f"Tile {name} keeps at least {self._least_detail:.0%} of the detail that was composed."
+                else f"The {name} keeps at least {self._least_detail:.0%} of the detail that was composed."
             ),
         )
 
     def _time_finding(self, name: str) -> Finding:
         fault = self._late
-        message = f"Tile {name} shows every frame at its own time."
+        message = f"The {name} shows every frame at its own time."
         if fault.frames:
             message = (
-                f"Tile {name} shows {fault.frames} frames at a wrong time, {fault.where}: {abs(self._lateness):.2f} s "
+                f"The {name} shows {fault.frames} frames at a wrong time, {fault.where}: {abs(self._lateness):.2f} s "
                 f"too {'late' if self._lateness > 0 else 'early'}."
             )
         return Finding(
@@ -396,10 +396,10 @@ class TileComparison:
     def _similarity_finding(self, name: str) -> Finding:
         fault = self._different
         mean = self._total_ssim / self._compared if self._compared else 0.0
-        message = f"Tile {name} shows what was composed in all of {self._compared} frames: mean SSIM {mean:.3f}."
+        message = f"The {name} shows what was composed in all of {self._compared} frames: mean SSIM {mean:.3f}."
         if fault.frames:
             message = (
-                f"Tile {name} does not show what was composed in {fault.frames} of {self._compared} frames, "
+                f"The {name} does not show what was composed in {fault.frames} of {self._compared} frames, "
                 f"{fault.where}: by up to {fault.worst:.0f} levels."
             )
         return Finding(

@@ -22,11 +22,10 @@ from dualface_core.media.frames import LEFT, Frame, Planes, Siting
 from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
-from dualface_core.tables.layouts import Tile
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.comparison import ssim_map
 from dualface_core.verification.findings import Check, Finding, clock
-from dualface_core.verification.fingerprints import TileFingerprint
+from dualface_core.verification.fingerprints import RegionFingerprint
 
 _ENOUGH_KEY_FRAMES: Final = 8
 """With fewer of them in a video, other frames are taken too, though they cost more."""
@@ -97,9 +96,8 @@ class Source:
 
     def __init__(self, video: VideoInfo, plan: TilePlan) -> None:
         self._video = video
-        self._crop_windows = plan.crop_windows
+        self._plan = plan
         self._pts: list[int] = plan.pts.tolist()
-        self._tiles = plan.layout.tiles
         self._compositor = Compositor(plan.layout, video.width, video.height)
 
     def cheap_frames(self, count: int) -> list[int]:
@@ -117,11 +115,11 @@ class Source:
 
     def enlargement(self, number: int, place: int) -> float:
         """Pixels of the canvas per pixel of the source, in a frame's tile `place`."""
-        return float(self._tiles[place].width / self._crop_windows[number, place, 2])
+        return float(self._plan.tiles[number, place, 2] / self._plan.crop_windows[number, place, 2])
 
     def composed(self, frame: Frame) -> Planes:
         """What the compositor makes of a source frame: Y, U and V of the canvas, until the next call."""
-        return self._compositor.compose(frame.planes, self._crop_windows[frame.index], siting=frame.siting)
+        return self._compositor.compose(frame, self._plan.frame(frame.index))
 
     def tile_planes(self, frame: Frame, place: int) -> Planes:
         """What a tile should show of a source frame: Y, U and V at half the size of the tile's.
@@ -130,10 +128,11 @@ class Source:
             frame: of the source; its index is its number in the plan.
             place: the tile's number in the layout.
         """
-        tile = self._tiles[place]
-        window = self._crop_windows[frame.index, place].astype(np.float64)
+        shown = self._plan.frame(frame.index)
+        width, height = shown.tiles[place, 2:].tolist()
+        window = shown.crop_windows[place].astype(np.float64)
         y, u, v = (
-            _resampled(plane, tile, window, scale, sited, drawn)
+            _resampled(plane, (width, height), window, scale, sited, drawn)
             for plane, scale, sited, drawn in zip(
                 frame.planes, (1, 2, 2), (_LUMA, frame.siting, frame.siting), (_LUMA, LEFT, LEFT), strict=True
             )
@@ -142,21 +141,26 @@ class Source:
 
 
 def _resampled(
-    plane: NDArray[np.uint8], tile: Tile, window: NDArray[np.float64], scale: int, sited: Siting, drawn: Siting
+    plane: NDArray[np.uint8],
+    tile: tuple[int, int],
+    window: NDArray[np.float64],
+    scale: int,
+    sited: Siting,
+    drawn: Siting,
 ) -> NDArray[np.uint8]:
     """A tile's plane at half its size, by a bilinear warp.
 
     Args:
         plane: of the source.
-        tile: the tile.
+        tile: width and height of the tile.
         window: center x, center y, width and height in luma samples of the source.
         scale: luma samples per sample of the plane.
         sited: where the plane's samples are in the source.
         drawn: where they are in the tile.
     """
-    size = tile.width // (_SCALE * scale), tile.height // (_SCALE * scale)
+    size = tile[0] // (_SCALE * scale), tile[1] // (_SCALE * scale)
     steps, firsts = [], []
-    sides = zip(window[:2], window[2:], (tile.width, tile.height), sited, drawn, strict=True)
+    sides = zip(window[:2], window[2:], tile, sited, drawn, strict=True)
     for center, length, side, source_first, tile_first in sides:
         step = length / side
         # One sample here stands for two of the tile's plane, and lies between them.
@@ -173,12 +177,13 @@ def _resampled(
     return np.asarray(cv2.warpAffine(plane, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def tile_frame(canvas: Planes, tile: Tile, color: ColorInfo) -> Frame:
-    """One tile of a canvas as a frame of its own, which shares the canvas' memory."""
+def tile_frame(canvas: Planes, tile: NDArray[np.integer], color: ColorInfo) -> Frame:
+    """One tile of a canvas, (4,) x, y, width, height, as a frame of its own, which shares the canvas' memory."""
+    x, y, width, height = tile.tolist()
     planes = []
     for plane, scale in zip(canvas, (1, 2, 2), strict=True):
-        rows = slice(tile.y // scale, (tile.y + tile.height) // scale)
-        columns = slice(tile.x // scale, (tile.x + tile.width) // scale)
+        rows = slice(y // scale, (y + height) // scale)
+        columns = slice(x // scale, (x + width) // scale)
         planes.append(plane[rows, columns])
     return Frame(0, 0, 0.0, (planes[0], planes[1], planes[2]), color)
 
@@ -240,38 +245,47 @@ class CropCheck:
     The first must fit to a pixel, whatever the encoder does. The second tells how much the encoder has left.
 
     Args:
-        part: which tile, and how its fingerprint is taken.
+        name: whose tile it is, for messages.
+        parts: how the fingerprints of the canvas are taken.
         numbers: of the frames to compare, in the plan.
         composed: fingerprints of all composed frames, (frames, samples) uint8.
         times: when each composed frame is shown, in seconds.
     """
 
     def __init__(
-        self, part: TileFingerprint, numbers: Sequence[int], composed: NDArray[np.uint8], times: Sequence[float]
+        self,
+        name: str,
+        parts: Sequence[RegionFingerprint],
+        numbers: Sequence[int],
+        composed: NDArray[np.uint8],
+        times: Sequence[float],
     ) -> None:
-        self._part = part
+        self._name = name
+        self._parts = parts
         self._numbers = frozenset(numbers)
-        self._recorded = composed[:, part.offset : part.offset + part.chroma.stop]
+        self._recorded = composed
         self._times = times
         self._wanted: dict[int, Planes] = {}
         self._found: dict[int, tuple[float, NDArray[np.uint8]]] = {}
         self._composed: list[_Composed] = []
 
-    def learn(self, number: int, wanted: Planes, canvas: Planes, enlargement: float) -> None:
+    def learn(
+        self, number: int, place: NDArray[np.integer], wanted: Planes, canvas: Planes, enlargement: float
+    ) -> None:
         """Take a frame's resampled source, as `Source.tile_planes` gives it, and the canvas composed of it.
 
         Args:
             number: of the frame in the plan.
+            place: (4,) x, y, width and height of the tile in it.
             wanted: Y, U and V at half the size of the tile's.
             canvas: Y, U and V of the canvas.
             enlargement: pixels of the canvas per pixel of the source.
         """
-        tile = tile_frame(canvas, self._part.tile, ColorInfo())
+        tile = tile_frame(canvas, place, ColorInfo())
         drawn = [_halved(plane) for plane in tile.planes]
         luma, *chroma = [
             (one.astype(np.float32), other.astype(np.float32)) for one, other in zip(drawn, wanted, strict=True)
         ]
-        left = self._part.of(canvas)[: self._part.chroma.stop]
         self._wanted[number] = wanted
         self._composed.append(
             _Composed(
@@ -281,9 +295,14 @@ class CropCheck:
                 color_aside=_shift(chroma, 2 * _SCALE, _LEAST_COLOR_TEXTURE, _LEAST_EXPLAINED),
                 luma=_levels(*luma),
                 color=max(_levels(*pair) for pair in chroma),
-                recorded=int(cv2.absdiff(left, np.asarray(self._recorded[number])).max()),
+                recorded=max(self._recorded_levels(number, part, canvas) for part in self._parts if _meet(part, place)),
             )
         )
+
+    def _recorded_levels(self, number: int, part: RegionFingerprint, canvas: Planes) -> int:
+        """Levels by which a region of a canvas differs from the fingerprint that was left of it; detail is left out."""
+        left = self._recorded[number, part.offset : part.offset + part.chroma.stop]
+        return int(cv2.absdiff(part.of(canvas)[: part.chroma.stop], np.asarray(left)).max())
 
     def look(self, number: int, time: float, tile: Frame) -> None:
         """Take the tile of a frame of the result: its number in the plan, and its time in seconds."""
@@ -301,7 +320,7 @@ class CropCheck:
         yield self._quality_finding(shown)
 
     def _place_finding(self, shown: Sequence[_Shown]) -> Finding:
-        name, composed = self._part.tile.person, self._composed or [_Composed(0)]
+        name, composed = self._name, self._composed or [_Composed(0)]
         aside = max(composed, key=lambda frame: (frame.is_aside, frame.aside))
         luma = max(composed, key=lambda frame: frame.luma)
         color = max(composed, key=lambda frame: frame.color)
@@ -347,7 +366,7 @@ class CropCheck:
         )
 
     def _quality_finding(self, shown: Sequence[_Shown]) -> Finding:
-        name = self._part.tile.person
+        name = self._name
         if not shown:
             return Finding(
                 check=Check.QUALITY, passed=False, value=None, expected=_ENOUGH, message=f"Tile {name} was not sampled."
@@ -372,6 +391,14 @@ class CropCheck:
 
     def _clock(self, frame: _Composed) -> str:
         return clock(self._times[frame.number])
+
+
+def _meet(part: RegionFingerprint, tile: NDArray[np.integer]) -> bool:
+    """Whether some of a tile lies in a region."""
+    region = part.region
+    x, y, width, height = tile.tolist()
+    aside = x >= region.x + region.width or x + width <= region.x
+    return not aside and bool(y < region.y + region.height and region.y < y + height)
 
 
 def _halved(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:

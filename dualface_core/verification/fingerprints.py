@@ -2,6 +2,7 @@
 
 Belongs here: taking fingerprints and keeping them in a file while a result is made and verified. What is made of a
 difference is in `comparison`. A fingerprint is small (about 2 kB a frame), deterministic, and cheap beside composing.
+It is made of fixed regions of the canvas, whatever a scene puts there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dualface_core.errors import MissingInputError, TableFormatError
 from dualface_core.media.frames import Planes
 from dualface_core.system.atomic_files import output_error
 from dualface_core.system.read_errors import read_error
-from dualface_core.tables.layouts import Layout, Tile
+from dualface_core.tables.layouts import Layout, Region
 
 CELL: Final = 40
 """Luma samples in either direction that are averaged into one of a fingerprint; a mouth is two or three wide."""
@@ -31,33 +32,33 @@ _DETAIL_STEPS: Final = 15
 
 
 @dataclass(frozen=True)
-class TileFingerprint:
-    """Where the parts of one tile's fingerprint are, and how they are taken.
+class RegionFingerprint:
+    """Where the parts of one region's fingerprint are, and how they are taken.
 
     The parts: luma averaged over cells of 40 x 40 samples; U and V over cells of the same place and twice that size;
-    and detail, one number for the tile: see `detail`.
+    and detail, one number for the region: see `detail`.
 
     Attributes:
-        tile: the part of the canvas.
-        offset: samples of a frame's fingerprint before this tile's.
+        region: the part of the canvas.
+        offset: samples of a frame's fingerprint before this region's.
     """
 
-    tile: Tile
+    region: Region
     offset: int
 
     @property
     def luma_shape(self) -> tuple[int, int]:
         """Rows and columns of the luma."""
-        return self.tile.height // CELL, self.tile.width // CELL
+        return self.region.height // CELL, self.region.width // CELL
 
     @property
     def chroma_shape(self) -> tuple[int, int]:
         """Rows and columns of U, and of V."""
-        return self.tile.height // (2 * CELL), self.tile.width // (2 * CELL)
+        return self.region.height // (2 * CELL), self.region.width // (2 * CELL)
 
     @property
     def chroma(self) -> slice:
-        """Where U and V are in the tile's fingerprint; luma is before, the byte of detail behind."""
+        """Where U and V are in the region's fingerprint; luma is before, the byte of detail behind."""
         luma, chroma = np.prod(self.luma_shape), np.prod(self.chroma_shape)
         return slice(int(luma), int(luma + 2 * chroma))
 
@@ -67,12 +68,12 @@ class TileFingerprint:
         return int(self.chroma.stop) + 1
 
     def of(self, planes: Planes) -> NDArray[np.uint8]:
-        """Take the fingerprint of this tile: (size,) uint8, from Y, U and V of the whole canvas."""
-        tile = self.tile
+        """Take the fingerprint of this region: (size,) uint8, from Y, U and V of the whole canvas."""
+        region = self.region
         y, u, v = (
             plane[
-                tile.y // scale : (tile.y + tile.height) // scale,
-                tile.x // scale : (tile.x + tile.width) // scale,
+                region.y // scale : (region.y + region.height) // scale,
+                region.x // scale : (region.x + region.width) // scale,
             ]
             for plane, scale in zip(planes, (1, 2, 2), strict=True)
         )
@@ -87,7 +88,7 @@ class TileFingerprint:
 
 
 def detail(kept: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The detail that the last byte of a tile's fingerprint stands for, in squared levels.
+    """The detail that the last byte of a region's fingerprint stands for, in squared levels.
 
     It is the root of the mean fourth power of the Laplacian of half-size luma. The fourth power tells blur, which takes
     from edges first, from coding, which keeps edges and takes from what is faint.
@@ -109,12 +110,12 @@ def _halved(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _averaged(plane, (plane.shape[0] // 2, plane.shape[1] // 2))
 
 
-def tile_fingerprints(layout: Layout) -> list[TileFingerprint]:
-    """The fingerprints that a frame of a layout has, one per tile, in their order."""
-    parts: list[TileFingerprint] = []
+def region_fingerprints(layout: Layout) -> list[RegionFingerprint]:
+    """The fingerprints that a frame of a layout has, one per region, in their order."""
+    parts: list[RegionFingerprint] = []
     offset = 0
-    for tile in layout.tiles:
-        parts.append(TileFingerprint(tile, offset))
+    for region in layout.regions:
+        parts.append(RegionFingerprint(region, offset))
         offset += parts[-1].size
     return parts
 
@@ -131,7 +132,7 @@ class FingerprintWriter:
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self._path = path
-        self._parts = tile_fingerprints(layout)
+        self._parts = region_fingerprints(layout)
         with self._writing():
             self._file = path.open("wb")
 
@@ -163,7 +164,7 @@ def read_fingerprints(path: Path, layout: Layout, frames: int) -> NDArray[np.uin
         FileError: it is not there, or cannot be read at this moment, as `read_error` says.
         TableFormatError: it was not made from so many frames of this layout.
     """
-    size = sum(part.size for part in tile_fingerprints(layout))
+    size = sum(part.size for part in region_fingerprints(layout))
     try:
         found = path.stat().st_size
         composed = np.memmap(path, np.uint8, "r", shape=(frames, size)) if found == size * frames else None

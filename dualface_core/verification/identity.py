@@ -23,7 +23,6 @@ from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import CameraState, FaceSource, Person
-from dualface_core.tables.layouts import Tile
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.expected import Source, evenly
 from dualface_core.verification.findings import Check, Finding, clock
@@ -140,7 +139,6 @@ class IdentityCheck:
     """Looks for faces in the tiles of some frames, and tells whose they are.
 
     Args:
-        tiles: of the layout.
         tracks: who is where in the source.
         plan: what each tile shows.
         detector: finds faces.
@@ -149,13 +147,12 @@ class IdentityCheck:
 
     def __init__(
         self,
-        tiles: Sequence[Tile],
         tracks: FaceTracks,
         plan: TilePlan,
         detector: FaceDetector,
         embedder: FaceEmbedder,
     ) -> None:
-        self._tiles = tiles
+        self._persons = [next(iter(tile.subject.people), None) for tile in plan.layout.tiles]
         self._tracks = tracks
         self._people = tracks.people
         self._boxes = {person: tracks.boxes(person) for person in self._people}
@@ -164,13 +161,15 @@ class IdentityCheck:
         self._detector = detector
         self._embedder = embedder
         no_one = np.full((len(self._crop_windows), 4), np.nan)
-        seen = np.stack([~np.isnan(self._boxes.get(tile.person, no_one)[:, 0]) for tile in tiles], axis=1)
-        self._due = seen & (plan.states == CameraState.TRACKING)
+        own = np.array([tile.subject for tile in plan.layout.tiles])
+        boxes = [no_one if person is None else self._boxes.get(person, no_one) for person in self._persons]
+        seen = np.stack([~np.isnan(each[:, 0]) for each in boxes], axis=1)
+        self._due = seen & plan.drawn & (plan.subjects == own) & (plan.states == CameraState.TRACKING)
         self._times = tracks.times
         self._gap = _gap(tracks)
         self.frames = frozenset(_spread(self._due.any(axis=1), tracks, self._gap))
         """Numbers of the frames in which faces are detected."""
-        self._faces = [_TileFaces() for _ in tiles]
+        self._faces = [_TileFaces() for _ in self._persons]
         self._references: dict[Person, list[_Face]] = {person: [] for person in self._people}
         self._known: dict[Person, NDArray[np.float32]] = {}
 
@@ -189,26 +188,29 @@ class IdentityCheck:
         }
         self._known = {person: self._embed(faces) for person, faces in self._references.items()}
 
-    def look(self, number: int, pictures: Sequence[Frame]) -> None:
-        """Take the tiles of a frame of the result, with the frame's number in the plan, once the people are known."""
+    def look(self, number: int, pictures: Sequence[Frame | None]) -> None:
+        """Take the tiles of a frame of the result, with the frame's number in the plan, once the people are known.
+
+        One that is not drawn is None.
+        """
         if number not in self.frames:
             return
         time = float(self._times[number])
-        for place, (tile, picture) in enumerate(zip(self._tiles, pictures, strict=True)):
-            if not self._due[number, place]:
+        for place, (person, picture) in enumerate(zip(self._persons, pictures, strict=True)):
+            if person is None or picture is None or not self._due[number, place]:
                 continue
             faces = self._faces[place]
             center_x, center_y, width, height = self._crop_windows[number, place]
-            box = self._boxes[tile.person][number] - [center_x - width / 2, center_y - height / 2, 0, 0]
+            box = self._boxes[person][number] - [center_x - width / 2, center_y - height / 2, 0, 0]
             middle = box[:2] + box[2:] / 2
             faces.outside += not (0 <= middle[0] <= width and 0 <= middle[1] <= height)
             small = picture.bgr(round(np.clip(width * self._shrink, *_LOOK_WIDTHS)))
             face = self._find(number, small, picture.bgr(_LOOK_WIDTHS[1]), box * small.shape[1] / width)
             faces.sampled.append((time, face is not None))
-            if face is not None and tile.person in self._known:
+            if face is not None and person in self._known:
                 faces.waiting.append((time, face))
                 if len(faces.waiting) == _BATCH:
-                    self._judge(tile.person, faces)
+                    self._judge(person, faces)
 
     def _judge(self, person: Person, faces: _TileFaces) -> None:
         """Embed one of the faces that wait in two seconds, and then all around one that is more like another's."""
@@ -243,15 +245,17 @@ class IdentityCheck:
         """Per tile: whether its face is there, and whose it is."""
         if len(self._known) > 1:
             yield _naming_finding(self._references, self._known)
-        for tile, faces in zip(self._tiles, self._faces, strict=True):
-            if tile.person not in self._people:
-                yield _absence(tile)
+        for person, faces in zip(self._persons, self._faces, strict=True):
+            if person is None:
+                continue
+            if person not in self._people:
+                yield _absence(person)
                 continue
             if faces.waiting:
-                self._judge(tile.person, faces)
-            yield _face_finding(tile, faces, self._gap)
+                self._judge(person, faces)
+            yield _face_finding(person, faces, self._gap)
             if faces.embedded:
-                yield _identity_finding(tile, faces.embedded, self._gap)
+                yield _identity_finding(person, faces.embedded, self._gap)
 
     def _embed(self, faces: Sequence[_Face]) -> NDArray[np.float32]:
         return self._embedder.embed(np.stack([face.crop for face in faces]))
@@ -362,18 +366,18 @@ def _fitting(found: Detections, box: Box) -> int | None:
     return place if np.isfinite(fits[place]) else None
 
 
-def _absence(tile: Tile) -> Finding:
+def _absence(person: Person) -> Finding:
     return Finding(
         check=Check.PEOPLE,
         passed=False,
         severity="warning",
         value=1,
         expected="2",
-        message=f"Only one person was found, so tile {tile.person} shows the wide shot.",
+        message=f"Only one person was found, so tile {person} shows the wide shot.",
     )
 
 
-def _face_finding(tile: Tile, faces: _TileFaces, gap: float) -> Finding:
+def _face_finding(person: Person, faces: _TileFaces, gap: float) -> Finding:
     sampled, outside = len(faces.sampled), faces.outside
     found = sum(there for _, there in faces.sampled)
     share = found / sampled if sampled else 1.0
@@ -381,9 +385,9 @@ def _face_finding(tile: Tile, faces: _TileFaces, gap: float) -> Finding:
     wrong = share < LEAST_FACES or outside > (1 - FEWER_FACES) * sampled or _lasts(missing, MISSING_SECONDS, gap)
     few = share < FEWER_FACES or _lasts(missing, FEW_MISSING_SECONDS, gap)
     message = (
-        f"Tile {tile.person} shows a face where the plan has one in {found} of {sampled} sampled frames."
+        f"Tile {person} shows a face where the plan has one in {found} of {sampled} sampled frames."
         if sampled
-        else f"The plan never has a face in tile {tile.person}."
+        else f"The plan never has a face in tile {person}."
     )
     if found < sampled and (wrong or few):
         message += f" It is missing from {clock(missing[0])} to {clock(missing[1])}."
@@ -399,7 +403,7 @@ def _face_finding(tile: Tile, faces: _TileFaces, gap: float) -> Finding:
     )
 
 
-def _identity_finding(tile: Tile, faces: Sequence[_Embedded], gap: float) -> Finding:
+def _identity_finding(person: Person, faces: Sequence[_Embedded], gap: float) -> Finding:
     """Whose faces the tile shows: by the cosine with the most similar face that stands for each person."""
     telling = [face for face in faces if face.telling]
     wrong = [face for face in telling if face.wrong]
@@ -409,7 +413,7 @@ def _identity_finding(tile: Tile, faces: Sequence[_Embedded], gap: float) -> Fin
     passed = clear and not lasting and len(wrong) <= MOST_WRONG * len(telling)
     own, other = (float(np.mean([getattr(face, name) for face in faces])) for name in ("own", "other"))
     message = (
-        f"Of {len(faces)} faces in tile {tile.person}, {len(telling) - len(wrong)} are the right person's, "
+        f"Of {len(faces)} faces in tile {person}, {len(telling) - len(wrong)} are the right person's, "
         f"{len(wrong)} another's{f' (from {clock(run[0])} to {clock(run[1])})' if wrong else ''} and "
         f"{len(faces) - len(telling)} cannot be told: mean cosine {own:.2f} with their own face and "
         f"{other:.2f} with the other's."

@@ -136,24 +136,24 @@ def _compared(
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.reader import VideoReader
-    from dualface_core.verification.comparison import TileComparison
+    from dualface_core.verification.comparison import RegionComparison
     from dualface_core.verification.expected import CropCheck, Source, tile_frame
-    from dualface_core.verification.fingerprints import tile_fingerprints
+    from dualface_core.verification.fingerprints import region_fingerprints
     from dualface_core.verification.identity import IdentityCheck
 
-    layout = plan.layout
+    tiles, drawn = plan.tiles, plan.drawn
     detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
-    people = IdentityCheck(layout.tiles, tracks, plan, detector, embedder)
+    people = IdentityCheck(tracks, plan, detector, embedder)
     source = Source(video, plan)
     sampled = source.cheap_frames(_SOURCE_FRAMES)
     times = [*map(float, planned), float(result.first_pts * result.time_base) + result.duration]
-    parts = tile_fingerprints(layout)
-    crops = [CropCheck(part, sampled, composed, times) for part in parts]
-    comparisons = [TileComparison(part, composed, times, result.color) for part in parts]
+    parts = region_fingerprints(plan.layout)
+    crops = [CropCheck(tile.subject, parts, sampled, composed, times) for tile in plan.layout.tiles]
+    comparisons = [RegionComparison(part, composed, times, result.color) for part in parts]
     shown: list[Fraction] = []
     # Faces are searched for in a thread of its own, in the source and in the result, while the result is decoded.
     with ThreadPoolExecutor(1, "source") as beside, VideoReader(result) as reader:
-        learning = beside.submit(_learn, source, sampled, people, crops)
+        learning = beside.submit(_learn, source, plan, sampled, people, crops)
         searches: deque[Future[None]] = deque()
         for frame in reader:
             shown.append(frame.pts * result.time_base)
@@ -161,10 +161,14 @@ def _compared(
             for comparison in comparisons:
                 comparison.look(number, frame.time, frame.planes)
             if number in people.frames or number in sampled:
-                tiles = [tile_frame(frame.planes, tile, result.color) for tile in layout.tiles]
-                for crop, tile in zip(crops, tiles, strict=True):
-                    crop.look(number, frame.time, tile)
-                searches.append(beside.submit(people.look, number, tiles))
+                shown_tiles = [
+                    tile_frame(frame.planes, tile, result.color) if is_drawn else None
+                    for tile, is_drawn in zip(tiles[number], drawn[number], strict=True)
+                ]
+                for crop, tile in zip(crops, shown_tiles, strict=True):
+                    if tile is not None:
+                        crop.look(number, frame.time, tile)
+                searches.append(beside.submit(people.look, number, shown_tiles))
                 if len(searches) > _MOST_WAITING:
                     searches.popleft().result()
             if progress is not None:
@@ -176,17 +180,22 @@ def _compared(
     for comparison in comparisons:
         comparison.finish()
         findings += comparison.findings()
-    for crop in crops:
-        findings += crop.findings()
+    for slot, crop in enumerate(crops):
+        if drawn[sampled, slot].any():
+            findings += crop.findings()
     return shown, [*findings, *people.findings()]
 
 
-def _learn(source: Source, numbers: Sequence[int], people: IdentityCheck, crops: Sequence[CropCheck]) -> None:
+def _learn(
+    source: Source, plan: TilePlan, numbers: Sequence[int], people: IdentityCheck, crops: Sequence[CropCheck]
+) -> None:
     """Sample the source: who is there, what each tile should show of it, and what the compositor makes of it."""
     for frame in source.frames(numbers):
         canvas = source.composed(frame)
-        for place, crop in enumerate(crops):
-            crop.learn(frame.index, source.tile_planes(frame, place), canvas, source.enlargement(frame.index, place))
+        for slot, (crop, tile) in enumerate(zip(crops, plan.tiles[frame.index], strict=True)):
+            if tile[2]:
+                wanted, enlargement = source.tile_planes(frame, slot), source.enlargement(frame.index, slot)
+                crop.learn(frame.index, tile, wanted, canvas, enlargement)
         people.learn(frame)
     people.finish_learning(source)
 

@@ -9,7 +9,7 @@ from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
-from tests.core.made_tracks import face_tracks
+from tests.core.made_tracks import face_tracks, split_plan
 
 FPS = 30
 HEIGHT = 540.0
@@ -21,7 +21,7 @@ def plan_of(tracks: FaceTracks, path: NDArray[np.float64]) -> TilePlan:
     x, y, height = path.T
     follows = np.stack([x, y, height * 960 / 1080, height], axis=1)
     windows = np.stack([follows, np.full_like(follows, [500, 500, HEIGHT * 960 / 1080, HEIGHT])], axis=1)
-    return TilePlan.of(tracks, LAYOUTS["side-by-side"], windows, np.zeros((len(path), 2), np.int8), camera={})
+    return split_plan(tracks, windows)
 
 
 def path_of(x: object, y: object = 500.0, height: object = HEIGHT, *, frames: int = 300) -> NDArray[np.float64]:

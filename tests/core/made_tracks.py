@@ -9,10 +9,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from dualface_core.tables.declared import DeclaredTable
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
+from dualface_core.tables.labels import SceneKind
+from dualface_core.tables.layouts import LAYOUTS, Layout
+from dualface_core.tables.scenes import Scene
+from dualface_core.tables.tile_plan import TilePlan
 
 
 def face_tracks(
@@ -59,6 +63,24 @@ def face_tracks(
             rows.append(dict(zip(FaceTracks.SCHEMA.names, row, strict=True)))
     rows.sort(key=lambda row: (row["frame"], row["tracklet"]))
     return FaceTracks(pa.Table.from_pylist(rows, schema=FaceTracks.SCHEMA), metadata)
+
+
+def split_plan(
+    tracks: FaceTracks, crop_windows: NDArray[np.floating], *, layout: Layout = LAYOUTS["side-by-side"]
+) -> TilePlan:
+    """A plan of one split from first to last, of (frames, tiles, 4) of center x, center y, width and height."""
+    cast = tuple(tile.subject for tile in layout.tiles)
+    scene = Scene(first=0, last=len(crop_windows) - 1, kind=SceneKind.SPLIT, cast=cast, reason="The test wants it.")
+    return TilePlan.of(
+        tracks,
+        layout,
+        scenes=[scene],
+        tiles=np.broadcast_to([tile.rectangle for tile in layout.tiles], crop_windows.shape),
+        crop_windows=crop_windows,
+        states=np.zeros(crop_windows.shape[:2], np.int8),
+        camera={},
+        direction={},
+    )
 
 
 Table = TypeVar("Table", bound=DeclaredTable[Any])

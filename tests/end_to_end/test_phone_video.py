@@ -130,7 +130,7 @@ def compose(sdr: Path, plan: TilePlan, path: Path) -> None:
         ) as writer,
     ):
         for frame in reader:
-            writer.write(compositor.compose(frame.planes, plan.crop_windows[frame.index]), frame.pts)
+            writer.write(compositor.compose(frame, plan.frame(frame.index)), frame.pts)
 
 
 def test_a_phones_video_becomes_a_verified_result_in_sdr(made: Made) -> None:

@@ -174,8 +174,9 @@ def _check_pictures(expected: Verified, theirs: Probed, ours: Probed, plan: Tile
     shown = ours.pictures(indexes)
     assert len(seen) == len(shown) == len(indexes)
     for index, source, result in zip(indexes, seen, shown, strict=True):
-        for tile, window in zip(plan.layout.tiles, plan.crop_windows[index].astype(float), strict=True):
-            drawn = result[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+        for slot in np.flatnonzero(plan.drawn[index]):
+            (x, y, width, height), window = plan.tiles[index, slot], plan.crop_windows[index, slot].astype(float)
+            drawn = result[y : y + height, x : x + width]
             ours_grid = cv2.resize(drawn, _GRID, interpolation=cv2.INTER_AREA).astype(float)
             theirs_grid = _cropped(source, window).astype(float)
             if expected.converted:

@@ -132,7 +132,7 @@ def test_a_plan_has_a_row_per_frame_and_tile_and_can_be_stored(tmp_path) -> None
     plan = plan_camera(tracks, SIDE_BY_SIDE)
     assert plan.table["frame"].to_pylist() == [frame for frame in range(30) for _ in range(2)]
     assert plan.table["pts"].to_pylist() == [100 + frame for frame in range(30) for _ in range(2)]
-    assert plan.table["person"].to_pylist() == ["A", "B"] * 30
+    assert plan.table["subject"].to_pylist() == ["A", "B"] * 30
     assert plan.table["shot"].to_pylist() == [0] * 24 + [1] * 36
     assert plan.frame_count == 30
     plan.write(tmp_path / "plan.parquet")

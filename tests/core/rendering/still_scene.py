@@ -17,8 +17,8 @@ from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
 from dualface_core.tables.labels import Person
-from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
+from tests.core.made_tracks import split_plan
 
 WIDTH, HEIGHT = 160, 90
 TIME_BASE = Fraction(1, 600)
@@ -61,6 +61,4 @@ def still_plan(video: VideoInfo, pts: Sequence[int]) -> TilePlan:
     """A plan for a video with these times: each tile shows one half of the picture all the time."""
     half = [HEIGHT / 2, WIDTH / 2, WIDTH / 2 * 1080 / 960]
     windows = np.tile([[WIDTH / 4, *half], [WIDTH * 3 / 4, *half]], (len(pts), 1, 1))
-    return TilePlan.of(
-        still_tracks(video, pts), LAYOUTS["side-by-side"], windows, np.zeros((len(pts), 2), np.int8), camera={}
-    )
+    return split_plan(still_tracks(video, pts), windows)

@@ -14,7 +14,7 @@ from dualface_core.errors import TableFormatError, UnreadableVideoError
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.rendering.stream import render_stream
-from dualface_core.tables.tile_plan import TilePlan
+from tests.core.made_tracks import split_plan
 from tests.core.media.color_patches import rgb_of_patches, write_patches
 from tests.core.rendering.still_scene import TIME_BASE, still_plan, still_tracks, still_video
 
@@ -55,7 +55,7 @@ def test_frames_composed_in_several_threads_are_the_same_in_the_same_order(tmp_p
     video = still_video(tmp_path / "still.mp4", pts)
     plan = still_plan(video, pts)
     moving = plan.crop_windows + np.arange(len(pts), dtype=np.float32)[:, np.newaxis, np.newaxis] * (0.5, 0.1, 0, 0)
-    plan = TilePlan.of(still_tracks(video, pts), plan.layout, moving, np.zeros((len(pts), 2), np.int8), camera={})
+    plan = split_plan(still_tracks(video, pts), moving)
     for name, threads in (("one", 1), ("four", 4)):
         fingerprints = tmp_path / f"{name}.fingerprints"
         render_stream(video, plan, tmp_path / f"{name}.mp4", X264, compose_threads=threads, fingerprints=fingerprints)

@@ -16,7 +16,9 @@ from dualface_core.gpu.monitor import LoadLog, LoadMetadata
 from dualface_core.sample.truth import SampleTruth, TruthMetadata
 from dualface_core.tables.declared import DeclaredTable
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
-from dualface_core.tables.labels import CameraState, FaceSource, Person
+from dualface_core.tables.labels import CameraState, FaceSource, Person, SceneKind, Subject
+from dualface_core.tables.layouts import LAYOUTS
+from dualface_core.tables.scenes import Scene
 from dualface_core.tables.tile_plan import PlanMetadata, TilePlan
 
 VIDEO: dict[str, Any] = {"time_base": "1/25", "frame_width": 64, "frame_height": 36}
@@ -33,9 +35,17 @@ TABLES: dict[type[DeclaredTable[Any]], tuple[dict[str, Any], Any]] = {
         ),
     ),
     TilePlan: (
-        {"person": Person.B, "state": CameraState.WIDE},
+        {"subject": Subject.FRAME, "state": CameraState.WIDE},
         PlanMetadata(
-            **VIDEO, fingerprint="00", tracks_sha256="11", frame_count=1, layout="stacked", people=[], camera={"Ünï": 1}
+            **VIDEO,
+            fingerprint="00",
+            tracks_sha256="11",
+            frame_count=1,
+            layout=LAYOUTS["stacked"],
+            people=[],
+            scenes=[Scene(first=0, last=0, kind=SceneKind.WHOLE, cast=(Subject.FRAME,), reason="Ünï")],
+            camera={"Ünï": 1},
+            direction={"Ünï": 2},
         ),
     ),
     SampleTruth: ({"person": "man"}, TruthMetadata(**VIDEO, scene="Ünï", seconds=1.5, seed=2**60, frame_count=1)),

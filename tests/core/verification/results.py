@@ -21,7 +21,6 @@ from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.layouts import layout
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.fingerprints import FingerprintWriter
 from dualface_core.verification.verify import Verification
@@ -78,8 +77,7 @@ def render(
 ) -> Path:
     """Render a plan; `delay` is added to every timestamp. Fingerprints are left if `output` is the job's."""
     plan = plan or job.plan
-    crop_windows = plan.crop_windows
-    canvas = layout("side-by-side")
+    canvas = plan.layout
     compositor = Compositor(canvas, job.video.width, job.video.height)
     with (
         VideoReader(job.video) as reader,
@@ -97,7 +95,7 @@ def render(
         ) as writer,
     ):
         for frame in reader:
-            planes: Planes | None = compositor.compose(frame.planes, crop_windows[frame.index])
+            planes: Planes | None = compositor.compose(frame, plan.frame(frame.index))
             assert planes is not None
             fingerprints.add(planes)
             if edit is not None:

@@ -71,7 +71,7 @@ def test_a_source_that_stands_still_or_turns_black_is_not_blamed_on_the_result(s
     assert verification.passed, [finding.message for finding in verification.failures]
     still = [finding for finding in verification.warnings if finding.check is Check.FROZEN]
     assert [finding.value for finding in still] == [11, 11]
-    assert still[0].message == "Tile A is frozen for 11.0 s, as the source itself is."
+    assert still[0].message == "The left half is frozen for 11.0 s, as the source itself is."
 
 
 def test_standing_still_while_such_a_source_moves_is_found_out(slides: Job, tmp_path: Path) -> None:

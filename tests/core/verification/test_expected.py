@@ -13,16 +13,20 @@ from numpy.typing import NDArray
 
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
-from dualface_core.media.frames import LEFT, Frame, Planes, Siting
-from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.media.frames import Frame, Planes
+from dualface_core.tables.tile_plan import FramePlan, TilePlan
 from dualface_core.verification.expected import CropCheck, Source, tile_frame
 from dualface_core.verification.findings import Check
-from dualface_core.verification.fingerprints import tile_fingerprints
+from dualface_core.verification.fingerprints import region_fingerprints
 from tests.core.verification.results import Job, moved, render
 from tests.core.verification.test_tampering import brighter, colored
 
 NUMBERS = [0, 10, 29]
 Windows = NDArray[np.float32]
+
+
+def with_windows(shown: FramePlan, change: Callable[[Windows], Windows]) -> FramePlan:
+    return replace(shown, crop_windows=change(shown.crop_windows))
 
 
 def aside(windows: Windows, x: float, y: float) -> Windows:
@@ -90,19 +94,16 @@ def failures(job: Job, plan: TilePlan, sampled: list[Frame]) -> list[str]:
     source = Source(job.video, plan)
     canvases = [tuple(plane.copy() for plane in source.composed(frame)) for frame in sampled]
     messages = []
-    for place_number, part in enumerate(tile_fingerprints(plan.layout)):
-        left = np.zeros((plan.frame_count, 2 * part.size), np.uint8)
+    parts = region_fingerprints(plan.layout)
+    left = np.zeros((plan.frame_count, sum(part.size for part in parts)), np.uint8)
+    for frame, (y, u, v) in zip(sampled, canvases, strict=True):
+        left[frame.index] = np.concatenate([part.of((y, u, v)) for part in parts])
+    for slot, tile in enumerate(plan.layout.tiles):
+        check = CropCheck(tile.subject, parts, NUMBERS, left, job.tracks.times.tolist())
         for frame, (y, u, v) in zip(sampled, canvases, strict=True):
-            left[frame.index, part.offset : part.offset + part.size] = part.of((y, u, v))
-        check = CropCheck(part, NUMBERS, left, job.tracks.times.tolist())
-        for frame, (y, u, v) in zip(sampled, canvases, strict=True):
-            check.learn(
-                frame.index,
-                source.tile_planes(frame, place_number),
-                (y, u, v),
-                source.enlargement(frame.index, place_number),
-            )
-            check.look(frame.index, frame.time, tile_frame((y, u, v), part.tile, frame.color))
+            place, enlargement = plan.tiles[frame.index, slot], source.enlargement(frame.index, slot)
+            check.learn(frame.index, place, source.tile_planes(frame, slot), (y, u, v), enlargement)
+            check.look(frame.index, frame.time, tile_frame((y, u, v), place, frame.color))
         messages += [finding.message for finding in check.findings() if not finding.passed]
     return messages
 
@@ -114,10 +115,8 @@ def test_a_compositor_that_errs_is_found_out(
     place, drawn, said = SABOTAGE[name]
     right = Compositor.compose
 
-    def wrong(
-        self: Compositor, planes: Planes, crop_windows: Windows, canvas: Planes | None = None, *, siting: Siting = LEFT
-    ) -> Planes:
-        y, u, v = drawn(right(self, planes, place(crop_windows), canvas, siting=siting))
+    def wrong(self: Compositor, frame: Frame, shown: FramePlan, canvas: Planes | None = None) -> Planes:
+        y, u, v = drawn(right(self, frame, with_windows(shown, place), canvas))
         return y, u, v
 
     monkeypatch.setattr(Compositor, "compose", wrong)
@@ -131,10 +130,8 @@ def test_dither_and_blocks_that_are_much_enlarged_are_not_taken_for_shifts(
 ) -> None:
     right = Compositor.compose
 
-    def drawn(
-        self: Compositor, planes: Planes, crop_windows: Windows, *canvas: Planes, siting: Siting = LEFT
-    ) -> Planes:
-        return right(self, planes, aside(crop_windows, pixels, 0), *canvas, siting=siting)
+    def drawn(self: Compositor, frame: Frame, shown: FramePlan, *canvas: Planes) -> Planes:
+        return right(self, frame, with_windows(shown, lambda w: aside(w, pixels, 0)), *canvas)
 
     monkeypatch.setattr(Compositor, "compose", drawn)
     plan = moved(good.plan, width=lambda values: 0 * values + 64, height=lambda values: 0 * values + 72)
@@ -148,10 +145,8 @@ def test_a_result_of_a_compositor_that_errs_is_refused(
 ) -> None:
     right = Compositor.compose
 
-    def wrong(
-        self: Compositor, planes: Planes, crop_windows: Windows, *canvas: Planes, siting: Siting = LEFT
-    ) -> Planes:
-        return right(self, planes, aside(crop_windows, 1, 0), *canvas, siting=siting)
+    def wrong(self: Compositor, frame: Frame, shown: FramePlan, *canvas: Planes) -> Planes:
+        return right(self, frame, with_windows(shown, lambda w: aside(w, 1, 0)), *canvas)
 
     monkeypatch.setattr(Compositor, "compose", wrong)
     job = replace(good, output=tmp_path / "result.mp4")

@@ -39,13 +39,13 @@ def judged(good: Job) -> Callable[..., dict[tuple[Check, str], Finding]]:
     source = Source(good.video, good.plan)
     learned = list(source.frames(range(0, 30, 4)))
     with VideoReader(probe(good.output)) as reader:
-        shown = [[tile_frame(frame.planes, tile, frame.color) for tile in good.plan.layout.tiles] for frame in reader]
+        shown = [[tile_frame(frame.planes, tile, frame.color) for tile in good.plan.tiles[0]] for frame in reader]
 
     def judge(tamper: Tamper, frames: range, *, frame_seconds: float) -> dict[tuple[Check, str], Finding]:
         slower = round(frame_seconds * 10)
         pts = [value * slower for value in good.tracks.metadata.frame_pts]
         tracks = FaceTracks(good.tracks.table, good.tracks.metadata.model_copy(update={"frame_pts": pts}))
-        check = IdentityCheck(good.plan.layout.tiles, tracks, good.plan, detector, embedder)
+        check = IdentityCheck(tracks, good.plan, detector, embedder)
         for frame in learned:
             check.learn(frame)
         check.finish_learning(source)
