@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from benchmarks.smoothness import smoothness
 from dualface_core import pipeline, sample
 from dualface_core.sample import make_sample
-from dualface_core.sample.scenes import Actor, Scene
+from dualface_core.sample.scenes import Scene
 from dualface_core.sample.truth import SampleTruth, truth_path
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
@@ -101,15 +101,16 @@ class Truth:
         truth = SampleTruth.read(path)
         rows = truth.to_pandas()
         boxes, heads, visible = {}, {}, {}
-        for person in Actor:
+        actors = truth.metadata.people
+        for person in actors:
             own = rows[rows["person"] == person]
             x, y, width, height = (own[name].to_numpy(np.float64) for name in ("x", "y", "width", "height"))
             limits = truth.metadata.frame_size * 2
             boxes[person] = np.clip(np.stack([x, y, x + width, y + height], axis=1), 0, limits)
             heads[person] = np.clip(np.stack([x, y, x + width, y + height / 2], axis=1), 0, limits)
             visible[person] = own["visible"].to_numpy(np.float64)
-        together = np.flatnonzero(np.all([visible[person] >= COUNTED for person in Actor], axis=0))
-        left_first = sorted(Actor, key=lambda person: boxes[person][together[0], 0])
+        together = np.flatnonzero(np.all([visible[person] >= COUNTED for person in actors], axis=0))
+        left_first = sorted(actors, key=lambda person: boxes[person][together[0], 0])
         names = dict(zip(Person, left_first, strict=True))
         return cls(*({name: part[person] for name, person in names.items()} for part in (boxes, heads, visible)))
 
@@ -117,7 +118,9 @@ class Truth:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", nargs="+", type=Scene, choices=list(Scene), default=list(Scene), metavar="SCENE")
+    parser.add_argument(
+        "--scenes", nargs="+", type=Scene, choices=list(TARGETS), default=list(TARGETS), metavar="SCENE"
+    )
     parser.add_argument("--seconds", type=float, default=60, help="length of the samples")
     parser.add_argument("--size", default="1920x1080", help="size of the samples")
     parser.add_argument("--fps", type=int, default=30, help="frame rate of the samples")

@@ -81,7 +81,7 @@ def common(
 @app.command(rich_help_panel=_MAIN, epilog="Example: dualface sample talk.mp4 --scene talk --seconds 20")
 def sample(
     output: Annotated[Path, typer.Argument(metavar="OUT.mp4", help="The video to make.")],
-    scene: Annotated[str, typer.Option("--scene", help="talk, cross, leave or cuts.")] = "talk",
+    scene: Annotated[str, typer.Option("--scene", help="What happens in it.")] = "talk",
     seconds: Annotated[float, typer.Option("--seconds", "-s", min=1, max=36_000, help="Its length.")] = 60,
     size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT in pixels, both even.")] = "1920x1080",
     fps: Annotated[str, typer.Option("--fps", help="Frames per second, such as 30 or 30000/1001.")] = "30",

@@ -7,21 +7,30 @@ that blends a person into the picture is added up to say how much of them is vis
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.media.frames import Planes
+from dualface_core.sample.moments import Actor, Moment, Placement
 from dualface_core.sample.people import Person, Sprite
-from dualface_core.sample.scenes import Actor, Moment, Placement
 from dualface_core.sample.studio import Studio
 
 FloatImage = NDArray[np.float32]
 T = TypeVar("T", np.uint8, np.float32)
+
+_BLACK: Final = 16
+_BANNER_COLUMNS: Final = (0.06, 0.94)
+_BANNER_ROWS: Final = (0.76, 0.88)
+_BANNER_TEXT: Final = "A conversation    LIVE"
+_BANNER_LUMA: Final = 70
+_BANNER_CHROMA: Final = (30, 236)
+"""Added to U and V, modulo 256: a blue."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +40,23 @@ class Region:
     Attributes:
         x, y, width, height: the smallest rectangle that holds all of the person, in pixels. It may reach beyond the
             picture.
+        head_x, head_y, head_height: center of the head and its height, in pixels.
         visible: the share of the person's own pixels, weighted by opacity, that is in the picture and covered by
             nothing.
+        head_visible: the same of the head.
+        turned: see `Placement`.
     """
 
     x: int
     y: int
     width: int
     height: int
+    head_x: float
+    head_y: float
+    head_height: float
     visible: float
+    head_visible: float
+    turned: float
 
 
 @dataclass
@@ -47,10 +64,24 @@ class _Layer:
     """A drawn person: their opacity as it is still to be seen, where it is, and all of it that there was."""
 
     region: tuple[int, int, int, int]
+    head: tuple[float, float, float]
+    turned: float
     x: int
     y: int
     alpha: FloatImage
     total: float
+    head_total: float
+
+    def seen(self) -> Region:
+        """What there is of it in the end."""
+        head_sum = float(self.alpha[_head_window(self.head, self.x, self.y)].sum(dtype=np.float64))
+        return Region(
+            *self.region,
+            *self.head,
+            visible=float(self.alpha.sum(dtype=np.float64) / self.total),
+            head_visible=head_sum / self.head_total,
+            turned=self.turned,
+        )
 
 
 class Painter:
@@ -64,21 +95,82 @@ class Painter:
     def __init__(self, studio: Studio, people: Mapping[Actor, Person]) -> None:
         self._studio = studio
         self._people = people
+        self._inside: Callable[[int, int], Painter] = lru_cache(maxsize=None)(
+            lambda width, height: Painter(Studio(width, height), people)
+        )
 
     def draw(self, moment: Moment, time: float) -> tuple[Planes, dict[Actor, Region]]:
-        """The picture at `time` (seconds), and the region of each person that was placed."""
+        """The picture at `time` (seconds), and the region of each person that was placed.
+
+        Within a fade, those of the shot that has the larger share; they are visible to its extent.
+        """
+        planes, regions = self._draw_panes(moment, time) if moment.panes else self._draw_view(moment, time)
+        if moment.banner:
+            self._draw_banner(planes, moment.banner)
+        if moment.fade is None:
+            return planes, regions
+        before, regions_before = self.draw(moment.fade.before, time)
+        share = moment.fade.share
+        for plane, plane_before in zip(planes, before, strict=True):
+            if moment.fade.wipe:
+                edge = round(share * plane.shape[1])
+                plane[:, edge:] = plane_before[:, edge:]
+            else:
+                plane[:] = cv2.addWeighted(plane, share, plane_before, 1 - share, 0)
+        larger = max(share, 1 - share)
+        return planes, {
+            person: replace(region, visible=region.visible * larger, head_visible=region.head_visible * larger)
+            for person, region in (regions if share >= 0.5 else regions_before).items()
+        }
+
+    def _draw_panes(self, moment: Moment, time: float) -> tuple[Planes, dict[Actor, Region]]:
+        width, height = self._studio.width, self._studio.height
+        chroma = np.full((height // 2, width // 2), 128, np.uint8)
+        planes = (np.full((height, width), _BLACK, np.uint8), chroma, chroma.copy())
+        regions = {}
+        for pane in moment.panes:
+            left, top, pane_width, pane_height = pane.pixels(width, height)
+            picture, inside = self._inside(pane_width, pane_height).draw(pane.moment, time)
+            for plane, part, scale in zip(planes, picture, (1, 2, 2), strict=True):
+                x, y = left // scale, top // scale
+                plane[y : y + part.shape[0], x : x + part.shape[1]] = part
+            for person, region in inside.items():
+                regions[person] = replace(
+                    region,
+                    x=region.x + left,
+                    y=region.y + top,
+                    head_x=region.head_x + left,
+                    head_y=region.head_y + top,
+                )
+        return planes, regions
+
+    def _draw_view(self, moment: Moment, time: float) -> tuple[Planes, dict[Actor, Region]]:
         planes = self._studio.film(moment.view, time)
         stage_height = self._studio.stage_height(moment.view)
         layers: dict[Actor, _Layer] = {}
         for placement in moment.placements:
-            layer = self._paint(planes, stage_height, placement, self._people[placement.person].at(time))
+            sprite = self._people[placement.person].at(time, placement.turned)
+            layer = self._paint(planes, stage_height, placement, sprite)
             for hidden in layers.values():
                 _cover(hidden, layer)
             layers[placement.person] = layer
-        return planes, {
-            person: Region(*layer.region, visible=float(layer.alpha.sum(dtype=np.float64) / layer.total))
-            for person, layer in layers.items()
-        }
+        return planes, {person: layer.seen() for person, layer in layers.items()}
+
+    def _draw_banner(self, planes: Planes, share: float) -> None:
+        """A bar with two words across the lower third, as far as it has come up. It covers nobody's head."""
+        width, height = self._studio.width, self._studio.height
+        left, right = (2 * round(side * width / 2) for side in _BANNER_COLUMNS)
+        top, bottom = (2 * round(side * height / 2) for side in _BANNER_ROWS)
+        bar = np.full((bottom - top, right - left), _BANNER_LUMA, np.uint8)
+        scale = (bottom - top) / 60
+        place = (round(0.04 * (right - left)), round(0.68 * (bottom - top)))
+        thickness = max(1, round(2 * scale))
+        cv2.putText(bar, _BANNER_TEXT, place, cv2.FONT_HERSHEY_DUPLEX, scale, 235, thickness, cv2.LINE_AA)
+        half = np.full((bar.shape[0] // 2, bar.shape[1] // 2), 128, np.uint8)
+        colors = (bar, half + _BANNER_CHROMA[0], half + _BANNER_CHROMA[1])
+        for plane, color, divisor in zip(planes, colors, (1, 2, 2), strict=True):
+            window = plane[top // divisor : bottom // divisor, left // divisor : right // divisor]
+            window[:] = cv2.addWeighted(color.astype(np.uint8), share, np.ascontiguousarray(window), 1 - share, 0)
 
     def _paint(self, planes: Planes, stage_height: int, placement: Placement, sprite: Sprite) -> _Layer:
         studio, head = self._studio, self._people[placement.person].head
@@ -100,6 +192,8 @@ class Painter:
         # From here on only what is on the stage.
         x0, x1 = max(0, left), max(0, left, min(studio.width, right))
         y0, y1 = max(0, top), max(0, top, min(stage_height, bottom))
+        head_place = (float(center[0]), float(center[1]), placement.head * studio.unit)
+        head_total = float(alpha[_head_window(head_place, left, top)].sum(dtype=np.float64))
         alpha = np.ascontiguousarray(alpha[y0 - top : y1 - top, x0 - left : x1 - left])
         if alpha.size:
             half = _averaged(alpha, alpha.shape[1] // 2, alpha.shape[0] // 2)
@@ -110,7 +204,17 @@ class Painter:
             _blend(luma, sprite.planes[0], matrix, alpha, x0, y0)
             _blend(u, sprite.planes[1], chroma_matrix, half, x0 // 2, y0 // 2)
             _blend(v, sprite.planes[2], chroma_matrix, half, x0 // 2, y0 // 2)
-        return _Layer((left + x, top + y, w, h), x0, y0, alpha, total)
+        return _Layer((left + x, top + y, w, h), head_place, placement.turned, x0, y0, alpha, total, head_total)
+
+
+def _head_window(head: tuple[float, float, float], x: int, y: int) -> tuple[slice, slice]:
+    """Rows and columns of a head in an image whose first pixel is at x, y."""
+    center_x, center_y, height = head
+    rows, columns = (
+        (center_y - height / 2 - y, center_y + height / 2 - y),
+        (center_x - 0.4 * height - x, center_x + 0.4 * height - x),
+    )
+    return slice(*(max(0, round(side)) for side in rows)), slice(*(max(0, round(side)) for side in columns))
 
 
 def _shrunk(sprite: Sprite, matrix: NDArray[np.float64], factor: int) -> tuple[Sprite, NDArray[np.float64]]:

@@ -13,20 +13,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import pyarrow as pa
-
 from dualface_core.encoding.settings import EncoderKind, EncoderSettings, software_encoder
 from dualface_core.errors import SettingsError
 from dualface_core.media.audio import write_looped_audio
 from dualface_core.media.packets import audio_streams
 from dualface_core.media.writer import VideoWriter
 from dualface_core.sample.color import COLOR
-from dualface_core.sample.drawing import Painter, Region
-from dualface_core.sample.people import Man, Woman
-from dualface_core.sample.scenes import Actor, Scene, choreograph
+from dualface_core.sample.drawing import Painter
+from dualface_core.sample.moments import Actor
+from dualface_core.sample.notes import TruthNotes
+from dualface_core.sample.people import people
+from dualface_core.sample.scenes import Scene, cast, choreograph
 from dualface_core.sample.sources import fetch_clips
 from dualface_core.sample.studio import Studio
-from dualface_core.sample.truth import SampleTruth, TruthMetadata, truth_path
+from dualface_core.sample.truth import truth_path
 from dualface_core.system.atomic_files import atomic_write, output_error
 
 _ENCODER: Final = EncoderSettings(encoder=EncoderKind.SOFTWARE, quality=20, preset="veryfast")
@@ -35,7 +35,6 @@ _MP4_TIMESCALE: Final = 10_000
 so that the truth can state the timestamps that readers see."""
 _LEAST_SECONDS: Final = 1.0
 _SIDES: Final = (64, 8192)
-_ABSENT: Final = Region(0, 0, 0, 0, visible=0.0)
 
 
 def make_sample(
@@ -78,63 +77,55 @@ def make_sample(
     truth = truth_path(output)
     if not output.parent.is_dir():
         raise output_error(output, FileNotFoundError(2, "no such folder"))
-    clips = fetch_clips(cache)
     frames = round(seconds * fps)
-    metadata = TruthMetadata(
-        scene=scene,
-        seconds=float(frames / fps),
-        seed=seed,
-        time_base=str(_time_base(fps)),
-        frame_width=width,
-        frame_height=height,
-        frame_count=frames,
-    )
     with atomic_write(output) as temporary:
-        rows = _film(temporary, clips, metadata, fps, progress)
-        SampleTruth(rows, metadata).write(truth)
+        notes = _film(temporary, fetch_clips(cache), scene, frames, (width, height), fps, seed, progress)
+        time_base = str(_time_base(fps))
+        known = {"scene": scene, "seconds": float(frames / fps), "seed": seed, "time_base": time_base}
+        notes.truth(**known).write(truth)
     return truth
 
 
 def _film(
     path: Path,
-    clips: Mapping[Actor, Path],
-    metadata: TruthMetadata,
+    files: Mapping[Actor, Path],
+    scene: Scene,
+    frames: int,
+    size: tuple[int, int],
     fps: Fraction,
+    seed: int,
     progress: Callable[[int, int], None] | None,
-) -> pa.Table:
-    """Draw and encode every frame. Returns the rows of the truth."""
-    people = {Actor.WOMAN: Woman(clips[Actor.WOMAN]), Actor.MAN: Man(clips[Actor.MAN])}
-    painter = Painter(Studio(*metadata.frame_size), people)
-    choreography = choreograph(Scene(metadata.scene), seconds=metadata.seconds, seed=metadata.seed)
-    step = int(1 / (fps * metadata.seconds_per_pts))
-    rows: list[tuple[int, int, int, str, float, float, float, float, float]] = []
+) -> TruthNotes:
+    """Draw and encode every frame."""
+    width, height = size
+    seconds, time_base = float(frames / fps), _time_base(fps)
+    painter = Painter(Studio(width, height), people(files, cast(scene)))
+    choreography = choreograph(scene, seconds=seconds, seed=seed)
+    notes = TruthNotes(cast(scene), width, height)
+    step = int(1 / (fps * time_base))
     with TemporaryDirectory(prefix="dualface-") as folder:
         audio = Path(folder) / "audio.m4a"
-        write_looped_audio(clips[Actor.WOMAN], audio, metadata.seconds)
+        write_looped_audio(files[Actor.WOMAN], audio, seconds)
         with VideoWriter(
             path,
-            width=metadata.frame_width,
-            height=metadata.frame_height,
-            time_base=metadata.seconds_per_pts,
+            width=width,
+            height=height,
+            time_base=time_base,
             average_rate=fps,
             color=COLOR,
             encoder=software_encoder(_ENCODER),
             audio_from=audio,
             audio=audio_streams(audio),
         ) as writer:
-            for frame in range(metadata.frame_count):
+            for frame in range(frames):
                 time = float(frame / fps)
                 moment = choreography.at(time)
                 planes, regions = painter.draw(moment, time)
                 writer.write(planes, frame * step)
-                for actor in Actor:
-                    region = regions.get(actor, _ABSENT)
-                    box = (region.x, region.y, region.width, region.height)
-                    rows.append((frame, frame * step, moment.shot, actor, *box, region.visible))
+                notes.add(frame * step, moment, regions)
                 if progress is not None:
-                    progress(frame + 1, metadata.frame_count)
-    schema = SampleTruth.SCHEMA
-    return pa.table(dict(zip(schema.names, zip(*rows, strict=True), strict=True)), schema=schema)
+                    progress(frame + 1, frames)
+    return notes
 
 
 def _checked(scene: Scene | str, seconds: float, width: int, height: int, fps: Fraction) -> Scene:

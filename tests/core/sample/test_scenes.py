@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -7,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualface_core.sample.scenes import Actor, Moment, Scene, View, choreograph
+from dualface_core.sample.drawing import Region
+from dualface_core.sample.moments import Actor, Moment, View
+from dualface_core.sample.scenes import Scene, choreograph, protagonists
+from dualface_core.sample.truth import may_be_shown
 
 SECONDS = st.floats(2, 60)
 SEEDS = st.integers(0, 10_000)
@@ -50,7 +54,7 @@ def test_seeds_differ(scene: Scene) -> None:
 def test_nobody_jumps_but_across_a_cut(scene: Scene, seconds: float, seed: int) -> None:
     fastest = 0.6 + 4 / seconds  # picture widths a second; in a short sample people have to hurry
     for before, after in pairwise(moments(scene, seconds, seed)):
-        if before.shot == after.shot:
+        if before.shot == after.shot and not before.fade and not after.fade:
             assert before.view == after.view
             for person in positions(before).keys() & positions(after).keys():
                 assert abs(positions(after)[person] - positions(before)[person]) <= fastest * STEP
@@ -103,7 +107,58 @@ def test_cuts_show_everybody_close_and_swap_sides_across_a_cut(seconds: float, s
     shots = runs([(m.shot, m.view, from_left_to_right(m)) for m in moments(Scene.CUTS, seconds, seed)])
     assert [shot for shot, _, _ in shots] == list(range(len(shots)))
     close = {cast for _, view, cast in shots if view is not View.WIDE}
-    assert close == {(person,) for person in Actor}
+    assert close == {(person,) for person in protagonists(Scene.CUTS)}
     wide_to_wide = [(a[2], b[2]) for a, b in pairwise(shots) if a[1] is b[1] is View.WIDE]
     assert wide_to_wide
     assert all(before == after[::-1] for before, after in wide_to_wide)
+
+
+def kinds_of(distance: float, **changes: Any) -> set[str]:
+    """What may be shown of two heads of 100 pixels at a distance in heads; the changes are the second one's."""
+    first, second = (Region(0, 0, 0, 0, x, 0, 100, visible=1, head_visible=1, turned=0) for x in (0, 100 * distance))
+    return set(may_be_shown([first, replace(second, **changes)], [], panes=False))
+
+
+@pytest.mark.parametrize(
+    ("distance", "changes", "kinds"),
+    [
+        (3.0, {}, {"split"}),
+        (1.1, {}, {"split", "together"}),
+        (0.8, {}, {"together"}),
+        (3.0, {"head_visible": 0.2}, {"solo"}),
+        (3.0, {"turned": 1.0}, {"split"}),
+    ],
+)
+def test_what_may_be_shown_follows_from_who_is_there_and_how_close(
+    distance: float, changes: dict[str, float], kinds: set[str]
+) -> None:
+    assert kinds_of(distance, **changes) == kinds
+
+
+def test_nobody_there_means_the_whole_picture_and_a_stranger_allows_it() -> None:
+    heads = [Region(0, 0, 0, 0, x, 0, 100, visible=1, head_visible=1, turned=0) for x in (0, 300, 600)]
+    assert may_be_shown([replace(head, head_visible=0.4) for head in heads[:2]], [], panes=False) == {"whole"}
+    assert may_be_shown(heads[:2], heads[2:], panes=False) == {"split", "whole"}
+
+
+@settings(max_examples=15, deadline=None)
+@given(seconds=SECONDS, seed=SEEDS)
+def test_the_two_are_never_together_in_apart_and_both_appear(seconds: float, seed: int) -> None:
+    casts = {tuple(positions(moment)) for moment in moments(Scene.APART, seconds, seed)}
+    assert casts == {(person,) for person in protagonists(Scene.APART)}
+
+
+@settings(max_examples=15, deadline=None)
+@given(seconds=SECONDS, seed=SEEDS)
+def test_the_visitor_comes_and_goes(seconds: float, seed: int) -> None:
+    there = runs([Actor.VISITOR in positions(moment) for moment in moments(Scene.THIRD, seconds, seed)])
+    assert there == [False, True] * max(1, round(seconds / 15)) + [False]
+
+
+@settings(max_examples=15, deadline=None)
+@given(seconds=SECONDS, seed=SEEDS)
+def test_each_in_turn_is_seen_from_behind(seconds: float, seed: int) -> None:
+    turned = runs([{p.person for p in m.placements if p.turned == 1} for m in moments(Scene.BEHIND, seconds, seed)])
+    names = [name for names in turned for name in names]
+    assert len(names) == max(1, round(seconds / 10))
+    assert runs(names) == names

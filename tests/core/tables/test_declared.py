@@ -48,7 +48,20 @@ TABLES: dict[type[DeclaredTable[Any]], tuple[dict[str, Any], Any]] = {
             direction={"Ünï": 2},
         ),
     ),
-    SampleTruth: ({"person": "man"}, TruthMetadata(**VIDEO, scene="Ünï", seconds=1.5, seed=2**60, frame_count=1)),
+    SampleTruth: (
+        {"person": "man"},
+        TruthMetadata(
+            **VIDEO,
+            scene="Ünï",
+            seconds=1.5,
+            seed=2**60,
+            frame_count=1,
+            people=("woman", "man"),
+            shots=[],
+            cuts=[],
+            allowed=[],
+        ),
+    ),
     LoadLog: (
         {"gpu_percent": None},
         LoadMetadata(started=datetime(2026, 1, 2, tzinfo=UTC), pid=1, cores=4, memory=2**40, gpu="Ünï"),
