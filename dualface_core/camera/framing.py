@@ -30,6 +30,9 @@ Edges = tuple[Values, Values, Values, Values]
 EYES_IN_BOX: Final = 0.38
 """Height of the eyes within a detector's face box, as a share of the box from its top."""
 
+_HEAD: Final = 0.25
+"""Room around a face that belongs to its head, hair and ears, as a share of the face box."""
+
 _CLOSER: Final = 1.35
 """How much larger than usual a face may become so that its tile leaves somebody else out: .43 of the tile's height, a
 close-up."""
@@ -85,17 +88,17 @@ class Framing:
         return self._placed(boxes, np.clip(self.least(boxes), height, self.widest))
 
     def leaving_out(self, boxes: Boxes, others: Boxes) -> Boxes:
-        """Crop windows that frame the faces as they should be, but hold nothing of another one.
+        """Crop windows that frame the faces as they should be, but hold nothing of another one's head.
 
         They lie aside of where they should or are closer, within limits of good framing, and NaN where that isn't
         enough. Where there is no other face, or no need, they are as wanted.
 
         Args:
             boxes: the faces to frame.
-            others: the faces to leave out, with their margin; NaN where there are none.
+            others: the faces to leave out; NaN where there are none.
         """
         wanted = self.wanted(boxes)
-        x0, y0, x1, y1 = _edges(others, self.parameters.face_margin)
+        x0, y0, x1, y1 = _edges(others, _HEAD)
         left, top, width, height = self.bounds.T
         pane = np.stack([left + width / 2, top + height / 2, width, height], axis=1)
         needless = ~_overlap(pane, _edges(others, 0.0)) | ~_overlap(wanted, (x0, y0, x1, y1))

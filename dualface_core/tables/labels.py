@@ -68,3 +68,17 @@ class SceneKind(StrEnum):
     SOLO = "solo"
     TOGETHER = "together"
     WHOLE = "whole"
+
+
+class SceneMode(StrEnum):
+    """Who decides on scenes: the director (AUTO), or nobody (OFF: one split throughout)."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
+class Transition(StrEnum):
+    """How one scene becomes the next within a shot: tiles slide and grow (EASED), or change at once (HARD)."""
+
+    EASED = "eased"
+    HARD = "hard"

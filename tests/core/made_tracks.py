@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dualface_core.tables.declared import DeclaredTable
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
-from dualface_core.tables.labels import SceneKind
+from dualface_core.tables.labels import Person, SceneKind
 from dualface_core.tables.layouts import LAYOUTS, Layout
 from dualface_core.tables.scenes import Scene
 from dualface_core.tables.tile_plan import TilePlan
@@ -31,9 +31,9 @@ def face_tracks(
 ) -> FaceTracks:
     """Tracks of the given boxes: `face_tracks({"A": boxes})`.
 
-    `people` holds (frames, 4) of x, y, width, height for each person, NaN where they are not seen; `pts` are 0, 1, 2...
-    unless given; `cuts` are the first frames of all shots but the first; `detected` says which frames' faces were
-    detected, all unless given.
+    `people` holds (frames, 4) of x, y, width, height for each person, NaN where they are not seen; all but A and B are
+    anyone else. `pts` are 0, 1, 2... unless given; `cuts` are the first frames of all shots but the first; `detected`
+    says which frames' faces were detected, all unless given.
     """
     boxes = {person: np.asarray(values, np.float64) for person, values in people.items()}
     frames = len(next(iter(boxes.values())))
@@ -47,10 +47,11 @@ def face_tracks(
         frame_height=size[1],
         frame_pts=frame_pts,
         shots=[Shot(first=first, last=stop - 1) for first, stop in pairwise(edges)],
-        people=list(people),
+        people=[person for person in people if person in list(Person)],
     )
     rows = []
     for tracklet, (person, values) in enumerate(boxes.items()):
+        name = person if person in metadata.people else None
         for frame in np.flatnonzero(~np.isnan(values[:, 0])).tolist():
             x, y, width, height = values[frame].tolist()
             eyes, mouth = y + 0.38 * height, y + 0.78 * height
@@ -58,7 +59,7 @@ def face_tracks(
             landmarks = [left, eyes, right, eyes, x + width / 2, y + 0.6 * height, left, mouth, right, mouth]
             source = "detected" if detected is None or np.asarray(detected[person])[frame] else "interpolated"
             time = frame_pts[frame] * float(metadata.seconds_per_pts)
-            place = (frame, frame_pts[frame], time, int(shot_of[frame]), tracklet, person)
+            place = (frame, frame_pts[frame], time, int(shot_of[frame]), tracklet, name)
             row = (*place, x, y, width, height, 0.9, landmarks, source, 1.0)
             rows.append(dict(zip(FaceTracks.SCHEMA.names, row, strict=True)))
     rows.sort(key=lambda row: (row["frame"], row["tracklet"]))

@@ -46,7 +46,7 @@ def test_who_is_far_away_changes_nothing() -> None:
     assert half().leaving_out(face(500), face(1400)) == pytest.approx(half().wanted(face(500)))
 
 
-@pytest.mark.parametrize("other", [face(790), face(210), face(500, 800), face(500, 40)], ids=str)
+@pytest.mark.parametrize("other", [face(820), face(180), face(500, 820), face(500, 20)], ids=str)
 def test_who_sits_close_is_left_out_by_looking_aside_or_closer(other: Boxes) -> None:
     wanted, found = half().wanted(face(500)), half().leaving_out(face(500), other)
     assert not np.isnan(found).any()

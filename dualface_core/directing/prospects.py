@@ -1,0 +1,193 @@
+"""What could be shown in every frame of a shot, and how bad each of it would be.
+
+Belongs here: the geometry and the costs. Two people can be shown apart where there is, for each of their tiles, a crop
+window that the camera would take and that holds nothing of the other's face (`camera.framing`). What is chosen from
+this over time is `sequence`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dualface_core.camera.framing import Framing, bounds
+from dualface_core.camera.parameters import CameraParameters
+from dualface_core.directing.parameters import Direction
+from dualface_core.directing.presence import Presence
+from dualface_core.tables.face_tracks import FaceTracks, Shot
+from dualface_core.tables.labels import Person, SceneKind, Subject, Transition
+from dualface_core.tables.layouts import Layout
+
+Mask = NDArray[np.bool_]
+"""(frames,)."""
+
+PEOPLE: Final = {Subject.A: Person.A, Subject.B: Person.B}
+"""The persons, by what a tile that shows one of them alone shows."""
+
+_DOUBLED: Final = 1000.0
+"""Cost per second of showing somebody in both tiles: never, where anything else can be had."""
+
+_APART: Final = 4.0
+"""Face widths from which on a two-shot costs all that it can; the nearer they are, the better it suits."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A way to fill the canvas: its kind, and who is shown."""
+
+    kind: SceneKind
+    cast: tuple[Subject, ...]
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What is known of a whole video.
+
+    Attributes:
+        frame_size: width and height of a frame, in pixels.
+        times: when each frame begins, and when the last one ends: (frames + 1,), in seconds.
+        boxes: the faces of the people, (frames, 4) each, NaN where they are not seen.
+        other_frames, other_heights: the faces of anyone else: frame and height of each, in the order of the frames.
+    """
+
+    frame_size: tuple[int, int]
+    times: NDArray[np.float64]
+    boxes: dict[Person, NDArray[np.float64]]
+    other_frames: NDArray[np.int32]
+    other_heights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, tracks: FaceTracks) -> Self:
+        """What the tracks say."""
+        table, times = tracks.table, tracks.times
+        others = table.filter(pc.is_null(table["person"]))
+        return cls(
+            tracks.metadata.frame_size,
+            np.append(times, 2 * times[-1] - times[-2:].min()),
+            {person: tracks.boxes(person) for person in Person},
+            others["frame"].to_numpy(),
+            others["height"].to_numpy().astype(np.float64),
+        )
+
+
+@dataclass(frozen=True)
+class Prospects:
+    """What there is to be shown in each frame of a shot.
+
+    Attributes:
+        there: who of the layout's people is there.
+        apart: whether no tile of a split would show the other's face.
+        held: whether one crop window can hold both faces.
+        distance: between the middles of the two faces, in face widths; NaN unless both are there.
+        crowd: how many people are there who could be taken for the main ones; 0 where somebody stands out or the
+            layout has a tile for each.
+    """
+
+    there: dict[Person, Mask]
+    apart: Mask
+    held: Mask
+    distance: NDArray[np.float64]
+    crowd: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, footage: Footage, shot: Shot, layout: Layout, camera: CameraParameters, direction: Direction) -> Self:
+        """Those of a shot."""
+        tiles = {PEOPLE[tile.subject]: tile for tile in layout.tiles if tile.subject in PEOPLE}
+        lead = direction.transition_seconds if direction.transition is Transition.EASED else 0.0
+        times = footage.times[shot.first : shot.last + 2]
+        seen = {person: Presence.of(footage.boxes[person][shot.frames], times, camera, lead=lead) for person in tiles}
+        there = {person: presence.there for person, presence in seen.items()}
+        frames = len(shot)
+        apart, held, distance = np.ones(frames, bool), np.zeros(frames, bool), np.full(frames, np.nan)
+        if len(seen) == len(Person):
+            a, b = (seen[person].boxes for person in Person)
+            both = there[Person.A] & there[Person.B]
+            framings = {
+                person: Framing(bounds(shot, one.boxes, footage.frame_size), tile.aspect, tile.height, camera)
+                for (person, one), tile in zip(seen.items(), tiles.values(), strict=True)
+            }
+            for person, other in ((Person.A, b), (Person.B, a)):
+                windows = framings[person].leaving_out(seen[person].boxes, other)
+                apart &= ~np.isnan(windows[:, 0]) | ~both
+            pair = replace(framings[Person.A], aspect=layout.width / layout.height, tile_height=layout.height)
+            same_place = (framings[Person.A].bounds == framings[Person.B].bounds).all(axis=1)
+            held = both & same_place & (pair.least(_around(a, b)) <= pair.widest)
+            between = np.hypot(*(a[:, :2] + a[:, 2:] / 2 - b[:, :2] - b[:, 2:] / 2).T)
+            distance = np.where(both, between / np.maximum((a[:, 2] + b[:, 2]) / 2, 1.0), np.nan)
+        return cls(there, apart, held, distance, _crowd(footage, shot, seen, direction))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Those of several shots, one after the other."""
+        return cls(
+            {person: np.concatenate([part.there[person] for part in parts]) for person in parts[0].there},
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("apart", "held", "distance", "crowd")
+            ),
+        )
+
+    def of_frames(self, frames: slice) -> Self:
+        """Those of some frames."""
+        there = {person: mask[frames] for person, mask in self.there.items()}
+        return replace(
+            self,
+            there=there,
+            apart=self.apart[frames],
+            held=self.held[frames],
+            distance=self.distance[frames],
+            crowd=self.crowd[frames],
+        )
+
+    @property
+    def anyone(self) -> Mask:
+        """Whether anybody is there who has a tile."""
+        anyone: Mask = np.logical_or.reduce(list(self.there.values()))
+        return anyone
+
+    def costs(self, choices: list[Choice], direction: Direction) -> NDArray[np.float64]:
+        """The cost of each choice per second: (frames, choices)."""
+        return np.stack([self._cost(choice, direction) for choice in choices], axis=1)
+
+    def _cost(self, choice: Choice, direction: Direction) -> NDArray[np.float64]:
+        crowded = self.crowd > 0
+        if choice.kind is SceneKind.WHOLE:
+            return np.where(self.anyone & ~crowded, direction.whole, 0.0)
+        absent = sum(direction.absent * ~self.there[person] for person in self._cast(choice))
+        unseen = sum(
+            direction.unseen * there for person, there in self.there.items() if person not in self._cast(choice)
+        )
+        cost = np.asarray(absent + unseen + direction.crowded * crowded, np.float64)
+        match choice.kind:
+            case SceneKind.SPLIT:
+                cost += _DOUBLED * ~self.apart
+            case SceneKind.TOGETHER:
+                near = np.clip(np.nan_to_num(np.ceil(2 * self.distance) / 2, nan=_APART) / _APART, 0.0, 1.0)
+                cost += direction.together * near + direction.absent * ~self.held
+        return cost
+
+    def _cast(self, choice: Choice) -> set[Person]:
+        if choice.kind is SceneKind.TOGETHER:
+            return set(Person)
+        return {PEOPLE[subject] for subject in choice.cast if subject in PEOPLE}
+
+
+def _around(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The boxes around two boxes."""
+    corner = np.minimum(a[:, :2], b[:, :2])
+    return np.concatenate([corner, np.maximum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:]) - corner], axis=1)
+
+
+def _crowd(footage: Footage, shot: Shot, seen: dict[Person, Presence], direction: Direction) -> NDArray[np.intp]:
+    """See `Prospects.crowd`."""
+    first, stop = np.searchsorted(footage.other_frames, [shot.first, shot.last + 1])
+    frame, height = footage.other_frames[first:stop] - shot.first, footage.other_heights[first:stop]
+    main = np.max([np.where(one.there, one.boxes[:, 3], 0.0) for one in seen.values()], axis=0)
+    comparable = np.bincount(frame[height * direction.stands_out >= main[frame]], minlength=len(shot))
+    count = comparable + np.sum([one.there for one in seen.values()], axis=0)
+    return np.where((main > 0) & (count > len(seen)), count, 0)
