@@ -36,7 +36,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "score": "The detector's confidence, 0 to 1.",
     "landmarks": "x and y of: eye on the image's left, eye on its right, nose, mouth corner left, mouth corner right.",
     "source": "detected, or interpolated between two detections.",
-    "identity_margin": "How much worse the labeling with A and B swapped would be. Small means: look here.",
+    "identity_margin": "How much worse it would be if this were the other person or nobody. Small means: look here.",
 }
 
 

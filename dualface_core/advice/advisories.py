@@ -88,11 +88,11 @@ def source_advisory(notes: Sequence[str]) -> Advisory:
 
 
 def identity_advisory(tracks: FaceTracks) -> Advisory:
-    """Whether it is clear everywhere who is A and who is B."""
+    """Whether it is clear everywhere who is A, who is B and who is neither."""
     smallest = tracks.smallest_margin
     name = AdvisoryName.IDENTITY_MARGIN
     if smallest is None:
-        message = "There are no two people who could be mistaken for one another."
+        message = "No face has a name that could be wrong."
         return Advisory(name=name, passed=True, message=message, figures={"least allowed margin": LEAST_MARGIN})
     doubts = [event for event in unsure_events(tracks) if event.end - event.start >= SHORTEST_DOUBT]
     figures = {
@@ -108,8 +108,8 @@ def identity_advisory(tracks: FaceTracks) -> Advisory:
     return Advisory(
         name=name,
         passed=False,
-        message=f"In {len(doubts)} {'place' if len(doubts) == 1 else 'places'} it is not clear who is A and who is B, "
-        f"least of all from {clock(least.start)} to {clock(least.end)}.",
+        message=f"In {len(doubts)} {'place' if len(doubts) == 1 else 'places'} it is not clear who is A, who is B "
+        f"and who is neither, least of all from {clock(least.start)} to {clock(least.end)}.",
         action="Look at these places in the result. If a tile shows the wrong person there, film or upload a version "
         "in which both faces can be seen from the front.",
         figures=figures,

@@ -20,8 +20,8 @@ from dualface_core.tables.labels import CameraState, Person
 from dualface_core.tables.tile_plan import TilePlan
 
 LEAST_MARGIN: Final = 3.0
-"""Nats by which the labeling must be better than the one with A and B swapped: odds of 20 to 1 (e^3), which leaves the
-customary 5 % to chance. One clear face crop gives about 5 nats where two people look different."""
+"""Nats by which a name must be better than the other one and than none: odds of 20 to 1 (e^3), which leaves the
+customary 5 % to chance. A clear face crop gives ten or more where two people look different."""
 
 
 class Kind(StrEnum):

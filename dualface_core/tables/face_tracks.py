@@ -80,8 +80,8 @@ class FaceTracks(DeclaredTable[TracksMetadata]):
 
     Coordinates are pixels of the upright frame, times are seconds of the result. `person` is a `Person` or
     null (anyone else), `source` a `FaceSource`; `landmarks` are x, y pairs of image-left eye, image-right eye, nose,
-    image-left and image-right mouth corner; `identity_margin` says how much worse the best labeling with A and B
-    swapped would be, in nats (small means "look here"; null where there is no second person).
+    image-left and image-right mouth corner; `identity_margin` says how much worse the best labeling would be
+    in which this face is the other person's or nobody's, in nats (small means "look here"; null for anyone else).
     """
 
     FORMAT = "dualface.face-tracks.1"
@@ -150,6 +150,6 @@ class FaceTracks(DeclaredTable[TracksMetadata]):
 
     @property
     def smallest_margin(self) -> float | None:
-        """The smallest identity margin, in nats; None where there are no two people."""
+        """The smallest identity margin, in nats; None where nobody has a name."""
         smallest: float | None = pc.min(self.table["identity_margin"]).as_py()
         return smallest

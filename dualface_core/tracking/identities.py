@@ -1,10 +1,11 @@
-"""Which tracklets are person A, which are person B, and which are somebody else, over the whole video.
+"""Which tracklets are person A, which are person B, and which are nobody, over the whole video.
 
 Belongs here: deciding from the embeddings, times and places of tracklets when the whole video is known. First,
 tracklets are clustered into people, never joining two that are seen together; the two people with the most presence
 are the persons. Then every tracklet gets the label that makes the whole most likely, and never two of one person at a
-time. That step is exact: a tracklet may get a label if the last one with this label has ended, so dynamic programming
-(Viterbi) needs to know no more than the last tracklet of each person.
+time. "Nobody" is a label like the others: a stranger, or no face at all. That step is exact: a tracklet may get a label
+if the last one with this label has ended, so dynamic programming (Viterbi) needs to know no more than the last tracklet
+of each person. All evidence is in nats: the logarithm of how many times more likely one thing is than the other.
 """
 
 from __future__ import annotations
@@ -22,18 +23,24 @@ from dualface_core.tables.labels import Person
 from dualface_core.tracking.tracklets import Tracklet, center, size
 
 _OTHER: Final = 2
-"""The label of somebody else; 0 and 1 are the persons."""
+"""The label of nobody; 0 and 1 are the persons."""
 
-_SAME: Final = 0.3
-"""Mean cosine from which on two groups of tracklets are one person. SFace's own threshold for two images is 0.363; in
-videos the same person turned aside falls below it, and two people stay below 0.25."""
-
-_DISTINCT: Final = 0.25
-"""Cosine below which two who are never seen together are two people, if their faces are clear. Otherwise one person,
-now from the front and now in profile, is assumed."""
+_TWO_PEOPLE: Final = (0.17, 0.10)
+_ONE_PERSON: Final = (0.40, 0.14)
+_ONE_PERSON_CLEARER: Final = 0.30
+"""Mean and standard deviation of the cosine of two people's tracklets and of one person's in two shots, and by how much
+the latter's mean is higher where both are as clear as can be: from tracklets of edited interviews, films and series
+whose people were told apart by eye. Both are as likely at 0.363, SFace's own threshold, for quality 0.6."""
 
 _CLEAR: Final = 2.0
-"""Clear face crops that this needs."""
+"""Clear face crops from which on the looks of a group of tracklets are beyond doubt."""
+
+_DISTINCT: Final = -1.0
+"""Nats that two who are never seen together are one person, below which they are two. What lies between this and 0 is
+one person, now from the front and now in profile."""
+
+_APART: Final = 0.7
+"""Face sizes between the centers of two faces that are seen at once; nearer ones may be one face, detected twice."""
 
 _SOMEBODY: Final = 0.5
 """Clear face crops that any person needs; less is a false detection. A video of less than a second has few, and needs
@@ -41,8 +48,12 @@ its share, which counts as `_LEAST_SHARE` at least."""
 
 _LEAST_SHARE: Final = 0.2
 
-_UNKNOWN: Final = 0.25
-"""A stranger's cosine: somebody who looks less than this like A and B is more likely to be neither."""
+_FACE_SCORE: Final = 0.72
+_FACE_SHARPNESS: Final = 25.0
+_MOST_AGAINST: Final = 4.0
+"""Median score of a tracklet's detections below which it is likely to be no face (a hand, a pattern): so many nats per
+unit of score, and so many at the most. Faces make 0.8 to 0.95, also small and turned ones; false detections 0.5 to
+0.7."""
 
 _CHANGED: Final = 0.25
 """Cosine of a tracklet's face crops before and after a moment, below which it shows two people."""
@@ -50,14 +61,18 @@ _CHANGED: Final = 0.25
 _CHANGED_CLEARLY: Final = 1.0
 """Clear face crops before and after that moment that this needs."""
 
-_SHARPNESS: Final = 10.0
-"""Nats per unit of cosine, for one clear face crop."""
+_NOBODY: Final = 0.5
+"""Nats for being nobody, if nothing else is known."""
 
-_MOST_WEIGHT: Final = 4.0
-"""Face crops of one tracklet look alike: no more than so many clear ones count."""
+_PLACE: Final = 1.5
+"""Nats for a label where the tracklets of the same shot that have it are at this place and of this size, and against it
+where they are elsewhere."""
 
-_STRANGER: Final = 1.5
-"""Nats against being neither A nor B."""
+_ANCHORS: Final = 50
+"""Tracklets of a shot, the clearest, whose places count for that."""
+
+_SAMPLED: Final = 5
+"""Places of a tracklet that are compared."""
 
 _CONTINUITY: Final = 2.0
 """Nats for one label of two tracklets of which the second begins where the first was heading."""
@@ -89,11 +104,13 @@ class EmbeddedTracklet:
         tracklet: where it is, and when.
         embedding: (128,) float32 of length 1, the mean over its clear face crops.
         weight: how many clear face crops that is worth; a blurred or turned face counts for less than one.
+        quality: 0..1, how clear they are on average.
     """
 
     tracklet: Tracklet
     embedding: NDArray[np.float32]
     weight: float
+    quality: float
 
     @property
     def seconds(self) -> float:
@@ -102,8 +119,22 @@ class EmbeddedTracklet:
 
     @property
     def presence(self) -> float:
-        """Seconds times size in pixels."""
-        return self.seconds * float(np.mean([size(box) for box in self.tracklet.boxes]))
+        """How much of the video is about this face: seconds times size in pixels, less for one that is hardly seen.
+
+        Somebody in focus who faces the camera counts for about twice as much as somebody in profile.
+        """
+        return self.seconds * float(np.mean([size(box) for box in self.tracklet.boxes])) * math.sqrt(self.quality)
+
+    @property
+    def clarity(self) -> float:
+        """0..1: how far its looks can be relied on."""
+        return min(1.0, self.weight)
+
+    @property
+    def doubt(self) -> float:
+        """Nats against its being a face at all; 0 for most."""
+        score = float(np.median(self.tracklet.scores))
+        return min(max(_FACE_SHARPNESS * (_FACE_SCORE - score), 0.0), _MOST_AGAINST)
 
 
 def split(
@@ -135,7 +166,7 @@ def split(
         ]
     mean = weighted.sum(axis=0)
     embedding = np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
-    return [EmbeddedTracklet(tracklet, embedding, float(quality.sum()))]
+    return [EmbeddedTracklet(tracklet, embedding, float(quality.sum()), float(quality.mean()))]
 
 
 @dataclass(frozen=True)
@@ -144,9 +175,9 @@ class Labeling:
 
     Attributes:
         people: the persons that there are: none, A, or A and B.
-        persons: the person of every tracklet, or None for somebody else.
-        margins: for every tracklet of a person, how many nats worse everything would be with the other person's label
-            here; None where there is no other person.
+        persons: the person of every tracklet, or None for nobody.
+        margins: for every tracklet of a person, how many nats worse everything would be if it were the other person
+            or nobody; None for nobody's.
         prototypes: (128,) float32 of length 1 for each of `people`.
     """
 
@@ -169,44 +200,59 @@ def identify(embedded: Sequence[EmbeddedTracklet], length: float = math.inf) -> 
     if not embedded:
         return Labeling((), (), (), {})
     people = _people(embedded, length)
-    labels: list[int] = []
+    shots = _shots(embedded)
+    labels = [_OTHER] * len(embedded)
     margins: list[float] = []
+    places = np.zeros((len(embedded), 3))
     for _ in range(_ROUNDS):
         before = labels
-        labels, margins = _most_likely(embedded, people)
+        labels, margins = _most_likely(embedded, _label_costs(embedded, people) - places)
         if labels == before:
             break
         people = _refined(embedded, labels, people)
+        places = _place_evidence(embedded, labels, shots)
     names = _names(embedded, labels)
     return Labeling(
         people=tuple(sorted(names.values())),
         persons=tuple(names.get(label) for label in labels),
-        margins=tuple(
-            margin if len(names) == len(Person) and label in names else None
-            for label, margin in zip(labels, margins, strict=True)
-        ),
+        margins=tuple(margin if label in names else None for label, margin in zip(labels, margins, strict=True)),
         prototypes={name: people.persons[label] for label, name in sorted(names.items(), key=lambda item: item[1])},
     )
+
+
+def same_person(cosines: NDArray[np.float64], quality: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Nats that faces are one person's and not two people's, from the cosines of their embeddings.
+
+    `quality`, 0..1, is that of the less clear one of the two: the less clear, the less alike one person's faces are.
+    """
+    (two, two_deviation), (least, one_deviation) = _TWO_PEOPLE, _ONE_PERSON
+    one = least + _ONE_PERSON_CLEARER * np.asarray(quality)
+    likelihoods = ((cosines - two) / two_deviation) ** 2 - ((cosines - one) / one_deviation) ** 2
+    return np.asarray(likelihoods / 2 + math.log(two_deviation / one_deviation), np.float64)
 
 
 def _people(embedded: Sequence[EmbeddedTracklet], length: float) -> _People:
     """Cluster the tracklets by average linkage, never joining two that are seen together, and choose the persons."""
     ranked = sorted(embedded, key=lambda item: -item.presence)[:_CLUSTERED]
-    means = np.array([item.embedding for item in ranked])
+    means = np.array([item.embedding for item in ranked], np.float64)
     weight = np.array([item.weight for item in ranked])
+    quality = np.array([item.quality for item in ranked])
     seconds = np.array([item.seconds for item in ranked])
+    doubt = np.array([item.doubt for item in ranked])
     presence = np.array([item.presence for item in ranked])
     together = np.array([[_seen_together(a.tracklet, b.tracklet) for b in ranked] for a in ranked])
     alive = np.ones(len(ranked), bool)
     while True:
         # The mean cosine between the members of two clusters is the product of the clusters' mean vectors.
-        cosines = np.where(together | ~alive | ~alive[:, None], -np.inf, means @ means.T)
-        np.fill_diagonal(cosines, -np.inf)
-        kept, merged = np.unravel_index(np.argmax(cosines), cosines.shape)
-        if cosines[kept, merged] < _SAME:
+        alike = same_person(means @ means.T, np.minimum(quality, quality[:, None]))
+        alike[together | ~alive | ~alive[:, None]] = -np.inf
+        np.fill_diagonal(alike, -np.inf)
+        kept, merged = np.unravel_index(np.argmax(alike), alike.shape)
+        if alike[kept, merged] < 0:
             break
-        weights = weight[[kept, merged]] / weight[[kept, merged]].sum()
-        means[kept] = weights @ means[[kept, merged]]
+        for values, shares in ((means, weight), (quality, weight), (doubt, seconds)):
+            pair = shares[[kept, merged]]
+            values[kept] = pair / pair.sum() @ values[[kept, merged]]
         for total in (weight, seconds, presence):
             total[kept] += total[merged]
         together[kept] |= together[merged]
@@ -217,11 +263,11 @@ def _people(embedded: Sequence[EmbeddedTracklet], length: float) -> _People:
     enough = _SOMEBODY * min(1.0, max(_LEAST_SHARE, length))
 
     def is_new(cluster: int, known: list[int]) -> bool:
-        """Whether a cluster is somebody, and surely none of the people known."""
-        seen = together[cluster, known]
-        looks = (prototypes[known] @ prototypes[cluster] < _DISTINCT) & (weight[cluster] >= _CLEAR)
-        somebody = seconds[cluster] >= shortest and weight[cluster] >= enough
-        return bool(somebody and np.all(seen | looks))
+        """Whether a cluster is somebody, and none of the people known."""
+        somebody = seconds[cluster] >= shortest and weight[cluster] >= enough and doubt[cluster] < -_DISTINCT
+        alike = same_person(prototypes[known] @ prototypes[cluster], np.minimum(quality[known], quality[cluster]))
+        distinct = alike * np.minimum(1, np.minimum(weight[known], weight[cluster]) / _CLEAR) < _DISTINCT
+        return bool(somebody and np.all(together[cluster, known] | distinct))
 
     clusters = sorted(np.flatnonzero(alive).tolist(), key=lambda cluster: -presence[cluster])
     known: list[int] = []
@@ -238,7 +284,7 @@ def _seen_together(one: Tracklet, other: Tracklet) -> bool:
         return False
     middle = (begin + end) / 2
     apart = np.linalg.norm(_position(one, middle) - _position(other, middle))
-    return bool(apart > (size(one.boxes[0]) + size(other.boxes[0])) / 2)
+    return bool(apart > _APART * (size(one.boxes[0]) + size(other.boxes[0])) / 2)
 
 
 def _position(tracklet: Tracklet, time: float) -> NDArray[np.float64]:
@@ -263,16 +309,75 @@ def _refined(embedded: Sequence[EmbeddedTracklet], labels: list[int], people: _P
 
 
 def _label_costs(embedded: Sequence[EmbeddedTracklet], people: _People) -> NDArray[np.float64]:
-    """(tracklets, 3): how unlikely A, B and somebody else are by looks alone, in nats."""
-    embeddings = np.array([item.embedding for item in embedded])
-    cosines = np.full((len(embedded), 3), -np.inf)
-    cosines[:, : len(people.persons)] = embeddings @ people.persons.T
-    cosines[:, _OTHER] = np.max(embeddings @ people.strangers.T, axis=1, initial=_UNKNOWN)
-    likelihoods = _SHARPNESS * cosines
-    weight = np.array([min(item.weight, _MOST_WEIGHT) for item in embedded])
-    costs = weight[:, None] * (np.logaddexp.reduce(likelihoods, axis=1, keepdims=True) - likelihoods)
-    costs[:, _OTHER] += _STRANGER
+    """(tracklets, 3): how unlikely A, B and nobody are by looks and by detection alone, in nats."""
+    embeddings = np.array([item.embedding for item in embedded], np.float64)
+    quality = np.array([item.quality for item in embedded])[:, None]
+    clarity = np.array([item.clarity for item in embedded])
+    persons = same_person(embeddings @ people.persons.T, quality)
+    strangers = same_person(embeddings @ people.strangers.T, quality)
+    costs = np.full((len(embedded), 3), np.inf)
+    costs[:, : len(people.persons)] = np.array([[item.doubt] for item in embedded]) - clarity[:, None] * persons
+    costs[:, _OTHER] = -_NOBODY - clarity * np.max(strangers, axis=1, initial=0)
     return costs
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """The tracklets of one shot.
+
+    Attributes:
+        members: (n,) their numbers.
+        anchors: (m,) the numbers of those that show most clearly who they are.
+        near: (n, m) 0..1, how near in place and size a member is to an anchor; 0 for itself.
+    """
+
+    members: NDArray[np.intp]
+    anchors: NDArray[np.intp]
+    near: NDArray[np.float64]
+
+
+def _shots(embedded: Sequence[EmbeddedTracklet]) -> list[_Shot]:
+    """The shots that have more than one tracklet."""
+    by_shot: dict[int, list[int]] = {}
+    for number, item in enumerate(embedded):
+        by_shot.setdefault(item.tracklet.shot, []).append(number)
+    shots = []
+    for members in by_shot.values():
+        if len(members) > 1:
+            anchors = np.array(sorted(members, key=lambda number: -embedded[number].weight)[:_ANCHORS])
+            places = np.array([_places(embedded[number].tracklet) for number in members])
+            near = np.stack([_nearness(places, _places(embedded[anchor].tracklet)) for anchor in anchors], axis=1)
+            near[np.array(members)[:, None] == anchors] = 0
+            shots.append(_Shot(np.array(members), anchors, near))
+    return shots
+
+
+def _places(tracklet: Tracklet) -> NDArray[np.float64]:
+    """(`_SAMPLED`, 3) of the center and the size at some of its detections, in pixels."""
+    some = np.linspace(0, len(tracklet.boxes) - 1, _SAMPLED).round().astype(int)
+    return np.array([[*center(tracklet.boxes[row]), size(tracklet.boxes[row])] for row in some])
+
+
+def _nearness(places: NDArray[np.float64], anchor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) for (n, `_SAMPLED`, 3): 1 where an anchor was with this size; near 0 two face sizes or a factor of 2 off."""
+    sizes = places[:, :, None, 2]
+    aside = np.sum((places[:, :, None, :2] - anchor[:, :2]) ** 2, axis=3) / (sizes * anchor[:, 2])
+    return np.asarray(np.exp(-np.min(aside + (3 * np.log(sizes / anchor[:, 2])) ** 2, axis=(1, 2)) / 2))
+
+
+def _place_evidence(
+    embedded: Sequence[EmbeddedTracklet], labels: list[int], shots: Sequence[_Shot]
+) -> NDArray[np.float64]:
+    """(tracklets, 3): nats for A, B and nobody, from where others of the same shot with these labels are."""
+    evidence = np.zeros((len(embedded), 3))
+    clarity = np.array([item.clarity for item in embedded])
+    for shot in shots:
+        others = shot.members[:, None] != shot.anchors
+        for label in range(3):
+            same = others & (np.array(labels)[shot.anchors] == label)
+            relied = np.max(same * clarity[shot.anchors], axis=1)
+            evidence[shot.members, label] = _PLACE * relied * (2 * np.max(same * shot.near, axis=1) - 1)
+    return evidence
 
 
 _State = tuple[int | None, int | None]
@@ -289,9 +394,14 @@ class _Move:
     cost: float
 
 
-def _most_likely(embedded: Sequence[EmbeddedTracklet], people: _People) -> tuple[list[int], list[float]]:
-    """The labels with the least total cost, and for each tracklet by how much the other person's label is worse."""
-    steps, reached = _trellis(embedded, _label_costs(embedded, people))
+def _most_likely(
+    embedded: Sequence[EmbeddedTracklet], label_costs: NDArray[np.float64]
+) -> tuple[list[int], list[float]]:
+    """The labels with the least total cost, and for each tracklet by how much the best one with another label is worse.
+
+    `label_costs` is (tracklets, 3), in nats; infinite where there is no such person.
+    """
+    steps, reached = _trellis(embedded, label_costs)
     # What the rest costs at least, from every state before every tracklet on.
     rest: list[dict[_State, float]] = [dict.fromkeys(reached[-1], 0.0)]
     for step in reversed(steps):
@@ -306,12 +416,12 @@ def _most_likely(embedded: Sequence[EmbeddedTracklet], people: _People) -> tuple
     best = rest[0][state]
     for step, so_far, ahead in zip(steps, reached, rest[1:], strict=False):
         chosen = min((move for move in step if move.state == state), key=lambda move: move.cost + ahead[move.then])
-        swapped = min(
-            (so_far[move.state] + move.cost + ahead[move.then] for move in step if move.label == 1 - chosen.label),
+        otherwise = min(
+            (so_far[move.state] + move.cost + ahead[move.then] for move in step if move.label != chosen.label),
             default=np.inf,
         )
         labels.append(chosen.label)
-        margins.append(float(swapped - best))
+        margins.append(float(otherwise - best))
         state = chosen.then
     return labels, margins
 

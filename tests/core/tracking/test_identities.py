@@ -27,11 +27,23 @@ RATE = 6
 """Looks per second."""
 
 
+ALIKE = {11: (1, 0.28), 12: (1, 0.55), 13: (1, 0.7)}
+"""People who look like another one, with the cosine of their directions."""
+
+
+def direction(seed: int) -> NDArray[np.float64]:
+    vector = np.random.default_rng(seed).normal(size=128)
+    return vector / np.linalg.norm(vector)
+
+
 def look_of(person: int, *, unlike: float = 0.5, seed: int = 0) -> NDArray[np.float32]:
     """An embedding of a person: their own direction and, `unlike` as long, one of its own."""
-    own = np.random.default_rng(person).normal(size=128)
-    off = np.random.default_rng(1000 + seed).normal(size=128)
-    vector = own / np.linalg.norm(own) + unlike * off / np.linalg.norm(off)
+    own = direction(person)
+    if person in ALIKE:
+        other, cosine = ALIKE[person]
+        aside = own - (own @ direction(other)) * direction(other)
+        own = cosine * direction(other) + np.sqrt(1 - cosine**2) * aside / np.linalg.norm(aside)
+    vector = own + unlike * direction(1000 + seed)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
@@ -48,6 +60,8 @@ class Seen:
     clear: float = 3.0
     unlike: float = 0.5
     size: float = 100.0
+    score: float = 0.9
+    quality: float | None = None
 
 
 def embedded_of(scene: Sequence[Seen]) -> list[EmbeddedTracklet]:
@@ -60,10 +74,12 @@ def embedded_of(scene: Sequence[Seen]) -> list[EmbeddedTracklet]:
         tracklet.times = (frames / RATE).tolist()
         tracklet.boxes = [np.float32([x - seen.size / 2, 100, seen.size, seen.size]) for x in places]
         tracklet.landmarks = [np.zeros((5, 2), np.float32)] * len(frames)
-        tracklet.scores = [0.9] * len(frames)
+        tracklet.scores = [seen.score] * len(frames)
         if len(frames) > 1:
             tracklet.velocity = np.array([(places[-1] - places[-2]) * RATE, 0])
-        made.append(EmbeddedTracklet(tracklet, look_of(seen.person, unlike=seen.unlike, seed=number), seen.clear))
+        look = look_of(seen.person, unlike=seen.unlike, seed=number)
+        quality = min(1.0, seen.clear / 3) if seen.quality is None else seen.quality
+        made.append(EmbeddedTracklet(tracklet, look, seen.clear, quality))
     return made
 
 
@@ -109,9 +125,66 @@ def test_short_fragments_while_two_cross_get_the_names_that_movement_suggests() 
     assert persons(scene) == ("A", "B", "A", "B", "A", "B")
 
 
-def test_two_who_are_never_seen_together_are_two_people() -> None:
-    scene = [Seen(person=1 + n % 2, begin=4 * n, end=4 * n + 3, x=5, shot=n) for n in range(6)]
+@pytest.mark.parametrize("other", [2, 11], ids=["unlike", "somewhat alike"])
+def test_two_who_are_never_seen_together_are_two_people(other: int) -> None:
+    scene = [Seen(person=(1, other)[n % 2], begin=4 * n, end=4 * n + 3, x=5, shot=n, unlike=0.2) for n in range(6)]
     assert persons(scene) == ("A", "B") * 3
+
+
+def test_two_groups_that_are_clearly_alike_are_one_person() -> None:
+    scene = [Seen(person=(1, 12)[n % 2], begin=4 * n, end=4 * n + 3, x=5, shot=n, unlike=0.2) for n in range(6)]
+    assert persons(scene) == ("A",) * 6
+
+
+def test_a_look_alike_is_known_by_having_been_seen_beside_the_person() -> None:
+    scene = [
+        Seen(person=1, begin=0, end=9, x=2),
+        Seen(person=2, begin=0, end=9, x=8),
+        Seen(person=13, begin=10, end=13, x=2, shot=1, unlike=0.3),
+        Seen(person=1, begin=14, end=17, x=2, shot=2, unlike=0.3),
+        Seen(person=13, begin=14, end=17, x=5, shot=2, unlike=0.3),
+        Seen(person=1, begin=18, end=21, x=5, shot=3, unlike=0.3),
+    ]
+    assert persons(scene) == ("A", "B", None, "A", None, "A")
+
+
+def test_what_the_detector_was_never_sure_of_is_nobody_however_long_and_clear_it_is() -> None:
+    # A flower pot: always the same, from the front, and large.
+    scene = [
+        Seen(person=1, begin=0, end=9, x=2),
+        Seen(person=7, begin=0, end=9, x=8, score=0.58, unlike=0.1),
+        Seen(person=7, begin=10, end=19, x=8, shot=1, score=0.58, unlike=0.1),
+    ]
+    assert persons(scene) == ("A", None, None)
+
+
+def test_a_face_that_looks_like_neither_is_nobody_also_where_both_are_away() -> None:
+    scene = [
+        Seen(person=1, begin=0, end=9, x=2),
+        Seen(person=2, begin=0, end=9, x=8),
+        Seen(person=5, begin=10, end=12, x=2, shot=1, clear=0.4, size=40),
+        Seen(person=6, begin=10, end=12, x=8, shot=1, clear=0.4, size=40),
+    ]
+    assert persons(scene) == ("A", "B", None, None)
+
+
+@pytest.mark.parametrize(("x", "size", "person"), [(2.2, 100, "A"), (5, 100, None), (2.2, 30, None)])
+def test_a_face_that_says_little_is_whose_place_it_is_at(x: float, size: float, person: str | None) -> None:
+    scene = [
+        Seen(person=1, begin=0, end=4, x=2),
+        Seen(person=2, begin=0, end=9, x=8),
+        Seen(person=9, begin=6, end=9, x=x, clear=0.1, unlike=3, size=size),
+    ]
+    assert persons(scene) == ("A", "B", person)
+
+
+def test_who_is_seen_from_the_front_counts_for_more_than_who_passes_in_profile() -> None:
+    scene = [
+        Seen(person=3, begin=0, end=11, x=1, quality=0.1),
+        Seen(person=1, begin=0, end=8, x=4, quality=0.9),
+        Seen(person=2, begin=0, end=8, x=8, quality=0.9),
+    ]
+    assert persons(scene) == (None, "A", "B")
 
 
 def test_one_person_has_no_double() -> None:
@@ -125,7 +198,6 @@ def test_one_person_has_no_double() -> None:
     labeling = identify(embedded_of(scene))
     assert labeling.people == ("A",)
     assert labeling.persons[0] == labeling.persons[2] == "A"
-    assert set(labeling.margins) == {None}
 
 
 def test_of_three_people_the_two_with_the_most_presence_are_a_and_b() -> None:
@@ -184,6 +256,26 @@ def test_the_margin_is_small_where_a_face_says_little() -> None:
     assert 0 <= doubtful < clear
 
 
+def test_the_margin_is_small_where_a_face_may_be_nobody_although_the_other_one_is_elsewhere() -> None:
+    scene = [
+        Seen(person=1, begin=0, end=8, x=2),
+        Seen(person=2, begin=0, end=3, x=8),
+        Seen(person=2, begin=5, end=8, x=8, score=0.66),
+    ]
+    sure, _, doubtful = identify(embedded_of(scene)).margins
+    assert sure is not None
+    assert doubtful is not None
+    assert doubtful < sure - 1
+
+
+def test_one_person_alone_has_a_margin_and_nobody_has_none() -> None:
+    scene = [Seen(person=1, begin=0, end=8, x=4), Seen(person=7, begin=3, end=3.2, x=8, clear=0.1)]
+    alone, nobody = identify(embedded_of(scene)).margins
+    assert alone is not None
+    assert alone > 3
+    assert nobody is None
+
+
 def crops(people: Sequence[int], *, unlike: float = 0.5) -> NDArray[np.float32]:
     return np.array([look_of(person, unlike=unlike, seed=seed) for seed, person in enumerate(people)])
 
@@ -230,7 +322,7 @@ seen = st.builds(
 scenes = st.lists(seen, min_size=1, max_size=12)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(scene=scenes)
 def test_nobody_is_in_two_places_at_once(scene: list[Seen]) -> None:
     embedded = embedded_of(scene)
@@ -245,7 +337,7 @@ def test_nobody_is_in_two_places_at_once(scene: list[Seen]) -> None:
             assert person in labeling.people
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(scene=scenes)
 def test_in_a_mirror_a_and_b_change_their_names(scene: list[Seen]) -> None:
     # Two at exactly the same place are neither on the left.
@@ -288,9 +380,8 @@ def test_no_other_labeling_is_more_likely(scene: list[Seen]) -> None:
 
     costs = {labels: cost(labels) for labels in itertools.product(range(3), repeat=len(embedded))}
     best = min(costs.values())
-    labels, margins = _most_likely(embedded, people)
+    labels, margins = _most_likely(embedded, label_costs)
     assert costs[tuple(labels)] == pytest.approx(best)
     for number, (label, margin) in enumerate(zip(labels, margins, strict=True)):
-        if label != 2:
-            swapped = min(value for other, value in costs.items() if other[number] == 1 - label)
-            assert margin == pytest.approx(swapped - best)
+        otherwise = min(value for other, value in costs.items() if other[number] != label)
+        assert margin == pytest.approx(otherwise - best)
