@@ -7,7 +7,7 @@ to time, which holds lip sync from the side of the video. Thresholds were measur
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -451,19 +451,29 @@ def _blurred(pictures: NDArray[np.float32], window: int) -> NDArray[np.float32]:
 
 def ssim(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
     """Structural similarity of pairs of luma pictures (pairs, rows, columns): 1 if equal, about 0 if unrelated."""
-    return np.asarray(ssim_map(one, other).mean(axis=(1, 2)), np.float64)
+    similarity = ssim_map(one, other, lambda pictures: _blurred(pictures, _SSIM_WINDOW))
+    return np.asarray(similarity.mean(axis=(1, 2)), np.float64)
 
 
-def ssim_map(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The structural similarity around each sample: (pairs, rows, columns), as the two are.
+def ssim_map(
+    one: NDArray[np.float32],
+    other: NDArray[np.float32],
+    means: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """The structural similarity in each window of two luma pictures, or of pairs of them.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity",
     2004, with a flat window.
+
+    Args:
+        one: luma, of any number of pictures.
+        other: the same of those that they are compared with.
+        means: gives the mean of each window of such pictures.
     """
-    mean_one, mean_other = _blurred(one, _SSIM_WINDOW), _blurred(other, _SSIM_WINDOW)
-    variance_one = _blurred(one * one, _SSIM_WINDOW) - mean_one**2
-    variance_other = _blurred(other * other, _SSIM_WINDOW) - mean_other**2
-    covariance = _blurred(one * other, _SSIM_WINDOW) - mean_one * mean_other
+    mean_one, mean_other = means(one), means(other)
+    variance_one = means(one * one) - mean_one**2
+    variance_other = means(other * other) - mean_other**2
+    covariance = means(one * other) - mean_one * mean_other
     small, large = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     structure = (2 * covariance + large) / (variance_one + variance_other + large)
     brightness = (2 * mean_one * mean_other + small) / (mean_one**2 + mean_other**2 + small)
