@@ -357,6 +357,7 @@ def _report(
     return EncodeReport(
         source=video.path.name,
         layout=plan.layout.name,
+        scenes=plan.timed_scenes,
         plan_sha256=plan.sha256,
         encoder_requested=settings.encoder,
         encoder_used=spec.name,

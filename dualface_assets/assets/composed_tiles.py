@@ -18,6 +18,7 @@ from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import CameraState
+from dualface_core.tables.scenes import summary
 from dualface_core.tables.tile_plan import TilePlan
 
 COLUMNS: Final[Mapping[str, str]] = {
@@ -37,6 +38,9 @@ COLUMNS: Final[Mapping[str, str]] = {
     "scene": "Number of the scene: the stretch with one arrangement of the canvas.",
     "state": "tracking (the person is shown), holding (lost for a moment) or wide (not there: the wide shot).",
 }
+
+_MOST_SCENES: Final = 100
+"""That the metadata lists; the plan has all."""
 
 _BOX: Final = ("x", "y", "width", "height", "landmarks", "person")
 ORIGINS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -86,6 +90,8 @@ def composed_tiles(
             {
                 "contact sheet": image(preview.contact_sheet, "frames of the result"),
                 "cameras": image(preview.camera_plot, "where the cameras look over time"),
+                "scenes": summary(plan.timed_scenes),
+                "first scenes": _scenes(plan),
                 **figures,
                 "seconds": seconds,
                 **Record(seconds={"plan": seconds}).entry(),
@@ -96,6 +102,19 @@ def composed_tiles(
         data_version=dg.DataVersion(plan.sha256),
     )
     checks.record(context, (checks.advisory_result("composed_tiles", advisory) for advisory in advisories))
+
+
+def _scenes(plan: TilePlan) -> dg.TableMetadataValue:
+    """What is shown when, and why; of many scenes the first ones."""
+    types = {"from (s)": "float", "to (s)": "float", "kind": "string", "cast": "string", "reason": "string"}
+    rows = [
+        (round(scene.start, 3), round(scene.end, 3), scene.kind.value, ", ".join(scene.cast), scene.reason)
+        for scene in plan.timed_scenes[:_MOST_SCENES]
+    ]
+    return dg.MetadataValue.table(
+        [dg.TableRecord(dict(zip(types, row, strict=True))) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name, type=kind) for name, kind in types.items()]),
+    )
 
 
 def _figures(plan: TilePlan) -> dict[str, Any]:

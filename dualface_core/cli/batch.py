@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from rich.progress import Progress
 
 from dualface_core.cli.inputs import Job
-from dualface_core.cli.show import BatchBar, Outcome, VideoBar, errors, progress_bars, warn
+from dualface_core.cli.show import BatchBar, Outcome, VideoBar, errors, note, progress_bars, warn
 from dualface_core.cli.worker import Made, Message, NotMade, Task, work
 from dualface_core.errors import DualfaceError, MachineError, NativeCrashError
 from dualface_core.settings import Settings
@@ -83,6 +83,7 @@ class Batch:
             bar.end()
         seconds = perf_counter() - started
         if isinstance(answer, Made):
+            note(job.video, answer.report.scenes_summary)
             warn(job.video, answer.report.warnings)
             return Outcome(job, seconds, report=answer.report)
         failure = answer.error.unpacked()

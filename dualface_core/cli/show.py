@@ -66,6 +66,11 @@ def warn(path: Path, warnings: Iterable[str]) -> None:
         errors.print(one_line(f"{path}: warning: {message}"), markup=False, highlight=False, soft_wrap=True)
 
 
+def note(path: Path, line: str) -> None:
+    """Say something of a video that is no warning."""
+    errors.print(one_line(f"{path}: {line}"), markup=False, highlight=False, soft_wrap=True)
+
+
 def say_skipped(inputs: Inputs) -> None:
     """Say what of the folders given is left out, a line for each."""
     for line in inputs.skipped_lines():

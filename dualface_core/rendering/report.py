@@ -13,6 +13,7 @@ from dualface_core.advice.advisories import Advisory, warnings
 from dualface_core.errors import ChangedPlanError
 from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.system.atomic_files import atomic_write
+from dualface_core.tables.scenes import TimedScene, summary
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.verify import Verification
 
@@ -30,6 +31,7 @@ class EncodeReport(BaseModel):
     Attributes:
         source: what the source's file was called.
         layout: name of the layout.
+        scenes: what is shown when, and why.
         plan_sha256: of the tile plan that the result was made from (`TilePlan.sha256`), in hex.
         encoder_requested: "auto", "nvenc" or "software".
         encoder_used: FFmpeg's name of the encoder that made the result.
@@ -58,6 +60,7 @@ class EncodeReport(BaseModel):
 
     source: str = ""
     layout: str = ""
+    scenes: list[TimedScene] = []
     plan_sha256: str = ""
     encoder_requested: str
     encoder_used: str
@@ -80,6 +83,11 @@ class EncodeReport(BaseModel):
     verification: Verification | None = None
     advisories: list[Advisory] = []
     lost: list[tuple[float, float]] = []
+
+    @property
+    def scenes_summary(self) -> str:
+        """How many scenes there are, and how much of the time each kind takes; empty if no scenes were noted."""
+        return summary(self.scenes)
 
     @property
     def warnings(self) -> list[str]:

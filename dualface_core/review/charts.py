@@ -19,6 +19,7 @@ from dualface_core.advice.timeline_events import Kind, TimelineEvent
 from dualface_core.gpu.monitor import LoadLog
 from dualface_core.review.timeline import Timeline
 from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.labels import SceneKind
 from dualface_core.tables.tile_plan import TilePlan
 
 WIDTH: Final = 2000
@@ -30,7 +31,19 @@ _STEPS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 180
 _STRANGER_GRID: Final = 100
 """Places from left to right that faces of anyone else are told apart by, in each bin."""
 
-_SHADES: Final = {Kind.HOLDING: "tile holds still", Kind.WIDE: "wide shot", Kind.UNSURE: "not sure who it is"}
+SCENE_NAMES: Final[dict[Kind | SceneKind, str]] = {
+    SceneKind.SPLIT: "split",
+    SceneKind.SOLO: "one person",
+    SceneKind.TOGETHER: "both together",
+    SceneKind.WHOLE: "whole picture",
+}
+
+_SHADES: Final[dict[Kind | SceneKind, str]] = {
+    **SCENE_NAMES,
+    Kind.HOLDING: "tile holds still",
+    Kind.WIDE: "wide shot",
+    Kind.UNSURE: "not sure who it is",
+}
 
 
 @dataclass(frozen=True)
@@ -58,11 +71,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Shade:
-    """A stretch of time: what it is, and its place and width in percent of the chart's width."""
+    """A stretch of time: what it is, its place and width in percent of the chart's width, and a sentence about it."""
 
-    kind: Kind
+    kind: Kind | SceneKind
     left: float
     width: float
+    sentence: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,8 +160,17 @@ class _Scale:
 
 
 def video_charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequence[TimelineEvent]) -> list[Chart]:
-    """Where the faces are, what each tile's camera does, and how much it enlarges."""
-    return [faces_chart(axis, tracks, found), *camera_charts(axis, tracks, plan, found)]
+    """What is shown, where the faces are, what each tile's camera does, and how much it enlarges."""
+    return [scenes_chart(axis, plan), faces_chart(axis, tracks, found), *camera_charts(axis, tracks, plan, found)]
+
+
+def scenes_chart(axis: Axis, plan: TilePlan) -> Chart:
+    """A band of scenes, each with its reason."""
+    shades = [
+        Shade(scene.kind, axis.percent(scene.start), axis.percent(scene.end) - axis.percent(scene.start), scene.reason)
+        for scene in plan.timed_scenes
+    ]
+    return Chart("Scenes", "What is shown over time.", "", "", [], shades, low=True)
 
 
 def faces_chart(axis: Axis, tracks: FaceTracks, found: Sequence[TimelineEvent]) -> Chart:

@@ -22,16 +22,17 @@ from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.rendering.report import EncodeReport
-from dualface_core.review.charts import HEIGHT, WIDTH, Axis, legend, video_charts
+from dualface_core.review.charts import HEIGHT, SCENE_NAMES, WIDTH, Axis, legend, video_charts
 from dualface_core.review.preview import marked_frame, preview_frames, thumbnail
 from dualface_core.review.templating import PAGE_SCRIPT, rendered
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import CameraState
+from dualface_core.tables.scenes import summary
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import Finding
 
 MOST_EVENTS: Final = 60
-"""Of each kind that are listed; the charts show all."""
+"""Of each kind that are listed, and of scenes; the charts show all."""
 
 _STRIP: Final = 8
 _STRIP_WIDTH: Final = 480
@@ -119,7 +120,7 @@ def make_page(about: PageContent) -> Page:
     findings = about.report.verification.findings if about.report.verification else []
     axis = Axis.of(about.tracks)
     charts = video_charts(axis, about.tracks, about.plan, found)
-    listed, made_at = _listed(found), datetime.now(UTC)
+    listed, scenes, made_at = _listed(found), about.plan.timed_scenes, datetime.now(UTC)
     html = rendered(
         "page.html",
         script=PAGE_SCRIPT.name,
@@ -132,6 +133,10 @@ def make_page(about: PageContent) -> Page:
         charts=charts,
         legend=legend(axis, charts),
         chart_size=(WIDTH, HEIGHT),
+        scenes=scenes[:MOST_EVENTS],
+        unlisted_scenes=len(scenes[MOST_EVENTS:]),
+        scenes_summary=summary(scenes),
+        scene_names=SCENE_NAMES,
         events=listed,
         unlisted=len(found) - len(listed),
         advisories=sorted(about.report.advisories, key=lambda advisory: advisory.passed),

@@ -24,6 +24,7 @@ from dualface_core.review.charts import (
     faces_chart,
     legend,
     load_charts,
+    scenes_chart,
 )
 from dualface_core.review.preview import COLORS, MAX_BYTES, Image, bgr
 from dualface_core.tables.face_tracks import FaceTracks
@@ -36,6 +37,10 @@ _PALETTE: Final[dict[str, tuple[int, int, int]]] = {
     "D": bgr("#8250a8"),
     "face": bgr("#1c1f23"),
     "other": bgr("#777777"),
+    "split": bgr("#9fc3ee"),
+    "solo": bgr("#f4c38a"),
+    "together": bgr("#a9d8b8"),
+    "whole": bgr("#cfcfcf"),
     "holding": bgr("#f7e49b"),
     "wide": bgr("#c4e2c4"),
     "unsure": bgr("#f6cfd5"),
@@ -58,9 +63,10 @@ def tracks_plot(tracks: FaceTracks, *, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def camera_plot(tracks: FaceTracks, plan: TilePlan, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """A PNG of what each tile's camera shows against where the face is, and how much it enlarges."""
+    """A PNG of the scenes, of what each tile's camera shows against where the face is, and how much it enlarges."""
     axis = Axis.of(tracks)
-    return png(axis, camera_charts(axis, tracks, plan, events(tracks, plan)), max_bytes=max_bytes)
+    charts = [scenes_chart(axis, plan), *camera_charts(axis, tracks, plan, events(tracks, plan))]
+    return png(axis, charts, max_bytes=max_bytes)
 
 
 def load_plot(log: LoadLog, *, max_bytes: int = MAX_BYTES) -> bytes:
@@ -89,9 +95,12 @@ def png(axis: Axis, charts: Sequence[Chart], *, max_bytes: int = MAX_BYTES) -> b
 
 def _drawn(axis: Axis, charts: Sequence[Chart], width: int) -> Image:
     heights = [90 if chart.low else 160 for chart in charts]
-    image = np.full((_ROW + sum(heights) + len(charts) * _GAP + _ROW, width, 3), 255, np.uint8)
-    _draw_legend(image, axis, charts)
-    top = _ROW + _GAP // 2
+    explained = _legend_rows(axis, charts, width)
+    head = _ROW * len(explained)
+    image = np.full((head + sum(heights) + len(charts) * _GAP + _ROW, width, 3), 255, np.uint8)
+    for number, entries in enumerate(explained):
+        _draw_legend(image[_ROW * number : _ROW * (number + 1)], entries)
+    top = head + _GAP // 2
     for chart, height in zip(charts, heights, strict=True):
         _text(image, chart.title, 4, top + height // 2 + 4, weight=600)
         for text, y in ((chart.top, top + 10), (chart.bottom, top + height)):
@@ -105,9 +114,26 @@ def _drawn(axis: Axis, charts: Sequence[Chart], width: int) -> Image:
     return image
 
 
-def _draw_legend(image: Image, axis: Axis, charts: Sequence[Chart]) -> None:
+def _legend_rows(axis: Axis, charts: Sequence[Chart], width: int) -> list[list[tuple[str, str, str]]]:
+    """What is to be explained (see `legend`), in as many rows as it takes; at least one."""
+    rows: list[list[tuple[str, str, str]]] = [[]]
     left = _MARGIN
-    for kind, color, label in legend(axis, charts):
+    for entry in legend(axis, charts):
+        if rows[-1] and left + _entry_length(entry) > width:
+            rows.append([])
+            left = _MARGIN
+        rows[-1].append(entry)
+        left += _entry_length(entry)
+    return rows
+
+
+def _entry_length(entry: tuple[str, str, str]) -> int:
+    return 23 + _length(entry[2]) + 16
+
+
+def _draw_legend(image: Image, entries: Sequence[tuple[str, str, str]]) -> None:
+    left = _MARGIN
+    for kind, color, label in entries:
         box = image[5 : _ROW - 4, left : left + 18]
         if kind in {"line", "thin"}:
             cv2.line(box, (0, 5), (17, 5), _PALETTE[color], 2 if kind == "line" else 1, cv2.LINE_AA)
@@ -116,7 +142,7 @@ def _draw_legend(image: Image, axis: Axis, charts: Sequence[Chart]) -> None:
         else:
             box[:] = _PALETTE[kind]
         _text(image, label, left + 23, 15)
-        left += 23 + _length(label) + 16
+        left += _entry_length((kind, color, label))
 
 
 def _draw_chart(area: Image, axis: Axis, chart: Chart) -> None:

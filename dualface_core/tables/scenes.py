@@ -44,6 +44,28 @@ class Scene(BaseModel):
         return self.last + 1 - self.first
 
 
+class TimedScene(BaseModel):
+    """A scene by the clock: from `start` to `end`, in seconds of the result, and what `Scene` says."""
+
+    model_config = ConfigDict(frozen=True)
+
+    start: float
+    end: float
+    kind: SceneKind
+    cast: tuple[Subject, ...]
+    reason: str
+
+
+def summary(scenes: Sequence[TimedScene]) -> str:
+    """How many scenes there are, and how much of the time each kind takes: "3 scenes: split 62 %, solo 38 %"."""
+    if not scenes:
+        return ""
+    seconds = {kind: sum(scene.end - scene.start for scene in scenes if scene.kind is kind) for kind in SceneKind}
+    total = sum(seconds.values()) or 1.0
+    shares = ", ".join(f"{kind} {part / total:.0%}".replace("%", " %") for kind, part in seconds.items() if part)
+    return f"{len(scenes)} {'scene' if len(scenes) == 1 else 'scenes'}: {shares}"
+
+
 def slot_subjects(scenes: Sequence[Scene], tiles: NDArray[np.integer]) -> NDArray[np.str_]:
     """Who or what every tile shows in every frame: (frames, slots) of `Subject`.
 

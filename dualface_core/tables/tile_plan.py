@@ -21,10 +21,13 @@ from dualface_core.tables.declared import LABEL, DeclaredTable, VideoMetadata, s
 from dualface_core.tables.face_tracks import FaceTracks, Shot
 from dualface_core.tables.labels import CameraState, Person, Subject
 from dualface_core.tables.layouts import Layout
-from dualface_core.tables.scenes import Scene, slot_subjects
+from dualface_core.tables.scenes import Scene, TimedScene, slot_subjects
 
 CROP_WINDOW: Final = ("center_x", "center_y", "width", "height")
 """The columns of a crop window."""
+
+_TOLD: Final = {"kind", "cast", "reason"}
+"""What a scene by the clock says of a scene."""
 
 RECTANGLE: Final = ("tile_x", "tile_y", "tile_width", "tile_height")
 """The columns of a tile's place on the canvas."""
@@ -155,6 +158,16 @@ class TilePlan(DeclaredTable[PlanMetadata]):
     def scenes(self) -> list[Scene]:
         """What is shown when, and why."""
         return self.metadata.scenes
+
+    @property
+    def timed_scenes(self) -> list[TimedScene]:
+        """The scenes by the clock of the result; the last one ends a frame after the last frame begins."""
+        times = self.pts * float(self.metadata.seconds_per_pts)
+        edges = np.append(times, 2 * times[-1] - times[-2:].min())
+        return [
+            TimedScene(start=edges[scene.first], end=edges[scene.last + 1], **scene.model_dump(include=_TOLD))
+            for scene in self.scenes
+        ]
 
     @property
     def frame_count(self) -> int:

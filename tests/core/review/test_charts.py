@@ -8,11 +8,13 @@ import pytest
 
 from dualface_core.advice.timeline_events import Kind, events
 from dualface_core.camera.plan import plan_camera
-from dualface_core.review.charts import HEIGHT, WIDTH, Axis, Chart, faces_chart, legend, video_charts
+from dualface_core.review.charts import HEIGHT, WIDTH, Axis, Chart, faces_chart, legend, scenes_chart, video_charts
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.labels import Person
+from dualface_core.tables.labels import Person, SceneKind, Subject
 from dualface_core.tables.layouts import LAYOUTS
-from tests.core.made_tracks import face_tracks
+from dualface_core.tables.scenes import Scene
+from dualface_core.tables.tile_plan import TilePlan
+from tests.core.made_tracks import face_tracks, split_plan
 
 
 def sitting(x: float, frames: int) -> np.ndarray:
@@ -41,7 +43,7 @@ def test_all_shapes_lie_in_the_chart(layout: str) -> None:
 
 
 def test_who_is_on_the_left_is_below() -> None:
-    faces = drawn(face_tracks({"A": sitting(300, 300), "B": sitting(1300, 300)}))[0]
+    faces = drawn(face_tracks({"A": sitting(300, 300), "B": sitting(1300, 300)}))[1]
     height = {series.color: points(series.path)[0][1] for series in faces.series if series.kind == "line"}
     assert height["A"] > HEIGHT / 2 > height["B"]
 
@@ -49,7 +51,7 @@ def test_who_is_on_the_left_is_below() -> None:
 def test_a_line_is_broken_where_nobody_is_seen_and_where_the_picture_cuts() -> None:
     b = sitting(1300, 900)
     b[300:700] = np.nan
-    faces = drawn(face_tracks({"A": sitting(300, 900), "B": b}, cuts=[800]))[0]
+    faces = drawn(face_tracks({"A": sitting(300, 900), "B": b}, cuts=[800]))[1]
     lines = {series.color: series.path for series in faces.series if series.kind == "line"}
     assert lines["A"].count("M") == 2
     assert lines["B"].count("M") == 3
@@ -101,7 +103,7 @@ def test_the_legend_names_each_color_once_and_only_what_is_there() -> None:
     tracks = face_tracks({"A": sitting(300, 900), "B": b}, cuts=[800])
     labels = [label for _, _, label in legend(Axis.of(tracks), drawn(tracks))]
     assert labels == [
-        "A, 100% detected", "B, 100% detected", "middle of the face", "tile holds still", "wide shot",
+        "A, 100% detected", "B, 100% detected", "middle of the face", "split", "tile holds still", "wide shot",
         "not sure who it is", "cut",
     ]  # fmt: skip
     calm = face_tracks({"A": sitting(300, 30)})
@@ -114,3 +116,17 @@ def test_the_axis_has_round_times(seconds: float, step: float) -> None:
     assert 4 <= len(ticks) <= 9
     assert ticks[1][0] - ticks[0][0] == pytest.approx(step)
     assert ticks[0][1] == 0
+
+
+def test_scenes_are_a_band_with_their_reasons() -> None:
+    tracks = face_tracks({"A": sitting(300, 90), "B": sitting(1300, 90)})
+    cast = (Subject.A, Subject.B)
+    parts = [(0, 59, SceneKind.SPLIT, cast, "Both."), (60, 89, SceneKind.WHOLE, (Subject.FRAME,), "Nobody.")]
+    scenes = [Scene(first=a, last=b, kind=kind, cast=who, reason=why) for a, b, kind, who, why in parts]
+    plan = split_plan(tracks, np.ones((90, 2, 4)))
+    plan = TilePlan(plan.table, plan.metadata.model_copy(update={"scenes": scenes}))
+    shades = scenes_chart(Axis.of(tracks), plan).shades
+    assert [(shade.kind, shade.left, shade.width, shade.sentence) for shade in shades] == [
+        ("split", 0, pytest.approx(200 / 3, abs=0.01), "Both."),
+        ("whole", pytest.approx(200 / 3, abs=0.01), pytest.approx(100 / 3, abs=0.01), "Nobody."),
+    ]

@@ -13,8 +13,10 @@ from dualface_core.errors import ChangedPlanError, ChangedVideoError
 from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.media.orientation import Orientation
 from dualface_core.media.reader import VideoReader
+from dualface_core.review.charts import SCENE_NAMES
 from dualface_core.review.page import PageContent, make_page
 from dualface_core.review.preview import thumbnail
+from dualface_core.tables.scenes import summary
 from tests.core.review.images import decoded
 from tests.page_content import About
 
@@ -84,7 +86,7 @@ def test_every_picture_and_chart_is_described(about: About) -> None:
     page = Page(make_page(about()).html)
     assert all(image["alt"] for image in page.all("img"))
     charts = [svg for svg in page.all("svg") if svg.get("role") == "img"]
-    assert len(charts) == 4
+    assert len(charts) == 5
     assert all(svg["aria-label"] for svg in charts)
     assert all(video["aria-label"] for video in page.all("video"))
 
@@ -125,6 +127,14 @@ def test_checks_concerns_and_times_are_on_the_page(about: About) -> None:
     assert "Looking for faces" in html
     assert "6.1 s" in html  # all steps together
     assert "Waiting for an NVENC session" not in html
+
+
+def test_scenes_are_listed_with_their_reasons(about: About, content: PageContent) -> None:
+    html = make_page(about()).html
+    for scene in content.plan.timed_scenes:
+        assert f"<title>{scene.reason}</title>" in html
+        assert f"{SCENE_NAMES[scene.kind].capitalize()}. {scene.reason}" in html
+    assert summary(content.plan.timed_scenes) in html
 
 
 def test_what_is_to_be_looked_at_comes_first(about: About) -> None:

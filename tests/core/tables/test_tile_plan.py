@@ -8,7 +8,7 @@ import pytest
 from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.labels import CameraState, Person, SceneKind, Subject
 from dualface_core.tables.layouts import LAYOUTS
-from dualface_core.tables.scenes import Scene
+from dualface_core.tables.scenes import Scene, summary
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.made_tracks import face_tracks
 
@@ -114,3 +114,15 @@ def test_the_regions_of_a_layout_are_its_halves_along_the_longer_side(layout) ->
     assert [(part.x, part.y, part.width, part.height) for part in layout.regions] == [
         tile.rectangle for tile in layout.tiles
     ]
+
+
+def test_scenes_have_their_times(directed: TilePlan) -> None:
+    times = [(round(30 * scene.start), round(30 * scene.end)) for scene in directed.timed_scenes]
+    assert times == [(0, 2), (2, 3), (3, 4), (4, 5)]
+    assert [scene.kind for scene in directed.timed_scenes] == list(SceneKind)
+
+
+def test_scenes_are_summed_up_by_their_share_of_the_time(directed: TilePlan) -> None:
+    assert summary(directed.timed_scenes) == "4 scenes: split 40 %, solo 20 %, together 20 %, whole 20 %"
+    assert summary(directed.timed_scenes[:1]) == "1 scene: split 100 %"
+    assert summary([]) == ""
