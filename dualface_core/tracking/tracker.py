@@ -27,10 +27,11 @@ from dualface_core.faces.face_crops import SIDE, FaceCrop, crop_square, make_fac
 from dualface_core.faces.sface import FaceEmbedder, frontality
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
-from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
+from dualface_core.tables.face_tracks import FaceTracks, TracksMetadata
 from dualface_core.tracking.identities import EmbeddedTracklet, identify, split
 from dualface_core.tracking.rows import face_rows
 from dualface_core.tracking.shots import ShotDetector
+from dualface_core.tracking.stage import StageFinder
 from dualface_core.tracking.tracklets import Tracklet, TrackletLinker
 
 _CROPS: Final = 6
@@ -139,6 +140,7 @@ class FaceTracker:
         self._time_base = time_base
         self._fingerprint = fingerprint
         self._shots = ShotDetector()
+        self._stage = StageFinder(frame_size)
         self._linker = TrackletLinker(start_score=parameters.score_threshold)
         self._pts: list[int] = []
         self._previous: Frame | None = None
@@ -190,7 +192,7 @@ class FaceTracker:
             frame_width=width,
             frame_height=height,
             frame_pts=self._pts,
-            shots=[Shot(first=first, last=last) for first, last in self._shots.spans()],
+            shots=self._stage.finish(self._shots.spans()),
             people=list(labeling.people),
             prototypes=prototypes if self._parameters.keep_prototypes else {},
             model_sha256={"yunet": self._detector.sha256, "sface": self._embedder.sha256},
@@ -254,6 +256,8 @@ class FaceTracker:
     def _follow(self, frame: Frame, image: NDArray[np.uint8], faces: Detections) -> None:
         """Link the faces of one frame, found in its shrunk image, and describe the tracklets that have ended."""
         shot = bisect_right(self._shots.starts, frame.index) - 1
+        clear = faces.boxes[faces.scores >= self._parameters.score_threshold]
+        self._stage.add(shot, frame.time, image, clear)
         for tracklet, row in self._linker.add(frame.index, frame.time, shot, _scaled(faces, image, frame)):
             crops = self._crops.setdefault(tracklet.number, _FaceCrops(tracklet))
             quality = float(faces.scores[row]) * frontality(faces.landmarks[row])

@@ -1,0 +1,312 @@
+"""The boxes of a composed picture: a call grid, a news split, picture in picture.
+
+Belongs here: finding rectangles about faces whose sides stand still. The edges of a box are at the same pixel in all of
+a shot and over its whole length, and nothing ever crosses them. Door frames and shelves are crossed by people in front
+of them, or end somewhere; a pole that does neither makes no rectangle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Bounds = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels of the small image."""
+
+Floats = NDArray[np.float64]
+Grays = NDArray[np.uint8]
+
+_STEP: Final = 3
+"""Levels of luma that make an edge between two neighboring pixels of the small image."""
+
+_PERSISTS: Final = 0.9
+"""Share of a shot's images in which an edge must be at the same place, with the same sign, to be still."""
+
+_CONTRAST: Final = 8.0
+"""Mean step in levels of luma along a box's edge: slats and moldings are fainter."""
+
+_COVERED: Final = 0.6
+"""Share of each side of a box that must be a still edge; the rest may be as dark as what is beside it."""
+
+_WELL_COVERED: Final = 0.82
+"""The same for the sides of a box on average, in a picture that may not be made of boxes at all."""
+
+_HALF_COVERED: Final = 0.68
+"""The same where two other boxes are beyond doubt: banners lie over the edges of this one."""
+
+_ALL_COVERED: Final = 0.9
+"""The same where a box has fewer than `_ENOUGH` sides and is believed for the sake of its mirror image."""
+
+_ENOUGH: Final = 3
+"""Sides of a box that are still edges, not the picture's, where no other one mirrors it."""
+
+_BORDER: Final = 0.75
+"""What a side counts for, as a covered share, that is the border of the frame; the border of a bar counts in full."""
+
+_PARTNER: Final = 0.2
+"""What a box beside another face's is worth in choosing one, and costs for each face too many, in covered shares."""
+
+_ALIKE: Final = 3
+"""Pixels of the small image by which the edges of boxes in a row may differ."""
+
+_MIRRORED: Final = 0.015
+"""Share of the picture's width by which boxes may lie otherwise than mirrored in its middle."""
+
+_GUTTER: Final = 0.15
+"""Share of a box's width or height that may lie between it and the next one."""
+
+_BESIDE: Final = 0.5
+"""Share of the height or width of a face, and as much on both sides of it, along which an edge beside it is still."""
+
+_MARGIN: Final = 0.01
+"""Share of the picture's width and height along its border in which no edges are looked for: filters leave some."""
+
+_LINES: Final = 12
+"""Lines on each side of a face that are tried as the edge of its box."""
+
+_THICK: Final = 0.02
+"""Share of the picture's width that an edge's gutter or frame line has at most, on the inside of a line."""
+
+_LARGEST: Final = 0.9
+"""Share of the picture that a box has at most."""
+
+_ONE_COLOR: Final = 12
+"""Levels of luma by which the pixels of a gutter differ, over a shot and along the edge."""
+
+
+@dataclass
+class Edges:
+    """How often each pixel differs from the one before it in one direction, and by how much in all."""
+
+    rises: NDArray[np.int32]
+    falls: NDArray[np.int32]
+    total: NDArray[np.int32]
+
+    @classmethod
+    def none(cls, shape: tuple[int, int]) -> Edges:
+        """Before the first image of this height and width."""
+        return cls(*(np.zeros(shape, np.int32) for _ in range(3)))
+
+    def add(self, gray: NDArray[np.int16]) -> None:
+        """Count the steps along each row of an image."""
+        step = gray[:, 1:] - gray[:, :-1]
+        self.rises[:, 1:] += step > _STEP
+        self.falls[:, 1:] += step < -_STEP
+        self.total[:, 1:] += step
+
+    def lines(self, images: int) -> Lines:
+        """Still edges and their contrast, each summed along the columns from the top."""
+        still = np.maximum(self.rises, self.falls) >= _PERSISTS * images
+        contrast = np.where(still, np.abs(self.total) / images, 0).astype(np.float32)
+        beside = np.ones((1, 3), np.uint8)
+        wide = [cv2.dilate(plane, beside) for plane in (still.astype(np.float32), contrast)]
+        return Lines(*(np.pad(np.cumsum(plane, axis=0, dtype=np.float64), ((1, 0), (0, 1))) for plane in wide))
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Vertical edges, (height + 1, width): how much of a column is edge above a row, and its contrast in all."""
+
+    still: Floats
+    contrast: Floats
+
+    def candidates(self, first: int, end: int, begin: int, stop: int) -> NDArray[np.intp]:
+        """The columns from `first` to `end` that are the longest edges beside the rows from `begin` to `stop`."""
+        beside = self.still[stop] - self.still[begin]
+        length = self.still[-1] * (beside >= _BESIDE * (stop - begin))
+        best = np.maximum.reduce([np.roll(length, shift) for shift in range(-2, 3)]) == length
+        columns = np.flatnonzero(best & (length > 0))
+        columns = columns[(columns >= first) & (columns < end) & (columns > 0)]
+        return columns[np.argsort(-length[columns], kind="stable")][:_LINES]
+
+
+@dataclass(frozen=True)
+class _Rectangle:
+    """What may be the box of a face, in pixels of the small image.
+
+    Attributes:
+        left, top, right, bottom: of the box.
+        sides: how many of its sides are still edges; the others are the picture's.
+        covered: share of those sides that is a still edge.
+        borders: what its other sides count for.
+        faces: faces in it.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    sides: int
+    covered: float
+    borders: float
+    faces: int
+
+    def mirrors(self, other: _Rectangle, picture: Bounds) -> bool:
+        """Whether another one is where a mirror in the middle of the picture would show this one."""
+        left, top, right, bottom = picture
+        row = self.top - other.top, self.bottom - other.bottom
+        across = self.left + other.right - left - right, self.right + other.left - left - right
+        column = self.left - other.left, self.right - other.right
+        down = self.top + other.bottom - top - bottom, self.bottom + other.top - top - bottom
+        return not self.overlaps(other) and any(
+            max(map(abs, aligned)) <= _ALIKE and max(map(abs, opposite)) <= _MIRRORED * (right - left)
+            for aligned, opposite in ((row, across), (column, down))
+        )
+
+    def next_to(self, other: _Rectangle) -> bool:
+        """Whether the two make a row or a column, with no more than a gutter between them."""
+        row = abs(self.top - other.top), abs(self.bottom - other.bottom)
+        column = abs(self.left - other.left), abs(self.right - other.right)
+        gaps = (self.left - other.right, other.left - self.right), (self.top - other.bottom, other.top - self.bottom)
+        sizes = self.right - self.left, self.bottom - self.top
+        return any(
+            max(ends) <= _ALIKE and -_ALIKE <= max(gap) <= _GUTTER * size
+            for ends, gap, size in zip((row, column), gaps, sizes, strict=True)
+        )
+
+    def overlaps(self, other: _Rectangle) -> bool:
+        """Whether they share more than a frame line."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return min(width, height) > _ALIKE
+
+
+def find_panes(
+    faces: Sequence[Bounds], across: Lines, down: Lines, darkest: Grays, brightest: Grays, picture: Bounds
+) -> list[Bounds]:
+    """The boxes of a shot that hold a face, each once, from the upper row to the lower one and from left to right.
+
+    Args:
+        faces: regions in which a face stays.
+        across: still edges between the pixels of a row.
+        down: still edges between the pixels of a column.
+        darkest: (h, w) uint8, the least luma of each pixel over the shot.
+        brightest: likewise the largest.
+        picture: where the active picture lies.
+    """
+    found = [_rectangles(face, faces, across, down, picture) for face in faces]
+    chosen = []
+    for number, boxes in enumerate(found):
+        others = [box for other in found[:number] + found[number + 1 :] for box in other]
+        chosen.append(_best(boxes, others, picture))
+    panes = [
+        _inside(box, across, down, darkest, brightest, picture)
+        for box in _apart([box for box in chosen if box is not None])
+    ]
+    return sorted(panes, key=lambda pane: (sum(other[3] <= pane[1] + _ALIKE for other in panes), pane[0]))
+
+
+def _rectangles(
+    face: Bounds, faces: Sequence[Bounds], columns: Lines, rows: Lines, picture: Bounds
+) -> list[_Rectangle]:
+    """The rectangles about a face whose sides are still edges, or the picture's."""
+    x, y, end, bottom = face
+    first_x, first_y, last_x, last_y = picture
+    near_x, near_y = round(_MARGIN * (last_x - first_x)), round(_MARGIN * (last_y - first_y))
+    wide = max(first_x, 2 * x - end), min(last_x, 2 * end - x)
+    high = max(first_y, 2 * y - bottom), min(last_y, 2 * bottom - y)
+    left, right, top, low = (
+        axis.ravel()
+        for axis in np.meshgrid(
+            np.append(columns.candidates(first_x + near_x, x + 1, *high), first_x),
+            np.append(columns.candidates(end, last_x - near_x, *high), last_x),
+            np.append(rows.candidates(first_y + near_y, y + 1, *wide), first_y),
+            np.append(rows.candidates(bottom, last_y - near_y, *wide), last_y),
+            indexing="ij",
+        )
+    )
+    real = np.stack([left > first_x, right < last_x, top > first_y, low < last_y])
+    sides = (columns, left, top, low), (columns, right, top, low), (rows, top, left, right), (rows, low, left, right)
+    length = np.stack([stop - begin for _, _, begin, stop in sides])
+    still = np.stack([lines.still[stop, at] - lines.still[begin, at] for lines, at, begin, stop in sides])
+    contrast = np.stack([lines.contrast[stop, at] - lines.contrast[begin, at] for lines, at, begin, stop in sides])
+    covered = still / np.maximum(length, 1)
+    count = real.sum(axis=0)
+    mean = np.where(real, covered, 0).sum(axis=0) / np.maximum(count, 1)
+    good = ~real | ((covered >= _COVERED) & (contrast >= _CONTRAST * still))
+    area = (right - left) * (low - top) / ((last_x - first_x) * (last_y - first_y))
+    chosen = np.flatnonzero(good.all(axis=0) & (count > 0) & (mean >= _HALF_COVERED) & (area <= _LARGEST))
+    height, width = columns.still.shape[0] - 1, columns.still.shape[1] - 1
+    of_frame = np.array([first_x == 0, last_x == width, first_y == 0, last_y == height])
+    borders = (~real * np.where(of_frame, _BORDER, 1.0)[:, None]).sum(axis=0)
+    middles = np.array([((a + c) / 2, (b + d) / 2) for a, b, c, d in faces])
+    boxes = []
+    for i in chosen:
+        inside = (middles > (left[i], top[i])).all(axis=1) & (middles < (right[i], low[i])).all(axis=1)
+        box = int(left[i]), int(top[i]), int(right[i]), int(low[i])
+        boxes.append(_Rectangle(*box, int(count[i]), float(mean[i]), float(borders[i]), int(inside.sum())))
+    return boxes
+
+
+def _best(boxes: list[_Rectangle], of_others: list[_Rectangle], picture: Bounds) -> _Rectangle | None:
+    """The box of a face with the best evidence: still sides, a box about another face beside it, no face too many."""
+
+    def score(box: _Rectangle) -> float:
+        shares = (box.sides * box.covered + box.borders) / 4
+        return shares + _PARTNER * (any(box.next_to(other) for other in of_others) - box.faces)
+
+    def stands(box: _Rectangle) -> bool:
+        mirrored = box.covered >= _ALL_COVERED and any(box.mirrors(other, picture) for other in of_others)
+        return box.sides >= _ENOUGH or mirrored
+
+    return max(filter(stands, boxes), key=score, default=None)
+
+
+def _apart(boxes: list[_Rectangle]) -> list[_Rectangle]:
+    """Of the boxes of all faces those that stand, each once: none overlaps a better one, none is there by chance."""
+    kept: list[_Rectangle] = []
+    for box in sorted(boxes, key=lambda box: (box.faces, -box.covered)):
+        if not any(box.overlaps(other) for other in kept):
+            kept.append(box)
+    sure = [box for box in kept if box.covered >= _WELL_COVERED]
+    if any(box.next_to(other) for box in sure for other in sure):
+        return kept
+    return [box for box in sure if box.sides == 4]
+
+
+def _inside(box: _Rectangle, columns: Lines, rows: Lines, darkest: Grays, brightest: Grays, picture: Bounds) -> Bounds:
+    """A box without the frame line along its edges, and without the pixels that the edges run through."""
+    left, top, right, bottom = box.left, box.top, box.right, box.bottom
+    thick = np.arange(max(1, round(_THICK * darkest.shape[1])) + 1)
+    across = darkest[top:bottom].T, brightest[top:bottom].T
+    down = darkest[:, left:right], brightest[:, left:right]
+    left += _frame_line(left + thick, left + thick, columns, (top, bottom), across, gutter=left > picture[0])
+    right -= _frame_line(right - thick, right - 1 - thick, columns, (top, bottom), across, gutter=right < picture[2])
+    along = box.left, box.right
+    top += _frame_line(top + thick, top + thick, rows, along, down, gutter=top > picture[1])
+    bottom -= _frame_line(bottom - thick, bottom - 1 - thick, rows, along, down, gutter=bottom < picture[3])
+    return left, top, right, bottom
+
+
+def _frame_line(
+    edges: NDArray[np.intp],
+    pixels: NDArray[np.intp],
+    lines: Lines,
+    along: tuple[int, int],
+    luma: tuple[Grays, Grays],
+    *,
+    gutter: bool,
+) -> int:
+    """How many pixels from a side of a box inwards are frame line, which is still edges, or gutter.
+
+    Args:
+        edges: those beside the side, from the outside inwards.
+        pixels: likewise.
+        lines: the edges of that direction.
+        along: where the side begins and ends.
+        luma: the least and the largest of each pixel, one line of pixels in a row.
+        gutter: whether there may be one, which is still and of one color.
+    """
+    begin, stop = along
+    inside = lines.still[stop, edges] - lines.still[begin, edges] >= _COVERED * (stop - begin)
+    if gutter:
+        darkest, brightest = luma[0][pixels], luma[1][pixels]
+        color = np.median(darkest, axis=1, keepdims=True)
+        off = np.maximum(brightest - color, color - darkest)
+        inside |= (off > _ONE_COLOR).mean(axis=1) <= 1 - _COVERED
+    return int(np.flatnonzero(inside)[-1]) + 1 if inside.any() else 0

@@ -1,0 +1,294 @@
+"""What a shot's picture is made of: the active picture inside bars, and the boxes of a composed picture.
+
+Belongs here: what stands still in a shot, gathered from the small images in which faces are looked for, a few of them a
+second, so nothing is decoded or shrunk for it. A bar is still, of one color, and ends along a straight line. What
+a box is, `panes` says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core.tables.face_tracks import Box, Shot
+from dualface_core.tracking.panes import Bounds, Edges, Floats, Grays, find_panes
+
+_SECONDS: Final = 0.3
+"""Least time between two images of a shot that are looked at; what stands still needs no more of them."""
+
+_LEAST_IMAGES: Final = 4
+"""Images of a shot without which nothing is said about boxes."""
+
+_OF_BAR: Final = 6
+"""Levels of luma by which a pixel of a bar may differ from its color, in any image."""
+
+_PLAIN: Final = 0.02
+"""Share of a line of pixels that may differ more in the inside of a bar."""
+
+_PICTURE: Final = 0.6
+"""Share of the line beside a bar that differs from it at some time, where the picture begins along a straight line."""
+
+_SHARP: Final = 6.0
+"""Levels of luma between the middle pixels of a bar's last line and of the picture's first; shadows fade."""
+
+_RINGING: Final = 3
+"""Lines of the small image beside a bar that coding leaves neither plain nor clearly picture."""
+
+_LEAST_BAR: Final = 0.012
+"""Share of the picture's height or width that a bar has at least."""
+
+_BLACK: Final = 40
+"""Luma up to which a bar on one side alone is believed; those of another color come in pairs."""
+
+_STAYS: Final = 0.5
+"""Share of a shot's images in which a face must be found to hold a box."""
+
+_MOVES: Final = 12.0
+"""Range in levels of luma, on average, that a living face has over a shot; that of a photograph is coding noise."""
+
+
+@dataclass
+class _Face:
+    """Where a face was found in the images of one shot, in pixels of the small image."""
+
+    last: Floats
+    left: float
+    top: float
+    right: float
+    bottom: float
+    count: int = 1
+
+    def take(self, box: Floats) -> bool:
+        """Take a box if its middle lies in the last one."""
+        x, y = box[:2] + box[2:] / 2
+        inside = self.last[0] < x < self.last[0] + self.last[2] and self.last[1] < y < self.last[1] + self.last[3]
+        if inside:
+            self.last = box
+            self.left, self.top = min(self.left, box[0]), min(self.top, box[1])
+            self.right, self.bottom = max(self.right, box[0] + box[2]), max(self.bottom, box[1] + box[3])
+            self.count += 1
+        return bool(inside)
+
+    def pixels(self, width: int, height: int) -> Bounds:
+        """The region of all its boxes: left, top, right, bottom, inside the image."""
+        return (
+            max(0, math.floor(self.left)),
+            max(0, math.floor(self.top)),
+            min(width, math.ceil(self.right)),
+            min(height, math.ceil(self.bottom)),
+        )
+
+
+@dataclass
+class _Watched:
+    """What the images of one shot have in common."""
+
+    darkest: Grays
+    brightest: Grays
+    across: Edges
+    down: Edges
+    images: int = 0
+    looks: int = 0
+    last: float = -math.inf
+    faces: list[_Face] = field(default_factory=list)
+
+    @classmethod
+    def none(cls, shape: tuple[int, int]) -> _Watched:
+        """Before the first image of this height and width."""
+        across, down = Edges.none(shape), Edges.none(shape[::-1])
+        return cls(np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8), across, down)
+
+    def add(self, image: NDArray[np.uint8], boxes: Floats, time: float) -> None:
+        """Take an image, and the faces in it."""
+        self.looks += 1
+        for box in boxes:
+            if not any(face.take(box) for face in self.faces):
+                self.faces.append(_Face(box, box[0], box[1], box[0] + box[2], box[1] + box[3]))
+        if time - self.last < _SECONDS:
+            return
+        self.last = time
+        self.images += 1
+        gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+        np.minimum(self.darkest, gray, out=self.darkest)
+        np.maximum(self.brightest, gray, out=self.brightest)
+        signed = gray.astype(np.int16)
+        self.across.add(signed)
+        self.down.add(np.ascontiguousarray(signed.T))
+
+    def bars(self) -> _Bars:
+        """The bars on the left, at the top, on the right and at the bottom."""
+        (top, bottom), (left, right) = _plain(self.darkest, self.brightest), _plain(self.darkest.T, self.brightest.T)
+        rows, columns = slice(top, bottom), slice(left, right)
+        across = self.darkest[rows].T, self.brightest[rows].T
+        down = self.darkest[:, columns], self.brightest[:, columns]
+        return _Bars(
+            _Bar.of(*across),
+            _Bar.of(*down),
+            _Bar.of(across[0][::-1], across[1][::-1]),
+            _Bar.of(down[0][::-1], down[1][::-1]),
+        )
+
+    def panes(self, picture: Bounds) -> list[Bounds]:
+        """The boxes that hold a face, in pixels of the small image, within the active picture."""
+        height, width = self.darkest.shape
+        steady = [face.pixels(width, height) for face in self.faces if face.count >= _STAYS * self.looks]
+        range_ = self.brightest - self.darkest
+        alive = [(x, y, right, bottom) for x, y, right, bottom in steady if range_[y:bottom, x:right].mean() >= _MOVES]
+        if self.images < _LEAST_IMAGES or not alive:
+            return []
+        lines = self.across.lines(self.images), self.down.lines(self.images)
+        return find_panes(alive, *lines, self.darkest, self.brightest, picture)
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """One side of a shot's picture.
+
+    Attributes:
+        plain: lines from the border of the frame inwards that are still and of one color.
+        depth: lines of the bar, up to a straight edge; 0 where there is none.
+        color: luma.
+    """
+
+    plain: int
+    depth: int
+    color: float
+
+    @classmethod
+    def of(cls, darkest: Grays, brightest: Grays) -> _Bar:
+        """The bar at the first line of an image."""
+        color = (float(np.median(darkest[0])) + float(np.median(brightest[0]))) / 2
+        off = np.maximum(brightest - color, color - darkest)
+        differs = (off > _OF_BAR).mean(axis=1)
+        plain = _first(differs > _PLAIN)
+        edge = plain + _first(differs[plain : plain + _RINGING + 1] >= _PICTURE)
+        if plain < _LEAST_BAR * len(off) or edge > plain + _RINGING or edge + 1 >= len(off):
+            return cls(plain, 0, color)
+        step = np.median(off[edge + 1]) - np.median(off[max(0, plain - 2)])
+        return cls(plain, edge if step >= _SHARP else 0, color)
+
+
+@dataclass(frozen=True)
+class _Bars:
+    """What may be bars around the picture of one shot."""
+
+    left: _Bar
+    top: _Bar
+    right: _Bar
+    bottom: _Bar
+
+    @property
+    def sides(self) -> tuple[_Bar, _Bar, _Bar, _Bar]:
+        """In the order of `Bounds`."""
+        return self.left, self.top, self.right, self.bottom
+
+    def sure(self) -> Bounds:
+        """Lines of the bar on each side. Bars are believed in pairs, and one alone if it is black."""
+        depths = []
+        opposite = self.right, self.bottom, self.left, self.top
+        for bar, other in zip(self.sides, opposite, strict=True):
+            pair = other.depth and abs(bar.color - other.color) <= _OF_BAR
+            depths.append(bar.depth if pair or bar.color <= _BLACK else 0)
+        left, top, right, bottom = depths
+        return left, top, right, bottom
+
+    def resolved(self, others: list[Bounds]) -> Bounds:
+        """The same with the bars of other shots, the nearest first, where this one's picture is as plain as a bar."""
+        depths = list(self.sure())
+        for side, bar in enumerate(self.sides):
+            if not depths[side]:
+                fitting = (other[side] for other in others if 0 < other[side] <= bar.plain + _RINGING)
+                depths[side] = next(fitting, 0)
+        left, top, right, bottom = depths
+        return left, top, right, bottom
+
+
+def _first(true: NDArray[np.bool_]) -> int:
+    """Index of the first that is true; their number if none is."""
+    return int(np.argmax(true)) if true.any() else len(true)
+
+
+def _plain(darkest: Grays, brightest: Grays) -> tuple[int, int]:
+    """The first line of an image that is not plain, and one beyond the last; all lines where every one is plain."""
+    top, bottom = _Bar.of(darkest, brightest).plain, _Bar.of(darkest[::-1], brightest[::-1]).plain
+    return (top, len(darkest) - bottom) if top + bottom < len(darkest) else (0, len(darkest))
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """What is kept of a shot."""
+
+    bars: _Bars
+    panes: list[Bounds]
+
+
+class StageFinder:
+    """Takes the small images of a video in which faces were looked for, shot by shot, and tells what each is made of.
+
+    Args:
+        frame_size: width and height of the upright frame, in pixels.
+    """
+
+    def __init__(self, frame_size: tuple[int, int]) -> None:
+        self._frame_size = frame_size
+        self._small = frame_size
+        self._scale = (1.0, 1.0)
+        self._shot = -1
+        self._watched: _Watched | None = None
+        self._shots: dict[int, _Summary] = {}
+
+    def add(self, shot: int, time: float, image: NDArray[np.uint8], boxes: NDArray[np.floating]) -> None:
+        """Take the next image.
+
+        Args:
+            shot: number of its shot; they ascend.
+            time: in seconds.
+            image: (h, w, 3) uint8 BGR, of one size in all of a video.
+            boxes: (n, 4) faces, x, y, width and height in pixels of the image.
+        """
+        if self._watched is None or shot != self._shot:
+            self._close()
+            self._shot, self._watched = shot, _Watched.none(image.shape[:2])
+            self._small = image.shape[1], image.shape[0]
+            self._scale = self._frame_size[0] / self._small[0], self._frame_size[1] / self._small[1]
+        self._watched.add(image, np.asarray(boxes, np.float64), time)
+
+    def finish(self, spans: Sequence[tuple[int, int]]) -> list[Shot]:
+        """There are no more images: the shots, of which `spans` are the first and last frames."""
+        self._close()
+        known = {number: summary.bars.sure() for number, summary in self._shots.items()}
+        shots = []
+        for shot, (first, last) in enumerate(spans):
+            others = [known[number] for number in sorted(known, key=lambda number: abs(number - shot))]
+            summary = self._shots.get(shot)
+            depths = summary.bars.resolved(others) if summary is not None else next(iter(others), (0, 0, 0, 0))
+            picture = self._box(self._bounds(depths)) if any(depths) else None
+            panes = tuple(self._box(pane) for pane in summary.panes) if summary is not None else ()
+            shots.append(Shot(first=first, last=last, picture=picture, panes=panes))
+        return shots
+
+    def _close(self) -> None:
+        """Sum up the shot that was watched."""
+        if self._watched is None:
+            return
+        bars = self._watched.bars()
+        self._shots[self._shot] = _Summary(bars, self._watched.panes(self._bounds(bars.sure())))
+        self._watched = None
+
+    def _bounds(self, depths: Bounds) -> Bounds:
+        """The picture inside of bars, and of the pixels that their edges run through."""
+        left, top, right, bottom = (depth + 1 if depth else 0 for depth in depths)
+        width, height = self._small
+        return left, top, width - right, height - bottom
+
+    def _box(self, bounds: Bounds) -> Box:
+        """In whole pixels of the frame, rounded inwards."""
+        (across, down), (left, top, right, bottom) = self._scale, bounds
+        x, y = math.ceil(left * across), math.ceil(top * down)
+        return float(x), float(y), float(math.floor(right * across) - x), float(math.floor(bottom * down) - y)

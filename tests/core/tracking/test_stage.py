@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dualface_core.encoding.settings import EncoderSettings, software_encoder
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.probe import probe
+from dualface_core.media.reader import VideoReader
+from dualface_core.media.writer import VideoWriter
+from dualface_core.tables.face_tracks import Box, Shot
+from dualface_core.tracking.stage import StageFinder
+
+WIDTH, HEIGHT = 640, 360
+IMAGES = 10
+"""Images of each shot, three a second."""
+
+Gray = NDArray[np.uint8]
+Region = tuple[int, int, int, int]
+"""Left, top, right, bottom."""
+
+
+@cache
+def scenery(seed: int, width: int, height: int, low: float = 60, high: float = 200) -> Gray:
+    """A still background with large and small shapes, none of them straight."""
+    rng = np.random.default_rng(seed)
+    coarse = cv2.resize(
+        rng.uniform(low, high, (5, 7)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+    )
+    fine = cv2.resize(
+        rng.uniform(-0.1, 0.1, (31, 47)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+    )
+    return np.clip(coarse + fine * (high - low), 0, 255).astype(np.uint8)
+
+
+def draw_person(picture: Gray, number: int, x: int, y: int, size: int) -> Box:
+    """Somebody whose head sways and whose mouth moves; returns the box of the face. `x`, `y` is its middle."""
+    x += round(0.15 * size * np.sin(number))
+    cv2.ellipse(picture, (x, y + round(2.2 * size)), (size, round(1.6 * size)), 0, 0, 360, 70, -1)
+    cv2.ellipse(picture, (x, y), (size // 2, round(0.65 * size)), 0, 0, 360, 190, -1)
+    for side in (-1, 1):
+        cv2.circle(picture, (x + side * size // 5, y - size // 8), size // 14, 30, -1)
+    cv2.ellipse(picture, (x, y + size // 3), (size // 5, 2 + size // 12 * (number % 3)), 0, 0, 360, 40, -1)
+    return x - size / 2, y - 0.65 * size, float(size), 1.3 * size
+
+
+def into(picture: Gray, region: Region, part: Gray) -> None:
+    left, top, right, bottom = region
+    picture[top:bottom, left:right] = cv2.resize(part, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+
+
+Drawn = tuple[Gray, list[Box]]
+Drawing = Callable[[int], Drawn]
+"""Image number `n` of a shot, and the faces in it."""
+
+
+def shots_of(*drawings: Drawing, scale: int = 1) -> list[Shot]:
+    """What is found in shots that are drawn at (HEIGHT, WIDTH) in frames that are `scale` times as large."""
+    finder = StageFinder((scale * WIDTH, scale * HEIGHT))
+    for shot, drawing in enumerate(drawings):
+        for number in range(IMAGES):
+            picture, faces = drawing(number)
+            image = np.repeat(picture[..., None], 3, axis=2)
+            finder.add(shot, (shot * IMAGES + number) / 3, image, np.array(faces, np.float32).reshape(-1, 4))
+    return finder.finish([(IMAGES * shot, IMAGES * shot + IMAGES - 1) for shot in range(len(drawings))])
+
+
+def room(number: int, low: float = 60, high: float = 200) -> Drawn:
+    """Two people in one room."""
+    picture = scenery(1, WIDTH, HEIGHT, low, high).copy()
+    return picture, [draw_person(picture, number, 180, 130, 70), draw_person(picture, number + 2, 450, 140, 70)]
+
+
+def barred(drawn: Drawn, region: Region, color: int = 16) -> Drawn:
+    """A picture in a region of the frame, and bars around it."""
+    picture = np.full((HEIGHT, WIDTH), color, np.uint8)
+    into(picture, region, drawn[0])
+    return picture, drawn[1]
+
+
+LETTERBOX = (0, 45, WIDTH, HEIGHT - 45)
+PILLARBOX = (219, 0, WIDTH - 219, HEIGHT)
+
+
+@pytest.mark.parametrize("region", [LETTERBOX, PILLARBOX, (80, 45, WIDTH - 80, HEIGHT - 45), (0, 45, WIDTH, HEIGHT)])
+@pytest.mark.parametrize("scale", [1, 3])
+def test_the_picture_between_black_bars_is_found_to_a_pixel_inwards(region: Region, scale: int) -> None:
+    (shot,) = shots_of(lambda number: barred(room(number), region), scale=scale)
+    left, top, right, bottom = (
+        scale * (at if at in (0, WIDTH, HEIGHT) else at + margin)
+        for at, margin in zip(region, (1, 1, -1, -1), strict=True)
+    )
+    assert shot.picture == (left, top, right - left, bottom - top)
+
+
+def test_bars_may_have_another_color_where_there_are_two() -> None:
+    (shot,) = shots_of(lambda number: barred(room(number), PILLARBOX, 235))
+    assert shot.picture == (220, 0, WIDTH - 440, HEIGHT)
+
+
+def test_a_plain_strip_on_one_side_is_no_bar() -> None:
+    (shot,) = shots_of(lambda number: barred(room(number), (0, 0, WIDTH, 300), 200))
+    assert shot.picture is None
+
+
+def test_bars_are_found_about_a_dark_scene_without_another_one() -> None:
+    (shot,) = shots_of(lambda number: barred(room(number, 20, 45), LETTERBOX))
+    assert shot.picture == (0, 46, WIDTH, HEIGHT - 92)
+
+
+def night(number: int) -> Drawn:
+    """A picture that is as black as a bar except for two people."""
+    picture = np.full((HEIGHT, WIDTH), 16, np.uint8)
+    return picture, [draw_person(picture, number, 180, 130, 70), draw_person(picture, number, 450, 140, 70)]
+
+
+def test_a_night_shot_gets_the_bars_of_the_other_shots() -> None:
+    shots = shots_of(
+        lambda number: barred(room(number), LETTERBOX),
+        lambda number: barred(night(number), LETTERBOX),
+    )
+    assert [shot.picture for shot in shots] == 2 * [(0, 46, WIDTH, HEIGHT - 92)]
+
+
+def test_a_night_shot_alone_has_no_bars() -> None:
+    assert [shot.picture for shot in shots_of(night, room)] == [None, None]
+
+
+def test_a_strip_that_fades_into_the_picture_is_no_bar() -> None:
+    def vignette(number: int) -> Drawn:
+        picture, faces = room(number)
+        light = np.clip(np.minimum(np.arange(HEIGHT), np.arange(HEIGHT)[::-1]) / 150 - 0.12, 0, 1)
+        return (16 + (picture - 16.0) * light[:, None] * (picture > 16)).astype(np.uint8), faces
+
+    assert shots_of(vignette)[0].picture is None
+
+
+def boxes(regions: Sequence[Region], backdrop: int | None = 20, banner: Region | None = None) -> Drawing:
+    """A composed picture: somebody in each of the regions, before a plain or pictured backdrop, under a banner."""
+
+    def draw(number: int) -> Drawn:
+        picture = scenery(9, WIDTH, HEIGHT).copy() if backdrop is None else np.full((HEIGHT, WIDTH), backdrop, np.uint8)
+        faces = []
+        for seed, (left, top, right, bottom) in enumerate(regions):
+            width, height = right - left, bottom - top
+            part = scenery(20 + seed, width, height).copy()
+            x, y, *size = draw_person(part, number + seed, width // 2, height // 3, height // 4)
+            into(picture, (left, top, right, bottom), part)
+            faces.append((left + x, top + y, *size))
+        if banner is not None:
+            left, top, right, bottom = banner
+            picture[top:bottom, left:right] = 220
+            cv2.putText(picture, "LIVE FROM THE TEST", (left + 8, bottom - 8), cv2.FONT_HERSHEY_SIMPLEX, 1, 30, 3)
+        return picture, faces
+
+    return draw
+
+
+def assert_boxes(shot: Shot, regions: Sequence[Region]) -> None:
+    """Each box is found: nothing outside of it, and little of it missing."""
+    assert len(shot.panes) == len(regions)
+    for (x, y, width, height), (left, top, right, bottom) in zip(shot.panes, regions, strict=True):
+        edges = np.array([x - left, y - top, right - x - width, bottom - y - height])
+        assert edges.min() >= 0
+        assert edges.max() <= 0.025 * WIDTH
+
+
+TWO = [(40, 60, 310, 300), (330, 60, 600, 300)]
+GRID = [(20, 10, 310, 170), (330, 10, 620, 170), (20, 190, 310, 350), (330, 190, 620, 350)]
+
+
+@pytest.mark.parametrize(
+    ("regions", "backdrop"),
+    [
+        (TWO, None),
+        (TWO, 20),
+        ([(0, 0, 318, 360), (322, 0, 640, 360)], 20),
+        ([(90, 0, 310, 360), (326, 0, 550, 360)], 20),
+        (GRID, None),
+        (GRID, 20),
+    ],
+)
+def test_the_boxes_of_a_composed_picture_are_found(regions: list[Region], backdrop: int | None) -> None:
+    assert_boxes(shots_of(boxes(regions, backdrop))[0], regions)
+
+
+def test_boxes_end_at_a_banner_that_lies_over_them() -> None:
+    (shot,) = shots_of(boxes(GRID, banner=(0, 310, WIDTH, HEIGHT)))
+    assert_boxes(shot, [*GRID[:2], (20, 190, 310, 310), (330, 190, 620, 310)])
+
+
+def test_a_picture_in_the_picture_is_found() -> None:
+    def draw(number: int) -> Drawn:
+        picture, faces = boxes([(430, 220, 620, 345)], None)(number)
+        cv2.circle(picture, (60 + 20 * number, 90), 30, 255, -1)
+        return picture, faces
+
+    assert_boxes(shots_of(draw)[0], [(430, 220, 620, 345)])
+
+
+def test_a_portrait_on_a_wall_is_no_box() -> None:
+    def draw(number: int) -> Drawn:
+        picture, faces = boxes([(430, 120, 620, 245)], None)(0)
+        return picture, [*faces, draw_person(picture, number, 150, 130, 70)]
+
+    assert shots_of(draw)[0].panes == ()
+
+
+def test_door_frames_and_shelves_behind_people_are_no_boxes() -> None:
+    def draw(number: int) -> Drawn:
+        picture = scenery(1, WIDTH, HEIGHT).copy()
+        for left, right in ((110, 250), (370, 530)):
+            cv2.rectangle(picture, (left, 30), (right, 360), 240, 5)
+        for y in (60, 240, 330):
+            cv2.line(picture, (0, y), (WIDTH, y), 10, 4)
+        return picture, [draw_person(picture, number, 180, 130, 80), draw_person(picture, number + 1, 450, 140, 80)]
+
+    assert shots_of(draw)[0].panes == ()
+
+
+def test_a_pole_and_a_table_between_two_people_make_no_boxes() -> None:
+    def draw(number: int) -> Drawn:
+        picture, faces = room(number)
+        cv2.rectangle(picture, (285, 0), (297, HEIGHT), 230, -1)
+        picture[280:] = 60
+        return picture, faces
+
+    assert shots_of(draw)[0].panes == ()
+
+
+def test_bars_and_boxes_are_found_in_what_was_encoded(tmp_path: Path) -> None:
+    inner = [(20, 60, 310, 300), (330, 60, 620, 300)]
+
+    def draw(number: int) -> Drawn:
+        picture, faces = boxes(inner, 235)(number)
+        picture[:45] = picture[-45:] = 16
+        return picture, faces
+
+    path = tmp_path / "boxes.mp4"
+    gray = np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8)
+    with VideoWriter(
+        path,
+        width=WIDTH,
+        height=HEIGHT,
+        time_base=Fraction(1, 3),
+        average_rate=Fraction(3),
+        color=ColorInfo(),
+        encoder=software_encoder(EncoderSettings(preset="ultrafast", quality=32)),
+    ) as writer:
+        for number in range(IMAGES):
+            writer.write((draw(number)[0], gray, gray), number)
+
+    with VideoReader(probe(path), loop_filter=False) as reader:
+        decoded = [frame.bgr()[..., 0] for frame in reader]
+    (shot,) = shots_of(lambda number: (decoded[number], draw(number)[1]))
+    assert shot.picture is not None
+    _, y, _, height = shot.picture
+    assert 46 <= y <= 48
+    assert HEIGHT - 48 <= y + height <= HEIGHT - 46
+    assert_boxes(shot, inner)
