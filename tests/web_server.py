@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-PATIENCE = 120.0
+PATIENCE = 240.0
 """Seconds until a test gives up on a server, which nobody waits for where all is well."""
 
 
@@ -39,7 +39,7 @@ def program(
             yield process
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(PATIENCE)
 
 
 def _listening(port: int) -> bool:

@@ -14,12 +14,12 @@ from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import write_page
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.review.page import PageContent, make_page
+from tests.browser import NO_CHROMIUM, browsing, wait_for
 from tests.deploy import test_nginx
 from tests.web_server import web_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"), pytest.mark.xdist_group("nginx")]
+pytestmark = [NO_CHROMIUM, pytest.mark.xdist_group("nginx")]
 
 HOSTILE = "</title><script>document.title = 'ours'</script>.mp4"
 THEIRS = """<!doctype html><title>theirs</title><script>document.title = "ours"</script>
@@ -51,19 +51,21 @@ def reader(
     folder = tmp_path_factory.mktemp("reader")
     store = VideoStore(root=str(folder / "store"))
     put_into(store, replace(content, name=HOSTILE))
-    with playwright.sync_playwright() as started, web_page(folder) as page:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with web_page(folder) as page:
         if request.param == "here":
-            yield Reader(chromium.new_context(), page.url, store, content.key)
+            with browsing() as browser:
+                yield Reader(browser, page.url, store, content.key)
         else:
             for mark in test_nginx.pytestmark[:1]:
                 if mark.args[0]:
                     pytest.skip(mark.kwargs["reason"])
             password = {"username": "ann", "password": "open sesame"}
-            with test_nginx.proxied(page, folder) as site:
-                context = chromium.new_context(ignore_https_errors=True, http_credentials=password)
-                yield Reader(context, site.url, store, content.key)
-        chromium.close()
+            site, browser = (
+                test_nginx.proxied(page, folder),
+                browsing(ignore_https_errors=True, http_credentials=password),
+            )
+            with site as proxy, browser as theirs:
+                yield Reader(theirs, proxy.url, store, content.key)
 
 
 def put_into(store: VideoStore, about: PageContent) -> None:
@@ -79,21 +81,14 @@ def put_into(store: VideoStore, about: PageContent) -> None:
     rebuild_index(store)
 
 
-def wait_for(tab: Any, expression: str) -> None:
-    for _ in range(600):
-        if tab.evaluate(expression):
-            return
-        tab.wait_for_timeout(50)
-    pytest.fail(f"never true: {expression}")
-
-
 def test_the_index_leads_to_a_page_on_which_both_videos_play_from_where_one_clicks(reader: Reader) -> None:
     tab = reader.browser.new_page()
     complaints: list[str] = []
     tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     tab.goto(f"{reader.url}/review/")
-    assert tab.locator(".picture img").evaluate("image => image.complete && image.naturalWidth > 100")
-    tab.get_by_role("link", name=HOSTILE).click()
+    wait_for(tab, "[...document.querySelectorAll('.picture img')].some(image => image.naturalWidth > 100)")
+    with tab.expect_navigation():
+        tab.get_by_role("link", name=HOSTILE).click()
     assert tab.title() == f"{HOSTILE} - review page"
     wait_for(tab, "[...document.querySelectorAll('video')].every(video => video.readyState >= 2 && !video.seeking)")
     still = tab.locator(".stills button").nth(5)
@@ -148,6 +143,7 @@ def test_another_page_that_is_open_in_the_browser_learns_nothing(reader: Reader,
     tab.goto((tmp_path / "other.html").as_uri())
     wait_for(tab, "document.querySelector('video').error !== null")
     assert ["All videos" in frame.content() for frame in tab.frames] == [False, False]
-    tab.get_by_role("link").click()
+    with tab.expect_navigation(wait_until="commit"):
+        tab.get_by_role("link").click()
     wait_for(tab, "document.querySelector('video').readyState >= 2")
     tab.close()

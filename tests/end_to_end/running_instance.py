@@ -30,7 +30,7 @@ from dualface_core.rendering.report import EncodeReport
 from tests.nvenc_emulator.driver import EmulatedDriver
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE = 240.0
+PATIENCE = 900.0
 """Seconds until a test gives up. Long, since a machine may be busy; it is not waited for where all is well."""
 
 Found = TypeVar("Found")
@@ -180,7 +180,7 @@ def running(folder: Path, hosts: list[Host]) -> Iterator[RunningInstance]:
             yield RunningInstance(instance, log)
         finally:
             daemon.terminate()
-            daemon.wait(60)
+            daemon.wait(PATIENCE)
 
 
 def _impatient() -> dict[str, object]:

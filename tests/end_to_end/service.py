@@ -19,7 +19,7 @@ import psutil
 from dualface_core import pipeline
 from dualface_core.system.atomic_files import TEMPORARY_PREFIX
 from dualface_core.system.marked_folders import MARKER
-from tests.end_to_end.running_instance import REPOSITORY, Host, RunningInstance, unlike_any_other
+from tests.end_to_end.running_instance import PATIENCE, REPOSITORY, Host, RunningInstance, unlike_any_other
 from tests.own_instance import own_instance
 from tests.web_server import free_port
 
@@ -89,7 +89,7 @@ class Service:
         """What a terminal does: interrupt all processes of its foreground group. Gives the exit status."""
         assert self._serve is not None
         os.killpg(self._serve.pid, signal.SIGINT)
-        return self._serve.wait(60)
+        return self._serve.wait(PATIENCE)
 
     @property
     def is_up(self) -> bool:
@@ -131,7 +131,7 @@ class Service:
         for number in range(count):
             self.drop(unlike_any_other(clip), f"upload-{number:03}.mp4")
 
-    def wait_for(self, look: Callable[[], object], what: str, *, seconds: float = 240) -> None:
+    def wait_for(self, look: Callable[[], object], what: str, *, seconds: float = PATIENCE) -> None:
         """Wait until `look` finds something that is true."""
         seen = RunningInstance(self.instance, self.output)
         seen.wait_for(look, what, seconds=seconds)

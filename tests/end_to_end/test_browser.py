@@ -17,6 +17,7 @@ import pytest
 from dualface_assets.store.partitions import slug
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import acknowledge, add
+from tests.browser import NO_CHROMIUM, browsing
 from tests.end_to_end.running_instance import RunningInstance, unlike_any_other
 from tests.own_instance import own_instance
 from tests.web_server import REPOSITORY, free_port, program
@@ -24,15 +25,11 @@ from tests.webhook_receiver import Receiver, receiving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = os.environ.get("DUALFACE_SCREENSHOTS")
-PATIENCE_MS = 60_000
-"""Until a test gives up on something to appear. Long, since a machine may be busy."""
-
 pytestmark = [
     pytest.mark.daemon,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
+    pytest.mark.timeout(1800),
+    NO_CHROMIUM,
 ]
 
 SampleClip = Callable[..., Path]
@@ -95,13 +92,9 @@ def office(tmp_path_factory: pytest.TempPathFactory, sample_clip: SampleClip) ->
             "PYTHONPATH": str(REPOSITORY),
         }
         command = [sys.executable, "-m", "dualface_assets.service.serve"]
-        with program(command, port, log, environment), playwright.sync_playwright() as browsers:
-            # Chromium's own sandbox does not work for root, nor in most containers. It only meets our own page here.
-            browser = browsers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            page = browser.new_page(base_url=f"http://127.0.0.1:{port}", viewport={"width": 1280, "height": 800})
-            page.set_default_timeout(PATIENCE_MS)
-            yield Office(RunningInstance(instance, log), store, page, receiver)
-            browser.close()
+        shown = {"base_url": f"http://127.0.0.1:{port}", "viewport": {"width": 1280, "height": 800}}
+        with program(command, port, log, environment), browsing(**shown) as browser:
+            yield Office(RunningInstance(instance, log), store, browser.new_page(), receiver)
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +141,7 @@ def test_a_materialized_asset_shows_its_pictures(
     row = office.page.get_by_role("row").filter(has=office.page.get_by_text(entry, exact=True))
     row.get_by_text("[Show Markdown]").click()
     shown = office.page.get_by_role("dialog").locator("img")
-    shown.wait_for()
-    assert shown.evaluate("image => image.complete && image.naturalWidth > 100")
+    office.running.wait_for(lambda: shown.evaluate("image => image.naturalWidth > 100"), "the image")
     if name:
         office.picture(f"dagster-{name}")
 
@@ -171,6 +163,7 @@ def test_a_result_and_its_page_are_one_click_from_their_assets(office: Office, i
     for video in tab.locator("video").all():
         office.running.wait_for(lambda video=video: video.evaluate("video => video.readyState >= 2"), "the video")
     if asset == "review_page":
+        tab.wait_for_load_state()
         assert tab.title() == "Interview.mp4 - review page"
         tab.set_viewport_size({"width": 1100, "height": 1560})
         office.picture("review", tab=tab)

@@ -16,10 +16,10 @@ import pytest
 
 from dualface_core import pipeline
 from tests.end_to_end.conftest import Hosts
-from tests.end_to_end.running_instance import Host, RunningInstance, unlike_any_other
+from tests.end_to_end.running_instance import PATIENCE, Host, RunningInstance, unlike_any_other
 from tests.nvenc_emulator.driver import EmulatedDriver, Event
 
-pytestmark = [pytest.mark.emulator, pytest.mark.daemon, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.emulator, pytest.mark.daemon, pytest.mark.timeout(1800)]
 
 SampleClip = Callable[..., Path]
 
@@ -60,7 +60,7 @@ def an_active_encode(driver: EmulatedDriver, pictures: int) -> int:
         pids = encodes(driver)
         return [e.pid for e in events if e.name == "picture" and e.pid in pids and (e.pictures or 0) >= pictures]
 
-    return found(driver.wait_for(found, timeout=240))[0]
+    return found(driver.wait_for(found, timeout=PATIENCE))[0]
 
 
 def assert_made_by(host: Host, key: str, encoder: str) -> None:

@@ -21,7 +21,7 @@ from tests.end_to_end.service import IMPATIENT, service
 from tests.nvenc_emulator.driver import EmulatedDriver
 from tests.nvenc_emulator.libraries import build, why_unavailable
 
-pytestmark = [pytest.mark.emulator, pytest.mark.daemon, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.emulator, pytest.mark.daemon, pytest.mark.timeout(1800)]
 
 ONE_AT_A_TIME = {"runs": {"max_concurrent_runs": 1}}
 

@@ -144,7 +144,7 @@ class EmulatedDriver:
                         held[slot] = pid
         return held
 
-    def wait_for(self, condition: Callable[[list[Event]], object], *, timeout: float = 60) -> list[Event]:
+    def wait_for(self, condition: Callable[[list[Event]], object], *, timeout: float = 240) -> list[Event]:
         """Wait until the log fulfils `condition`, and return it.
 
         Raises:

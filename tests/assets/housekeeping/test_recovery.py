@@ -71,7 +71,7 @@ def test_a_process_that_goes_on_with_a_run_that_is_over_is_ended(instance: dg.Da
     with working_on(over, instance) as idle, working_on(in_use, instance) as busy:
         assert end_idle_processes(instance) == []
         assert end_idle_processes(instance, now=time.time() + 61) == [over.run_id]
-        assert idle.wait(10) == -signal.SIGKILL
+        assert idle.wait() == -signal.SIGKILL
         assert busy.poll() is None
 
 

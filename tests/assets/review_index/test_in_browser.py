@@ -14,12 +14,11 @@ from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import FailureRecord, write_page
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.review.page import PageContent, make_page
+from tests.browser import NO_CHROMIUM, browsing, wait_for
 
 About = Callable[..., PageContent]
 
-playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"), pytest.mark.xdist_group("browser")]
+pytestmark = [NO_CHROMIUM, pytest.mark.xdist_group("browser")]
 
 TIMES = "[...document.querySelectorAll('video')].map(video => video.currentTime)"
 READY = "[...document.querySelectorAll('video')].every(video => video.readyState >= 2 && !video.seeking)"
@@ -27,10 +26,8 @@ READY = "[...document.querySelectorAll('video')].every(video => video.readyState
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with browsing() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -66,18 +63,10 @@ def page(store: Path, content: PageContent) -> str:
     return (store.parent / content.key / "index.html").as_uri()
 
 
-def wait_for(tab: Any, expression: str) -> None:
-    """Wait until an expression is true. (Playwright's own way needs `eval`, which the page's policy forbids.)"""
-    for _ in range(600):
-        if tab.evaluate(expression):
-            return
-        tab.wait_for_timeout(50)
-    pytest.fail(f"never true: {expression}")
-
-
 def test_both_videos_play_and_stop_together(tab: Any, page: str) -> None:
     tab.goto(page)
     wait_for(tab, READY)
+    tab.get_by_label("Speed").select_option("0.25")  # so that the end is far, however late the click on Pause
     tab.get_by_role("button", name="Play").click()
     wait_for(tab, f"{TIMES}.every(time => time > 0.3)")
     tab.get_by_role("button", name="Pause").click()
@@ -150,11 +139,12 @@ def test_a_video_that_was_removed_is_said_to_be_gone_and_the_other_one_plays(
 
 
 def test_without_its_script_a_page_still_shows_everything(browser: Any, page: str) -> None:
-    tab = browser.new_page(java_script_enabled=False)
+    context = browser.browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
     tab.goto(page)
     assert tab.locator("video[controls]").count() == 2
     assert tab.locator(".stills img").first.is_visible()
-    tab.close()
+    context.close()
 
 
 def test_no_page_is_wider_than_a_telephone(tab: Any, page: str, store: Path) -> None:
@@ -179,5 +169,6 @@ def test_the_index_is_sorted_and_searched(tab: Any, store: Path) -> None:
     tab.get_by_label("State").select_option("All states")
     tab.get_by_label("Find by name or reason").fill("TALK")
     assert [name.split("\n")[0] for name in tab.evaluate(names)] == ["<script>talk.mp4"]
-    tab.get_by_role("link", name="<script>talk.mp4").click()
+    with tab.expect_navigation():
+        tab.get_by_role("link", name="<script>talk.mp4").click()
     assert tab.title() == "<script>talk.mp4 - review page"

@@ -155,7 +155,7 @@ def test_a_crash_at_any_step_of_a_copy_loses_nothing(other_file_system: VideoSto
     while not finished:
         content = f"video {step}".encode()
         (other_file_system.inbox_folder / "a.mp4").write_bytes(content)
-        finished = crash_at(step, lambda: eager().tick(other_file_system))
+        finished = crash_at(step, lambda: eager().tick(other_file_system, seconds=AMPLE))
         carry_on(other_file_system, content)
         step += 1
     assert step > 15

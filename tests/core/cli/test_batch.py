@@ -42,11 +42,11 @@ def worker(of: subprocess.Popen[str]) -> psutil.Process:
     ],
 )
 def test_a_crash_is_told_with_its_video_and_the_batch_goes_on(
-    tmp_path: Path, ending: signal.Signals, said: str
+    sample_clip: SampleClip, tmp_path: Path, ending: signal.Signals, said: str
 ) -> None:
     first, second = tmp_path / "first.mp4", tmp_path / "second.mp4"
-    for path in (first, second):
-        path.write_bytes(b"\0 no video")
+    first.write_bytes(sample_clip("talk").read_bytes())  # takes longer than it takes to find its process
+    second.write_bytes(b"\0 no video")
     with batch(first, second) as process:
         worker(process).send_signal(ending)
         out, err = process.communicate()

@@ -60,7 +60,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """Start a process that obeys; it is ended with the test."""
     workers: list[Worker] = []
 
-    def begin(*, limit: int = 2, timeout: float = 20.0) -> Worker:
+    def begin(*, limit: int = 2, timeout: float = 120.0) -> Worker:
         workers.append(Worker(tmp_path / "run", limit, timeout))
         return workers[-1]
 

@@ -45,13 +45,13 @@ def test_each_thread_hears_its_own_calls_until_the_last_one_stops_listening() ->
     def listen() -> None:
         with captured_log() as lines:
             entered.set()
-            leave.wait(10)
+            leave.wait()
             warn("there")
             elsewhere.extend(lines)
 
     thread = threading.Thread(target=listen)
     thread.start()
-    entered.wait(10)
+    entered.wait()
     with captured_log() as here:
         warn("here")
     assert av.logging.get_level() == av.logging.WARNING

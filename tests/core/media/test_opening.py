@@ -70,7 +70,7 @@ def test_a_codec_that_is_not_known_is_named_as_that(make_clip: MakeClip) -> None
 
 @pytest.mark.parametrize("playlist", [HLS, CONCAT, DASH, SDP], ids=["hls", "ffconcat", "dash", "sdp"])
 @pytest.mark.parametrize("before", ["", "\n \n", "\ufeff"], ids=["", "blanks", "mark"])
-@pytest.mark.timeout(30)  # a reader of the pipe waits for ever
+@pytest.mark.timeout(120)  # a reader of the pipe waits for ever
 def test_nothing_that_a_playlist_names_is_ever_opened(playlist: str, before: str, tmp_path: Path) -> None:
     path = tmp_path / "playlist.mp4"
     path.write_text(before + playlist)
@@ -79,7 +79,7 @@ def test_nothing_that_a_playlist_names_is_ever_opened(playlist: str, before: str
         probe(path)
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 def test_a_movie_whose_frames_lie_in_another_file_does_not_have_it_opened(make_clip: MakeClip, tmp_path: Path) -> None:
     """An alias of QuickTime, which FFmpeg would follow into the same folder."""
     path = make_clip("movie.mov")
@@ -99,7 +99,7 @@ def test_a_movie_whose_frames_lie_in_another_file_does_not_have_it_opened(make_c
         probe(path)
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 def test_a_segment_that_is_said_to_go_on_in_another_file_does_not_have_it_opened(
     make_clip: MakeClip, tmp_path: Path
 ) -> None:
