@@ -9,6 +9,7 @@ frame. All functions take one entry per frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,20 +45,67 @@ _UP_OR_DOWN: Final = 0.1
 """The same, as a share of the crop window's height."""
 
 
+_ROUNDING: Final = 0.01
+"""Pixels."""
+
+OCCUPIED: Final = 0.7
+"""Share of a tile's width or height that the faces of its subject may take together, from the first to the last."""
+
+
+@dataclass(frozen=True)
+class Sights:
+    """What is seen of a tile's subject, a person or several, frame by frame.
+
+    Attributes:
+        boxes: (frames, 4) what holds the face or the faces; NaN where nobody is seen.
+        face: height of the face, of the largest one if there are several; any number where nobody is seen.
+        eyes: how far the eyes are from the top of the frame; between those of several.
+    """
+
+    boxes: Boxes
+    face: Values
+    eyes: Values
+
+    @classmethod
+    def of(cls, faces: Sequence[Boxes]) -> Sights:
+        """Those of one person or of several.
+
+        Where only some of them are seen, the others count as being between where they were and where they will be.
+
+        Args:
+            faces: the face of each person; NaN where it isn't seen.
+        """
+        seen = ~np.all([np.isnan(boxes[:, 0]) for boxes in faces], axis=0)
+        if not seen.any():
+            return cls(faces[0], faces[0][:, 3], faces[0][:, 1])
+        x, y, width, height = np.stack([_filled(boxes) for boxes in faces if not np.isnan(boxes[:, 0]).all()]).T
+        left, top = x.min(axis=1), y.min(axis=1)
+        right, bottom = (x + width).max(axis=1), (y + height).max(axis=1)
+        boxes = np.stack([left, top, right - left, bottom - top], axis=1)
+        boxes[~seen] = np.nan
+        return cls(boxes, height.max(axis=1), (y + EYES_IN_BOX * height).mean(axis=1))
+
+    def filled(self, times: Values, known: NDArray[np.bool_]) -> Sights:
+        """Those of all frames, on straight lines between the known ones."""
+        columns = (*self.boxes.T, self.face, self.eyes)
+        *boxes, face, eyes = (np.interp(times, times[known], column[known]) for column in columns)
+        return Sights(np.stack(boxes, axis=1), face, eyes)
+
+
 @dataclass(frozen=True)
 class Framing:
     """What a tile may show of each frame.
 
     Attributes:
         bounds: (frames, 4) boxes that the crop window must stay inside.
-        aspect: width of the tile divided by its height.
-        tile_height: in pixels of the canvas.
+        aspect: width of the tile divided by its height; one for all frames, or (frames,).
+        tile_height: in pixels of the canvas; one for all frames, or (frames,).
         parameters: of the cameras.
     """
 
     bounds: Boxes
-    aspect: float
-    tile_height: int
+    aspect: float | Values
+    tile_height: int | Values
     parameters: CameraParameters
 
     @property
@@ -84,8 +132,15 @@ class Framing:
 
     def wanted(self, boxes: Boxes) -> Boxes:
         """Crop windows that frame the faces as they should be, inside the bounds."""
-        height = np.clip(boxes[:, 3] / self.parameters.face_height, self.closest, self.widest)
-        return self._placed(boxes, np.clip(self.least(boxes), height, self.widest))
+        sights = Sights.of([boxes])
+        return self.placed(sights, self.wanted_height(sights))
+
+    def wanted_height(self, sights: Sights) -> Values:
+        """The height of a crop window in which the faces have their size, and room if there are several."""
+        _, _, width, height = sights.boxes.T
+        room = np.maximum(height, width / self.aspect) / OCCUPIED
+        height = np.clip(np.maximum(sights.face / self.parameters.face_height, room), self.closest, self.widest)
+        return np.clip(self.least(sights.boxes), height, self.widest)
 
     def leaving_out(self, boxes: Boxes, others: Boxes) -> Boxes:
         """Crop windows that frame the faces as they should be, but hold nothing of another one's head.
@@ -121,7 +176,7 @@ class Framing:
         closer = np.clip(self.least(boxes), wanted[:, 3] / _CLOSER, self.widest)
         possible = size >= np.maximum(self.closest, closer) - 1e-6
 
-        found = self._placed(boxes, np.where(possible, size, wanted[:, 3]))
+        found = self.placed(Sights.of([boxes]), np.where(possible, size, wanted[:, 3]))
         half_width, half_height = found[:, 2] / 2, found[:, 3] / 2
         found[:, 0] = np.where(side == 0, np.minimum(found[:, 0], x0 - half_width), found[:, 0])
         found[:, 0] = np.where(side == 1, np.maximum(found[:, 0], x1 + half_width), found[:, 0])
@@ -129,11 +184,28 @@ class Framing:
         found[:, 1] = np.where(side == 3, np.maximum(found[:, 1], y1 + half_height), found[:, 1])
         return np.where(needless[:, None], wanted, np.where(possible[:, None], found, np.nan))
 
-    def _placed(self, boxes: Boxes, height: Values) -> Boxes:
-        """Windows of these heights with each face where it belongs, or as near to it as the bounds allow."""
+    def placed(self, sights: Sights, height: Values) -> Boxes:
+        """Windows of these heights with the faces where they belong, or as near to it as the bounds allow."""
+        x = sights.boxes[:, 0] + sights.boxes[:, 2] / 2
+        return self.inside(x, sights.eyes + (0.5 - self.parameters.eye_line) * height, height)
+
+    @property
+    def widest_window(self) -> Boxes:
+        """The largest crop windows, in the middle of the bounds."""
+        left, top, width, height = self.bounds.T
+        return self.inside(left + width / 2, top + height / 2, self.widest)
+
+    def shows(self, windows: Boxes, boxes: Boxes) -> NDArray[np.bool_]:
+        """Whether each crop window holds the faces with their margin, or as much of them as the widest one could."""
+        x, y, width, height = windows.T
+        left, top, right, bottom = self.kept(boxes)
+        missing = [x - width / 2 - left, right - x - width / 2, y - height / 2 - top, bottom - y - height / 2]
+        too_large = self.least(boxes) > self.widest
+        return np.asarray((np.max(missing, axis=0) < _ROUNDING) | too_large)
+
+    def inside(self, x: Values, y: Values, height: Values) -> Boxes:
+        """Windows of these heights, as near to these centers as the bounds allow."""
         left, top, width, tall = self.bounds.T
-        x = boxes[:, 0] + boxes[:, 2] / 2
-        y = boxes[:, 1] + EYES_IN_BOX * boxes[:, 3] + (0.5 - self.parameters.eye_line) * height
         half_width, half_height = self.aspect * height / 2, height / 2
         x = np.clip(x, left + half_width, left + width - half_width)
         y = np.clip(y, top + half_height, top + tall - half_height)
@@ -173,3 +245,9 @@ def _overlap(windows: Boxes, edges: Edges) -> NDArray[np.bool_]:
         (left < x + width / 2) & (right > x - width / 2) & (top < y + height / 2) & (bottom > y - height / 2)
     )
     return inside
+
+
+def _filled(boxes: Boxes) -> Boxes:
+    """The same boxes, on straight lines where there is none."""
+    known = np.flatnonzero(~np.isnan(boxes[:, 0]))
+    return np.stack([np.interp(np.arange(len(boxes)), known, column[known]) for column in boxes.T], axis=1)

@@ -1,21 +1,36 @@
-"""Signals of a camera path on a uniform time grid: holds inside a dead zone, easing, corrections and limits.
+"""Signals of a camera path on a uniform time grid: holds inside a dead zone, and the path of least jerk to them.
 
-Belongs here: pure functions of arrays, in numpy and scipy. Doesn't: persons, shots and tiles.
+Belongs here: pure functions of arrays. Doesn't: persons, shots and tiles.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
+import clarabel
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import convolve1d, maximum_filter1d, median_filter
+from scipy import sparse
+from scipy.ndimage import median_filter
 
 Signal = NDArray[np.float64]
-"""One value per sample of a shot."""
+"""One value per sample of a run."""
 
-STEP: Final = 0.02
-"""Seconds between the samples of a path; frames are then read off at their own times."""
+STEP: Final = 0.1
+"""Seconds between the samples of a path. They are control points of a cubic B-spline, read at the frames' times."""
+
+_JERK: Final = 0.1
+"""Cost of jerk, in (extents/s3)2. A lone move of half a crop window takes two to three seconds, if haste is free."""
+
+_TRAVEL: Final = 0.5
+"""Cost of every extent that is traveled: no swinging beyond a target and back."""
+
+_HASTE: Final = 5.0
+"""Cost of being faster than calm, for every extent: more than it costs to be off target for some seconds."""
+
+_LOST: Final = 1000.0
+"""Cost of leaving what must be held, in extents times seconds, where being off target costs 1."""
 
 
 def median(values: Signal, seconds: float) -> Signal:
@@ -24,36 +39,90 @@ def median(values: Signal, seconds: float) -> Signal:
     return np.asarray(median_filter(values, size, mode="nearest"))
 
 
-def eased(path: Signal, seconds: float) -> Signal:
-    """Zero-phase smoothing with a raised cosine: a step becomes an S-curve that takes `seconds` and no longer."""
-    kernel = np.hanning(2 * round(seconds / 2 / STEP) + 3)[1:-1]
-    return np.asarray(convolve1d(path, kernel / kernel.sum(), mode="nearest"))
+@dataclass(frozen=True)
+class Limits:
+    """Least and greatest value of each sample."""
+
+    lower: Signal
+    upper: Signal
 
 
-def correction(violation: Signal, seconds: float) -> Signal:
-    """A smooth signal, nowhere less than the violation where that is positive."""
-    if not (violation > 0).any():
-        return np.zeros_like(violation)
-    size = 2 * round(seconds / 2 / STEP) + 1
-    return eased(maximum_filter1d(np.maximum(violation, 0.0), size, mode="nearest"), seconds)
+@dataclass(frozen=True)
+class Pace:
+    """How fast a path may be, in its own unit per second, from each sample to the next.
+
+    Attributes:
+        calm: faster costs something.
+        fastest: faster it never is, unless `walls` move faster.
+    """
+
+    calm: Signal
+    fastest: Signal
 
 
-def limits(near: Signal, far: Signal, size: Signal, room: float) -> tuple[Signal, Signal]:
-    """Least and greatest center with which a crop window lies in the frame and holds what is from `near` to `far`.
+def least_jerk(target: Signal, weight: Signal, held: Limits, walls: Limits, pace: Pace, extent: float) -> Signal:
+    """The path with the least sum of jerk, distance to the target, haste, and distance to what should be held.
 
-    What is larger than the crop window is put in its middle.
+    A quadratic program. Jerk costs its square, everything else its amount: so where the target holds, the path lies on
+    it exactly, and what can't be followed is given up and not jerked after (Grundmann, Kwatra and Essa, "Auto-directed
+    video stabilization with robust L1 optimal camera paths", 2011).
 
     Args:
-        near: edge of what must be held, in pixels.
-        far: the opposite edge.
-        size: extent of the crop window.
-        room: extent of the frame.
+        target: where it should be.
+        weight: how much that counts; 1 where it does, 0 where it doesn't.
+        held: where it must be, if pace and walls allow; `lower` is never above `upper`.
+        walls: where it is in any case.
+        pace: how fast it may be.
+        extent: of a crop window: the costs are those of a path in this unit.
     """
-    lower = np.clip(far - size / 2, size / 2, room - size / 2)
-    upper = np.clip(near + size / 2, size / 2, room - size / 2)
-    middle = (lower + upper) / 2
-    too_large = lower > upper
-    return np.where(too_large, middle, lower), np.where(too_large, middle, upper)
+    samples, middle = len(target), (walls.lower + walls.upper).mean() / 2
+    # In extents from the middle of the walls: the solver is at its best with numbers about 1.
+    target, lower, upper, left, right = (
+        (signal - middle) / extent for signal in (target, held.lower, held.upper, walls.lower, walls.upper)
+    )
+    calm = pace.calm / extent
+    fastest = np.maximum.reduce(
+        [pace.fastest / extent, calm, *(np.abs(np.diff(wall)) / STEP for wall in (left, right))]
+    )
+
+    one, move = sparse.eye_array(samples), sparse.diags_array([-1.0, 1.0], offsets=[0, 1], shape=(samples - 1, samples))
+    third = sparse.diags_array([-1.0, 3.0, -3.0, 1.0], offsets=[0, 1, 2, 3], shape=(samples - 3, samples))
+    jerk = third * (np.sqrt(2 * _JERK * STEP) / STEP**3)
+    aimed = np.flatnonzero(weight)
+    off, near, aim = one.tocsr()[aimed], sparse.eye_array(len(aimed)), target[aimed]
+    each = sparse.eye_array(samples - 1)
+    velocity, still = move / STEP, np.zeros(samples - 1)
+    # Unknown: the path, how far it is off target, how far outside of what should be held, its speed, its haste.
+    rows: list[tuple[list[Any], Signal]] = [
+        ([off, -near, None, None, None], aim),
+        ([-off, -near, None, None, None], -aim),
+        ([one, None, -one, None, None], upper),
+        ([-one, None, -one, None, None], -lower),
+        ([None, None, -one, None, None], np.zeros(samples)),
+        ([one, None, None, None, None], right),
+        ([-one, None, None, None, None], -left),
+        ([velocity, None, None, -each, None], still),
+        ([-velocity, None, None, -each, None], still),
+        ([None, None, None, each, -each], calm),
+        ([None, None, None, each, None], fastest),
+        ([None, None, None, None, -each], still),
+    ]
+    wrong, traveled, hasty = np.full(samples, _LOST), np.full(samples - 1, _TRAVEL), np.full(samples - 1, _HASTE)
+    linear = STEP * np.concatenate([np.zeros(samples), weight[aimed], wrong, traveled, hasty])
+    slack = len(linear) - samples
+    quadratic = sparse.block_diag([jerk.T @ jerk, sparse.csc_array((slack, slack))])
+    settings = clarabel.DefaultSettings()
+    settings.verbose, settings.max_threads = False, 1
+    matrix = sparse.block_array([blocks for blocks, _ in rows], format="csc")
+    bounds = np.concatenate([bound for _, bound in rows])
+    cones = [clarabel.NonnegativeConeT(len(bounds))]
+    solver = clarabel.DefaultSolver(sparse.triu(quadratic, format="csc"), linear, matrix, bounds, cones, settings)
+    solution = solver.solve()
+    if solution.status not in (clarabel.SolverStatus.Solved, clarabel.SolverStatus.AlmostSolved):
+        raise ArithmeticError(f"a camera path of {samples} samples was not found: {solution.status}")
+    path = np.array(solution.x[:samples])
+    path = np.where((weight > 0) & (np.abs(path - target) < 1e-4), target, path)
+    return np.asarray(middle + extent * np.clip(path, left, right))
 
 
 def hold(target: Signal, dead_zone: Signal, shortest: float) -> Signal:

@@ -11,13 +11,14 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import BSpline
 
+from dualface_core.camera.framing import Sights
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.camera.path import STEP, Signal, median
+from dualface_core.camera.path import STEP, Limits, Signal, median
 from dualface_core.tables.labels import CameraState
 
-_TRACKING, _HOLDING, WIDE = range(len(CameraState))
+TRACKING, HOLDING, WIDE = range(len(CameraState))
 """The states as a plan stores them, by their place in `CameraState`."""
 
 _OUTLIER_WINDOW: Final = 0.8
@@ -33,8 +34,7 @@ class Gap:
         stop: time of the first frame with the person again, or of the shot's last frame if they don't come back.
         lost: they were there before.
         back: they come back.
-        first, end: its samples, half open.
-        earliest: the sample at which a move towards the return may begin, though the person is still there.
+        first, end: its control points, half open.
     """
 
     start: float
@@ -43,62 +43,59 @@ class Gap:
     back: bool
     first: int
     end: int
-    earliest: int
 
     def opens_out(self, parameters: CameraParameters) -> bool:
         """True if there is time to open out fully, after the wait, and to close in again before they are back."""
         waiting = parameters.hold + parameters.zoom_ease if self.lost else 0.0
         return self.stop - self.start >= waiting + (parameters.zoom_ease if self.back else 0.0)
 
-    def latest_turn(self, lead: float) -> int:
-        """The sample that lies `lead` seconds before the return."""
-        return max(self.end - int(np.ceil(lead / STEP)) - 1, self.earliest) if self.back else self.end
-
 
 @dataclass(frozen=True)
 class Take:
-    """One shot in which a person appears, on the uniform time grid on which paths are smoothed.
+    """One run of frames in which a subject appears, and the uniform grid of the control points of its paths.
 
     Attributes:
         times: of the frames, in seconds.
-        followed: per frame, whether the person is present and believed to be where the box says.
-        boxes: per frame, x, y, width, height of the face; between sightings on a straight line.
-        grid: times of the samples; they reach from the first frame to the last, or beyond.
-        before: per frame, the sample at or before it.
-        runs: (n, 2) first sample of each appearance and the one after its last.
+        followed: per frame, whether the subject is present and believed to be where it was seen.
+        sights: per frame; between two of them on a straight line.
+        grid: times of the control points; they begin before the first frame and end after the last.
+        before: per frame, the first of the four control points that it depends on.
+        runs: (n, 2) first control point of each appearance and the one after its last.
         gaps: the stretches before, between and after the appearances that have any frames.
     """
 
     times: Signal
     followed: NDArray[np.bool_]
-    boxes: NDArray[np.float64]
+    sights: Sights
     grid: Signal
     before: NDArray[np.intp]
     runs: NDArray[np.intp]
     gaps: list[Gap]
 
     @classmethod
-    def of(cls, times: Signal, boxes: NDArray[np.float64], parameters: CameraParameters) -> Take | None:
-        """The take of a person in a shot; None where they do not appear.
+    def of(cls, times: Signal, sights: Sights, parameters: CameraParameters) -> Take | None:
+        """The take of a subject; None where it does not appear.
 
         Args:
-            times: of the shot's frames, in seconds.
-            boxes: (frames, 4) of x, y, width, height; NaN where they are not seen.
+            times: of the frames, in seconds.
+            sights: of the frames.
             parameters: how the camera behaves.
         """
+        boxes = sights.boxes
         if (appearances := _appearances(times, boxes, parameters)) is None:
             return None
-        samples = max(4, int(np.ceil((times[-1] - times[0]) / STEP - 1e-9)) + 1)
-        grid = times[0] + STEP * np.arange(samples)
-        before = np.clip(np.searchsorted(grid, times + 1e-9, side="right") - 1, 0, samples - 2)
-        runs = before[appearances] + np.array([0, 2])
+        steps = max(1, int(np.ceil((times[-1] - times[0]) / STEP - 1e-9)))
+        grid = times[0] + STEP * np.arange(-1, steps + 2)
+        before = np.clip(((times - times[0]) / STEP + 1e-9).astype(np.intp), 0, steps - 1)
+        runs = np.rint((times[appearances] - grid[0]) / STEP).astype(np.intp) + np.array([0, 1])
+        runs[appearances[:, 0] == 0, 0] = 0
+        runs[appearances[:, 1] == len(times) - 1, 1] = len(grid)
 
         followed = np.zeros(len(times), bool)
         for first, last in appearances:
             followed[first : last + 1] = True
-        followed &= ~_outliers(times, boxes, grid, followed)
+        followed &= ~_outliers(times, sights, grid, followed)
         seen = followed & ~np.isnan(boxes[:, 0])
-        boxes = np.stack([np.interp(times, times[seen], column[seen]) for column in boxes.T], axis=1)
 
         gaps = []
         for index in range(len(runs) + 1):
@@ -106,39 +103,47 @@ class Take:
             start = times[appearances[index - 1, 1]] if lost else times[0]
             stop = times[appearances[index, 0]] if back else times[-1]
             first = int(runs[index - 1, 1]) if lost else 0
-            end = int(runs[index, 0]) if back else samples
-            earliest = int(runs[index - 1].mean()) if lost else 0
+            end = int(runs[index, 0]) if back else len(grid)
             if stop > start:
-                gaps.append(Gap(float(start), float(stop), lost, back, first, end, earliest))
-        return cls(times, followed, boxes, grid, before, runs, gaps)
+                gaps.append(Gap(float(start), float(stop), lost, back, first, end))
+        return cls(times, followed, sights.filled(times, seen), grid, before, runs, gaps)
 
-    def sample(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def sample(self, values: Signal) -> Signal:
         """Values per frame, on the grid, on straight lines."""
         return np.interp(self.grid, self.times, values)
 
     def read(self, path: Signal) -> Signal:
-        """A smooth path on the grid, at the times of the frames."""
-        return np.asarray(CubicSpline(self.grid, path)(self.times))
+        """A path on the grid, at the times of the frames: a mean of the four control points that they depend on."""
+        knots = self.grid[0] + STEP * np.arange(-2, len(self.grid) + 2)
+        return np.asarray(BSpline(knots, path, 3)(self.times))
 
-    def greatest(self, values: Signal, otherwise: float) -> Signal:
-        """On the grid, the greatest value of the followed frames beside each sample."""
-        result = np.full(len(self.grid), otherwise)
-        for neighbor in (self.before, self.before + 1):
-            np.maximum.at(result, neighbor[self.followed], values[self.followed])
-        return result
+    def between(self, lower: Signal, upper: Signal) -> Limits:
+        """On the grid, the limits that keep a path between these values, where they leave room for it.
+
+        A frame's value is a mean of four control points, so it lies between what they all lie between. Where the limits
+        of one frame exclude those of another, the middle is taken.
+        """
+        low, high = np.full(len(self.grid), -np.inf), np.full(len(self.grid), np.inf)
+        for neighbor in range(4):
+            np.maximum.at(low, self.before + neighbor, lower)
+            np.minimum.at(high, self.before + neighbor, upper)
+        free = np.isinf(low)  # no frame depends on it
+        low, high = (np.where(free, self.sample(part), values) for part, values in ((lower, low), (upper, high)))
+        middle = (low + high) / 2
+        return Limits(np.minimum(low, middle), np.maximum(high, middle))
 
     def index(self, time: float) -> int:
-        """The sample nearest to a time."""
+        """The control point nearest to a time."""
         return int(np.clip(round((time - self.grid[0]) / STEP), 0, len(self.grid)))
 
     def states(self, parameters: CameraParameters) -> NDArray[np.int8]:
         """State of each frame, by its place in `CameraState`."""
-        result = np.where(self.followed, _TRACKING, _HOLDING).astype(np.int8)
+        result = np.where(self.followed, TRACKING, HOLDING).astype(np.int8)
         for gap in self.gaps:
             absent = ~self.followed & (self.times >= gap.start) & (self.times <= gap.stop)
-            result[absent] = WIDE if gap.opens_out(parameters) else _HOLDING
+            result[absent] = WIDE if gap.opens_out(parameters) else HOLDING
             if gap.lost:
-                result[absent & (self.times <= gap.start + parameters.hold)] = _HOLDING
+                result[absent & (self.times <= gap.start + parameters.hold)] = HOLDING
         return result
 
 
@@ -157,14 +162,13 @@ def _appearances(times: Signal, boxes: NDArray[np.float64], parameters: CameraPa
     return runs[worth] if worth.any() else None
 
 
-def _outliers(
-    times: Signal, boxes: NDArray[np.float64], grid: Signal, followed: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _outliers(times: Signal, sights: Sights, grid: Signal, followed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Frames in which a face is for a moment far from where it is just before and after: a detector's mistake."""
+    boxes = sights.boxes
     known = followed & ~np.isnan(boxes[:, 0])
     outlying = np.zeros(len(times), bool)
     for corner, extent in ((0, 2), (1, 3)):
         center = boxes[known, corner] + boxes[known, extent] / 2
         usual = median(np.interp(grid, times[known], center), _OUTLIER_WINDOW)
-        outlying[known] |= np.abs(center - np.interp(times[known], grid, usual)) > boxes[known, 3]
+        outlying[known] |= np.abs(center - np.interp(times[known], grid, usual)) > sights.face[known]
     return outlying if (known & ~outlying).any() else np.zeros_like(outlying)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.camera.framing import Framing
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.camera.plan import kept_in_tile, plan_camera
+from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.made_tracks import face_tracks
@@ -58,18 +59,8 @@ def speed(crop_windows: Boxes) -> NDArray[np.float64]:
 
 def assert_whole_face_in_tile(plan: TilePlan, boxes: Boxes, index: int = 0) -> None:
     """In every tracking frame in which the person was seen, if the widest crop window can hold face and margin."""
-    metadata = plan.metadata
-    margin = CameraParameters.model_validate(metadata.camera).face_margin
+    parameters = CameraParameters.model_validate(plan.metadata.camera)
+    frame = np.tile([0.0, 0.0, *plan.metadata.frame_size], (plan.frame_count, 1))
+    framing = Framing(frame, SIDE_BY_SIDE.tiles[index].aspect, SIDE_BY_SIDE.height, parameters)
     counted = (plan.states[:, index] == "tracking") & ~np.isnan(boxes[:, 0])
-    left, top, right, bottom = kept_in_tile(boxes, margin, metadata.frame_width, metadata.frame_height)
-    crop_windows = tile(plan, index)
-    widest = np.array([SIDE_BY_SIDE.tiles[0].aspect, 1.0]) * min(
-        metadata.frame_height, metadata.frame_width / SIDE_BY_SIDE.tiles[0].aspect
-    )
-    counted &= (right - left <= widest[0]) & (bottom - top <= widest[1])
-    x, y, width, height = crop_windows[counted].T
-    rounding = 0.01
-    assert (left[counted] >= x - width / 2 - rounding).all()
-    assert (right[counted] <= x + width / 2 + rounding).all()
-    assert (top[counted] >= y - height / 2 - rounding).all()
-    assert (bottom[counted] <= y + height / 2 + rounding).all()
+    assert framing.shows(tile(plan, index), boxes)[counted].all()

@@ -52,7 +52,7 @@ def scenes(draw: st.DrawFn) -> dict[str, object]:
     }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(scene=scenes())
 def test_while_a_face_is_tracked_it_never_leaves_its_tile(scene: dict[str, object]) -> None:
     boxes = scene.pop("boxes")
@@ -60,7 +60,7 @@ def test_while_a_face_is_tracked_it_never_leaves_its_tile(scene: dict[str, objec
     assert_whole_face_in_tile(plan, boxes)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(scene=scenes(), layout=st.sampled_from(sorted(LAYOUTS)))
 def test_every_rectangle_lies_in_the_frame_and_has_the_aspect_of_its_tile(
     scene: dict[str, object], layout: str
@@ -77,7 +77,7 @@ def test_every_rectangle_lies_in_the_frame_and_has_the_aspect_of_its_tile(
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(scene=scenes())
 def test_a_person_is_only_called_tracked_near_a_sighting(scene: dict[str, object]) -> None:
     boxes = scene.pop("boxes")
