@@ -186,14 +186,14 @@ def _registered(name: str) -> Callable[..., Any]:
 
 
 def main() -> None:
-    """Entry point: errors of ours become one line and an exit code; anything else is a bug and keeps its traceback."""
+    """Run the command: an error of ours becomes a line and an exit code; anything else is a bug, with its traceback."""
     limit_library_threads()
     faulthandler.enable(file=2)  # native code that crashes says at least where
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is in work is ended and cleared away, as by Ctrl-C
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(["--debug", *arguments] if debug else arguments)
+        app(["--debug", *arguments] if debug else arguments, prog_name="dualface")
     except DualfaceError as error:
         if debug:
             raise

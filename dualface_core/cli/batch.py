@@ -6,7 +6,6 @@ Belongs here: handing out the videos, and what became of each. What such a proce
 from __future__ import annotations
 
 import queue
-import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +17,11 @@ from typing import Final
 from pydantic import TypeAdapter
 from rich.progress import Progress
 
+from dualface_core.cli.crashes import crash
 from dualface_core.cli.inputs import Job
 from dualface_core.cli.show import BatchBar, Outcome, VideoBar, errors, note, progress_bars, warn
 from dualface_core.cli.worker import Made, Message, NotMade, Task, work
-from dualface_core.errors import DualfaceError, MachineError, NativeCrashError
+from dualface_core.errors import MachineError, NativeCrashError
 from dualface_core.settings import Settings
 from dualface_core.system.child_processes import ChildProcess
 
@@ -121,7 +121,7 @@ class _Workers:
                     self._idle.put(process)
                     return message
                 progress(message.step, message.done, message.total)
-            raise _ended(task, *process.ending())
+            raise crash(str(task.video), *process.ending())
 
     def end(self) -> None:
         """End those that are idle, which none may be doing any more work for."""
@@ -131,14 +131,3 @@ class _Workers:
     def _beat(self) -> None:
         if self.stopped.is_set():
             raise _Stopped
-
-
-def _ended(task: Task, code: int, last_words: tuple[str, ...]) -> DualfaceError:
-    """The error of a process that ended without an answer."""
-    if code == -signal.SIGKILL:
-        found = "its process was killed (SIGKILL), as the kernel does when memory runs out"
-        return MachineError(task.video, found, action="Work on fewer videos at once, or free memory, and run again.")
-    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    found = f"native code crashed while it was worked on ({': '.join([how, *last_words[:1]])})"
-    action = "The file is damaged or of a kind that a library cannot cope with. Convert it, and report it."
-    return NativeCrashError(task.video, found, action=action)

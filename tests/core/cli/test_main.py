@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import SampleClip
+
+MAIN = "from dualface_core.cli.main import main; main()"
+
+
+def started(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", MAIN, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def child_of(program: subprocess.Popen[str]) -> psutil.Process:
+    """The process in which the command runs, as soon as it does."""
+    while program.poll() is None:
+        for child in psutil.Process(program.pid).children():
+            if "dualface_core.cli" in child.cmdline():
+                return child
+        time.sleep(0.01)
+    raise AssertionError("no process has begun")
+
+
+@pytest.fixture
+def video(sample_clip: SampleClip, tmp_path: Path) -> Path:
+    path = tmp_path / "a talk.mp4"
+    path.write_bytes(sample_clip("talk").read_bytes())
+    return path
+
+
+@pytest.mark.parametrize("step", ["run", "track"])
+def test_a_crash_is_told_with_the_file(video: Path, step: str) -> None:
+    with started(step, video) as program:
+        child_of(program).send_signal(signal.SIGSEGV)
+        _, err = program.communicate()
+    assert program.returncode == 1
+    last = err.splitlines()[-1]
+    assert last.startswith(f"dualface: {step} '{video}': native code crashed while it was worked on (SIGSEGV). ")
+    assert last.endswith("Convert it, and report it.")
+    assert list(video.parent.iterdir()) == [video]
+
+
+def test_it_ends_as_the_command_does(tmp_path: Path) -> None:
+    text = tmp_path / "notes.mp4"
+    text.write_text("Buy milk.\n" * 100)
+    with started("probe", text) as program:
+        out, err = program.communicate()
+    assert (program.returncode, out) == (2, "")
+    assert err.startswith(f"dualface: {text}: not a video but text")
+    with started("--help") as program:
+        out, _ = program.communicate()
+    assert program.returncode == 0
+    assert "Usage: dualface " in out
+
+
+def test_who_ends_the_program_ends_the_command(video: Path) -> None:
+    with started("run", video) as program:
+        child = child_of(program)
+        program.terminate()
+        _, err = program.communicate()
+    assert program.returncode not in {0, 2}
+    assert "crashed" not in err
+    assert not child.is_running()
+    assert list(video.parent.iterdir()) == [video]
