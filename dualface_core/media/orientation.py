@@ -7,9 +7,10 @@ applying it to planes.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import atan2, degrees
-from typing import cast
+from typing import Final, cast
 
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer, Type
@@ -17,6 +18,9 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from dualface_core.media.frames import Planes, Siting
+
+_EXACT: Final = 1.0
+"""Degrees by which an angle may be beside a quarter turn: numbers of a matrix are rounded."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,7 @@ class Orientation:
     @classmethod
     def of(cls, frame: VideoFrame) -> Orientation:
         """That of a decoded frame; an angle that is none of the four counts as the nearest of them."""
-        side_data = cast(SideDataContainer, frame.side_data)  # which PyAV's type stubs don't know
-        if Type.DISPLAYMATRIX not in side_data:
-            return cls()
-        # Coded x, y are shown at a * x + c * y, b * x + d * y, with y downward.
-        a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side_data[Type.DISPLAYMATRIX]))
-        mirrored = a * d - b * c < 0
-        angle = degrees(atan2(b, -a) if mirrored else atan2(-b, a))
+        angle, mirrored = _stated(frame)
         return cls(round(angle / 90) % 4 * 90, mirrored)
 
     @property
@@ -67,6 +65,28 @@ class Orientation:
 
     def _upright(self, plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.rot90(plane[:, ::-1] if self.mirrored else plane, self.rotation // 90))
+
+
+def orientation_notes(frame: VideoFrame) -> Iterator[str]:
+    """What of a decoded frame's display matrix is not followed, for people."""
+    angle, _ = _stated(frame)
+    if abs(angle - 90 * round(angle / 90)) > _EXACT:
+        turned = round(angle / 90) % 4 * 90
+        yield (
+            f"The file asks players to turn its frames by {angle % 360:.0f} degrees counter-clockwise; they are turned "
+            f"by {turned}, the nearest quarter turn."
+        )
+
+
+def _stated(frame: VideoFrame) -> tuple[float, bool]:
+    """What the display matrix of a frame says: degrees counter-clockwise, and whether it is mirrored before that."""
+    side_data = cast(SideDataContainer, frame.side_data)  # which PyAV's type stubs don't know
+    if Type.DISPLAYMATRIX not in side_data:
+        return 0.0, False
+    # Coded x, y are shown at a * x + c * y, b * x + d * y, with y downward.
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side_data[Type.DISPLAYMATRIX]))
+    mirrored = a * d - b * c < 0
+    return degrees(atan2(b, -a) if mirrored else atan2(-b, a)), mirrored
 
 
 def _mirrored(offset: float, samples: int) -> float:

@@ -46,7 +46,7 @@ from dualface_core.media.opening import (
     protected,
     unreadable,
 )
-from dualface_core.media.orientation import Orientation
+from dualface_core.media.orientation import Orientation, orientation_notes
 from dualface_core.media.salvage import TRY_SALVAGE, demuxed, first_decoded, listed
 from dualface_core.media.timeline import Segment, Timeline, TimelineFinder, begin, has_edit_lists, nominal
 from dualface_core.media.tone_mapping import REFERENCE_WHITE
@@ -305,6 +305,7 @@ def _read(
         notes=(
             *cut_off,
             *assumed.notes,
+            *orientation_notes(first_frame),
             *_color_notes(coded_color),
             *_audio_notes(container, audio),
             *left_out(container, stream, metadata),

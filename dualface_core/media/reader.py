@@ -83,11 +83,12 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         """Every frame, from where the container stands (the start, for a fresh reader)."""
         last: int | None = None
+        self._shapes.clear()
+        self._colors.clear()
         self._damage = Damage(self._video.time_base, self._video.average_rate)
         for index, decoded in enumerate(self._decoded()):
             last = self._pts(decoded, last)
             self._note_shape(decoded, last)
-            self._note_color(decoded, float(last * self._video.time_base))
             self._damage.see(decoded, last)
             if decoded.is_corrupt and not self._video.salvage:
                 self._refuse_damage(float(last * self._video.time_base))
@@ -238,7 +239,10 @@ class VideoReader:
         frame = self._coded_frame()
         time = float(pts * self._video.time_base)
         orientation = self._video.orientation
-        converted = self._converter.convert(decoded, self._color(decoded, time), self._size_in(frame, decoded))
+        color = self._color(decoded, time)
+        if not self._colors or not color.looks_as(self._colors[-1][1]):
+            self._colors.append((time, color))
+        converted = self._converter.convert(decoded, color, self._size_in(frame, decoded))
         planes = orientation.upright(with_bars(planes_of(converted), frame, self._video.color.range))
         # FFmpeg averages two columns of RGB for each chroma sample, which then lies between them.
         centered = self._video.codec in _CENTERED if converted is decoded else decoded.format.is_rgb
@@ -286,11 +290,6 @@ class VideoReader:
             found = f"from {time:.2f} s on, its colors are coded in a way that is not supported (matrix {color.matrix})"
             raise UnsupportedVideoError(self._video.path, found, action="Export it as SDR (BT.709).")
         return color
-
-    def _note_color(self, decoded: VideoFrame, time: float) -> None:
-        color = self._color(decoded, time)
-        if not self._colors or not color.looks_as(self._colors[-1][1]):
-            self._colors.append((time, color))
 
     def _color_notes(self) -> Iterator[str]:
         """What became of frames whose colors are not those of the first."""

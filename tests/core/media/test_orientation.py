@@ -84,6 +84,15 @@ def with_message(packet: av.Packet, turn: int, mirrored: bool) -> av.Packet:
     return changed
 
 
+@pytest.mark.parametrize(("turn", "shown"), [(37, 0), (60, 90), (-100, 270)])
+def test_an_angle_that_is_no_quarter_turn_is_said(make_clip: MakeClip, turn: int, shown: int) -> None:
+    video = probe(make_clip("askew.mp4", turn=turn))
+    assert video.orientation.rotation == shown
+    (note,) = video.notes
+    assert f"by {turn % 360} degrees counter-clockwise; they are turned by {shown}, the nearest quarter turn" in note
+    assert probe(make_clip("turned.mp4", turn=shown)).notes == ()
+
+
 def test_a_mirrored_frame_is_found_by_seeking(make_clip: MakeClip) -> None:
     video = probe(make_clip("mirrored.mp4", turn=180, mirrored=True))
     with VideoReader(video) as reader:
