@@ -244,8 +244,8 @@ class VideoReader:
             self._colors.append((time, color))
         converted = self._converter.convert(decoded, color, self._size_in(frame, decoded))
         planes = orientation.upright(with_bars(planes_of(converted), frame, self._video.color.range))
-        # FFmpeg averages two columns of RGB for each chroma sample, which then lies between them.
-        centered = self._video.codec in _CENTERED if converted is decoded else decoded.format.is_rgb
+        # Of what has chroma in every column FFmpeg averages two of them for a sample, which then lies between them.
+        centered = self._video.codec in _CENTERED or decoded.format.chroma_width(2) == 2
         siting = CENTER if centered else LEFT
         return Frame(index, pts, time, planes, self._video.color, converted, orientation.siting(siting, *frame))
 

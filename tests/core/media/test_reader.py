@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import psutil
 import pytest
@@ -142,6 +143,49 @@ def test_any_coding_comes_out_as_8_bit_planes_of_the_right_colors(
     assert u.shape == v.shape == ((video.height + 1) // 2, (video.width + 1) // 2)
     assert number_of(frame) == 2
     assert_colors(frame, RED, BLUE)
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "color"),
+    [
+        ("ffv1", "yuv420p", {}),
+        ("ffv1", "yuv422p", {}),
+        ("ffv1", "yuv444p", {}),
+        ("ffv1", "yuv444p10le", {}),
+        ("ffv1", "yuv444p16le", {"color_primaries": 9, "color_trc": 16, "colorspace": 9, "color_range": 1}),
+        ("mjpeg", "yuvj420p", {}),
+        ("mjpeg", "yuvj422p", {}),
+        ("mjpeg", "yuvj444p", {}),
+    ],
+)
+def test_a_frame_says_where_its_chroma_lies(
+    tmp_path: Path, codec: str, pixel_format: str, color: dict[str, int]
+) -> None:
+    """Chroma that rises from column to column is none in the middle of the picture; so it is in what is read."""
+    path, (width, height) = tmp_path / "ramp.mkv", (64, 16)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=15, options={"qmin": "1", "qmax": "1"} if codec == "mjpeg" else {})
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        for name, value in color.items():
+            setattr(stream.codec_context, name, value)
+        frame = av.VideoFrame(width, height, pixel_format)
+        deep = frame.format.components[0].bits - 8
+        for number, plane in enumerate(frame.planes):
+            per_sample = width // plane.width
+            first = 0.5 if codec == "mjpeg" and per_sample == 2 else 0.0
+            place = first + per_sample * np.arange(plane.width)
+            values = {0: 120 + 0 * place, 1: 128 + 2 * (place - 31.5), 2: 128 - 2 * (place - 31.5)}[number]
+            row = np.round(values * 2**deep).astype(np.uint16 if deep else np.uint8).tobytes()
+            plane.update(b"".join(row.ljust(plane.line_size, b"\0") for _ in range(plane.height)))
+        frame.pts = 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with VideoReader(probe(path)) as reader:
+        (read,) = reader
+    columns = 2 * np.arange(14, 18) + read.siting[0]
+    for chroma in read.planes[1:]:
+        slope, offset = np.polyfit(columns, chroma[4, 14:18].astype(float) - 128, 1)
+        assert -offset / slope == pytest.approx(31.5, abs=0.2)
 
 
 def test_a_frame_stays_as_it_is_while_it_is_held(make_clip: MakeClip) -> None:
