@@ -103,6 +103,10 @@ class TableFormatError(InputError):
     """A Parquet file is not the table that was expected, or belongs to another video."""
 
 
+class LayoutFileError(InputError):
+    """A layout file does not say how tiles lie on a canvas, or says it wrongly."""
+
+
 class OutputError(FileError):
     """The result cannot be written: no permission, no space, or no such folder."""
 

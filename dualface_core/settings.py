@@ -113,7 +113,7 @@ class Settings(EnvironmentSettings):
         description='"fast", "balanced", "best", or a preset name of the encoder itself. Without it, "fast", or what '
         "suits the GPU.",
     )
-    layout: str = Field(default="side-by-side", description="How the tiles lie on the canvas.")
+    layout: str = Field(default="side-by-side", description="How the tiles lie on the canvas: a name, or a YAML file.")
     detect_every: int | None = Field(
         default=None, ge=1, description="Look for faces in every n-th frame. Without it, about six times a second."
     )

@@ -15,7 +15,10 @@ from pydantic import Field
 from dualface_core.errors import SettingsError
 from dualface_core.settings import Settings
 
-LayoutName = StrEnum("LayoutName", ["side-by-side", "stacked"])
+LayoutName = StrEnum(
+    "LayoutName",
+    ["side-by-side", "stacked", "square", "four-by-five", "vertical-solo", "picture-in-picture", "wide-plus-two"],
+)
 EncoderName = StrEnum("EncoderName", ["auto", "nvenc", "software"])
 CodecName = StrEnum("CodecName", ["h264", "hevc", "av1"])
 
@@ -39,6 +42,15 @@ class TilesConfig(_RunConfig):
     """How the tiles are composed."""
 
     layout: LayoutName | None = Field(default=None, description="How the tiles lie on the canvas.")
+    layout_file: str | None = Field(
+        default=None, description="A layout of your own, in place of it: a YAML file on the machine that runs this."
+    )
+
+    def settings(self) -> Settings:
+        """The settings, with what is given here over them. Raises SettingsError."""
+        given = self.model_dump(mode="json")
+        given["layout"] = given.pop("layout_file") or given["layout"]
+        return Settings.load().overlaid(**given)
 
 
 class EncoderConfig(_RunConfig):

@@ -34,7 +34,16 @@ _OURS: Final = frozenset({".split", ".tracks", ".tiles", ".truth", ".load"})
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Videos, folders of videos, or glob patterns.")]
 Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="The source video.")]
-LayoutOption = Annotated[str | None, typer.Option("--layout", "-l", help="side-by-side or stacked.")]
+LayoutOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        "-l",
+        metavar="NAME|FILE.yaml",
+        help="side-by-side, stacked, square, four-by-five, vertical-solo, picture-in-picture, wide-plus-two, or a file "
+        "with another. (default: side-by-side)",
+    ),
+]
 EncoderOption = Annotated[str | None, typer.Option("--encoder", help="auto, nvenc or software. (default: auto)")]
 CodecOption = Annotated[str | None, typer.Option("--codec", help="h264, hevc or av1. (default: h264)")]
 QualityOption = Annotated[

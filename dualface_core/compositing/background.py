@@ -1,21 +1,37 @@
-"""What is seen of a canvas where no tile is.
+"""What is seen of a canvas where no tile is: a color, or the source, blurred.
 
-Belongs here: which parts these are, and what is drawn there. Where tiles cover the canvas, nothing is.
+Belongs here: which parts these are, and what is drawn there. Where tiles cover the canvas, nothing is. The blurred
+source is made on a picture of a few dozen pixels and scaled up, so that it costs little beside a tile.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from dualface_core.media.color import ColorInfo
-from dualface_core.media.frames import Planes
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core.media.color import FULL_RANGE, ColorInfo
+from dualface_core.media.frames import Frame, Planes
+from dualface_core.tables.layouts import BLURRED
 
 Rectangle = tuple[int, int, int, int]
 """Left, top, width and height, in even pixels of the canvas."""
 
 _KEPT: Final = 64
 """Arrangements of tiles that are kept: they change only while tiles move."""
+
+_SHRUNK: Final = 40
+"""Pixels of the canvas for each of the small picture that is blurred."""
+
+_BLUR: Final = 1.5
+"""Standard deviation of the blur, in pixels of the small picture: 60 of the canvas."""
+
+_DIMMED: Final = 0.5
+"""Share of its brightness that is left, so that the tiles stand out."""
 
 
 @lru_cache(_KEPT)
@@ -43,13 +59,71 @@ def _without(part: Rectangle, tile: Rectangle) -> list[Rectangle]:
     return [rest for rest in around if rest[2] and rest[3]]
 
 
-def fill(canvas: Planes, parts: list[Rectangle], color: str, coded: ColorInfo) -> None:
-    """Paint parts of a canvas in a color such as "#101010"; `coded` says what the planes stand for."""
-    for plane, level, scale in zip(canvas, _levels(color, coded), (1, 2, 2), strict=True):
-        for x, y, width, height in parts:
-            plane[y // scale : (y + height) // scale, x // scale : (x + width) // scale] = level
+def draw_background(
+    canvas: Planes, parts: Sequence[Rectangle], background: str, frame: Frame, crop_windows: NDArray[np.float64]
+) -> None:
+    """Draw on parts of a canvas what lies behind the tiles.
+
+    Args:
+        canvas: Y, U and V to draw on.
+        parts: where.
+        background: of the layout.
+        frame: the source.
+        crop_windows: (tiles, 4) of what is shown of it. A blurred background is made of what holds them all, and so of
+            no bar that the tiles leave out.
+    """
+    if not parts:
+        return
+    small = _small(canvas, frame, crop_windows) if background == BLURRED else None
+    for number, (plane, level, scale) in enumerate(
+        zip(canvas, levels(background, frame.color), (1, 2, 2), strict=True)
+    ):
+        for part in parts:
+            x, y, width, height = (value // scale for value in part)
+            place = plane[y : y + height, x : x + width]
+            place[:] = level if small is None else _enlarged(small[number], plane.shape, x, y, place.shape)
 
 
 @lru_cache(_KEPT)
-def _levels(color: str, coded: ColorInfo) -> tuple[int, int, int]:
-    return coded.yuv(color)
+def levels(color: str, coded: ColorInfo) -> tuple[int, int, int]:
+    """Y, U and V of a color such as "#101010"; of a blurred background, those of nothing."""
+    return (0, 0, 0) if color == BLURRED else coded.yuv(color)
+
+
+def _small(canvas: Planes, frame: Frame, crop_windows: NDArray[np.float64]) -> list[NDArray[np.uint8]]:
+    """The planes of the source in the shape of the canvas, tiny, blurred and dimmed."""
+    height, width = canvas[0].shape
+    size = max(2, round(width / _SHRUNK)), max(2, round(height / _SHRUNK))
+    centers, halves = crop_windows[:, :2], crop_windows[:, 2:] / 2
+    limits = np.array([frame.width, frame.height], np.float64)
+    low, high = np.clip((centers - halves).min(axis=0), 0, limits), np.clip((centers + halves).max(axis=0), 0, limits)
+    room = np.maximum(high - low, 2.0)
+    kept = np.array([width, height]) * (room / [width, height]).min()
+    corner = low + (room - kept) / 2
+    black = 0 if frame.color.range == FULL_RANGE else 16
+    small = []
+    for plane, scale, rest in zip(frame.planes, (1, 2, 2), (black, 128, 128), strict=True):
+        left, top = np.floor(corner / scale).astype(int)
+        right, bottom = np.maximum(np.ceil((corner + kept) / scale).astype(int), [left + 1, top + 1])
+        blurred = cv2.GaussianBlur(_shrunk(plane[top:bottom, left:right], size), (0, 0), _BLUR)
+        small.append(np.asarray(cv2.addWeighted(blurred, _DIMMED, blurred, 0, (1 - _DIMMED) * rest), np.uint8))
+    return small
+
+
+def _shrunk(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    # OpenCV is far quicker at averaging two by two than by any other factor.
+    while plane.shape[1] >= 4 * size[0] and plane.shape[0] >= 4 * size[1]:
+        half = plane.shape[1] // 2, plane.shape[0] // 2
+        plane = np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _enlarged(
+    small: NDArray[np.uint8], whole: tuple[int, ...], x: int, y: int, shape: tuple[int, ...]
+) -> NDArray[np.uint8]:
+    """The part at x, y of a small picture that is enlarged to a whole plane."""
+    step_x, step_y = small.shape[1] / whole[1], small.shape[0] / whole[0]
+    matrix = np.array([[step_x, 0, (x + 0.5) * step_x - 0.5], [0, step_y, (y + 0.5) * step_y - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = shape[1], shape[0]
+    return np.asarray(cv2.warpAffine(small, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.compositing.background import Rectangle, fill, uncovered
+from dualface_core.compositing.background import Rectangle, draw_background, uncovered
+from dualface_core.compositing.finish import Finish
 from dualface_core.compositing.sampling import Axis, plane_axes
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.tables.layouts import Layout
@@ -30,6 +31,8 @@ class Compositor:
 
     def __init__(self, layout: Layout, frame_width: int, frame_height: int) -> None:
         self._layout = layout
+        self.finish = Finish(layout)
+        """What lies over tiles."""
         self._shape = (frame_height, frame_width)
         half = (layout.height // 2, layout.width // 2)
         self._canvas: Planes = (
@@ -55,17 +58,21 @@ class Compositor:
         if planes[0].shape != self._shape:
             raise ValueError(f"The frame is {planes[0].shape}, the compositor was made for {self._shape}.")
         drawn = shown.tiles[:, 2] > 0
-        places: list[Rectangle] = [tuple(place) for place in shown.tiles[drawn].tolist()]
-        fill(canvas, uncovered(tuple(places), layout.width, layout.height), layout.background, frame.color)
-        for (x, y, width, height), crop_window in zip(
-            places, shown.crop_windows[drawn].astype(np.float64), strict=True
-        ):
+        tiles: list[Rectangle] = [tuple(place) for place in shown.tiles[drawn].tolist()]
+        crop_windows = shown.crop_windows[drawn].astype(np.float64)
+        opaque = tuple(part for tile in tiles for part in self.finish.opaque(tile))
+        parts = uncovered(opaque, layout.width, layout.height)
+        draw_background(canvas, parts, layout.background, frame, crop_windows)
+        for tile, crop_window, subject in zip(tiles, crop_windows, shown.subjects[drawn].tolist(), strict=True):
+            under = self.finish.corners(canvas, tile)
+            x, y, width, height = tile
             luma, chroma = plane_axes((width, height), crop_window, frame.siting)
             for plane, surface, (axis_x, axis_y), scale in zip(
                 planes, canvas, (luma, chroma, chroma), (1, 2, 2), strict=True
             ):
                 part = surface[y // scale : (y + height) // scale, x // scale : (x + width) // scale]
                 _resample(plane, axis_x, axis_y, part)
+            self.finish.draw(canvas, tile, subject, under, frame.color)
         return canvas
 
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.compositing.background import Rectangle
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.frames import LEFT, Frame, Planes, Siting
@@ -128,12 +129,16 @@ class Source:
         """What the compositor makes of a source frame: Y, U and V of the canvas, until the next call."""
         return self._compositor.compose(frame, self._plan.frame(frame.index))
 
-    def tile_planes(self, frame: Frame, place: int) -> Planes:
+    def tile_planes(self, frame: Frame, place: int, canvas: Planes) -> Planes:
         """What a tile should show of a source frame: Y, U and V at half the size of the tile's.
+
+        What lies over it (a later tile, its border and corners, its caption) is taken from the canvas, so that it is
+        left out of the comparison; a later tile has its own.
 
         Args:
             frame: of the source; its index is its number in the plan.
             place: the tile's number in the layout.
+            canvas: Y, U and V as they were composed of this frame.
         """
         shown = self._plan.frame(frame.index)
         width, height = shown.tiles[place, 2:].tolist()
@@ -144,7 +149,26 @@ class Source:
                 frame.planes, (1, 2, 2), (_LUMA, frame.siting, frame.siting), (_LUMA, LEFT, LEFT), strict=True
             )
         )
+        over = self._compositor.finish.overlaid(shown, place)
+        if over:
+            tile = tile_frame(canvas, shown.tiles[place], frame.color)
+            for wanted, drawn, scale in zip((y, u, v), tile.planes, (1, 2, 2), strict=True):
+                halved = _halved(drawn)
+                for part in over:
+                    covered = _within(part, shown.tiles[place], _SCALE * scale)
+                    wanted[covered] = halved[covered]
         return y, u, v
+
+
+def _within(part: Rectangle, tile: NDArray[np.integer], scale: int) -> tuple[slice, slice]:
+    """Rows and columns of a tile that a rectangle of the canvas touches, in samples of `scale` pixels."""
+    rows, columns = (
+        slice(
+            max(part[axis] - int(tile[axis]), 0) // scale, -(-(part[axis] + part[axis + 2] - int(tile[axis])) // scale)
+        )
+        for axis in (1, 0)
+    )
+    return rows, columns
 
 
 def _resampled(
@@ -408,8 +432,9 @@ def _meet(part: RegionFingerprint, tile: NDArray[np.integer]) -> bool:
 
 
 def _halved(plane: Plane) -> Plane:
-    size = plane.shape[1] // 2, plane.shape[0] // 2
-    return cast(Plane, cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+    rows, columns = plane.shape[0] // 2, plane.shape[1] // 2
+    # Without the last of an odd number of samples, which would change the scale.
+    return cast(Plane, cv2.resize(plane[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA))
 
 
 def _quarter(half: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -194,7 +194,7 @@ def _learn(
         canvas = source.composed(frame)
         for slot, (crop, tile) in enumerate(zip(crops, plan.tiles[frame.index], strict=True)):
             if tile[2]:
-                wanted, enlargement = source.tile_planes(frame, slot), source.enlargement(frame.index, slot)
+                wanted, enlargement = source.tile_planes(frame, slot, canvas), source.enlargement(frame.index, slot)
                 crop.learn(frame.index, tile, wanted, canvas, enlargement)
         people.learn(frame)
     people.finish_learning(source)

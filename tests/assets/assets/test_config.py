@@ -5,7 +5,7 @@ from typing import Any, get_args
 import dagster as dg
 import pytest
 
-from dualface_assets.assets.config import CodecName, EncoderName, LayoutName
+from dualface_assets.assets.config import CodecName, EncoderName, LayoutName, TilesConfig
 from dualface_assets.definitions import build_defs
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.encoding.settings import Codec, EncoderKind
@@ -30,6 +30,7 @@ def test_the_launchpad_offers_what_there_is_to_choose_from(job: dg.JobDefinition
     [
         ("raw_video", {"salvage": True}),
         ("composed_tiles", {"layout": "stacked"}),
+        ("composed_tiles", {"layout_file": "mine.yaml"}),
         ("encoded_video", {}),
         ("encoded_video", {"encoder": "software", "codec": "hevc", "quality": 18, "preset": "best"}),
         ("encoded_video", {"preset": "p5"}),
@@ -55,3 +56,9 @@ def test_what_cannot_be_is_refused_before_anything_runs(
 ) -> None:
     with pytest.raises(dg.DagsterInvalidConfigError, match=said):
         dg.validate_run_config(job, {"ops": {asset: {"config": chosen}}})
+
+
+def test_a_layout_of_ones_own_goes_before_a_name() -> None:
+    assert TilesConfig(layout="stacked", layout_file="/srv/mine.yaml").settings().layout == "/srv/mine.yaml"
+    assert TilesConfig(layout="stacked").settings().layout == "stacked"
+    assert TilesConfig().settings().layout == "side-by-side"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from dualface_core.cli.inputs import Inputs, expand, jobs_for
+from dualface_core.cli.inputs import Inputs, LayoutOption, expand, jobs_for
 from dualface_core.errors import MissingInputError, OutputError
+from dualface_core.tables.layouts import LAYOUTS
 
 
 def test_folders_and_patterns_name_videos_but_never_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +69,8 @@ def test_two_inputs_of_one_name_are_told_a_way_that_keeps_both_results(tmp_path:
     assert [jobs_for([video], tmp_path / video.parent.name)[0].output for video in videos] == [
         video.with_name("talk.split.mp4") for video in videos
     ]
+
+
+def test_the_help_names_every_layout() -> None:
+    said = get_args(LayoutOption)[1].help
+    assert all(name in said for name in LAYOUTS)

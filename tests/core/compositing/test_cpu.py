@@ -183,8 +183,8 @@ def test_a_picture_of_another_size_is_refused() -> None:
         )
 
 
-@pytest.mark.parametrize("name", sorted(LAYOUTS))
-def test_every_layout_is_covered_by_its_tiles(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(name for name, layout in LAYOUTS.items() if layout.border is None))
+def test_every_layout_without_a_gap_is_covered_by_its_tiles(name: str) -> None:
     layout = LAYOUTS[name]
     white = tuple(np.full_like(plane, 255) for plane in random_planes())
     crop_windows = np.concatenate([crop_window(10, 10, 100 * tile.aspect, 100) for tile in layout.tiles])

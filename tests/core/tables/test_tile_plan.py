@@ -104,18 +104,6 @@ def test_a_plan_can_be_read_without_the_place_that_its_layout_came_from(directed
     assert read.tiles.tolist() == directed.tiles.tolist()
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_every_layout_has_a_tile_for_each_person(layout) -> None:
-    assert [tile.subject for tile in layout.tiles] == list(Person)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_the_regions_of_a_layout_are_its_halves_along_the_longer_side(layout) -> None:
-    assert [(part.x, part.y, part.width, part.height) for part in layout.regions] == [
-        tile.rectangle for tile in layout.tiles
-    ]
-
-
 def test_scenes_have_their_times(directed: TilePlan) -> None:
     times = [(round(30 * scene.start), round(30 * scene.end)) for scene in directed.timed_scenes]
     assert times == [(0, 2), (2, 3), (3, 4), (4, 5)]

@@ -102,7 +102,7 @@ def failures(job: Job, plan: TilePlan, sampled: list[Frame]) -> list[str]:
         check = CropCheck(tile.subject, parts, NUMBERS, left, job.tracks.times.tolist())
         for frame, (y, u, v) in zip(sampled, canvases, strict=True):
             place, enlargement = plan.tiles[frame.index, slot], source.enlargement(frame.index, slot)
-            check.learn(frame.index, place, source.tile_planes(frame, slot), (y, u, v), enlargement)
+            check.learn(frame.index, place, source.tile_planes(frame, slot, (y, u, v)), (y, u, v), enlargement)
             check.look(frame.index, frame.time, tile_frame((y, u, v), place, frame.color))
         messages += [finding.message for finding in check.findings() if not finding.passed]
     return messages

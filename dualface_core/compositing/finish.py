@@ -1,0 +1,205 @@
+"""How tiles are finished once they are drawn: borders, rounded corners, and captions with the persons' names.
+
+Belongs here: what lies over a tile, and where, so that a check of tiles can leave it out. A tile that covers the canvas
+has neither border nor corners. Masks are made once and kept; only corners, edges and captions are touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core.compositing.background import Rectangle, levels
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.frames import Planes
+from dualface_core.tables.layouts import Layout
+from dualface_core.tables.tile_plan import FramePlan
+
+_KEPT: Final = 32
+"""Masks that are kept: those of one layout are a few."""
+
+_OPAQUE: Final = 256
+"""A mask's value where only what lies above is seen."""
+
+_SUPERSAMPLED: Final = 8
+"""Points in a pixel, either way, of which a mask is the mean."""
+
+_CAPTION_HEIGHT: Final = 24
+"""Of a caption's letters: the canvas' shorter side by this."""
+
+_PLATE: Final = 0.6
+"""How much a caption's ground is darkened."""
+
+_TEXT, _GROUND = "#ffffff", "#000000"
+_WEIGHT: Final = 500
+
+Corners = list[NDArray[np.uint8]]
+"""What lay under the four corners of a tile in each plane."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """How the tiles of a layout are finished, in frames of one kind of color."""
+
+    layout: Layout
+
+    def radius(self, tile: Rectangle) -> int:
+        """Of a tile's corners, in even pixels: smaller where the tile is."""
+        return 0 if self._whole(tile) else min(self.layout.corners, tile[2] // 4 * 2, tile[3] // 4 * 2)
+
+    def opaque(self, tile: Rectangle) -> list[Rectangle]:
+        """The parts of a tile behind which nothing is seen."""
+        x, y, width, height = tile
+        if not (radius := self.radius(tile)):
+            return [tile]
+        return [(x, y + radius, width, height - 2 * radius), (x + radius, y, width - 2 * radius, height)]
+
+    def corners(self, canvas: Planes, tile: Rectangle) -> Corners:
+        """What lies on the canvas where the tile's corners will be."""
+        return [patch.copy() for plane in self._patches(canvas, tile) for patch in plane]
+
+    def draw(self, canvas: Planes, tile: Rectangle, subject: str, under: Corners, coded: ColorInfo) -> None:
+        """Finish a tile that has just been drawn.
+
+        Args:
+            canvas: Y, U and V.
+            tile: where it is.
+            subject: whom it shows.
+            under: what `corners` found before it was drawn.
+            coded: what the planes stand for.
+        """
+        self._draw_border(canvas, tile, coded)
+        if radius := self.radius(tile):
+            mask = _quarter(radius, radius)
+            behind = iter(under)
+            for patches, scale in zip(self._patches(canvas, tile), (1, 2, 2), strict=True):
+                for patch, flip in zip(patches, _FLIPS, strict=True):
+                    patch[:] = _over(patch, (mask if scale == 1 else _halved(mask))[flip], next(behind))
+        self._draw_caption(canvas, tile, subject, coded)
+
+    def overlaid(self, shown: FramePlan, slot: int) -> list[Rectangle]:
+        """Where something else lies over a tile: a later tile, its border and corners, its caption.
+
+        Rectangles are on the canvas, and may reach beyond the tile.
+        """
+        tile: Rectangle = tuple(shown.tiles[slot].tolist())
+        later = [tuple(other) for other in shown.tiles[slot + 1 :].tolist() if other[2]]
+        caption = self._caption_place(tile, str(shown.subjects[slot]))
+        x, y, width, height = tile
+        border, radius = self._border(tile), self.radius(tile)
+        right, bottom = x + width, y + height
+        edges = [
+            (x, y, width, border),
+            (x, bottom - border, width, border),
+            (x, y, border, height),
+            (right - border, y, border, height),
+        ]
+        corners = [(left, top, radius, radius) for top in (y, bottom - radius) for left in (x, right - radius)]
+        return [*later, *(part for part in (*edges, *corners) if part[2] and part[3]), *([caption] if caption else [])]
+
+    def _whole(self, tile: Rectangle) -> bool:
+        return tile[2:] == (self.layout.width, self.layout.height)
+
+    def _border(self, tile: Rectangle) -> int:
+        return 0 if self.layout.border is None or self._whole(tile) else self.layout.border.width
+
+    def _patches(self, canvas: Planes, tile: Rectangle) -> list[list[NDArray[np.uint8]]]:
+        """For each plane the corners: top left, top right, bottom left, bottom right."""
+        x, y, width, height = tile
+        patches = []
+        for plane, scale in zip(canvas, (1, 2, 2), strict=True):
+            side = self.radius(tile) // scale
+            tops = y // scale, (y + height) // scale - side
+            lefts = x // scale, (x + width) // scale - side
+            patches.append([plane[top : top + side, left : left + side] for top in tops for left in lefts])
+        return patches
+
+    def _draw_border(self, canvas: Planes, tile: Rectangle, coded: ColorInfo) -> None:
+        width, radius = self._border(tile), self.radius(tile)
+        if self.layout.border is None or not width:
+            return
+        patches = self._patches(canvas, tile)
+        mask = _quarter(radius, max(radius - width, 0))
+        for number, level in enumerate(levels(self.layout.border.color, coded)):
+            scale = 2 if number else 1
+            part, thick = _part(canvas[number], tile, scale), width // scale
+            for edge in (part[:thick], part[-thick:], part[:, :thick], part[:, -thick:]):
+                edge[:] = level
+            for patch, flip in zip(patches[number], _FLIPS, strict=True):
+                patch[:] = _over(patch, (mask if scale == 1 else _halved(mask))[flip], np.uint8(level))
+
+    def _text(self, subject: str) -> str:
+        return next((text for person, text in self.layout.captions.items() if person == subject), "")
+
+    def _caption_place(self, tile: Rectangle, subject: str) -> Rectangle | None:
+        """The ground of a tile's caption, in its lower left corner; None where there is none, or no room."""
+        if not (text := self._text(subject)):
+            return None
+        height, width = _caption(text, self._letters).shape
+        aside = max(self._letters // 4 * 2, self.radius(tile) // 4 * 2) + self._border(tile)
+        if width + 2 * aside > tile[2] or height + 2 * aside > tile[3]:
+            return None
+        return tile[0] + aside, tile[1] + tile[3] - aside - height, width, height
+
+    def _draw_caption(self, canvas: Planes, tile: Rectangle, subject: str, coded: ColorInfo) -> None:
+        place = self._caption_place(tile, subject)
+        if place is None:
+            return
+        text = _caption(self._text(subject), self._letters)
+        plate = np.uint16(round(_OPAQUE * (1 - _PLATE)))
+        whites, blacks = levels(_TEXT, coded), levels(_GROUND, coded)
+        for plane, white, black, scale in zip(canvas, whites, blacks, (1, 2, 2), strict=True):
+            part = _part(plane, place, scale)
+            dark = _over(part, plate, np.uint8(black))
+            part[:] = _over(np.full_like(part, white), text if scale == 1 else _halved(text), dark)
+
+    @property
+    def _letters(self) -> int:
+        """Height of a caption's letters in pixels."""
+        return min(self.layout.width, self.layout.height) // _CAPTION_HEIGHT
+
+
+_FLIPS: Final = [(slice(None, None, down), slice(None, None, right)) for down in (1, -1) for right in (1, -1)]
+"""What turns the mask of the top left corner into that of each, in the order of the patches."""
+
+
+def _part(plane: NDArray[np.uint8], place: Rectangle, scale: int) -> NDArray[np.uint8]:
+    x, y, width, height = (value // scale for value in place)
+    return plane[y : y + height, x : x + width]
+
+
+def _over(
+    above: NDArray[np.uint8], mask: NDArray[np.uint16] | np.uint16, below: NDArray[np.uint8] | np.uint8
+) -> NDArray[np.uint8]:
+    """One picture over another, as far as the mask (0 to 256) shows it."""
+    mixed = above.astype(np.uint16) * mask + below * (_OPAQUE - mask) + np.uint16(_OPAQUE // 2)
+    return np.asarray(mixed // _OPAQUE, np.uint8)
+
+
+@lru_cache(_KEPT)
+def _quarter(side: int, radius: int) -> NDArray[np.uint16]:
+    """How far each pixel of a square lies inside a disc around its lower right corner."""
+    points = (np.arange(side * _SUPERSAMPLED) + 0.5) / _SUPERSAMPLED - side
+    inside = points[:, None] ** 2 + points**2 <= radius**2
+    share = inside.reshape(side, _SUPERSAMPLED, side, _SUPERSAMPLED).mean(axis=(1, 3))
+    return np.asarray(np.rint(_OPAQUE * share), np.uint16)
+
+
+def _halved(mask: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    rows, columns = mask.shape[0] // 2, mask.shape[1] // 2
+    return np.asarray(np.rint(mask.reshape(rows, 2, columns, 2).mean(axis=(1, 3))), np.uint16)
+
+
+@lru_cache(_KEPT)
+def _caption(text: str, letters: int) -> NDArray[np.uint16]:
+    """The mask of a caption with some ground around it, its sides even; letters have this height in pixels."""
+    font, pad = cv2.FontFace("sans"), letters // 2
+    width = cv2.getTextSize((0, 0), text, (0, 0), font, letters, _WEIGHT)[2]
+    drawn = np.zeros((2 * letters // 2 * 2, (width + 2 * pad + 1) // 2 * 2, 1), np.uint8)
+    cv2.putText(drawn, text, (pad, round(1.35 * letters)), (255,), font, letters, _WEIGHT)
+    return np.asarray(np.rint(drawn[..., 0] * (_OPAQUE / 255)), np.uint16)
