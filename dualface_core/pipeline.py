@@ -27,6 +27,7 @@ from dualface_core.system.read_errors import read_error
 
 if TYPE_CHECKING:
     from dualface_core.camera.parameters import CameraParameters
+    from dualface_core.directing.parameters import Direction
     from dualface_core.encoding.settings import EncoderSettings, EncoderSpec
     from dualface_core.gpu.monitor import LoadMonitor
     from dualface_core.gpu.profiles import Profile
@@ -155,27 +156,54 @@ def track(
 
 
 def plan_tiles(
-    video: VideoInfo, tracks: FaceTracks, *, layout: str | None = None, camera: CameraParameters | None = None
+    video: VideoInfo,
+    tracks: FaceTracks,
+    *,
+    layout: str | None = None,
+    camera: CameraParameters | None = None,
+    direction: Direction | None = None,
+    settings: Settings | None = None,
 ) -> TilePlan:
-    """Decide what each tile shows in every frame.
+    """Decide what is shown when, where each tile is then, and what it shows in every frame.
 
     Args:
         video: the source.
         tracks: who is where in it.
-        layout: name of the layout; "side-by-side" if None.
-        camera: of the method; its defaults if None.
+        layout: name of the layout; that of the settings if None.
+        camera: how the cameras behave; the defaults if None.
+        direction: how scenes are chosen; as the settings imply if None.
+        settings: layout, scenes and transition; read from the environment if None.
 
     Raises:
         SettingsError: there is no such layout.
         TableFormatError: the tracks were made from another video.
     """
+    from dualface_core.camera.film import film
     from dualface_core.camera.parameters import CameraParameters
-    from dualface_core.camera.plan import plan_camera
+    from dualface_core.directing.arrangement import arrange
+    from dualface_core.directing.director import direct
+    from dualface_core.directing.parameters import Direction
     from dualface_core.tables.layouts import layout as find_layout
     from dualface_core.tables.origins import check_tracks
+    from dualface_core.tables.tile_plan import TilePlan
 
+    settings = settings or Settings.load()
     check_tracks(tracks, video.path, video.fingerprint)
-    return plan_camera(tracks, find_layout(layout or "side-by-side"), camera or CameraParameters())
+    canvas, camera = find_layout(layout or settings.layout), camera or CameraParameters()
+    direction = direction or Direction(scenes=settings.scenes, transition=settings.transition)
+    scenes = direct(tracks, canvas, camera, direction)
+    tiles = arrange(scenes, canvas, tracks, direction)
+    filmed = film(tracks, scenes, tiles, camera)
+    return TilePlan.of(
+        tracks,
+        canvas,
+        scenes=scenes,
+        tiles=tiles,
+        crop_windows=filmed.crop_windows,
+        states=filmed.states,
+        camera=camera.model_dump(),
+        direction=direction.model_dump(mode="json"),
+    )
 
 
 def render(
@@ -556,7 +584,7 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
     begun = perf_counter()
     tracks = track(video, settings=settings, progress=step("track"))
     tracked = perf_counter()
-    plan = plan_tiles(video, tracks, layout=settings.layout)
+    plan = plan_tiles(video, tracks, settings=settings)
     planned = perf_counter()
     with temporary_file(output.parent, ".fingerprints") as prints:
         report = render(video, plan, output, settings=settings, fingerprints=prints, progress=step("render"))

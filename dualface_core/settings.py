@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from dualface_core.encoding.settings import Codec, EncoderKind, EncoderSettings, check_preset
 from dualface_core.errors import SettingsError
 from dualface_core.media.limits import Limits
+from dualface_core.tables.labels import SceneMode, Transition
 
 
 def runtime_folder() -> Path:
@@ -114,6 +115,14 @@ class Settings(EnvironmentSettings):
         "suits the GPU.",
     )
     layout: str = Field(default="side-by-side", description="How the tiles lie on the canvas: a name, or a YAML file.")
+    scenes: SceneMode = Field(
+        default=SceneMode.AUTO,
+        description="Whether what is shown follows what happens (auto), or there is one split throughout (off).",
+    )
+    transition: Transition = Field(
+        default=Transition.EASED,
+        description="How tiles change their places within a shot: slide and grow (eased), or change at once (hard).",
+    )
     detect_every: int | None = Field(
         default=None, ge=1, description="Look for faces in every n-th frame. Without it, about six times a second."
     )

@@ -80,7 +80,7 @@ def composed_tiles(
     with as_failure(context), store.mounted(context.instance):
         video = store.video_info(context.partition_key)
         with in_time(step_seconds(video)):
-            plan = pipeline.plan_tiles(video, face_tracks, layout=config.settings().layout)
+            plan = pipeline.plan_tiles(video, face_tracks, settings=config.settings())
             preview = pipeline.preview(video, face_tracks, plan)
         figures, advisories = _figures(plan), [framing_advisory(face_tracks, plan), enlargement_advisory(plan)]
     seconds = time.monotonic() - started

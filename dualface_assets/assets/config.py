@@ -19,6 +19,8 @@ LayoutName = StrEnum(
     "LayoutName",
     ["side-by-side", "stacked", "square", "four-by-five", "vertical-solo", "picture-in-picture", "wide-plus-two"],
 )
+SceneModeName = StrEnum("SceneModeName", ["auto", "off"])
+TransitionName = StrEnum("TransitionName", ["eased", "hard"])
 EncoderName = StrEnum("EncoderName", ["auto", "nvenc", "software"])
 CodecName = StrEnum("CodecName", ["h264", "hevc", "av1"])
 
@@ -44,6 +46,14 @@ class TilesConfig(_RunConfig):
     layout: LayoutName | None = Field(default=None, description="How the tiles lie on the canvas.")
     layout_file: str | None = Field(
         default=None, description="A layout of your own, in place of it: a YAML file on the machine that runs this."
+    )
+    scenes: SceneModeName | None = Field(
+        default=None,
+        description="Whether what is shown follows what happens (auto), or there is one split throughout (off).",
+    )
+    transition: TransitionName | None = Field(
+        default=None,
+        description="How tiles change their places within a shot: slide and grow (eased), or change at once (hard).",
     )
 
     def settings(self) -> Settings:

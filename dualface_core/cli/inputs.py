@@ -18,6 +18,7 @@ import typer
 from dualface_core.errors import MissingInputError, OutputError, SettingsError
 from dualface_core.system.atomic_files import output_error
 from dualface_core.system.names import check_text
+from dualface_core.tables.labels import SceneMode, Transition
 
 VIDEO_SUFFIXES: Final = frozenset({
     ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".gxf", ".h264", ".h265", ".hevc", ".ivf",
@@ -43,6 +44,12 @@ LayoutOption = Annotated[
         help="side-by-side, stacked, square, four-by-five, vertical-solo, picture-in-picture, wide-plus-two, or a file "
         "with another. (default: side-by-side)",
     ),
+]
+ScenesOption = Annotated[
+    SceneMode | None, typer.Option("--scenes", help="Follow what happens, or one split throughout. (default: auto)")
+]
+TransitionOption = Annotated[
+    Transition | None, typer.Option("--transition", help="How tiles change places within a shot. (default: eased)")
 ]
 EncoderOption = Annotated[str | None, typer.Option("--encoder", help="auto, nvenc or software. (default: auto)")]
 CodecOption = Annotated[str | None, typer.Option("--codec", help="h264, hevc or av1. (default: h264)")]

@@ -21,6 +21,8 @@ from dualface_core.cli.inputs import (
     PresetOption,
     QualityOption,
     SalvageOption,
+    ScenesOption,
+    TransitionOption,
     expand,
     jobs_for,
 )
@@ -42,6 +44,8 @@ def run(
         typer.Option("-o", "--output", help="A folder, or for one video an MP4. (default: beside the input)"),
     ] = None,
     layout: LayoutOption = None,
+    scenes: ScenesOption = None,
+    transition: TransitionOption = None,
     encoder: EncoderOption = None,
     codec: CodecOption = None,
     quality: QualityOption = None,
@@ -67,6 +71,8 @@ def run(
     """
     settings = Settings.load().overlaid(
         layout=layout,
+        scenes=scenes,
+        transition=transition,
         encoder=encoder,
         codec=codec,
         quality=quality,

@@ -19,10 +19,12 @@ from dualface_core.cli.inputs import (
     PresetOption,
     QualityOption,
     SalvageOption,
+    ScenesOption,
+    TransitionOption,
     Video,
     check_mp4,
 )
-from dualface_core.cli.show import findings_table, info_json, info_table, say, step_bar, warn
+from dualface_core.cli.show import findings_table, info_json, info_table, note, say, step_bar, warn
 from dualface_core.errors import MissingInputError
 from dualface_core.settings import Settings
 from dualface_core.system.atomic_files import atomic_write
@@ -64,21 +66,25 @@ def tiles(
     tracks: Annotated[Path | None, typer.Option("--tracks", help="(default: NAME.tracks.parquet)")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="(default: NAME.tiles.parquet)")] = None,
     layout: LayoutOption = None,
+    scenes: ScenesOption = None,
+    transition: TransitionOption = None,
     salvage: SalvageOption = None,
 ) -> None:
     """Decide what each tile shows in every frame: a Parquet table, and a contact sheet (JPEG) beside it."""
     from dualface_core.advice.advisories import enlargement_advisory, framing_advisory, warnings
     from dualface_core.tables.face_tracks import FaceTracks
+    from dualface_core.tables.scenes import summary
 
-    settings = Settings.load().overlaid(layout=layout, salvage=salvage)
+    settings = Settings.load().overlaid(layout=layout, scenes=scenes, transition=transition, salvage=salvage)
     info = pipeline.probe(video, settings=settings)
     table = FaceTracks.read(tracks or video.with_suffix(".tracks.parquet"))
-    plan = pipeline.plan_tiles(info, table, layout=settings.layout)
+    plan = pipeline.plan_tiles(info, table, settings=settings)
     target = output or video.with_suffix(".tiles.parquet")
     plan.write(target)
     sheet = target.with_suffix(".jpg")
     with atomic_write(sheet) as temporary:
         temporary.write_bytes(pipeline.preview(info, table, plan).contact_sheet)
+    note(video, summary(plan.timed_scenes))
     warn(video, warnings([framing_advisory(table, plan), enlargement_advisory(plan)]))
     say(target, sheet)
 

@@ -43,11 +43,11 @@ def arrange(scenes: Sequence[Scene], layout: Layout, tracks: FaceTracks, directi
     tiles = np.zeros((tracks.frame_count, len(layout.tiles), 4), np.int32)
     for scene in scenes:
         if scene.kind is SceneKind.SPLIT:
-            tiles[scene.frames] = [(tile.x, tile.y, tile.width, tile.height) for tile in layout.tiles]
+            tiles[scene.frames] = [tile.rectangle for tile in layout.tiles]
         elif scene.kind is SceneKind.WHOLE:
             for shot in tracks.shots:
                 part = slice(max(scene.first, shot.first), min(scene.last, shot.last) + 1)
-                tiles[part, 0] = _fitted(shot, layout, tracks.metadata.frame_size)
+                tiles[part, slot_of(scene, layout)] = _fitted(shot, layout, tracks.metadata.frame_size)
         else:
             tiles[scene.frames, slot_of(scene, layout)] = (0, 0, layout.width, layout.height)
     if direction.transition is Transition.EASED and not _overlapping(layout):

@@ -373,7 +373,7 @@ def _absence(person: Person) -> Finding:
         severity="warning",
         value=1,
         expected="2",
-        message=f"Only one person was found, so tile {person} shows the wide shot.",
+        message=f"Only one person was found, so there is nobody for tile {person}.",
     )
 
 

@@ -5,10 +5,11 @@ from typing import Any, get_args
 import dagster as dg
 import pytest
 
-from dualface_assets.assets.config import CodecName, EncoderName, LayoutName, TilesConfig
+from dualface_assets.assets.config import CodecName, EncoderName, LayoutName, SceneModeName, TilesConfig, TransitionName
 from dualface_assets.definitions import build_defs
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.encoding.settings import Codec, EncoderKind
+from dualface_core.tables.labels import SceneMode, Transition
 from dualface_core.tables.layouts import LAYOUTS
 
 
@@ -21,6 +22,8 @@ def test_the_launchpad_offers_what_there_is_to_choose_from(job: dg.JobDefinition
     types = job.get_job_snapshot().config_schema_snapshot.all_config_snaps_by_key.values()
     offered = {str(each.given_name): {str(value.value) for value in each.enum_values or []} for each in types}
     assert offered["LayoutName"] == set(LayoutName) == set(LAYOUTS)
+    assert offered["SceneModeName"] == set(SceneModeName) == set(SceneMode)
+    assert offered["TransitionName"] == set(TransitionName) == set(Transition)
     assert offered["EncoderName"] == set(EncoderName) == set(EncoderKind)
     assert offered["CodecName"] == set(CodecName) == set(get_args(Codec))
 
@@ -31,6 +34,7 @@ def test_the_launchpad_offers_what_there_is_to_choose_from(job: dg.JobDefinition
         ("raw_video", {"salvage": True}),
         ("composed_tiles", {"layout": "stacked"}),
         ("composed_tiles", {"layout_file": "mine.yaml"}),
+        ("composed_tiles", {"scenes": "off", "transition": "hard"}),
         ("encoded_video", {}),
         ("encoded_video", {"encoder": "software", "codec": "hevc", "quality": 18, "preset": "best"}),
         ("encoded_video", {"preset": "p5"}),

@@ -289,7 +289,7 @@ def test_with_one_person_the_wide_tile_is_only_told(good: Job, tmp_path: Path) -
     verification = job.verify()
     assert verification.passed, [finding.message for finding in verification.failures]
     assert [finding.message for finding in verification.warnings] == [
-        "Only one person was found, so tile B shows the wide shot."
+        "Only one person was found, so there is nobody for tile B."
     ]
 
 
