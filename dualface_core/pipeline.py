@@ -125,6 +125,7 @@ def track(
     """
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
+    from dualface_core.media.audio_frames import damage_in_copies
     from dualface_core.media.opening import SEND_AGAIN
     from dualface_core.media.reader import VideoReader
     from dualface_core.media.salvage import TRY_SALVAGE, listed
@@ -145,7 +146,9 @@ def track(
             tracker.add(frame)
             if progress is not None:
                 progress(frame.index + 1, video.frame_count)
-        tracks = tracker.finish(reader.notes, reader.lost)
+        # A video that is salvaged has been searched when it was probed.
+        copies = () if video.salvage else damage_in_copies(video.path, video.audio)
+        tracks = tracker.finish([*reader.notes, *copies], reader.lost)
     if not tracks.people:
         if damaged := sorted(reader.lost + reader.concealed):
             found = f"no face was found, and it is damaged at {listed(damaged)}"

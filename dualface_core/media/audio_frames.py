@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, channel_layout, seconds_per_pts
 from dualface_core.media.opening import opened
-from dualface_core.media.salvage import Span, Spans, demuxed
+from dualface_core.media.salvage import Span, Spans, demuxed, listed
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     from av.packet import Packet
@@ -114,6 +114,17 @@ def undecodable(path: Path, track: AudioInfo) -> tuple[Span, ...]:
         for _ in decoded_frames(packets, stream, layout="mono", rate=track.sample_rate, lost=lost):
             pass
         return tuple(lost.seconds(seconds_per_pts(stream)))
+
+
+def damage_in_copies(path: Path, tracks: Iterable[AudioInfo]) -> Iterator[str]:
+    """Say where audio is damaged whose packets go into a result as they are; all of it is decoded.
+
+    Raises UnreadableVideoError where the file cannot be read.
+    """
+    for number, track in enumerate(tracks, 1):
+        if track.copied and (lost := undecodable(path, track)):
+            kept = "its packets are kept, and players may be silent there"
+            yield f"Audio track {number} is damaged at {listed(lost)}; {kept}."
 
 
 def _names(layout: AudioLayout) -> str | None:

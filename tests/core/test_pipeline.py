@@ -69,6 +69,26 @@ def test_of_a_damaged_video_a_verified_result_is_made_that_says_where_frames_are
     assert "The source is damaged: there is no frame, and the last good one is held." in page
 
 
+def test_damage_in_audio_that_is_copied_is_said_without_salvage(
+    made: tuple[VideoInfo, FaceTracks, TilePlan], tmp_path: Path
+) -> None:
+    path = tmp_path / "talk.mp4"
+    content = bytearray(made[0].path.read_bytes())
+    with av.open(made[0].path) as container:
+        damaged = [
+            packet for packet in container.demux(audio=0) if packet.pos and 0.4 < packet.pts * packet.time_base < 0.6
+        ]
+        for packet in damaged:
+            content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    path.write_bytes(content)
+    video = pipeline.probe(path)
+    (note,) = pipeline.track(video).metadata.notes
+    assert not video.notes
+    assert not made[1].metadata.notes
+    assert note.startswith("Audio track 1 is damaged at 0.")
+    assert note.endswith(" s; its packets are kept, and players may be silent there.")
+
+
 def test_what_a_killed_run_has_left_beside_its_result_goes_with_the_next_run_in_that_folder(
     made: tuple[VideoInfo, FaceTracks, TilePlan], tmp_path: Path
 ) -> None:
