@@ -10,6 +10,7 @@ from pathlib import Path
 
 import filelock
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings
@@ -17,6 +18,9 @@ from dualface_core.settings import Settings
 SampleClip = Callable[..., Path]
 
 pytest_plugins = ["tests.nvenc_emulator.fixtures"]
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # a busy one takes longer for an example, or to think of one
 
 
 @pytest.fixture
