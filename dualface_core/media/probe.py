@@ -157,7 +157,8 @@ def probe(path: Path, limits: Limits | None = None, *, salvage: bool = False, sp
         ProtectedVideoError: it is encrypted.
         LimitError: it is larger than a limit allows.
         NoVideoStreamError: nothing but audio or subtitles.
-        UnsupportedVideoError: a video whose colors (Dolby Vision profile 5) or whose codec are not known.
+        UnsupportedVideoError: a video whose colors (Dolby Vision profile 5) or whose codec are not known, or HEVC
+            of fields.
     """
     check_text(path)
     try:
@@ -254,6 +255,9 @@ def _read(
     color_tags = color_of(first_frame).over(outer_color)
     coded_color = color_tags.completed(first_height)
     _check_color(container, stream, coded_color, path)
+    if stream.codec_context.name == "hevc" and first_frame.interlaced_frame:  # FFmpeg gives each field as a frame
+        found = "HEVC whose fields are coded as pictures of their own"
+        raise UnsupportedVideoError(path, found, action="Export it as progressive video.")
     time_base = Fraction(stream.time_base or Fraction(1, 90_000))
     steps = [b - a for a, b in pairwise(times)]
     usual = steps[-1] if steps else round(1 / ((stream.average_rate or 25) * time_base))

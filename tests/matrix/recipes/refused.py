@@ -94,6 +94,13 @@ REFUSED: Final = (
         Refused(UnsupportedVideoError, "codec"),
     ),
     Recipe(
+        "field-pictures-hevc.mkv",
+        "-vf fps=50,interlace=scan=tff:lowpass=0,separatefields -an -c:v libx265 -preset ultrafast "
+        "-x265-params log-level=error:interlace=tff",
+        Refused(UnsupportedVideoError, "fields are coded as pictures of their own"),
+        quick=True,
+    ),
+    Recipe(
         "many-pixels.gif",
         (
             "-i base.mov -vf fps=5 -an many-pixels.gif",
