@@ -35,7 +35,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "height": "Height of the face.",
     "score": "The detector's confidence, 0 to 1.",
     "landmarks": "x and y of: eye on the image's left, eye on its right, nose, mouth corner left, mouth corner right.",
-    "source": "detected, or interpolated between two detections.",
+    "source": "detected, interpolated between two detections, or followed: the head alone.",
     "identity_margin": "How much worse it would be if this were the other person or nobody. Small means: look here.",
 }
 

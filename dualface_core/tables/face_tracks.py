@@ -141,10 +141,15 @@ class FaceTracks(DeclaredTable[TracksMetadata]):
         named = pc.equal(self.table["person"], person)
         return self.table.filter(named if source is None else pc.and_(named, pc.equal(self.table["source"], source)))
 
-    def boxes(self, person: Person) -> NDArray[np.float64]:
-        """Face boxes of one person: (frames, 4) of x, y, width, height in pixels, NaN where they are not seen."""
+    def boxes(self, person: Person, *, followed: bool = True) -> NDArray[np.float64]:
+        """Face boxes of one person: (frames, 4) of x, y, width, height in pixels, NaN where they are not seen.
+
+        Where a head was followed without a face, the box is where the face would be; not without `followed`.
+        """
         boxes = np.full((self.frame_count, 4), np.nan)
         rows = self.rows(person)
+        if not followed:
+            rows = rows.filter(pc.not_equal(rows["source"], FaceSource.FOLLOWED))
         boxes[rows["frame"].to_numpy()] = np.stack([rows[name].to_numpy() for name in BOX], axis=1)
         return boxes
 

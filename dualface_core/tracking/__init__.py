@@ -1,4 +1,4 @@
-"""Who is where, over time: shots, tracklets and the two identities.
+"""Who is where, over time: shots, tracklets, heads and the two identities.
 
 Belongs here: making FaceTracks. Doesn't: its schema (`tables`), or what a camera makes of it (`camera`).
 """

@@ -11,7 +11,6 @@ of each person. All evidence is in nats: the logarithm of how many times more li
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -283,16 +282,8 @@ def _seen_together(one: Tracklet, other: Tracklet) -> bool:
     if one is other or begin > end:
         return False
     middle = (begin + end) / 2
-    apart = np.linalg.norm(_position(one, middle) - _position(other, middle))
+    apart = np.linalg.norm(one.position(middle) - other.position(middle))
     return bool(apart > _APART * (size(one.boxes[0]) + size(other.boxes[0])) / 2)
-
-
-def _position(tracklet: Tracklet, time: float) -> NDArray[np.float64]:
-    """The center at a time within the tracklet, in pixels, between the two detections around it."""
-    after = min(bisect_left(tracklet.times, time), len(tracklet.times) - 1)
-    around = slice(max(after - 1, 0), after + 1)
-    centers = np.array([center(box) for box in tracklet.boxes[around]])
-    return np.array([np.interp(time, tracklet.times[around], centers[:, axis]) for axis in range(2)])
 
 
 def _refined(embedded: Sequence[EmbeddedTracklet], labels: list[int], people: _People) -> _People:
@@ -512,4 +503,4 @@ def _first_side(first: list[Tracklet], second: list[Tracklet]) -> float | None:
         return None
     _, begin, end, one, other = min(moments, key=lambda moment: moment[:2])
     middle = (begin + end) / 2
-    return float(_position(one, middle)[0] - _position(other, middle)[0])
+    return float(one.position(middle)[0] - other.position(middle)[0])

@@ -3,7 +3,8 @@
 Belongs here: the pass over the video, with memory that doesn't grow with its length but for one table of faces, and
 the making of that table. Every frame is compared with the one before it, as a thumbnail, to find cuts; faces are
 looked for a few times a second and at cuts, and interpolated in between. A few face crops of every tracklet are kept
-until it ends and become its embedding. Identities are decided at the end (`identities`).
+until it ends and become its embedding. Where a face is lost, the head is followed (`heads`). Identities are decided at
+the end (`identities`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dualface_core.faces.sface import FaceEmbedder, frontality
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
 from dualface_core.tables.face_tracks import FaceTracks, TracksMetadata
+from dualface_core.tracking.heads import HeadFollower
 from dualface_core.tracking.identities import EmbeddedTracklet, identify, split
 from dualface_core.tracking.rows import face_rows
 from dualface_core.tracking.shots import ShotDetector
@@ -142,6 +144,7 @@ class FaceTracker:
         self._shots = ShotDetector()
         self._stage = StageFinder(frame_size)
         self._linker = TrackletLinker(start_score=parameters.score_threshold)
+        self._heads = HeadFollower(frame_size)
         self._pts: list[int] = []
         self._previous: Frame | None = None
         self._due = -math.inf
@@ -162,6 +165,8 @@ class FaceTracker:
             self._look_at(self._previous)
         if cut_likely or self._is_due(frame):
             self._look_at(frame)
+        if self._heads.wants(frame.time):
+            self._heads.add(frame)
         self._previous = frame
         settled = sum(waiting.index < self._shots.settled for waiting, _ in self._waiting)
         if settled >= self._parameters.batch_size:
@@ -179,7 +184,10 @@ class FaceTracker:
         self._collect()
         self._worker.shutdown()
         self._close(())
+        self._heads.end(self._linker.open)
+        self._heads.settle(math.inf, self._shots.starts)
         self._embedded.sort(key=lambda item: (item.tracklet.frames[0], item.tracklet.number))
+        heads = [(self._heads.before(item.tracklet), self._heads.after(item.tracklet)) for item in self._embedded]
         for number, item in enumerate(self._embedded):
             item.tracklet.number = number
         length = float((self._pts[-1] - self._pts[0]) * self._time_base) if self._pts else 0.0
@@ -201,7 +209,7 @@ class FaceTracker:
             notes=list(notes),
         )
         pts = np.array(self._pts, np.int64)
-        rows = face_rows(self._embedded, labeling, pts, np.asarray(pts * float(self._time_base), np.float64))
+        rows = face_rows(self._embedded, labeling, heads, pts, np.asarray(pts * float(self._time_base), np.float64))
         return FaceTracks(rows, metadata)
 
     def _is_due(self, frame: Frame) -> bool:
@@ -215,6 +223,7 @@ class FaceTracker:
         self._last_look = frame.index
         # A hundredth early is on time: timestamps are rounded.
         self._due = frame.time + 0.99 / self._parameters.looks_per_second
+        self._heads.add(frame)
         width = round(self._parameters.max_width * min(1, frame.width / frame.height))
         self._waiting.append((frame, frame.bgr(width)))
 
@@ -258,12 +267,19 @@ class FaceTracker:
         shot = bisect_right(self._shots.starts, frame.index) - 1
         clear = faces.boxes[faces.scores >= self._parameters.score_threshold]
         self._stage.add(shot, frame.time, image, clear)
+        before = self._linker.open
         for tracklet, row in self._linker.add(frame.index, frame.time, shot, _scaled(faces, image, frame)):
             crops = self._crops.setdefault(tracklet.number, _FaceCrops(tracklet))
             quality = float(faces.scores[row]) * frontality(faces.landmarks[row])
             if crops.wants(frame.time, quality):
                 crops.add(frame.time, quality, _crop(frame, image, faces, row))
-        self._close({tracklet.number for tracklet in self._linker.open})
+        still_open = {tracklet.number for tracklet in self._linker.open}
+        self._close(still_open)
+        self._heads.begin(
+            [tracklet for tracklet in self._linker.open if len(tracklet.frames) == 1], self._shots.starts[shot]
+        )
+        self._heads.end(tracklet for tracklet in before if tracklet.number not in still_open)
+        self._heads.settle(frame.time, self._shots.starts, frame=frame.index)
 
     def _close(self, still_open: Collection[int]) -> None:
         """Turn the face crops of the tracklets that have ended into embeddings."""

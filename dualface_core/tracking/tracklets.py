@@ -7,9 +7,10 @@ near another) the tracklets end and new ones begin; who they are is decided late
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,13 @@ class Tracklet:
         """Where the center would be at `time`, moving on as it did."""
         return center(self.boxes[-1]) + self.velocity * (time - self.times[-1])
 
+    def position(self, time: float) -> NDArray[np.float64]:
+        """The center at a time within the tracklet, in pixels, between the two detections around it."""
+        after = min(bisect_left(self.times, time), len(self.times) - 1)
+        around = slice(max(after - 1, 0), after + 1)
+        centers = np.array([center(box) for box in self.boxes[around]])
+        return np.array([np.interp(time, self.times[around], centers[:, axis]) for axis in range(2)])
+
     def part(self, begin: float, end: float) -> Tracklet:
         """A tracklet of the detections from `begin` to `end`, in seconds, both included."""
         part = Tracklet(self.number, self.shot)
@@ -96,12 +104,12 @@ class Tracklet:
         return _CLEARANCE + (_FASTEST * (time - self.times[-1]) if len(self.times) == 1 else 0.0)
 
 
-def center(box: NDArray[np.float32]) -> NDArray[np.float64]:
+def center(box: NDArray[Any]) -> NDArray[np.float64]:
     """(2,) of a (4,) box."""
     return np.asarray(box[:2] + box[2:] / 2, np.float64)
 
 
-def size(box: NDArray[np.float32]) -> float:
+def size(box: NDArray[Any]) -> float:
     """The geometric mean of a box's sides, in pixels."""
     return float(np.sqrt(max(box[2] * box[3], 1e-6)))
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tracking.heads import HeadPath
 from dualface_core.tracking.identities import EmbeddedTracklet, Labeling
 from dualface_core.tracking.rows import face_rows
 from dualface_core.tracking.tracklets import LONGEST_GAP, Tracklet
@@ -31,10 +32,14 @@ def item(number: int, boxes: dict[int, Sequence[float]], *, shot: int = 0) -> Em
 
 
 def rows_of(
-    embedded: list[EmbeddedTracklet], persons: Sequence[str | None], margins: Sequence[float | None]
+    embedded: list[EmbeddedTracklet],
+    persons: Sequence[str | None],
+    margins: Sequence[float | None],
+    heads: Sequence[tuple[HeadPath, HeadPath]] = (),
 ) -> pa.Table:
     people = tuple(sorted({person for person in persons if person}))
-    return face_rows(embedded, Labeling(people, tuple(persons), tuple(margins), {}), PTS, TIMES)
+    still = [(HeadPath.at(item.tracklet, 0), HeadPath.at(item.tracklet, -1)) for item in embedded]
+    return face_rows(embedded, Labeling(people, tuple(persons), tuple(margins), {}), heads or still, PTS, TIMES)
 
 
 def test_faces_between_two_detections_are_interpolated_in_time() -> None:
@@ -123,3 +128,23 @@ def test_rows_stay_within_what_was_detected(tracklets: list[tuple[int, list[int]
     for name in ("x", "y", "width", "height"):
         values = [row[name] for row in rows if row["source"] == "detected"]
         assert all(min(values) <= row[name] <= max(values) for row in rows)
+
+
+def test_a_head_is_followed_between_and_after_faces() -> None:
+    embedded = [item(0, {10: (0, 0, 50, 50)}), item(1, {60: (100, 0, 50, 50)})]
+    still = [HeadPath.at(each.tracklet, 0) for each in embedded]
+    boxes = np.array([[0, 0, 50, 50], [20, 0, 50, 50], [50, 0, 60, 60.0]])
+    on = HeadPath(np.array([10, 20, 30]), boxes)
+    columns = rows_of(embedded, ["A", "A"], [5.0, 2.0], [(still[0], on), (still[1], still[1])]).to_pydict()
+    assert columns["frame"] == [*range(10, 31), 60]
+    assert columns["source"] == ["detected", *["followed"] * 20, "detected"]
+    assert columns["score"][1:21] == pytest.approx([0.45] * 20)
+    assert columns["tracklet"][:21] == [0] * 21
+    # The landmarks move and grow with the box: here, they are its corner.
+    assert columns["landmarks"][20] == pytest.approx([50, 0] * 5)
+
+
+def test_nobody_is_followed() -> None:
+    embedded = [item(0, {10: (0, 0, 50, 50)})]
+    on = HeadPath(np.array([10, 20]), np.array([[0, 0, 50, 50], [20, 0, 50, 50.0]]))
+    assert rows_of(embedded, [None], [None], [(on, on)])["frame"].to_pylist() == [10]

@@ -98,6 +98,26 @@ def test_each_person_is_followed_through_a_scene(
     assert [shot.first for shot in tracks.shots] == truth.to_pandas().groupby("shot")["frame"].min().tolist()
 
 
+@pytest.mark.parametrize("scene", ["apart", "behind", "look-alike", "third"])
+def test_everybody_has_their_own_name_and_strangers_have_none(sample_clip: SampleClip, scene: str) -> None:
+    path = sample_clip(scene, seconds=8)
+    truth = SampleTruth.read(path.with_suffix(".truth.parquet"))
+    protagonists = truth.metadata.people
+    drawn = truth.to_pandas().query("visible > 0").astype({"person": str})
+    named = track_clip(path).to_pandas().dropna(subset="person").astype({"person": str})
+    both = named.merge(drawn, on="frame", suffixes=("", "_drawn"))
+    x, y = both["x"] + both["width"] / 2, both["y"] + both["height"] / 2
+    inside = x.between(both["x_drawn"], both["x_drawn"] + both["width_drawn"]) & y.between(
+        both["y_drawn"], both["y_drawn"] + both["height_drawn"]
+    )
+    seen_as = both[inside].groupby(["person", "person_drawn"]).size().unstack(fill_value=0)
+    whose = seen_as.idxmax(axis=1)
+    assert sorted(whose) == sorted(protagonists)
+    assert seen_as.max(axis=1).sum() >= 0.99 * len(named)
+    there = drawn[drawn["person"].isin(protagonists) & (drawn["visible"] >= 0.5)]
+    assert len(named) >= 0.98 * len(there)
+
+
 def test_a_table_says_what_it_was_made_from(sample_clip: SampleClip, tmp_path: Path) -> None:
     path = sample_clip("talk")
     video = probe(path)
