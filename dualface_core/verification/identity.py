@@ -155,7 +155,7 @@ class IdentityCheck:
         self._persons = [next(iter(tile.subject.people), None) for tile in plan.layout.tiles]
         self._tracks = tracks
         self._people = tracks.people
-        self._boxes = {person: tracks.boxes(person) for person in self._people}
+        self._boxes = {person: tracks.boxes(person, followed=False) for person in self._people}
         self._crop_windows = plan.crop_windows.astype(np.float64)
         self._shrink = min(1.0, _SOURCE_WIDTH / plan.metadata.frame_width)
         self._detector = detector
