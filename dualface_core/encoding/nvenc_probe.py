@@ -17,8 +17,9 @@ from dualface_core.encoding.failures import FailureClass, advice
 from dualface_core.encoding.settings import Codec
 from dualface_core.system.child_processes import command, environment
 
-TIMEOUT: Final = 30.0
-"""Longest wait for an answer in seconds. A driver that starts its first CUDA context can take several."""
+TIMEOUT: Final = 60.0
+"""Longest wait for an answer in seconds. A driver that starts its first CUDA context can take several, and on a machine
+that is busy the process alone takes as many to load."""
 
 Trial = Literal["encode", "decode"]
 
