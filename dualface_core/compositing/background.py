@@ -74,14 +74,14 @@ def draw_background(
     """
     if not parts:
         return
-    small = _small(canvas, frame, crop_windows) if background == BLURRED else None
+    blurred = _blurred(canvas, frame, crop_windows) if background == BLURRED else None
     for number, (plane, level, scale) in enumerate(
         zip(canvas, levels(background, frame.color), (1, 2, 2), strict=True)
     ):
         for part in parts:
             x, y, width, height = (value // scale for value in part)
-            place = plane[y : y + height, x : x + width]
-            place[:] = level if small is None else _enlarged(small[number], plane.shape, x, y, place.shape)
+            place = slice(y, y + height), slice(x, x + width)
+            plane[place] = level if blurred is None else blurred[number][place]
 
 
 @lru_cache(_KEPT)
@@ -90,8 +90,8 @@ def levels(color: str, coded: ColorInfo) -> tuple[int, int, int]:
     return (0, 0, 0) if color == BLURRED else coded.yuv(color)
 
 
-def _small(canvas: Planes, frame: Frame, crop_windows: NDArray[np.float64]) -> list[NDArray[np.uint8]]:
-    """The planes of the source in the shape of the canvas, tiny, blurred and dimmed."""
+def _blurred(canvas: Planes, frame: Frame, crop_windows: NDArray[np.float64]) -> list[NDArray[np.uint8]]:
+    """The planes of the source, of the canvas' size, blurred and dimmed."""
     height, width = canvas[0].shape
     size = max(2, round(width / _SHRUNK)), max(2, round(height / _SHRUNK))
     centers, halves = crop_windows[:, :2], crop_windows[:, 2:] / 2
@@ -101,13 +101,14 @@ def _small(canvas: Planes, frame: Frame, crop_windows: NDArray[np.float64]) -> l
     kept = np.array([width, height]) * (room / [width, height]).min()
     corner = low + (room - kept) / 2
     black = 0 if frame.color.range == FULL_RANGE else 16
-    small = []
-    for plane, scale, rest in zip(frame.planes, (1, 2, 2), (black, 128, 128), strict=True):
+    planes = []
+    for plane, drawn, scale, rest in zip(frame.planes, canvas, (1, 2, 2), (black, 128, 128), strict=True):
         left, top = np.floor(corner / scale).astype(int)
         right, bottom = np.maximum(np.ceil((corner + kept) / scale).astype(int), [left + 1, top + 1])
-        blurred = cv2.GaussianBlur(_shrunk(plane[top:bottom, left:right], size), (0, 0), _BLUR)
-        small.append(np.asarray(cv2.addWeighted(blurred, _DIMMED, blurred, 0, (1 - _DIMMED) * rest), np.uint8))
-    return small
+        small = cv2.GaussianBlur(_shrunk(plane[top:bottom, left:right], size), (0, 0), _BLUR)
+        dimmed = cv2.addWeighted(small, _DIMMED, small, 0, (1 - _DIMMED) * rest)
+        planes.append(np.asarray(cv2.resize(dimmed, drawn.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8))
+    return planes
 
 
 def _shrunk(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -116,14 +117,3 @@ def _shrunk(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
         half = plane.shape[1] // 2, plane.shape[0] // 2
         plane = np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), np.uint8)
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _enlarged(
-    small: NDArray[np.uint8], whole: tuple[int, ...], x: int, y: int, shape: tuple[int, ...]
-) -> NDArray[np.uint8]:
-    """The part at x, y of a small picture that is enlarged to a whole plane."""
-    step_x, step_y = small.shape[1] / whole[1], small.shape[0] / whole[0]
-    matrix = np.array([[step_x, 0, (x + 0.5) * step_x - 0.5], [0, step_y, (y + 0.5) * step_y - 0.5]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = shape[1], shape[0]
-    return np.asarray(cv2.warpAffine(small, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)

@@ -75,11 +75,11 @@ class Finish:
         """
         self._draw_border(canvas, tile, coded)
         if radius := self.radius(tile):
-            mask = _quarter(radius, radius)
             behind = iter(under)
             for patches, scale in zip(self._patches(canvas, tile), (1, 2, 2), strict=True):
+                mask = _quarter(radius, radius, scale)
                 for patch, flip in zip(patches, _FLIPS, strict=True):
-                    patch[:] = _over(patch, (mask if scale == 1 else _halved(mask))[flip], next(behind))
+                    patch[:] = _over(patch, mask[flip], next(behind))
         self._draw_caption(canvas, tile, subject, coded)
 
     def overlaid(self, shown: FramePlan, slot: int) -> list[Rectangle]:
@@ -124,14 +124,14 @@ class Finish:
         if self.layout.border is None or not width:
             return
         patches = self._patches(canvas, tile)
-        mask = _quarter(radius, max(radius - width, 0))
         for number, level in enumerate(levels(self.layout.border.color, coded)):
             scale = 2 if number else 1
             part, thick = _part(canvas[number], tile, scale), width // scale
             for edge in (part[:thick], part[-thick:], part[:, :thick], part[:, -thick:]):
                 edge[:] = level
+            mask = _quarter(radius, max(radius - width, 0), scale)
             for patch, flip in zip(patches[number], _FLIPS, strict=True):
-                patch[:] = _over(patch, (mask if scale == 1 else _halved(mask))[flip], np.uint8(level))
+                patch[:] = _over(patch, mask[flip], np.uint8(level))
 
     def _text(self, subject: str) -> str:
         return next((text for person, text in self.layout.captions.items() if person == subject), "")
@@ -140,7 +140,7 @@ class Finish:
         """The ground of a tile's caption, in its lower left corner; None where there is none, or no room."""
         if not (text := self._text(subject)):
             return None
-        height, width = _caption(text, self._letters).shape
+        height, width = _caption(text, self._letters, 1).shape
         aside = max(self._letters // 4 * 2, self.radius(tile) // 4 * 2) + self._border(tile)
         if width + 2 * aside > tile[2] or height + 2 * aside > tile[3]:
             return None
@@ -150,13 +150,13 @@ class Finish:
         place = self._caption_place(tile, subject)
         if place is None:
             return
-        text = _caption(self._text(subject), self._letters)
         plate = np.uint16(round(_OPAQUE * (1 - _PLATE)))
         whites, blacks = levels(_TEXT, coded), levels(_GROUND, coded)
         for plane, white, black, scale in zip(canvas, whites, blacks, (1, 2, 2), strict=True):
             part = _part(plane, place, scale)
             dark = _over(part, plate, np.uint8(black))
-            part[:] = _over(np.full_like(part, white), text if scale == 1 else _halved(text), dark)
+            letters = _caption(self._text(subject), self._letters, scale)
+            part[:] = _over(np.full_like(part, white), letters, dark)
 
     @property
     def _letters(self) -> int:
@@ -182,24 +182,27 @@ def _over(
 
 
 @lru_cache(_KEPT)
-def _quarter(side: int, radius: int) -> NDArray[np.uint16]:
-    """How far each pixel of a square lies inside a disc around its lower right corner."""
+def _quarter(side: int, radius: int, scale: int) -> NDArray[np.uint16]:
+    """How far each pixel of a square lies inside a disc around its lower right corner; a sample has `scale` pixels."""
     points = (np.arange(side * _SUPERSAMPLED) + 0.5) / _SUPERSAMPLED - side
     inside = points[:, None] ** 2 + points**2 <= radius**2
     share = inside.reshape(side, _SUPERSAMPLED, side, _SUPERSAMPLED).mean(axis=(1, 3))
-    return np.asarray(np.rint(_OPAQUE * share), np.uint16)
+    return _scaled(_OPAQUE * share, scale)
 
 
-def _halved(mask: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    rows, columns = mask.shape[0] // 2, mask.shape[1] // 2
-    return np.asarray(np.rint(mask.reshape(rows, 2, columns, 2).mean(axis=(1, 3))), np.uint16)
+def _scaled(mask: NDArray[np.floating], scale: int) -> NDArray[np.uint16]:
+    rows, columns = mask.shape[0] // scale, mask.shape[1] // scale
+    return np.asarray(np.rint(mask.reshape(rows, scale, columns, scale).mean(axis=(1, 3))), np.uint16)
 
 
 @lru_cache(_KEPT)
-def _caption(text: str, letters: int) -> NDArray[np.uint16]:
-    """The mask of a caption with some ground around it, its sides even; letters have this height in pixels."""
+def _caption(text: str, letters: int, scale: int) -> NDArray[np.uint16]:
+    """The mask of a caption with some ground around it, its sides even; letters have this height in pixels.
+
+    A sample of the mask has `scale` pixels.
+    """
     font, pad = cv2.FontFace("sans"), letters // 2
     width = cv2.getTextSize((0, 0), text, (0, 0), font, letters, _WEIGHT)[2]
     drawn = np.zeros((2 * letters // 2 * 2, (width + 2 * pad + 1) // 2 * 2, 1), np.uint8)
     cv2.putText(drawn, text, (pad, round(1.35 * letters)), (255,), font, letters, _WEIGHT)
-    return np.asarray(np.rint(drawn[..., 0] * (_OPAQUE / 255)), np.uint16)
+    return _scaled(drawn[..., 0] * (_OPAQUE / 255), scale)
