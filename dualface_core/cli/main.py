@@ -15,17 +15,23 @@ from dualface_core.cli.crashes import crash
 from dualface_core.cli.exit_codes import EXIT_FAILED
 from dualface_core.system.child_processes import command, environment
 
-_OF_THE_USER: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-"""Signals by which a person ends a program."""
+_PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP)
+_OF_THE_USER: Final = frozenset({signal.SIGINT, *_PASSED_ON})
+"""Signals by which a person ends a program, and those of them that reach the command only by way of this process."""
 
 
 def main() -> None:
     """Run the command that the arguments say, and end as it does."""
     signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the command, too, which ends orderly
+    early: list[int] = []
+    for number in _PASSED_ON:
+        signal.signal(number, lambda got, _: early.append(got))
     arguments = sys.argv[1:]
     with subprocess.Popen(command("dualface_core.cli", *arguments), env=environment(None)) as process:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in _PASSED_ON:
             signal.signal(number, lambda got, _: process.send_signal(got))
+        for got in early:  # before there was a process to pass them on to
+            process.send_signal(got)
         code = process.wait()
     if code < 0 and -code not in _OF_THE_USER:
         print(f"dualface: {crash(shlex.join(arguments), code)}", file=sys.stderr)
