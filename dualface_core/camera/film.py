@@ -18,14 +18,18 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dualface_core.camera.framing import Boxes, Framing, Sights, bounds
+from dualface_core.camera.company import Other, aside
+from dualface_core.camera.framing import Boxes, Composition, Framing, Sights, bounds
+from dualface_core.camera.pair import compose, settled
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.path import STEP, Pace, Signal, hold, least_jerk, median
 from dualface_core.camera.presence import HOLDING, TRACKING, WIDE, Gap, Take
+from dualface_core.tables.declared import BOX
 from dualface_core.tables.face_tracks import FaceTracks, Shot
-from dualface_core.tables.labels import Subject
+from dualface_core.tables.labels import FaceSource, Person, Subject
 from dualface_core.tables.scenes import Scene, slot_subjects
 
 _IN_PLACE: Final = 100.0
@@ -39,6 +43,17 @@ FASTEST: Final = 2.0
 
 FASTEST_ZOOM: Final = 1.5
 """The same for a change of zoom, in natural logarithms per second."""
+
+_UNSEEN: Final = 10.0
+"""How many times as fast as usual the zoom may change, calmly, while it opens out because nobody is there."""
+
+_UNCHANGED: Final = 0.12
+"""Share of its height by which a face may move and grow from one frame to the next as if there were no cut."""
+
+_TURNED: Final = (0.06, 0.25)
+"""How far the nose is from the middle of the eyes, as a share of the face's width: to the front, and in profile."""
+
+_NOBODY: Final = np.full((1, 4), np.nan)
 
 _LONGEST_FRAME: Final = 1.0
 """Seconds. A frame that is shown for longer counts as this long, so that broken timestamps cannot exhaust memory."""
@@ -76,46 +91,156 @@ def film(
         not drawn, the window is the whole picture.
     """
     parameters = parameters or CameraParameters()
-    times = _camera_clock(tracks)
-    boxes = {person: tracks.boxes(person) for person in tracks.people}
+    cast = _Cast.of(tracks)
     subjects = slot_subjects(scenes, tiles)
+    compositions = _composed(cast, tracks, subjects, tiles, parameters)
     crop_windows = np.empty((*subjects.shape, 4))
     states = np.full(subjects.shape, WIDE, np.int8)
-    for shot in tracks.shots:
-        whole = bounds(shot, np.full((1, 4), np.nan), tracks.metadata.frame_size)
-        for slot in range(subjects.shape[1]):
-            for span in _runs(shot.frames, subjects[:, slot], tiles[:, slot]):
-                if not tiles[span.start, slot, 2]:
-                    crop_windows[span, slot] = Framing(whole, whole[0, 2] / whole[0, 3], 1, parameters).widest_window
-                    continue
-                people = Subject(subjects[span.start, slot]).people
-                faces = [boxes[person][span] for person in people if person in boxes]
-                others = [] if not people else [part[span] for part in boxes.values()]
-                pane = _pane(shot, faces, tracks.metadata.frame_size)
-                width, height = tiles[span, slot, 2:].T.astype(np.float64)
-                framing = Framing(np.tile(pane, (len(width), 1)), width / height, height, parameters)
-                if faces and (take := Take.of(times[span], Sights.of(faces), parameters)):
-                    crop_windows[span, slot], states[span, slot] = _film(take, framing)
-                else:
-                    crop_windows[span, slot] = _widest(framing, others)
+    for slot in range(subjects.shape[1]):
+        for span in _runs(cast, tracks, subjects[:, slot], tiles[:, slot]):
+            shot = tracks.shots[int(np.searchsorted(tracks.cuts, span.start, side="right"))]
+            size = tracks.metadata.frame_size
+            if not tiles[span.start, slot, 2]:
+                crop_windows[span, slot] = Framing(bounds(shot, _NOBODY, size), size[0] / size[1], 1, parameters).whole
+                continue
+            subject = Subject(subjects[span.start, slot])
+            faces, others = cast.faces(subject, span), cast.others(subject, span)
+            composition = Composition(*compositions[:, span, slot])
+            framing = _framing(shot, faces, size, tiles[span, slot], parameters, composition)
+            sights = Sights.of(faces, cast.gaze(subject, span)) if faces else None
+            if sights and (take := Take.of(cast.times[span], sights, parameters)):
+                crop_windows[span, slot], states[span, slot] = _film(take, framing, others)
+            else:
+                crop_windows[span, slot] = _widest(framing, [other.boxes for other in others if not other.welcome])
     return Filmed(crop_windows, states)
 
 
-def _runs(frames: slice, subjects: NDArray[np.str_], tiles: NDArray[np.integer]) -> Iterator[slice]:
-    """The stretches of a shot in which a tile has one subject and is not put elsewhere at one stroke.
+@dataclass(frozen=True)
+class _Cast:
+    """Everybody in the video.
+
+    Attributes:
+        times: of the frames, in seconds, as cameras count them.
+        people: (frames, 4) faces of each person, NaN where they are not seen.
+        gazes: (frames,) where each is turned to, NaN where that cannot be told.
+        strangers: frame, tracklet and box of each face of anyone else, in the order of the frames.
+    """
+
+    times: Signal
+    people: dict[Person, Boxes]
+    gazes: dict[Person, Signal]
+    strangers: tuple[NDArray[np.integer], NDArray[np.integer], Boxes]
+
+    @classmethod
+    def of(cls, tracks: FaceTracks) -> _Cast:
+        rows = tracks.table.filter(pc.is_null(tracks.table["person"]))
+        boxes = np.stack([rows[name].to_numpy() for name in BOX], axis=1).astype(np.float64)
+        return cls(
+            _camera_clock(tracks),
+            {person: tracks.boxes(person) for person in tracks.people},
+            {person: _gaze(tracks, person) for person in tracks.people},
+            (rows["frame"].to_numpy(), rows["tracklet"].to_numpy(), boxes),
+        )
+
+    def faces(self, subject: Subject, span: slice) -> list[Boxes]:
+        """Those of a subject in some frames; empty if it is nobody."""
+        return [self.people[person][span] for person in subject.people if person in self.people]
+
+    def gaze(self, subject: Subject, span: slice) -> Signal | None:
+        """Where a subject of one looks, slowly; None for any other."""
+        if len(subject.people) != 1 or np.isnan(gaze := self.gazes[subject.people[0]][span]).all():
+            return None
+        return settled(self.times[span], gaze)
+
+    def others(self, subject: Subject, span: slice) -> list[Other]:
+        """Whoever else is in some frames: first the other person, who has a tile of their own, then strangers."""
+        if not subject.people:
+            return []
+        other = [Other(boxes[span], welcome=False) for name, boxes in self.people.items() if name not in subject.people]
+        frames, tracklets, boxes = self.strangers
+        part = slice(*np.searchsorted(frames, [span.start, span.stop]))
+        for tracklet in np.unique(tracklets[part]):
+            own = tracklets[part] == tracklet
+            placed = np.full((span.stop - span.start, 4), np.nan)
+            placed[frames[part][own] - span.start] = boxes[part][own]
+            other.append(Other(placed, welcome=True))
+        return other
+
+
+def _gaze(tracks: FaceTracks, person: Person) -> Signal:
+    """How far the nose is from the middle of the eyes, by the face's width: the turn of the head, from -1 to 1."""
+    rows = tracks.rows(person)
+    points = np.array(rows["landmarks"].to_pylist(), np.float64).reshape(-1, 5, 2)
+    turn = (points[:, 2, 0] - points[:, :2, 0].mean(axis=1)) / np.maximum(rows["width"].to_numpy(), 1.0)
+    seen = rows["source"].to_numpy(zero_copy_only=False) != FaceSource.FOLLOWED
+    gaze = np.full(tracks.frame_count, np.nan)
+    gaze[rows["frame"].to_numpy()[seen]] = np.sign(turn[seen]) * np.clip(
+        np.interp(np.abs(turn[seen]), _TURNED, (0, 1)), 0, 1
+    )
+    return gaze
+
+
+def _composed(
+    cast: _Cast,
+    tracks: FaceTracks,
+    subjects: NDArray[np.str_],
+    tiles: NDArray[np.integer],
+    parameters: CameraParameters,
+) -> NDArray[np.float64]:
+    """What tiles have in common: (2, frames, slots) of size of the face and eye line; NaN where one is on its own."""
+    result = np.full((2, *subjects.shape), np.nan)
+    drawn = tiles[..., 2] > 0
+    changes = (subjects[1:] != subjects[:-1]).any(axis=1) | (drawn[1:] != drawn[:-1]).any(axis=1)
+    edges = sorted({0, len(subjects), *tracks.cuts.tolist(), *(np.flatnonzero(changes) + 1).tolist()})
+    for first, stop in pairwise(edges):
+        span = slice(first, stop)
+        slots = {subject: slot for slot, subject in enumerate(subjects[first].tolist()) if drawn[first, slot]}
+        faces = [boxes for person in Person for boxes in cast.faces(Subject(person), span)]
+        if not set(slots) >= set(Person) or len(faces) < 2 or any(np.isnan(boxes[:, 0]).all() for boxes in faces):
+            continue
+        shot = tracks.shots[int(np.searchsorted(tracks.cuts, first, side="right"))]
+        places = [slots[person] for person in Person]
+        framings = [
+            _framing(shot, [boxes], tracks.metadata.frame_size, tiles[span, slot], parameters)
+            for boxes, slot in zip(faces, places, strict=True)
+        ]
+        for slot, composition in zip(places, compose(framings, faces, cast.times[span]), strict=True):
+            result[:, span, slot] = composition.face, composition.eyes
+    return result
+
+
+def _runs(cast: _Cast, tracks: FaceTracks, subjects: NDArray[np.str_], tiles: NDArray[np.integer]) -> Iterator[slice]:
+    """The stretches in which a tile has one subject, is not put elsewhere at one stroke, and its source has no cut.
+
+    Where a face goes on over a cut unchanged, its camera does, too: something beside it has changed.
 
     Args:
-        frames: those of the shot.
-        subjects: (all frames,) of `Subject`.
-        tiles: (all frames, 4) of x, y, width and height on the canvas.
+        cast: everybody.
+        tracks: the shots.
+        subjects: (frames,) of `Subject`.
+        tiles: (frames, 4) of x, y, width and height on the canvas.
     """
-    extents = tiles[frames, 2:]
+    extents = tiles[:, 2:]
     changes = (extents[1:] != extents[:-1]).any(axis=1)
     quiet = np.concatenate([[True], ~changes, [True]])
     breaks = changes & quiet[:-2] & quiet[2:]
-    breaks |= (subjects[frames][1:] != subjects[frames][:-1]) | ((extents[1:, 0] == 0) != (extents[:-1, 0] == 0))
-    edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(extents)]
-    return (slice(frames.start + first, frames.start + stop) for first, stop in pairwise(edges))
+    breaks |= (subjects[1:] != subjects[:-1]) | ((extents[1:, 0] == 0) != (extents[:-1, 0] == 0))
+    cuts = [
+        after.first
+        for before, after in pairwise(tracks.shots)
+        if not _goes_on(
+            cast.faces(Subject(subjects[after.first]), slice(after.first - 1, after.first + 1)), before, after
+        )
+    ]
+    edges = sorted({0, len(subjects), *cuts, *(np.flatnonzero(breaks) + 1).tolist()})
+    return (slice(first, stop) for first, stop in pairwise(edges))
+
+
+def _goes_on(faces: list[Boxes], before: Shot, after: Shot) -> bool:
+    """Whether the faces are the same in the last frame before a cut and in the first one after it."""
+    if (before.picture, before.panes) != (after.picture, after.panes) or not faces:
+        return False
+    return all(np.abs(boxes[1] - boxes[0]).max() < _UNCHANGED * boxes[0, 3] for boxes in faces)
 
 
 def _camera_clock(tracks: FaceTracks) -> Signal:
@@ -123,34 +248,44 @@ def _camera_clock(tracks: FaceTracks) -> Signal:
     return np.concatenate([[0.0], np.cumsum(np.clip(seconds, 0.0, _LONGEST_FRAME))])
 
 
-def _pane(shot: Shot, faces: list[Boxes], frame_size: tuple[int, int]) -> Boxes:
-    """What a camera must stay in for a whole run: one box."""
+def _framing(
+    shot: Shot,
+    faces: list[Boxes],
+    frame_size: tuple[int, int],
+    tiles: NDArray[np.integer],
+    parameters: CameraParameters,
+    composition: Composition | None = None,
+) -> Framing:
+    """That of a whole run, in one pane, if it holds all of the faces."""
     usual = [np.nanmedian(boxes, axis=0) for boxes in faces if not np.isnan(boxes[:, 0]).all()]
-    panes = bounds(shot, np.array([*usual, np.full(4, np.nan)]), frame_size)
-    return np.asarray(panes[0] if len(np.unique(panes[: len(usual)], axis=0)) == 1 else panes[-1])
+    panes = bounds(shot, np.array([*usual, *_NOBODY]), frame_size)
+    pane = panes[0] if len(np.unique(panes[: len(usual)], axis=0)) == 1 else panes[-1]
+    width, height = tiles[:, 2:].T.astype(np.float64)
+    return Framing(np.tile(pane, (len(tiles), 1)), width / height, height, parameters, composition)
 
 
 def _widest(framing: Framing, others: list[Boxes]) -> Boxes:
     """The wide shot for someone who is not in it: centered on the people who are."""
-    boxes = np.concatenate([*others, np.empty((0, 4))])
+    boxes = np.concatenate([*others, _NOBODY])
     if np.isnan(boxes[:, 0]).all():
-        return framing.widest_window
-    usual = np.nanmedian(Sights.of([boxes]).boxes, axis=0)
+        return framing.whole
+    usual = np.nanmedian(boxes, axis=0)
     return framing.placed(Sights.of([np.broadcast_to(usual, framing.bounds.shape)]), framing.widest)
 
 
-def _film(take: Take, framing: Framing) -> tuple[Boxes, NDArray[np.int8]]:
+def _film(take: Take, framing: Framing, others: list[Other]) -> tuple[Boxes, NDArray[np.int8]]:
     """The crop windows of one run, (frames, 4) of center x, center y, width, height, and its states."""
-    left, top, right, bottom = framing.kept(take.sights.boxes)
+    faces = take.sights.boxes
+    left, top, right, bottom = framing.kept(faces)
     height = _film_zoom(take, framing)
-    width = framing.aspect * height
-    x, y, _, _ = framing.placed(take.sights, height).T
+    wanted = aside(framing.placed(take.sights, height), framing, faces, others)
     near_x, near_y, room_x, room_y = framing.bounds.T
-    x = _film_axis(take, x, (left, right), (near_x, near_x + room_x), width, framing.parameters)
-    y = _film_axis(take, y, (top, bottom), (near_y, near_y + room_y), height, framing.parameters)
+    width, parameters = framing.aspect * height, framing.parameters
+    x = _film_axis(take, wanted[:, 0], (left, right), (near_x, near_x + room_x), width, parameters)
+    y = _film_axis(take, wanted[:, 1], (top, bottom), (near_y, near_y + room_y), height, parameters)
     windows = framing.inside(x, y, height)
-    states = take.states(framing.parameters)
-    states[(states == TRACKING) & ~framing.shows(windows, take.sights.boxes)] = HOLDING
+    states = take.states(parameters)
+    states[(states == TRACKING) & ~framing.shows(windows, faces)] = HOLDING
     return windows, states
 
 
@@ -160,6 +295,7 @@ def _film_zoom(take: Take, framing: Framing) -> Signal:
     lowest, highest = np.log(framing.closest), np.log(framing.widest)
     wanted, farthest = take.sample(np.log(framing.wanted_height(take.sights))), take.sample(highest)
     target, weight = np.empty(len(take.grid)), np.ones(len(take.grid))
+    calm = np.full(len(take.grid) - 1, parameters.zoom_pace)
     for first, stop in take.runs:
         smooth = median(wanted[first:stop], 4 * parameters.median_window)
         target[first:stop] = hold(smooth, np.full(stop - first, parameters.zoom_dead_zone), parameters.shortest_hold)
@@ -169,6 +305,7 @@ def _film_zoom(take: Take, framing: Framing) -> Signal:
             _cross(target, weight, gap, gap.first, before, after)
             continue
         target[gap.first : gap.end] = farthest[gap.first : gap.end]
+        calm[gap.first : gap.end - 1] *= _UNSEEN
         if gap.lost:
             opening = take.index(gap.start + parameters.hold)
             target[gap.first : opening], weight[gap.first : opening] = before, _IN_PLACE
@@ -180,7 +317,6 @@ def _film_zoom(take: Take, framing: Framing) -> Signal:
     least = np.log(np.clip(framing.least(take.sights.boxes), framing.closest, framing.widest))
     held = take.between(np.where(take.followed, least, lowest), highest)
     walls = take.between(np.full_like(lowest, lowest.min()), highest)
-    calm = _calm(take, parameters.zoom_pace, parameters.absent_zoom_pace)
     path = least_jerk(target, weight, held, walls, Pace(calm, np.full_like(calm, FASTEST_ZOOM)), extent=1.0)
     return np.minimum(np.exp(take.read(path)), framing.widest)
 
@@ -218,7 +354,7 @@ def _film_axis(
     lower, upper = np.clip(face[1] - size / 2, nearest, farthest), np.clip(face[0] + size / 2, nearest, farthest)
     held = take.between(np.where(take.followed, lower, nearest), np.where(take.followed, upper, farthest))
     scale = np.minimum(extent[1:], extent[:-1])
-    pace = Pace(_calm(take, parameters.pace, parameters.absent_pace) * scale, FASTEST * scale)
+    pace = Pace(parameters.pace * scale, FASTEST * scale)
     path = least_jerk(target, weight, held, take.between(nearest, farthest), pace, extent=float(np.median(extent)))
     return take.read(path)
 
@@ -229,14 +365,6 @@ def _cross(target: Signal, weight: Signal, gap: Gap, departure: int, before: flo
     if before != after:
         weight[departure : gap.end] = 0
         weight[gap.end : gap.end + _ARRIVED] = _IN_PLACE
-
-
-def _calm(take: Take, present: float, absent: float) -> Signal:
-    """The pace, from each control point to the next: another one where nobody is seen."""
-    pace = np.full(len(take.grid) - 1, present)
-    for gap in take.gaps:
-        pace[gap.first : gap.end - 1] = absent
-    return pace
 
 
 def _ends(path: Signal, gap: Gap) -> tuple[float, float]:

@@ -31,19 +31,22 @@ Edges = tuple[Values, Values, Values, Values]
 EYES_IN_BOX: Final = 0.38
 """Height of the eyes within a detector's face box, as a share of the box from its top."""
 
-_HEAD: Final = 0.25
+HEAD: Final = 0.25
 """Room around a face that belongs to its head, hair and ears, as a share of the face box."""
 
-_CLOSER: Final = 1.35
+CLOSER: Final = 1.35
 """How much larger than usual a face may become so that its tile leaves somebody else out: .43 of the tile's height, a
 close-up."""
 
-_ASIDE: Final = 0.2
+ASIDE: Final = 0.2
 """How far from its usual place a face may lie for that, as a share of the crop window's width."""
 
-_UP_OR_DOWN: Final = 0.1
+UP_OR_DOWN: Final = 0.1
 """The same, as a share of the crop window's height."""
 
+
+_EYE_LINES: Final = (0.1, 0.48)
+"""Least and greatest distance of the eyes from the top of a tile, as a share of its height."""
 
 _ROUNDING: Final = 0.01
 """Pixels."""
@@ -60,36 +63,53 @@ class Sights:
         boxes: (frames, 4) what holds the face or the faces; NaN where nobody is seen.
         face: height of the face, of the largest one if there are several; any number where nobody is seen.
         eyes: how far the eyes are from the top of the frame; between those of several.
+        gaze: where a face is turned to, from -1 (a profile that looks to the left) to 1; 0 to the front.
     """
 
     boxes: Boxes
     face: Values
     eyes: Values
+    gaze: Values
 
     @classmethod
-    def of(cls, faces: Sequence[Boxes]) -> Sights:
+    def of(cls, faces: Sequence[Boxes], gaze: Values | None = None) -> Sights:
         """Those of one person or of several.
 
         Where only some of them are seen, the others count as being between where they were and where they will be.
 
         Args:
             faces: the face of each person; NaN where it isn't seen.
+            gaze: see `Sights`; to the front if None.
         """
+        gaze = np.zeros(len(faces[0])) if gaze is None else gaze
         seen = ~np.all([np.isnan(boxes[:, 0]) for boxes in faces], axis=0)
         if not seen.any():
-            return cls(faces[0], faces[0][:, 3], faces[0][:, 1])
+            return cls(faces[0], faces[0][:, 3], faces[0][:, 1], gaze)
         x, y, width, height = np.stack([_filled(boxes) for boxes in faces if not np.isnan(boxes[:, 0]).all()]).T
         left, top = x.min(axis=1), y.min(axis=1)
         right, bottom = (x + width).max(axis=1), (y + height).max(axis=1)
         boxes = np.stack([left, top, right - left, bottom - top], axis=1)
         boxes[~seen] = np.nan
-        return cls(boxes, height.max(axis=1), (y + EYES_IN_BOX * height).mean(axis=1))
+        return cls(boxes, height.max(axis=1), (y + EYES_IN_BOX * height).mean(axis=1), gaze)
 
     def filled(self, times: Values, known: NDArray[np.bool_]) -> Sights:
         """Those of all frames, on straight lines between the known ones."""
         columns = (*self.boxes.T, self.face, self.eyes)
         *boxes, face, eyes = (np.interp(times, times[known], column[known]) for column in columns)
-        return Sights(np.stack(boxes, axis=1), face, eyes)
+        return Sights(np.stack(boxes, axis=1), face, eyes, self.gaze)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What the tiles of a split have in common, as far as their sources allow; NaN where a tile is on its own.
+
+    Attributes:
+        face: (frames,) height of the face, as a share of the tile's height.
+        eyes: (frames,) distance of the eyes from the top, as a share of the tile's height.
+    """
+
+    face: Values
+    eyes: Values
 
 
 @dataclass(frozen=True)
@@ -101,12 +121,14 @@ class Framing:
         aspect: width of the tile divided by its height; one for all frames, or (frames,).
         tile_height: in pixels of the canvas; one for all frames, or (frames,).
         parameters: of the cameras.
+        composition: what the tile has in common with another one; None if it is on its own.
     """
 
     bounds: Boxes
     aspect: float | Values
     tile_height: int | Values
     parameters: CameraParameters
+    composition: Composition | None = None
 
     @property
     def widest(self) -> Values:
@@ -126,7 +148,7 @@ class Framing:
     def kept(self, boxes: Boxes) -> Edges:
         """Left, top, right and bottom of what a tile must show of the faces: with their margin, inside the bounds."""
         left, top, width, height = self.bounds.T
-        x0, y0, x1, y1 = _edges(boxes, self.parameters.face_margin)
+        x0, y0, x1, y1 = edges(boxes, self.parameters.face_margin)
         right, bottom = left + width, top + height
         return np.clip(x0, left, right), np.clip(y0, top, bottom), np.clip(x1, left, right), np.clip(y1, top, bottom)
 
@@ -139,7 +161,8 @@ class Framing:
         """The height of a crop window in which the faces have their size, and room if there are several."""
         _, _, width, height = sights.boxes.T
         room = np.maximum(height, width / self.aspect) / OCCUPIED
-        height = np.clip(np.maximum(sights.face / self.parameters.face_height, room), self.closest, self.widest)
+        size = self._composed("face", np.full(len(room), self.parameters.face_height))
+        height = np.clip(np.maximum(sights.face / size, room), self.closest, self.widest)
         return np.clip(self.least(sights.boxes), height, self.widest)
 
     def leaving_out(self, boxes: Boxes, others: Boxes) -> Boxes:
@@ -153,27 +176,12 @@ class Framing:
             others: the faces to leave out; NaN where there are none.
         """
         wanted = self.wanted(boxes)
-        x0, y0, x1, y1 = _edges(others, _HEAD)
-        left, top, width, height = self.bounds.T
-        pane = np.stack([left + width / 2, top + height / 2, width, height], axis=1)
-        needless = ~_overlap(pane, _edges(others, 0.0)) | ~_overlap(wanted, (x0, y0, x1, y1))
-        center_x, eyes = boxes[:, 0] + boxes[:, 2] / 2, boxes[:, 1] + EYES_IN_BOX * boxes[:, 3]
-        above, below = self.parameters.eye_line - _UP_OR_DOWN, 1 - self.parameters.eye_line - _UP_OR_DOWN
-        near = self.kept(boxes)
-        # Per side on which the other face may be left out: the greatest height with the window's edge beside it, and
-        # the room between that edge and the face.
-        sides = np.array(
-            [
-                [np.minimum((x0 - center_x) / (0.5 - _ASIDE), x0 - left) / self.aspect, x0 - near[2]],
-                [np.minimum((center_x - x1) / (0.5 - _ASIDE), left + width - x1) / self.aspect, near[0] - x1],
-                [np.minimum((y0 - eyes) / below, y0 - top), y0 - near[3]],
-                [np.minimum((eyes - y1) / above, top + height - y1), near[1] - y1],
-            ]
-        )
-        fitting = np.where(sides[:, 1] >= 0, sides[:, 0], -np.inf)
-        side = np.argmax(np.where(np.isnan(fitting), -np.inf, fitting), axis=0)
+        x0, y0, x1, y1 = edges(others, HEAD)
+        needless = ~self._inside_bounds(others) | ~overlap(wanted, (x0, y0, x1, y1))
+        fitting = self._beside(boxes, others)
+        side = np.argmax(fitting, axis=0)
         size = np.minimum(wanted[:, 3], fitting[side, np.arange(len(side))])
-        closer = np.clip(self.least(boxes), wanted[:, 3] / _CLOSER, self.widest)
+        closer = np.clip(self.least(boxes), wanted[:, 3] / CLOSER, self.widest)
         possible = size >= np.maximum(self.closest, closer) - 1e-6
 
         found = self.placed(Sights.of([boxes]), np.where(possible, size, wanted[:, 3]))
@@ -184,13 +192,63 @@ class Framing:
         found[:, 1] = np.where(side == 3, np.maximum(found[:, 1], y1 + half_height), found[:, 1])
         return np.where(needless[:, None], wanted, np.where(possible[:, None], found, np.nan))
 
+    def widest_without(self, boxes: Boxes, others: Boxes) -> Values:
+        """The greatest height of a crop window that holds a face but nothing of another one's head.
+
+        The face may lie aside as far as in `leaving_out`. Infinite where there is no other one, and less than nothing
+        where it cannot be left out.
+        """
+        return np.where(self._inside_bounds(others), self._beside(boxes, others).max(axis=0), np.inf)
+
+    def _inside_bounds(self, boxes: Boxes) -> NDArray[np.bool_]:
+        """Whether the bounds hold anything of each box."""
+        left, top, width, height = self.bounds.T
+        return overlap(np.stack([left + width / 2, top + height / 2, width, height], axis=1), edges(boxes, 0.0))
+
+    def _beside(self, boxes: Boxes, others: Boxes) -> NDArray[np.float64]:
+        """The greatest height of a window that leaves out another head on its right, left, lower and upper side."""
+        x0, y0, x1, y1 = edges(others, HEAD)
+        left, top, width, height = self.bounds.T
+        center_x, eyes = boxes[:, 0] + boxes[:, 2] / 2, boxes[:, 1] + EYES_IN_BOX * boxes[:, 3]
+        above, below = self.parameters.eye_line - UP_OR_DOWN, 1 - self.parameters.eye_line - UP_OR_DOWN
+        near = self.kept(boxes)
+        # Per side on which the other face may be left out: the greatest height with the window's edge beside it, and
+        # the room between that edge and the face.
+        sides = np.array(
+            [
+                [np.minimum((x0 - center_x) / (0.5 - ASIDE), x0 - left) / self.aspect, x0 - near[2]],
+                [np.minimum((center_x - x1) / (0.5 - ASIDE), left + width - x1) / self.aspect, near[0] - x1],
+                [np.minimum((y0 - eyes) / below, y0 - top), y0 - near[3]],
+                [np.minimum((eyes - y1) / above, top + height - y1), near[1] - y1],
+            ]
+        )
+        return np.where(sides[:, 1] >= 0, np.nan_to_num(sides[:, 0], nan=-np.inf), -np.inf)
+
     def placed(self, sights: Sights, height: Values) -> Boxes:
         """Windows of these heights with the faces where they belong, or as near to it as the bounds allow."""
-        x = sights.boxes[:, 0] + sights.boxes[:, 2] / 2
-        return self.inside(x, sights.eyes + (0.5 - self.parameters.eye_line) * height, height)
+        lead = self.parameters.lead_room * sights.gaze * self.aspect * height
+        eye_line = self._composed("eyes", self.eye_line(sights.face / height))
+        x = sights.boxes[:, 0] + sights.boxes[:, 2] / 2 + lead
+        return self.inside(x, sights.eyes + (0.5 - eye_line) * height, height)
+
+    def eye_line(self, face: Values) -> Values:
+        """How far the eyes are from the top, as a share of the tile's height: the smaller the face, the less headroom.
+
+        Args:
+            face: height of the face, as a share of the tile's height.
+        """
+        line = self.parameters.eye_line * np.sqrt(face / self.parameters.face_height)
+        return np.asarray(np.clip(line, *_EYE_LINES))
+
+    def _composed(self, name: str, otherwise: Values) -> Values:
+        """What is agreed on, or else something else."""
+        if self.composition is None:
+            return otherwise
+        agreed: Values = getattr(self.composition, name)
+        return np.where(np.isnan(agreed), otherwise, agreed)
 
     @property
-    def widest_window(self) -> Boxes:
+    def whole(self) -> Boxes:
         """The largest crop windows, in the middle of the bounds."""
         left, top, width, height = self.bounds.T
         return self.inside(left + width / 2, top + height / 2, self.widest)
@@ -231,13 +289,13 @@ def bounds(shot: Shot, boxes: Boxes, frame_size: tuple[int, int]) -> Boxes:
     return result
 
 
-def _edges(boxes: Boxes, margin: float) -> Edges:
+def edges(boxes: Boxes, margin: float) -> Edges:
     """Left, top, right and bottom of boxes with a margin around them, as a share of the box."""
     x, y, width, height = boxes.T
     return x - margin * width, y - margin * height, x + (1 + margin) * width, y + (1 + margin) * height
 
 
-def _overlap(windows: Boxes, edges: Edges) -> NDArray[np.bool_]:
+def overlap(windows: Boxes, edges: Edges) -> NDArray[np.bool_]:
     """Whether each window holds anything of what lies between these edges."""
     x, y, width, height = windows.T
     left, top, right, bottom = edges
