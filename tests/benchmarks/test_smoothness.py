@@ -5,11 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.smoothness import Smoothness, smoothness
-from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
-from tests.core.made_tracks import face_tracks, split_plan
+from tests.core.made_tracks import face_tracks, plan_camera, split_plan
 
 FPS = 30
 HEIGHT = 540.0

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from dualface_core.camera.film import film
+from dualface_core.camera.parameters import CameraParameters
 from dualface_core.tables.declared import DeclaredTable
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
 from dualface_core.tables.labels import Person, SceneKind
@@ -67,21 +69,38 @@ def face_tracks(
 
 
 def split_plan(
-    tracks: FaceTracks, crop_windows: NDArray[np.floating], *, layout: Layout = LAYOUTS["side-by-side"]
+    tracks: FaceTracks,
+    crop_windows: NDArray[np.floating],
+    states: NDArray[np.integer] | None = None,
+    *,
+    layout: Layout = LAYOUTS["side-by-side"],
+    camera: Mapping[str, Any] | None = None,
 ) -> TilePlan:
     """A plan of one split from first to last, of (frames, tiles, 4) of center x, center y, width and height."""
-    cast = tuple(tile.subject for tile in layout.tiles)
-    scene = Scene(first=0, last=len(crop_windows) - 1, kind=SceneKind.SPLIT, cast=cast, reason="The test wants it.")
     return TilePlan.of(
         tracks,
         layout,
-        scenes=[scene],
+        scenes=[_split(tracks, layout)],
         tiles=np.broadcast_to([tile.rectangle for tile in layout.tiles], crop_windows.shape),
         crop_windows=crop_windows,
-        states=np.zeros(crop_windows.shape[:2], np.int8),
-        camera={},
+        states=np.zeros(crop_windows.shape[:2], np.int8) if states is None else states,
+        camera=camera or {},
         direction={},
     )
+
+
+def plan_camera(tracks: FaceTracks, layout: Layout, parameters: CameraParameters | None = None) -> TilePlan:
+    """What the cameras make of one split from first to last."""
+    parameters = parameters or CameraParameters()
+    rectangles = np.array([tile.rectangle for tile in layout.tiles])
+    tiles = np.broadcast_to(rectangles, (tracks.frame_count, *rectangles.shape))
+    filmed = film(tracks, [_split(tracks, layout)], tiles, parameters)
+    return split_plan(tracks, filmed.crop_windows, filmed.states, layout=layout, camera=parameters.model_dump())
+
+
+def _split(tracks: FaceTracks, layout: Layout) -> Scene:
+    cast = tuple(tile.subject for tile in layout.tiles)
+    return Scene(first=0, last=tracks.frame_count - 1, kind=SceneKind.SPLIT, cast=cast, reason="The test wants it.")
 
 
 Table = TypeVar("Table", bound=DeclaredTable[Any])

@@ -12,11 +12,10 @@ from dualface_core.advice.advisories import (
     source_advisory,
 )
 from dualface_core.advice.timeline_events import Kind, events
-from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.verification.findings import clock
-from tests.core.made_tracks import face_tracks, with_columns
+from tests.core.made_tracks import face_tracks, plan_camera, with_columns
 
 SIDE_BY_SIDE = LAYOUTS["side-by-side"]
 

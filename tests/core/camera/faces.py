@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from dualface_core.camera.framing import Framing
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
-from tests.core.made_tracks import face_tracks
+from tests.core.made_tracks import face_tracks, plan_camera
 
 Boxes = NDArray[np.float64]
 

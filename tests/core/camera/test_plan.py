@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.layouts import LAYOUTS, Layout, Tile
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.camera.faces import ABSENT, SIDE_BY_SIDE, assert_whole_face_in_tile, filmed, person, tile
-from tests.core.made_tracks import face_tracks
+from tests.core.made_tracks import face_tracks, plan_camera
 
 # --- what holds for any tracks ----------------------------------------------------------------------------------------
 

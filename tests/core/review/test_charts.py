@@ -7,14 +7,13 @@ import pyarrow as pa
 import pytest
 
 from dualface_core.advice.timeline_events import Kind, events
-from dualface_core.camera.plan import plan_camera
 from dualface_core.review.charts import HEIGHT, WIDTH, Axis, Chart, faces_chart, legend, scenes_chart, video_charts
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import Person, SceneKind, Subject
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.scenes import Scene
 from dualface_core.tables.tile_plan import TilePlan
-from tests.core.made_tracks import face_tracks, split_plan
+from tests.core.made_tracks import face_tracks, plan_camera, split_plan
 
 
 def sitting(x: float, frames: int) -> np.ndarray:

@@ -3,13 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dualface_core.camera.plan import plan_camera
 from dualface_core.review.plots import camera_plot, load_plot, tracks_plot
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.gpu.load import long_log
-from tests.core.made_tracks import face_tracks
+from tests.core.made_tracks import face_tracks, plan_camera
 from tests.core.review.images import BLUE, ORANGE, SIZE, decoded, has, sitting
 
 

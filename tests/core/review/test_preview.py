@@ -5,14 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualface_core.camera.plan import plan_camera
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.frames import Frame
 from dualface_core.review.preview import contact_sheet, preview_frames, thumbnail
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
-from tests.core.made_tracks import face_tracks
+from tests.core.made_tracks import face_tracks, plan_camera
 from tests.core.review.images import BLUE, ORANGE, SIZE, decoded, has, sitting
 
 

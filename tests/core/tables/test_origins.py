@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dualface_core.camera.plan import plan_camera
 from dualface_core.errors import TableFormatError
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.origins import check_plan, check_tracks
 from dualface_core.tables.tile_plan import TilePlan
-from tests.core.made_tracks import face_tracks
+from tests.core.made_tracks import face_tracks, plan_camera
 
 VIDEO = Path("talk.mp4")
 FINGERPRINT = "0" * 64

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.labels import CameraState, Person, SceneKind, Subject
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.scenes import Scene, summary
 from dualface_core.tables.tile_plan import TilePlan
-from tests.core.made_tracks import face_tracks
+from tests.core.made_tracks import face_tracks, plan_camera
 
 BOXES = np.tile([900.0, 400.0, 200.0, 200.0], (6, 1))
 WHOLE, NONE = (0, 0, 1920, 1080), (0, 0, 0, 0)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualface_core.camera.plan import plan_camera
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.frames import Planes
 from dualface_core.media.probe import probe
@@ -17,7 +16,7 @@ from dualface_core.tables.layouts import layout
 from dualface_core.verification.comparison import ssim
 from dualface_core.verification.expected import Source, evenly
 from dualface_core.verification.verify import Check
-from tests.core.made_tracks import face_tracks
+from tests.core.made_tracks import face_tracks, plan_camera
 from tests.core.verification.results import ENCODER, Job, render
 
 RATE = 4
