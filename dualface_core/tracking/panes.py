@@ -133,6 +133,7 @@ class _Rectangle:
         left, top, right, bottom: of the box.
         sides: how many of its sides are still edges; the others are the picture's.
         covered: share of those sides that is a still edge.
+        of_columns, of_rows: whether the left or right one, and the upper or lower one is among them.
         borders: what its other sides count for.
         faces: faces in it.
     """
@@ -143,20 +144,29 @@ class _Rectangle:
     bottom: int
     sides: int
     covered: float
+    of_columns: bool
+    of_rows: bool
     borders: float
     faces: int
 
-    def mirrors(self, other: _Rectangle, picture: Bounds) -> bool:
-        """Whether another one is where a mirror in the middle of the picture would show this one."""
+    def mirrored(self, others: Sequence[_Rectangle], picture: Bounds) -> bool:
+        """Whether others are where a mirror in the middle of the picture would show this one.
+
+        It takes one beside this one for still edges on the left or right, and one above or below for the others.
+        """
         left, top, right, bottom = picture
-        row = self.top - other.top, self.bottom - other.bottom
-        across = self.left + other.right - left - right, self.right + other.left - left - right
-        column = self.left - other.left, self.right - other.right
-        down = self.top + other.bottom - top - bottom, self.bottom + other.top - top - bottom
-        return not self.overlaps(other) and any(
-            max(map(abs, aligned)) <= _ALIKE and max(map(abs, opposite)) <= _MIRRORED * (right - left)
-            for aligned, opposite in ((row, across), (column, down))
-        )
+        near = _MIRRORED * (right - left)
+        across, down = not self.of_columns, not self.of_rows
+        for other in others:
+            if self.overlaps(other):
+                continue
+            row = abs(self.top - other.top), abs(self.bottom - other.bottom)
+            column = abs(self.left - other.left), abs(self.right - other.right)
+            beside = self.left + other.right - left - right, self.right + other.left - left - right
+            above = self.top + other.bottom - top - bottom, self.bottom + other.top - top - bottom
+            across |= max(row) <= _ALIKE and max(map(abs, beside)) <= near
+            down |= max(column) <= _ALIKE and max(map(abs, above)) <= near
+        return across and down
 
     def next_to(self, other: _Rectangle) -> bool:
         """Whether the two make a row or a column, with no more than a gutter between them."""
@@ -238,8 +248,20 @@ def _rectangles(
     boxes = []
     for i in chosen:
         inside = (middles > (left[i], top[i])).all(axis=1) & (middles < (right[i], low[i])).all(axis=1)
-        box = int(left[i]), int(top[i]), int(right[i]), int(low[i])
-        boxes.append(_Rectangle(*box, int(count[i]), float(mean[i]), float(borders[i]), int(inside.sum())))
+        boxes.append(
+            _Rectangle(
+                left=int(left[i]),
+                top=int(top[i]),
+                right=int(right[i]),
+                bottom=int(low[i]),
+                sides=int(count[i]),
+                covered=float(mean[i]),
+                of_columns=bool(real[:2, i].any()),
+                of_rows=bool(real[2:, i].any()),
+                borders=float(borders[i]),
+                faces=int(inside.sum()),
+            )
+        )
     return boxes
 
 
@@ -251,8 +273,7 @@ def _best(boxes: list[_Rectangle], of_others: list[_Rectangle], picture: Bounds)
         return shares + _PARTNER * (any(box.next_to(other) for other in of_others) - box.faces)
 
     def stands(box: _Rectangle) -> bool:
-        mirrored = box.covered >= _ALL_COVERED and any(box.mirrors(other, picture) for other in of_others)
-        return box.sides >= _ENOUGH or mirrored
+        return box.sides >= _ENOUGH or (box.covered >= _ALL_COVERED and box.mirrored(of_others, picture))
 
     return max(filter(stands, boxes), key=score, default=None)
 

@@ -1,8 +1,12 @@
 """Where the video cuts, found while the frames stream by.
 
-Belongs here: telling a cut from a flash, a quick movement and a pan, by luma thumbnails alone. The one idea: at a
-cut, no frame of the last moment looks like any frame of the next one, and the step between them stands out from the
-steps around it. That needs a look ahead, so a cut is known `LOOK` frames late.
+Belongs here: telling a cut from a flash, a quick movement, a pan and something laid over the picture. A hard cut: no
+frame of the last moment looks like any frame of the next one, and the step between them stands out from the steps
+around it. A dissolve, a wipe or a blended frame: each pixel goes straight from one view to the other. Both need a look
+ahead, so a cut is known late: a hard one by `LOOK` frames, a slow one by two thirds of the longest.
+
+Where only a part of the picture changes, thumbnails can't tell two people who swap places from a pop-up: such a cut is
+`doubtful`, until the faces on both sides of it are known (`faces_go_on`).
 """
 
 from __future__ import annotations
@@ -39,6 +43,44 @@ _STAYS: Final = 0.6
 _NOISE: Final = 9.0
 """Variance of luma (levels squared) that is not counted as content, so that black equals black."""
 
+_CONTENT: Final = 36.0
+"""Variance of luma (levels squared) within a cell of a thumbnail that has something to be seen in it."""
+
+_CELL: Final = 4
+"""Side of a cell, in pixels of a thumbnail."""
+
+_LEAST_CELLS: Final = 8
+"""Cells with content without which a picture changes as a whole or not at all."""
+
+_CORRELATED: Final = 0.5
+"""Correlation of a cell with itself from which it shows the same as before."""
+
+_WHOLE: Final = 0.5
+"""Share of the cells with content that change at a cut to another view. Such cuts in edited footage have 0.7 and more,
+pop-ups, title bars and jumps in one box of several up to 0.35."""
+
+_LONGEST: Final = 1.2
+"""Longest dissolve or wipe that is found, in seconds."""
+
+_LATEST: Final = 0.65
+"""Share of `_LONGEST` before its end in which the middle of a transition is looked for."""
+
+_STRAIGHT: Final = 0.6
+"""Change from the first to the last frame of a dissolve or wipe, as a share of all changes from frame to frame."""
+
+_STEADY: Final = 0.6
+"""Change from frame to frame just before and after it, as a share of that within it."""
+
+_UNLIKE: Final = 0.3
+"""Least `change` from the first to the last frame of it, with a cell as a pixel: somebody who leans over before a plain
+wall makes 0.2, dissolves and wipes 0.4 and more."""
+
+_STRAY: Final = 0.2
+"""How far the frames of it may be from a mixture of the first and the last, as a share of the change between those."""
+
+_GOES_ON: Final = 0.9
+"""Correlation of a face's pixels across a cut that is none."""
+
 
 def change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
     """How much of two thumbnails' contrast differs: 0 for the same image, about 1 for unrelated ones, up to 2.
@@ -65,29 +107,102 @@ def _thumbnail(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(luma, _THUMBNAIL, interpolation=cv2.INTER_AREA), np.float32)
 
 
+def changed_share(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+    """The share of what is to be seen in two thumbnails that isn't the same, whatever its brightness and contrast."""
+    a, b = (_cells(thumbnail) for thumbnail in (before, after))
+    var_a, var_b = np.square(a).mean(axis=1), np.square(b).mean(axis=1)
+    content = np.maximum(var_a, var_b) > _CONTENT
+    if np.count_nonzero(content) < _LEAST_CELLS:
+        return 1.0
+    correlation = (a * b).mean(axis=1) / np.sqrt((var_a + _NOISE) * (var_b + _NOISE))
+    return float(np.mean(correlation[content] < _CORRELATED))
+
+
+def _cells(thumbnail: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The cells of a thumbnail, (144, 16), each without its mean."""
+    height, width = thumbnail.shape
+    cells = thumbnail.reshape(height // _CELL, _CELL, width // _CELL, _CELL).swapaxes(1, 2).reshape(-1, _CELL * _CELL)
+    return np.asarray(cells - cells.mean(axis=1, keepdims=True), np.float32)
+
+
+def _coarse(thumbnail: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The means of the cells of a thumbnail, (9, 16)."""
+    height, width = thumbnail.shape
+    blocks = thumbnail.reshape(height // _CELL, _CELL, width // _CELL, _CELL)
+    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
+
+
+def faces_go_on(
+    before: NDArray[np.uint8],
+    boxes_before: NDArray[np.floating],
+    after: NDArray[np.uint8],
+    boxes_after: NDArray[np.floating],
+) -> bool:
+    """Whether what seems a cut is something that was laid over the picture, or a jump in one box of several.
+
+    At a cut, no face is at the same place and looks the same; where there are no faces, nothing is lost.
+
+    Args:
+        before: the last image before it, (h, w, 3) uint8.
+        boxes_before: (n, 4) faces in it: x, y, width and height in pixels.
+        after: the first image after it, of the same size.
+        boxes_after: likewise the faces in that one.
+    """
+    if not len(boxes_before) and not len(boxes_after):
+        return True
+    for x, y, width, height in boxes_before:
+        left, top, right, bottom = (max(0, round(float(edge))) for edge in (x, y, x + width, y + height))
+        a, b = (image[top:bottom, left:right].astype(np.float32) for image in (before, after))
+        if not a.size:
+            continue
+        a, b = a - a.mean(), b - b.mean()
+        if (a * b).mean() >= _GOES_ON * np.sqrt((np.square(a).mean() + _NOISE) * (np.square(b).mean() + _NOISE)):
+            return True
+    return False
+
+
 class ShotDetector:
     """Splits a stream of frames into shots.
 
     Attributes:
         starts: the first frame of every shot so far, ascending; the first is 0.
-        settled: the number of frames whose shot is known.
+        doubtful: those of them at which only a part of the picture changes.
+        settled: the number of frames whose shot is known, but for what is doubtful.
     """
 
     def __init__(self) -> None:
         self.starts: list[int] = [0]
+        self.doubtful: set[int] = set()
         self.settled = 0
         self._count = 0
-        # The thumbnails from LOOK before the frame in question to LOOK after it, and the step that led to each.
-        self._thumbnails: deque[NDArray[np.float32]] = deque(maxlen=2 * LOOK + 1)
-        self._steps: deque[float] = deque(maxlen=2 * LOOK + 1)
+        self._looked = 0
+        # Of the last frames: thumbnails, times, and what led to each: its change, and the sum of levels of luma by
+        # which the pixels of a thumbnail have changed up to it, on average.
+        self._thumbnails: deque[NDArray[np.float32]] = deque()
+        self._times: deque[float] = deque()
+        self._steps: deque[float] = deque()
+        self._ways: deque[float] = deque()
+        # The first frame of the last shot that shows nothing of the one before.
+        self._since = 0
+        # Whether the last frame that was looked at is plain, and the last one that is not: its number and thumbnail.
+        self._plain = True
+        self._seen: tuple[int, NDArray[np.float32]] | None = None
 
-    def add(self, luma: NDArray[np.uint8]) -> bool:
-        """Take the next frame's luma, (height, width) uint8. True if there may be a cut right before it."""
+    def add(self, luma: NDArray[np.uint8], time: float) -> bool:
+        """Take the next frame's luma, (height, width) uint8, and its time in seconds.
+
+        True if there may be a hard cut right before it.
+        """
         thumbnail = _thumbnail(luma)
-        step = change(self._thumbnails[-1], thumbnail) if self._thumbnails else 0.0
+        step = way = 0.0
+        if self._thumbnails:
+            last = self._thumbnails[-1]
+            step, way = change(last, thumbnail), self._ways[-1] + float(np.abs(thumbnail - last).mean())
         before = max(list(self._steps)[-_AROUND:], default=0.0)
         self._thumbnails.append(thumbnail)
+        self._times.append(time)
         self._steps.append(step)
+        self._ways.append(way)
         self._count += 1
         if self._count > LOOK:
             self._settle(self._count - 1 - LOOK)
@@ -95,8 +210,14 @@ class ShotDetector:
 
     def finish(self) -> None:
         """There are no more frames: settle the last ones."""
-        for frame in range(self.settled, self._count):
+        for frame in range(self._looked, self._count):
             self._settle(frame)
+        self.settled = self._count
+
+    def withdraw(self, start: int) -> None:
+        """What was doubtful is no cut."""
+        self.doubtful.remove(start)
+        self.starts.remove(start)
 
     def spans(self) -> list[tuple[int, int]]:
         """First and last frame of every shot, of the frames so far."""
@@ -104,10 +225,27 @@ class ShotDetector:
         return list(zip(self.starts, ends, strict=True)) if self._count else []
 
     def _settle(self, frame: int) -> None:
-        at = len(self._steps) - (self._count - frame)
-        self.settled = frame + 1
+        """Decide whether there is a hard cut before a frame, or a slow one that has just ended with it."""
+        first = self._count - len(self._thumbnails)
+        at = frame - first
         if at > 0 and self._is_cut(at):
             self.starts.append(frame)
+            self._since = frame
+            if changed_share(self._thumbnails[at - 1], self._thumbnails[at]) < _WHOLE:
+                self.doubtful.add(frame)
+        elif self._fades_in(at):
+            self.starts.append(frame)
+            self._since = frame
+        elif (middle := self._slow_cut(at)) is not None:
+            self.starts.append(first + middle)
+            self._since = frame
+        self._looked = frame + 1
+        while self.settled < frame and self._times[self.settled - first] < self._times[at] - _LATEST * _LONGEST:
+            self.settled += 1
+        while len(self._times) > 2 * LOOK + 1 and self._times[0] < self._times[at] - _LONGEST:
+            for values in (self._thumbnails, self._times, self._steps, self._ways):
+                values.popleft()
+            at -= 1
 
     def _is_cut(self, at: int) -> bool:
         steps, thumbnails = list(self._steps), list(self._thumbnails)
@@ -116,3 +254,59 @@ class ShotDetector:
             return False
         before, after = thumbnails[max(0, at - LOOK) : at], thumbnails[at : at + LOOK]
         return min(change(a, b) for a in before for b in after) >= _STAYS * steps[at]
+
+    def _fades_in(self, at: int) -> bool:
+        """Whether something else than before comes up here out of a plain picture, without a hard cut."""
+        plain, self._plain = self._plain, not _shows_something(self._thumbnails[at])
+        if self._plain:
+            return False
+        seen, self._seen = self._seen, (self._looked, self._thumbnails[at])
+        if not plain or seen is None or seen[0] < self.starts[-1]:
+            return False
+        return changed_share(seen[1], self._thumbnails[min(at + LOOK, len(self._thumbnails) - 1)]) >= _WHOLE
+
+    def _slow_cut(self, at: int) -> int | None:
+        """The middle of a dissolve, wipe or blended frame that ends at one of the frames that are kept."""
+        ways = np.array(self._ways)
+        begins = np.arange(max(0, self._since - (self._count - len(ways))), at - 1)
+        if not len(begins):
+            return None
+        within = (ways[at] - ways[begins]) / (at - begins)
+        end = min(at + _AROUND, len(ways) - 1)
+        after = (ways[end] - ways[at]) / max(1, end - at)
+        before = (ways[begins] - ways[np.maximum(begins - _AROUND, 0)]) / _AROUND
+        begins = begins[np.maximum(before, after) <= _STEADY * within]
+        if not len(begins):
+            return None
+        thumbnails = np.array(self._thumbnails)
+        far = np.abs(thumbnails[begins] - thumbnails[at]).mean(axis=(1, 2))
+        for begin in begins[far >= _STRAIGHT * (ways[at] - ways[begins])][::-1]:
+            shares = [
+                changed_share(thumbnails[a], thumbnails[b])
+                for a in (begin, max(0, begin - _AROUND))
+                for b in (at, min(at + LOOK, len(thumbnails) - 1))
+            ]
+            dark = not all(map(_shows_something, thumbnails[[begin, at]]))
+            if not dark and min(shares) >= _WHOLE and change(*map(_coarse, thumbnails[[begin, at]])) >= _UNLIKE:
+                mixed, stray = _mixture(thumbnails[begin : at + 1])
+                if stray <= _STRAY:
+                    latest = np.searchsorted(self._times, self._times[at] - _LATEST * _LONGEST)
+                    return max(int(begin) + 1 + int(np.argmax(mixed >= 1 / 2)), int(latest))
+        return None
+
+
+def _shows_something(thumbnail: NDArray[np.float32]) -> bool:
+    return bool(np.count_nonzero(np.square(_cells(thumbnail)).mean(axis=1) > _CONTENT) >= _LEAST_CELLS)
+
+
+def _mixture(thumbnails: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """How much of the last of some thumbnails is in each of those after the first, and how far from a mixture they are.
+
+    In a mixture, all pixels are as far on the way from the first to the last, or each is at one of its ends.
+    """
+    first, last = thumbnails[0], thumbnails[-1]
+    way, done = last - first, thumbnails[1:] - first
+    share = (done * way).sum(axis=(1, 2)) / np.square(way).sum()
+    dissolved = np.abs(done - share[:, None, None] * way).mean(axis=(1, 2))
+    wiped = np.minimum(np.abs(done), np.abs(thumbnails[1:] - last)).mean(axis=(1, 2))
+    return share, float(np.minimum(dissolved, wiped)[:-1].mean() / np.abs(way).mean())

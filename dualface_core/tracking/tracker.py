@@ -32,7 +32,7 @@ from dualface_core.tables.face_tracks import FaceTracks, TracksMetadata
 from dualface_core.tracking.heads import HeadFollower
 from dualface_core.tracking.identities import EmbeddedTracklet, identify, split
 from dualface_core.tracking.rows import face_rows
-from dualface_core.tracking.shots import ShotDetector
+from dualface_core.tracking.shots import ShotDetector, faces_go_on
 from dualface_core.tracking.stage import StageFinder
 from dualface_core.tracking.tracklets import Tracklet, TrackletLinker
 
@@ -147,6 +147,8 @@ class FaceTracker:
         self._heads = HeadFollower(frame_size)
         self._pts: list[int] = []
         self._previous: Frame | None = None
+        # The image that was looked at last, and the clear faces in it: the frame before, where a cut seems likely.
+        self._last: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
         self._due = -math.inf
         self._last_look = -1
         # Frames to look at, until the shots that they lie in are known and there are enough of them.
@@ -160,7 +162,7 @@ class FaceTracker:
     def add(self, frame: Frame) -> None:
         """Take the next frame."""
         self._pts.append(frame.pts)
-        cut_likely = self._shots.add(frame.planes[0])
+        cut_likely = self._shots.add(frame.planes[0], frame.time)
         if cut_likely and self._previous is not None:
             self._look_at(self._previous)
         if cut_likely or self._is_due(frame):
@@ -264,8 +266,11 @@ class FaceTracker:
 
     def _follow(self, frame: Frame, image: NDArray[np.uint8], faces: Detections) -> None:
         """Link the faces of one frame, found in its shrunk image, and describe the tracklets that have ended."""
-        shot = bisect_right(self._shots.starts, frame.index) - 1
         clear = faces.boxes[faces.scores >= self._parameters.score_threshold]
+        last, self._last = self._last, (image, clear)
+        if last is not None and frame.index in self._shots.doubtful and faces_go_on(*last, image, clear):
+            self._shots.withdraw(frame.index)
+        shot = bisect_right(self._shots.starts, frame.index) - 1
         self._stage.add(shot, frame.time, image, clear)
         before = self._linker.open
         for tracklet, row in self._linker.add(frame.index, frame.time, shot, _scaled(faces, image, frame)):

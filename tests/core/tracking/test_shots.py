@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import collections
+
 import cv2
 import numpy as np
 import pytest
@@ -7,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dualface_core.tracking.shots import LOOK, ShotDetector
+from dualface_core.tracking.shots import LOOK, ShotDetector, faces_go_on
 
 SIZE = (320, 180)
 """Width and height of the pictures in these tests."""
+
+RATE = 25
+"""Frames per second."""
 
 
 def scenery(seed: int) -> NDArray[np.uint8]:
@@ -34,8 +39,8 @@ def noisy(frames: list[NDArray[np.uint8]], seed: int = 0) -> list[NDArray[np.uin
 
 def starts_of(frames: list[NDArray[np.uint8]]) -> list[int]:
     detector = ShotDetector()
-    for frame in frames:
-        detector.add(frame)
+    for number, frame in enumerate(frames):
+        detector.add(frame, number / RATE)
     detector.finish()
     assert detector.settled == len(frames)
     return detector.starts
@@ -86,10 +91,117 @@ def test_a_cut_right_after_a_black_picture_is_found_once() -> None:
 
 def test_a_cut_is_suspected_as_soon_as_it_is_seen() -> None:
     detector = ShotDetector()
-    suspected = [detector.add(frame) for frame in [view(scenery(8))] * 10 + [view(scenery(9))] * 3]
+    frames = [view(scenery(8))] * 10 + [view(scenery(9))] * 3
+    suspected = [detector.add(frame, number / RATE) for number, frame in enumerate(frames)]
     assert [number for number, cut in enumerate(suspected) if cut] == [10]
     assert detector.starts == [0]
-    assert detector.settled == 13 - LOOK
+
+
+@pytest.mark.parametrize("rate", [10, 60])
+def test_all_but_the_last_second_is_settled_and_little_is_kept(rate: int) -> None:
+    detector = ShotDetector()
+    still = view(scenery(8))
+    for number in range(10 * rate):
+        detector.add(still, number / rate)
+    assert 8.5 * rate <= detector.settled < 10 * rate
+    kept = [deque for deque in vars(detector).values() if isinstance(deque, collections.deque)]
+    assert kept
+    assert max(map(len, kept)) <= 2 * rate
+
+
+def blend(before: NDArray[np.uint8], after: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
+    return cv2.addWeighted(before, 1 - share, after, share, 0)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 12, 25])
+def test_a_dissolve_cuts_in_its_middle(length: int) -> None:
+    before, after = view(scenery(11)), view(scenery(12))
+    mixed = [blend(before, after, (number + 1) / (length + 1)) for number in range(length)]
+    _, start = starts_of(noisy([before] * 30 + mixed + [after] * 30))
+    assert 30 + length // 2 <= start <= 30 + (length + 1) // 2
+
+
+@pytest.mark.parametrize(("share", "start"), [(0.2, 21), (0.4, 21), (0.6, 20), (0.8, 20)])
+def test_a_blended_frame_belongs_to_the_shot_that_it_shows_more_of(share: float, start: int) -> None:
+    before, after = view(scenery(13)), view(scenery(14))
+    assert starts_of(noisy([before] * 20 + [blend(before, after, share)] + [after] * 20)) == [0, start]
+
+
+@pytest.mark.parametrize("length", [4, 12, 20])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_wipe_cuts_in_its_middle(length: int, axis: int) -> None:
+    before, after = view(scenery(15)), view(scenery(16))
+    frames = []
+    for number in range(length):
+        frame = before.copy()
+        edge = round((number + 1) / (length + 1) * before.shape[axis])
+        frame[(slice(None),) * axis + (slice(edge),)] = after[(slice(None),) * axis + (slice(edge),)]
+        frames.append(frame)
+    _, start = starts_of(noisy([before] * 30 + frames + [after] * 30))
+    assert abs(start - (30 + length // 2)) <= length // 4
+
+
+@pytest.mark.parametrize("length", [6, 12, 20])
+def test_a_fade_through_black_cuts_where_the_next_view_comes_up(length: int) -> None:
+    before, after = view(scenery(17)), view(scenery(18))
+    down = [(before * (1 - (number + 1) / length)).astype(np.uint8) for number in range(length)]
+    up = [(after * ((number + 1) / length)).astype(np.uint8) for number in range(length)]
+    _, start = starts_of(noisy([before] * 20 + down + up + [after] * 20))
+    assert 20 + length <= start <= 20 + 2 * length - length // 3
+
+
+def test_lights_that_go_out_and_on_again_are_no_cut() -> None:
+    still = view(scenery(6))
+    shares = [*np.linspace(1, 0, 12), *np.linspace(0, 1, 12)]
+    frames = [(still * share).astype(np.uint8) for share in shares]
+    assert starts_of(noisy([still] * 10 + frames + [still] * 20)) == [0]
+
+
+def test_somebody_who_leans_over_before_a_plain_wall_is_no_cut() -> None:
+    person = cv2.resize(scenery(19), (80, 110))
+    frames = []
+    for x in [*[100.0] * 15, *np.linspace(100, 130, 20), *[130.0] * 20]:
+        frame = np.full((SIZE[1], SIZE[0]), 60, np.uint8)
+        frame[70:180, round(x) : round(x) + 80] = person
+        frames.append(frame)
+    assert starts_of(noisy(frames)) == [0]
+
+
+def with_faces(gray: NDArray[np.uint8], *faces: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """An image, and the boxes of what passes for faces in it: 40 pixels wide and 50 high, at these x and y."""
+    return np.repeat(gray[..., None], 3, axis=2), np.array([(x, y, 40, 50) for x, y in faces], np.float32).reshape(
+        -1, 4
+    )
+
+
+FACES = ((60, 40), (220, 40))
+
+
+def test_a_pop_up_is_doubtful_and_withdrawn_where_a_face_goes_on() -> None:
+    before = view(scenery(1))
+    after = before.copy()
+    after[30:150, 40:140] = 240
+    detector = ShotDetector()
+    for number, frame in enumerate(noisy([before] * 20 + [after] * 20)):
+        detector.add(frame, number / RATE)
+    detector.finish()
+    assert detector.doubtful == {20}
+    assert faces_go_on(*with_faces(before, *FACES), *with_faces(after, FACES[1]))
+    detector.withdraw(20)
+    assert detector.spans() == [(0, 39)]
+
+
+def test_a_cut_that_swaps_two_people_stands() -> None:
+    before, after = view(scenery(1)).copy(), view(scenery(1)).copy()
+    for x, seed, other in ((60, 2, 3), (220, 3, 2)):
+        before[40:90, x : x + 40], after[40:90, x : x + 40] = scenery(seed)[:50, :40], scenery(other)[:50, :40]
+    assert not faces_go_on(*with_faces(before, *FACES), *with_faces(after, *FACES))
+    assert not faces_go_on(*with_faces(before), *with_faces(after, *FACES))
+
+
+def test_a_change_of_a_part_of_a_picture_without_faces_is_no_cut() -> None:
+    image = view(scenery(1))
+    assert faces_go_on(*with_faces(image), *with_faces(image))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (20, 30), (36, 64), (1920, 1080), (541, 959)])

@@ -235,6 +235,16 @@ def test_a_pole_and_a_table_between_two_people_make_no_boxes() -> None:
     assert shots_of(draw)[0].panes == ()
 
 
+def test_a_molding_and_a_table_that_nobody_crosses_make_no_boxes() -> None:
+    def draw(number: int) -> Drawn:
+        picture, faces = room(number)
+        cv2.line(picture, (320, 0), (320, HEIGHT), 230, 3)
+        picture[280:] = 60
+        return picture, faces
+
+    assert shots_of(draw)[0].panes == ()
+
+
 def test_bars_and_boxes_are_found_in_what_was_encoded(tmp_path: Path) -> None:
     inner = [(20, 60, 310, 300), (330, 60, 620, 300)]
 
