@@ -24,10 +24,12 @@ class Other:
     """Somebody else.
 
     Attributes:
-        boxes: (frames, 4) their face; NaN where it isn't seen.
+        frames: those of the run between which they are seen.
+        boxes: (frames, 4) their face in these; NaN where it isn't seen.
         welcome: whether the tile may show them; if not, they are left out where that is possible.
     """
 
+    frames: slice
     boxes: Boxes
     welcome: bool
 
@@ -43,18 +45,20 @@ def aside(windows: Boxes, framing: Framing, faces: Boxes, others: Sequence[Other
         faces: (frames, 4) what of the subject must stay in it.
         others: whoever else is in the frame. Those who come first count most.
     """
+    windows = windows.copy()
     for other in others:
+        part = windows[other.frames]
         head = edges(other.boxes, HEAD)
-        touched = overlap(windows, head)
+        touched = overlap(part, head)
         if not touched.any():
             continue
-        moves = _moves(windows, head, other)
-        costs = np.array([_cost(windows, move, framing, faces) for move in moves])
+        moves = _moves(part, head, other)
+        costs = np.array([_cost(part, move, framing.part(other.frames), faces[other.frames]) for move in moves])
         usual = np.median(costs[:, touched], axis=1)
         if np.isfinite(usual.min()):
             best = int(usual.argmin())
             moved = touched & np.isfinite(costs[best])
-            windows = np.where(moved[:, None], windows + moves[best], windows)
+            part[moved] += moves[best][moved]
     return windows
 
 

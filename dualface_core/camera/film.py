@@ -156,14 +156,21 @@ class _Cast:
         """Whoever else is in some frames: first the other person, who has a tile of their own, then strangers."""
         if not subject.people:
             return []
-        other = [Other(boxes[span], welcome=False) for name, boxes in self.people.items() if name not in subject.people]
+        whole = slice(0, span.stop - span.start)
+        other = [
+            Other(whole, boxes[span], welcome=False)
+            for name, boxes in self.people.items()
+            if name not in subject.people
+        ]
         frames, tracklets, boxes = self.strangers
         part = slice(*np.searchsorted(frames, [span.start, span.stop]))
         for tracklet in np.unique(tracklets[part]):
             own = tracklets[part] == tracklet
-            placed = np.full((span.stop - span.start, 4), np.nan)
-            placed[frames[part][own] - span.start] = boxes[part][own]
-            other.append(Other(placed, welcome=True))
+            seen = frames[part][own] - span.start
+            between = slice(int(seen[0]), int(seen[-1]) + 1)
+            placed = np.full((between.stop - between.start, 4), np.nan)
+            placed[seen - seen[0]] = boxes[part][own]
+            other.append(Other(between, placed, welcome=True))
         return other
 
 

@@ -130,6 +130,11 @@ class Framing:
     parameters: CameraParameters
     composition: Composition | None = None
 
+    def part(self, frames: slice) -> Framing:
+        """That of some of the frames, which has no composition."""
+        aspect, height = (np.broadcast_to(part, len(self.bounds))[frames] for part in (self.aspect, self.tile_height))
+        return Framing(self.bounds[frames], aspect, height, self.parameters)
+
     @property
     def widest(self) -> Values:
         """The greatest height of a crop window."""

@@ -3,18 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dualface_core.camera.plan import plan_camera
 from dualface_core.tables.face_tracks import FaceTracks
 from tests.core.camera.faces import FPS, SIDE_BY_SIDE, Boxes, at, filmed, person, tile
-from tests.core.made_tracks import face_tracks, with_columns
+from tests.core.made_tracks import face_tracks, plan_camera, with_columns
 
 
 def with_stranger(subject: Boxes, stranger: Boxes) -> FaceTracks:
     """Tracks of A and of somebody without a name."""
-    tracks = face_tracks({"A": subject, "B": stranger})
-    people = [None if name == "B" else name for name in tracks.table["person"].to_pylist()]
-    named = with_columns(tracks, person=people)
-    return FaceTracks(named.table, named.metadata.model_copy(update={"people": ["A"]}))
+    return face_tracks({"A": subject, "somebody": stranger})
 
 
 def share_shown(window: Boxes, boxes: Boxes) -> Boxes:
