@@ -99,6 +99,10 @@ class NativeCrashError(FileError):
     """Code outside of Python took down the process that was at work on a file."""
 
 
+class PortraitError(InputError):
+    """The image that is to name a person is not one of a face, or is like nobody in the video."""
+
+
 class TableFormatError(InputError):
     """A Parquet file is not the table that was expected, or belongs to another video."""
 

@@ -114,15 +114,17 @@ def track(
     Args:
         video: the source.
         parameters: of the method; those that `settings` imply if None.
-        settings: where the model files are; read from the environment if None.
+        settings: where the model files are, and a portrait of person A; read from the environment if None.
         progress: called after every frame.
 
     Raises:
         NobodyFoundError: no face in the whole video.
+        PortraitError: the portrait is not one of a face, or nobody in the video is like it.
         ModelError: a model file is missing or wrong.
         UnreadableVideoError: the source breaks off or is damaged; or it is salvaged, and no face is left.
         ChangedVideoError: it is not the file that was probed, or changes meanwhile. The same for every later step.
     """
+    from dualface_core.faces.portrait import Portrait
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.audio_frames import damage_in_copies
@@ -133,13 +135,15 @@ def track(
 
     settings = settings or Settings.load()
     suited = profile(settings)
+    detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
     tracker = FaceTracker(
         parameters or TrackParameters(detect_every=settings.detect_every, batch_size=suited.batch_size),
-        FaceDetector(settings.detector_weights),
-        FaceEmbedder(settings.embedder_weights),
+        detector,
+        embedder,
         frame_size=(video.width, video.height),
         time_base=video.time_base,
         fingerprint=video.fingerprint,
+        person_a=Portrait.read(settings.person_a, detector, embedder) if settings.person_a else None,
     )
     with _unchanged(video), VideoReader(video, threads=suited.decode_threads, loop_filter=False) as reader:
         for frame in reader:

@@ -123,6 +123,11 @@ class Settings(EnvironmentSettings):
         default=Transition.EASED,
         description="How tiles change their places within a shot: slide and grow (eased), or change at once (hard).",
     )
+    person_a: Path | None = Field(
+        default=None,
+        description="An image of the face of the person who is called A. Without it, A is on the left where both are "
+        "first seen together.",
+    )
     detect_every: int | None = Field(
         default=None, ge=1, description="Look for faces in every n-th frame. Without it, about six times a second."
     )

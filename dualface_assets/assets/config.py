@@ -40,6 +40,16 @@ class RawVideoConfig(_RunConfig):
     )
 
 
+class TracksConfig(_RunConfig):
+    """Who is who."""
+
+    person_a: str | None = Field(
+        default=None,
+        description="Path of an image of the face of the person who is called A. Without it, A is on the left where "
+        "both are first seen together.",
+    )
+
+
 class TilesConfig(_RunConfig):
     """How the tiles are composed."""
 

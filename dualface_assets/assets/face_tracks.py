@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from dualface_assets.assets import checks
 from dualface_assets.assets.code_versions import code_version
+from dualface_assets.assets.config import TracksConfig
 from dualface_assets.assets.metadata import Record, columns, entries, image
 from dualface_assets.assets.progress import logged
 from dualface_assets.assets.raw_video import raw_video
@@ -19,7 +20,6 @@ from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
-from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 
 COLUMNS: Final[Mapping[str, str]] = {
@@ -50,19 +50,20 @@ COLUMNS: Final[Mapping[str, str]] = {
     code_version=code_version("face_tracks"),
     metadata={COLUMN_SCHEMA: columns(FaceTracks.SCHEMA, COLUMNS)},
 )
-def face_tracks(context: dg.AssetExecutionContext, store: VideoStore) -> Iterator[dg.MaterializeResult[FaceTracks]]:
+def face_tracks(
+    context: dg.AssetExecutionContext, config: TracksConfig, store: VideoStore
+) -> Iterator[dg.MaterializeResult[FaceTracks]]:
     """Every face in every frame, and which of them are person A and person B. One row per face per frame."""
     from dualface_core.advice.advisories import identity_advisory  # with scipy
     from dualface_core.review.plots import tracks_plot
 
     started = time.monotonic()
     with as_failure(context), store.mounted(context.instance):
+        settings = config.settings()
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
         with in_time(step_seconds(video)) as watched:
-            tracks = pipeline.track(
-                video, settings=Settings.load(), progress=watched(logged(context, "Detecting faces"))
-            )
+            tracks = pipeline.track(video, settings=settings, progress=watched(logged(context, "Detecting faces")))
         plot, figures, advisory = tracks_plot(tracks), _figures(tracks), identity_advisory(tracks)
     seconds = time.monotonic() - started
     yield dg.MaterializeResult(

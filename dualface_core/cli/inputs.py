@@ -51,6 +51,14 @@ ScenesOption = Annotated[
 TransitionOption = Annotated[
     Transition | None, typer.Option("--transition", help="How tiles change places within a shot. (default: eased)")
 ]
+PersonOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--person-a",
+        metavar="FACE.jpg",
+        help="An image of the face of who is called A. (default: who is on the left where both are first seen)",
+    ),
+]
 EncoderOption = Annotated[str | None, typer.Option("--encoder", help="auto, nvenc or software. (default: auto)")]
 CodecOption = Annotated[str | None, typer.Option("--codec", help="h264, hevc or av1. (default: h264)")]
 QualityOption = Annotated[

@@ -16,6 +16,7 @@ from dualface_core.cli.inputs import (
     EncoderOption,
     JsonOption,
     LayoutOption,
+    PersonOption,
     PresetOption,
     QualityOption,
     SalvageOption,
@@ -46,12 +47,13 @@ def probe(video: Video, salvage: SalvageOption = None, as_json: JsonOption = Fal
 def track(
     video: Video,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="(default: NAME.tracks.parquet)")] = None,
+    person_a: PersonOption = None,
     salvage: SalvageOption = None,
 ) -> None:
     """Find out who is where in every frame, and write it as a Parquet table."""
     from dualface_core.advice.advisories import identity_advisory, source_advisory, warnings
 
-    settings = Settings.load().overlaid(salvage=salvage)
+    settings = Settings.load().overlaid(person_a=person_a, salvage=salvage)
     info = pipeline.probe(video, settings=settings)
     with step_bar("track", video) as progress:
         tracks = pipeline.track(info, settings=settings, progress=progress)

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.faces.portrait import Portrait
 from dualface_core.tables.labels import Person
 from dualface_core.tracking.tracklets import Tracklet, center, size
 
@@ -30,6 +31,9 @@ _ONE_PERSON_CLEARER: Final = 0.30
 """Mean and standard deviation of the cosine of two people's tracklets and of one person's in two shots, and by how much
 the latter's mean is higher where both are as clear as can be: from tracklets of edited interviews, films and series
 whose people were told apart by eye. Both are as likely at 0.363, SFace's own threshold, for quality 0.6."""
+
+_LIKE_PORTRAIT: Final = 0.363
+"""Cosine with a portrait from which on a group of tracklets is its person: SFace's own threshold."""
 
 _CLEAR: Final = 2.0
 """Clear face crops from which on the looks of a group of tracklets are beyond doubt."""
@@ -194,11 +198,16 @@ class _People:
     strangers: NDArray[np.float32]
 
 
-def identify(embedded: Sequence[EmbeddedTracklet], length: float = math.inf) -> Labeling:
-    """Label the tracklets of a whole video of so many seconds, given in the order of their first frames."""
+def identify(
+    embedded: Sequence[EmbeddedTracklet], length: float = math.inf, *, person_a: Portrait | None = None
+) -> Labeling:
+    """Label the tracklets of a whole video of so many seconds, given in the order of their first frames.
+
+    `person_a` says who is called A. Raises PortraitError if nobody is like it.
+    """
     if not embedded:
         return Labeling((), (), (), {})
-    people = _people(embedded, length)
+    people = _people(embedded, length, person_a)
     shots = _shots(embedded)
     labels = [_OTHER] * len(embedded)
     margins: list[float] = []
@@ -210,7 +219,8 @@ def identify(embedded: Sequence[EmbeddedTracklet], length: float = math.inf) -> 
             break
         people = _refined(embedded, labels, people)
         places = _place_evidence(embedded, labels, shots)
-    names = _names(embedded, labels)
+    names = _names(embedded, labels) if person_a is None else dict(enumerate(Person))
+    names = {label: name for label, name in names.items() if label in labels}
     return Labeling(
         people=tuple(sorted(names.values())),
         persons=tuple(names.get(label) for label in labels),
@@ -230,8 +240,11 @@ def same_person(cosines: NDArray[np.float64], quality: NDArray[np.float64] | flo
     return np.asarray(likelihoods / 2 + math.log(two_deviation / one_deviation), np.float64)
 
 
-def _people(embedded: Sequence[EmbeddedTracklet], length: float) -> _People:
-    """Cluster the tracklets by average linkage, never joining two that are seen together, and choose the persons."""
+def _people(embedded: Sequence[EmbeddedTracklet], length: float, person_a: Portrait | None = None) -> _People:
+    """Cluster the tracklets by average linkage, never joining two that are seen together, and choose the persons.
+
+    Raises PortraitError if there are people, but none is like `person_a`.
+    """
     ranked = sorted(embedded, key=lambda item: -item.presence)[:_CLUSTERED]
     means = np.array([item.embedding for item in ranked], np.float64)
     weight = np.array([item.weight for item in ranked])
@@ -269,6 +282,12 @@ def _people(embedded: Sequence[EmbeddedTracklet], length: float) -> _People:
         return bool(somebody and np.all(together[cluster, known] | distinct))
 
     clusters = sorted(np.flatnonzero(alive).tolist(), key=lambda cluster: -presence[cluster])
+    if person_a is not None and (people := [cluster for cluster in clusters if is_new(cluster, [])]):
+        cosines = prototypes[people] @ person_a.embedding
+        if np.max(cosines) < _LIKE_PORTRAIT:
+            raise person_a.unlike(float(np.max(cosines)), _LIKE_PORTRAIT)
+        first = people[int(np.argmax(cosines))]
+        clusters = [first, *(cluster for cluster in clusters if cluster != first)]
     known: list[int] = []
     for cluster in clusters:
         if is_new(cluster, known):

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.face_crops import SIDE, FaceCrop, crop_square, make_face_crop, upright
+from dualface_core.faces.portrait import Portrait
 from dualface_core.faces.sface import FaceEmbedder, frontality
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
@@ -123,6 +124,7 @@ class FaceTracker:
         frame_size: width and height of the upright frame, in pixels.
         time_base: seconds per unit of `Frame.pts`.
         fingerprint: SHA-256 of the file, in hex.
+        person_a: who is to be called A; None for the one on the left where both are first seen together.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class FaceTracker:
         frame_size: tuple[int, int],
         time_base: Fraction,
         fingerprint: str,
+        person_a: Portrait | None = None,
     ) -> None:
         self._parameters = parameters
         self._detector = detector
@@ -141,6 +144,7 @@ class FaceTracker:
         self._frame_size = frame_size
         self._time_base = time_base
         self._fingerprint = fingerprint
+        self._person_a = person_a
         self._shots = ShotDetector()
         self._stage = StageFinder(frame_size)
         self._linker = TrackletLinker(start_score=parameters.score_threshold)
@@ -178,6 +182,7 @@ class FaceTracker:
         """There are no more frames. The table is empty, and names no people, if no face was found.
 
         `notes` and `lost` are what the reader says of the frames (`VideoReader.notes`, `VideoReader.lost`).
+        Raises PortraitError if nobody is like `person_a`.
         """
         self._shots.finish()
         if self._previous is not None:
@@ -193,7 +198,7 @@ class FaceTracker:
         for number, item in enumerate(self._embedded):
             item.tracklet.number = number
         length = float((self._pts[-1] - self._pts[0]) * self._time_base) if self._pts else 0.0
-        labeling = identify(self._embedded, length)
+        labeling = identify(self._embedded, length, person_a=self._person_a)
         prototypes = {person: vector.tolist() for person, vector in labeling.prototypes.items()}
         width, height = self._frame_size
         metadata = TracksMetadata(

@@ -32,6 +32,7 @@ def test_the_launchpad_offers_what_there_is_to_choose_from(job: dg.JobDefinition
     ("asset", "chosen"),
     [
         ("raw_video", {"salvage": True}),
+        ("face_tracks", {"person_a": "face.jpg"}),
         ("composed_tiles", {"layout": "stacked"}),
         ("composed_tiles", {"layout_file": "mine.yaml"}),
         ("composed_tiles", {"scenes": "off", "transition": "hard"}),

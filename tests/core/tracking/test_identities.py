@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from dualface_core.errors import PortraitError
+from dualface_core.faces.portrait import Portrait
 from dualface_core.tracking.identities import (
     EmbeddedTracklet,
     Labeling,
@@ -235,6 +238,24 @@ def test_a_passing_false_detection_is_nobody() -> None:
 
 def test_no_faces_are_no_people() -> None:
     assert identify([]) == Labeling((), (), (), {})
+
+
+@pytest.mark.parametrize(("portrait", "names"), [(1, ("A", "B")), (2, ("B", "A"))])
+def test_a_portrait_says_who_is_a(portrait: int, names: tuple[str, str]) -> None:
+    scene = embedded_of([Seen(person=1, begin=0, end=8, x=2), Seen(person=2, begin=0, end=8, x=8)])
+    assert identify(scene, person_a=Portrait(Path("face.jpg"), look_of(portrait))).persons == names
+
+
+def test_who_is_like_the_portrait_is_a_although_others_are_seen_for_longer() -> None:
+    scene = embedded_of([Seen(person=n, begin=0, end=5 + n, x=3 * n) for n in (1, 2, 3)])
+    assert identify(scene).persons == (None, "A", "B")
+    assert identify(scene, person_a=Portrait(Path("face.jpg"), look_of(1))).persons == ("A", None, "B")
+
+
+def test_a_portrait_that_is_like_nobody_is_refused() -> None:
+    scene = embedded_of([Seen(person=1, begin=0, end=8, x=2), Seen(person=2, begin=0, end=8, x=8)])
+    with pytest.raises(PortraitError, match=r"face.jpg: nobody .* cosine of -?0\.\d\d, not 0\.363 or more"):
+        identify(scene, person_a=Portrait(Path("face.jpg"), look_of(5)))
 
 
 def test_prototypes_look_like_the_people_they_are_named_after() -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dualface_core.faces.portrait import Portrait
 from dualface_core.faces.sface import FaceEmbedder
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.color import ColorInfo
@@ -18,6 +19,7 @@ from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.sample.truth import SampleTruth
 from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.labels import Person
 from dualface_core.tracking.tracker import FaceTracker, TrackParameters
 from tests.conftest import SampleClip
 
@@ -144,6 +146,18 @@ def test_people_are_followed_from_the_first_frame_to_the_last(sample_clip: Sampl
 def test_tracking_twice_gives_the_same_table(sample_clip: SampleClip) -> None:
     path = sample_clip("talk")
     assert track_clip(path).table.equals(track_clip(path).table)
+
+
+def test_a_portrait_says_who_is_a(sample_clip: SampleClip, tmp_path: Path) -> None:
+    # The right half of the first frame.
+    path = sample_clip("talk")
+    with VideoReader(probe(path)) as reader:
+        cv2.imwrite(str(tmp_path / "face.png"), next(iter(reader)).bgr()[:, 320:])
+    about = {"time_base": probe(path).time_base, "person_a": Portrait.read(tmp_path / "face.png", *models())}
+    with VideoReader(probe(path)) as reader:
+        tracks = tracked(reader, tracker((640, 360), **about))
+    assert np.all(tracks.boxes(Person.A)[:, 0] > 320)
+    assert np.all(tracks.boxes(Person.B)[:, 0] < 320)
 
 
 def test_embeddings_are_kept_only_if_asked_for(sample_clip: SampleClip) -> None:
