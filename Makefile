@@ -68,8 +68,8 @@ fuzz: install ## 2,000 damaged files, each in a process with limits: nothing may
 soak: install ## The instance under load and under fire, at length (half an hour); writes docs/soak.md.
 	$(BIN)/python -m benchmarks.soak
 
-screenshots: install ## Make the images of the web page in docs/images anew (needs Chromium).
-	DUALFACE_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest tests/end_to_end/test_browser.py --basetemp /tmp/dualface-screenshots
+screenshots: install ## Make the images of the web page and of layouts in docs/images anew (needs Chromium).
+	DUALFACE_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest tests/end_to_end/test_browser.py tests/core/rendering/test_layouts.py --basetemp /tmp/dualface-screenshots
 
 format: install ## Format the code.
 	$(BIN)/ruff format .
