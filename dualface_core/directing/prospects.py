@@ -32,6 +32,9 @@ PEOPLE: Final = {Subject.A: Person.A, Subject.B: Person.B}
 _DOUBLED: Final = 1000.0
 """Cost per second of showing somebody in both tiles: never, where anything else can be had."""
 
+_SURE: Final = 0.75
+"""Score of the detector from which the face of anyone else counts: below it, many are a hand, a bag or a pattern."""
+
 _APART: Final = 4.0
 """Face widths from which on a two-shot costs all that it can; the nearer they are, the better it suits."""
 
@@ -52,7 +55,8 @@ class Footage:
         frame_size: width and height of a frame, in pixels.
         times: when each frame begins, and when the last one ends: (frames + 1,), in seconds.
         boxes: the faces of the people, (frames, 4) each, NaN where they are not seen.
-        other_frames, other_heights: the faces of anyone else: frame and height of each, in the order of the frames.
+        other_frames, other_heights: what is surely a face of anyone else: frame and height of each, in the order of the
+            frames.
     """
 
     frame_size: tuple[int, int]
@@ -65,7 +69,7 @@ class Footage:
     def of(cls, tracks: FaceTracks) -> Self:
         """What the tracks say."""
         table, times = tracks.table, tracks.times
-        others = table.filter(pc.is_null(table["person"]))
+        others = table.filter(pc.and_(pc.is_null(table["person"]), pc.greater_equal(table["score"], _SURE)))
         return cls(
             tracks.metadata.frame_size,
             np.append(times, 2 * times[-1] - times[-2:].min()),

@@ -12,7 +12,7 @@ from dualface_core.directing.parameters import Direction
 from dualface_core.directing.prospects import Footage, Prospects
 from dualface_core.tables.face_tracks import Shot
 from tests.core.directing.people import FPS, SIDE_BY_SIDE, Boxes, away, directed, person, scenes, told
-from tests.core.made_tracks import face_tracks
+from tests.core.made_tracks import face_tracks, with_columns
 
 SPLIT, SOLO_A, SOLO_B, TOGETHER, WHOLE = "split A B", "solo A", "solo B", "together pair", "whole frame"
 
@@ -119,6 +119,13 @@ def test_people_in_the_background_change_nothing() -> None:
         {"A": person(400), "B": person(1500), "C": person(950, height=90), "D": person(1100, height=80)}
     )
     assert told(directed(tracks)) == [(SPLIT, 0, 10)]
+
+
+def test_what_is_hardly_a_face_makes_no_crowd() -> None:
+    tracks = face_tracks({"A": person(400), "B": person(1500), "C": person(950)})
+    assert told(directed(tracks)) == [(WHOLE, 0, 10)]
+    scores = [0.9 if name else 0.55 for name in tracks.table["person"].to_pylist()]
+    assert told(directed(with_columns(tracks, score=scores))) == [(SPLIT, 0, 10)]
 
 
 def test_a_detection_that_jumps_away_for_a_moment_is_no_reason() -> None:
