@@ -43,6 +43,10 @@ _FORMATS: Final = (
 first bytes which format a file has, and a playlist (hls, concat, dash, sdp) is turned away before anything that it
 names is opened. Audio and subtitles are in the list so that the error can say what the file is."""
 
+_SEARCHED: Final = {"analyzeduration": str(120 * 1_000_000), "probesize": str(64 << 20)}
+"""Microseconds and bytes from the start in which FFmpeg looks for streams of which the header says nothing, or too
+little: audio of a transport stream may begin late. Where all are known it looks no further."""
+
 _HEAD_BYTES: Final = 188 * 1000
 _NUMBERS_OF_FFMPEG: Final = 1 << 20
 _TEXT_BYTES: Final = 400
@@ -66,6 +70,7 @@ def open_input(path: Path, limits: Limits | None = None, **more: str) -> InputCo
         FileError: what `read_error` says.
     """
     options = more | {
+        **_SEARCHED,
         "protocol_whitelist": "file",
         "format_whitelist": _FORMATS,
         "enable_drefs": "0",

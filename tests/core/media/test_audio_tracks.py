@@ -23,7 +23,7 @@ from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import VideoWriter
 from dualface_core.verification.streams import audio_findings
-from tests.core.media.conftest import numbered_image
+from tests.core.media.conftest import MakeClip, numbered_image
 
 RATE = 48_000
 
@@ -211,6 +211,14 @@ def test_channels_that_add_up_to_more_than_full_scale_are_limited(tmp_path: Path
     frame.planes[0].update(noise)
     result = copied(probe(with_audio(tmp_path / "loud.mkv", ("pcm_s16le", frame, {}))), tmp_path / "result.mp4")
     assert 0.2 < samples(result.path)[:, 2_000:].std() < 0.7
+
+
+def test_audio_that_begins_half_a_minute_into_a_transport_stream_is_kept(make_clip: MakeClip) -> None:
+    path = make_clip("late.ts", pts=range(33 * 15), audio="aac", audio_start=Fraction(30), audio_seconds=2.0)
+    video = probe(path)
+    (track,) = video.audio
+    assert (track.start, track.duration) == pytest.approx((30, 2), abs=0.05)
+    assert not any("left out" in note for note in video.notes)
 
 
 def test_a_gap_of_half_an_hour_is_silence_that_takes_no_memory(tmp_path: Path) -> None:
