@@ -144,7 +144,7 @@ def framing_advisory(tracks: FaceTracks, plan: TilePlan) -> Advisory:
         action=""
         if passed
         else "Look at the places where the tile holds or goes wide. The person moves too fast, is too near, or appears "
-        "too briefly to be followed calmly; the other layout may suit this video better.",
+        "too briefly to be followed calmly; another layout may suit this video better.",
         figures={**figures, "least allowed (%)": 100 * LEAST_IN_TILE},
     )
 

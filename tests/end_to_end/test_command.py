@@ -215,6 +215,7 @@ def test_an_input_that_cannot_be_used_gets_one_line_and_leaves_nothing_behind(ki
     ("options", "word"),
     [
         (["--layout", "circle"], "side-by-side"),
+        (["--layout", "missing.yaml"], "there is no such layout file"),
         (["--encoder", "abacus"], "software"),
         (["--preset", "warp"], "veryfast"),
         (["--codec", "mpeg1"], "hevc"),

@@ -13,6 +13,7 @@ from dualface_core.compositing.cpu import Compositor
 from dualface_core.media.color import SDR
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.tables.labels import Person, Subject
+from dualface_core.tables.layout_files import LayoutEntry
 from dualface_core.tables.layouts import Border, Layout, Tile
 from dualface_core.tables.tile_plan import FramePlan
 
@@ -140,3 +141,35 @@ def test_a_blurred_background_keeps_colors_in_their_places() -> None:
     _, blue, red = drawn(replace(PLAIN, background="blurred"), small, [[320, 150, 640, 300]] * 2, tinted)
     assert blue[10, 10] > 150 > blue[10, 230]
     assert red[10, 230] > 150 > red[10, 10]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    width=st.integers(160, 500),
+    height=st.integers(160, 500),
+    share=st.floats(0.3, 0.7),
+    gap=st.integers(0, 8),
+    corners=st.integers(0, 60),
+    background=st.sampled_from(["#101010", "blurred"]),
+)
+def test_every_pixel_of_every_layout_is_drawn_on_a_surface_that_nobody_cleared(
+    width: int, height: int, share: float, gap: int, corners: int, background: str
+) -> None:
+    width, height, gap, corners = 2 * width, 2 * height, 4 * gap, 2 * corners
+    left = round(share * width / 2) * 2
+    tiles = [
+        {"shows": "A", "x": 0, "y": 0, "width": left, "height": height},
+        {"shows": "B", "x": left, "y": 0, "width": width - left, "height": height},
+    ]
+    said = {"width": width, "height": height, "gap": gap, "corners": corners, "background": background, "tiles": tiles}
+    made = Layout.of("made", LayoutEntry.model_validate(said | {"border": {"width": 2}, "captions": {"A": "Anna"}}))
+    compositor, plan = Compositor(made, 640, 300), shown(made)
+    half = (height // 2, width // 2)
+    found = [
+        compositor.compose(
+            frame(), plan, tuple(np.full(shape, level, np.uint8) for shape in ((height, width), half, half))
+        )
+        for level in (7, 250)
+    ]
+    assert all((one == other).all() for one, other in zip(*found, strict=True))
+    assert sum(part.width * part.height for part in made.regions) == width * height
