@@ -84,12 +84,14 @@ def _card(gpu: Gpu | None, settings: Settings) -> CardOverview:
     )
     # Without a card one codec says why; the others would say the same again.
     codecs = CODECS if gpu is not None else CODECS[:1]
-    with ThreadPoolExecutor(2 * len(codecs)) as pool:
+    # No more trials at once than there are slots: one that waits for another of ours would call the card busy.
+    at_once = max(1, settings.nvenc_max_sessions)
+    with ThreadPoolExecutor(at_once) as encoding, ThreadPoolExecutor(len(codecs)) as decoding:
         encodes = {
-            codec: pool.submit(nvenc_ability, codec, gpu=gpu, cache=settings.cache, sessions=sessions)
+            codec: encoding.submit(nvenc_ability, codec, gpu=gpu, cache=settings.cache, sessions=sessions)
             for codec in codecs
         }
-        decodes = {codec: pool.submit(nvdec_ability, codec, gpu=gpu, cache=settings.cache) for codec in codecs}
+        decodes = {codec: decoding.submit(nvdec_ability, codec, gpu=gpu, cache=settings.cache) for codec in codecs}
     return CardOverview(
         gpu=gpu,
         generation=None if gpu is None else gpu.generation,
