@@ -163,14 +163,16 @@ def test_the_tables_of_another_video_are_refused_by_name(step, option, sample_cl
     assert f"but {table} was made from another video" in err
 
 
-def test_one_person_alone_is_no_error_and_the_report_says_what_tile_b_shows(dualface, tmp_path):
+def test_one_person_alone_is_no_error_and_has_the_canvas_to_themselves(dualface, tmp_path):
     video = tmp_path / "alone.mp4"
     video.write_bytes(fetch_clips(Settings().cache)["man"].read_bytes())
     code, out, err = dualface("run", video, "--json")
     assert code == 0, err
     (result,) = json.loads(out)
     said = [finding["message"] for finding in result["report"]["verification"]["findings"] if not finding["passed"]]
-    assert any("wide" in message for message in said)
+    assert any("nobody for tile B" in message for message in said)
+    assert [(scene["kind"], scene["cast"]) for scene in result["report"]["scenes"]] == [("solo", ["A"])]
+    assert f"{video}: 1 scene: solo 100 %" in err
     assert all(f"{video}: warning: {message}" in err for message in said)
 
 
