@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dualface_core.camera.film import FASTEST, FASTEST_ZOOM, Filmed, film
@@ -163,3 +164,21 @@ def test_whatever_a_face_does_the_camera_never_snaps(wild: dict[str, object]) ->
         assert (np.abs(np.diff(x)) <= 1.01 * FASTEST * extent * seconds + 0.1).all()
         assert (np.abs(np.diff(y)) <= 1.01 * FASTEST * extent * 1080 / 960 * seconds + 0.1).all()
         assert (np.abs(np.diff(np.log(height))) <= 1.01 * FASTEST_ZOOM * seconds + 1e-4).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(wild=wild_scenes(), data=st.data())
+def test_whatever_becomes_of_a_tile_its_window_has_its_shape_and_stays_in_its_pane(
+    wild: dict[str, object], data: st.DataObject
+) -> None:
+    width, height = wild["size"]
+    tracks = face_tracks({"A": wild.pop("boxes")}, **wild)
+    left, top = (data.draw(st.floats(0, 0.5)) * side for side in (width, height))
+    pane = (left, top, data.draw(st.floats(0.1, 0.5)) * width, data.draw(st.floats(0.1, 0.5)) * height)
+    walk = np.random.default_rng(data.draw(st.integers(0, 99))).normal(0, 40, tracks.frame_count).cumsum()
+    tiles = np.zeros((tracks.frame_count, 1, 4), int)
+    tiles[:, 0, 2:] = np.stack([2 * np.rint(np.clip(480 + walk, 10, 960)), np.full(len(walk), 1080)], axis=1)
+    solo = scene("solo", "A", last=tracks.frame_count - 1)
+    windows = film(staged(tracks, picture=pane), [solo], tiles).crop_windows[:, 0]
+    assert windows[:, 2] / windows[:, 3] == pytest.approx(tiles[:, 0, 2] / tiles[:, 0, 3])
+    assert_within(windows, pane)
