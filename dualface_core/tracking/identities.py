@@ -71,6 +71,13 @@ _PLACE: Final = 1.5
 """Nats for a label where the tracklets of the same shot that have it are at this place and of this size, and against it
 where they are elsewhere."""
 
+_ATTIRE: Final = 1.0
+_ATTIRE_ALIKE: Final = 0.8
+_ATTIRE_SPREAD: Final = 0.1
+"""Nats for a label where hair and clothes are those of the tracklets of the same shot that have it, and against it
+where they are not; how alike they are where they say nothing, and by how much more or less they say nearly all. In
+edited interviews and series, one person's make 0.75 to 0.95 within a shot, two people's 0.4 to 0.75."""
+
 _ANCHORS: Final = 50
 """Tracklets of a shot, the clearest, whose places count for that."""
 
@@ -108,12 +115,14 @@ class EmbeddedTracklet:
         embedding: (128,) float32 of length 1, the mean over its clear face crops.
         weight: how many clear face crops that is worth; a blurred or turned face counts for less than one.
         quality: 0..1, how clear they are on average.
+        attire: of hair and clothes, see `faces.attire`.
     """
 
     tracklet: Tracklet
     embedding: NDArray[np.float32]
     weight: float
     quality: float
+    attire: NDArray[np.float32]
 
     @property
     def seconds(self) -> float:
@@ -141,7 +150,12 @@ class EmbeddedTracklet:
 
 
 def split(
-    tracklet: Tracklet, *, times: NDArray[np.float64], embeddings: NDArray[np.float32], quality: NDArray[np.float64]
+    tracklet: Tracklet,
+    *,
+    times: NDArray[np.float64],
+    embeddings: NDArray[np.float32],
+    quality: NDArray[np.float64],
+    attire: NDArray[np.float32],
 ) -> list[EmbeddedTracklet]:
     """Describe a tracklet by its face crops; where they show two people after all, as two tracklets.
 
@@ -153,6 +167,7 @@ def split(
         times: (n,) of the face crops, ascending, in seconds.
         embeddings: (n, 128), of length 1.
         quality: (n,) above 0, how much each face crop says.
+        attire: (n, `COLORS`) of hair and clothes.
     """
     weighted = quality[:, None] * embeddings
     before, after = np.cumsum(weighted, axis=0)[:-1], np.cumsum(weighted[::-1], axis=0)[-2::-1]
@@ -162,14 +177,20 @@ def split(
     alike = np.where(clear, np.sum(before * after, axis=1) / np.maximum(lengths, 1e-9), 1.0)
     if np.min(alike, initial=1.0) < _CHANGED:
         at = int(np.argmin(alike)) + 1
-        first, second = tracklet.part(-np.inf, times[at - 1]), tracklet.part(times[at], np.inf)
+        parts = (
+            (tracklet.part(-np.inf, times[at - 1]), slice(None, at)),
+            (tracklet.part(times[at], np.inf), slice(at, None)),
+        )
         return [
-            *split(first, times=times[:at], embeddings=embeddings[:at], quality=quality[:at]),
-            *split(second, times=times[at:], embeddings=embeddings[at:], quality=quality[at:]),
+            item
+            for part, crops in parts
+            for item in split(
+                part, times=times[crops], embeddings=embeddings[crops], quality=quality[crops], attire=attire[crops]
+            )
         ]
     mean = weighted.sum(axis=0)
     embedding = np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
-    return [EmbeddedTracklet(tracklet, embedding, float(quality.sum()), float(quality.mean()))]
+    return [EmbeddedTracklet(tracklet, embedding, float(quality.sum()), float(quality.mean()), attire.mean(axis=0))]
 
 
 @dataclass(frozen=True)
@@ -211,14 +232,14 @@ def identify(
     shots = _shots(embedded)
     labels = [_OTHER] * len(embedded)
     margins: list[float] = []
-    places = np.zeros((len(embedded), 3))
+    scene = np.zeros((len(embedded), 3))
     for _ in range(_ROUNDS):
         before = labels
-        labels, margins = _most_likely(embedded, _label_costs(embedded, people) - places)
+        labels, margins = _most_likely(embedded, _label_costs(embedded, people) - scene)
         if labels == before:
             break
         people = _refined(embedded, labels, people)
-        places = _place_evidence(embedded, labels, shots)
+        scene = _scene_evidence(embedded, labels, shots)
     names = _names(embedded, labels) if person_a is None else dict(enumerate(Person))
     names = {label: name for label, name in names.items() if label in labels}
     return Labeling(
@@ -339,11 +360,13 @@ class _Shot:
         members: (n,) their numbers.
         anchors: (m,) the numbers of those that show most clearly who they are.
         near: (n, m) 0..1, how near in place and size a member is to an anchor; 0 for itself.
+        alike: (n, m) 0..1, how alike their hair and clothes are; `_ATTIRE_ALIKE` where they cannot be seen.
     """
 
     members: NDArray[np.intp]
     anchors: NDArray[np.intp]
     near: NDArray[np.float64]
+    alike: NDArray[np.float64]
 
 
 def _shots(embedded: Sequence[EmbeddedTracklet]) -> list[_Shot]:
@@ -358,7 +381,9 @@ def _shots(embedded: Sequence[EmbeddedTracklet]) -> list[_Shot]:
             places = np.array([_places(embedded[number].tracklet) for number in members])
             near = np.stack([_nearness(places, _places(embedded[anchor].tracklet)) for anchor in anchors], axis=1)
             near[np.array(members)[:, None] == anchors] = 0
-            shots.append(_Shot(np.array(members), anchors, near))
+            attire, others = (np.array([embedded[each].attire for each in some], float) for some in (members, anchors))
+            known = np.linalg.norm(attire, axis=1)[:, None] * np.linalg.norm(others, axis=1)
+            shots.append(_Shot(np.array(members), anchors, near, attire @ others.T + (1 - known) * _ATTIRE_ALIKE))
     return shots
 
 
@@ -375,10 +400,13 @@ def _nearness(places: NDArray[np.float64], anchor: NDArray[np.float64]) -> NDArr
     return np.asarray(np.exp(-np.min(aside + (3 * np.log(sizes / anchor[:, 2])) ** 2, axis=(1, 2)) / 2))
 
 
-def _place_evidence(
+def _scene_evidence(
     embedded: Sequence[EmbeddedTracklet], labels: list[int], shots: Sequence[_Shot]
 ) -> NDArray[np.float64]:
-    """(tracklets, 3): nats for A, B and nobody, from where others of the same shot with these labels are."""
+    """(tracklets, 3): nats for A, B and nobody, from others of the same shot with these labels.
+
+    That is, from where they are and from what they wear. Between shots the light may change: colors say nothing there.
+    """
     evidence = np.zeros((len(embedded), 3))
     clarity = np.array([item.clarity for item in embedded])
     for shot in shots:
@@ -386,7 +414,9 @@ def _place_evidence(
         for label in range(3):
             same = others & (np.array(labels)[shot.anchors] == label)
             relied = np.max(same * clarity[shot.anchors], axis=1)
-            evidence[shot.members, label] = _PLACE * relied * (2 * np.max(same * shot.near, axis=1) - 1)
+            place = 2 * np.max(same * shot.near, axis=1) - 1
+            colors = np.tanh((np.max(same * shot.alike, axis=1) - _ATTIRE_ALIKE) / _ATTIRE_SPREAD)
+            evidence[shot.members, label] = relied * (_PLACE * place + _ATTIRE * colors)
     return evidence
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from dualface_core.faces.attire import attire
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.face_crops import SIDE, FaceCrop, crop_square, make_face_crop, upright
 from dualface_core.faces.portrait import Portrait
@@ -77,11 +78,12 @@ class TrackParameters(BaseModel):
 
 @dataclass(frozen=True)
 class _Kept:
-    """A face crop, when it was taken, and how good it seemed then."""
+    """A face crop, when it was taken, how good it seemed then, and the colors of hair and clothes."""
 
     quality: float
     time: float
     crop: FaceCrop
+    attire: NDArray[np.float32]
 
 
 @dataclass
@@ -97,9 +99,9 @@ class _FaceCrops:
         best = self.best.get(self._key(time))
         return best is None or quality > best.quality
 
-    def add(self, time: float, quality: float, crop: FaceCrop) -> None:
+    def add(self, kept: _Kept) -> None:
         """Keep a face crop. If there are too many, stretches of time are joined two by two."""
-        self.best[self._key(time)] = _Kept(quality, time, crop)
+        self.best[self._key(kept.time)] = kept
         while len(self.best) > _CROPS:
             self.stretch *= 2
             joined: dict[int, _Kept] = {}
@@ -282,7 +284,8 @@ class FaceTracker:
             crops = self._crops.setdefault(tracklet.number, _FaceCrops(tracklet))
             quality = float(faces.scores[row]) * frontality(faces.landmarks[row])
             if crops.wants(frame.time, quality):
-                crops.add(frame.time, quality, _crop(frame, image, faces, row))
+                crop = _crop(frame, image, faces, row)
+                crops.add(_Kept(quality, frame.time, crop, attire(image, faces.boxes[row])))
         still_open = {tracklet.number for tracklet in self._linker.open}
         self._close(still_open)
         self._heads.begin(
@@ -302,6 +305,7 @@ class FaceTracker:
                 times=np.array([item.time for item in kept]),
                 embeddings=self._embedder.embed(np.stack([crop.face for crop in crops])),
                 quality=np.array([max(crop.quality, _LEAST_QUALITY) for crop in crops]),
+                attire=np.stack([item.attire for item in kept]),
             )
 
 

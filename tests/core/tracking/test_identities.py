@@ -65,6 +65,7 @@ class Seen:
     size: float = 100.0
     score: float = 0.9
     quality: float | None = None
+    wears: int | None = None
 
 
 def embedded_of(scene: Sequence[Seen]) -> list[EmbeddedTracklet]:
@@ -82,7 +83,8 @@ def embedded_of(scene: Sequence[Seen]) -> list[EmbeddedTracklet]:
             tracklet.velocity = np.array([(places[-1] - places[-2]) * RATE, 0])
         look = look_of(seen.person, unlike=seen.unlike, seed=number)
         quality = min(1.0, seen.clear / 3) if seen.quality is None else seen.quality
-        made.append(EmbeddedTracklet(tracklet, look, seen.clear, quality))
+        attire = np.zeros(4, np.float32) if seen.wears is None else np.eye(4, dtype=np.float32)[seen.wears]
+        made.append(EmbeddedTracklet(tracklet, look, seen.clear, quality, attire))
     return made
 
 
@@ -177,6 +179,18 @@ def test_a_face_that_says_little_is_whose_place_it_is_at(x: float, size: float, 
         Seen(person=1, begin=0, end=4, x=2),
         Seen(person=2, begin=0, end=9, x=8),
         Seen(person=9, begin=6, end=9, x=x, clear=0.1, unlike=3, size=size),
+    ]
+    assert persons(scene) == ("A", "B", person)
+
+
+@pytest.mark.parametrize(("wears", "person"), [(0, "A"), (1, None), (2, None), (None, None)])
+def test_a_face_that_says_little_and_is_a_bit_aside_is_known_by_hair_and_clothes(
+    wears: int | None, person: str | None
+) -> None:
+    scene = [
+        Seen(person=1, begin=0, end=4, x=2, wears=0),
+        Seen(person=2, begin=0, end=9, x=8, wears=1),
+        Seen(person=9, begin=6, end=9, x=3.2, clear=0.1, unlike=3, wears=wears),
     ]
     assert persons(scene) == ("A", "B", person)
 
@@ -308,6 +322,7 @@ def test_a_tracklet_that_shows_two_people_is_divided() -> None:
         times=np.array([0.5, 1.5, 2.5, 3.5, 4.5]),
         embeddings=crops([1, 1, 2, 2, 2]),
         quality=np.full(5, 0.8),
+        attire=np.eye(5, dtype=np.float32),
     )
     # What lies between 1.5 and 2.5 s may be either.
     assert (first.tracklet.times[0], first.tracklet.times[-1]) == (0, 1.5)
@@ -315,6 +330,7 @@ def test_a_tracklet_that_shows_two_people_is_divided() -> None:
     assert first.embedding @ look_of(1, unlike=0) > 0.8
     assert second.embedding @ look_of(2, unlike=0) > 0.8
     assert (first.weight, second.weight) == pytest.approx((1.6, 2.4))
+    assert first.attire == pytest.approx([0.5, 0.5, 0, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -325,7 +341,11 @@ def test_a_tracklet_that_shows_two_people_is_divided() -> None:
 def test_a_tracklet_of_one_person_stays_whole(people: list[int], quality: list[float]) -> None:
     (whole,) = embedded_of([Seen(person=1, begin=0, end=5, x=3)])
     (same,) = split(
-        whole.tracklet, times=np.linspace(0.5, 4.5, len(people)), embeddings=crops(people), quality=np.array(quality)
+        whole.tracklet,
+        times=np.linspace(0.5, 4.5, len(people)),
+        embeddings=crops(people),
+        quality=np.array(quality),
+        attire=np.eye(len(people), dtype=np.float32),
     )
     assert same.tracklet is whole.tracklet
     assert np.linalg.norm(same.embedding) == pytest.approx(1)

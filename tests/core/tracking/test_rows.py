@@ -28,7 +28,7 @@ def item(number: int, boxes: dict[int, Sequence[float]], *, shot: int = 0) -> Em
     tracklet.boxes = [np.float32(box) for box in boxes.values()]
     tracklet.landmarks = [np.tile(box[:2], (5, 1)).astype(np.float32) for box in tracklet.boxes]
     tracklet.scores = [0.9] * len(boxes)
-    return EmbeddedTracklet(tracklet, np.zeros(128, np.float32), 1.0, 1.0)
+    return EmbeddedTracklet(tracklet, np.zeros(128, np.float32), 1.0, 1.0, np.zeros(1, np.float32))
 
 
 def rows_of(
