@@ -40,11 +40,14 @@ GROUPS: Final[Mapping[CheckGroup, tuple[str, frozenset[Check]]]] = {
     ),
     CheckGroup.FRAMES: (
         "No tile is black or frozen, and each shows what was planned.",
-        frozenset({Check.BLACK, Check.FROZEN, Check.SSIM, Check.DETAIL, Check.CROP, Check.QUALITY}),
+        frozenset(
+            {Check.BLACK, Check.FROZEN, Check.SSIM, Check.DETAIL, Check.CROP, Check.QUALITY}
+            | {Check.BACKGROUND, Check.BARS, Check.SEAMS}
+        ),
     ),
     CheckGroup.PEOPLE: (
         "Each tile shows a face, and it is the right person's.",
-        frozenset({Check.FACE, Check.IDENTITY, Check.PEOPLE}),
+        frozenset({Check.FACE, Check.IDENTITY, Check.PEOPLE, Check.DOUBLED}),
     ),
 }
 """Name of each check: its description, and the findings that belong to it."""

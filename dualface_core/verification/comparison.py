@@ -2,7 +2,7 @@
 
 Belongs here: what a difference between fingerprints means. The one idea: if frame 100 looks like what was composed for
 frame 97, it is late or frozen, however good it looks; if it looks like none of them, it is damaged. So content is tied
-to time, which holds lip sync from the side of the video. Thresholds were measured: docs/verification.md.
+to time, which holds lip sync from the side of the video. What coding alone does to them is in docs/verification.md.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ BLACK: Final = 12
 """Levels above black that the brightest spot of a black region may have; a spot of one that isn't has twice that."""
 
 MOST_DIFFERENT: Final = 24.0
-"""Levels by which luma may differ from what was composed, as a mean over 3 x 3 cells. Measured up to CRF 40: 16."""
+"""Levels by which luma may differ from what was composed, as a mean over 3 x 3 cells."""
 
 MOST_BRIGHTER: Final = 6.0
-"""Levels by which a region as a whole may be brighter or darker. Measured up to CRF 40: 2.5."""
+"""Levels by which a region as a whole may be brighter or darker."""
 
 MOST_COLORED: Final = 10.0
 MOST_COLORED_MEAN: Final = 3.5
-"""Levels by which chroma may differ, as a mean over 3 x 3 cells and over the region. Measured up to CRF 40: 5, 2.1."""
+"""Levels by which chroma may differ, as a mean over 3 x 3 cells and over the region."""
 
 LEAST_SSIM: Final = 0.85
-"""Structural similarity of the luma of fingerprints. Measured up to CRF 40: 0.917."""
+"""Structural similarity of the luma of fingerprints."""
 
 LEAST_DETAIL: Final = 0.45
 MOST_DETAIL: Final = 3.0
-"""Detail of a region by that of what was composed. Up to CRF 40: 0.51 to 1.9; with a blur of sigma 2: 0.18 to 0.45."""
+"""Detail of a region by that of what was composed. A blur of sigma 2 leaves less."""
 
 _FAINT_DETAIL: Final = 8.0
 _FAINT_NOISE: Final = 100.0

@@ -36,6 +36,10 @@ class Check(StrEnum):
     FACE = "face"
     IDENTITY = "identity"
     PEOPLE = "people"
+    DOUBLED = "doubled"
+    BACKGROUND = "background"
+    BARS = "bars"
+    SEAMS = "seams"
 
     @classmethod
     def _missing_(cls, value: object) -> Check | None:

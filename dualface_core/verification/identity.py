@@ -1,9 +1,10 @@
-"""Findings about who is in the tiles: a face where the plan puts one, and the right person's.
+"""Findings about who is in the tiles: the cast of each scene, where the plan has it, and nobody in two tiles.
 
 Belongs here: detecting faces in frames sampled over the whole length, and comparing them with the people of the
-source. The one idea: what the tracks say about places and names is taken, but whose face it is gets judged afresh, by
+source. What the tracks say about places and names is taken here, but whose face it is gets judged afresh, by
 embeddings of faces that are detected in the source and in the result. One face in two seconds is embedded, and all
 that were sampled around one that looks like the other person. Embeddings live as long as the verification does.
+Whether the names are right is judged in `people`, by the faces of the result alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Final, TypeVar
 
 import numpy as np
@@ -22,15 +23,19 @@ from dualface_core.faces.sface import FaceEmbedder, align_face, frontality
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.tables.labels import CameraState, FaceSource, Person
+from dualface_core.tables.labels import CameraState, FaceSource, Person, Subject
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.expected import Source, evenly
 from dualface_core.verification.findings import Check, Finding, clock
+from dualface_core.verification.people import LEAST_QUALITY, SAME_PERSON, TileFaces, people_findings
 
 Item = TypeVar("Item")
 
 Box = NDArray[np.float64]
 """(4,) x, y, width, height in pixels."""
+
+Places = NDArray[np.float64]
+"""(faces, 4) of the same."""
 
 SAMPLES: Final = 40
 LEAST_GAP: Final = 0.25
@@ -49,9 +54,6 @@ FEWER_FACES: Final = 0.85
 """Shares of the sampled frames in which a tile's face must be found; between the two, a person should look. The
 detector misses some faces that are dark, turned or coarsely coded, though the tile shows them."""
 
-SAME_PERSON: Final = 0.363
-"""Cosine of two embeddings of one person, by OpenCV Zoo's measure of SFace. A face below it is like nobody's."""
-
 UNDECIDED: Final = 0.05
 """Difference of cosines below which a face is as like one person as the other."""
 
@@ -60,6 +62,9 @@ LEAST_TELLING: Final = 0.5
 
 MOST_WRONG: Final = 0.1
 """Share of these that may be more like the other person's: a face in profile, or one that passes in front."""
+
+MOST_DOUBLED: Final = 0.1
+"""Share of the sampled frames with two tiles in which both may show one face: somebody who passes."""
 
 CONFUSED: Final = 0.6
 """Cosine of two faces that are surely one person's."""
@@ -77,6 +82,15 @@ source frame so shrunk. Enlarged, a face that was small in the source is only a 
 _SCORE: Final = 0.3
 """Of a detection. Low, since the place must fit as well."""
 
+_SURE: Final = 0.6
+"""Score of a detection that is a face wherever it is."""
+
+_MOST_CUT: Final = 0.05
+"""Share of a face's width or height that may lie beyond a tile's edge. More is a neighbor whom the edge cuts."""
+
+_SAME_PLACE: Final = 0.5
+"""Face sizes within which two faces of two tiles lie in the source if they are one."""
+
 _ASIDE: Final = 0.6
 _LARGER: Final = 2.0
 """How far from its place, in face sizes, and by which factor of size, a face still is the one that was expected."""
@@ -86,6 +100,9 @@ _REFERENCES: Final = 8
 
 _FEW: Final = 3
 """With fewer references than this, more frames of the source are looked at."""
+
+_LEAST_EMBEDDED: Final = 8
+"""Faces of a person that are embedded at the least, where there are so many."""
 
 _BATCH: Final = 64
 """Faces of a tile that wait to be embedded, at the most: a face alone takes several times as long."""
@@ -107,6 +124,15 @@ class _Face:
 
 
 @dataclass(frozen=True)
+class _Waiting:
+    """A face of the result that may be embedded: its time in seconds, and whether its person has a tile alone."""
+
+    time: float
+    face: _Face
+    alone: bool
+
+
+@dataclass(frozen=True)
 class _Embedded:
     """A face of the result: its time in seconds, and its cosine with the most similar face of each person."""
 
@@ -125,14 +151,18 @@ class _Embedded:
         return self.telling and self.other > self.own
 
 
-class _TileFaces:
-    """What was found in one tile: sampled times, with or without a face, and faces, embedded and waiting."""
+class _PersonFaces:
+    """What was found where tiles show one person: sampled times, with or without a face; faces, embedded and waiting.
+
+    `own` are those that tell most, of tiles that show nobody else.
+    """
 
     def __init__(self) -> None:
         self.outside = 0
         self.sampled: list[tuple[float, bool]] = []
         self.embedded: list[_Embedded] = []
-        self.waiting: list[tuple[float, _Face]] = []
+        self.waiting: list[_Waiting] = []
+        self.own = TileFaces()
 
 
 class IdentityCheck:
@@ -152,24 +182,25 @@ class IdentityCheck:
         detector: FaceDetector,
         embedder: FaceEmbedder,
     ) -> None:
-        self._persons = [next(iter(tile.subject.people), None) for tile in plan.layout.tiles]
         self._tracks = tracks
         self._people = tracks.people
         self._boxes = {person: tracks.boxes(person, followed=False) for person in self._people}
         self._crop_windows = plan.crop_windows.astype(np.float64)
+        self._subjects = plan.subjects
         self._shrink = min(1.0, _SOURCE_WIDTH / plan.metadata.frame_width)
         self._detector = detector
         self._embedder = embedder
-        no_one = np.full((len(self._crop_windows), 4), np.nan)
-        own = np.array([tile.subject for tile in plan.layout.tiles])
-        boxes = [no_one if person is None else self._boxes.get(person, no_one) for person in self._persons]
-        seen = np.stack([~np.isnan(each[:, 0]) for each in boxes], axis=1)
-        self._due = seen & plan.drawn & (plan.subjects == own) & (plan.states == CameraState.TRACKING)
+        self._due = {person: _due(tracks, plan, person) for person in self._people}
         self._times = tracks.times
+        self._duration = float(self._times[-1] - self._times[0])
         self._gap = _gap(tracks)
-        self.frames = frozenset(_spread(self._due.any(axis=1), tracks, self._gap))
+        any_due = np.any([due.any(axis=1) for due in self._due.values()], axis=0) if self._due else np.zeros(0, bool)
+        self.frames = frozenset(_spread(any_due, tracks, self._gap))
         """Numbers of the frames in which faces are detected."""
-        self._faces = [_TileFaces() for _ in self._persons]
+        self._split_only = plan.metadata.direction.get("scenes", "off") == "off"
+        self._faces = {person: _PersonFaces() for person in self._people}
+        self._doubled: list[tuple[float, bool]] = []
+        self._at_once = 0
         self._references: dict[Person, list[_Face]] = {person: [] for person in self._people}
         self._known: dict[Person, NDArray[np.float32]] = {}
 
@@ -196,66 +227,86 @@ class IdentityCheck:
         if number not in self.frames:
             return
         time = float(self._times[number])
-        for place, (person, picture) in enumerate(zip(self._persons, pictures, strict=True)):
-            if person is None or picture is None or not self._due[number, place]:
+        places: list[Places] = []
+        for slot, picture in enumerate(pictures):
+            if picture is None:
                 continue
-            faces = self._faces[place]
-            center_x, center_y, width, height = self._crop_windows[number, place]
-            box = self._boxes[person][number] - [center_x - width / 2, center_y - height / 2, 0, 0]
-            middle = box[:2] + box[2:] / 2
-            faces.outside += not (0 <= middle[0] <= width and 0 <= middle[1] <= height)
+            center_x, center_y, width, height = self._crop_windows[number, slot]
+            corner = np.array([center_x - width / 2, center_y - height / 2, 0, 0])
             small = picture.bgr(round(np.clip(width * self._shrink, *_LOOK_WIDTHS)))
-            face = self._find(number, small, picture.bgr(_LOOK_WIDTHS[1]), box * small.shape[1] / width)
-            faces.sampled.append((time, face is not None))
-            if face is not None and person in self._known:
-                faces.waiting.append((time, face))
-                if len(faces.waiting) == _BATCH:
-                    self._judge(person, faces)
+            found = self._detector.detect(small[None], score_threshold=_SCORE)[0]
+            scale = small.shape[1] / width
+            if self._subjects[number, slot] in self._people:
+                places.append(_whole_faces(found, small.shape[1], small.shape[0]) / scale + corner)
+            for person in self._people:
+                if self._due[person][number, slot]:
+                    box = self._boxes[person][number] - corner
+                    middle = box[:2] + box[2:] / 2
+                    self._faces[person].outside += not ((middle >= 0) & (middle <= (width, height))).all()
+                    alone = self._subjects[number, slot] != Subject.PAIR
+                    whole = picture.bgr(_LOOK_WIDTHS[1] if alone else 2 * _LOOK_WIDTHS[1])
+                    self._note(person, number, _cut_out(number, found, small, whole, box * scale), alone=alone)
+        self._at_once += all(faces.sampled[-1:] == [(time, True)] for faces in self._faces.values())
+        if len(places) > 1:
+            self._doubled.append((time, _shared(places)))
 
-    def _judge(self, person: Person, faces: _TileFaces) -> None:
+    def _note(self, person: Person, number: int, face: _Face | None, *, alone: bool) -> None:
+        """Keep whether a person's face is where the plan has it, and the face, until it is embedded."""
+        faces, time = self._faces[person], float(self._times[number])
+        faces.sampled.append((time, face is not None))
+        if face is not None and person in self._known:
+            faces.waiting.append(_Waiting(time, face, alone))
+            if len(faces.waiting) == _BATCH:
+                self._judge(person, faces)
+
+    def _judge(self, person: Person, faces: _PersonFaces) -> None:
         """Embed one of the faces that wait in two seconds, and then all around one that is more like another's."""
         waiting = faces.waiting
-        since = faces.embedded[-1].time if faces.embedded else waiting[0][0]
-        picked = _picked(waiting, since)
+        since = faces.embedded[-1].time if faces.embedded else waiting[0].time
+        picked = _picked(waiting, since, min(MOST_GAP, self._duration / _LEAST_EMBEDDED))
         self._compare(person, faces, [waiting[place] for place in picked])
         doubts = np.array([face.time for face in faces.embedded if face.other > face.own])
         around = [
             place
-            for place, (time, _) in enumerate(waiting)
-            if place not in picked and (np.abs(doubts - time) <= MOST_GAP).any()
+            for place, each in enumerate(waiting)
+            if place not in picked and (np.abs(doubts - each.time) <= MOST_GAP).any()
         ]
         self._compare(person, faces, [waiting[place] for place in around])
-        kept = waiting[-1][0] - MOST_GAP  # a doubt that comes next may be about these
+        kept = waiting[-1].time - MOST_GAP  # a doubt that comes next may be about these
         done = {*picked, *around}
-        faces.waiting = [face for place, face in enumerate(waiting) if place not in done and face[0] > kept]
+        faces.waiting = [each for place, each in enumerate(waiting) if place not in done and each.time > kept]
 
-    def _compare(self, person: Person, faces: _TileFaces, chosen: Sequence[tuple[float, _Face]]) -> None:
+    def _compare(self, person: Person, faces: _PersonFaces, chosen: Sequence[_Waiting]) -> None:
         """Embed faces, and note whose they are."""
         if not chosen:
             return
-        embeddings = self._embed([face for _, face in chosen])
+        embeddings = self._embed([each.face for each in chosen])
         nearness = {name: (embeddings @ known.T).max(axis=1) for name, known in self._known.items()}
         own = nearness.pop(person)
         other = np.max(list(nearness.values()), axis=0) if nearness else np.zeros_like(own)
-        times = [time for time, _ in chosen]
+        for each, embedding in zip(chosen, embeddings, strict=True):
+            if each.alone and each.face.quality >= LEAST_QUALITY:
+                faces.own.add(each.time, embedding)
+        times = [each.time for each in chosen]
         faces.embedded += map(_Embedded, times, own.tolist(), other.tolist())
         faces.embedded.sort(key=lambda face: face.time)
 
     def findings(self) -> Iterator[Finding]:
-        """Per tile: whether its face is there, and whose it is."""
+        """Per person: whether their face is there, and whose it is; and whether one is in two tiles."""
         if len(self._known) > 1:
             yield _naming_finding(self._references, self._known)
-        for person, faces in zip(self._persons, self._faces, strict=True):
-            if person is None:
-                continue
+        for person in Person:
             if person not in self._people:
                 yield _absence(person)
                 continue
+            faces = self._faces[person]
             if faces.waiting:
                 self._judge(person, faces)
             yield _face_finding(person, faces, self._gap)
             if faces.embedded:
                 yield _identity_finding(person, faces.embedded, self._gap)
+        yield _doubled_finding(self._doubled, self._gap, split_only=self._split_only)
+        yield from people_findings({person: faces.own for person, faces in self._faces.items()}, self._at_once)
 
     def _embed(self, faces: Sequence[_Face]) -> NDArray[np.float32]:
         return self._embedder.embed(np.stack([face.crop for face in faces]))
@@ -266,20 +317,47 @@ class IdentityCheck:
         if not present:
             return
         whole, small = frame.bgr(), frame.bgr(_SOURCE_WIDTH)
+        found = self._detector.detect(small[None], score_threshold=_SCORE)[0]
         for person, box in present.items():
-            face = self._find(frame.index, small, whole, box * small.shape[1] / whole.shape[1])
+            face = _cut_out(frame.index, found, small, whole, box * small.shape[1] / whole.shape[1])
             if face is not None:
                 self._references[person].append(face)
 
-    def _find(self, number: int, small: NDArray[np.uint8], whole: NDArray[np.uint8], box: Box) -> _Face | None:
-        """The face that fits `box` (in pixels of `small`), cut out of `whole`."""
-        detections = self._detector.detect(small[None], score_threshold=_SCORE)[0]
-        place = _fitting(detections, box)
-        if place is None:
-            return None
-        landmarks = detections.landmarks[place] * np.float32(whole.shape[1] / small.shape[1])
-        quality = float(detections.scores[place]) * frontality(landmarks)
-        return _Face(number, align_face(whole, landmarks), quality)
+
+def _cut_out(
+    number: int, found: Detections, small: NDArray[np.uint8], whole: NDArray[np.uint8], box: Box
+) -> _Face | None:
+    """The face of those found in `small` that fits `box`, in pixels of it, cut out of `whole`."""
+    place = _fitting(found, box)
+    if place is None:
+        return None
+    landmarks = found.landmarks[place] * np.float32(whole.shape[1] / small.shape[1])
+    quality = float(found.scores[place]) * frontality(landmarks)
+    return _Face(number, align_face(whole, landmarks), quality)
+
+
+def _whole_faces(found: Detections, width: int, height: int) -> Places:
+    """Those that are faces wherever they are, and that no edge of the image cuts."""
+    boxes = found.boxes.astype(np.float64)
+    sizes = boxes[:, 2:]
+    beyond = np.maximum(-boxes[:, :2], boxes[:, :2] + sizes - (width, height))
+    return np.asarray(boxes[(found.scores >= _SURE) & (beyond <= _MOST_CUT * sizes).all(axis=1)], np.float64)
+
+
+def _due(tracks: FaceTracks, plan: TilePlan, person: Person) -> NDArray[np.bool_]:
+    """Which tiles must show a person's face: (frames, slots)."""
+    seen = ~np.isnan(tracks.boxes(person, followed=False)[:, 0])
+    return np.asarray(seen[:, None] & plan.showing(person) & (plan.states == CameraState.TRACKING), np.bool_)
+
+
+def _shared(places: Sequence[Places]) -> bool:
+    """Whether two tiles show a face that is at one place of the source."""
+    for one, other in combinations(places, 2):
+        sizes = np.maximum(one[:, None, 2:].max(axis=2), other[None, :, 2:].max(axis=2))
+        apart = (one[:, None, :2] + one[:, None, 2:] / 2) - (other[None, :, :2] + other[None, :, 2:] / 2)
+        if (np.abs(apart).max(axis=2) < _SAME_PLACE * sizes).any():
+            return True
+    return False
 
 
 def _gap(tracks: FaceTracks) -> float:
@@ -338,17 +416,17 @@ def _best_of_parts(faces: Sequence[_Face], count: int) -> list[_Face]:
     return [max(part, key=lambda face: face.quality) for part in _parts(faces, count)]
 
 
-def _picked(faces: Sequence[tuple[float, _Face]], since: float) -> list[int]:
-    """Places of faces, each the one that tells most of those a second or two after the last; the first is `since`."""
+def _picked(faces: Sequence[_Waiting], since: float, gap: float) -> list[int]:
+    """Places of faces, each the one that tells most of those within a gap after the last; the first is `since`."""
     picked: list[int] = []
     group: list[int] = []
     for place in range(len(faces)):
         group.append(place)
-        following = faces[place + 1][0] if place + 1 < len(faces) else math.inf
-        if following - since > MOST_GAP + _JITTER:
-            best = max(group, key=lambda each: (faces[each][0] >= since + MOST_GAP / 2, faces[each][1].quality))
+        following = faces[place + 1].time if place + 1 < len(faces) else math.inf
+        if following - since > gap + _JITTER:
+            best = max(group, key=lambda each: (faces[each].time >= since + gap / 2, faces[each].face.quality))
             picked.append(best)
-            since = faces[best][0]
+            since = faces[best].time
             group = [each for each in group if each > best]
     return picked
 
@@ -377,7 +455,7 @@ def _absence(person: Person) -> Finding:
     )
 
 
-def _face_finding(person: Person, faces: _TileFaces, gap: float) -> Finding:
+def _face_finding(person: Person, faces: _PersonFaces, gap: float) -> Finding:
     sampled, outside = len(faces.sampled), faces.outside
     found = sum(there for _, there in faces.sampled)
     share = found / sampled if sampled else 1.0
@@ -399,6 +477,27 @@ def _face_finding(person: Person, faces: _TileFaces, gap: float) -> Finding:
         severity="error" if wrong else "warning",
         value=round(100 * share, 1),
         expected=f"at least {FEWER_FACES:.0%}, and never missing for {FEW_MISSING_SECONDS:g} s",
+        message=message,
+    )
+
+
+def _doubled_finding(sampled: Sequence[tuple[float, bool]], gap: float, *, split_only: bool) -> Finding:
+    """Whether one person's face is in two tiles at once. Where there is nothing but a split, that cannot be helped."""
+    doubled = [time for time, shared in sampled if shared]
+    run = _longest(sampled, gap)
+    passed = len(doubled) <= MOST_DOUBLED * len(sampled) and not _lasts(run, WRONG_SECONDS, gap)
+    message = f"In none of {len(sampled)} sampled frames are tiles showing one face twice."
+    if doubled:
+        message = (
+            f"One face is in two tiles in {len(doubled)} of {len(sampled)} sampled frames, the first time at "
+            f"{clock(doubled[0])}, the longest from {clock(run[0])} to {clock(run[1])}."
+        )
+    return Finding(
+        check=Check.DOUBLED,
+        passed=passed,
+        severity="warning" if split_only else "error",
+        value=round(100 * len(doubled) / max(len(sampled), 1), 1),
+        expected=f"at most {MOST_DOUBLED:.0%}, and never for {WRONG_SECONDS:g} s",
         message=message,
     )
 

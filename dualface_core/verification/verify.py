@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from dualface_core.settings import Settings
     from dualface_core.tables.face_tracks import FaceTracks
     from dualface_core.tables.tile_plan import TilePlan
+    from dualface_core.verification.canvas import CanvasCheck
     from dualface_core.verification.expected import CropCheck, Source
     from dualface_core.verification.identity import IdentityCheck
 
 __all__ = ["Check", "Finding", "Verification", "verify_output"]
 
 _SOURCE_FRAMES: Final = 24
-"""Frames that are compared with the source itself, however long it is."""
+"""Frames that are compared with the source itself, however long it is; and as many more, where scenes have none."""
 
 _MOST_WAITING: Final = 8
 """Frames that wait to be searched for faces; more would only take memory."""
@@ -136,6 +137,7 @@ def _compared(
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.reader import VideoReader
+    from dualface_core.verification.canvas import CanvasCheck
     from dualface_core.verification.comparison import RegionComparison
     from dualface_core.verification.expected import CropCheck, Source, tile_frame
     from dualface_core.verification.fingerprints import region_fingerprints
@@ -145,7 +147,8 @@ def _compared(
     detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
     people = IdentityCheck(tracks, plan, detector, embedder)
     source = Source(video, plan)
-    sampled = source.cheap_frames(_SOURCE_FRAMES)
+    sampled = source.sampled_frames(_SOURCE_FRAMES)
+    canvas = CanvasCheck(tracks, plan)
     times = [*map(float, planned), float(result.first_pts * result.time_base) + result.duration]
     parts = region_fingerprints(plan.layout)
     crops = [CropCheck(tile.subject, parts, sampled, composed, times) for tile in plan.layout.tiles]
@@ -153,7 +156,7 @@ def _compared(
     shown: list[Fraction] = []
     # Faces are searched for in a thread of its own, in the source and in the result, while the result is decoded.
     with ThreadPoolExecutor(1, "source") as beside, VideoReader(result) as reader:
-        learning = beside.submit(_learn, source, plan, sampled, people, crops)
+        learning = beside.submit(_learn, source, plan, sampled, people, crops, canvas)
         searches: deque[Future[None]] = deque()
         for frame in reader:
             shown.append(frame.pts * result.time_base)
@@ -165,6 +168,8 @@ def _compared(
                     tile_frame(frame.planes, tile, result.color) if is_drawn else None
                     for tile, is_drawn in zip(tiles[number], drawn[number], strict=True)
                 ]
+                if number in sampled:
+                    canvas.look(number, frame)
                 for crop, tile in zip(crops, shown_tiles, strict=True):
                     if tile is not None:
                         crop.look(number, frame.time, tile)
@@ -180,14 +185,18 @@ def _compared(
     for comparison in comparisons:
         comparison.finish()
         findings += comparison.findings()
-    for slot, crop in enumerate(crops):
-        if drawn[sampled, slot].any():
-            findings += crop.findings()
-    return shown, [*findings, *people.findings()]
+    for crop in crops:
+        findings += crop.findings()
+    return shown, [*findings, *canvas.findings(), *people.findings()]
 
 
 def _learn(
-    source: Source, plan: TilePlan, numbers: Sequence[int], people: IdentityCheck, crops: Sequence[CropCheck]
+    source: Source,
+    plan: TilePlan,
+    numbers: Sequence[int],
+    people: IdentityCheck,
+    crops: Sequence[CropCheck],
+    beside: CanvasCheck,
 ) -> None:
     """Sample the source: who is there, what each tile should show of it, and what the compositor makes of it."""
     for frame in source.frames(numbers):
@@ -197,6 +206,7 @@ def _learn(
                 wanted, enlargement = source.tile_planes(frame, slot, canvas), source.enlargement(frame.index, slot)
                 crop.learn(frame.index, tile, wanted, canvas, enlargement)
         people.learn(frame)
+        beside.learn(frame)
     people.finish_learning(source)
 
 
