@@ -33,6 +33,7 @@ from dualface_core.rendering.choice import EncoderChoice
 from dualface_core.rendering.report import EncodeReport
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.scenes import summary
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import CheckGroup
 from tests.dagster_internals import CachingStaleStatusResolver, LoadingContextForTest
@@ -276,6 +277,10 @@ def test_figures_columns_and_lineage_are_shown(processing: Pipeline, processed: 
     plan = TilePlan.read(Path(str(found["composed_tiles"]["path"].value)))
     shares = [found["composed_tiles"][f"A: {state} (%)"].value for state in ("tracking", "holding", "wide")]
     assert sum(float(str(share)) for share in shares) == pytest.approx(100)
+    assert found["composed_tiles"]["scenes"].value == summary(plan.timed_scenes)
+    listed = found["composed_tiles"]["first scenes"]
+    assert isinstance(listed, dg.TableMetadataValue)
+    assert [record.data["reason"] for record in listed.records] == [scene.reason for scene in plan.scenes]
     assert plan.frame_count == found["encoded_video"]["frames"].value
     assert found["encoded_video"]["path"].value == str(processing.store.result_path(processed[0]))
     load = LoadLog.read(Path(found["encoded_video"]["load samples"].value))
