@@ -152,21 +152,24 @@ class _Rectangle:
     def mirrored(self, others: Sequence[_Rectangle], picture: Bounds) -> bool:
         """Whether others are where a mirror in the middle of the picture would show this one.
 
-        It takes one beside this one for still edges on the left or right, and one above or below for the others.
+        It takes one beside this one for still edges on the left or right, and one above or below for the others; where
+        edges and bars are all around it, one of the two.
         """
         left, top, right, bottom = picture
         near = _MIRRORED * (right - left)
-        across, down = not self.of_columns, not self.of_rows
+        beside = above = False
         for other in others:
             if self.overlaps(other):
                 continue
             row = abs(self.top - other.top), abs(self.bottom - other.bottom)
             column = abs(self.left - other.left), abs(self.right - other.right)
-            beside = self.left + other.right - left - right, self.right + other.left - left - right
-            above = self.top + other.bottom - top - bottom, self.bottom + other.top - top - bottom
-            across |= max(row) <= _ALIKE and max(map(abs, beside)) <= near
-            down |= max(column) <= _ALIKE and max(map(abs, above)) <= near
-        return across and down
+            across = self.left + other.right - left - right, self.right + other.left - left - right
+            down = self.top + other.bottom - top - bottom, self.bottom + other.top - top - bottom
+            beside |= max(row) <= _ALIKE and max(map(abs, across)) <= near
+            above |= max(column) <= _ALIKE and max(map(abs, down)) <= near
+        if self.borders == 4 - self.sides:
+            return beside or above
+        return (beside or not self.of_columns) and (above or not self.of_rows)
 
     def next_to(self, other: _Rectangle) -> bool:
         """Whether the two make a row or a column, with no more than a gutter between them."""
@@ -329,5 +332,7 @@ def _frame_line(
         darkest, brightest = luma[0][pixels], luma[1][pixels]
         color = np.median(darkest, axis=1, keepdims=True)
         off = np.maximum(brightest - color, color - darkest)
-        inside |= (off > _ONE_COLOR).mean(axis=1) <= 1 - _COVERED
+        plain = (off > _ONE_COLOR).mean(axis=1) <= 1 - _COVERED
+        # What goes on being plain is no gutter but a wall.
+        inside |= plain & ~plain[-1]
     return int(np.flatnonzero(inside)[-1]) + 1 if inside.any() else 0

@@ -59,6 +59,9 @@ _WHOLE: Final = 0.5
 """Share of the cells with content that change at a cut to another view. Such cuts in edited footage have 0.7 and more,
 pop-ups, title bars and jumps in one box of several up to 0.35."""
 
+_BEYOND_DOUBT: Final = 0.9
+"""The same where no face can go on: before a plain wall, a title bar changes most of what there is to be seen."""
+
 _LONGEST: Final = 1.2
 """Longest dissolve or wipe that is found, in seconds."""
 
@@ -137,19 +140,21 @@ def faces_go_on(
     boxes_before: NDArray[np.floating],
     after: NDArray[np.uint8],
     boxes_after: NDArray[np.floating],
+    share: float,
 ) -> bool:
     """Whether what seems a cut is something that was laid over the picture, or a jump in one box of several.
 
-    At a cut, no face is at the same place and looks the same; where there are no faces, nothing is lost.
+    At a cut, no face is at the same place and looks the same. Where there are no faces, the larger part decides.
 
     Args:
         before: the last image before it, (h, w, 3) uint8.
         boxes_before: (n, 4) faces in it: x, y, width and height in pixels.
         after: the first image after it, of the same size.
         boxes_after: likewise the faces in that one.
+        share: how much of the picture changes; see `changed_share`.
     """
     if not len(boxes_before) and not len(boxes_after):
-        return True
+        return share < _WHOLE
     for x, y, width, height in boxes_before:
         left, top, right, bottom = (max(0, round(float(edge))) for edge in (x, y, x + width, y + height))
         a, b = (image[top:bottom, left:right].astype(np.float32) for image in (before, after))
@@ -166,13 +171,13 @@ class ShotDetector:
 
     Attributes:
         starts: the first frame of every shot so far, ascending; the first is 0.
-        doubtful: those of them at which only a part of the picture changes.
+        doubtful: those of them at which a part of the picture doesn't change, and the share of it that does.
         settled: the number of frames whose shot is known, but for what is doubtful.
     """
 
     def __init__(self) -> None:
         self.starts: list[int] = [0]
-        self.doubtful: set[int] = set()
+        self.doubtful: dict[int, float] = {}
         self.settled = 0
         self._count = 0
         self._looked = 0
@@ -216,7 +221,7 @@ class ShotDetector:
 
     def withdraw(self, start: int) -> None:
         """What was doubtful is no cut."""
-        self.doubtful.remove(start)
+        del self.doubtful[start]
         self.starts.remove(start)
 
     def spans(self) -> list[tuple[int, int]]:
@@ -231,8 +236,9 @@ class ShotDetector:
         if at > 0 and self._is_cut(at):
             self.starts.append(frame)
             self._since = frame
-            if changed_share(self._thumbnails[at - 1], self._thumbnails[at]) < _WHOLE:
-                self.doubtful.add(frame)
+            share = changed_share(self._thumbnails[at - 1], self._thumbnails[at])
+            if share < _BEYOND_DOUBT:
+                self.doubtful[frame] = share
         elif self._fades_in(at):
             self.starts.append(frame)
             self._since = frame

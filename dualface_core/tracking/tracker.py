@@ -275,7 +275,8 @@ class FaceTracker:
         """Link the faces of one frame, found in its shrunk image, and describe the tracklets that have ended."""
         clear = faces.boxes[faces.scores >= self._parameters.score_threshold]
         last, self._last = self._last, (image, clear)
-        if last is not None and frame.index in self._shots.doubtful and faces_go_on(*last, image, clear):
+        share = self._shots.doubtful.get(frame.index)
+        if last is not None and share is not None and faces_go_on(*last, image, clear, share):
             self._shots.withdraw(frame.index)
         shot = bisect_right(self._shots.starts, frame.index) - 1
         self._stage.add(shot, frame.time, image, clear)

@@ -185,8 +185,8 @@ def test_a_pop_up_is_doubtful_and_withdrawn_where_a_face_goes_on() -> None:
     for number, frame in enumerate(noisy([before] * 20 + [after] * 20)):
         detector.add(frame, number / RATE)
     detector.finish()
-    assert detector.doubtful == {20}
-    assert faces_go_on(*with_faces(before, *FACES), *with_faces(after, FACES[1]))
+    share = detector.doubtful[20]
+    assert faces_go_on(*with_faces(before, *FACES), *with_faces(after, FACES[1]), share)
     detector.withdraw(20)
     assert detector.spans() == [(0, 39)]
 
@@ -195,13 +195,14 @@ def test_a_cut_that_swaps_two_people_stands() -> None:
     before, after = view(scenery(1)).copy(), view(scenery(1)).copy()
     for x, seed, other in ((60, 2, 3), (220, 3, 2)):
         before[40:90, x : x + 40], after[40:90, x : x + 40] = scenery(seed)[:50, :40], scenery(other)[:50, :40]
-    assert not faces_go_on(*with_faces(before, *FACES), *with_faces(after, *FACES))
-    assert not faces_go_on(*with_faces(before), *with_faces(after, *FACES))
+    assert not faces_go_on(*with_faces(before, *FACES), *with_faces(after, *FACES), 0.3)
+    assert not faces_go_on(*with_faces(before), *with_faces(after, *FACES), 0.3)
 
 
 def test_a_change_of_a_part_of_a_picture_without_faces_is_no_cut() -> None:
     image = view(scenery(1))
-    assert faces_go_on(*with_faces(image), *with_faces(image))
+    assert faces_go_on(*with_faces(image), *with_faces(image), 0.3)
+    assert not faces_go_on(*with_faces(image), *with_faces(image), 0.8)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (20, 30), (36, 64), (1920, 1080), (541, 959)])

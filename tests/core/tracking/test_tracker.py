@@ -17,8 +17,8 @@ from dualface_core.media.color import ColorInfo
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
-from dualface_core.sample.truth import SampleTruth
-from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.sample.truth import SampleTruth, truth_path
+from dualface_core.tables.face_tracks import Box, FaceTracks
 from dualface_core.tables.labels import Person
 from dualface_core.tracking.tracker import FaceTracker, TrackParameters
 from tests.conftest import SampleClip
@@ -118,6 +118,44 @@ def test_everybody_has_their_own_name_and_strangers_have_none(sample_clip: Sampl
     assert seen_as.max(axis=1).sum() >= 0.99 * len(named)
     there = drawn[drawn["person"].isin(protagonists) & (drawn["visible"] >= 0.5)]
     assert len(named) >= 0.98 * len(there)
+
+
+def borders(box: Box) -> np.ndarray:
+    """How far the sides of a box lie inwards: left, top, and right and bottom counted negatively."""
+    x, y, width, height = box
+    return np.array([x, y, -x - width, -y - height])
+
+
+@pytest.mark.parametrize(("scene", "seconds"), [("wipe", 6), ("title", 6), ("letterbox", 4), ("grid", 3)])
+def test_the_cuts_bars_and_boxes_of_a_made_scene_are_found(sample_clip: SampleClip, scene: str, seconds: float) -> None:
+    path = sample_clip(scene, seconds=seconds)
+    truth = SampleTruth.read(truth_path(path)).metadata
+    tracks = track_clip(path)
+    assert len(tracks.cuts) == len(truth.cuts)
+    assert all(first <= cut <= last for cut, (first, last) in zip(tracks.cuts, truth.cuts, strict=True))
+    for found, true in zip(tracks.shots, truth.shots, strict=True):
+        if true.picture is not None:
+            assert found.picture is not None
+            inwards = borders(found.picture) - borders(true.picture)
+            assert inwards.min() >= 0
+            assert inwards.max() <= 3
+        assert len(found.panes) == len(true.panes)
+        for pane, true_pane in zip(found.panes, true.panes, strict=True):
+            assert (borders(pane) >= borders(true_pane)).all()
+            assert pane[2] * pane[3] >= 0.6 * true_pane[2] * true_pane[3]
+
+
+def test_a_title_bar_over_people_who_go_on_is_no_cut(sample_clip: SampleClip) -> None:
+    def title(index: int, plane: np.ndarray) -> np.ndarray:
+        plane = plane.copy()
+        height, width = plane.shape
+        if index >= 20:
+            plane[5 * height // 8 : -height // 8, width // 16 : -width // 16] = 230 if height == 360 else 128
+        return plane
+
+    path = sample_clip("talk")
+    tracks = tracked(retouched(path, title), tracker((640, 360)))
+    assert [shot.first for shot in tracks.shots] == [0]
 
 
 def test_a_table_says_what_it_was_made_from(sample_clip: SampleClip, tmp_path: Path) -> None:
