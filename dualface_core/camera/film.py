@@ -2,12 +2,12 @@
 
 Belongs here: the camera's crop path, run by run; no pixels. The one idea: the future is known, so the camera behaves
 like an operator with a tripod who has seen the take before. For each run of frames with one subject in a tile it holds
-while the face stays inside a dead zone, makes one eased move when it does not, opens out when the person is gone for
+while the face stays inside a dead zone, makes one slow move when it does not, opens out when the person is gone for
 long, and is already waiting where they come back. Time is always presentation time in seconds, never a frame rate, and
 nothing is smoothed across a cut.
 
-The method, per run: gaps filled, median, piecewise hold inside a dead zone, zero-phase ease, then a guarantee pass
-that adds the smallest eased correction that keeps the face inside the tile. Zoom goes first, apart and slower.
+The method, per run: gaps filled, the window that is wanted (`framing`, `pair`, `company`), median, holds inside a dead
+zone, and the path of least jerk to them (`path`). Zoom goes first, apart and slower.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dualface_core.camera.cast import Cast
 from dualface_core.camera.company import Other, aside
 from dualface_core.camera.framing import Boxes, Composition, Framing, Sights, bounds
-from dualface_core.camera.pair import compose, settled
+from dualface_core.camera.pair import compose
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.path import STEP, Pace, Signal, hold, least_jerk, median
 from dualface_core.camera.presence import HOLDING, TRACKING, WIDE, Gap, Take
-from dualface_core.tables.declared import BOX
 from dualface_core.tables.face_tracks import FaceTracks, Shot
-from dualface_core.tables.labels import FaceSource, Person, Subject
+from dualface_core.tables.labels import Person, Subject
 from dualface_core.tables.scenes import Scene, slot_subjects
 
 _IN_PLACE: Final = 100.0
@@ -50,13 +49,7 @@ _UNSEEN: Final = 10.0
 _UNCHANGED: Final = 0.12
 """Share of its height by which a face may move and grow from one frame to the next as if there were no cut."""
 
-_TURNED: Final = (0.06, 0.25)
-"""How far the nose is from the middle of the eyes, as a share of the face's width: to the front, and in profile."""
-
 _NOBODY: Final = np.full((1, 4), np.nan)
-
-_LONGEST_FRAME: Final = 1.0
-"""Seconds. A frame that is shown for longer counts as this long, so that broken timestamps cannot exhaust memory."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +84,7 @@ def film(
         not drawn, the window is the whole picture.
     """
     parameters = parameters or CameraParameters()
-    cast = _Cast.of(tracks)
+    cast = Cast.of(tracks)
     subjects = slot_subjects(scenes, tiles)
     compositions = _composed(cast, tracks, subjects, tiles, parameters)
     crop_windows = np.empty((*subjects.shape, 4))
@@ -115,80 +108,8 @@ def film(
     return Filmed(crop_windows, states)
 
 
-@dataclass(frozen=True)
-class _Cast:
-    """Everybody in the video.
-
-    Attributes:
-        times: of the frames, in seconds, as cameras count them.
-        people: (frames, 4) faces of each person, NaN where they are not seen.
-        gazes: (frames,) where each is turned to, NaN where that cannot be told.
-        strangers: frame, tracklet and box of each face of anyone else, in the order of the frames.
-    """
-
-    times: Signal
-    people: dict[Person, Boxes]
-    gazes: dict[Person, Signal]
-    strangers: tuple[NDArray[np.integer], NDArray[np.integer], Boxes]
-
-    @classmethod
-    def of(cls, tracks: FaceTracks) -> _Cast:
-        rows = tracks.table.filter(pc.is_null(tracks.table["person"]))
-        boxes = np.stack([rows[name].to_numpy() for name in BOX], axis=1).astype(np.float64)
-        return cls(
-            _camera_clock(tracks),
-            {person: tracks.boxes(person) for person in tracks.people},
-            {person: _gaze(tracks, person) for person in tracks.people},
-            (rows["frame"].to_numpy(), rows["tracklet"].to_numpy(), boxes),
-        )
-
-    def faces(self, subject: Subject, span: slice) -> list[Boxes]:
-        """Those of a subject in some frames; empty if it is nobody."""
-        return [self.people[person][span] for person in subject.people if person in self.people]
-
-    def gaze(self, subject: Subject, span: slice) -> Signal | None:
-        """Where a subject of one looks, slowly; None for any other."""
-        if len(subject.people) != 1 or np.isnan(gaze := self.gazes[subject.people[0]][span]).all():
-            return None
-        return settled(self.times[span], gaze)
-
-    def others(self, subject: Subject, span: slice) -> list[Other]:
-        """Whoever else is in some frames: first the other person, who has a tile of their own, then strangers."""
-        if not subject.people:
-            return []
-        whole = slice(0, span.stop - span.start)
-        other = [
-            Other(whole, boxes[span], welcome=False)
-            for name, boxes in self.people.items()
-            if name not in subject.people
-        ]
-        frames, tracklets, boxes = self.strangers
-        part = slice(*np.searchsorted(frames, [span.start, span.stop]))
-        for tracklet in np.unique(tracklets[part]):
-            own = tracklets[part] == tracklet
-            seen = frames[part][own] - span.start
-            between = slice(int(seen[0]), int(seen[-1]) + 1)
-            placed = np.full((between.stop - between.start, 4), np.nan)
-            placed[seen - seen[0]] = boxes[part][own]
-            other.append(Other(between, placed, welcome=True))
-        return other
-
-
-def _gaze(tracks: FaceTracks, person: Person) -> Signal:
-    """How far the nose is from the middle of the eyes, by the face's width: the turn of the head, from -1 to 1."""
-    rows = tracks.rows(person)
-    points = np.array(rows["landmarks"].to_pylist(), np.float64).reshape(-1, 5, 2)
-    turn = (points[:, 2, 0] - points[:, :2, 0].mean(axis=1)) / np.maximum(rows["width"].to_numpy(), 1.0)
-    seen = rows["source"].to_numpy(zero_copy_only=False) != FaceSource.FOLLOWED
-    gaze = np.full(tracks.frame_count, np.nan)
-    gaze[rows["frame"].to_numpy()[seen]] = np.sign(turn[seen]) * np.clip(
-        np.interp(np.abs(turn[seen]), _TURNED, (0, 1)), 0, 1
-    )
-    return gaze
-
-
 def _composed(
-    cast: _Cast,
+    cast: Cast,
     tracks: FaceTracks,
     subjects: NDArray[np.str_],
     tiles: NDArray[np.integer],
@@ -216,7 +137,7 @@ def _composed(
     return result
 
 
-def _runs(cast: _Cast, tracks: FaceTracks, subjects: NDArray[np.str_], tiles: NDArray[np.integer]) -> Iterator[slice]:
+def _runs(cast: Cast, tracks: FaceTracks, subjects: NDArray[np.str_], tiles: NDArray[np.integer]) -> Iterator[slice]:
     """The stretches in which a tile has one subject, is not put elsewhere at one stroke, and its source has no cut.
 
     Where a face goes on over a cut unchanged, its camera does, too: something beside it has changed.
@@ -248,11 +169,6 @@ def _goes_on(faces: list[Boxes], before: Shot, after: Shot) -> bool:
     if (before.picture, before.panes) != (after.picture, after.panes) or not faces:
         return False
     return all(np.abs(boxes[1] - boxes[0]).max() < _UNCHANGED * boxes[0, 3] for boxes in faces)
-
-
-def _camera_clock(tracks: FaceTracks) -> Signal:
-    seconds = np.diff(tracks.pts) * float(tracks.metadata.seconds_per_pts)  # rounded once: a plan is made anew exactly
-    return np.concatenate([[0.0], np.cumsum(np.clip(seconds, 0.0, _LONGEST_FRAME))])
 
 
 def _framing(

@@ -1,6 +1,6 @@
 """Who is present when: the appearances of a person in a shot, the gaps between them, and the state of each frame.
 
-Belongs here: time and presence. Doesn't: where the camera looks meanwhile (`plan`). The one idea: short losses are
+Belongs here: time and presence. Doesn't: where the camera looks meanwhile (`film`). The one idea: short losses are
 bridged and wrong detections dropped first, so that the rest of the camera deals with clean stretches alone.
 """
 

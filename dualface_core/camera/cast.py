@@ -1,0 +1,106 @@
+"""The cast: everybody in a video, as cameras ask for them.
+
+Belongs here: faces by person, where they look, who else is there, and the clock of the cameras. Doesn't: where a camera
+looks (`film`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dualface_core.camera.company import Other
+from dualface_core.camera.framing import Boxes
+from dualface_core.camera.pair import settled
+from dualface_core.camera.path import Signal
+from dualface_core.tables.declared import BOX
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.labels import FaceSource, Person, Subject
+
+_TURNED: Final = (0.06, 0.25)
+"""How far the nose is from the middle of the eyes, as a share of the face's width: to the front, and in profile."""
+
+_LONGEST_FRAME: Final = 1.0
+"""Seconds. A frame that is shown for longer counts as this long, so that broken timestamps cannot exhaust memory."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Everybody in the video.
+
+    Attributes:
+        times: of the frames, in seconds, as cameras count them.
+        people: (frames, 4) faces of each person, NaN where they are not seen.
+        gazes: (frames,) where each is turned to, NaN where that cannot be told.
+        strangers: frame, tracklet and box of each face of anyone else, in the order of the frames.
+    """
+
+    times: Signal
+    people: dict[Person, Boxes]
+    gazes: dict[Person, Signal]
+    strangers: tuple[NDArray[np.integer], NDArray[np.integer], Boxes]
+
+    @classmethod
+    def of(cls, tracks: FaceTracks) -> Cast:
+        """Those of the tracks."""
+        rows = tracks.table.filter(pc.is_null(tracks.table["person"]))
+        boxes = np.stack([rows[name].to_numpy() for name in BOX], axis=1).astype(np.float64)
+        return cls(
+            _camera_clock(tracks),
+            {person: tracks.boxes(person) for person in tracks.people},
+            {person: _gaze(tracks, person) for person in tracks.people},
+            (rows["frame"].to_numpy(), rows["tracklet"].to_numpy(), boxes),
+        )
+
+    def faces(self, subject: Subject, span: slice) -> list[Boxes]:
+        """Those of a subject in some frames; empty if it is nobody."""
+        return [self.people[person][span] for person in subject.people if person in self.people]
+
+    def gaze(self, subject: Subject, span: slice) -> Signal | None:
+        """Where a subject of one looks, slowly; None for any other."""
+        if len(subject.people) != 1 or np.isnan(gaze := self.gazes[subject.people[0]][span]).all():
+            return None
+        return settled(self.times[span], gaze)
+
+    def others(self, subject: Subject, span: slice) -> list[Other]:
+        """Whoever else is in some frames: first the other person, who has a tile of their own, then strangers."""
+        if not subject.people:
+            return []
+        whole = slice(0, span.stop - span.start)
+        other = [
+            Other(whole, boxes[span], welcome=False)
+            for name, boxes in self.people.items()
+            if name not in subject.people
+        ]
+        frames, tracklets, boxes = self.strangers
+        part = slice(*np.searchsorted(frames, [span.start, span.stop]))
+        for tracklet in np.unique(tracklets[part]):
+            own = tracklets[part] == tracklet
+            seen = frames[part][own] - span.start
+            between = slice(int(seen[0]), int(seen[-1]) + 1)
+            placed = np.full((between.stop - between.start, 4), np.nan)
+            placed[seen - seen[0]] = boxes[part][own]
+            other.append(Other(between, placed, welcome=True))
+        return other
+
+
+def _gaze(tracks: FaceTracks, person: Person) -> Signal:
+    """How far the nose is from the middle of the eyes, by the face's width: the turn of the head, from -1 to 1."""
+    rows = tracks.rows(person)
+    points = np.array(rows["landmarks"].to_pylist(), np.float64).reshape(-1, 5, 2)
+    turn = (points[:, 2, 0] - points[:, :2, 0].mean(axis=1)) / np.maximum(rows["width"].to_numpy(), 1.0)
+    seen = rows["source"].to_numpy(zero_copy_only=False) != FaceSource.FOLLOWED
+    gaze = np.full(tracks.frame_count, np.nan)
+    gaze[rows["frame"].to_numpy()[seen]] = np.sign(turn[seen]) * np.clip(
+        np.interp(np.abs(turn[seen]), _TURNED, (0, 1)), 0, 1
+    )
+    return gaze
+
+
+def _camera_clock(tracks: FaceTracks) -> Signal:
+    seconds = np.diff(tracks.pts) * float(tracks.metadata.seconds_per_pts)  # rounded once: a plan is made anew exactly
+    return np.concatenate([[0.0], np.cumsum(np.clip(seconds, 0.0, _LONGEST_FRAME))])
