@@ -33,6 +33,13 @@ def test_two_people_who_are_themselves_throughout_are_right() -> None:
     assert "A and B are two people: 12 faces from 0:00.0 to 0:05.5" in findings[-1].message
 
 
+def test_two_who_are_alike_are_two_where_each_is_more_like_themselves() -> None:
+    finding = judged(faces((12, 0, 0.0)), faces((9, 1, 0.6)))[-1]
+    assert isinstance(finding.value, float)
+    assert finding.value > 0.363
+    assert finding.passed, finding.message
+
+
 def test_a_second_person_under_one_letter_is_found_with_figures() -> None:
     finding = judged(faces((12, 0, 0.0), (4, 2, 0.0)), faces((9, 1, 0.0)))[0]
     assert (finding.passed, finding.severity) == (False, "error")
