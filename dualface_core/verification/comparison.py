@@ -47,7 +47,7 @@ LEAST_SSIM: Final = 0.85
 
 LEAST_DETAIL: Final = 0.45
 MOST_DETAIL: Final = 3.0
-"""Detail of a region by that of what was composed. A blur of sigma 2 leaves less."""
+"""Detail of a region by that of what was composed."""
 
 _FAINT_DETAIL: Final = 8.0
 _FAINT_NOISE: Final = 100.0
