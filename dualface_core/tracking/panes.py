@@ -75,6 +75,9 @@ _LINES: Final = 12
 _THICK: Final = 0.02
 """Share of the picture's width that an edge's gutter or frame line has at most, on the inside of a line."""
 
+_LATTICE: Final = 2
+"""Still edges from side to side within a box, upright as well as level, that make it part of a tiled wall."""
+
 _LARGEST: Final = 0.9
 """Share of the picture that a box has at most."""
 
@@ -254,6 +257,9 @@ def _rectangles(
     middles = np.array([((a + c) / 2, (b + d) / 2) for a, b, c, d in faces])
     boxes = []
     for i in chosen:
+        across = _crossing(columns, (left[i], right[i]), (top[i], low[i]))
+        if across >= _LATTICE and _crossing(rows, (top[i], low[i]), (left[i], right[i])) >= _LATTICE:
+            continue
         inside = (middles > (left[i], top[i])).all(axis=1) & (middles < (right[i], low[i])).all(axis=1)
         boxes.append(
             _Rectangle(
@@ -270,6 +276,14 @@ def _rectangles(
             )
         )
     return boxes
+
+
+def _crossing(lines: Lines, between: tuple[int, int], along: tuple[int, int]) -> int:
+    """How many still edges there are between two sides of a box that reach along it from one end to the other."""
+    begin, stop = along
+    within = slice(between[0] + _ALIKE, between[1] - _ALIKE)
+    reaching = lines.still[stop, within] - lines.still[begin, within] >= _COVERED * (stop - begin)
+    return int(np.count_nonzero(np.diff(reaching.astype(np.int8), prepend=0) == 1))
 
 
 def _best(boxes: list[_Rectangle], of_others: list[_Rectangle], picture: Bounds) -> _Rectangle | None:

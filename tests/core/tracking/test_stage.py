@@ -245,6 +245,17 @@ def test_a_molding_and_a_table_that_nobody_crosses_make_no_boxes() -> None:
     assert shots_of(draw)[0].panes == ()
 
 
+@pytest.mark.parametrize("step", [16, 24, 40])
+def test_a_tiled_wall_behind_people_makes_no_boxes(step: int) -> None:
+    def drawing(number: int) -> Drawn:
+        picture = scenery(1, WIDTH, HEIGHT).copy()
+        picture[::step], picture[:, ::step] = 20, 20
+        return picture, [draw_person(picture, number, x, 130, 70) for x in (180, 450)]
+
+    (shot,) = shots_of(drawing)
+    assert shot.panes == ()
+
+
 def test_bars_and_boxes_are_found_in_what_was_encoded(tmp_path: Path) -> None:
     inner = [(20, 60, 310, 300), (330, 60, 620, 300)]
 
