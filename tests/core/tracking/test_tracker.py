@@ -283,4 +283,5 @@ def test_only_a_few_frames_are_held() -> None:
         working.add(Frame(frame.index, frame.pts, frame.time, frame.planes, frame.color, Owner()))
         most = max(most, len(alive))
     working.finish()
-    assert most <= 2 * 4 + 4
+    looked_at_within_a_transition = 6  # the longest that is found takes 1.2 s, and every fifth frame is looked at
+    assert most <= 2 * 4 + looked_at_within_a_transition
