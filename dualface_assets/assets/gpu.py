@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.tables.tile_plan import TilePlan
 
 
-class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # likewise
+class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's own examples give none
     """The GPU's encoder: whether it is the one to use, and one of its sessions to encode in."""
 
     def choose(self, settings: Settings) -> EncoderChoice:
