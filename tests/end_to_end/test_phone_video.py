@@ -3,7 +3,6 @@ stereo and spatial audio."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,6 +27,7 @@ from dualface_core.media.writer import VideoWriter
 from dualface_core.rendering.report import EncodeReport
 from dualface_core.tables.tile_plan import TilePlan
 from tests.assets.conftest import eager
+from tests.browser import NO_CHROMIUM, browsing
 from tests.core.media.color_patches import hdr_of
 from tests.own_instance import own_instance
 
@@ -168,18 +168,15 @@ SHOW_A_FRAME = """async () => {
 """Seeks, and waits until the frame is drawn. It listens before it acts: what has happened by then never comes again."""
 
 
+@NO_CHROMIUM
 def test_a_browser_shows_its_colors_as_those_of_the_scene(made: Made) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
-    chromium = shutil.which("chromium") or pytest.skip("there is no chromium")
     shown = []
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with browsing(viewport={"width": 640, "height": 360}) as browser:
         for video in (made.result, made.expected):
-            page = browser.new_page(viewport={"width": 640, "height": 360})
+            page = browser.new_page()
             page.goto(video.as_uri())
             page.evaluate(SHOW_A_FRAME)
             shown.append(cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR).astype(int))
-        browser.close()
     apart = np.abs(shown[0] - shown[1])
     assert apart.mean() < 3
     assert np.percentile(apart, 99) < 12
