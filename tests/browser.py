@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from playwright import sync_api as playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NO_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
@@ -19,7 +20,6 @@ PATIENCE_MS = 240_000
 @contextmanager
 def browsing(**options: Any) -> Iterator[Any]:
     """A browser with a context of these options."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
     with playwright.sync_playwright() as started:
         # Chromium's own sandbox does not work for root, nor in most containers. It only meets our own page here.
         launched = {"executable_path": CHROMIUM, "args": ["--no-sandbox"], "timeout": PATIENCE_MS}

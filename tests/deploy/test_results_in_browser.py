@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright import sync_api as playwright
 
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import write_page
@@ -18,7 +19,6 @@ from tests.browser import NO_CHROMIUM, browsing, wait_for
 from tests.deploy import test_nginx
 from tests.web_server import web_page
 
-playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
 pytestmark = [NO_CHROMIUM, pytest.mark.xdist_group("nginx")]
 
 HOSTILE = "</title><script>document.title = 'ours'</script>.mp4"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright import sync_api as playwright
 
 from dualface_assets.store.partitions import slug
 from dualface_assets.store.video_store import VideoStore
@@ -22,8 +23,6 @@ from tests.end_to_end.running_instance import RunningInstance, unlike_any_other
 from tests.own_instance import own_instance
 from tests.web_server import REPOSITORY, free_port, program
 from tests.webhook_receiver import Receiver, receiving
-
-playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
 
 SCREENSHOTS = os.environ.get("DUALFACE_SCREENSHOTS")
 pytestmark = [
