@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dualface_core.compositing.background import Rectangle, draw_background, uncovered
 from dualface_core.compositing.finish import Finish
-from dualface_core.compositing.sampling import Axis, plane_axes
+from dualface_core.compositing.sampling import Axis, plan_axes
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import FramePlan
@@ -63,12 +63,13 @@ class Compositor:
         opaque = tuple(part for tile in tiles for part in self.finish.opaque(tile))
         parts = uncovered(opaque, layout.width, layout.height)
         draw_background(canvas, parts, layout.background, frame, crop_windows)
-        for tile, crop_window, subject in zip(tiles, crop_windows, shown.subjects[drawn].tolist(), strict=True):
+        axes = plan_axes(shown.tiles[drawn], crop_windows, frame.siting)
+        for tile, tile_axes, subject in zip(tiles, axes, shown.subjects[drawn].tolist(), strict=True):
             under = self.finish.corners(canvas, tile)
             x, y, width, height = tile
-            luma, chroma = plane_axes((width, height), crop_window, frame.siting)
-            for plane, surface, (axis_x, axis_y), scale in zip(
-                planes, canvas, (luma, chroma, chroma), (1, 2, 2), strict=True
+            (luma_x, luma_y), (chroma_x, chroma_y) = ([Axis.of(axis) for axis in plane] for plane in tile_axes)
+            for plane, surface, axis_x, axis_y, scale in zip(
+                planes, canvas, (luma_x, chroma_x, chroma_x), (luma_y, chroma_y, chroma_y), (1, 2, 2), strict=True
             ):
                 part = surface[y // scale : (y + height) // scale, x // scale : (x + width) // scale]
                 _resample(plane, axis_x, axis_y, part)

@@ -15,8 +15,7 @@ chroma stay registered at any position and zoom.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +31,19 @@ _CUBIC_REACH: Final = 2
 _NEGLIGIBLE_SHIFT: Final = 1 / 256
 """Source samples. A smaller shift changes no 8-bit value by more than one."""
 
-_KEPT: Final = 64
-"""Axes that are kept: a camera mostly holds, and each tile has four."""
+AXIS: Final = np.dtype(
+    [
+        ("shrink", np.int32),
+        ("first", np.int32),
+        ("stop", np.int32),
+        ("skip", np.int32),
+        ("count", np.int32),
+        ("reach", np.int32),
+        ("step", np.float64),
+        ("kernel", np.float32, 2 * _REACH),
+    ]
+)
+"""The fields of an `Axis` as they lie in memory."""
 
 
 @dataclass(frozen=True)
@@ -43,62 +53,78 @@ class Axis:
     Attributes:
         shrink: power of two by which the source is averaged first.
         first, stop: samples of the source (after that shrinking) to enlarge or decimate.
-        step: distance of two output samples, in those samples.
-        kernel: what shifts them by the fraction, and removes what a decimation could not hold: 2 * reach taps, or
-            a single 1 where there is nothing to do.
-        reach: samples before and after that the kernel looks at.
         skip: output samples made in excess at the beginning, so that edges are interpolated like the rest.
         count: output samples.
+        reach: samples before and after that the kernel looks at; 0 where there is nothing for it to do.
+        step: distance of two output samples, in those samples.
+        kernel: what shifts them by the fraction, and removes what a decimation could not hold: six taps, the third for
+            the sample itself.
     """
 
     shrink: int
     first: int
     stop: int
-    step: float
-    kernel: NDArray[np.float32]
-    reach: int
     skip: int
     count: int
+    reach: int
+    step: float
+    kernel: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, record: np.void) -> Self:
+        """An element of what `plan_axes` gives."""
+        shrink, first, stop, skip, count, reach, step, _ = record.item()
+        return cls(shrink, first, stop, skip, count, reach, step, record["kernel"])
 
 
-def plane_axes(
-    size: tuple[int, int], crop_window: NDArray[np.float64], siting: Siting = LEFT
-) -> tuple[tuple[Axis, Axis], tuple[Axis, Axis]]:
-    """The horizontal and the vertical axis of a tile, for luma and for chroma.
+def plan_axes(
+    tiles: NDArray[np.integer], crop_windows: NDArray[np.floating], siting: Siting = LEFT
+) -> NDArray[np.void]:
+    """The axes of any number of tiles: of those of a frame, or of a whole plan.
 
     Args:
-        size: width and height of the tile, in pixels of the canvas.
-        crop_window: center x, center y, width and height of what it shows, in pixels of the frame.
+        tiles: (..., 4) of x, y, width and height on the canvas. Those that are not drawn, of the width 0, have axes
+            without a meaning.
+        crop_windows: (..., 4) of center x, center y, width and height of what they show, in pixels of the frame.
         siting: of the frame's chroma.
+
+    Returns:
+        (..., 2, 2) of `AXIS`: of luma and of chroma the horizontal and the vertical axis.
     """
-    center_x, center_y, width, height = crop_window.tolist()
-    columns, rows = size
-    step_x, step_y = width / columns, height / rows
-    left = center_x - width / 2 + step_x / 2 - 0.5
-    top = center_y - height / 2
-    luma = _axis(left, step_x, columns), _axis(top + step_y / 2 - 0.5, step_y, rows)
-    chroma_left, chroma_top = (left - siting[0]) / 2, (top + step_y - (0.5 + siting[1])) / 2
-    chroma = _axis(chroma_left, step_x, columns // 2), _axis(chroma_top, step_y, rows // 2)
-    return luma, chroma
+    drawn = tiles[..., 2:3] > 0
+    count = np.where(drawn, tiles[..., 2:], 2)
+    center, size = np.split(np.where(drawn, crop_windows, 2).astype(np.float64), 2, axis=-1)
+    step = size / count
+    luma = center - size / 2 + step / 2 - 0.5
+    # Chroma of the canvas begins in line with the first column of luma, and half-way between the first two rows.
+    chroma = (luma + [0.0, 0.5] * step - siting) / 2
+    return _axes(np.stack([luma, chroma], -2), np.stack([step, step], -2), np.stack([count, count // 2], -2))
 
 
-@lru_cache(_KEPT)
-def _axis(start: float, step: float, count: int) -> Axis:
+def _origin(start: NDArray[np.float64], step: NDArray[np.float64], skip: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the samples of the source must begin: cv2.resize puts output sample j at (j + 0.5) * step - 0.5."""
+    return start - (skip + 0.5) * step + 0.5
+
+
+def _axes(start: NDArray[np.float64], step: NDArray[np.float64], count: NDArray[np.integer]) -> NDArray[np.void]:
     """Sample at `start`, `start + step`, ... in units of source samples, the first of which is at 0."""
-    shrink = 1
-    while step >= 2:
-        shrink, step, start = shrink * 2, step / 2, (start - 0.5) / 2
-    skip = int(np.ceil(_CUBIC_REACH / step))
-    # cv2.resize puts output sample j at (j + 0.5) * step - 0.5; this is where its sample 0 must begin.
-    origin = start - (skip + 0.5) * step + 0.5
-    first = int(np.floor(origin + _NEGLIGIBLE_SHIFT))
+    shrink = np.ones(step.shape, np.int32)
+    while (coarse := step >= 2).any():
+        shrink = np.where(coarse, shrink * 2, shrink)
+        start, step = np.where(coarse, (start - 0.5) / 2, start), np.where(coarse, step / 2, step)
+    skip = np.ceil(_CUBIC_REACH / step)
+    origin = _origin(start, step, skip)
+    first = np.floor(origin + _NEGLIGIBLE_SHIFT)
     shift = origin - first
-    stop = first + int(np.ceil((skip + count) * step)) + _CUBIC_REACH
-    if step <= 1 and abs(shift) < _NEGLIGIBLE_SHIFT:
-        return Axis(shrink, first, stop, step, np.ones(1, np.float32), 0, skip, count)
-    distance = np.arange(1 - _REACH, _REACH + 1) - shift
-    kernel = np.sinc(distance / max(step, 1.0)) * np.sinc(distance / _REACH)
-    kernel /= kernel.sum()
+    idle = (step <= 1) & (np.abs(shift) < _NEGLIGIBLE_SHIFT)
+    distance = np.arange(1 - _REACH, _REACH + 1) - np.where(idle, 0, shift)[..., np.newaxis]
+    kernel = np.sinc(distance / np.maximum(step, 1)[..., np.newaxis]) * np.sinc(distance / _REACH)
+    kernel /= kernel.sum(axis=-1, keepdims=True)
     # A windowed sinc misses the shift by up to 0.02 samples, which would make a slow pan uneven: put it right.
-    kernel[_REACH - 1 : _REACH + 1] += np.array([1, -1]) * (kernel @ distance)
-    return Axis(shrink, first, stop, step, kernel.astype(np.float32), _REACH, skip, count)
+    missed = (kernel * distance).sum(axis=-1, keepdims=True)
+    kernel[..., _REACH - 1 : _REACH + 1] += [1, -1] * missed
+    axes = np.empty(step.shape, AXIS)
+    axes["shrink"], axes["first"], axes["skip"], axes["count"] = shrink, first, skip, count
+    axes["stop"] = first + np.ceil((skip + count) * step) + _CUBIC_REACH
+    axes["reach"], axes["step"], axes["kernel"] = np.where(idle, 0, _REACH), step, kernel
+    return axes
