@@ -12,10 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.errors import UnreadableVideoError
+from dualface_core.media.encoder import Surface
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
-from dualface_core.media.writer import Surface
 from dualface_core.tables.tile_plan import TilePlan
 
 

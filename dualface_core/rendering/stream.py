@@ -14,8 +14,9 @@ from typing import Final
 from dualface_core.compositing.composed import composed_frames
 from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.errors import TableFormatError
+from dualface_core.media.encoder import Surface
 from dualface_core.media.probe import VideoInfo
-from dualface_core.media.writer import Surface, VideoWriter
+from dualface_core.media.writer import VideoWriter
 from dualface_core.rendering.prefetch import prefetch
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.fingerprints import FingerprintWriter

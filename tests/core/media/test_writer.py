@@ -18,11 +18,12 @@ from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.encoding.settings import Codec, EncoderSettings, EncoderSpec, software_encoder
 from dualface_core.errors import MissingInputError, OutputError, SettingsError, UnsupportedVideoError
 from dualface_core.media.color import ColorInfo
+from dualface_core.media.encoder import Surface
 from dualface_core.media.frames import Planes
 from dualface_core.media.packets import audio_streams
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
-from dualface_core.media.writer import Surface, VideoWriter
+from dualface_core.media.writer import VideoWriter
 from tests.core.media.conftest import VARIABLE_PTS, MakeClip, number_of
 from tests.permissions import permissions_count
 
