@@ -27,6 +27,16 @@ class DualfaceError(Exception):
     permanent: ClassVar[bool] = False
     back_off: ClassVar[bool] = False
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel to another process whatever the constructor asks for."""
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+def _remade(kind: type[DualfaceError], args: tuple[object, ...], state: dict[str, object]) -> DualfaceError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class FileError(DualfaceError):
     """A problem with one file or folder.

@@ -17,13 +17,13 @@ from typing import Final
 from pydantic import TypeAdapter
 from rich.progress import Progress
 
-from dualface_core.cli.crashes import crash
 from dualface_core.cli.inputs import Job
 from dualface_core.cli.show import BatchBar, Outcome, VideoBar, errors, note, progress_bars, warn
 from dualface_core.cli.worker import Made, Message, NotMade, Task, work
 from dualface_core.errors import MachineError, NativeCrashError
 from dualface_core.settings import Settings
 from dualface_core.system.child_processes import ChildProcess
+from dualface_core.system.crashes import crash
 
 _MESSAGES: Final[TypeAdapter[Message]] = TypeAdapter(Message)
 

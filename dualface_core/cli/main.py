@@ -11,9 +11,9 @@ import subprocess
 import sys
 from typing import Final
 
-from dualface_core.cli.crashes import crash
 from dualface_core.cli.exit_codes import EXIT_FAILED
 from dualface_core.system.child_processes import command, environment
+from dualface_core.system.crashes import crash
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP)
 _OF_THE_USER: Final = frozenset({signal.SIGINT, *_PASSED_ON})

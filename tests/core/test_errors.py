@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+import pickle
 
 import pytest
 
-from dualface_core.encoding.failures import EncoderError
-from dualface_core.errors import OutputError
+from dualface_core.encoding.failures import EncoderError, FailureClass, SessionTimeoutError
+from dualface_core.errors import DualfaceError, OutputError
 from tests.end_to_end.hostile import NAMES
 
 
@@ -17,3 +18,15 @@ def test_an_error_is_one_line_of_text_whatever_name_it_quotes(name: str) -> None
         assert text.isprintable()
     if name.isprintable():
         assert str(error) == f"{name}: both {name} and b.mp4 would be written here. Rename {name}."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutputError("a.mp4", "the disk is full", action="Free some space."),
+        SessionTimeoutError(FailureClass.SESSION_LIMIT, encoder="nvenc", reason="all are in use", waited=3.0),
+    ],
+)
+def test_an_error_arrives_whole_from_another_process(error: DualfaceError) -> None:
+    arrived = pickle.loads(pickle.dumps(error))
+    assert (type(arrived), str(arrived), vars(arrived)) == (type(error), str(error), vars(error))

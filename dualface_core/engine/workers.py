@@ -1,0 +1,403 @@
+"""Workers: processes that do the parts of a job in parallel, and bring the results back in order.
+
+Belongs here: starting them, handing out tasks, progress, stopping, and what becomes of a crash. Not here: what a task
+does. The one idea: a task is a pure function of what it is given, so the result is the same however many workers there
+are; with one core it runs in the calling process.
+
+A worker is a `ProcessPoolExecutor` of one process: so one that crashes takes no other task with it, and it is known
+which one it was. The processes are forked from multiprocessing's fork server, which has loaded what is heavy, so that
+each costs milliseconds. They end with the process that made them, however it ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from multiprocessing import connection, forkserver
+from multiprocessing.process import BaseProcess
+from os import PathLike
+from typing import Any, Final, Generic, Self, TypeVar
+
+from dualface_core.engine.cores import Core, CoreBudget, Turn
+from dualface_core.system.crashes import crash
+from dualface_core.system.threads import limit_library_threads
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+HEAVY: Final = ("numpy", "cv2", "av")
+"""Modules that every kind of task uses, and that take long to load."""
+
+_BEAT: Final = 0.25
+"""Seconds between two reports of progress."""
+
+_POLL: Final = 0.01
+"""Seconds between two attempts to get a core of which others have all; each takes well under a millisecond."""
+
+_END_PATIENCE: Final = 10.0
+"""Seconds in which a task that is told to stop must have stopped; then its process is killed. A frame of the largest
+videos takes about one."""
+
+_STOP: Final = 0
+_FRAMES: Final = 1
+_PID: Final = 2
+"""What a worker and its parent know of one another, in memory that both see: whether the parent wants it to stop, the
+frames of its task that are done, and its number as a process."""
+
+_Board = ctypes.Array[ctypes.c_double]
+
+
+class _Stopped(BaseException):
+    """The caller wants no more of this task; not an Exception, so that no task takes it for a failure of its own."""
+
+
+_advance: ContextVar[Callable[[int], None] | None] = ContextVar("advance", default=None)
+
+
+def advance(frames: int) -> None:
+    """Say, in a task, that so many more frames are done; a task that is not wanted any more ends here.
+
+    To be called about once a frame, in the thread that runs the task. Outside of a task nothing happens.
+    """
+    if told := _advance.get():
+        told(frames)
+
+
+class Workers:
+    """Processes for tasks, kept while there is work; a context manager, made once per process.
+
+    Args:
+        cores: the budget whose cores its tasks hold, one each; None to do everything in the calling process.
+        most: tasks at once; None for as many as there are cores.
+        preload: modules that are loaded once, for all processes together, besides those that every task needs.
+    """
+
+    def __init__(
+        self, cores: CoreBudget | None = None, *, most: int | None = None, preload: Sequence[str] = ()
+    ) -> None:
+        self.most = 1 if cores is None else min(cores.cores, most or cores.cores)
+        self._cores = cores
+        self._preload = [*HEAVY, *preload]
+        self._pool = _Pool(self.most)
+        self._parallel: set[_Parallel[Any, Any]] = set()
+
+    def __enter__(self) -> Self:
+        if self.most > 1:
+            limit_library_threads()
+            forkserver.set_forkserver_preload(self._preload)
+            forkserver.ensure_running()  # it loads while the caller goes on
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for parallel in list(self._parallel):
+            parallel.stop()
+        self._pool.end()
+
+    def map(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        *,
+        ahead: int = 2,
+        progress: Callable[[int], None] | None = None,
+        about: str | PathLike[str] = "a video",
+    ) -> Iterator[Result]:
+        """Do tasks in parallel; their results come in the order of the tasks.
+
+        Where there is one core, or one task, it runs in this process. Nothing begins before the first result is asked
+        for. If the caller wants no more (an exception, or the generator is closed), what is in work stops at its next
+        `advance`, and is gone when this returns.
+
+        Args:
+            function: a function of a module, which may be called in any process.
+            tasks: what it is called with, one at a time; picklable, as the results are. Taken as they are needed.
+            ahead: how many tasks, beyond those that can run, may wait for their turn or for being taken.
+            progress: called in this thread with the frames of all tasks so far (see `advance`); it may raise.
+            about: what the work is on, such as the video's path, for the message about a crash.
+
+        Raises:
+            What a task raises, where its result would be.
+            NativeCrashError: a process crashed. MachineError: the kernel killed it for want of memory.
+        """
+        rest = iter(tasks)
+        first = list(islice(rest, 2))
+        tasks = chain(first, rest)
+        if self._cores is None or self.most == 1 or len(first) < 2:
+            yield from self._here(function, tasks, progress)
+            return
+        parallel = _Parallel(self._pool, self._cores.turn(), function, tasks, self.most + ahead, str(about))
+        self._parallel.add(parallel)
+        try:
+            yield from parallel.results(progress)
+        finally:
+            parallel.stop()
+            self._parallel.discard(parallel)
+
+    def _here(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task], progress: Callable[[int], None] | None
+    ) -> Iterator[Result]:
+        done = 0
+
+        def told(frames: int) -> None:
+            nonlocal done
+            done += frames
+            if progress is not None:
+                progress(done)
+
+        for task in tasks:
+            core = None if self._cores is None else self._cores.attempt()
+            token = _advance.set(told)
+            try:
+                result = function(task)
+            finally:
+                _advance.reset(token)
+                if core is not None:
+                    core.release()
+            yield result
+
+
+class _Worker:
+    """A process, which starts with its first task."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("forkserver")
+        self._board: _Board = context.RawArray(ctypes.c_double, 3)
+        self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(self._board,))
+        self._children: list[BaseProcess] = []
+
+    def submit(self, function: Callable[[Task], Result], task: Task) -> Future[Result]:
+        """Have it do a task. It must have none."""
+        self._board[_STOP] = self._board[_FRAMES] = 0
+        future = self._executor.submit(_run, function, task)
+        self._children = self._children or multiprocessing.active_children()
+        return future
+
+    @property
+    def frames(self) -> int:
+        """Frames of its task that are done."""
+        return int(self._board[_FRAMES])
+
+    def stop(self) -> None:
+        """Have its task end at the next `advance`."""
+        self._board[_STOP] = 1
+
+    def kill(self) -> None:
+        """Have it end at once."""
+        if child := self._child():
+            child.kill()
+
+    def end(self) -> int:
+        """Have it end when its task has, and wait for that. Gives its exit code, or minus the number of a signal."""
+        self._executor.shutdown()
+        child = self._child()
+        return (child.exitcode or 0) if child else 0
+
+    def _child(self) -> BaseProcess | None:
+        return next((child for child in self._children if child.pid == self._board[_PID]), None)
+
+
+class _Pool:
+    """The processes of one `Workers`: those that have nothing to do, and how many there are."""
+
+    def __init__(self, most: int) -> None:
+        self.lock = threading.RLock()
+        self._left = most
+        self._idle: list[_Worker] = []
+
+    def take(self) -> _Worker | None:
+        """A worker that has nothing to do; None if all have something."""
+        with self.lock:
+            if self._idle:
+                return self._idle.pop()
+            if not self._left:
+                return None
+            self._left -= 1
+            return _Worker()
+
+    def give_back(self, worker: _Worker, *, broken: bool) -> None:
+        """Keep a worker for the next task, unless it is broken."""
+        with self.lock:
+            if broken:
+                self._left += 1
+            else:
+                self._idle.append(worker)
+
+    def end(self) -> None:
+        """End them; none may have anything to do."""
+        while self._idle:
+            self._idle.pop().end()
+
+
+@dataclass(eq=False)
+class _Job(Generic[Task, Result]):
+    """A task on its way: waiting until it is handed to a worker, and done when its future is."""
+
+    task: Task
+    worker: _Worker | None = None
+    future: Future[Result] = field(default_factory=Future)
+
+
+class _Parallel(Generic[Task, Result]):
+    """Tasks of one `map` in work at once."""
+
+    def __init__(
+        self,
+        pool: _Pool,
+        turn: Turn,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        most: int,
+        about: str,
+    ) -> None:
+        self._pool = pool
+        self._turn = turn
+        self._function = function
+        self._tasks = iter(tasks)
+        self._most = most
+        self._about = about
+        self._order: deque[_Job[Task, Result]] = deque()  # of which the results have not been taken
+        self._waiting: deque[_Job[Task, Result]] = deque()
+        self._running: set[_Job[Task, Result]] = set()
+        self._frames = 0
+        self._stopped = False
+        self._changed = threading.Event()
+
+    def results(self, progress: Callable[[int], None] | None) -> Iterator[Result]:
+        """The results in order."""
+        told = 0
+        while True:
+            self._take_tasks()
+            if not self._order:
+                return
+            job = self._order[0]
+            while not job.future.done():
+                self._changed.wait(_POLL if self._waiting else _BEAT)
+                self._changed.clear()
+                self._hand_out()
+                if progress is not None and (done := self._done()) > told:
+                    told = done
+                    progress(done)
+            result = self._result(job)
+            if progress is not None and (done := self._done()) > told:
+                told = done
+                progress(done)
+            self._order.popleft()
+            yield result
+
+    def stop(self) -> None:
+        """End what is in work. Safe to call again."""
+        with self._pool.lock:
+            self._stopped = True
+            self._waiting.clear()
+            running = list(self._running)
+            for job in running:
+                if job.worker:
+                    job.worker.stop()
+        self._turn.withdraw()
+        _, stuck = wait([job.future for job in running], _END_PATIENCE)
+        for job in running:
+            if job.worker and job.future in stuck:
+                job.worker.kill()
+        wait(stuck)
+
+    def _take_tasks(self) -> None:
+        for task in islice(self._tasks, self._most - len(self._order)):
+            job: _Job[Task, Result] = _Job(task)
+            self._order.append(job)
+            self._waiting.append(job)
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Begin as many tasks as there are cores for; but one goes on whoever has the cores."""
+        with self._pool.lock:
+            while self._waiting and not self._stopped:
+                core = self._turn.attempt()
+                if core is None and self._running:
+                    return
+                worker = self._pool.take()
+                if worker is None:  # those of another map of this process are at work
+                    if core is not None:
+                        core.release()
+                    return
+                self._begin(self._waiting.popleft(), worker, core)
+        self._turn.withdraw()
+
+    def _begin(self, job: _Job[Task, Result], worker: _Worker, core: Core | None) -> None:
+        job.worker = worker
+        job.future = worker.submit(self._function, job.task)
+        self._running.add(job)
+        job.future.add_done_callback(lambda _: self._ended(job, worker, core))
+
+    def _ended(self, job: _Job[Task, Result], worker: _Worker, core: Core | None) -> None:
+        """Go on with the next task; called in a thread of the worker's executor."""
+        broken = isinstance(job.future.exception(), BrokenProcessPool)
+        with self._pool.lock:
+            self._running.discard(job)
+            self._frames += worker.frames
+            self._pool.give_back(worker, broken=broken)
+            if core is not None:
+                core.release()
+            if not broken:
+                self._hand_out()
+        self._changed.set()
+
+    def _done(self) -> int:
+        with self._pool.lock:
+            return self._frames + sum(job.worker.frames for job in self._running if job.worker)
+
+    def _result(self, job: _Job[Task, Result]) -> Result:
+        try:
+            return job.future.result()
+        except BrokenProcessPool as error:
+            assert job.worker is not None, "only a task that has begun can break its process"
+            raise crash(self._about, job.worker.end()) from error
+
+
+# In the workers.
+
+_board: _Board | None = None
+
+
+def _begin(board: _Board) -> None:
+    """Make a process a worker."""
+    global _board  # noqa: PLW0603  a process is one worker, and its tasks are called with nothing but themselves
+    _board = board
+    board[_PID] = os.getpid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the parent says what ends
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    limit_library_threads()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=[parent.sentinel], daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """End this process when its parent ends, which is not the one that it was forked from."""
+    connection.wait([sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _run(function: Callable[[Task], Result], task: Task) -> Result:
+    assert _board is not None
+    board = _board
+
+    def told(frames: int) -> None:
+        board[_FRAMES] += frames
+        if board[_STOP]:
+            raise _Stopped
+
+    token = _advance.set(told)
+    try:
+        return function(task)
+    finally:
+        _advance.reset(token)

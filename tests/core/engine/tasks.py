@@ -1,0 +1,72 @@
+"""Tasks for workers, and a program that has some done: `python -m tests.core.engine.tasks FOLDER CORES`."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from dualface_core.engine.cores import CoreBudget
+from dualface_core.engine.workers import Workers, advance
+from dualface_core.errors import UnreadableVideoError
+
+
+def square(number: int) -> int:
+    advance(number)
+    return number * number
+
+
+def own_process(_: int) -> int:
+    return os.getpid()
+
+
+def library_threads(_: int) -> tuple[int, str]:
+    import cv2
+
+    return cv2.getNumThreads(), os.environ["OMP_NUM_THREADS"]
+
+
+def refuse_odd(number: int) -> int:
+    if number % 2:
+        raise UnreadableVideoError(f"{number}.mp4", "it is odd", action="Make it even.")
+    return number
+
+
+def end_by(signal_number: int) -> int:
+    if signal_number:
+        os.kill(os.getpid(), signal_number)
+    return signal_number
+
+
+def read_null(_: int) -> None:
+    ctypes.string_at(0)
+
+
+def leave_traces(task: tuple[Path, int]) -> int:
+    """Write down that the task has begun, and go on until `FOLDER/go` is there."""
+    folder, number = task
+    (folder / f"begun-{number}").write_text(str(os.getpid()))
+    while not (folder / "go").exists():
+        advance(1)
+        time.sleep(0.001)
+    return number
+
+
+def ignore_the_end(task: tuple[Path, int]) -> None:
+    """Hang, as a driver does."""
+    (task[0] / f"begun-{task[1]}").write_text(str(os.getpid()))
+    signal.pause()
+
+
+def main() -> None:
+    folder, cores = Path(sys.argv[1]), int(sys.argv[2])
+    with Workers(CoreBudget(folder / "run", cores=cores)) as workers:
+        for number in workers.map(leave_traces, [(folder, number) for number in range(4)]):
+            print(number, flush=True)
+
+
+if __name__ == "__main__":
+    main()

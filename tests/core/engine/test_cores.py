@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dualface_core.engine.cores import CoreBudget, _quotas, machine_cores
+
+FOR_EVER = 1e9
+
+
+def test_no_more_cores_are_held_than_there_are(tmp_path: Path) -> None:
+    budget = CoreBudget(tmp_path / "run", cores=2)
+    held = [budget.attempt(), budget.attempt()]
+    assert all(held)
+    assert CoreBudget(tmp_path / "run", cores=2).attempt() is None
+    assert held[0]
+    held[0].release()
+    assert CoreBudget(tmp_path / "run", cores=2).attempt()
+
+
+def test_a_core_goes_to_who_has_waited_longest(tmp_path: Path) -> None:
+    budget = CoreBudget(tmp_path / "run", cores=1)
+    one, other = budget.turn(waits=FOR_EVER), budget.turn(waits=FOR_EVER)
+    for first, second in ((one, other), (other, one), (one, other)):
+        core = budget.attempt()
+        assert core
+        assert first.attempt() is None
+        assert second.attempt() is None
+        core.release()
+        assert second.attempt() is None
+        core = first.attempt()
+        assert core
+        core.release()
+        second.withdraw()
+    assert not list((tmp_path / "run" / "cores" / "waiting").iterdir())
+
+
+def test_who_waits_and_is_silent_is_not_waited_for(tmp_path: Path) -> None:
+    budget = CoreBudget(tmp_path / "run", cores=1)
+    core = budget.attempt()
+    assert core
+    silent = budget.turn(waits=FOR_EVER)
+    assert silent.attempt() is None
+    core.release()
+    (sign,) = (tmp_path / "run" / "cores" / "waiting").iterdir()
+    os.utime(sign, (1e9, 1e9))
+    assert budget.turn(waits=1.0).attempt()
+    assert not sign.exists()
+
+
+def test_a_folder_that_cannot_be_used_costs_no_video(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "run").write_text("not a folder")
+    budget = CoreBudget(tmp_path / "run", cores=1)
+    turn = budget.turn()
+    assert [turn.attempt(), turn.attempt()] == [budget.attempt(), budget.attempt()]
+    assert turn.attempt()
+    assert "cores are not shared" in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_cores_are_those_that_affinity_allows() -> None:
+    assert 1 <= machine_cores() <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(("own", "found"), [("0::/app/one\n", [1.5, 8.0]), ("0::/other\n", []), ("1:cpu:/\n", [])])
+def test_quotas_are_those_of_a_group_and_of_all_that_it_is_in(tmp_path: Path, own: str, found: list[float]) -> None:
+    for group, quota in {"app/one": "150000 100000", "app": "800000 100000", "other": "max 100000"}.items():
+        (tmp_path / "cgroup" / group).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / group / "cpu.max").write_text(quota)
+    (tmp_path / "own").write_text(own)
+    assert _quotas(tmp_path / "cgroup", tmp_path / "own") == found
