@@ -24,7 +24,7 @@ from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
 from dualface_core.media.audio_frames import decoded_frames, without_gaps
 from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, Timestamps, decodable_audio
 from dualface_core.media.opening import open_input, opened, said_by_ffmpeg, unreadable
-from dualface_core.media.salvage import TRY_SALVAGE, Spans, demuxed
+from dualface_core.media.salvage import TRY_SALVAGE, Stretches, demuxed
 from dualface_core.system.atomic_files import output_error
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
@@ -135,7 +135,7 @@ class AudioTrack:
         context = target.codec_context
         layout, rate = context.layout.name, context.sample_rate
         framer = AudioResampler(context.format, layout, rate, context.frame_size or None)
-        lost = Spans(0) if self._info.lost else None
+        lost = Stretches(0) if self._info.lost else None
         frames = decoded_frames(self._demuxed(), self._stream, layout=layout, rate=rate, lost=lost)
         for frame in frames if lost is None else without_gaps(frames, rate=rate):
             for part in framer.resample(frame):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dualface_core.media.audio_streams import MOST_CHANNELS, AudioInfo, channel_layout, seconds_per_pts
 from dualface_core.media.opening import opened
-from dualface_core.media.salvage import Span, Spans, demuxed, listed
+from dualface_core.media.salvage import Stretch, Stretches, demuxed, listed
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     from av.packet import Packet
@@ -41,7 +41,7 @@ _TOUCHING: Final = Fraction(1, 10)
 
 
 def decoded_frames(
-    packets: Iterable[AudioPacket], stream: AudioStream, *, layout: str, rate: int, lost: Spans | None = None
+    packets: Iterable[AudioPacket], stream: AudioStream, *, layout: str, rate: int, lost: Stretches | None = None
 ) -> Iterator[AudioFrame]:
     """Decode an audio stream.
 
@@ -79,7 +79,7 @@ def decoded_frames(
             yield from _pulled(graph)
 
 
-def _decoded(packets: Iterable[AudioPacket], stream: AudioStream, lost: Spans | None) -> Iterator[AudioFrame]:
+def _decoded(packets: Iterable[AudioPacket], stream: AudioStream, lost: Stretches | None) -> Iterator[AudioFrame]:
     for packet in packets:
         try:
             yield from stream.decode(packet)
@@ -105,11 +105,11 @@ def without_gaps(frames: Iterable[AudioFrame], *, rate: int) -> Iterator[AudioFr
         end = None if frame.pts is None else frame.pts + frame.samples
 
 
-def undecodable(path: Path, track: AudioInfo) -> tuple[Span, ...]:
+def undecodable(path: Path, track: AudioInfo) -> tuple[Stretch, ...]:
     """Where an audio stream cannot be decoded; all of it is tried. Raises UnreadableVideoError."""
     with opened(path, "its audio cannot be decoded") as container:
         stream = next(stream for stream in container.streams.audio if stream.index == track.index)
-        lost = Spans(float(_TOUCHING / seconds_per_pts(stream)))
+        lost = Stretches(float(_TOUCHING / seconds_per_pts(stream)))
         packets = track.timeline.moved(demuxed(container, stream, salvage=True))
         for _ in decoded_frames(packets, stream, layout="mono", rate=track.sample_rate, lost=lost):
             pass
@@ -198,7 +198,7 @@ class AudioBlocks:
         with opened(self._path, "its audio cannot be decoded") as container:
             stream = next(stream for stream in container.streams.audio if stream.index == self._track.index)
             packets = self._track.timeline.moved(demuxed(container, stream, salvage=True))
-            lost = Spans(0) if self._track.lost else None
+            lost = Stretches(0) if self._track.lost else None
             for frame in decoded_frames(packets, stream, layout=layout, rate=self._rate, lost=lost):
                 samples, gap = np.asarray(frame.to_ndarray(), np.float32), 0
                 if frame.pts is not None and frame.time_base is not None:

@@ -19,7 +19,7 @@ from av.packet import PacketSideData
 from av.stream import Disposition
 
 from dualface_core.media.opening import has_decoder
-from dualface_core.media.salvage import Span
+from dualface_core.media.salvage import Stretch
 from dualface_core.media.timeline import Timeline
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
@@ -69,7 +69,7 @@ class AudioInfo:
     duration: float
     timeline: Timeline = Timeline()  # noqa: RUF009  it is immutable
     changes: tuple[float, ...] = ()
-    lost: tuple[Span, ...] = ()
+    lost: tuple[Stretch, ...] = ()
     moved: int = 0
     most_moved: float = 0.0
 

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
+
+from av.bitstream import BitStreamFilterContext
 
 from dualface_core.media.audio_streams import (
     AudioInfo,
@@ -21,6 +24,18 @@ from dualface_core.media.opening import opened
 from dualface_core.media.probe import VideoInfo, video_stream
 from dualface_core.media.salvage import demuxed
 from dualface_core.media.timeline import Timeline
+
+_PARAMETERS_BY: Final = {
+    "h264": "h264_mp4toannexb,extract_extradata",
+    "hevc": "hevc_mp4toannexb,extract_extradata",
+    "mpeg1video": "extract_extradata",
+    "mpeg2video": "extract_extradata",
+    "mpeg4": "extract_extradata",
+    "av1": "extract_extradata",
+    "libdav1d": "extract_extradata",
+}
+"""FFmpeg's bitstream filters that find the parameters of a sequence in a packet, by the name of the decoder. Other
+codecs say all of each frame in the frame itself."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +51,49 @@ class AudioPacket:
     start: Fraction
 
 
-def key_frames(video: VideoInfo) -> list[int]:
-    """Presentation timestamps of the frames that can be decoded without others, ascending.
+@dataclass(frozen=True)
+class FramePacket:
+    """The packet of a frame, or of a field.
+
+    Attributes:
+        pts: of its frame in the result; None of a second field and of what has no time.
+        is_key: whether the frame can be decoded without others, by what the container says.
+        is_corrupt: whether it may be damaged, or some may be missing before it.
+        parameters: those of the sequence that begins with a key frame (size, color tags), as they are coded; empty if
+            neither the packet nor its container brings any.
+    """
+
+    pts: int | None
+    is_key: bool
+    is_corrupt: bool
+    parameters: bytes
+
+
+def frame_packets(video: VideoInfo) -> Iterator[FramePacket]:
+    """The packets of all frames that are shown, in the order in which they are stored.
 
     Raises UnreadableVideoError where the file cannot be read.
     """
     with opened(video.path) as container:
         stream = video_stream(container, video.path)
-        return sorted(
-            packet.pts
-            for packet in video.timeline.moved(demuxed(container, stream, salvage=True))
-            if packet.is_keyframe and packet.pts is not None and not packet.is_discard
-        )
+        filters = _PARAMETERS_BY.get(stream.codec_context.name)
+        finder = BitStreamFilterContext(filters, stream) if filters else None
+        for packet in video.timeline.moved(demuxed(container, stream, salvage=True)):
+            if packet.size and not packet.is_discard:
+                pts, is_key, is_corrupt = packet.pts, packet.is_keyframe, packet.is_corrupt
+                parameters = b""
+                for found in finder.filter(packet) if is_key and finder else [packet]:
+                    if found.has_sidedata("new_extradata"):
+                        parameters = bytes(found.get_sidedata("new_extradata"))
+                yield FramePacket(pts, is_key, is_corrupt, parameters)
+
+
+def key_frames(video: VideoInfo) -> list[int]:
+    """Presentation timestamps of the frames that can be decoded without others, ascending.
+
+    Raises UnreadableVideoError where the file cannot be read.
+    """
+    return sorted(packet.pts for packet in frame_packets(video) if packet.is_key and packet.pts is not None)
 
 
 def audio_streams(path: Path) -> tuple[AudioInfo, ...]:

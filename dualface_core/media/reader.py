@@ -25,9 +25,10 @@ from dualface_core.media.deinterlace import Deinterlacer
 from dualface_core.media.frames import CENTER, LEFT, Frame, Planes
 from dualface_core.media.letterbox import fitted_size, with_bars
 from dualface_core.media.limits import Limits
-from dualface_core.media.opening import open_input, unreadable
+from dualface_core.media.opening import SEND_AGAIN, open_input, unreadable
 from dualface_core.media.probe import VideoInfo, video_stream
-from dualface_core.media.salvage import TRY_SALVAGE, Damage, SalvagedFrames, Span, demuxed
+from dualface_core.media.salvage import TRY_SALVAGE, Damage, SalvagedFrames, Stretch, demuxed
+from dualface_core.media.spans import Span
 
 _MOST_THREADS: Final = 4
 _FAILED: Final = "decoding failed"
@@ -40,6 +41,11 @@ _SEEKABLE: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
 and MPEG program streams have them for some packets only."""
 
 
+def is_seekable(video: VideoInfo) -> bool:
+    """Whether frames in the middle of a video can be read without those before, by their pts."""
+    return not (video.salvage or video.splits_fields or video.timeline.jumps) and video.container in _SEEKABLE
+
+
 class VideoReader:
     """Decodes a video, frame by frame.
 
@@ -49,23 +55,44 @@ class VideoReader:
             what is done with the frames.
         loop_filter: False skips the deblocking filter where the codec allows it: faster, with faint block edges. For
             looking, not for showing.
+        span: the frames that iterating gives, one of `engine.spans.spans`; all of the video if None.
+        lead: so many frames before those of the span come first, as far as there are any.
+        reference_only: True leaves out frames that no other frame refers to, where the codec and the file allow it:
+            they are not decoded. Which ones is up to the encoder: often every other frame, or two of three. Numbers and
+            pts of the others are the same as without. For looking, not for showing; what the frames left out show is to
+            be had from a second reader of a short span.
 
     Raises UnreadableVideoError where the file cannot be opened or breaks off, or what `read_error` gives. Unless it is
     salvaged, iterating raises it at the first damaged frame, too: several threads conceal damage differently each time.
-    A recording may end within a frame, though.
+    A recording may end within a frame, though. Of a span, it raises it if the frames are not those that the span names.
     """
 
-    def __init__(self, video: VideoInfo, *, threads: int = 0, loop_filter: bool = True) -> None:
+    def __init__(
+        self,
+        video: VideoInfo,
+        *,
+        threads: int = 0,
+        loop_filter: bool = True,
+        span: Span | None = None,
+        lead: int = 0,
+        reference_only: bool = False,
+    ) -> None:
         self._video = video
         # One thread, so that every pass over a damaged video finds the same frames.
         self._threads = 1 if video.salvage else threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._loop_filter = loop_filter
+        self._span = span or Span(0, video.frame_count, video.first_pts, None)
+        self._lead = lead
+        self._reference_only = reference_only and is_seekable(video) and not video.interlaced
+        self._entry: int | None = None
+        self._from = video.first_pts
+        self._demuxed: list[int] = []
         self._shift = round(video.timeline.shift / video.time_base)
         self.notes: list[str] = []
         """What of the frames was changed or repaired, in sentences with figures; complete when all were read."""
-        self.lost: list[Span] = []
+        self.lost: list[Stretch] = []
         """What could not be decoded, once all of the video was read."""
-        self.concealed: list[Span] = []
+        self.concealed: list[Stretch] = []
         """What was decoded as far as possible, or depends on such, once all of the video was read."""
         self._damage = Damage(video.time_base, video.average_rate)
         self._deinterlacer = self._new_deinterlacer()
@@ -81,18 +108,16 @@ class VideoReader:
         self._close()
 
     def __iter__(self) -> Iterator[Frame]:
-        """Every frame, from where the container stands (the start, for a fresh reader)."""
-        last: int | None = None
+        """Every frame of the span, in order. Of a whole video, from where the container stands; at first, the start."""
         self._shapes.clear()
         self._colors.clear()
         self._damage = Damage(self._video.time_base, self._video.average_rate)
-        for index, decoded in enumerate(self._decoded()):
-            last = self._pts(decoded, last)
-            self._note_shape(decoded, last)
-            self._damage.see(decoded, last)
+        for index, pts, decoded in self._numbered():
+            self._note_shape(decoded, pts)
+            self._damage.see(decoded, pts)
             if decoded.is_corrupt and not self._video.salvage:
-                self._refuse_damage(float(last * self._video.time_base))
-            yield self._frame(index, last, decoded)
+                self._refuse_damage(float(pts * self._video.time_base))
+            yield self._frame(index, pts, decoded)
         self.lost = self._damage.lost.seconds(self._video.time_base)
         self.concealed = self._damage.concealed.seconds(self._video.time_base)
         self.notes += [
@@ -101,6 +126,76 @@ class VideoReader:
             *self._color_notes(),
             *self._damage.notes,
         ]
+
+    def _numbered(self) -> Iterator[tuple[int, int, VideoFrame]]:
+        """The frames of the span and its lead, each with its number and pts."""
+        span, last = self._span, None
+        number, self._from = (0, self._video.first_pts) if span.is_whole else self._begin(span)
+        for decoded in self._decoded() if span.is_whole else self._decoded_from(self._from):
+            pts = self._pts(decoded, last)
+            if pts < self._from and not span.is_whole:
+                continue
+            if span.stop_pts is not None and pts >= span.stop_pts:
+                break
+            if self._reference_only:
+                if decoded.pts != pts:
+                    continue
+                number = self._rank(number, pts)
+            yield number, pts, decoded
+            number += not self._reference_only
+            last = pts
+        if span.stop_pts is not None:
+            number = self._rank(number, span.stop_pts) if self._reference_only else number
+            self._check_seam(number)
+
+    def _rank(self, number: int, pts: int) -> int:
+        """The number of the frame at a pts; `number` is that of the earliest frame demuxed and not passed yet."""
+        while self._demuxed and self._demuxed[0] < pts:
+            heappop(self._demuxed)
+            number += 1
+        return number
+
+    def _check_seam(self, number: int) -> None:
+        """Raise UnreadableVideoError unless the frame at the end of the span has the number that it should have."""
+        span, video = self._span, self._video
+        if number != span.stop:
+            begin, end = (float(pts * video.time_base) for pts in (span.first_pts, span.stop_pts or 0))
+            found = f"from {begin:.2f} to {end:.2f} s it has frames up to number {number - 1} and not {span.stop - 1}"
+            raise UnreadableVideoError(video.path, found, action=SEND_AGAIN)
+
+    def _begin(self, span: Span) -> tuple[int, int]:
+        """Number and pts of the first frame of the lead, or of the span if it has none."""
+        lead = min(self._lead, span.first)
+        if not lead:
+            return span.first, span.first_pts
+        begin = span.first_pts
+        while begin > self._video.first_pts:
+            begin -= max(span.first_pts - begin, round(1 / self._video.time_base))
+            times = self._times_between(begin, span.first_pts)
+            if len(times) >= lead:
+                return span.first - lead, times[-lead]
+        found = f"it has only {len(times)} frames before {float(span.first_pts * self._video.time_base):.2f} s"
+        raise UnreadableVideoError(self._video.path, f"{found} and not {span.first}", action=SEND_AGAIN)
+
+    def _times_between(self, begin: int, end: int) -> list[int]:
+        """When frames are shown (pts): those from a key frame at `begin` or before up to `end`, ascending.
+
+        None of them, if the container finds no such key frame.
+        """
+        video = self._video
+        entry = video.first_pts if begin <= video.first_pts else None
+        if entry is None:
+            self._seek(begin)
+        else:
+            self._reopen()
+        times: list[int] = []
+        for packet in video.timeline.moved(demuxed(self._container, self._stream, salvage=False)):
+            entry = packet.pts if entry is None and packet.is_keyframe else entry
+            if entry is not None and packet.pts is not None and entry <= packet.pts < end and not packet.is_discard:
+                times.append(packet.pts)
+            if packet.dts is not None and packet.dts >= end:
+                break
+        return sorted(times) if entry is not None and entry <= max(begin, video.first_pts) else []
 
     def _refuse_damage(self, time: float) -> None:
         """Raise UnreadableVideoError for a damaged frame, unless it may be that of a last packet cut short."""
@@ -116,9 +211,7 @@ class VideoReader:
             pts: their presentation timestamps. A frame that the file doesn't have is left out.
         """
         wanted = list(zip(indexes, pts, strict=True))
-        video = self._video
-        in_order = self._container.format.name in _SEEKABLE and not video.timeline.jumps
-        if video.salvage or video.splits_fields or not in_order:
+        if not is_seekable(self._video):
             yield from self._picked(dict(wanted))
             return
         position: int | None = None
@@ -160,6 +253,8 @@ class VideoReader:
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = self._threads
         skipped = {} if self._loop_filter else {"skip_loop_filter": "all"}
+        if self._reference_only:
+            self._stream.codec_context.skip_frame = "NONREF"
         self._stream.codec_context.options = {**limits.decoder_options, **skipped}
 
     def _reopen(self) -> None:
@@ -177,21 +272,26 @@ class VideoReader:
         """Frames from a key frame that is shown at `target` or before.
 
         Containers look for a key frame by decoding time, or by guess. The one that they find may be shown later than
-        `target`, if frames shown before it are stored after it (open GOPs).
+        `target`, if frames shown before it are stored after it (open GOPs), and some decoders give those, too, without
+        what they refer to.
         """
         back = 0
         while target - back > self._video.first_pts:
-            try:
-                self._container.seek(target - self._shift - back, stream=self._stream, backward=True)
-            except av.error.FFmpegError as error:
-                raise unreadable(self._video.path, _FAILED, error) from error
+            self._seek(target - back)
             decoded_frames = self._decoded()
             first = next(decoded_frames, None)
-            if first is not None and first.pts is not None and first.pts <= target:
+            times = [] if first is None else [first.pts, self._entry]
+            if first is not None and all(time is not None and time <= target for time in times):
                 return chain([first], decoded_frames)
             back = max(2 * back, round(1 / self._video.time_base))
         self._reopen()
         return self._decoded()
+
+    def _seek(self, pts: int) -> None:
+        try:
+            self._container.seek(pts - self._shift, stream=self._stream, backward=True)
+        except av.error.FFmpegError as error:
+            raise unreadable(self._video.path, _FAILED, error) from error
 
     def _new_deinterlacer(self) -> Deinterlacer:
         video = self._video
@@ -205,6 +305,8 @@ class VideoReader:
     def _coded(self) -> Iterator[VideoFrame]:
         video = self._video
         end, damaged = video.first_pts, False
+        self._entry = None
+        self._demuxed.clear()
         packets = video.timeline.moved(demuxed(self._container, self._stream, salvage=video.salvage))
         if video.salvage:
             yield from SalvagedFrames(self._stream, self._damage).of(packets)
@@ -215,8 +317,12 @@ class VideoReader:
                 if packet.is_corrupt:
                     self._damage.suspect()
                     damaged = True
+                if self._entry is None and packet.is_keyframe:
+                    self._entry = packet.pts
                 if video.timeline.in_order and packet.pts is not None:
                     heappush(times, packet.pts)
+                if self._reference_only and packet.pts is not None and packet.pts >= self._from:
+                    heappush(self._demuxed, packet.pts)
                 for frame in self._stream.decode(packet):
                     if times:
                         frame.pts = heappop(times)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
 
     AnyPacket = Packet[Any]
 
-Span = tuple[float, float]
+Stretch = tuple[float, float]
 """Begin and end in seconds."""
 
 TRY_SALVAGE: Final = (
@@ -35,7 +35,7 @@ TRY_SALVAGE: Final = (
 _MOST_FAILURES: Final = 10_000
 """Attempts in a row to read a packet; an index may promise as many that are not there."""
 
-_MOST_SPANS: Final = 20
+_MOST_STRETCHES: Final = 20
 """Places that a sentence names."""
 
 _GAP: Final = 1.5
@@ -73,7 +73,7 @@ def first_decoded(stream: VideoStream, packet: AnyPacket, *, salvage: bool) -> V
         return None
 
 
-class Spans:
+class Stretches:
     """Stretches of a stream, in order; those that touch are one.
 
     Args:
@@ -82,18 +82,18 @@ class Spans:
 
     def __init__(self, step: float) -> None:
         self.step = round(step)
-        self._spans: list[tuple[int, int]] = []
+        self._stretches: list[tuple[int, int]] = []
 
     def add(self, begin: int, end: int | None = None) -> None:
         """Add a stretch, in units of the time base; one frame, if it has no end."""
         end = begin + self.step if end is None else end
-        if self._spans and begin <= self._spans[-1][1] + self.step // 2:
-            begin, end = self._spans[-1][0], max(end, self._spans.pop()[1])
-        self._spans.append((begin, end))
+        if self._stretches and begin <= self._stretches[-1][1] + self.step // 2:
+            begin, end = self._stretches[-1][0], max(end, self._stretches.pop()[1])
+        self._stretches.append((begin, end))
 
-    def seconds(self, time_base: Fraction) -> list[Span]:
+    def seconds(self, time_base: Fraction) -> list[Stretch]:
         """All of them in seconds."""
-        return [(float(begin * time_base), float(end * time_base)) for begin, end in self._spans]
+        return [(float(begin * time_base), float(end * time_base)) for begin, end in self._stretches]
 
 
 class Damage:
@@ -111,7 +111,7 @@ class Damage:
     def __init__(self, time_base: Fraction, rate: Fraction) -> None:
         self._time_base = time_base
         self._step = float(1 / (rate * time_base))
-        self.lost, self.concealed = Spans(self._step), Spans(self._step)
+        self.lost, self.concealed = Stretches(self._step), Stretches(self._step)
         self._tainted = self._suspected = False
         self._held: int | None = None
         self._last: int | None = None
@@ -210,7 +210,7 @@ class SalvagedFrames:
                 yield last
 
 
-def listed(spans: Sequence[Span]) -> str:
+def listed(stretches: Sequence[Stretch]) -> str:
     """Name places of a video in a sentence, the first of them if there are many."""
-    places = ", ".join(f"{begin:.2f} to {end:.2f} s" for begin, end in spans[:_MOST_SPANS])
-    return places + (f" and {len(spans) - _MOST_SPANS} more" if len(spans) > _MOST_SPANS else "")
+    places = ", ".join(f"{begin:.2f} to {end:.2f} s" for begin, end in stretches[:_MOST_STRETCHES])
+    return places + (f" and {len(stretches) - _MOST_STRETCHES} more" if len(stretches) > _MOST_STRETCHES else "")

@@ -15,7 +15,7 @@ from dualface_core.errors import NobodyFoundError, UnreadableVideoError
 from dualface_core.media.audio_streams import AudioInfo
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
-from dualface_core.media.salvage import Spans
+from dualface_core.media.salvage import Stretches
 from dualface_core.media.writer import VideoWriter
 from dualface_core.verification.audio import audio_blocks, content_finding
 from dualface_core.verification.findings import Finding
@@ -269,7 +269,7 @@ def test_a_stream_that_appears_in_the_middle_is_no_damage(make_clip: MakeClip, t
 
 
 def test_stretches_that_touch_are_one() -> None:
-    spans = Spans(2.0)
+    spans = Stretches(2.0)
     for begin, end in ((0, None), (2, None), (10, 20), (21, 22)):
         spans.add(begin, end)
     assert spans.seconds(Fraction(1, 2)) == [(0.0, 2.0), (5.0, 11.0)]

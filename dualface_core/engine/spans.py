@@ -1,0 +1,80 @@
+"""Where a video may be split, so that its parts can be read side by side and in sum are what one pass gives.
+
+Belongs here: the choice of the seams, by what the packets say; nothing is decoded. That a reader of a span gives
+exactly its frames, whatever a container finds when it seeks, is `VideoReader`'s business.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from dualface_core.media.packets import frame_packets
+from dualface_core.media.probe import VideoInfo
+from dualface_core.media.reader import is_seekable
+from dualface_core.media.spans import Span
+
+__all__ = ["Span", "spans"]
+
+
+def spans(video: VideoInfo, *, seconds: float) -> list[Span]:
+    """Split a video at key frames into spans of `seconds` or more; the same for the same file and `seconds`.
+
+    Where key frames are further apart than twice `seconds`, it is split between them, too, into as few spans of at most
+    so much as that takes: frames between a key frame and a seam are decoded for both of its sides. A video that cannot
+    be split is one span: one that is salvaged or interlaced, whose container or clock does not lead to a frame by its
+    time, or whose size or color tags may change, since decoders remember the tags of what came before. Every packet is
+    looked at.
+
+    Raises UnreadableVideoError where the file cannot be read.
+    """
+    whole = [Span(0, video.frame_count, video.first_pts, None)]
+    if video.interlaced or not is_seekable(video):
+        return whole
+    times: list[int] = []
+    keys: list[int] = []
+    parameters: set[bytes] = set()
+    for packet in frame_packets(video):
+        if packet.pts is None or packet.is_corrupt:
+            return whole
+        if packet.parameters:
+            parameters.add(packet.parameters)
+        if packet.pts >= video.first_pts:
+            times.append(packet.pts)
+            if packet.is_key:
+                keys.append(packet.pts)
+    pts = np.sort(np.array(times, np.int64))
+    if len(parameters) > 1 or len(pts) != video.frame_count or np.any(np.diff(pts) == 0):
+        return whole
+    least = max(1, round(seconds / video.time_base))
+    seams = list(_seams(video.first_pts, sorted(keys), video.last_pts + video.last_duration, least))
+    edges = np.unique([0, *np.searchsorted(pts, seams), len(pts)]).tolist()
+    begins = [int(pts[edge]) for edge in edges[:-1]]
+    return [
+        Span(first, stop, begin, end)
+        for (first, stop), begin, end in zip(pairwise(edges), begins, [*begins[1:], None], strict=True)
+    ]
+
+
+def _seams(begin: int, keys: list[int], end: int, least: int) -> Iterator[int]:
+    """Times between `begin` and `end` at which to split: those of key frames that are `least` apart, if there are any.
+
+    All in units of pts; keys are ascending. Times between key frames need not be those of frames.
+    """
+    number = 0
+    while end - begin >= 2 * least:
+        number = bisect_right(keys, begin, number)
+        following = keys[number : bisect_right(keys, begin + 2 * least, number)]
+        if following:
+            begin = next((key for key in following if key >= begin + least), following[-1])
+        else:
+            far = keys[number] if number < len(keys) else end
+            parts = -(-(far - begin) // (2 * least))
+            yield from (begin + (far - begin) * part // parts for part in range(1, parts))
+            if far == end:
+                return
+            begin = far
+        yield begin

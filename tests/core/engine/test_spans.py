@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualface_core.engine.spans import Span, _seams, spans
+from dualface_core.errors import UnreadableVideoError
+from dualface_core.media.frames import Frame
+from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.media.reader import VideoReader
+from tests.core.media.conftest import VARIABLE_PTS, write_clip
+
+CLOSED = {"g": "12", "bf": "3"}
+OPEN = {"x264-params": "open-gop=1:keyint=12:bframes=3"}
+HDR = {"color_primaries": 9, "color_trc": 16, "colorspace": 9, "color_range": 1}
+
+
+def x265(more: str = "") -> dict[str, str]:
+    return {"x265-params": f"open-gop=1:keyint=12:bframes=3:log-level=none{more}"}
+
+
+SPLIT: dict[str, dict[str, Any]] = {
+    "closed.mp4": {"options": CLOSED},
+    "closed.mkv": {"options": CLOSED},
+    "closed.ts": {"options": CLOSED},
+    "open.mp4": {"options": OPEN},
+    "open.mkv": {"options": OPEN},
+    "open.ts": {"options": OPEN},
+    "hevc.mp4": {"codec": "libx265", "options": x265()},
+    "hevc.mkv": {"codec": "libx265", "options": x265()},
+    "hevc.ts": {"codec": "libx265", "options": x265()},
+    "hdr.mp4": {"codec": "libx265", "options": x265(), "pixel_format": "yuv420p10le", "color": HDR},
+    "ten.mkv": {"pixel_format": "yuv422p10le", "options": OPEN},
+    "variable.mp4": {"pts": [710 * turn + time for turn in range(3) for time in VARIABLE_PTS[:-1]],
+                     "time_base": Fraction(1, 1000), "options": {"g": "5", "bf": "2"}},
+    "late.mp4": {"pts": range(30, 78), "options": OPEN},
+    "rotated.mp4": {"turn": 90, "mirrored": True, "aspect": Fraction(4, 3), "options": CLOSED},
+    "vp9.webm": {"codec": "libvpx-vp9",
+                 "options": {"g": "12", "auto-alt-ref": "1", "lag-in-frames": "16", "b": "200k"}},
+    "av1.mp4": {"codec": "libsvtav1", "options": {"g": "12", "preset": "12"}},
+    "mpeg2.ts": {"codec": "mpeg2video", "options": {"g": "12", "bf": "2", "b": "2M"}},
+    "mpeg4.mp4": {"codec": "mpeg4", "options": {"g": "12", "bf": "2", "b": "2M"}},
+    "intra-refresh.mp4": {"options": {"x264-params": "intra-refresh=1:keyint=12:bframes=0"}},
+    "intra-refresh.ts": {"options": {"x264-params": "intra-refresh=1:keyint=12:bframes=0"}},
+    "intra-only.mov": {"codec": "prores_ks", "pixel_format": "yuv422p10le"},
+    "trimmed.mp4": {"pts": range(68), "options": CLOSED},
+    "one-key-frame.mp4": {"options": {"g": "250", "bf": "3"}},
+}  # fmt: skip
+TRIMMED = Fraction(20, 15)
+"""Seconds at the begin of trimmed.mp4 that its edit list hides."""
+EVERY_FRAME_IS_REFERRED_TO = {"vp9.webm", "intra-refresh.mp4", "intra-refresh.ts", "intra-only.mov"}
+SECONDS = 0.7
+"""Of a span; key frames of the clips are 0.8 s apart."""
+
+
+def copied(path: Path, *parts: Path, start: Fraction = Fraction(0)) -> None:
+    """Copy the packets of clips into one file, one clip after the other. Of what is before 0, an MP4 shows nothing."""
+    with av.open(str(path), "w") as output:
+        streams: list[av.VideoStream] = []
+        for part in parts:
+            with av.open(str(part)) as container:
+                source = container.streams.video[0]
+                streams = streams or [output.add_stream_from_template(source)]
+                begin = source.start_time or 0
+                packets = [packet for packet in container.demux(source) if packet.dts is not None]
+                for packet in packets:
+                    shift = round(start / packet.time_base) - begin
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = streams[0]
+                    output.mux(packet)
+            start += Fraction(len(packets), 15)
+
+
+@pytest.fixture(scope="module", params=SPLIT)
+def video(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> VideoInfo:
+    path = tmp_path_factory.mktemp("clip") / request.param
+    write_clip(path, **({"pts": range(48)} | SPLIT[request.param]))
+    if request.param == "trimmed.mp4":
+        whole = path.rename(path.with_name("whole.mp4"))
+        copied(path, whole, start=-TRIMMED)
+    return probe(path)
+
+
+Seen = tuple[int, int, float, bytes]
+
+
+def seen(frames: Iterator[Frame]) -> list[Seen]:
+    """Number, pts, time and pixels of frames."""
+    return [(f.index, f.pts, f.time, b"".join(np.ascontiguousarray(p).tobytes() for p in f.planes)) for f in frames]
+
+
+def read(video: VideoInfo, **choices: Any) -> list[Seen]:
+    with VideoReader(video, threads=1, **choices) as reader:
+        return seen(iter(reader))
+
+
+@pytest.mark.parametrize("choices", [{}, {"loop_filter": False}, {"reference_only": True}], ids=str)
+def test_the_frames_of_all_spans_are_those_of_one_pass(video: VideoInfo, choices: dict[str, bool]) -> None:
+    parts = spans(video, seconds=SECONDS)
+    assert len(parts) >= 3
+    assert [frame for span in parts for frame in read(video, span=span, **choices)] == read(video, **choices)
+
+
+def test_the_lead_of_a_span_is_the_end_of_the_one_before(video: VideoInfo) -> None:
+    everything = read(video)
+    _, second, *_, last = spans(video, seconds=SECONDS)
+    for span, lead in ((second, 1), (second, 99), (last, 15)):
+        assert read(video, span=span, lead=lead) == everything[max(0, span.first - lead) : span.stop]
+
+
+def test_frames_that_no_other_refers_to_can_be_left_out(video: VideoInfo) -> None:
+    everything, some = read(video), read(video, reference_only=True)
+    assert len(some) < len(everything) or video.path.name in EVERY_FRAME_IS_REFERRED_TO
+    assert set(some) <= set(everything)
+
+
+WHOLE: dict[str, tuple[dict[str, Any], ...]] = {
+    "colors.ts": ({}, {"color": {"color_range": 2}}, {}),
+    "shapes.ts": ({}, {"size": (64, 96)}),
+    "hevc-shapes.ts": tuple({"codec": "libx265", "options": x265(), "size": size} for size in ((96, 64), (64, 96))),
+    "order.avi": ({"codec": "mpeg4"},),
+    "program.mpg": ({"codec": "mpeg2video"},),
+    "short.mp4": ({"pts": range(12)},),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_cannot_be_split_is_one_span(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    parts = [tmp_path / f"{number}{path.suffix}" for number, _ in enumerate(WHOLE[name])]
+    for part, choices in zip(parts, WHOLE[name], strict=True):
+        write_clip(part, **({"pts": range(24), "options": {"g": "12"}} | choices))
+    copied(path, *parts)
+    video = probe(path)
+    (span,) = spans(video, seconds=SECONDS)
+    assert (span.first, span.stop, span.first_pts, span.stop_pts) == (0, video.frame_count, video.first_pts, None)
+    assert read(video, span=span) == read(video)
+
+
+def test_what_is_salvaged_or_interlaced_or_may_be_damaged_is_one_span(tmp_path: Path) -> None:
+    path = tmp_path / "twice.ts"
+    write_clip(path, pts=range(48), options={"g": "12"})
+    content = path.read_bytes()
+    assert len(spans(probe(path), seconds=SECONDS)) == 4
+    assert len(spans(probe(path, salvage=True), seconds=SECONDS)) == 1
+    assert len(spans(replace(probe(path), interlaced=True), seconds=SECONDS)) == 1
+    path.write_bytes(content[: 188 * 40] + content[188 * 50 :])  # a hole, which the counters of the packets show
+    assert len(spans(probe(path), seconds=SECONDS)) == 1
+
+
+def test_a_span_that_is_not_of_the_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.mp4"
+    write_clip(path, pts=range(48), options={"g": "12"})
+    video = probe(path)
+    step = 1024
+    for wrong in (Span(12, 25, 12 * step, 24 * step), Span(12, 24, 13 * step, 24 * step)):
+        with pytest.raises(UnreadableVideoError, match=r"other\.mp4: from 0\.8. to 1\.60 s it has frames up to number"):
+            read(video, span=wrong)
+    with pytest.raises(UnreadableVideoError, match=r"only 12 frames before 0\.80 s and not 99"):
+        read(video, span=Span(99, 111, 12 * step, 24 * step), lead=50)
+
+
+@given(st.lists(st.integers(1, 200), max_size=60), st.integers(1, 50), st.integers(1, 300))
+def test_spans_are_neither_short_nor_long_and_begin_at_key_frames_if_they_can(
+    gaps: list[int], least: int, rest: int
+) -> None:
+    keys = [0, *accumulate(gaps)]
+    end = keys[-1] + rest
+    edges = [0, *_seams(0, keys, end, least), end]
+    for before, seam in pairwise(edges):
+        assert 0 < seam - before <= 2 * least
+        if seam not in keys and seam != end:
+            # No key frame is near enough: the gap that the seam is in is a long one.
+            following = next((key for key in keys if key > seam), end)
+            assert following - max(key for key in keys if key < seam) > 2 * least
+    assert edges == sorted(set(edges))
