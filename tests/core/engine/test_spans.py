@@ -18,6 +18,7 @@ from dualface_core.errors import UnreadableVideoError
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
+from dualface_core.system.threads import unchanged_scheduling
 from tests.core.media.conftest import VARIABLE_PTS, write_clip
 
 CLOSED = {"g": "12", "bf": "3"}
@@ -84,7 +85,8 @@ def copied(path: Path, *parts: Path, start: Fraction = Fraction(0)) -> None:
 @pytest.fixture(scope="module", params=SPLIT)
 def video(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> VideoInfo:
     path = tmp_path_factory.mktemp("clip") / request.param
-    write_clip(path, **({"pts": range(48)} | SPLIT[request.param]))
+    with unchanged_scheduling():  # SVT-AV1 asks for real time
+        write_clip(path, **({"pts": range(48)} | SPLIT[request.param]))
     if request.param == "trimmed.mp4":
         whole = path.rename(path.with_name("whole.mp4"))
         copied(path, whole, start=-TRIMMED)
