@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
 import av.error
+from av.codec.context import CodecContext, Flags
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -96,6 +97,16 @@ class VideoEncoder:
         self._context = context
         with self._encoding(opening=True):
             self._open()
+
+    @classmethod
+    def alone(cls, coding: Coding) -> Self:
+        """An encoder that belongs to no container; its packets are those that it would make for an MP4."""
+        context = CodecContext.create(coding.encoder.name, "w")
+        assert isinstance(context, VideoCodecContext)
+        context.framerate = coding.average_rate
+        context.flags |= Flags.global_header
+        context.options = dict(coding.encoder.options)
+        return cls(context, coding)
 
     @property
     def extradata(self) -> bytes:
