@@ -27,6 +27,7 @@ from dualface_core.camera.pair import compose
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.path import STEP, Pace, Signal, hold, least_jerk, median
 from dualface_core.camera.presence import HOLDING, TRACKING, WIDE, Gap, Take
+from dualface_core.camera.rests import rested_axis, rested_zoom
 from dualface_core.tables.face_tracks import FaceTracks, Shot
 from dualface_core.tables.labels import Person, Subject
 from dualface_core.tables.scenes import Scene, slot_subjects
@@ -203,11 +204,10 @@ def _film(take: Take, framing: Framing, others: list[Other]) -> tuple[Boxes, NDA
     height = _film_zoom(take, framing)
     wanted = aside(framing.placed(take.sights, height), framing, faces, others)
     near_x, near_y, room_x, room_y = framing.bounds.T
-    width, parameters = framing.aspect * height, framing.parameters
-    x = _film_axis(take, wanted[:, 0], (left, right), (near_x, near_x + room_x), width, parameters)
-    y = _film_axis(take, wanted[:, 1], (top, bottom), (near_y, near_y + room_y), height, parameters)
+    x = _film_axis(take, wanted[:, 0], (left, right), (near_x, near_x + room_x), framing, height, axis=0)
+    y = _film_axis(take, wanted[:, 1], (top, bottom), (near_y, near_y + room_y), framing, height, axis=1)
     windows = framing.inside(x, y, height)
-    states = take.states(parameters)
+    states = take.states(framing.parameters)
     states[(states == TRACKING) & ~framing.shows(windows, faces)] = HOLDING
     return windows, states
 
@@ -241,6 +241,7 @@ def _film_zoom(take: Take, framing: Framing) -> Signal:
     held = take.between(np.where(take.followed, least, lowest), highest)
     walls = take.between(np.full_like(lowest, lowest.min()), highest)
     path = least_jerk(target, weight, held, walls, Pace(calm, np.full_like(calm, FASTEST_ZOOM)), extent=1.0)
+    path = rested_zoom(path, held, take.sample(framing.rows))
     return np.minimum(np.exp(take.read(path)), framing.widest)
 
 
@@ -249,8 +250,10 @@ def _film_axis(
     wanted: Signal,
     face: tuple[Signal, Signal],
     room: tuple[Signal, Signal],
-    size: Signal,
-    parameters: CameraParameters,
+    framing: Framing,
+    height: Signal,
+    *,
+    axis: int,
 ) -> Signal:
     """The crop window's center along one axis, per frame.
 
@@ -259,9 +262,11 @@ def _film_axis(
         wanted: where the center should be, per frame.
         face: near and far edge of the face with its margin, per frame.
         room: near and far edge of what the window must lie in, per frame.
-        size: extent of the crop window, per frame.
-        parameters: how the camera behaves.
+        framing: of the tile.
+        height: of the crop window, per frame.
+        axis: 0 from side to side, 1 up and down.
     """
+    parameters, size = framing.parameters, height if axis else framing.aspect * height
     extent, smooth = take.sample(size), take.sample(wanted)
     target, weight = np.empty(len(take.grid)), np.ones(len(take.grid))
     for first, stop in take.runs:
@@ -279,7 +284,7 @@ def _film_axis(
     scale = np.minimum(extent[1:], extent[:-1])
     pace = Pace(parameters.pace * scale, FASTEST * scale)
     path = least_jerk(target, weight, held, take.between(nearest, farthest), pace, extent=float(np.median(extent)))
-    return take.read(path)
+    return take.read(rested_axis(path, held, extent, take.sample(height / framing.rows), axis))
 
 
 def _cross(target: Signal, weight: Signal, gap: Gap, departure: int, before: float, after: float) -> None:

@@ -136,6 +136,11 @@ class Framing:
         return Framing(self.bounds[frames], aspect, height, self.parameters)
 
     @property
+    def rows(self) -> Values:
+        """The height of the tile, in pixels of the canvas."""
+        return np.broadcast_to(np.asarray(self.tile_height, np.float64), len(self.bounds))
+
+    @property
     def widest(self) -> Values:
         """The greatest height of a crop window."""
         return np.minimum(self.bounds[:, 3], self.bounds[:, 2] / self.aspect)

@@ -31,6 +31,12 @@ _CUBIC_REACH: Final = 2
 _NEGLIGIBLE_SHIFT: Final = 1 / 256
 """Source samples. A smaller shift changes no 8-bit value by more than one."""
 
+_SPARE: Final = 32
+"""Output samples that may be made in excess for a place that needs no shift: a few percent more of what is cheap."""
+
+_WHOLE: Final = 1 / 4096
+"""Source samples by which such a place may be missed."""
+
 AXIS: Final = np.dtype(
     [
         ("shrink", np.int32),
@@ -95,15 +101,77 @@ def plan_axes(
     count = np.where(drawn, tiles[..., 2:], 2)
     center, size = np.split(np.where(drawn, crop_windows, 2).astype(np.float64), 2, axis=-1)
     step = size / count
-    luma = center - size / 2 + step / 2 - 0.5
     # Chroma of the canvas begins in line with the first column of luma, and half-way between the first two rows.
-    chroma = (luma + [0.0, 0.5] * step - siting) / 2
+    luma, chroma = _starts(center - size / 2, step, np.array(siting), np.array(LEFT))
     return _axes(np.stack([luma, chroma], -2), np.stack([step, step], -2), np.stack([count, count // 2], -2))
+
+
+def unshifted_edge(edge: float, step: float, lower: float, upper: float, axis: int) -> float:
+    """The place nearest to this one for the left or upper edge of a crop window at which samples need no shift.
+
+    Luma and chroma of the siting `LEFT` if there is such a place less than a sample or two away, or luma alone. Where
+    there is nothing to gain, since the tile shrinks its source, or no such place within the limits, the edge itself.
+
+    Args:
+        edge: where it would be.
+        step: source samples per output sample.
+        lower: the least that it may be.
+        upper: the most.
+        axis: 0 for the left edge, 1 for the upper one.
+    """
+    steps = np.array(step)
+    skips = _skips(steps)
+    offset = skips * steps % 1
+    places = (np.floor(edge - offset)[:, np.newaxis] + np.arange(-1, 3) + offset[:, np.newaxis]).ravel()
+    places = places[(places >= lower) & (places <= upper)]
+    if step > 1 or not len(places):
+        return edge
+    _, chroma = _starts(places, steps, np.array(LEFT[axis]), np.array(LEFT[axis]))
+    both = _is_whole(_origin(chroma[:, np.newaxis], steps, skips)).any(axis=1)
+    if both.any():
+        places = places[both]
+    return float(places[np.abs(places - edge).argmin()])
+
+
+def unshifted_step(step: float, lower: float, upper: float) -> float:
+    """The step nearest to this one, within these limits, for which `unshifted_edge` finds places for chroma, too.
+
+    Chroma lies in line with every second column of luma. Let both skip whole numbers of output samples so that a whole
+    number of source samples is before them: then step times an odd number is an odd number.
+    """
+    odd = np.arange(1, 4 * _SPARE, 2)
+    steps = (2 * np.rint((step * odd - 1) / 2) + 1) / odd
+    steps = steps[(steps >= lower) & (steps <= min(upper, 1.0))]
+    return float(steps[np.abs(steps - step).argmin()]) if len(steps) else step
+
+
+def _starts(
+    edge: NDArray[np.float64], step: NDArray[np.float64], siting: NDArray[np.float64], sited: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the first output sample of luma and of chroma lies, in samples of its plane.
+
+    Args:
+        edge: of the crop window.
+        step: source samples per output sample.
+        siting: of the frame's chroma, along the axis.
+        sited: of the canvas's.
+    """
+    luma = edge + step / 2 - 0.5
+    return luma, (luma + sited * step - siting) / 2
+
+
+def _skips(step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many output samples may be made in excess at the beginning, the least first: (..., several)."""
+    return np.ceil(_CUBIC_REACH / step)[..., np.newaxis] + np.arange(_SPARE + 1)
 
 
 def _origin(start: NDArray[np.float64], step: NDArray[np.float64], skip: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where the samples of the source must begin: cv2.resize puts output sample j at (j + 0.5) * step - 0.5."""
     return start - (skip + 0.5) * step + 0.5
+
+
+def _is_whole(places: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(places - np.rint(places)) < _WHOLE)
 
 
 def _axes(start: NDArray[np.float64], step: NDArray[np.float64], count: NDArray[np.integer]) -> NDArray[np.void]:
@@ -112,7 +180,9 @@ def _axes(start: NDArray[np.float64], step: NDArray[np.float64], count: NDArray[
     while (coarse := step >= 2).any():
         shrink = np.where(coarse, shrink * 2, shrink)
         start, step = np.where(coarse, (start - 0.5) / 2, start), np.where(coarse, step / 2, step)
-    skip = np.ceil(_CUBIC_REACH / step)
+    skips = _skips(step)
+    unshifted = _is_whole(_origin(start[..., np.newaxis], step[..., np.newaxis], skips)) & (step <= 1)[..., np.newaxis]
+    skip = np.take_along_axis(skips, unshifted.argmax(axis=-1)[..., np.newaxis], axis=-1)[..., 0]
     origin = _origin(start, step, skip)
     first = np.floor(origin + _NEGLIGIBLE_SHIFT)
     shift = origin - first
