@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from dualface_core.errors import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dualface_core.camera.parameters import CameraParameters
     from dualface_core.directing.parameters import Direction
     from dualface_core.encoding.settings import EncoderSettings, EncoderSpec
+    from dualface_core.engine.workers import Workers
     from dualface_core.gpu.monitor import LoadMonitor
     from dualface_core.gpu.profiles import Profile
     from dualface_core.media.probe import VideoInfo
@@ -47,12 +48,35 @@ StepProgress = Callable[[str, int, int], None]
 """Called with the name of the step, the frames done and the frames in all."""
 
 
+_HEAVY: Final = (
+    "torch",
+    "dualface_core.tracking.tracker",
+    "dualface_core.rendering.stream",
+    "dualface_core.verification.verify",
+)
+"""What tasks of the steps load, and processes for them have loaded already."""
+
+_SPLIT: Final = 10.0
+"""Seconds from which a video has enough spans that processes are made ready for them while it is looked at."""
+
+
 @dataclass(frozen=True)
 class Preview:
     """What the result will look like: a contact sheet (JPEG) and a plot of the cameras (PNG)."""
 
     contact_sheet: bytes
     camera_plot: bytes
+
+
+def worker_processes(settings: Settings) -> Workers:
+    """Processes for the steps of all videos that this process works on: a context manager, made once.
+
+    They share the cores of the host with all other processes whose settings name the same runtime folder.
+    """
+    from dualface_core.engine.cores import CoreBudget
+    from dualface_core.engine.workers import Workers
+
+    return Workers(CoreBudget(settings.runtime, cores=settings.cores), preload=_HEAVY)
 
 
 def probe(path: Path, *, settings: Settings | None = None) -> VideoInfo:
@@ -107,6 +131,7 @@ def track(
     parameters: TrackParameters | None = None,
     *,
     settings: Settings | None = None,
+    workers: Workers | None = None,  # noqa: ARG001
     progress: Progress | None = None,
 ) -> FaceTracks:
     """Find out who is where in every frame.
@@ -115,6 +140,7 @@ def track(
         video: the source.
         parameters: of the method; those that `settings` imply if None.
         settings: where the model files are, and a portrait of person A; read from the environment if None.
+        workers: processes that look at the video's spans; None to do all in this process.
         progress: called after every frame.
 
     Raises:
@@ -220,6 +246,7 @@ def render(
     *,
     settings: Settings | None = None,
     fingerprints: Path | None = None,
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Render the plan into an MP4, which appears under its name only when it is complete. It is not verified yet.
@@ -233,6 +260,7 @@ def render(
         output: the MP4 to make; its folder must exist.
         settings: encoder, quality, sessions; read from the environment if None.
         fingerprints: where every composed frame leaves its fingerprint for `verify`; None for nowhere.
+        workers: processes that render the video's spans in software; None to do all in this process.
         progress: called after every frame.
 
     Raises:
@@ -258,7 +286,7 @@ def render(
                 raise
             why, fallback, waited = str(error), True, error.waited
     report = render_with_software(
-        video, plan, output, why=why, settings=settings, fingerprints=fingerprints, progress=progress
+        video, plan, output, why=why, settings=settings, fingerprints=fingerprints, workers=workers, progress=progress
     )
     found = {"driver": choice.driver, "fallback": fallback, "session_wait_seconds": waited}
     return report.model_copy(update=found)
@@ -331,9 +359,10 @@ def render_with_software(
     why: str | None = None,
     settings: Settings,
     fingerprints: Path | None = None,
+    workers: Workers | None = None,  # noqa: ARG001
     progress: Progress | None = None,
 ) -> EncodeReport:
-    """Like `render`, in software and in this process. `why` says in the report why it isn't NVENC."""
+    """Like `render`, in software. `why` says in the report why it isn't NVENC."""
     from dualface_core.encoding.settings import EncoderKind, software_encoder, software_equivalent
     from dualface_core.rendering.stream import render_stream
     from dualface_core.system.atomic_files import atomic_write
@@ -420,6 +449,7 @@ def verify(
     plan: TilePlan,
     settings: Settings | None = None,
     fingerprints: Path | None = None,
+    workers: Workers | None = None,  # noqa: ARG001
     progress: Progress | None = None,
 ) -> Verification:
     """Decode a result from the first frame to the last and say whether it is right.
@@ -434,6 +464,7 @@ def verify(
         plan: what each tile shows.
         settings: where the model files are; read from the environment if None.
         fingerprints: those that the composed frames left; None to compose the plan anew.
+        workers: processes that decode the spans of result and source; None to do all in this process.
         progress: called after every frame.
 
     Raises:
@@ -512,6 +543,7 @@ def process(
     settings: Settings | None = None,
     keep_load: bool = False,
     review: bool = False,
+    workers: Workers | None = None,
     progress: StepProgress | None = None,
 ) -> EncodeReport:
     """All five steps: a video in, a verified split-screen video and its report (`report_path`) out.
@@ -525,6 +557,7 @@ def process(
         settings: read from the environment if None.
         keep_load: whether to write the samples of the load too, as NAME.load.parquet and NAME.load.png.
         review: whether to make the page on which a person accepts the result, too (`review_path`).
+        workers: processes that do the steps' spans (`worker_processes`); None to do all in this process.
         progress: called with the step, the frames done and the frames in all; it may raise to stop the work.
 
     Raises:
@@ -540,9 +573,11 @@ def process(
     settings.encoder_settings()
     video = probe(path, settings=settings)
     probed = perf_counter() - start
+    if workers is not None and video.duration >= _SPLIT:
+        workers.prepare()
     with atomic_write(output) as temporary, load_monitor() as monitor:
         temporary.touch()  # a place that cannot be written to is noticed now, too
-        made = _make(video, temporary, settings, progress)
+        made = _make(video, temporary, settings, workers, progress)
         require_passed(made.verification, output)
     load = monitor.log()
     report = made.report.model_copy(update={"load": load.summary()})
@@ -569,7 +604,9 @@ class _Made:
     seconds: dict[str, float]
 
 
-def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProgress | None) -> _Made:
+def _make(
+    video: VideoInfo, output: Path, settings: Settings, workers: Workers | None, progress: StepProgress | None
+) -> _Made:
     from dualface_core.media.probe import fingerprint
     from dualface_core.rendering.choice import may_encode_again
     from dualface_core.system.atomic_files import temporary_file
@@ -585,16 +622,19 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
             plan=plan,
             settings=settings,
             fingerprints=prints,
+            workers=workers,
             progress=step("verify"),
         )
 
     begun = perf_counter()
-    tracks = track(video, settings=settings, progress=step("track"))
+    tracks = track(video, settings=settings, workers=workers, progress=step("track"))
     tracked = perf_counter()
     plan = plan_tiles(video, tracks, settings=settings)
     planned = perf_counter()
     with temporary_file(output.parent, ".fingerprints") as prints:
-        report = render(video, plan, output, settings=settings, fingerprints=prints, progress=step("render"))
+        report = render(
+            video, plan, output, settings=settings, fingerprints=prints, workers=workers, progress=step("render")
+        )
         rendered = perf_counter()
         verification = verify_rendered()
         verified = perf_counter()
@@ -606,6 +646,7 @@ def _make(video: VideoInfo, output: Path, settings: Settings, progress: StepProg
                 why=f"{report.encoder_used} made a wrong result: {_found(verification)}.",
                 settings=settings,
                 fingerprints=prints,
+                workers=workers,
                 progress=step("render"),
             ).model_copy(
                 update={

@@ -72,7 +72,7 @@ class Settings(EnvironmentSettings):
 
     runtime: Path = Field(
         default_factory=runtime_folder,
-        description="NVENC slot files and counters: one folder per host, shared by all processes.",
+        description="NVENC slot files and counters, and which cores are in use: one folder per host.",
     )
     cache: Path = Field(
         default_factory=lambda: Path(platformdirs.user_cache_dir("dualface")),
@@ -97,6 +97,11 @@ class Settings(EnvironmentSettings):
         ge=1,
         validation_alias=AliasChoices("DUALFACE_STREAMS", "MULTISTREAM_BATCH_SIZE"),
         description="Videos in work at once in `dualface run`. Without it, what suits the machine.",
+    )
+    cores: int | None = Field(
+        default=None,
+        ge=1,
+        description="Cores that all videos in work on this host share. Without it, those that a process may use.",
     )
     software_fallback: bool = Field(
         default=True,

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Final
 
 from pydantic import TypeAdapter
 from rich.progress import Progress
 
+from dualface_core import pipeline
 from dualface_core.cli.inputs import Job
 from dualface_core.cli.show import BatchBar, Outcome, VideoBar, errors, note, progress_bars, warn
 from dualface_core.cli.worker import Made, Message, NotMade, Task, work
@@ -45,18 +47,19 @@ class Batch:
         with progress_bars() as bars:
             batch = BatchBar(bars, len(jobs))
             if len(jobs) == 1:
-                return [self._outcome(jobs[0], bars, batch, work)]
-            workers = _Workers()
+                with pipeline.worker_processes(self.settings) as workers:
+                    return [self._outcome(jobs[0], bars, batch, partial(work, workers))]
+            processes = _Processes()
             with ThreadPoolExecutor(self.settings.streams) as pool:
                 try:
-                    pending = [pool.submit(self._outcome, job, bars, batch, workers.work) for job in jobs]
+                    pending = [pool.submit(self._outcome, job, bars, batch, processes.work) for job in jobs]
                     return [outcome.result() for outcome in pending]
                 except BaseException:  # Ctrl-C: nothing new begins, and what is in work ends
-                    workers.stopped.set()
+                    processes.stopped.set()
                     pool.shutdown(cancel_futures=True)
                     raise
                 finally:
-                    workers.end()
+                    processes.end()
 
     def _outcome(
         self,
@@ -98,7 +101,7 @@ class _Stopped(BaseException):
     """The user wants no more; not an Exception, so that it is not taken for a failure."""
 
 
-class _Workers:
+class _Processes:
     """Processes that are kept for the next video; one that has crashed is not."""
 
     def __init__(self) -> None:

@@ -55,8 +55,8 @@ def track(
 
     settings = Settings.load().overlaid(person_a=person_a, salvage=salvage)
     info = pipeline.probe(video, settings=settings)
-    with step_bar("track", video) as progress:
-        tracks = pipeline.track(info, settings=settings, progress=progress)
+    with step_bar("track", video) as progress, pipeline.worker_processes(settings) as workers:
+        tracks = pipeline.track(info, settings=settings, workers=workers, progress=progress)
     target = output or video.with_suffix(".tracks.parquet")
     tracks.write(target)
     warn(video, warnings([source_advisory([*info.notes, *tracks.metadata.notes]), identity_advisory(tracks)]))
@@ -111,8 +111,8 @@ def render(
     check_mp4(target)
     info = pipeline.probe(video, settings=settings)
     table = TilePlan.read(plan or video.with_suffix(".tiles.parquet"))
-    with step_bar("render", video) as progress:
-        report = pipeline.render(info, table, target, settings=settings, progress=progress)
+    with step_bar("render", video) as progress, pipeline.worker_processes(settings) as workers:
+        report = pipeline.render(info, table, target, settings=settings, workers=workers, progress=progress)
     warn(video, warnings([encoder_advisory(used=report.encoder_used, why=report.why, fallback=report.fallback)]))
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
@@ -136,11 +136,20 @@ def verify(
 
     if not result.exists():
         raise MissingInputError(result, "there is no such file", action="Check the name and the folder.")
-    info = pipeline.probe(video, settings=Settings.load().overlaid(salvage=salvage))
+    settings = Settings.load().overlaid(salvage=salvage)
+    info = pipeline.probe(video, settings=settings)
     face_tracks = FaceTracks.read(tracks or video.with_suffix(".tracks.parquet"))
     tile_plan = TilePlan.read(plan or video.with_suffix(".tiles.parquet"))
-    with step_bar("verify", result) as progress:
-        verification = pipeline.verify(result, video=info, tracks=face_tracks, plan=tile_plan, progress=progress)
+    with step_bar("verify", result) as progress, pipeline.worker_processes(settings) as workers:
+        verification = pipeline.verify(
+            result,
+            video=info,
+            tracks=face_tracks,
+            plan=tile_plan,
+            settings=settings,
+            workers=workers,
+            progress=progress,
+        )
     if as_json:
         typer.echo(verification.model_dump_json(indent=2))
     else:

@@ -15,10 +15,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -29,6 +29,9 @@ from dualface_core.rendering.report import EncodeReport
 from dualface_core.settings import Settings
 from dualface_core.system.child_processes import end_with_parent, message_channel
 from dualface_core.system.threads import limit_library_threads
+
+if TYPE_CHECKING:
+    from dualface_core.engine.workers import Workers
 
 _REPORT_EVERY: Final = 0.1
 """Seconds between two messages about the progress of one step."""
@@ -89,10 +92,13 @@ def main() -> None:
     end_with_parent(orderly=True)
     say = message_channel()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
         threading.Thread(target=_hear, args=[tasks], daemon=True).start()
+        task = tasks.get()
+        workers = stack.enter_context(pipeline.worker_processes(task.settings))
         while True:
-            say(work(tasks.get(), _Reporter(say)).model_dump_json())
+            say(work(workers, task, _Reporter(say)).model_dump_json())
+            task = tasks.get()
 
 
 def _hear(tasks: queue.SimpleQueue[Task]) -> None:
@@ -102,7 +108,7 @@ def _hear(tasks: queue.SimpleQueue[Task]) -> None:
     _thread.interrupt_main()
 
 
-def work(task: Task, progress: Callable[[str, int, int], None]) -> Made | NotMade:
+def work(workers: Workers, task: Task, progress: Callable[[str, int, int], None]) -> Made | NotMade:
     """Make the result of a video; `progress` is called as `pipeline.process` does, and may raise to stop the work."""
     try:
         report = pipeline.process(
@@ -111,6 +117,7 @@ def work(task: Task, progress: Callable[[str, int, int], None]) -> Made | NotMad
             settings=task.settings,
             keep_load=task.keep_load,
             review=task.review,
+            workers=workers,
             progress=progress,
         )
     except Exception as error:  # noqa: BLE001  told by who asked for it, with its traceback

@@ -26,6 +26,7 @@ from itertools import chain, islice
 from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
 from os import PathLike
+from time import monotonic
 from typing import Any, Final, Generic, Self, TypeVar
 
 from dualface_core.engine.cores import Core, CoreBudget, Turn
@@ -43,6 +44,10 @@ _BEAT: Final = 0.25
 
 _POLL: Final = 0.01
 """Seconds between two attempts to get a core of which others have all; each takes well under a millisecond."""
+
+_IDLE: Final = 5.0
+"""Seconds for which a process that has nothing to do is kept: the cores may be others' for long, and its memory counts.
+Another one costs some hundredths of a second."""
 
 _END_PATIENCE: Final = 10.0
 """Seconds in which a task that is told to stop must have stopped; then its process is killed. A frame of the largest
@@ -92,16 +97,19 @@ class Workers:
         self._parallel: set[_Parallel[Any, Any]] = set()
 
     def __enter__(self) -> Self:
-        if self.most > 1:
-            limit_library_threads()
-            forkserver.set_forkserver_preload(self._preload)
-            forkserver.ensure_running()  # it loads while the caller goes on
         return self
 
     def __exit__(self, *_: object) -> None:
         for parallel in list(self._parallel):
             parallel.stop()
-        self._pool.end()
+        self._pool.end_idle(0.0)
+
+    def prepare(self) -> None:
+        """Load what processes will need, while the caller goes on: for one who knows that there will be many tasks."""
+        if self.most > 1:
+            limit_library_threads()
+            forkserver.set_forkserver_preload(self._preload)
+            forkserver.ensure_running()
 
     def map(
         self,
@@ -135,6 +143,7 @@ class Workers:
         if self._cores is None or self.most == 1 or len(first) < 2:
             yield from self._here(function, tasks, progress)
             return
+        self.prepare()
         parallel = _Parallel(self._pool, self._cores.turn(), function, tasks, self.most + ahead, str(about))
         self._parallel.add(parallel)
         try:
@@ -212,13 +221,13 @@ class _Pool:
     def __init__(self, most: int) -> None:
         self.lock = threading.RLock()
         self._left = most
-        self._idle: list[_Worker] = []
+        self._idle: list[tuple[float, _Worker]] = []  # since when, ascending
 
     def take(self) -> _Worker | None:
         """A worker that has nothing to do; None if all have something."""
         with self.lock:
             if self._idle:
-                return self._idle.pop()
+                return self._idle.pop()[1]
             if not self._left:
                 return None
             self._left -= 1
@@ -230,12 +239,16 @@ class _Pool:
             if broken:
                 self._left += 1
             else:
-                self._idle.append(worker)
+                self._idle.append((monotonic(), worker))
 
-    def end(self) -> None:
-        """End them; none may have anything to do."""
-        while self._idle:
-            self._idle.pop().end()
+    def end_idle(self, seconds: float) -> None:
+        """End those that have had nothing to do for so many seconds."""
+        with self.lock:
+            silent = [worker for since, worker in self._idle if monotonic() - since >= seconds]
+            del self._idle[: len(silent)]
+            self._left += len(silent)
+        for worker in silent:
+            worker.end()
 
 
 @dataclass(eq=False)
@@ -284,6 +297,7 @@ class _Parallel(Generic[Task, Result]):
                 self._changed.wait(_POLL if self._waiting else _BEAT)
                 self._changed.clear()
                 self._hand_out()
+                self._pool.end_idle(_IDLE)
                 if progress is not None and (done := self._done()) > told:
                     told = done
                     progress(done)

@@ -6,11 +6,11 @@ of a card's description; nothing here asks a driver.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import Final
 
 from dualface_core.encoding.settings import Codec
+from dualface_core.engine.cores import machine_cores
 from dualface_core.gpu.nvml import Gpu
 from dualface_core.settings import Settings
 
@@ -50,9 +50,10 @@ class Profile:
     Attributes:
         sessions: NVENC sessions at once; 0 without NVENC.
         streams: videos in work at once.
-        decode_threads: CPU threads of one video's software decoder.
-        compose_threads: CPU threads that compose one video's frames.
-        encode_threads: CPU threads of one video's software encoder.
+        decode_threads: CPU threads of one video's software decoder, where it is not split into spans. A span has one
+            thread, and a core of the budget that all videos share.
+        compose_threads: CPU threads that compose one video's frames, likewise.
+        encode_threads: CPU threads of one video's software encoder, likewise.
         batch_size: frames that the face detector takes at once.
         preset: "fast" or "balanced", as in `EncoderSettings`.
     """
@@ -68,7 +69,7 @@ class Profile:
 
 def profile_in_force(settings: Settings, gpu: Gpu | None) -> Profile:
     """What suits this machine, with the settings' word over it; `gpu` is its card, None without one."""
-    cores = len(os.sched_getaffinity(0))
+    cores = settings.cores or machine_cores()
     suited = profile_for(
         gpu, cores=cores, codec=settings.codec, sessions=settings.nvenc_max_sessions, streams=settings.streams
     )
@@ -108,9 +109,9 @@ def profile_for(
 
 def _streams(sessions: int, cores: int, memory: int | None) -> int:
     if sessions == 0:
-        # x264 does not keep many cores busy with one video: on 16, four encodes made 593 frames a second in all and one
-        # made 376 (ultrafast, 1080p).
-        return max(1, min(4, cores // 4))
+        # The spans of a video keep all cores busy, but not from its first frame to its last: while one is looked at,
+        # planned or put in place, another one is decoded. Each that is in work takes half a gigabyte besides its spans.
+        return max(1, min(4, cores // 2))
     # Half of them track while the other half encode, even on one engine: it works for one while the other's frames are
     # made, and sharing it costs nothing. Each needs a core to decode and one to compose.
     fitting = 2 * sessions if memory is None else memory // _STREAM_MEMORY

@@ -54,6 +54,12 @@ def test_tasks_run_in_processes_that_are_kept_for_the_next(workers: Workers) -> 
     assert len(first | second) <= 2
 
 
+def test_a_process_that_has_nothing_to_do_for_long_ends(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(workers.map(own_process, range(8)))
+    monkeypatch.setattr("dualface_core.engine.workers._IDLE", 0.0)
+    until(lambda: not before & set(workers.map(own_process, range(8))))
+
+
 def test_libraries_have_one_thread_in_a_worker(workers: Workers) -> None:
     assert set(workers.map(library_threads, range(2))) == {(1, "1")}
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dualface_core.engine.cores import machine_cores
 from dualface_core.gpu.nvml import Gpu
 from dualface_core.gpu.profiles import profile_for, profile_in_force
 from dualface_core.settings import Settings
@@ -38,7 +38,7 @@ def test_two_sessions_are_the_default_even_where_three_engines_would_have_work_f
 @pytest.mark.parametrize("gpu", [None, H200])
 def test_without_nvenc_there_are_no_sessions_and_videos_share_the_cores(gpu):
     assert profile_for(gpu, cores=16).sessions == 0
-    assert [profile_for(gpu, cores=cores).streams for cores in (1, 4, 8, 16, 64)] == [1, 1, 2, 4, 4]
+    assert [profile_for(gpu, cores=cores).streams for cores in (1, 2, 4, 8, 64)] == [1, 1, 2, 4, 4]
 
 
 def test_little_gpu_memory_means_fewer_videos():
@@ -81,9 +81,9 @@ def test_every_machine_gets_work_done_within_its_means(gpu, cores, codec):
 
 def test_settings_override_what_they_name_and_nothing_else():
     suited = profile_in_force(Settings(), RTX_4060)
-    cores = len(os.sched_getaffinity(0))
-    assert profile_in_force(Settings(streams=9, preset="best", nvenc_max_sessions=1), RTX_4060) == replace(
-        profile_for(RTX_4060, cores=cores, sessions=1, streams=9), preset="best"
+    assert suited == profile_for(RTX_4060, cores=machine_cores())
+    assert profile_in_force(Settings(cores=40, streams=9, preset="best", nvenc_max_sessions=1), RTX_4060) == replace(
+        profile_for(RTX_4060, cores=40, sessions=1, streams=9), preset="best"
     )
     assert profile_in_force(Settings(preset="best"), RTX_4060) == replace(suited, preset="best")
 
