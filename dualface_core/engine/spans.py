@@ -25,14 +25,14 @@ def spans(video: VideoInfo, *, seconds: float) -> list[Span]:
 
     Where key frames are further apart than twice `seconds`, it is split between them, too, into as few spans of at most
     so much as that takes: frames between a key frame and a seam are decoded for both of its sides. A video that cannot
-    be split is one span: one that is salvaged or interlaced, whose container or clock does not lead to a frame by its
-    time, or whose size or color tags may change, since decoders remember the tags of what came before. Every packet is
-    looked at.
+    be split is one span: one that is salvaged, whose fields are coded or become frames of their own, whose container or
+    clock does not lead to a frame by its time, or whose size or color tags may change, since decoders remember the tags
+    of what came before. Every packet is looked at.
 
     Raises UnreadableVideoError where the file cannot be read.
     """
     whole = [Span(0, video.frame_count, video.first_pts, None)]
-    if video.interlaced or not is_seekable(video):
+    if not is_seekable(video):
         return whole
     times: list[int] = []
     keys: list[int] = []

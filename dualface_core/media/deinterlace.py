@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import islice
 
 import av.error
 from av.filter.graph import Graph
@@ -21,40 +22,36 @@ class Deinterlacer:
         time_base: seconds per unit of the frames' pts.
         fields: whether each field becomes a frame of its own; otherwise the two of a frame become one. Times are in
             half units of the time base then, since a second field lies between two frames.
-
-    Attributes:
-        count: interlaced frames so far.
     """
 
     def __init__(self, time_base: Fraction, *, fields: bool) -> None:
         self._time_base = time_base
         self._fields = fields
-        self.count = 0
 
     def frames(self, decoded: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
-        """Frames in presentation order, each after the one that follows it was taken: bwdif looks at both sides."""
+        """Frames in presentation order, each after the one that follows it was taken: bwdif looks at both sides.
+
+        What becomes of a frame depends on its neighbors only, and not on where the frames begin.
+        """
         graph: Graph | None = None
-        form: tuple[int, int, str] | None = None
+        before: VideoFrame | None = None
         for frame in decoded:
-            self.count += frame.interlaced_frame
+            goes_on = before is not None and _form(before) == _form(frame)
             if graph is None and not (frame.interlaced_frame or self._fields):
                 yield frame
-                continue
-            found = frame.width, frame.height, frame.format.name
-            if graph is None or found != form:
-                yield from self._rest(graph)
-                graph, form = self._graph(frame), found
-            graph.push(frame)
-            yield from self._pulled(graph)
+            elif graph is None and before is not None and goes_on:
+                graph = self._graph(frame)
+                graph.push(before)
+                graph.push(frame)
+                yield from islice(self._pulled(graph), 1, None)  # the one before was given already
+            else:
+                if graph is None or not goes_on:
+                    yield from self._rest(graph)
+                    graph = self._graph(frame)
+                graph.push(frame)
+                yield from self._pulled(graph)
+            before = frame
         yield from self._rest(graph)
-
-    @property
-    def notes(self) -> list[str]:
-        """What was changed, for people."""
-        if not self.count:
-            return []
-        become = "its two fields become a frame each" if self._fields else "its two fields become one frame"
-        return [f"{self.count} frames are interlaced and were deinterlaced (bwdif): of each, {become}."]
 
     def _graph(self, frame: VideoFrame) -> Graph:
         graph = Graph()
@@ -86,3 +83,8 @@ class Deinterlacer:
             if frame.pts is not None and not self._fields:
                 frame.pts //= 2  # bwdif counts in half units of the time base
             yield frame
+
+
+def _form(frame: VideoFrame) -> tuple[int, int, str]:
+    """What all frames of a filter graph have in common."""
+    return frame.width, frame.height, frame.format.name

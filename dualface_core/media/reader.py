@@ -7,10 +7,10 @@ grow with the length of the video: a frame lives for as long as somebody holds i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from heapq import heappop, heappush
-from itertools import chain, islice, pairwise
+from itertools import chain
 from typing import Final, Self
 
 import av.error
@@ -19,6 +19,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
+from dualface_core.media.changes import Changes
 from dualface_core.media.color import ColorInfo, color_of, container_color, tags_until_key_frames
 from dualface_core.media.conversion import FrameConverter
 from dualface_core.media.deinterlace import Deinterlacer
@@ -88,6 +89,8 @@ class VideoReader:
         self._from = video.first_pts
         self._demuxed: list[int] = []
         self._shift = round(video.timeline.shift / video.time_base)
+        self.changes = Changes()
+        """What is not the same in all frames of the span; complete when all were read. Spans' are to be joined."""
         self.notes: list[str] = []
         """What of the frames was changed or repaired, in sentences with figures; complete when all were read."""
         self.lost: list[Stretch] = []
@@ -95,10 +98,7 @@ class VideoReader:
         self.concealed: list[Stretch] = []
         """What was decoded as far as possible, or depends on such, once all of the video was read."""
         self._damage = Damage(video.time_base, video.average_rate)
-        self._deinterlacer = self._new_deinterlacer()
-        self._shapes: list[tuple[float, tuple[int, int, Fraction]]] = []
         self._converter = FrameConverter(video.color, self._threads)
-        self._colors: list[tuple[float, ColorInfo]] = []
         self._open()
 
     def __enter__(self) -> Self:
@@ -109,29 +109,23 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         """Every frame of the span, in order. Of a whole video, from where the container stands; at first, the start."""
-        self._shapes.clear()
-        self._colors.clear()
+        self.changes = Changes()
         self._damage = Damage(self._video.time_base, self._video.average_rate)
         for index, pts, decoded in self._numbered():
-            self._note_shape(decoded, pts)
+            self.changes.see_shape(float(pts * self._video.time_base), self._shape(decoded))
             self._damage.see(decoded, pts)
             if decoded.is_corrupt and not self._video.salvage:
                 self._refuse_damage(float(pts * self._video.time_base))
             yield self._frame(index, pts, decoded)
         self.lost = self._damage.lost.seconds(self._video.time_base)
         self.concealed = self._damage.concealed.seconds(self._video.time_base)
-        self.notes += [
-            *self._deinterlacer.notes,
-            *self._shape_notes(),
-            *self._color_notes(),
-            *self._damage.notes,
-        ]
+        self.notes += [*self.changes.notes(self._video), *self._damage.notes]
 
     def _numbered(self) -> Iterator[tuple[int, int, VideoFrame]]:
         """The frames of the span and its lead, each with its number and pts."""
         span, last = self._span, None
         number, self._from = (0, self._video.first_pts) if span.is_whole else self._begin(span)
-        for decoded in self._decoded() if span.is_whole else self._decoded_from(self._from):
+        for decoded in self._progressive(self._coded()) if span.is_whole else self._decoded_from(self._from):
             pts = self._pts(decoded, last)
             if pts < self._from and not span.is_whole:
                 continue
@@ -147,6 +141,11 @@ class VideoReader:
         if span.stop_pts is not None:
             number = self._rank(number, span.stop_pts) if self._reference_only else number
             self._check_seam(number)
+
+    def _count(self, pts: int | None) -> None:
+        """Take the pts of a packet, if its frame is one of those that are numbered."""
+        if pts is not None and pts >= self._from:
+            heappush(self._demuxed, pts)
 
     def _rank(self, number: int, pts: int) -> int:
         """The number of the frame at a pts; `number` is that of the earliest frame demuxed and not passed yet."""
@@ -236,7 +235,7 @@ class VideoReader:
         """Frames by their number, decoding from the start."""
         self._reopen()
         last = max(wanted, default=-1)
-        for index, decoded in enumerate(self._decoded()):
+        for index, decoded in enumerate(self._progressive(self._coded())):
             if index in wanted:
                 yield self._frame(index, wanted[index], decoded)
             if index >= last:
@@ -269,6 +268,16 @@ class VideoReader:
         self._container.close()
 
     def _decoded_from(self, target: int) -> Iterator[VideoFrame]:
+        """Progressive frames from a key frame that is shown at `target` or before."""
+        coded = self._coded_from(target)
+        first = next(coded, None)
+        if first is None:
+            return iter(())
+        if first.interlaced_frame and first.pts == target > self._video.first_pts:
+            return self._progressive(self._coded_from(target - 1))  # it depends on the frame before
+        return self._progressive(chain([first], coded))
+
+    def _coded_from(self, target: int) -> Iterator[VideoFrame]:
         """Frames from a key frame that is shown at `target` or before.
 
         Containers look for a key frame by decoding time, or by guess. The one that they find may be shown later than
@@ -278,14 +287,14 @@ class VideoReader:
         back = 0
         while target - back > self._video.first_pts:
             self._seek(target - back)
-            decoded_frames = self._decoded()
-            first = next(decoded_frames, None)
+            coded = self._coded()
+            first = next(coded, None)
             times = [] if first is None else [first.pts, self._entry]
             if first is not None and all(time is not None and time <= target for time in times):
-                return chain([first], decoded_frames)
+                return chain([first], coded)
             back = max(2 * back, round(1 / self._video.time_base))
         self._reopen()
-        return self._decoded()
+        return self._coded()
 
     def _seek(self, pts: int) -> None:
         try:
@@ -293,14 +302,19 @@ class VideoReader:
         except av.error.FFmpegError as error:
             raise unreadable(self._video.path, _FAILED, error) from error
 
-    def _new_deinterlacer(self) -> Deinterlacer:
+    def _progressive(self, coded: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         video = self._video
-        return Deinterlacer(video.time_base * (2 if video.splits_fields else 1), fields=video.splits_fields)
+        deinterlacer = Deinterlacer(video.time_base * (2 if video.splits_fields else 1), fields=video.splits_fields)
+        return deinterlacer.frames(self._counted(tags_until_key_frames(coded)))
 
-    def _decoded(self) -> Iterator[VideoFrame]:
-        """Progressive frames, from where the container stands."""
-        self._deinterlacer = self._new_deinterlacer()
-        return self._deinterlacer.frames(tags_until_key_frames(self._coded()))
+    def _counted(self, coded: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+        """The same frames; of those of the span, the interlaced ones are counted."""
+        span = self._span
+        for frame in coded:
+            pts = span.first_pts if span.is_whole or frame.pts is None else frame.pts
+            is_within = self._from <= pts and (span.stop_pts is None or pts < span.stop_pts)
+            self.changes.interlaced += is_within and frame.interlaced_frame
+            yield frame
 
     def _coded(self) -> Iterator[VideoFrame]:
         video = self._video
@@ -321,8 +335,7 @@ class VideoReader:
                     self._entry = packet.pts
                 if video.timeline.in_order and packet.pts is not None:
                     heappush(times, packet.pts)
-                if self._reference_only and packet.pts is not None and packet.pts >= self._from:
-                    heappush(self._demuxed, packet.pts)
+                self._count(packet.pts if self._reference_only and not packet.is_discard else None)
                 for frame in self._stream.decode(packet):
                     if times:
                         frame.pts = heappop(times)
@@ -346,8 +359,7 @@ class VideoReader:
         time = float(pts * self._video.time_base)
         orientation = self._video.orientation
         color = self._color(decoded, time)
-        if not self._colors or not color.looks_as(self._colors[-1][1]):
-            self._colors.append((time, color))
+        self.changes.see_color(time, color)
         converted = self._converter.convert(decoded, color, self._size_in(frame, decoded))
         planes = orientation.upright(with_bars(planes_of(converted), frame, self._video.color.range))
         # Of what has chroma in every column FFmpeg averages two of them for a sample, which then lies between them.
@@ -374,21 +386,6 @@ class VideoReader:
         first = (video.coded_width, video.coded_height, video.sample_aspect_ratio)
         return frame if shape == first else fitted_size(*shape, frame)
 
-    def _note_shape(self, decoded: VideoFrame, pts: int) -> None:
-        shape = self._shape(decoded)
-        if not self._shapes or self._shapes[-1][1] != shape:
-            self._shapes.append((float(pts * self._video.time_base), shape))
-
-    def _shape_notes(self) -> Iterator[str]:
-        """What became of pictures whose shape is not the first one."""
-        for (_, (*before, _)), (time, (*after, _)) in islice(pairwise(self._shapes), 1):
-            count = len(self._shapes) - 1
-            sizes = f"from {before[0]}x{before[1]} to {after[0]}x{after[1]}" if before != after else "of its pixels"
-            yield (
-                f"The picture changes its shape {'once' if count == 1 else f'{count} times'}, first at {time:.1f} s "
-                f"({sizes}); it is fitted into the first shape, with black bars where they differ."
-            )
-
     def _color(self, decoded: VideoFrame, time: float) -> ColorInfo:
         """What a frame's samples stand for."""
         color = color_of(decoded).over(self._container_color).completed(self._video.coded_height)
@@ -396,15 +393,6 @@ class VideoReader:
             found = f"from {time:.2f} s on, its colors are coded in a way that is not supported (matrix {color.matrix})"
             raise UnsupportedVideoError(self._video.path, found, action="Export it as SDR (BT.709).")
         return color
-
-    def _color_notes(self) -> Iterator[str]:
-        """What became of frames whose colors are not those of the first."""
-        for (_, before), (time, after) in islice(pairwise(self._colors), 1):
-            count = len(self._colors) - 1
-            yield (
-                f"The colors change {'once' if count == 1 else f'{count} times'}, first at {time:.1f} s (from {before} "
-                f"to {after}); all are converted to {self._video.color}."
-            )
 
 
 def planes_of(frame: VideoFrame) -> Planes:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -15,11 +14,14 @@ from hypothesis import strategies as st
 
 from dualface_core.engine.spans import Span, _seams, spans
 from dualface_core.errors import UnreadableVideoError
+from dualface_core.media.changes import Changes
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.system.threads import unchanged_scheduling
 from tests.core.media.conftest import VARIABLE_PTS, write_clip
+from tests.core.media.made_fields import write_field_pictures
+from tests.core.media.test_deinterlace import coded_fields, write_interlaced
 
 CLOSED = {"g": "12", "bf": "3"}
 OPEN = {"x264-params": "open-gop=1:keyint=12:bframes=3"}
@@ -101,9 +103,13 @@ def seen(frames: Iterator[Frame]) -> list[Seen]:
     return [(f.index, f.pts, f.time, b"".join(np.ascontiguousarray(p).tobytes() for p in f.planes)) for f in frames]
 
 
-def read(video: VideoInfo, **choices: Any) -> list[Seen]:
+def read_with_changes(video: VideoInfo, **choices: Any) -> tuple[list[Seen], Changes]:
     with VideoReader(video, threads=1, **choices) as reader:
-        return seen(iter(reader))
+        return seen(iter(reader)), reader.changes
+
+
+def read(video: VideoInfo, **choices: Any) -> list[Seen]:
+    return read_with_changes(video, **choices)[0]
 
 
 @pytest.mark.parametrize("choices", [{}, {"loop_filter": False}, {"reference_only": True}], ids=str)
@@ -149,14 +155,15 @@ def test_what_cannot_be_split_is_one_span(tmp_path: Path, name: str) -> None:
     assert read(video, span=span) == read(video)
 
 
-def test_what_is_salvaged_or_interlaced_or_may_be_damaged_is_one_span(tmp_path: Path) -> None:
-    path = tmp_path / "twice.ts"
+def test_what_is_salvaged_or_may_be_damaged_or_is_coded_by_fields_is_one_span(tmp_path: Path) -> None:
+    path = tmp_path / "clip.ts"
     write_clip(path, pts=range(48), options={"g": "12"})
     content = path.read_bytes()
     assert len(spans(probe(path), seconds=SECONDS)) == 4
     assert len(spans(probe(path, salvage=True), seconds=SECONDS)) == 1
-    assert len(spans(replace(probe(path), interlaced=True), seconds=SECONDS)) == 1
     path.write_bytes(content[: 188 * 40] + content[188 * 50 :])  # a hole, which the counters of the packets show
+    assert len(spans(probe(path), seconds=SECONDS)) == 1
+    write_field_pictures(path, 4 * coded_fields(), rate=25)
     assert len(spans(probe(path), seconds=SECONDS)) == 1
 
 
@@ -170,6 +177,35 @@ def test_a_span_that_is_not_of_the_file_is_refused(tmp_path: Path) -> None:
             read(video, span=wrong)
     with pytest.raises(UnreadableVideoError, match=r"only 12 frames before 0\.80 s and not 99"):
         read(video, span=Span(99, 111, 12 * step, 24 * step), lead=50)
+
+
+def test_interlaced_frames_are_the_same_in_spans_unless_fields_are_split(tmp_path: Path) -> None:
+    path = tmp_path / "interlaced.ts"
+    write_interlaced(path, interlaced=range(60), frames=60)
+    video = probe(path)
+    everything, changes = read_with_changes(video)
+    parts = [read_with_changes(video, span=span) for span in spans(video, seconds=0.4)]
+    assert len(parts) == 5
+    assert [frame for frames, _ in parts for frame in frames] == everything
+    joined = Changes.joined(each for _, each in parts)
+    assert joined == changes
+    assert any("60 frames are interlaced" in note for note in joined.notes(video))
+    assert len(spans(probe(path, split_fields=True), seconds=0.4)) == 1
+
+
+def test_what_changes_at_a_seam_is_told_once(tmp_path: Path) -> None:
+    parts = [tmp_path / "0.mkv", tmp_path / "1.mkv"]
+    for part, size in zip(parts, ((96, 64), (64, 96)), strict=True):
+        write_clip(part, pts=range(24), codec="mjpeg", pixel_format="yuvj420p", size=size)
+    copied(tmp_path / "both.mkv", *parts)
+    video = probe(tmp_path / "both.mkv")
+    everything, changes = read_with_changes(video)
+    halves = [read_with_changes(video, span=span) for span in spans(video, seconds=0.8)]
+    assert 24 in [frames[0][0] for frames, _ in halves]
+    assert [frame for frames, _ in halves for frame in frames] == everything
+    joined = Changes.joined(each for _, each in halves)
+    assert joined == changes
+    assert joined.notes(video)[0].startswith("The picture changes its shape once, first at 1.6 s")
 
 
 @given(st.lists(st.integers(1, 200), max_size=60), st.integers(1, 50), st.integers(1, 300))
