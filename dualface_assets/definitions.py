@@ -19,6 +19,7 @@ from dualface_assets.assets.face_tracks import face_tracks
 from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.assets.review_page import review_page
+from dualface_assets.assets.worker_processes import worker_processes
 from dualface_assets.housekeeping.recovery import recovery
 from dualface_assets.housekeeping.removal_job import remove_video
 from dualface_assets.housekeeping.retention_job import retention_daily, retention_job
@@ -38,8 +39,8 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     """Fresh definitions.
 
     Args:
-        resource_overrides: resources to take instead of those that the settings imply: `store` (a VideoStore) and
-            `gpu` (a GpuResource).
+        resource_overrides: resources to take instead of those that the settings imply: `store` (a VideoStore),
+            `gpu` (a GpuResource) and `workers` (worker_processes).
     """
     overrides = dict(resource_overrides or {})
     settings = ServiceSettings.load()
@@ -55,6 +56,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
         resources={
             "store": store,
             "gpu": GpuResource(),
+            "workers": worker_processes,
             "table_storage": TableStorage(store=store),
             "io_manager": ScratchStorage(store=store),
             **overrides,

@@ -80,13 +80,15 @@ def _verified_again(context: dg.OpExecutionContext, store: VideoStore, report: "
         found = "it is not the file that was verified, by its size or SHA-256"
         raise SpoiledResultError(result, found, action="Materialize encoded_video.")
     limit_runtime(context, video)
-    with in_time(step_seconds(video)) as watched:
+    settings = Settings.load()
+    with in_time(step_seconds(video)) as watched, pipeline.worker_processes(settings) as workers:
         verification = pipeline.verify(
             store.local(result),
             video=video,
             tracks=tracks,
             plan=plan,
-            settings=Settings.load(),
+            settings=settings,
+            workers=workers,
             progress=watched(logged(context, "Verifying")),
         )
     return pipeline.verified_report(report, verification, video, tracks, plan)

@@ -30,6 +30,7 @@ from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
 from dualface_core.encoding.failures import EncoderError, FailureClass, Reaction, reaction
+from dualface_core.engine.workers import Workers
 from dualface_core.errors import MissingInputError, VerificationError
 from dualface_core.rendering.choice import EncoderChoice
 from dualface_core.settings import Settings
@@ -162,13 +163,19 @@ def encode_on_gpu(
 
 @dg.op
 def encode_in_software(
-    context: dg.OpExecutionContext, store: VideoStore, order: Order, composed_tiles: TilePlan
+    context: dg.OpExecutionContext,
+    store: VideoStore,
+    workers: dg.ResourceParam[Workers],
+    order: Order,
+    composed_tiles: TilePlan,
 ) -> str:
     """Render the plan with the processor. Gives the path in the run's scratch folder."""
     choice = order.choice
 
     def render(video: "VideoInfo", output: Path, **options: Any) -> "EncodeReport":
-        report = pipeline.render_with_software(video, composed_tiles, output, why=choice.why, **options)
+        report = pipeline.render_with_software(
+            video, composed_tiles, output, why=choice.why, workers=workers, **options
+        )
         known = {"driver": choice.driver, "fallback": choice.fallback, "session_wait_seconds": order.waited}
         return report.model_copy(update=known)
 
@@ -207,6 +214,7 @@ def _rendered(
 def publish(
     context: dg.OpExecutionContext,
     store: VideoStore,
+    workers: dg.ResourceParam[Workers],
     rendered: list[str],
     face_tracks: FaceTracks,
     composed_tiles: TilePlan,
@@ -220,9 +228,8 @@ def publish(
         video = store.video_info(key)
         try:
             with in_time(step_seconds(video)) as watched:
-                report, verification = _verified(
-                    candidate, video, face_tracks, composed_tiles, progress=watched(logged(context, "Verifying"))
-                )
+                progress = watched(logged(context, "Verifying"))
+                report, verification = _verified(candidate, video, face_tracks, composed_tiles, workers, progress)
             seconds = time.monotonic() - started
             if verification.passed:
                 findings = checks.findings_table(verification.findings)
@@ -242,7 +249,12 @@ def publish(
 
 
 def _verified(
-    candidate: Path, video: "VideoInfo", tracks: FaceTracks, plan: TilePlan, *, progress: pipeline.Progress
+    candidate: Path,
+    video: "VideoInfo",
+    tracks: FaceTracks,
+    plan: TilePlan,
+    workers: Workers,
+    progress: pipeline.Progress,
 ) -> tuple["EncodeReport", Verification]:
     """Verify what was rendered; its report then says what was found."""
     from dualface_core.rendering.report import EncodeReport
@@ -259,6 +271,7 @@ def _verified(
         plan=plan,
         settings=Settings.load(),
         fingerprints=pipeline.fingerprints_path(candidate),
+        workers=workers,
         progress=progress,
     )
     return pipeline.verified_report(report, verification, video, tracks, plan), verification

@@ -20,6 +20,7 @@ from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
+from dualface_core.engine.workers import Workers
 from dualface_core.tables.face_tracks import FaceTracks
 
 COLUMNS: Final[Mapping[str, str]] = {
@@ -51,7 +52,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     metadata={COLUMN_SCHEMA: columns(FaceTracks.SCHEMA, COLUMNS)},
 )
 def face_tracks(
-    context: dg.AssetExecutionContext, config: TracksConfig, store: VideoStore
+    context: dg.AssetExecutionContext, config: TracksConfig, store: VideoStore, workers: dg.ResourceParam[Workers]
 ) -> Iterator[dg.MaterializeResult[FaceTracks]]:
     """Every face in every frame, and which of them are person A and person B. One row per face per frame."""
     from dualface_core.advice.advisories import identity_advisory  # with scipy
@@ -63,7 +64,8 @@ def face_tracks(
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
         with in_time(step_seconds(video)) as watched:
-            tracks = pipeline.track(video, settings=settings, progress=watched(logged(context, "Detecting faces")))
+            progress = watched(logged(context, "Detecting faces"))
+            tracks = pipeline.track(video, settings=settings, workers=workers, progress=progress)
         plot, figures, advisory = tracks_plot(tracks), _figures(tracks), identity_advisory(tracks)
     seconds = time.monotonic() - started
     yield dg.MaterializeResult(

@@ -29,6 +29,7 @@ from dualface_assets.service.clock import TOLERATED, ticks_ahead
 from dualface_assets.service.instance_home import CONFIGURATION, instance_home
 from dualface_assets.settings import ServiceSettings, WebhookSettings, local_folder
 from dualface_assets.store.video_store import VideoStore, video_store
+from dualface_core.engine.cores import CoreBudget
 from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.rendering.choice import choose_encoder
 from dualface_core.settings import Settings
@@ -92,6 +93,7 @@ def examine(settings: Settings, service: ServiceSettings, instance: dg.DagsterIn
         yield disk_space(store)
     yield retention(service)
     yield from models(settings)
+    yield cores(settings)
     yield encoder(settings)
     yield from configuration(instance)
     yield pool(instance, settings)
@@ -170,6 +172,15 @@ def models(settings: Settings) -> Iterator[Diagnosis]:
             yield Diagnosis("model", "good", f"{model.title}: {read_weights(model, path).path}")
         except DualfaceError as error:
             yield Diagnosis("model", "problem", str(error))
+
+
+def cores(settings: Settings) -> Diagnosis:
+    """How many cores all videos on this host share, and whether they can."""
+    budget = CoreBudget(settings.runtime, cores=settings.cores)
+    if budget.folder is None:
+        advice = "Give dualface a folder of its own as DUALFACE_RUNTIME."
+        return Diagnosis("cores", "warning", f"Runs do not share them: {settings.runtime} cannot be used. {advice}")
+    return Diagnosis("cores", "good", f"{budget.cores} for all videos together, {budget.in_use} in use now")
 
 
 def encoder(settings: Settings) -> Diagnosis:

@@ -111,6 +111,18 @@ class CoreBudget:
             return Core(None)
         return None
 
+    @property
+    def in_use(self) -> int:
+        """Cores that somebody on this host holds now. Raises OSError where that cannot be found out."""
+        folder = self.folder
+        if folder is None:
+            return 0
+        locks = [FileLock.attempt(folder / f"core-{number}") for number in range(self.cores)]
+        for lock in locks:
+            if lock is not None:
+                lock.release()
+        return locks.count(None)
+
     def _unusable(self, error: Exception) -> None:
         self._usable = False
         _LOGGER.warning("cores are not shared with other processes of this host: %s", error)

@@ -49,6 +49,7 @@ class Profile:
 
     Attributes:
         sessions: NVENC sessions at once; 0 without NVENC.
+        cores: CPU cores that all videos in work share.
         streams: videos in work at once.
         decode_threads: CPU threads of one video's software decoder, where it is not split into spans. A span has one
             thread, and a core of the budget that all videos share.
@@ -59,6 +60,7 @@ class Profile:
     """
 
     sessions: int
+    cores: int
     streams: int
     decode_threads: int
     compose_threads: int
@@ -95,6 +97,7 @@ def profile_for(
     streams = streams or _streams(sessions, cores, memory)
     return Profile(
         sessions=sessions,
+        cores=cores,
         streams=streams,
         # Four threads decode 1080p faster than anything else here goes on; the other cores compose and encode.
         decode_threads=max(1, min(4, cores // streams)),

@@ -18,6 +18,7 @@ from dualface_assets.service import doctor
 from dualface_assets.service.doctor import Diagnosis
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import video_store
+from dualface_core.engine.cores import CoreBudget
 from dualface_core.settings import Settings
 from tests.dagster_internals import (
     DaemonHeartbeat,
@@ -70,7 +71,7 @@ def test_all_is_well_where_the_daemon_runs(settings: Settings, service: ServiceS
     answers = list(doctor.examine(settings, service, ours))
     assert {answer.verdict for answer in answers} <= {"good", "warning"}  # a disk may be rather full
     subjects = {answer.subject for answer in answers}
-    of_the_core = {"store", "inbox", "runtime", "cache", "disk space", "retention", "model", "encoder"}
+    of_the_core = {"store", "inbox", "runtime", "cache", "disk space", "retention", "model", "cores", "encoder"}
     assert subjects == of_the_core | {"instance", "recovery", "pool", "daemon", "sensors", "clock", "notifications"}
 
 
@@ -102,6 +103,17 @@ def test_what_is_deleted_by_itself_is_told(service: ServiceSettings) -> None:
     assert "kept for ever" in doctor.retention(service).text
     changed = service.model_copy(update={"keep_uploads": 30.0, "keep_results": 0.5})
     assert doctor.retention(changed).text == "uploads are kept for 30 days, results are kept for 0.5 days"
+
+
+def test_the_cores_that_runs_share_are_told(settings: Settings) -> None:
+    budget = CoreBudget(settings.runtime, cores=3)
+    core = budget.attempt()
+    assert core
+    told = doctor.cores(settings.overlaid(cores=3))
+    assert (told.verdict, told.text) == ("good", "3 for all videos together, 1 in use now")
+    core.release()
+    settings.runtime.chmod(0o777)
+    assert "do not share" in doctor.cores(settings).text
 
 
 def test_models_that_are_not_there_are_a_problem(settings: Settings, tmp_path: Path) -> None:

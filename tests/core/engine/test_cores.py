@@ -15,6 +15,7 @@ def test_no_more_cores_are_held_than_there_are(tmp_path: Path) -> None:
     held = [budget.attempt(), budget.attempt()]
     assert all(held)
     assert CoreBudget(tmp_path / "run", cores=2).attempt() is None
+    assert budget.in_use == 2
     assert held[0]
     held[0].release()
     assert CoreBudget(tmp_path / "run", cores=2).attempt()
