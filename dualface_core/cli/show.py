@@ -141,9 +141,10 @@ def overview_table(overview: GpuOverview) -> Table:
     profile = overview.profile
     table.add_row(
         "[bold]profile[/]",
-        f"NVENC sessions {profile.sessions}, cores {profile.cores}, videos at once {profile.streams}, threads for each to "
-        f"decode {profile.decode_threads}, to compose {profile.compose_threads} and to encode {profile.encode_threads}, "
-        f"frames at once to the detector {profile.batch_size}, preset {escape(profile.preset)}",
+        f"NVENC sessions {profile.sessions}, cores {profile.cores}, videos at once {profile.streams}, threads for each "
+        f"to decode {profile.decode_threads}, to compose {profile.compose_threads} and to encode "
+        f"{profile.encode_threads}, frames at once to the detector {profile.batch_size}, "
+        f"preset {escape(profile.preset)}",
     )
     return table
 
