@@ -37,6 +37,8 @@ _LAST_FRAMES: Final = 4
 """Frames among which that of the last packet is: reordered frames are shown before others that are stored first."""
 _CENTERED: Final = {"mjpeg", "mpeg1video"}
 """Codecs whose chroma is in the middle of four luma samples. PyAV doesn't tell what a frame says of that."""
+_SKIPPING: Final = {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"}
+"""Codecs whose decoders begin and end to skip frames whenever they are told to. Others read that once, at the start."""
 _SEEKABLE: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
 """Formats whose timestamps after a seek are those of reading from the start. AVI has none for frames out of order,
 and MPEG program streams have them for some packets only."""
@@ -125,7 +127,7 @@ class VideoReader:
         """The frames of the span and its lead, each with its number and pts."""
         span, last = self._span, None
         number, self._from = (0, self._video.first_pts) if span.is_whole else self._begin(span)
-        for decoded in self._progressive(self._coded()) if span.is_whole else self._decoded_from(self._from):
+        for decoded in self._decoded() if span.is_whole else self._decoded_from(self._from):
             pts = self._pts(decoded, last)
             if pts < self._from and not span.is_whole:
                 continue
@@ -235,7 +237,7 @@ class VideoReader:
         """Frames by their number, decoding from the start."""
         self._reopen()
         last = max(wanted, default=-1)
-        for index, decoded in enumerate(self._progressive(self._coded())):
+        for index, decoded in enumerate(self._decoded()):
             if index in wanted:
                 yield self._frame(index, wanted[index], decoded)
             if index >= last:
@@ -268,17 +270,18 @@ class VideoReader:
         self._container.close()
 
     def _decoded_from(self, target: int) -> Iterator[VideoFrame]:
-        """Progressive frames from a key frame that is shown at `target` or before."""
-        coded = self._coded_from(target)
-        first = next(coded, None)
+        """Progressive frames from `target` on, and some before it or none."""
+        needed = target if self._video.codec in _SKIPPING else None
+        coded = tags_until_key_frames(self._coded_from(target, needed=needed))
+        first = next((frame for frame in coded if frame.pts is not None and frame.pts >= target), None)
         if first is None:
             return iter(())
-        if first.interlaced_frame and first.pts == target > self._video.first_pts:
-            return self._progressive(self._coded_from(target - 1))  # it depends on the frame before
+        if first.interlaced_frame and target > self._video.first_pts:  # it depends on the frame before
+            return self._progressive(tags_until_key_frames(self._coded_from(target - 1)))
         return self._progressive(chain([first], coded))
 
-    def _coded_from(self, target: int) -> Iterator[VideoFrame]:
-        """Frames from a key frame that is shown at `target` or before.
+    def _coded_from(self, target: int, *, needed: int | None = None) -> Iterator[VideoFrame]:
+        """Frames from a key frame on that is shown at `target` or before; see `_coded`.
 
         Containers look for a key frame by decoding time, or by guess. The one that they find may be shown later than
         `target`, if frames shown before it are stored after it (open GOPs), and some decoders give those, too, without
@@ -287,14 +290,14 @@ class VideoReader:
         back = 0
         while target - back > self._video.first_pts:
             self._seek(target - back)
-            coded = self._coded()
+            coded = self._coded(needed)
             first = next(coded, None)
             times = [] if first is None else [first.pts, self._entry]
             if first is not None and all(time is not None and time <= target for time in times):
                 return chain([first], coded)
             back = max(2 * back, round(1 / self._video.time_base))
         self._reopen()
-        return self._coded()
+        return self._coded(needed)
 
     def _seek(self, pts: int) -> None:
         try:
@@ -302,10 +305,14 @@ class VideoReader:
         except av.error.FFmpegError as error:
             raise unreadable(self._video.path, _FAILED, error) from error
 
+    def _decoded(self) -> Iterator[VideoFrame]:
+        """Progressive frames, from where the container stands."""
+        return self._progressive(tags_until_key_frames(self._coded()))
+
     def _progressive(self, coded: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         video = self._video
         deinterlacer = Deinterlacer(video.time_base * (2 if video.splits_fields else 1), fields=video.splits_fields)
-        return deinterlacer.frames(self._counted(tags_until_key_frames(coded)))
+        return deinterlacer.frames(self._counted(coded))
 
     def _counted(self, coded: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         """The same frames; of those of the span, the interlaced ones are counted."""
@@ -316,8 +323,12 @@ class VideoReader:
             self.changes.interlaced += is_within and frame.interlaced_frame
             yield frame
 
-    def _coded(self) -> Iterator[VideoFrame]:
-        video = self._video
+    def _coded(self, needed: int | None = None) -> Iterator[VideoFrame]:
+        """Frames as they are coded, from where the container stands.
+
+        Those before the pts `needed` that no other frame refers to are left out, if the codec allows it.
+        """
+        video, context = self._video, self._stream.codec_context
         end, damaged = video.first_pts, False
         self._entry = None
         self._demuxed.clear()
@@ -336,6 +347,9 @@ class VideoReader:
                 if video.timeline.in_order and packet.pts is not None:
                     heappush(times, packet.pts)
                 self._count(packet.pts if self._reference_only and not packet.is_discard else None)
+                if not self._reference_only:
+                    is_needed = needed is None or packet.pts is None or packet.pts >= needed
+                    context.skip_frame = "DEFAULT" if is_needed else "NONREF"
                 for frame in self._stream.decode(packet):
                     if times:
                         frame.pts = heappop(times)
