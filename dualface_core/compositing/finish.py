@@ -32,10 +32,15 @@ _SUPERSAMPLED: Final = 8
 _CAPTION_HEIGHT: Final = 24
 """Of a caption's letters: the canvas' shorter side by this."""
 
-_PLATE: Final = 0.6
-"""How much a caption's ground is darkened."""
+PLATE: Final = 102
+"""Of 256: how much of the picture is left behind a caption."""
 
-_TEXT, _GROUND = "#ffffff", "#000000"
+TEXT: Final = "#ffffff"
+"""Color of a caption's letters."""
+
+GROUND: Final = "#000000"
+"""Color of what is behind them."""
+
 _WEIGHT: Final = 500
 
 Corners = list[NDArray[np.uint8]]
@@ -89,9 +94,9 @@ class Finish:
         """
         tile: Rectangle = tuple(shown.tiles[slot].tolist())
         later = [tuple(other) for other in shown.tiles[slot + 1 :].tolist() if other[2]]
-        caption = self._caption_place(tile, str(shown.subjects[slot]))
+        caption = self.caption_place(tile, str(shown.subjects[slot]))
         x, y, width, height = tile
-        border, radius = self._border(tile), self.radius(tile)
+        border, radius = self.border(tile), self.radius(tile)
         right, bottom = x + width, y + height
         edges = [
             (x, y, width, border),
@@ -105,7 +110,8 @@ class Finish:
     def _whole(self, tile: Rectangle) -> bool:
         return tile[2:] == (self.layout.width, self.layout.height)
 
-    def _border(self, tile: Rectangle) -> int:
+    def border(self, tile: Rectangle) -> int:
+        """Width of the line along a tile's edges, in pixels; 0 for none."""
         return 0 if self.layout.border is None or self._whole(tile) else self.layout.border.width
 
     def _patches(self, canvas: Planes, tile: Rectangle) -> list[list[NDArray[np.uint8]]]:
@@ -120,7 +126,7 @@ class Finish:
         return patches
 
     def _draw_border(self, canvas: Planes, tile: Rectangle, coded: ColorInfo) -> None:
-        width, radius = self._border(tile), self.radius(tile)
+        width, radius = self.border(tile), self.radius(tile)
         if self.layout.border is None or not width:
             return
         patches = self._patches(canvas, tile)
@@ -136,25 +142,28 @@ class Finish:
     def _text(self, subject: str) -> str:
         return next((text for person, text in self.layout.captions.items() if person == subject), "")
 
-    def _caption_place(self, tile: Rectangle, subject: str) -> Rectangle | None:
-        """The ground of a tile's caption, in its lower left corner; None where there is none, or no room."""
+    def letters(self, subject: str) -> list[NDArray[np.uint16]]:
+        """The masks of a caption's letters: for luma, and for chroma."""
+        return [_caption(self._text(subject), self._letters, scale) for scale in (1, 2)]
+
+    def caption_place(self, tile: Rectangle, subject: str) -> Rectangle | None:
+        """Where a tile's caption is, in its lower left corner; None where there is none, or no room."""
         if not (text := self._text(subject)):
             return None
         height, width = _caption(text, self._letters, 1).shape
-        aside = max(self._letters // 4 * 2, self.radius(tile) // 4 * 2) + self._border(tile)
+        aside = max(self._letters // 4 * 2, self.radius(tile) // 4 * 2) + self.border(tile)
         if width + 2 * aside > tile[2] or height + 2 * aside > tile[3]:
             return None
         return tile[0] + aside, tile[1] + tile[3] - aside - height, width, height
 
     def _draw_caption(self, canvas: Planes, tile: Rectangle, subject: str, coded: ColorInfo) -> None:
-        place = self._caption_place(tile, subject)
+        place = self.caption_place(tile, subject)
         if place is None:
             return
-        plate = np.uint16(round(_OPAQUE * (1 - _PLATE)))
-        whites, blacks = levels(_TEXT, coded), levels(_GROUND, coded)
+        whites, blacks = levels(TEXT, coded), levels(GROUND, coded)
         for plane, white, black, scale in zip(canvas, whites, blacks, (1, 2, 2), strict=True):
             part = _part(plane, place, scale)
-            dark = _over(part, plate, np.uint8(black))
+            dark = _over(part, np.uint16(PLATE), np.uint8(black))
             letters = _caption(self._text(subject), self._letters, scale)
             part[:] = _over(np.full_like(part, white), letters, dark)
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -57,8 +58,10 @@ _SAMPLE_AES: Final = frozenset({0xC1, 0xC2, 0xCF, 0xDB})
 """Stream types of MPEG-TS for HLS's sample encryption of AC-3, E-AC-3, AAC and H.264."""
 
 
-def open_input(path: Path, limits: Limits | None = None, **more: str) -> InputContainer:
-    """Open a media file for reading; `more` are options of its format.
+def open_input(
+    path: Path, limits: Limits | None = None, hardware: HWAccel | None = None, **more: str
+) -> InputContainer:
+    """Open a media file for reading; `more` are options of its format, and `hardware` decodes its video.
 
     The name is never taken for a protocol ("12:30.mp4"), nothing in the file can make FFmpeg reach for the network or
     for another file, text in another encoding than UTF-8 does no harm, and no frame of more pixels than allowed is
@@ -77,7 +80,7 @@ def open_input(path: Path, limits: Limits | None = None, **more: str) -> InputCo
         **(limits or Limits()).decoder_options,
     }
     try:
-        return av.open(path.absolute(), options=options, metadata_errors="replace")
+        return av.open(path.absolute(), options=options, metadata_errors="replace", hwaccel=hardware)
     except (av.error.FFmpegError, OSError) as error:
         raise _unopenable(path, error) from error
 

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 import av.error
 import numpy as np
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
@@ -64,6 +65,7 @@ class VideoReader:
             they are not decoded. Which ones is up to the encoder: often every other frame, or two of three. Numbers and
             pts of the others are the same as without. For looking, not for showing; what the frames left out show is to
             be had from a second reader of a short span.
+        hardware: what decodes instead of the CPU.
 
     Raises UnreadableVideoError where the file cannot be opened or breaks off, or what `read_error` gives. Unless it is
     salvaged, iterating raises it at the first damaged frame, too: several threads conceal damage differently each time.
@@ -79,8 +81,10 @@ class VideoReader:
         span: Span | None = None,
         lead: int = 0,
         reference_only: bool = False,
+        hardware: HWAccel | None = None,
     ) -> None:
         self._video = video
+        self._hardware = hardware
         # One thread, so that every pass over a damaged video finds the same frames.
         self._threads = 1 if video.salvage else threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._loop_filter = loop_filter
@@ -247,12 +251,13 @@ class VideoReader:
         video = self._video
         # A frame in the middle may be larger than the first; never larger than what `probe` allows.
         limits = Limits(pixels=max(Limits().pixels, video.coded_width * video.coded_height))
-        self._container: InputContainer = open_input(video.path, limits)
+        self._container: InputContainer = open_input(video.path, limits, self._hardware)
         self._stream = video_stream(self._container, video.path)
         self._first_aspect = self._stream.codec_context.sample_aspect_ratio or 1
         self._container_color = container_color(self._container, self._stream)
-        self._stream.thread_type = "AUTO"
-        self._stream.codec_context.thread_count = self._threads
+        if self._hardware is None:
+            self._stream.thread_type = "AUTO"
+            self._stream.codec_context.thread_count = self._threads
         skipped = {} if self._loop_filter else {"skip_loop_filter": "all"}
         if self._reference_only:
             self._stream.codec_context.skip_frame = "NONREF"

@@ -71,20 +71,33 @@ class RegionFingerprint:
         """Take the fingerprint of this region: (size,) uint8, from Y, U and V of the whole canvas."""
         region = self.region
         y, u, v = (
-            plane[
-                region.y // scale : (region.y + region.height) // scale,
-                region.x // scale : (region.x + region.width) // scale,
-            ]
+            _halved(
+                plane[
+                    region.y // scale : (region.y + region.height) // scale,
+                    region.x // scale : (region.x + region.width) // scale,
+                ]
+            )
             for plane, scale in zip(planes, (1, 2, 2), strict=True)
         )
-        half = _halved(y)
+        return self.of_halves((y, u, v))
+
+    def of_halves(self, halves: Planes) -> NDArray[np.uint8]:
+        """The same from Y, U and V of the region alone, at half their sizes."""
+        y, u, v = halves
         parts = [
-            _averaged(_halved(half), self.luma_shape),
-            _averaged(_halved(_halved(u)), self.chroma_shape),
-            _averaged(_halved(_halved(v)), self.chroma_shape),
-            np.array([round(_DETAIL_STEPS * math.log2(1 + _detail(half)))], np.uint8),
+            _averaged(_halved(y), self.luma_shape),
+            _averaged(_halved(u), self.chroma_shape),
+            _averaged(_halved(v), self.chroma_shape),
+            np.array([round(_DETAIL_STEPS * math.log2(1 + _detail(y)))], np.uint8),
         ]
         return np.concatenate([part.ravel() for part in parts])
+
+    def planes_in(self, halves: NDArray[np.uint8]) -> Planes:
+        """Y, U and V of the region at half its size, which lie one after the other in uint8."""
+        y, u, v = self.region.halves
+        first, second = y[0] * y[1], y[0] * y[1] + u[0] * u[1]
+        stop = self.region.halved_size
+        return halves[:first].reshape(y), halves[first:second].reshape(u), halves[second:stop].reshape(v)
 
 
 def detail(kept: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -148,6 +161,13 @@ class FingerprintWriter:
         with self._writing():
             for part in self._parts:
                 self._file.write(part.of(canvas).tobytes())
+
+    def add_halves(self, halves: NDArray[np.uint8]) -> None:
+        """The same from Y, U and V of each region at half its size, all one after the other."""
+        with self._writing():
+            for part in self._parts:
+                self._file.write(part.of_halves(part.planes_in(halves)).tobytes())
+                halves = halves[part.region.halved_size :]
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -1,0 +1,53 @@
+"""Makes `tiles.ptx` of `tiles.cu`: `python -m dualface_core.compositing.compile_kernels`, after every change of it.
+
+Belongs here: calling NVIDIA's compiler, which is a library of the package nvidia-cuda-nvrtc-cu12 and needs no card.
+Nobody but a developer needs it. Its version is pinned, so that the same source gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from importlib.metadata import files
+from pathlib import Path
+from typing import Final
+
+from dualface_core.compositing.cuda import PTX
+
+SOURCE: Final = PTX.with_suffix(".cu")
+"""The kernels."""
+
+_PACKAGE: Final = "nvidia-cuda-nvrtc-cu12"
+_OPTIONS: Final = (b"--gpu-architecture=compute_75", b"--std=c++17")
+"""Turing is the oldest architecture that NVIDIA's present drivers know."""
+
+
+def heading(source: bytes) -> bytes:
+    """The first line of the PTX, which tells of which source it is."""
+    return f"// of tiles.cu with the SHA-256 {hashlib.sha256(source).hexdigest()}\n".encode()
+
+
+def compiled(source: bytes) -> bytes:
+    """The PTX of a source, with its heading. Raises RuntimeError with what the compiler says of a wrong one."""
+    compiler = _compiler()
+    program, size = ctypes.c_void_p(), ctypes.c_size_t()
+    compiler.nvrtcCreateProgram(ctypes.byref(program), source, b"tiles.cu", 0, None, None)
+    failed = compiler.nvrtcCompileProgram(program, len(_OPTIONS), (ctypes.c_char_p * len(_OPTIONS))(*_OPTIONS))
+    kind = "ProgramLog" if failed else "PTX"
+    getattr(compiler, f"nvrtcGet{kind}Size")(program, ctypes.byref(size))
+    said = ctypes.create_string_buffer(size.value)
+    getattr(compiler, f"nvrtcGet{kind}")(program, said)
+    if failed:
+        raise RuntimeError(said.value.decode())
+    return heading(source) + said.value
+
+
+def _compiler() -> ctypes.CDLL:
+    """The library, and before it the part of it that it would look for elsewhere."""
+    libraries = {path.name.split(".")[0]: path for path in files(_PACKAGE) or [] if ".so" in path.name}
+    ctypes.CDLL(str(Path(libraries["libnvrtc-builtins"].locate())), ctypes.RTLD_GLOBAL)
+    return ctypes.CDLL(str(Path(libraries["libnvrtc"].locate())))
+
+
+if __name__ == "__main__":
+    PTX.write_bytes(compiled(SOURCE.read_bytes()))

@@ -1,0 +1,144 @@
+"""Renders tiles on the card: what `cpu` does, in one launch of a kernel a frame.
+
+Belongs here: what the kernels of `tiles.cu` are told. They come compiled to PTX, which every driver since 550 and every
+card since Turing takes; `compile_kernels` makes it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core.compositing.background import levels
+from dualface_core.compositing.finish import GROUND, PLATE, TEXT, Finish
+from dualface_core.compositing.sampling import AXIS, plan_axes
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.cuda_frames import Canvas, CudaFrame
+from dualface_core.system.cuda import Card
+from dualface_core.tables.layouts import Region
+from dualface_core.tables.tile_plan import TilePlan
+
+PTX: Final = Path(__file__).with_name("tiles.ptx")
+"""The kernels, compiled."""
+
+SLOT: Final = np.dtype(
+    [
+        ("axes", AXIS, (2, 2)),
+        ("tile", np.int32, 4),
+        ("radius", np.int32),
+        ("border", np.int32),
+        ("caption", np.int32, 4),
+        ("letters", np.int32, 2),
+    ]
+)
+"""What a tile of a frame looks like: `Slot` of the kernels."""
+
+_ALL: Final = slice(None)
+_COLUMNS, _ROWS, _WAYS = 64, 32, 4
+"""Of a block: what `tiles.cu` has by the same names."""
+
+
+class Job(ctypes.Structure):
+    """Of the kernel `compose`."""
+
+    _fields_ = (
+        ("source", ctypes.c_uint64 * 2),
+        ("pitch", ctypes.c_int * 2),
+        ("size", ctypes.c_int * 2 * 2),
+        ("bytes", ctypes.c_int),
+        ("slots", ctypes.c_int),
+        ("slot", ctypes.c_uint64),
+        ("masks", ctypes.c_uint64),
+        ("canvas", ctypes.c_uint64 * 3),
+        ("canvas_pitch", ctypes.c_int * 3),
+        ("apart", ctypes.c_int),
+        ("width", ctypes.c_int),
+        ("height", ctypes.c_int),
+        *((name, ctypes.c_int * 3) for name in ("background", "line", "white", "black")),
+        ("plate", ctypes.c_int),
+    )
+
+
+class Halving(ctypes.Structure):
+    """Of the kernel `halve`."""
+
+    _fields_ = (
+        ("canvas", ctypes.c_uint64 * 3),
+        ("pitch", ctypes.c_int * 3),
+        ("apart", ctypes.c_int),
+        *((name, ctypes.c_int) for name in ("x", "y", "width", "height")),
+        ("halves", ctypes.c_uint64),
+    )
+
+
+class CudaCompositor:
+    """Makes canvases out of the frames of one video. Raises CudaError.
+
+    Args:
+        card: the device.
+        plan: what each tile shows; its layout's background is no blurred source.
+        color: what all frames stand for. Their chroma is sited `LEFT`.
+        frames: those that will come.
+    """
+
+    def __init__(self, card: Card, plan: TilePlan, color: ColorInfo, frames: slice = _ALL) -> None:
+        layout = plan.layout
+        self._first = frames.start or 0
+        self._compose, self._halve = card.kernels(PTX.read_bytes(), "compose", "halve")
+        slots, masks = slots_of(plan, frames)
+        self._slots, self._masks = card.upload(slots), card.upload(masks)
+        self._stride = slots.strides[0]
+        self._job = Job(slots=slots.shape[1], masks=self._masks.address, width=layout.width, height=layout.height)
+        self._job.plate = PLATE
+        line = layout.border.color if layout.border else GROUND
+        self._job.background[:], self._job.line[:] = levels(layout.background, color), levels(line, color)
+        self._job.white[:], self._job.black[:] = levels(TEXT, color), levels(GROUND, color)
+
+    def draw(self, frame: CudaFrame, canvas: Canvas) -> None:
+        """Start to render one canvas; `frame.index` says which of the plan's."""
+        job = self._job
+        job.source[:], job.pitch[:], job.bytes = frame.addresses, frame.pitches, frame.bytes
+        for size, scale in zip(job.size, (1, 2), strict=True):
+            size[:] = -(-frame.width // scale), -(-frame.height // scale)
+        job.slot = self._slots.address + (frame.index - self._first) * self._stride
+        job.canvas[:], job.canvas_pitch[:], job.apart = canvas.addresses, canvas.pitches, canvas.apart
+        blocks = -(-job.width // _COLUMNS), -(-job.height // _ROWS), 2
+        self._compose(blocks, _COLUMNS * _WAYS, job)
+
+    def halve(self, canvas: Canvas, region: Region, address: int) -> None:
+        """Start to write a region at half its size: Y, U and V, one after the other."""
+        job = Halving(apart=canvas.apart, halves=address)
+        job.canvas[:], job.pitch[:] = canvas.addresses, canvas.pitches
+        job.x, job.y, job.width, job.height = region.x, region.y, region.width, region.height
+        blocks = -(-region.width // 2 // _COLUMNS), -(-region.height // 2 // _WAYS), 3
+        self._halve(blocks, _COLUMNS * _WAYS, job)
+
+
+def slots_of(plan: TilePlan, frames: slice = _ALL) -> tuple[NDArray[np.void], NDArray[np.uint16]]:
+    """The tiles of some frames of a plan, (frames, slots) of `SLOT`; and masks of captions, (samples,) of 0 to 256."""
+    finish, tiles = Finish(plan.layout), plan.tiles[frames]
+    slots = np.zeros(tiles.shape[:2], SLOT)
+    slots["axes"], slots["tile"] = plan_axes(tiles, plan.crop_windows[frames]), tiles
+    subjects, numbers = np.unique(plan.subjects[frames], return_inverse=True)
+    looks = np.concatenate([tiles, numbers.reshape(slots.shape)[..., np.newaxis]], axis=-1)
+    kinds, places = np.unique(looks.reshape(-1, 5), axis=0, return_inverse=True)
+    masks: list[NDArray[np.uint16]] = []
+    begins: dict[str, tuple[int, int]] = {}
+    for kind, (*tile, number) in enumerate(kinds.tolist()):
+        rectangle, subject = tuple(tile), str(subjects[number])
+        if not rectangle[2]:
+            continue
+        here = (places == kind).reshape(slots.shape)
+        slots["radius"][here], slots["border"][here] = finish.radius(rectangle), finish.border(rectangle)
+        if caption := finish.caption_place(rectangle, subject):
+            if subject not in begins:
+                letters = finish.letters(subject)
+                begin = sum(mask.size for mask in masks)
+                begins[subject] = (begin, begin + letters[0].size)
+                masks += letters
+            slots["caption"][here], slots["letters"][here] = caption, begins[subject]
+    return slots, np.concatenate([np.empty(0, np.uint16), *(mask.ravel() for mask in masks)])

@@ -1,0 +1,201 @@
+"""NVIDIA's driver, by ctypes: a context, memory, kernels. It takes neither a compiler nor any package of CUDA's.
+
+Belongs here: calls and their errors. What a kernel computes is its caller's business. The context is the primary one of
+the device, which torch and FFmpeg use, too, so that all of a process share memory. Everything runs on stream 0.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LIBRARY: Final = "libcuda.so.1"
+OLDEST_DRIVER: Final = 12040
+"""The CUDA version, 12.4, whose PTX the kernels are in: that of driver 550."""
+
+_OUT_OF_MEMORY: Final = 2
+_PORTABLE: Final = 1
+_TO_WAIT_FOR: Final = 1 | 2
+"""Of an event: whoever waits sleeps, and no time is taken."""
+
+
+class CudaError(Exception):
+    """A call of the driver failed, or there is no driver.
+
+    Attributes:
+        code: the driver's number; 0 where there is no driver, or no such call.
+    """
+
+    def __init__(self, call: str, code: int, said: str) -> None:
+        self.code = code
+        super().__init__(f"{call} failed: {said}")
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether memory of the device ran out."""
+        return self.code == _OUT_OF_MEMORY
+
+
+@cache
+def _driver() -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(_LIBRARY)
+    except OSError as error:
+        raise CudaError("Loading the driver", 0, str(error)) from None
+
+
+def _call(name: str, *arguments: object) -> None:
+    """Call the driver. Raises CudaError."""
+    driver = _driver()
+    try:
+        code = getattr(driver, name)(*arguments)
+    except AttributeError:
+        raise CudaError(name, 0, f"{_LIBRARY} has no such function") from None
+    if code:
+        text = ctypes.c_char_p()
+        driver.cuGetErrorName(code, ctypes.byref(text))
+        raise CudaError(name, code, text.value.decode() if text.value else f"error {code}")
+
+
+def why_unusable() -> str | None:
+    """Why this process cannot use any device; None if it can. No context is made, and no memory of a device taken."""
+    version, count = ctypes.c_int(), ctypes.c_int()
+    try:
+        _call("cuInit", 0)
+        _call("cuDriverGetVersion", ctypes.byref(version))
+        _call("cuDeviceGetCount", ctypes.byref(count))
+    except CudaError as error:
+        return str(error)
+    if version.value < OLDEST_DRIVER:
+        return f"its driver knows CUDA {version.value // 1000}.{version.value % 1000 // 10}, and 12.4 is needed"
+    return None if count.value else "the driver finds none"
+
+
+class Card:
+    """One CUDA device. Raises CudaError where there is none that works.
+
+    Args:
+        device: its number among those that the process sees.
+    """
+
+    def __init__(self, device: int = 0) -> None:
+        handle = ctypes.c_int()
+        self._context = ctypes.c_void_p()
+        self._modules: dict[bytes, ctypes.c_void_p] = {}
+        _call("cuInit", 0)
+        _call("cuDeviceGet", ctypes.byref(handle), device)
+        _call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), handle)
+        self.enter()
+
+    def enter(self) -> None:
+        """Let the calling thread use the device; every thread that does calls this first."""
+        _call("cuCtxSetCurrent", self._context)
+
+    def kernels(self, ptx: bytes, *names: str) -> list[Kernel]:
+        """Functions of a module in PTX, which the driver compiles for the device and keeps for the next time."""
+        if ptx not in self._modules:
+            module = ctypes.c_void_p()
+            _call("cuModuleLoadData", ctypes.byref(module), ctypes.c_char_p(ptx))
+            self._modules[ptx] = module
+        functions = [ctypes.c_void_p() for _ in names]
+        for function, name in zip(functions, names, strict=True):
+            _call("cuModuleGetFunction", ctypes.byref(function), self._modules[ptx], name.encode())
+        return [Kernel(function) for function in functions]
+
+    def allocate(self, size: int) -> DeviceMemory:
+        """So many bytes of the device; undefined at first."""
+        address = ctypes.c_uint64()
+        _call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(max(size, 1)))
+        return DeviceMemory(address.value, self)
+
+    def upload(self, values: NDArray[np.generic]) -> DeviceMemory:
+        """A copy of an array."""
+        values = np.ascontiguousarray(values)
+        memory = self.allocate(values.nbytes)
+        if values.nbytes:
+            source = ctypes.c_void_p(values.ctypes.data)
+            _call("cuMemcpyHtoD_v2", ctypes.c_uint64(memory.address), source, ctypes.c_size_t(values.nbytes))
+        return memory
+
+    def locked(self, size: int) -> NDArray[np.uint8]:
+        """(size,) uint8 in memory of the host to which the device copies, and writes by itself, at its full speed.
+
+        It is page-locked for as long as somebody holds the array or a view of it.
+        """
+        address = ctypes.c_void_p()
+        _call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), _PORTABLE)
+        return np.asarray(_Locked(address.value or 0, size, self))
+
+    def start_download(self, address: int, target: NDArray[np.uint8]) -> None:
+        """Copy as many bytes as `target`, an array of `locked` memory, has. It has them after `finish`, or a `Mark`."""
+        to, size = ctypes.c_void_p(target.ctypes.data), ctypes.c_size_t(target.nbytes)
+        _call("cuMemcpyDtoHAsync_v2", to, ctypes.c_uint64(address), size, None)
+
+    def finish(self) -> None:
+        """Wait for all that was asked of the device."""
+        _call("cuStreamSynchronize", None)
+
+
+class Kernel:
+    """A function that runs on the device."""
+
+    def __init__(self, function: ctypes.c_void_p) -> None:
+        self._function = function
+
+    def __call__(self, blocks: tuple[int, int, int], threads: int, job: ctypes.Structure) -> None:
+        """Start it, with `job` as its only argument."""
+        arguments = (ctypes.c_void_p * 1)(ctypes.addressof(job))
+        _call("cuLaunchKernel", self._function, *blocks, threads, 1, 1, 0, None, arguments, None)
+
+
+class Mark:
+    """A point in what is asked of the device, set where it is made."""
+
+    def __init__(self, card: Card) -> None:
+        self._card = card
+        self._event = ctypes.c_void_p()
+        _call("cuEventCreate", ctypes.byref(self._event), _TO_WAIT_FOR)
+        _call("cuEventRecord", self._event, None)
+
+    def __del__(self) -> None:
+        _release(self._card, "cuEventDestroy_v2", self._event)
+
+    def wait(self) -> None:
+        """Wait until the device has come this far."""
+        _call("cuEventSynchronize", self._event)
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Memory of the device, from an address on. Given back when nobody refers to this any more."""
+
+    address: int
+    card: Card = field(repr=False)
+
+    def __del__(self) -> None:
+        _release(self.card, "cuMemFree_v2", ctypes.c_uint64(self.address))
+
+
+class _Locked:
+    """Page-locked memory, as numpy takes it."""
+
+    def __init__(self, address: int, size: int, card: Card) -> None:
+        self._address, self._card = address, card
+        self.__array_interface__ = {"data": (address, False), "shape": (size,), "typestr": "|u1", "version": 3}
+
+    def __del__(self) -> None:
+        _release(self._card, "cuMemFreeHost", ctypes.c_void_p(self._address))
+
+
+def _release(card: Card, name: str, handle: object) -> None:
+    """Give something back, in whatever thread; of a device that is lost, nothing can be."""
+    try:
+        card.enter()
+        _call(name, handle)
+    except CudaError:
+        return

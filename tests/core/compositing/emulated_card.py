@@ -1,0 +1,69 @@
+"""The kernels on a processor, behind the interface of a card: the same source, compiled by g++."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dualface_core.compositing.compile_kernels import SOURCE
+from dualface_core.compositing.cuda import SLOT, Halving, Job
+from dualface_core.compositing.sampling import AXIS
+from dualface_core.system.cuda import Card, CudaError
+
+
+@dataclass
+class HostMemory:
+    address: int
+    values: NDArray[np.generic]
+
+
+class EmulatedCard:
+    """A `Card` whose memory is that of the host. Built in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        library = folder / "kernels.so"
+        source = Path(__file__).with_name("emulated_kernels.cpp")
+        options = ["-O2", "-shared", "-fPIC", f'-DTILES="{SOURCE}"', "-o", library]
+        subprocess.run(["g++", *options, source], check=True)
+        self._library = ctypes.CDLL(str(library))
+        declared = [AXIS.itemsize, SLOT.itemsize, ctypes.sizeof(Job), ctypes.sizeof(Halving)]
+        assert list((ctypes.c_size_t * 4).in_dll(self._library, "sizes")) == declared
+
+    def kernels(self, _: bytes, *names: str) -> list[object]:
+        return [self._kernel(getattr(self._library, f"run_{name}")) for name in names]
+
+    def _kernel(self, run: object) -> object:
+        def start(blocks: tuple[int, int, int], threads: int, job: ctypes.Structure) -> None:
+            run((ctypes.c_uint * 3)(*blocks), threads, ctypes.byref(job))
+
+        return start
+
+    def locked(self, size: int) -> NDArray[np.uint8]:
+        return np.empty(size, np.uint8)
+
+    def start_download(self, address: int, target: NDArray[np.uint8]) -> None:
+        ctypes.memmove(target.ctypes.data, address, target.nbytes)
+
+    def finish(self) -> None:
+        pass
+
+    def upload(self, values: NDArray[np.generic]) -> HostMemory:
+        values = np.ascontiguousarray(values)
+        return HostMemory(values.ctypes.data, values)
+
+
+AnyCard = Card | EmulatedCard
+
+
+def real_card() -> Card:
+    """This machine's; skips the test if it has none."""
+    try:
+        return Card()
+    except CudaError as error:
+        pytest.skip(f"no CUDA card: {error}")
