@@ -308,6 +308,7 @@ def render_with_nvenc(
     """
     import tempfile
 
+    from dualface_core.engine.backend import Backend, choose_backend
     from dualface_core.rendering.isolated import render_isolated
     from dualface_core.rendering.messages import Job
     from dualface_core.system.atomic_files import atomic_write
@@ -315,6 +316,7 @@ def render_with_nvenc(
 
     encoder = settings.encoder_settings(preset=choice.preset)
     suited = profile(settings)
+    backend = choose_backend(settings.backend, video, plan.layout)
     check_plan(plan, video.path, video.fingerprint)
     with (
         atomic_write(output) as temporary,
@@ -329,6 +331,7 @@ def render_with_nvenc(
             output=temporary,
             encoder=encoder,
             fingerprints=fingerprints,
+            on_card=backend.on_card,
             decode_threads=suited.decode_threads,
             compose_threads=suited.compose_threads,
             runtime=settings.runtime,
@@ -338,11 +341,14 @@ def render_with_nvenc(
         )
         done = render_isolated(job, stall_timeout=settings.stall_timeout, progress=_of(progress, plan))
         size = temporary.stat().st_size
+    if done.not_on_card:
+        backend = Backend(on_card=False, why=f"The card gave up. {done.not_on_card}")
     return _report(
         video,
         plan,
         encoder,
         job.spec(),
+        backend=str(backend),
         frames=done.frames,
         size=size,
         seconds=done.seconds,
@@ -413,6 +419,7 @@ def _report(
     size: int,
     seconds: float,
     why: str | None = None,
+    backend: str = "",
     session_wait_seconds: float = 0.0,
     driver: str | None = None,
 ) -> EncodeReport:
@@ -426,6 +433,7 @@ def _report(
         encoder_requested=settings.encoder,
         encoder_used=spec.name,
         why=why,
+        backend=backend,
         codec=settings.codec,
         quality=spec.quality,
         preset=spec.preset,

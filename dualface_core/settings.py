@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dualface_core.encoding.settings import Codec, EncoderKind, EncoderSettings, check_preset
+from dualface_core.engine.backend import BackendKind
 from dualface_core.errors import SettingsError
 from dualface_core.media.limits import Limits
 from dualface_core.tables.labels import SceneMode, Transition
@@ -111,6 +112,10 @@ class Settings(EnvironmentSettings):
     encoder: EncoderKind = Field(
         default=EncoderKind.AUTO,
         description="Who encodes: NVENC where it works (auto), NVENC (nvenc), or software.",
+    )
+    backend: BackendKind = Field(
+        default=BackendKind.AUTO,
+        description="What decodes and composes: a CUDA card where it works (auto, cuda), or the processor (cpu).",
     )
     codec: Codec = Field(default="h264", description="Video codec of the result.")
     quality: int = Field(default=20, ge=0, le=51, description="Quality on x264's CRF scale; smaller is better.")

@@ -45,18 +45,19 @@ def composed_frames(
     with ThreadPoolExecutor(composers, "compose") as pool, VideoReader(video, threads=threads) as reader:
         for frame in reader:
             if frame.index >= len(times) or frame.pts != times[frame.index]:
-                raise _changed(video, frame.index)
+                raise changed(video, frame.index)
             decoded += 1
             at_work.append(pool.submit(composed, frame))
             if len(at_work) > composers:
                 yield at_work.popleft().result()
         if decoded != len(times):
-            raise _changed(video, decoded)
+            raise changed(video, decoded)
         while at_work:
             yield at_work.popleft().result()
 
 
-def _changed(video: VideoInfo, frame: int) -> UnreadableVideoError:
+def changed(video: VideoInfo, frame: int) -> UnreadableVideoError:
+    """The error of a video one of whose frames is not the one that its plan was made for."""
     return UnreadableVideoError(
         video.path,
         f"frame {frame} is not the one that was tracked",

@@ -23,6 +23,7 @@ from dualface_core.encoding.failures import EncoderError
 from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.errors import SettingsError
 from dualface_core.media.color import ColorInfo
+from dualface_core.media.cuda_frames import CudaSurface
 from dualface_core.media.ffmpeg_log import captured_log
 from dualface_core.media.frames import Planes
 from dualface_core.media.reader import planes_of
@@ -64,6 +65,7 @@ class Coding:
         average_rate: frames per second, a hint for rate control and players.
         color: color tags to write.
         threads: CPU threads of a software encoder; 0 lets it choose by the number of cores.
+        on_card: whether its surfaces are in memory of the card, for NVENC.
     """
 
     encoder: EncoderSpec
@@ -73,6 +75,7 @@ class Coding:
     average_rate: Fraction
     color: ColorInfo
     threads: int = 0
+    on_card: bool = False
 
 
 class VideoEncoder:
@@ -95,6 +98,7 @@ class VideoEncoder:
         """That of the first of them."""
         self._last_pts: int | None = None
         self._context = context
+        self._held: dict[int, CudaSurface] = {}
         with self._encoding(opening=True):
             self._open()
 
@@ -113,11 +117,12 @@ class VideoEncoder:
         """The headers that a container has once for all packets: parameter sets or sequence header."""
         return bytes(self._context.extradata or b"")
 
-    def encode(self, surface: Surface, pts: int) -> list[VideoPacket]:
+    def encode(self, surface: Surface | CudaSurface, pts: int) -> list[VideoPacket]:
         """Encode one frame.
 
         Args:
-            surface: of the coding's size. A software encoder has taken what it needs of it when this returns.
+            surface: of the coding's size. A software encoder has taken what it needs of it when this returns; one on
+                the card is held until its packet has come.
             pts: presentation timestamp in units of the time base, greater than the one before.
 
         Returns:
@@ -134,6 +139,10 @@ class VideoEncoder:
             packets: list[VideoPacket] = self._context.encode(frame)
         self._last_pts = pts
         self.frames += 1
+        if self.coding.on_card and isinstance(surface, CudaSurface):
+            self._held[pts] = surface
+            for packet in packets:
+                self._held.pop(packet.pts or 0, None)
         return packets
 
     def flush(self) -> list[VideoPacket]:
@@ -151,7 +160,7 @@ class VideoEncoder:
     def _open(self) -> None:
         context, coding = self._context, self.coding
         context.width, context.height = coding.width, coding.height
-        context.pix_fmt = "yuv420p"
+        context.pix_fmt = "cuda" if coding.on_card else "yuv420p"
         context.time_base = coding.time_base
         # x264 takes PyAV's default, threads by slices, at its word: slower, and every slice costs bits.
         context.thread_type = "FRAME"

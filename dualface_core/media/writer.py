@@ -27,6 +27,7 @@ from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.media.audio import AudioTrack
 from dualface_core.media.audio_streams import AudioInfo
 from dualface_core.media.color import ColorInfo
+from dualface_core.media.cuda_frames import CudaSurface, of_current_context
 from dualface_core.media.encoder import Coding, Surface, VideoEncoder
 from dualface_core.media.frames import Planes
 from dualface_core.media.metadata import Metadata
@@ -190,7 +191,10 @@ class Mp4Muxer:
                 options={"movflags": f"+faststart{metadata.muxer_flags}", "movie_timescale": str(timescale)},
             )
         added = self._container.add_stream(
-            coding.encoder.name, rate=coding.average_rate, options=coding.encoder.options
+            coding.encoder.name,
+            rate=coding.average_rate,
+            options=coding.encoder.options,
+            hwaccel=of_current_context() if coding.on_card else None,
         )
         self._stream = cast(VideoStream, added)
         self._encoder = VideoEncoder(self._stream.codec_context, coding)
@@ -238,11 +242,12 @@ class VideoWriter:
         color: ColorInfo,
         encoder: EncoderSpec,
         threads: int = 0,
+        on_card: bool = False,
         audio_from: Path | None = None,
         audio: Sequence[AudioInfo] = (),
         metadata: Metadata | None = None,
     ) -> None:
-        coding = Coding(encoder, width, height, time_base, average_rate, color, threads)
+        coding = Coding(encoder, width, height, time_base, average_rate, color, threads, on_card)
         self._size = (width, height)
         self._muxer = Mp4Muxer(path, coding, Carried(audio_from, audio, metadata or Metadata()))
         self._closed = False
@@ -266,7 +271,7 @@ class VideoWriter:
             target[:] = rows
         self.encode(surface, pts)
 
-    def encode(self, surface: Surface, pts: int, duration: int | None = None) -> None:
+    def encode(self, surface: Surface | CudaSurface, pts: int, duration: int | None = None) -> None:
         """Encode one frame.
 
         Args:

@@ -73,6 +73,7 @@ class Job(BaseModel):
         output: where to write; the parent publishes it.
         encoder: quality, codec and preset.
         fingerprints: where every composed frame leaves its fingerprint; None for nowhere.
+        on_card: whether the card decodes and composes, too.
         decode_threads: CPU threads of the source's decoder; see `VideoReader`.
         compose_threads: threads that compose.
         runtime: folder of the slot files.
@@ -88,6 +89,7 @@ class Job(BaseModel):
     output: Path
     encoder: EncoderSettings
     fingerprints: Path | None = None
+    on_card: bool = False
     decode_threads: int = 0
     compose_threads: int = 1
     runtime: Path
@@ -137,12 +139,16 @@ class Finishing(BaseModel):
 
 
 class Done(BaseModel):
-    """The file is complete: frames, seconds waited for the session, seconds of work."""
+    """The file is complete: frames, seconds waited for the session, seconds of work.
+
+    If the card was to decode and compose and could not, `not_on_card` says why the processor did.
+    """
 
     kind: Literal["done"] = "done"
     frames: int
     waited: float
     seconds: float
+    not_on_card: str | None = None
 
 
 class Failed(BaseModel):

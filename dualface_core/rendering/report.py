@@ -38,6 +38,7 @@ class EncodeReport(BaseModel):
         why: why it isn't what was asked for or preferred; None where it is.
         fallback: whether software did what NVENC should have done: it failed, could be made to work here, or was asked
             for.
+        backend: what decoded and composed, "cpu" or "cuda", and why.
         codec, quality, preset: what the encoder was set to.
         frames_in, frames_out: frames of the source and of the result.
         duration: seconds of the source.
@@ -66,6 +67,7 @@ class EncodeReport(BaseModel):
     encoder_used: str
     why: str | None = None
     fallback: bool = False
+    backend: str = ""
     codec: str
     quality: str
     preset: str

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dualface_core.compositing.composed import composed_frames
+from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.encoding.settings import EncoderSpec
-from dualface_core.errors import TableFormatError
+from dualface_core.errors import InputError, MachineError, TableFormatError
+from dualface_core.media.cuda_frames import CudaSurface, NotOnCardError
 from dualface_core.media.encoder import Surface
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.writer import VideoWriter
 from dualface_core.rendering.prefetch import prefetch
+from dualface_core.system.cuda import Card, CudaError
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.fingerprints import FingerprintWriter
 
@@ -34,6 +38,7 @@ def render_stream(
     decode_threads: int = 0,
     compose_threads: int = 1,
     encode_threads: int = 0,
+    card: Card | None = None,
     fingerprints: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
@@ -47,6 +52,7 @@ def render_stream(
         decode_threads: CPU threads of the source's decoder; see `VideoReader`.
         compose_threads: threads that compose; see `composed_frames`.
         encode_threads: CPU threads of a software encoder; 0 lets it choose.
+        card: what decodes and composes instead of the CPU.
         fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
         progress: called with the number of frames that have been handed to the encoder.
 
@@ -57,14 +63,20 @@ def render_stream(
         TableFormatError: the plan was made from another video.
         UnreadableVideoError: the source breaks off, or has other frames than when it was tracked.
         EncoderError, OutputError: as `VideoWriter` raises them.
+        NotOnCardError, CudaError: the card cannot do it.
     """
     if plan.metadata.fingerprint != video.fingerprint:
         raise TableFormatError(
             video.path, "the plan was made from another video", action="Track and plan this video again."
         )
     canvas, last_pts, end = plan.layout, int(plan.pts[-1]), video.last_pts + video.last_duration
+    frames_of: Generator[tuple[Surface | CudaSurface, int]] = (
+        composed_frames(video, plan, threads=decode_threads, composers=compose_threads)
+        if card is None
+        else composed_on_card(video, plan, card, encoded_there=encoder.hardware)
+    )
     with (
-        closing(composed_frames(video, plan, threads=decode_threads, composers=compose_threads)) as composed,
+        closing(frames_of) as composed,
         prefetch(_fingerprinted(composed, plan, fingerprints), depth=_FRAMES_AHEAD) as frames,
         VideoWriter(
             path,
@@ -75,6 +87,7 @@ def render_stream(
             color=video.color,
             encoder=encoder,
             threads=encode_threads,
+            on_card=card is not None and encoder.hardware,
             audio_from=video.path,
             audio=video.audio,
             metadata=video.metadata,
@@ -87,12 +100,38 @@ def render_stream(
     return writer.frames_written
 
 
+@dataclass(frozen=True)
+class Rendered:
+    """Frames written, and why the card did not decode and compose them although it was to; None otherwise."""
+
+    frames: int
+    not_on_card: str | None = None
+
+
+def render_on_card_or_not(
+    video: VideoInfo, plan: TilePlan, path: Path, encoder: EncoderSpec, *, on_card: bool, **more: Any
+) -> Rendered:
+    """Like `render_stream`, on the card of this process; if that fails, on the processor, from the start.
+
+    What the card makes FFmpeg say of a file is not told from damage: the processor finds out which it was.
+    """
+    reason = None
+    if on_card:
+        try:
+            return Rendered(render_stream(video, plan, path, encoder, card=Card(), **more))
+        except (CudaError, NotOnCardError, InputError, MachineError) as error:
+            reason = str(error)
+    return Rendered(render_stream(video, plan, path, encoder, **more), reason)
+
+
 def _fingerprinted(
-    composed: Iterable[tuple[Surface, int]], plan: TilePlan, path: Path | None
-) -> Generator[tuple[Surface, int]]:
+    composed: Iterable[tuple[Surface | CudaSurface, int]], plan: TilePlan, path: Path | None
+) -> Generator[tuple[Surface | CudaSurface, int]]:
     """The same frames; each has left its fingerprint on the way, in the thread that asks for it."""
     with FingerprintWriter(path, plan.layout) if path else nullcontext() as writer:
         for surface, pts in composed:
-            if writer is not None:
+            if writer is not None and isinstance(surface, CudaSurface) and surface.stays:
+                writer.add_halves(surface.host)
+            elif writer is not None:
                 writer.add(surface.planes)
             yield surface, pts

@@ -20,7 +20,7 @@ from dualface_core.encoding.failures import EncoderError, Reaction, classify, ex
 from dualface_core.encoding.sessions import NvencSessions, Slot
 from dualface_core.errors import DualfaceError
 from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Queued, Refused
-from dualface_core.rendering.stream import render_stream
+from dualface_core.rendering.stream import render_on_card_or_not
 from dualface_core.system.child_processes import end_with_parent, message_channel
 from dualface_core.system.threads import limit_library_threads
 from dualface_core.tables.tile_plan import TilePlan
@@ -78,11 +78,12 @@ def _attempts(job: Job, plan: TilePlan, slot: Slot, send: Send) -> Done:
         started = time.monotonic()
         waited = slot.waited + started - opened
         try:
-            frames = render_stream(
+            made = render_on_card_or_not(
                 job.video,
                 plan,
                 job.output,
                 job.spec(),
+                on_card=job.on_card,
                 decode_threads=job.decode_threads,
                 compose_threads=job.compose_threads,
                 fingerprints=job.fingerprints,
@@ -99,7 +100,8 @@ def _attempts(job: Job, plan: TilePlan, slot: Slot, send: Send) -> Done:
             refusals += 1
             send(Refused(times=refusals, reason=error.reason))
         else:
-            return Done(frames=frames, waited=waited, seconds=time.monotonic() - started)
+            seconds = time.monotonic() - started
+            return Done(frames=made.frames, waited=waited, seconds=seconds, not_on_card=made.not_on_card)
         time.sleep(_TRY_AGAIN_AFTER)
 
 

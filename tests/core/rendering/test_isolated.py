@@ -95,6 +95,16 @@ def test_a_job_is_done_in_one_session_which_is_closed_at_the_end(
     assert no_process_is_left()
 
 
+def test_where_the_card_can_compute_nothing_the_processor_draws_for_nvenc_and_why_is_said(
+    emulated: Emulated, make_job: Callable[..., Job]
+) -> None:
+    emulated()
+    done = render_isolated(make_job(on_card=True), stall_timeout=PATIENCE)
+    assert done.frames == probe(make_job().output).frame_count == 12
+    assert done.not_on_card is not None
+    assert done.not_on_card.startswith("cu")  # the call of the driver that failed
+
+
 @pytest.mark.parametrize(
     ("fault", "failure"),
     [

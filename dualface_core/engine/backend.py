@@ -1,0 +1,75 @@
+"""What decodes and composes a video: the processor, or a CUDA card; chosen once, with the reason.
+
+Belongs here: the choice, by what is known before the first frame. A card that turns out not to do is left for the
+processor by whoever uses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from dualface_core.media.orientation import Orientation
+from dualface_core.media.probe import VideoInfo
+from dualface_core.system.cuda import why_unusable
+from dualface_core.tables.layouts import BLURRED, Layout
+
+
+class BackendKind(StrEnum):
+    """What decodes and composes: a card where it works and pays, else the processor; only the one; only the other."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What decodes and composes a video, and why: a sentence."""
+
+    on_card: bool
+    why: str
+
+    def __str__(self) -> str:
+        """For reports."""
+        return f"{'cuda' if self.on_card else 'cpu'}: {self.why}"
+
+
+_FORMATS: Final = {
+    "h264": {"yuv420p", "yuvj420p"},
+    "hevc": {"yuv420p", "yuvj420p", "yuv420p10le"},
+    "vp9": {"yuv420p", "yuv420p10le"},
+}
+"""Codecs whose usual decoder in FFmpeg can use a card, and their pixel formats there. That of AV1 cannot."""
+
+
+def choose_backend(wanted: BackendKind, video: VideoInfo, layout: Layout) -> Backend:
+    """Decide who decodes and composes a video. "cuda" is a wish, too: what a card cannot do, the processor does."""
+    if wanted is BackendKind.CPU:
+        return Backend(on_card=False, why="The settings say so.")
+    if reason := why_unusable():
+        return Backend(on_card=False, why=f"No CUDA card can be used: {reason}.")
+    if reason := _unsuited(video, layout):
+        return Backend(on_card=False, why=reason)
+    return Backend(on_card=True, why="A card is there, and suits the video.")
+
+
+def _unsuited(video: VideoInfo, layout: Layout) -> str | None:
+    """Why this video in this layout is none for a card; None if it is one."""
+    shapes = {(video.width, video.height), (video.coded_width, video.coded_height)}
+    reasons = {
+        "The layout's background is the blurred source.": layout.background == BLURRED,
+        f"No card decodes {video.codec} of {video.pixel_format} here.": (
+            video.pixel_format not in _FORMATS.get(video.codec, set())
+        ),
+        "The video is to be turned.": video.orientation != Orientation(),
+        "The video's pixels are to be made square.": len(shapes) > 1 or video.sample_aspect_ratio != 1,
+        "The video's sides are odd.": video.width % 2 + video.height % 2 > 0,
+        "The video is interlaced.": video.interlaced,
+        "The video is salvaged.": video.salvage,
+        "The video's colors are to be converted.": (
+            not video.color_tags.completed(video.coded_height).looks_as(video.color)
+        ),
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)

@@ -1,0 +1,91 @@
+"""Who decodes and composes, and what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualface_core.engine import backend
+from dualface_core.engine.backend import BackendKind, choose_backend
+from dualface_core.media.color import BT2020, PQ, ColorInfo
+from dualface_core.media.cuda_frames import NotOnCardError
+from dualface_core.media.orientation import Orientation
+from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.rendering.stream import Rendered, render_on_card_or_not
+from dualface_core.tables.layouts import LAYOUTS
+from tests.core.rendering.still_scene import still_plan, still_video
+from tests.core.rendering.test_stream import X264
+
+PTS = range(0, 480, 40)
+SPLIT = LAYOUTS["side-by-side"]
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> VideoInfo:
+    return still_video(tmp_path_factory.mktemp("still") / "still.mp4", PTS)
+
+
+@pytest.fixture
+def some_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "why_unusable", lambda: None)
+
+
+@pytest.mark.usefixtures("some_card")
+def test_a_card_takes_what_suits_it_unless_the_settings_say_no(video: VideoInfo) -> None:
+    assert choose_backend(BackendKind.AUTO, video, SPLIT).on_card
+    assert choose_backend(BackendKind.CUDA, replace(video, codec="hevc", pixel_format="yuv420p10le"), SPLIT).on_card
+    assert str(choose_backend(BackendKind.CPU, video, SPLIT)) == "cpu: The settings say so."
+
+
+@pytest.mark.usefixtures("some_card")
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"codec": "av1"}, "decodes av1 of yuv420p"),
+        ({"pixel_format": "yuv420p10le"}, "decodes h264 of yuv420p10le"),
+        ({"orientation": Orientation(90)}, "turned"),
+        ({"sample_aspect_ratio": 2}, "square"),
+        ({"coded_height": 96}, "square"),
+        ({"width": 161, "coded_width": 161}, "odd"),
+        ({"interlaced": True}, "interlaced"),
+        ({"salvage": True}, "salvaged"),
+        ({"color_tags": ColorInfo(1, BT2020, PQ, BT2020)}, "converted"),
+    ],
+)
+def test_what_does_not_suit_a_card_is_done_by_the_processor_and_why_is_said(
+    video: VideoInfo, changes: dict[str, Any], reason: str
+) -> None:
+    chosen = choose_backend(BackendKind.CUDA, replace(video, **changes), SPLIT)
+    assert not chosen.on_card
+    assert reason in chosen.why
+
+
+@pytest.mark.usefixtures("some_card")
+def test_a_blurred_background_is_drawn_by_the_processor(video: VideoInfo) -> None:
+    chosen = choose_backend(BackendKind.AUTO, video, replace(SPLIT, background="blurred"))
+    assert str(chosen) == "cpu: The layout's background is the blurred source."
+
+
+def test_without_a_card_the_reason_is_what_the_driver_says(video: VideoInfo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "why_unusable", lambda: "cuInit failed: CUDA_ERROR_NO_DEVICE")
+    chosen = choose_backend(BackendKind.CUDA, video, SPLIT)
+    assert str(chosen) == "cpu: No CUDA card can be used: cuInit failed: CUDA_ERROR_NO_DEVICE."
+
+
+def test_a_card_that_gives_up_in_the_middle_is_replaced_by_the_processor_from_the_start(
+    video: VideoInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class GivesUp:
+        def __init__(self, *_: object, **__: object) -> None:
+            raise NotOnCardError("Frame 7 is interlaced.")
+
+    monkeypatch.setattr("dualface_core.rendering.stream.Card", object)
+    monkeypatch.setattr("dualface_core.rendering.stream.composed_on_card", GivesUp)
+    output, told = tmp_path / "out.mp4", []
+    plan = still_plan(video, PTS)
+    made = render_on_card_or_not(video, plan, output, X264, on_card=True, progress=told.append)
+    assert made == Rendered(len(PTS), "Frame 7 is interlaced.")
+    assert probe(output).frame_count == told[-1] == len(PTS)
