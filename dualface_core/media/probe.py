@@ -258,13 +258,14 @@ def _read(
     if stream.codec_context.name == "hevc" and first_frame.interlaced_frame:  # FFmpeg gives each field as a frame
         found = "HEVC whose fields are coded as pictures of their own"
         raise UnsupportedVideoError(path, found, action="Export it as progressive video.")
-    time_base = Fraction(stream.time_base or Fraction(1, 90_000))
+    time_base = assumed.unit_of(stream)
     steps = [b - a for a, b in pairwise(times)]
     usual = steps[-1] if steps else round(1 / ((stream.average_rate or 25) * time_base))
     last_duration = packets.last_duration or usual
     if has_edit_lists(container) and stream.duration and not (salvage or assumed.shift):
         # What MP4 says of a packet is when the next is decoded; the end of the stream says how long the last is shown.
-        until_end = (stream.start_time or 0) + stream.duration - times[-1]
+        end = ((stream.start_time or 0) + stream.duration) * Fraction(stream.time_base or 1)
+        until_end = round(end / time_base) - times[-1]
         if until_end > 0 and abs(until_end - last_duration) * time_base > _ROUNDED:
             last_duration = until_end
     span = float((times[-1] - times[0] + last_duration) * time_base)

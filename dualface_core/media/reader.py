@@ -94,7 +94,6 @@ class VideoReader:
         self._entry: int | None = None
         self._from = video.first_pts
         self._demuxed: list[int] = []
-        self._shift = round(video.timeline.shift / video.time_base)
         self.changes = Changes()
         """What is not the same in all frames of the span; complete when all were read. Spans' are to be joined."""
         self.notes: list[str] = []
@@ -234,8 +233,8 @@ class VideoReader:
         """Whether seeking is likely to save work: not within two seconds, nor to a key frame that lies behind."""
         far = 2 / self._video.time_base
         entries = self._stream.index_entries
-        found = entries.search_timestamp(target - self._shift) if len(entries) else -1
-        return target - position > far and (found < 0 or entries[found].timestamp + self._shift > position)
+        found = entries.search_timestamp(self._stored(target)) if len(entries) else -1
+        return target - position > far and (found < 0 or entries[found].timestamp > self._stored(position))
 
     def _picked(self, wanted: dict[int, int]) -> Iterator[Frame]:
         """Frames by their number, decoding from the start."""
@@ -306,9 +305,15 @@ class VideoReader:
 
     def _seek(self, pts: int) -> None:
         try:
-            self._container.seek(pts - self._shift, stream=self._stream, backward=True)
+            self._container.seek(self._stored(pts), stream=self._stream, backward=True)
         except av.error.FFmpegError as error:
             raise unreadable(self._video.path, _FAILED, error) from error
+
+    def _stored(self, pts: int) -> int:
+        """The time that the file has for a pts, in its own units; of those that it may be, the latest."""
+        timeline = self._video.timeline
+        seconds = pts * self._video.time_base + (timeline.unit or 0) / 2 - timeline.shift
+        return round(seconds / Fraction(self._stream.time_base or 1))
 
     def _decoded(self) -> Iterator[VideoFrame]:
         """Progressive frames, from where the container stands."""

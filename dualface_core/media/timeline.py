@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from av.container import InputContainer
 from av.format import Flags
+from av.rational import AVRational
 from av.stream import Stream
 from av.video.stream import VideoStream
 
@@ -34,6 +35,12 @@ _USUAL_RATE: Final = 25
 _BACK: Final = Fraction(1, 10)
 _AHEAD: Final = 10
 """Seconds by which the times of every stream step back, or ahead, at a discontinuity: FFmpeg's thresholds."""
+
+
+_FINEST: Final = Fraction(1, 10_000_000)
+"""Seconds of a unit of the times of a video, at the least. MP4 says in 32 bits, which players read as signed, how long
+a frame lasts: 214 s of such units, and about a second of those of a file that counts 2,000,000,000 a second."""
+_MICROSECOND: Final = Fraction(1, 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,14 @@ class Timeline:
         in_order: whether the times of its packets are not those of their own frames: what is presented first has the
             earliest of them, and so on. So it is where only decoding is timed, and with H.264 in MXF.
         frame_seconds: how long each frame is shown if the container has no times at all; otherwise None.
+        unit: seconds of a unit of the video's times in the result, if it is not that of the file; otherwise None.
     """
 
     segments: tuple[Segment, ...] = (Segment(0, Fraction(0), Fraction(0)),)
     by_decoding: bool = False
     in_order: bool = False
     frame_seconds: Fraction | None = None
+    unit: Fraction | None = None
 
     @property
     def shift(self) -> Fraction:
@@ -78,6 +87,10 @@ class Timeline:
         """How often the clock of the file jumps."""
         return len(self.segments) - 1
 
+    def unit_of(self, stream: Stream) -> Fraction:
+        """Seconds of a unit of the times that the packets of a stream have in the result."""
+        return self.unit if self.unit and stream.type == "video" else Fraction(stream.time_base or 1)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What is changed about the times, for people."""
@@ -88,6 +101,8 @@ class Timeline:
         if self.frame_seconds:
             rate = float(1 / self.frame_seconds)
             notes.append(f"The file has no timestamps: its frames are shown at its nominal rate, {rate:.6g} a second.")
+        if self.unit:
+            notes.append("The file counts finer than players do: its frames are shown at the nearest microsecond.")
         if self.jumps:
             first, *_ = self.segments[1:]
             times = "once" if self.jumps == 1 else f"{self.jumps} times"
@@ -132,18 +147,22 @@ class Timeline:
                     packet.pts += shift
                 if packet.dts is not None:
                     packet.dts += shift
+            if self.unit and packet.stream.type == "video":
+                packet.rescale_ts(AVRational(self.unit))
             yield packet
         yield from flushing.values()
 
 
 def nominal(container: InputContainer, video: VideoStream) -> Timeline:
     """The timeline of a file before its packets are known: how their times are to be read."""
+    unit = _MICROSECOND if 0 < Fraction(video.time_base or 0) < _FINEST else None
     if Flags(container.format.flags) & Flags.no_timestamps:
         rate = Fraction(video.guessed_rate or 0)
         if not _SLOWEST <= rate <= _FASTEST:  # what H.264 says of its ticks need not be of its frames
             rate = Fraction(video.average_rate or _USUAL_RATE)
         return Timeline(by_decoding=True, in_order=True, frame_seconds=1 / rate)
-    return Timeline(by_decoding=container.format.name == "avi", in_order=container.format.name in {"avi", "mxf"})
+    name = container.format.name
+    return Timeline(by_decoding=name == "avi", in_order=name in {"avi", "mxf"}, unit=unit)
 
 
 @dataclass
@@ -204,7 +223,7 @@ class TimelineFinder:
         self.assumed = assumed
         self._edited = has_edit_lists(container)
         self._discontinuous = bool(Flags(container.format.flags) & Flags.ts_discont)
-        self._seconds = {stream.index: Fraction(stream.time_base or 1) for stream in (video, *audio)}
+        self._seconds = {stream.index: assumed.unit_of(stream) for stream in (video, *audio)}
         self._video = video.index
         self._audio = [stream.index for stream in audio]
         self._usual = {index: (-round(_BACK / unit), round(_AHEAD / unit)) for index, unit in self._seconds.items()}

@@ -46,6 +46,7 @@ SPLIT: dict[str, dict[str, Any]] = {
     "ten.mkv": {"pixel_format": "yuv422p10le", "options": OPEN},
     "variable.mp4": {"pts": [710 * turn + time for turn in range(3) for time in VARIABLE_PTS[:-1]],
                      "time_base": Fraction(1, 1000), "options": {"g": "5", "bf": "2"}},
+    "fine.mp4": {"options": OPEN, "container_options": {"video_track_timescale": "2000000000"}},
     "late.mp4": {"pts": range(30, 78), "options": OPEN},
     "rotated.mp4": {"turn": 90, "mirrored": True, "aspect": Fraction(4, 3), "options": CLOSED},
     "vp9.webm": {"codec": "libvpx-vp9",

@@ -115,6 +115,21 @@ def test_frames_of_a_late_clock_are_found_by_seeking(make_clip: MakeClip) -> Non
     assert [number_of(frame) for frame in found] == wanted
 
 
+def test_times_finer_than_players_count_become_microseconds(make_clip: MakeClip) -> None:
+    fine = {"video_track_timescale": "2000000000"}
+    video = probe(
+        make_clip("fine.mp4", rate=30, time_base=Fraction(1, 30), options={"bf": "2"}, container_options=fine)
+    )
+    with av.open(str(video.path)) as container:
+        stored = sorted(packet.pts * packet.time_base for packet in container.demux(video=0) if packet.pts is not None)
+    assert min(b - a for a, b in pairwise(stored)) == Fraction(66_666_666, 2_000_000_000)
+    times = [time for _, time in shown(video)]
+    assert video.time_base == Fraction(1, 1_000_000)
+    assert times == [round(time * 1_000_000) * video.time_base for time in stored]
+    assert video.duration == pytest.approx(12 / 30, abs=1e-3)
+    assert any("nearest microsecond" in note for note in video.notes)
+
+
 def test_an_edit_list_that_starts_late_is_meant(make_clip: MakeClip) -> None:
     video = probe(make_clip("late.mp4", pts=range(75, 87), audio="aac", audio_start=Fraction(5)))
     assert (shown(video)[0][1], heard(video)[0]) == begins(video.path)
