@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dualface_core.review.page import Page, PageContent
     from dualface_core.tables.face_tracks import FaceTracks
     from dualface_core.tables.tile_plan import TilePlan
-    from dualface_core.tracking.tracker import TrackParameters
+    from dualface_core.tracking.parameters import TrackParameters
     from dualface_core.verification.verify import Verification
 
 Progress = Callable[[int, int], None]
@@ -157,13 +157,16 @@ def track(
     from dualface_core.media.opening import SEND_AGAIN
     from dualface_core.media.reader import VideoReader
     from dualface_core.media.salvage import TRY_SALVAGE, listed
-    from dualface_core.tracking.tracker import FaceTracker, TrackParameters
+    from dualface_core.tracking.observation import observe_frames
+    from dualface_core.tracking.parameters import TrackParameters
+    from dualface_core.tracking.tracker import FaceTracker
 
     settings = settings or Settings.load()
     suited = profile(settings)
     detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
+    parameters = parameters or TrackParameters(detect_every=settings.detect_every)
     tracker = FaceTracker(
-        parameters or TrackParameters(detect_every=settings.detect_every, batch_size=suited.batch_size),
+        parameters,
         detector,
         embedder,
         frame_size=(video.width, video.height),
@@ -172,10 +175,10 @@ def track(
         person_a=Portrait.read(settings.person_a, detector, embedder) if settings.person_a else None,
     )
     with _unchanged(video), VideoReader(video, threads=suited.decode_threads, loop_filter=False) as reader:
-        for frame in reader:
-            tracker.add(frame)
+        for seen in observe_frames(reader, parameters, detector):
+            tracker.add(seen)
             if progress is not None:
-                progress(frame.index + 1, video.frame_count)
+                progress(seen.index + 1, video.frame_count)
         # A video that is salvaged has been searched when it was probed.
         copies = () if video.salvage else damage_in_copies(video.path, video.audio)
         tracks = tracker.finish([*reader.notes, *copies], reader.lost)

@@ -85,28 +85,28 @@ def sharpness(face: NDArray[np.uint8]) -> float:
 
 
 def crop_square(box: NDArray[np.float32]) -> tuple[int, int, int]:
-    """The part of an image that a face crop shows, for a box: x, y and side, which may reach beyond the image."""
-    side = max(2, round(2 * float(max(box[2:]))))
-    x, y = (box[:2] + box[2:] / 2 - side / 2).round().astype(int).tolist()
-    return x, y, side
+    """The part of a frame that a face crop shows, for a box: x, y and side, all even; it may reach beyond the frame."""
+    half = max(1, round(float(max(box[2:]))))
+    x, y = (2 * ((box[:2] + box[2:] / 2 - half) / 2).round().astype(int)).tolist()
+    return x, y, 2 * half
 
 
 def make_face_crop(
-    square: NDArray[np.uint8], origin: tuple[int, int], landmarks: NDArray[np.float32], *, score: float, size: float
+    square: NDArray[np.uint8], box: NDArray[np.float32], landmarks: NDArray[np.float32], *, score: float
 ) -> FaceCrop:
-    """Make a face crop of the part of an image that `crop_square` names.
+    """Make a face crop of the part of a frame that `crop_square` names.
 
     Args:
-        square: (side, side, 3) uint8 BGR.
-        origin: x and y of its upper left corner in the image.
-        landmarks: (5, 2) in pixels of the image.
+        square: (n, n, 3) uint8 BGR, shrunk to `SIDE` if it is larger in the frame.
+        box: (4,) x, y, width, height of the face, in pixels of the frame.
+        landmarks: (5, 2) likewise.
         score: of the detection.
-        size: of the face's longer side in the frame, in pixels.
     """
-    factor = SIDE / len(square)
-    shrinks = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    image = np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=shrinks), np.uint8)
-    return FaceCrop(image, ((landmarks - np.array(origin) + 0.5) * factor - 0.5).astype(np.float32), score, size)
+    x, y, side = crop_square(box)
+    factor = SIDE / side
+    image = np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)
+    in_crop = ((landmarks - np.array([x, y]) + 0.5) * factor - 0.5).astype(np.float32)
+    return FaceCrop(image, in_crop, score, float(max(box[2:])))
 
 
 def upright(crop: FaceCrop, detector: FaceDetector) -> FaceCrop:

@@ -60,8 +60,8 @@ class Frame:
         return int(self.planes[0].shape[0])
 
     def luma(self, width: int, height: int) -> NDArray[np.uint8]:
-        """Luma averaged down to (height, width) uint8."""
-        return np.asarray(cv2.resize(self.planes[0], (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        """Luma shrunk to (height, width) uint8, with no sample left out."""
+        return self._scaled(self.planes[0], width, height)
 
     def bgr(self, max_width: int | None = None) -> NDArray[np.uint8]:
         """The whole frame as (h, w, 3) uint8 BGR, shrunk so that w <= max_width, with no sample left out."""
@@ -70,20 +70,17 @@ class Frame:
             width, height = max_width, max(1, round(self.height * max_width / self.width))
         return self._to_bgr([self._scaled(plane, width, height) for plane in self.planes])
 
-    def bgr_region(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """A part at full resolution as (height, width, 3) uint8 BGR; outside the frame, the edge repeats."""
-        above, top, bottom, below = _clipped(y, height, self.height)
-        before, left, right, after = _clipped(x, width, self.width)
-        luma, *chroma = self.planes
-        planes = [luma[top:bottom, left:right]]
-        for plane in chroma:
-            part = plane[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2]
-            doubled = cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-            planes.append(np.asarray(doubled, np.uint8)[top % 2 :, left % 2 :][: bottom - top, : right - left])
-        image = self._to_bgr(planes)
-        if above or below or before or after:
-            image = np.asarray(cv2.copyMakeBorder(image, above, below, before, after, cv2.BORDER_REPLICATE), np.uint8)
-        return image
+    def bgr_square(self, x: int, y: int, side: int, *, at_most: int) -> NDArray[np.uint8]:
+        """A part as (n, n, 3) uint8 BGR, shrunk to n = `at_most` if larger; outside the frame, the edge repeats.
+
+        `x`, `y` and `side` are even, in pixels of the frame.
+        """
+        size = min(side, at_most)
+        parts = [
+            _part(self.planes[0], x, y, side),
+            *(_part(plane, x // 2, y // 2, side // 2) for plane in self.planes[1:]),
+        ]
+        return self._to_bgr([self._scaled(part, size, size) for part in parts])
 
     @staticmethod
     def _scaled(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -100,6 +97,16 @@ class Frame:
 
     def _to_bgr(self, planes: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         return np.asarray(cv2.transform(cv2.merge(planes), self.color.yuv_to_bgr()), np.uint8)
+
+
+def _part(plane: NDArray[np.uint8], x: int, y: int, side: int) -> NDArray[np.uint8]:
+    """A square of a plane, with the plane's edge repeated where it reaches beyond it."""
+    above, top, bottom, below = _clipped(y, side, plane.shape[0])
+    before, left, right, after = _clipped(x, side, plane.shape[1])
+    part = plane[top:bottom, left:right]
+    if above or below or before or after:
+        part = np.asarray(cv2.copyMakeBorder(part, above, below, before, after, cv2.BORDER_REPLICATE), np.uint8)
+    return part
 
 
 def _clipped(first: int, count: int, size: int) -> tuple[int, int, int, int]:

@@ -23,7 +23,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.media.frames import Frame
 from dualface_core.tracking.tracklets import Tracklet, center, size
 
 LONGEST: Final = 10.0
@@ -32,7 +31,7 @@ LONGEST: Final = 10.0
 MOST_FRAMES: Final = 300
 """Gray frames that are kept: 17 MB."""
 
-_PER_SECOND: Final = 12.0
+GRAYS_PER_SECOND: Final = 12.0
 """Gray frames per second, besides those in which faces are looked for."""
 
 _SIDE: Final = 320
@@ -111,6 +110,16 @@ def through_gap(onward: HeadPath, backward: HeadPath) -> list[HeadPath]:
     return [HeadPath(frames, boxes)]
 
 
+def gray_size(frame_size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the gray frames of frames of this width and height."""
+    width, height = (max(1, round(side * _shrunk(frame_size))) for side in frame_size)
+    return width, height
+
+
+def _shrunk(frame_size: tuple[int, int]) -> float:
+    return min(1.0, _SIDE / max(frame_size))
+
+
 @dataclass(frozen=True)
 class _Gray:
     index: int
@@ -126,22 +135,21 @@ class HeadFollower:
     """
 
     def __init__(self, frame_size: tuple[int, int]) -> None:
-        self._scale = min(1.0, _SIDE / max(frame_size))
-        self._size = (max(1, round(frame_size[0] * self._scale)), max(1, round(frame_size[1] * self._scale)))
+        self._scale = _shrunk(frame_size)
+        self._size = gray_size(frame_size)
         self._grays: deque[_Gray] = deque(maxlen=MOST_FRAMES)
         self._lost: list[Tracklet] = []
         self._recent: list[Tracklet] = []
         self._before: dict[tuple[int, int], HeadPath] = {}
         self._after: dict[tuple[int, int], HeadPath] = {}
 
-    def wants(self, time: float) -> bool:
-        """Whether it is time for a gray frame."""
-        return not self._grays or time - self._grays[-1].time >= 0.99 / _PER_SECOND
+    def add(self, index: int, time: float, gray: NDArray[np.uint8]) -> None:
+        """Keep a gray frame of `gray_size`, unless it is kept already: those in which faces are looked for, and more.
 
-    def add(self, frame: Frame) -> None:
-        """Keep a frame, unless it is kept already. Those in which faces are looked for must all be given."""
-        if not self._grays or frame.index > self._grays[-1].index:
-            self._grays.append(_Gray(frame.index, frame.time, frame.luma(*self._size)))
+        `index` is the frame's number, `time` in seconds.
+        """
+        if not self._grays or index > self._grays[-1].index:
+            self._grays.append(_Gray(index, time, gray))
 
     def begin(self, tracklets: Sequence[Tracklet], first: int) -> None:
         """Follow the heads of tracklets that have just begun back in time, to frame `first` of the shot at most."""

@@ -6,7 +6,7 @@ around it. A dissolve, a wipe or a blended frame: each pixel goes straight from 
 ahead, so a cut is known late: a hard one by `LOOK` frames, a slow one by two thirds of the longest.
 
 Where only a part of the picture changes, thumbnails can't tell two people who swap places from a pop-up: such a cut is
-`doubtful`, until the faces on both sides of it are known (`faces_go_on`).
+`doubtful`, until the faces on both sides of it are known (`face_goes_on`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _THUMBNAIL: Final = (64, 36)
 """Width and height of the luma thumbnails that are compared."""
 
 _ROWS: Final = 6
-"""Rows of pixels that make a row of a thumbnail."""
+"""Rows of pixels that make a row of a thumbnail, at the least."""
 
 LOOK: Final = 6
 """Frames looked at on either side of a suspected cut; flashes are shorter, shots are longer."""
@@ -34,7 +34,7 @@ background make 0.17 to 0.3, a cut to another view 0.6 to 1."""
 _STANDS_OUT: Final = 2.0
 """A cut exceeds the steps right around it by `_STEP` and this factor; movements and whipped cameras build up."""
 
-_AROUND: Final = 3
+AROUND: Final = 3
 """Frames on either side that count for that: frames shown twice or three times make every other step zero."""
 
 _STAYS: Final = 0.6
@@ -85,29 +85,36 @@ _GOES_ON: Final = 0.9
 """Correlation of a face's pixels across a cut that is none."""
 
 
-def change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+def make_thumbnail(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luma averaged down to (36, 64) uint8, in a fraction of the time that all of its pixels would take.
+
+    OpenCV is quick at averaging two by two and whole numbers of pixels, and a few rows of each block do. What is left
+    over at the right and lower edges is not looked at.
+    """
+    width, height = _THUMBNAIL
+    block_height, block_width = luma.shape[0] // height, luma.shape[1] // width
+    if block_height and block_width:
+        rows = next((rows for rows in range(_ROWS, block_height) if block_height % rows == 0), block_height)
+        luma = luma[: height * block_height : block_height // rows, : width * block_width]
+        if rows % 2 == block_width % 2 == 0:
+            half = (width * block_width // 2, height * rows // 2)
+            luma = np.asarray(cv2.resize(luma, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(luma, _THUMBNAIL, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def change(before: NDArray[np.generic], after: NDArray[np.generic]) -> float:
     """How much of two thumbnails' contrast differs: 0 for the same image, about 1 for unrelated ones, up to 2.
 
     This is 1 minus the contrast and structure term of SSIM over the whole image, so a change of brightness alone
     counts for little.
     """
-    a, b = before - before.mean(), after - after.mean()
-    return float(np.square(a - b).mean() / (a.var() + b.var() + _NOISE))
+    a, b = before.astype(np.float64).ravel(), after.astype(np.float64).ravel()
+    return _variance(a - b) / (_variance(a) + _variance(b) + _NOISE)
 
 
-def _thumbnail(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Luma averaged down to (36, 64), in a fraction of the time that all of its pixels would take.
-
-    OpenCV is quick at averaging whole numbers of pixels, and a few rows of each block do. What is left over at the
-    right and lower edges is not looked at.
-    """
-    width, height = _THUMBNAIL
-    block_height, block_width = luma.shape[0] // height, luma.shape[1] // width
-    if block_height and block_width:
-        of_block = min(block_height, _ROWS)
-        rows = np.arange(height * of_block) * block_height // of_block
-        luma = luma[rows, : width * block_width]
-    return np.asarray(cv2.resize(luma, _THUMBNAIL, interpolation=cv2.INTER_AREA), np.float32)
+def _variance(values: NDArray[np.float64]) -> float:
+    """Of whole numbers, the exact sums whatever the order in which they are added up."""
+    return float(np.dot(values, values) / len(values) - (values.sum() / len(values)) ** 2)
 
 
 def changed_share(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
@@ -135,26 +142,22 @@ def _coarse(thumbnail: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
 
 
-def faces_go_on(
+def face_goes_on(
     before: NDArray[np.uint8],
     boxes_before: NDArray[np.floating],
     after: NDArray[np.uint8],
     boxes_after: NDArray[np.floating],
-    share: float,
-) -> bool:
-    """Whether what seems a cut is something that was laid over the picture, or a jump in one box of several.
-
-    At a cut, no face is at the same place and looks the same. Where there are no faces, the larger part decides.
+) -> bool | None:
+    """Whether a face is at the same place and looks the same; None where there is none. At a cut, none is and does.
 
     Args:
-        before: the last image before it, (h, w, 3) uint8.
+        before: the last image before what may be a cut, (h, w, 3) uint8.
         boxes_before: (n, 4) faces in it: x, y, width and height in pixels.
         after: the first image after it, of the same size.
         boxes_after: likewise the faces in that one.
-        share: how much of the picture changes; see `changed_share`.
     """
     if not len(boxes_before) and not len(boxes_after):
-        return share < _WHOLE
+        return None
     for x, y, width, height in boxes_before:
         left, top, right, bottom = (max(0, round(float(edge))) for edge in (x, y, x + width, y + height))
         a, b = (image[top:bottom, left:right].astype(np.float32) for image in (before, after))
@@ -164,6 +167,25 @@ def faces_go_on(
         if (a * b).mean() >= _GOES_ON * np.sqrt((np.square(a).mean() + _NOISE) * (np.square(b).mean() + _NOISE)):
             return True
     return False
+
+
+class CutSuspicion:
+    """Where there may be a hard cut, told at once and by the last `AROUND + 1` changes alone."""
+
+    def __init__(self) -> None:
+        self._last: NDArray[np.uint8] | None = None
+        self._steps: deque[float] = deque(maxlen=AROUND)
+
+    def add(self, thumbnail: NDArray[np.uint8]) -> bool:
+        """Take the next frame's thumbnail. True if there may be a hard cut right before it.
+
+        There is none where this is False: see `ShotDetector`.
+        """
+        step = change(self._last, thumbnail) if self._last is not None else 0.0
+        likely = step >= _STEP + _STANDS_OUT * max(self._steps, default=0.0)
+        self._last = thumbnail
+        self._steps.append(step)
+        return likely
 
 
 class ShotDetector:
@@ -193,25 +215,20 @@ class ShotDetector:
         self._plain = True
         self._seen: tuple[int, NDArray[np.float32]] | None = None
 
-    def add(self, luma: NDArray[np.uint8], time: float) -> bool:
-        """Take the next frame's luma, (height, width) uint8, and its time in seconds.
-
-        True if there may be a hard cut right before it.
-        """
-        thumbnail = _thumbnail(luma)
+    def add(self, thumbnail: NDArray[np.uint8], time: float) -> None:
+        """Take the next frame's thumbnail, and its time in seconds."""
+        levels = thumbnail.astype(np.float32)
         step = way = 0.0
         if self._thumbnails:
             last = self._thumbnails[-1]
-            step, way = change(last, thumbnail), self._ways[-1] + float(np.abs(thumbnail - last).mean())
-        before = max(list(self._steps)[-_AROUND:], default=0.0)
-        self._thumbnails.append(thumbnail)
+            step, way = change(last, levels), self._ways[-1] + cv2.norm(last, levels, cv2.NORM_L1) / last.size
+        self._thumbnails.append(levels)
         self._times.append(time)
         self._steps.append(step)
         self._ways.append(way)
         self._count += 1
         if self._count > LOOK:
             self._settle(self._count - 1 - LOOK)
-        return step >= _STEP + _STANDS_OUT * before
 
     def finish(self) -> None:
         """There are no more frames: settle the last ones."""
@@ -219,10 +236,16 @@ class ShotDetector:
             self._settle(frame)
         self.settled = self._count
 
-    def withdraw(self, start: int) -> None:
-        """What was doubtful is no cut."""
-        del self.doubtful[start]
-        self.starts.remove(start)
+    def judge(self, start: int, goes_on: bool | None) -> None:
+        """Withdraw what is doubtful at frame `start` if it is no cut, but something laid over a picture that goes on.
+
+        So it is, too, with a jump in one box of several. `goes_on` is what `face_goes_on` says; where there are no
+        faces, the larger part decides.
+        """
+        share = self.doubtful.get(start)
+        if share is not None and (share < _WHOLE if goes_on is None else goes_on):
+            del self.doubtful[start]
+            self.starts.remove(start)
 
     def spans(self) -> list[tuple[int, int]]:
         """First and last frame of every shot, of the frames so far."""
@@ -255,7 +278,7 @@ class ShotDetector:
 
     def _is_cut(self, at: int) -> bool:
         steps, thumbnails = list(self._steps), list(self._thumbnails)
-        around = steps[max(0, at - _AROUND) : at] + steps[at + 1 : at + 1 + _AROUND]
+        around = steps[max(0, at - AROUND) : at] + steps[at + 1 : at + 1 + AROUND]
         if steps[at] < _STEP + _STANDS_OUT * max(around):
             return False
         before, after = thumbnails[max(0, at - LOOK) : at], thumbnails[at : at + LOOK]
@@ -278,9 +301,9 @@ class ShotDetector:
         if not len(begins):
             return None
         within = (ways[at] - ways[begins]) / (at - begins)
-        end = min(at + _AROUND, len(ways) - 1)
+        end = min(at + AROUND, len(ways) - 1)
         after = (ways[end] - ways[at]) / max(1, end - at)
-        before = (ways[begins] - ways[np.maximum(begins - _AROUND, 0)]) / _AROUND
+        before = (ways[begins] - ways[np.maximum(begins - AROUND, 0)]) / AROUND
         begins = begins[np.maximum(before, after) <= _STEADY * within]
         if not len(begins):
             return None
@@ -289,7 +312,7 @@ class ShotDetector:
         for begin in begins[far >= _STRAIGHT * (ways[at] - ways[begins])][::-1]:
             shares = [
                 changed_share(thumbnails[a], thumbnails[b])
-                for a in (begin, max(0, begin - _AROUND))
+                for a in (begin, max(0, begin - AROUND))
                 for b in (at, min(at + LOOK, len(thumbnails) - 1))
             ]
             dark = not all(map(_shows_something, thumbnails[[begin, at]]))

@@ -1,8 +1,8 @@
 """What a shot's picture is made of: the active picture inside bars, and the boxes of a composed picture.
 
-Belongs here: what stands still in a shot, gathered from the small images in which faces are looked for, a few of them a
-second, so nothing is decoded or shrunk for it. A bar is still, of one color, and ends along a straight line. What
-a box is, `panes` says.
+Belongs here: what stands still in a shot, gathered from the small images in which faces are looked for, without their
+colors, so nothing is decoded or shrunk for it. A bar is still, of one color, and ends along a
+straight line. What a box is, `panes` says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -104,17 +103,16 @@ class _Watched:
         across, down = Edges.none(shape), Edges.none(shape[::-1])
         return cls(np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8), across, down)
 
-    def add(self, image: NDArray[np.uint8], boxes: Floats, time: float) -> None:
-        """Take an image, and the faces in it."""
+    def add(self, gray: Grays | None, boxes: Floats, time: float) -> None:
+        """Take the faces of an image, and the image unless it was left out."""
         self.looks += 1
         for box in boxes:
             if not any(face.take(box) for face in self.faces):
                 self.faces.append(_Face(box, box[0], box[1], box[0] + box[2], box[1] + box[3]))
-        if time - self.last < _SECONDS:
+        if gray is None or time - self.last < _SECONDS:
             return
         self.last = time
         self.images += 1
-        gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
         np.minimum(self.darkest, gray, out=self.darkest)
         np.maximum(self.brightest, gray, out=self.brightest)
         signed = gray.astype(np.int16)
@@ -233,30 +231,28 @@ class StageFinder:
 
     Args:
         frame_size: width and height of the upright frame, in pixels.
+        image_size: of the small images.
     """
 
-    def __init__(self, frame_size: tuple[int, int]) -> None:
-        self._frame_size = frame_size
-        self._small = frame_size
-        self._scale = (1.0, 1.0)
+    def __init__(self, frame_size: tuple[int, int], image_size: tuple[int, int]) -> None:
+        self._small = image_size
+        self._scale = frame_size[0] / image_size[0], frame_size[1] / image_size[1]
         self._shot = -1
         self._watched: _Watched | None = None
         self._shots: dict[int, _Summary] = {}
 
-    def add(self, shot: int, time: float, image: NDArray[np.uint8], boxes: NDArray[np.floating]) -> None:
+    def add(self, shot: int, time: float, image: NDArray[np.uint8] | None, boxes: NDArray[np.floating]) -> None:
         """Take the next image.
 
         Args:
             shot: number of its shot; they ascend.
             time: in seconds.
-            image: (h, w, 3) uint8 BGR, of one size in all of a video.
+            image: (h, w) uint8; None where it is left out, soon after another one.
             boxes: (n, 4) faces, x, y, width and height in pixels of the image.
         """
         if self._watched is None or shot != self._shot:
             self._close()
-            self._shot, self._watched = shot, _Watched.none(image.shape[:2])
-            self._small = image.shape[1], image.shape[0]
-            self._scale = self._frame_size[0] / self._small[0], self._frame_size[1] / self._small[1]
+            self._shot, self._watched = shot, _Watched.none((self._small[1], self._small[0]))
         self._watched.add(image, np.asarray(boxes, np.float64), time)
 
     def finish(self, spans: Sequence[tuple[int, int]]) -> list[Shot]:

@@ -16,8 +16,7 @@ def face_crop_of(image: NDArray[np.uint8], faces: Detections, row: int) -> FaceC
     rows = np.clip(np.arange(y, y + side), 0, image.shape[0] - 1)
     columns = np.clip(np.arange(x, x + side), 0, image.shape[1] - 1)
     square = image[np.ix_(rows, columns)]
-    size = float(max(faces.boxes[row, 2:]))
-    return make_face_crop(square, (x, y), faces.landmarks[row], score=float(faces.scores[row]), size=size)
+    return make_face_crop(square, faces.boxes[row], faces.landmarks[row], score=float(faces.scores[row]))
 
 
 def tilted(image: NDArray[np.uint8], box: NDArray[np.float32], degrees: float) -> NDArray[np.uint8]:
@@ -44,7 +43,7 @@ def test_the_face_is_in_the_middle_of_a_portrait_and_half_as_high(
 def test_the_face_crop_of_a_face_at_the_edge_reaches_beyond_the_picture() -> None:
     box = np.float32([-10, -10, 30, 40])
     x, y, side = crop_square(box)
-    assert (x, y, side) == (-35, -30, 80)
+    assert (x, y, side) == (-36, -30, 80)
 
 
 @pytest.mark.parametrize("degrees", [-40, 40])

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dualface_core.media.color import ColorInfo
-from dualface_core.media.frames import Frame
-from dualface_core.tracking.heads import LONGEST, HeadFollower, HeadPath, through_gap
+from dualface_core.tracking.heads import LONGEST, HeadFollower, HeadPath, gray_size, through_gap
 from dualface_core.tracking.tracklets import Tracklet
 
 RATE = 12
@@ -29,16 +27,19 @@ BACK = textured(1, 170, 120)
 """Somebody from behind: head and shoulders."""
 
 
-def frame(index: int, *people: tuple[float, NDArray[np.uint8]]) -> Frame:
-    """A wall with people before it, each with the left edge of their head and shoulders."""
+def frame(*people: tuple[float, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """A gray frame of a wall with people before it, each with the left edge of their head and shoulders."""
     luma = WALL.copy()
     for x, sprite in people:
         shift = np.array([[1, 0, x], [0, 1, 120]], np.float64)
         size = (WIDTH, HEIGHT)
         mask = cv2.warpAffine(np.full(sprite.shape, 255, np.uint8), shift, size) > 127
         luma[mask] = cv2.warpAffine(sprite, shift, size)[mask]
-    chroma = np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8)
-    return Frame(index, index, index / RATE, (luma, chroma, chroma), ColorInfo())
+    return small(luma)
+
+
+def small(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(luma, gray_size((WIDTH, HEIGHT)), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def face_at(x: float) -> NDArray[np.float32]:
@@ -54,11 +55,11 @@ def tracklet(frames: Sequence[int], xs: Sequence[float], number: int = 0) -> Tra
     return made
 
 
-def followed(frames: Sequence[Frame], seen: Tracklet, *others: Tracklet) -> tuple[HeadPath, HeadPath]:
+def followed(frames: Sequence[NDArray[np.uint8]], seen: Tracklet, *others: Tracklet) -> tuple[HeadPath, HeadPath]:
     """The way of a head before and after a tracklet, in one shot."""
     follower = HeadFollower((WIDTH, HEIGHT))
-    for each in frames:
-        follower.add(each)
+    for index, each in enumerate(frames):
+        follower.add(index, index / RATE, each)
     follower.begin([*others, seen], 0)
     follower.end([seen])
     follower.settle(np.inf, [0])
@@ -71,7 +72,7 @@ def places(path: HeadPath) -> NDArray[np.float64]:
 
 def test_somebody_who_turns_away_is_followed_on_and_back() -> None:
     xs = 200 + 3.0 * np.arange(37)
-    frames = [frame(index, (x, BACK)) for index, x in enumerate(xs)]
+    frames = [frame((x, BACK)) for x in xs]
     before, after = followed(frames, tracklet([18], [xs[18]]))
     assert before.frames.tolist() == list(range(19))
     assert after.frames.tolist() == list(range(18, 37))
@@ -81,14 +82,14 @@ def test_somebody_who_turns_away_is_followed_on_and_back() -> None:
 
 
 def test_nobody_is_followed_for_longer_than_is_sure() -> None:
-    frames = [frame(index, (200, BACK)) for index in range(int((LONGEST + 2) * RATE))]
+    frames = [frame((200, BACK))] * int((LONGEST + 2) * RATE)
     _, after = followed(frames, tracklet([0], [200]))
     assert after.frames[-1] == LONGEST * RATE
 
 
 def test_who_leaves_the_frame_is_followed_no_further_than_its_edge() -> None:
     xs = 300 - 14.0 * np.arange(60)
-    frames = [frame(index, (x, BACK)) for index, x in enumerate(xs)]
+    frames = [frame((x, BACK)) for x in xs]
     _, after = followed(frames, tracklet([0, 1], xs[:2]))
     assert np.all(after.boxes[:, 0] > -FACE / 2)
     assert after.frames[-1] < 30
@@ -98,7 +99,7 @@ def test_who_is_covered_is_not_followed_onto_the_one_in_front() -> None:
     # Somebody else, whose face is seen, moves in front of the head and on.
     other = textured(2, 170, 120)
     ways = 500 - 10.0 * np.arange(49)
-    frames = [frame(index, (200, BACK), (x, other)) for index, x in enumerate(ways)]
+    frames = [frame((200, BACK), (x, other)) for x in ways]
     seen = tracklet(range(49), ways, number=1)
     _, after = followed(frames, tracklet([0], [200]), seen)
     assert places(after) == pytest.approx(200, abs=6)
@@ -106,12 +107,7 @@ def test_who_is_covered_is_not_followed_onto_the_one_in_front() -> None:
 
 
 def test_a_head_is_not_followed_into_another_picture() -> None:
-    frames = [frame(index, (200, BACK)) for index in range(12)]
-    chroma = frames[0].planes[1]
-    frames += [
-        Frame(index, index, index / RATE, (textured(index, HEIGHT, WIDTH), chroma, chroma), ColorInfo())
-        for index in range(12, 20)
-    ]
+    frames = [frame((200, BACK))] * 12 + [small(textured(index, HEIGHT, WIDTH)) for index in range(12, 20)]
     _, after = followed(frames, tracklet([0], [200]))
     assert after.frames[-1] == 11
 
@@ -119,7 +115,7 @@ def test_a_head_is_not_followed_into_another_picture() -> None:
 def test_a_cut_ends_it_although_the_pictures_are_alike() -> None:
     follower = HeadFollower((WIDTH, HEIGHT))
     for index in range(24):
-        follower.add(frame(index, (200, BACK)))
+        follower.add(index, index / RATE, frame((200, BACK)))
     first, second = tracklet([3], [200]), tracklet([20], [200], number=1)
     second.shot = 1
     follower.begin([first], 0)

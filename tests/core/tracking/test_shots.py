@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dualface_core.tracking.shots import LOOK, ShotDetector, faces_go_on
+from dualface_core.tracking.shots import LOOK, CutSuspicion, ShotDetector, face_goes_on, make_thumbnail
 
 SIZE = (320, 180)
 """Width and height of the pictures in these tests."""
@@ -37,12 +37,19 @@ def noisy(frames: list[NDArray[np.uint8]], seed: int = 0) -> list[NDArray[np.uin
     return [np.clip(frame + rng.normal(0, 4, frame.shape), 0, 255).astype(np.uint8) for frame in frames]
 
 
-def starts_of(frames: list[NDArray[np.uint8]]) -> list[int]:
+def shots_in(frames: list[NDArray[np.uint8]]) -> ShotDetector:
     detector = ShotDetector()
     for number, frame in enumerate(frames):
-        detector.add(frame, number / RATE)
+        detector.add(make_thumbnail(frame), number / RATE)
     detector.finish()
+    return detector
+
+
+def starts_of(frames: list[NDArray[np.uint8]]) -> list[int]:
+    detector, suspicion = shots_in(frames), CutSuspicion()
     assert detector.settled == len(frames)
+    suspected = [number for number, frame in enumerate(frames) if suspicion.add(make_thumbnail(frame))]
+    assert set(detector.doubtful) <= set(suspected)
     return detector.starts
 
 
@@ -90,17 +97,15 @@ def test_a_cut_right_after_a_black_picture_is_found_once() -> None:
 
 
 def test_a_cut_is_suspected_as_soon_as_it_is_seen() -> None:
-    detector = ShotDetector()
+    suspicion = CutSuspicion()
     frames = [view(scenery(8))] * 10 + [view(scenery(9))] * 3
-    suspected = [detector.add(frame, number / RATE) for number, frame in enumerate(frames)]
-    assert [number for number, cut in enumerate(suspected) if cut] == [10]
-    assert detector.starts == [0]
+    assert [number for number, frame in enumerate(frames) if suspicion.add(make_thumbnail(frame))] == [10]
 
 
 @pytest.mark.parametrize("rate", [10, 60])
 def test_all_but_the_last_second_is_settled_and_little_is_kept(rate: int) -> None:
     detector = ShotDetector()
-    still = view(scenery(8))
+    still = make_thumbnail(view(scenery(8)))
     for number in range(10 * rate):
         detector.add(still, number / rate)
     assert 8.5 * rate <= detector.settled < 10 * rate
@@ -181,13 +186,9 @@ def test_a_pop_up_is_doubtful_and_withdrawn_where_a_face_goes_on() -> None:
     before = view(scenery(1))
     after = before.copy()
     after[30:150, 40:140] = 240
-    detector = ShotDetector()
-    for number, frame in enumerate(noisy([before] * 20 + [after] * 20)):
-        detector.add(frame, number / RATE)
-    detector.finish()
-    share = detector.doubtful[20]
-    assert faces_go_on(*with_faces(before, *FACES), *with_faces(after, FACES[1]), share)
-    detector.withdraw(20)
+    detector = shots_in(noisy([before] * 20 + [after] * 20))
+    assert list(detector.doubtful) == [20]
+    detector.judge(20, face_goes_on(*with_faces(before, *FACES), *with_faces(after, FACES[1])))
     assert detector.spans() == [(0, 39)]
 
 
@@ -195,14 +196,23 @@ def test_a_cut_that_swaps_two_people_stands() -> None:
     before, after = view(scenery(1)).copy(), view(scenery(1)).copy()
     for x, seed, other in ((60, 2, 3), (220, 3, 2)):
         before[40:90, x : x + 40], after[40:90, x : x + 40] = scenery(seed)[:50, :40], scenery(other)[:50, :40]
-    assert not faces_go_on(*with_faces(before, *FACES), *with_faces(after, *FACES), 0.3)
-    assert not faces_go_on(*with_faces(before), *with_faces(after, *FACES), 0.3)
+    detector = shots_in(noisy([before] * 20 + [after] * 20))
+    for known in (FACES, ()):
+        detector.judge(20, face_goes_on(*with_faces(before, *known), *with_faces(after, *FACES)))
+        assert detector.starts == [0, 20]
 
 
-def test_a_change_of_a_part_of_a_picture_without_faces_is_no_cut() -> None:
-    image = view(scenery(1))
-    assert faces_go_on(*with_faces(image), *with_faces(image), 0.3)
-    assert not faces_go_on(*with_faces(image), *with_faces(image), 0.8)
+@pytest.mark.parametrize(("width", "starts"), [(100, [0]), (240, [0, 20])])
+def test_where_there_are_no_faces_the_larger_part_of_a_picture_says_whether_it_cuts(
+    width: int, starts: list[int]
+) -> None:
+    before = view(scenery(1))
+    after = before.copy()
+    after[10:170, 40 : 40 + width] = 240
+    detector = shots_in(noisy([before] * 20 + [after] * 20))
+    assert list(detector.doubtful) == [20]
+    detector.judge(20, face_goes_on(*with_faces(before), *with_faces(after)))
+    assert detector.starts == starts
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (20, 30), (36, 64), (1920, 1080), (541, 959)])

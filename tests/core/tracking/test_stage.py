@@ -63,12 +63,11 @@ Drawing = Callable[[int], Drawn]
 
 def shots_of(*drawings: Drawing, scale: int = 1) -> list[Shot]:
     """What is found in shots that are drawn at (HEIGHT, WIDTH) in frames that are `scale` times as large."""
-    finder = StageFinder((scale * WIDTH, scale * HEIGHT))
+    finder = StageFinder((scale * WIDTH, scale * HEIGHT), (WIDTH, HEIGHT))
     for shot, drawing in enumerate(drawings):
         for number in range(IMAGES):
             picture, faces = drawing(number)
-            image = np.repeat(picture[..., None], 3, axis=2)
-            finder.add(shot, (shot * IMAGES + number) / 3, image, np.array(faces, np.float32).reshape(-1, 4))
+            finder.add(shot, (shot * IMAGES + number) / 3, picture, np.array(faces, np.float32).reshape(-1, 4))
     return finder.finish([(IMAGES * shot, IMAGES * shot + IMAGES - 1) for shot in range(len(drawings))])
 
 
@@ -279,7 +278,7 @@ def test_bars_and_boxes_are_found_in_what_was_encoded(tmp_path: Path) -> None:
             writer.write((draw(number)[0], gray, gray), number)
 
     with VideoReader(probe(path), loop_filter=False) as reader:
-        decoded = [frame.bgr()[..., 0] for frame in reader]
+        decoded = [cv2.cvtColor(frame.bgr(), cv2.COLOR_BGR2GRAY) for frame in reader]
     (shot,) = shots_of(lambda number: (decoded[number], draw(number)[1]))
     assert shot.picture is not None
     _, y, _, height = shot.picture

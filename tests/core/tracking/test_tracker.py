@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,9 @@ from dualface_core.media.reader import VideoReader
 from dualface_core.sample.truth import SampleTruth, truth_path
 from dualface_core.tables.face_tracks import Box, FaceTracks
 from dualface_core.tables.labels import Person
-from dualface_core.tracking.tracker import FaceTracker, TrackParameters
+from dualface_core.tracking.observation import observe_frames
+from dualface_core.tracking.parameters import TrackParameters
+from dualface_core.tracking.tracker import FaceTracker
 from tests.conftest import SampleClip
 
 
@@ -29,22 +31,25 @@ def models() -> tuple[FaceDetector, FaceEmbedder]:
     return FaceDetector(), FaceEmbedder()
 
 
-def tracker(size: tuple[int, int], parameters: TrackParameters | None = None, **about: Any) -> FaceTracker:
-    about = {"time_base": Fraction(1, 1000), "fingerprint": "0" * 64} | about
-    return FaceTracker(parameters or TrackParameters(), *models(), frame_size=size, **about)
-
-
-def tracked(frames: Iterable[Frame], working: FaceTracker) -> FaceTracks:
-    for frame in frames:
-        working.add(frame)
-    return working.finish()
+def tracked(
+    frames: Iterable[Frame], size: tuple[int, int], parameters: TrackParameters | None = None, **about: Any
+) -> FaceTracks:
+    parameters, about = (
+        parameters or TrackParameters(),
+        {"time_base": Fraction(1, 1000), "fingerprint": "0" * 64} | about,
+    )
+    detector, embedder = models()
+    tracker = FaceTracker(parameters, detector, embedder, frame_size=size, **about)
+    for seen in observe_frames(frames, parameters, detector):
+        tracker.add(seen)
+    return tracker.finish()
 
 
 def track_clip(path: Path, parameters: TrackParameters | None = None) -> FaceTracks:
     video = probe(path)
     about = {"time_base": video.time_base, "fingerprint": video.fingerprint}
     with VideoReader(video, loop_filter=False) as reader:
-        return tracked(reader, tracker((video.width, video.height), parameters, **about))
+        return tracked(reader, (video.width, video.height), parameters, **about)
 
 
 def retouched(path: Path, change: Callable[[int, np.ndarray], np.ndarray]) -> list[Frame]:
@@ -154,7 +159,7 @@ def test_a_title_bar_over_people_who_go_on_is_no_cut(sample_clip: SampleClip) ->
         return plane
 
     path = sample_clip("talk")
-    tracks = tracked(retouched(path, title), tracker((640, 360)))
+    tracks = tracked(retouched(path, title), (640, 360))
     assert [shot.first for shot in tracks.shots] == [0]
 
 
@@ -193,7 +198,7 @@ def test_a_portrait_says_who_is_a(sample_clip: SampleClip, tmp_path: Path) -> No
         cv2.imwrite(str(tmp_path / "face.png"), next(iter(reader)).bgr()[:, 320:])
     about = {"time_base": probe(path).time_base, "person_a": Portrait.read(tmp_path / "face.png", *models())}
     with VideoReader(probe(path)) as reader:
-        tracks = tracked(reader, tracker((640, 360), **about))
+        tracks = tracked(reader, (640, 360), **about)
     assert np.all(tracks.boxes(Person.A)[:, 0] > 320)
     assert np.all(tracks.boxes(Person.B)[:, 0] < 320)
 
@@ -214,7 +219,7 @@ def test_faces_are_looked_for_as_often_as_asked(sample_clip: SampleClip) -> None
 def test_one_person_is_not_made_two(sample_clip: SampleClip) -> None:
     # The left half of the picture, where only one of the two talks.
     frames = retouched(sample_clip("talk"), lambda _, plane: plane[:, : plane.shape[1] // 2])
-    tracks = tracked(frames, tracker((320, 360)))
+    tracks = tracked(frames, (320, 360))
     assert tracks.people == ["A"]
     assert set(tracks.table["person"].to_pylist()) == {"A"}
     assert len(tracks.table) == len(frames)
@@ -226,7 +231,7 @@ def test_people_who_swap_sides_in_a_dissolve_keep_their_names(sample_clip: Sampl
         share = min(max((index - 22) / 15, 0), 1)
         return cv2.addWeighted(plane, 1 - share, cv2.flip(plane, 1), share, 0)
 
-    rows = tracked(retouched(sample_clip("talk"), dissolved), tracker((640, 360))).table.to_pylist()
+    rows = tracked(retouched(sample_clip("talk"), dissolved), (640, 360)).table.to_pylist()
     middles = {(row["frame"], row["person"]): row["x"] + row["width"] / 2 for row in rows if row["person"] is not None}
     assert middles[0, "A"] < 320 < middles[0, "B"]
     assert middles[59, "A"] > 320 > middles[59, "B"]
@@ -252,21 +257,20 @@ def test_a_face_that_more_than_fills_the_picture_is_found(sample_clip: SampleCli
     close_up = [Frame(n, 40 * n, 0.04 * n, (luma, u, v), frame.color) for n in range(25)]
     (at_full_size,) = detector.detect(close_up[0].bgr()[None], score_threshold=0.6)
     assert len(at_full_size) == 0
-    tracks = tracked(close_up, tracker((640, 640)))
+    tracks = tracked(close_up, (640, 640))
     assert tracks.people == ["A"]
     assert len(tracks.table) == 25
 
 
 @pytest.mark.parametrize("count", [0, 1, 40])
 def test_a_video_without_faces_has_an_empty_table(count: int) -> None:
-    tracks = tracked(gray_frames(count), tracker((320, 180)))
+    tracks = tracked(gray_frames(count), (320, 180))
     assert len(tracks.table) == 0
     assert tracks.people == []
     assert [(shot.first, shot.last) for shot in tracks.shots] == ([(0, count - 1)] if count else [])
 
 
-def test_only_a_few_frames_are_held() -> None:
-    working = tracker((64, 64), TrackParameters(batch_size=4))
+def test_two_frames_are_held_at_once() -> None:
     alive: set[int] = set()
 
     class Owner:
@@ -278,10 +282,10 @@ def test_only_a_few_frames_are_held() -> None:
         def __del__(self) -> None:
             alive.discard(id(self))
 
-    most = 0
-    for frame in gray_frames(400, size=(64, 64)):
-        working.add(Frame(frame.index, frame.pts, frame.time, frame.planes, frame.color, Owner()))
-        most = max(most, len(alive))
-    working.finish()
-    looked_at_within_a_transition = 6  # the longest that is found takes 1.2 s, and every fifth frame is looked at
-    assert most <= 2 * 4 + looked_at_within_a_transition
+    def frames() -> Iterator[Frame]:
+        for frame in gray_frames(100, size=(64, 64)):
+            yield Frame(frame.index, frame.pts, frame.time, frame.planes, frame.color, Owner())
+
+    detector, _ = models()
+    held = [len(alive) for _ in observe_frames(frames(), TrackParameters(), detector)]
+    assert max(held) <= 2

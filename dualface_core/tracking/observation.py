@@ -1,0 +1,245 @@
+"""What is to be seen in a span of a video, whatever was seen before it.
+
+Belongs here: reducing frames to what `tracker` needs of them, so that spans can be observed in parallel and in any
+order. Of every frame that is a thumbnail; of some, on fixed grids of time, a small gray image, or a look: the faces, a
+crop of each, the colors around it. Doesn't: who is who, or anything that depends on more than the last `LEAD` frames.
+
+The one idea: a span's first `LEAD` frames are the lead of what is observed in it, and are themselves observed by the
+span before, which reads on so far. So nothing is decoded that lies before a span's key frame, every frame is observed
+once with its lead, and the same is found however a video is split.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core.faces.attire import COLORS, attire
+from dualface_core.faces.detections import Detections
+from dualface_core.faces.face_crops import SIDE, crop_square
+from dualface_core.faces.yunet import FaceDetector
+from dualface_core.media.frames import Frame
+from dualface_core.tracking.heads import GRAYS_PER_SECOND, gray_size
+from dualface_core.tracking.parameters import TrackParameters
+from dualface_core.tracking.shots import AROUND, CutSuspicion, face_goes_on, make_thumbnail
+
+LEAD: Final = AROUND + 2
+"""Frames before a frame on which it depends what is observed of it: `CutSuspicion` compares so many, and so many tell
+whether the one before it was looked at."""
+
+_ON_TIME: Final = 0.01
+"""Share of a grid's step by which a frame may be early: timestamps are rounded."""
+
+_IMAGE_SECONDS: Final = 0.3
+"""Least time between two looks of the grid that carry their image; see `StageFinder`."""
+
+_CLEARLY_FOUND: Final = 0.8
+"""Score of a face that was surely detected at a size that suits the detector."""
+
+_SMALLEST_FRAME: Final = 160
+"""Longer side of the smallest image in which a face that more than fills the frame is looked for, in pixels."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The faces of a frame.
+
+    Attributes:
+        index: number of the frame.
+        time: its presentation time in seconds.
+        faces: in pixels of the shrunk image, see `look_size`.
+        squares: for each face the square about it, see `crop_square`, (n, n, 3) uint8 BGR, shrunk to `SIDE` if larger.
+        attire: (faces, `COLORS`) float32; see `faces.attire`.
+        gray: (h, w) uint8, for `heads`.
+        image: (h, w) uint8, the shrunk image without its colors; None where one was made shortly before.
+        goes_on: where a cut seems likely right before, whether a face goes on across it; None if there is none.
+    """
+
+    index: int
+    time: float
+    faces: Detections
+    squares: tuple[NDArray[np.uint8], ...]
+    attire: NDArray[np.float32]
+    gray: NDArray[np.uint8]
+    image: NDArray[np.uint8] | None
+    goes_on: bool | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was observed of a frame.
+
+    Attributes:
+        index: number of the frame.
+        pts: its presentation timestamp.
+        time: the same in seconds.
+        thumbnail: (36, 64) uint8, for `shots`.
+        gray: (h, w) uint8, for `heads`; None for most.
+        looks: at the frame before, if a cut seems likely between the two, and at this one.
+    """
+
+    index: int
+    pts: int
+    time: float
+    thumbnail: NDArray[np.uint8]
+    gray: NDArray[np.uint8] | None
+    looks: tuple[Look, ...]
+
+
+def look_size(frame_size: tuple[int, int], parameters: TrackParameters) -> tuple[int, int]:
+    """Width and height of the shrunk image in which faces are looked for."""
+    width, height = frame_size
+    shrunk = min(width, round(parameters.max_width * min(1, width / height)))
+    return shrunk, max(1, round(height * shrunk / width))
+
+
+def observe_frames(
+    frames: Iterable[Frame], parameters: TrackParameters, detector: FaceDetector, *, lead: int = 0, to_end: bool = True
+) -> Iterator[Seen]:
+    """Observe frames that follow one another.
+
+    Args:
+        frames: in order.
+        parameters: how faces are looked for.
+        detector: the model.
+        lead: how many of the first frames only lead up to the others, and are not observed.
+        to_end: whether the last one of them is that of the video, which is always looked at.
+    """
+    observer = _Observer(parameters, detector)
+    waiting: Seen | None = None
+    for number, frame in enumerate(frames):
+        if number < lead:
+            observer.pass_by(frame)
+            continue
+        if waiting is not None:
+            yield waiting
+        waiting = observer.observe(frame)
+    if waiting is not None:
+        yield observer.at_the_end(waiting) if to_end else waiting
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The faces in a shrunk image, (h, w, 3) uint8 BGR, of a frame."""
+
+    index: int
+    image: NDArray[np.uint8]
+    faces: Detections
+
+
+class _Observer:
+    """Takes frames in order, and holds the last one."""
+
+    def __init__(self, parameters: TrackParameters, detector: FaceDetector) -> None:
+        self._parameters = parameters
+        self._detector = detector
+        self._suspicion = CutSuspicion()
+        self._previous: Frame | None = None
+        self._found: _Found | None = None
+        self._last_look = -1
+
+    def pass_by(self, frame: Frame) -> None:
+        """Take a frame of the lead."""
+        cut_likely = self._suspicion.add(make_thumbnail(frame.planes[0]))
+        if cut_likely or self._is_due(frame):
+            self._last_look = frame.index
+        self._previous = frame
+
+    def observe(self, frame: Frame) -> Seen:
+        """Take a frame."""
+        thumbnail = make_thumbnail(frame.planes[0])
+        cut_likely = self._suspicion.add(thumbnail)
+        looks: tuple[Look, ...] = ()
+        if cut_likely and self._previous is not None:
+            looks = self._across(self._previous, frame)
+        elif self._is_due(frame):
+            looks = (self._look(frame, self._find(frame), with_image=self._wants_image(frame)),)
+        gray = _gray(frame) if not looks and self._passes(frame, GRAYS_PER_SECOND) else None
+        if looks:
+            self._last_look = frame.index
+        self._previous = frame
+        return Seen(frame.index, frame.pts, frame.time, thumbnail, gray, looks)
+
+    def at_the_end(self, seen: Seen) -> Seen:
+        """The same for the last frame of all, at which a look is taken in any case."""
+        last = self._previous
+        if last is None or self._last_look == last.index:
+            return seen
+        return replace(seen, gray=None, looks=(self._look(last, self._find(last), with_image=True),))
+
+    def _across(self, before: Frame, after: Frame) -> tuple[Look, ...]:
+        """Looks on both sides of what may be a cut."""
+        was = self._found if self._found is not None and self._found.index == before.index else self._find(before)
+        now = self._find(after)
+        goes_on = face_goes_on(was.image, self._clear(was), now.image, self._clear(now))
+        look = self._look(after, now, with_image=True, goes_on=goes_on)
+        return (look,) if self._last_look == before.index else (self._look(before, was, with_image=True), look)
+
+    def _clear(self, found: _Found) -> NDArray[np.float32]:
+        return found.faces.boxes[found.faces.scores >= self._parameters.score_threshold]
+
+    def _is_due(self, frame: Frame) -> bool:
+        every = self._parameters.detect_every
+        return frame.index % every == 0 if every is not None else self._passes(frame, self._parameters.looks_per_second)
+
+    def _wants_image(self, frame: Frame) -> bool:
+        """Whether a look of the grid carries its image."""
+        if self._parameters.detect_every is not None:
+            return True
+        rate = self._parameters.looks_per_second
+        return self._passes(frame, rate / math.ceil(_IMAGE_SECONDS * rate))
+
+    def _passes(self, frame: Frame, per_second: float) -> bool:
+        """Whether a frame is the first one at or after a point of a grid of time."""
+        before = self._previous
+        return before is None or _point(before.time, per_second) < _point(frame.time, per_second)
+
+    def _find(self, frame: Frame) -> _Found:
+        """Look for the faces of a frame. Where none is clear, it may be too large: look again at smaller sizes."""
+        image = frame.bgr(look_size((frame.width, frame.height), self._parameters)[0])
+        faint = self._parameters.faint_threshold
+        (faces,) = self._detector.detect(image[None], score_threshold=faint)
+        smaller, shrunk = image, 1
+        while _best_score(faces) < _CLEARLY_FOUND and max(smaller.shape) >= 2 * _SMALLEST_FRAME:
+            smaller = np.asarray(cv2.resize(smaller, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+            shrunk *= 2
+            (large,) = self._detector.detect(smaller[None], score_threshold=faint)
+            if _best_score(large) > _best_score(faces) and max(large.boxes[0, 2:]) > min(smaller.shape[:2]) / 2:
+                faces = large.scaled(shrunk, shrunk)
+        self._found = _Found(frame.index, image, faces)
+        return self._found
+
+    @staticmethod
+    def _look(frame: Frame, found: _Found, *, with_image: bool, goes_on: bool | None = None) -> Look:
+        height, width = found.image.shape[:2]
+        in_frame = found.faces.scaled(frame.width / width, frame.height / height)
+        colors = [attire(found.image, box) for box in found.faces.boxes]
+        return Look(
+            index=frame.index,
+            time=frame.time,
+            faces=found.faces,
+            squares=tuple(frame.bgr_square(*crop_square(box), at_most=SIDE) for box in in_frame.boxes),
+            attire=np.array(colors, np.float32).reshape(-1, COLORS),
+            gray=_gray(frame),
+            image=np.asarray(cv2.cvtColor(found.image, cv2.COLOR_BGR2GRAY), np.uint8) if with_image else None,
+            goes_on=goes_on,
+        )
+
+
+def _gray(frame: Frame) -> NDArray[np.uint8]:
+    return frame.luma(*gray_size((frame.width, frame.height)))
+
+
+def _point(time: float, per_second: float) -> int:
+    """The number of the last point of a grid of time that has come."""
+    return math.floor(time * per_second + _ON_TIME)
+
+
+def _best_score(faces: Detections) -> float:
+    return float(np.max(faces.scores, initial=0))
