@@ -131,7 +131,7 @@ def track(
     parameters: TrackParameters | None = None,
     *,
     settings: Settings | None = None,
-    workers: Workers | None = None,  # noqa: ARG001
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> FaceTracks:
     """Find out who is where in every frame.
@@ -141,7 +141,7 @@ def track(
         parameters: of the method; those that `settings` imply if None.
         settings: where the model files are, and a portrait of person A; read from the environment if None.
         workers: processes that look at the video's spans; None to do all in this process.
-        progress: called after every frame.
+        progress: called with the frames done so far, often.
 
     Raises:
         NobodyFoundError: no face in the whole video.
@@ -155,9 +155,8 @@ def track(
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.audio_frames import damage_in_copies
     from dualface_core.media.opening import SEND_AGAIN
-    from dualface_core.media.reader import VideoReader
     from dualface_core.media.salvage import TRY_SALVAGE, listed
-    from dualface_core.tracking.observation import observe_frames
+    from dualface_core.tracking.observation import ObservedVideo
     from dualface_core.tracking.parameters import TrackParameters
     from dualface_core.tracking.tracker import FaceTracker
 
@@ -174,16 +173,22 @@ def track(
         fingerprint=video.fingerprint,
         person_a=Portrait.read(settings.person_a, detector, embedder) if settings.person_a else None,
     )
-    with _unchanged(video), VideoReader(video, threads=suited.decode_threads, loop_filter=False) as reader:
-        for seen in observe_frames(reader, parameters, detector):
+    observed = ObservedVideo(
+        video,
+        parameters,
+        detector_weights=settings.detector_weights,
+        threads=suited.decode_threads,
+        workers=workers,
+        progress=_of(progress, video.frame_count),
+    )
+    with _unchanged(video):
+        for seen in observed:
             tracker.add(seen)
-            if progress is not None:
-                progress(seen.index + 1, video.frame_count)
         # A video that is salvaged has been searched when it was probed.
         copies = () if video.salvage else damage_in_copies(video.path, video.audio)
-        tracks = tracker.finish([*reader.notes, *copies], reader.lost)
+        tracks = tracker.finish([*observed.notes, *copies], observed.lost)
     if not tracks.people:
-        if damaged := sorted(reader.lost + reader.concealed):
+        if damaged := sorted(observed.lost + observed.concealed):
             found = f"no face was found, and it is damaged at {listed(damaged)}"
             raise UnreadableVideoError(video.path, found, action=SEND_AGAIN if video.salvage else TRY_SALVAGE)
         action = "Choose a video in which people can be seen from the front."
@@ -342,7 +347,7 @@ def render_with_nvenc(
             max_sessions=settings.nvenc_max_sessions,
             session_timeout=settings.session_timeout,
         )
-        done = render_isolated(job, stall_timeout=settings.stall_timeout, progress=_of(progress, plan))
+        done = render_isolated(job, stall_timeout=settings.stall_timeout, progress=_of(progress, plan.frame_count))
         size = temporary.stat().st_size
     if done.not_on_card:
         backend = Backend(on_card=False, why=f"The card gave up. {done.not_on_card}")
@@ -392,7 +397,7 @@ def render_with_software(
             compose_threads=suited.compose_threads,
             encode_threads=suited.encode_threads,
             fingerprints=fingerprints,
-            progress=_of(progress, plan),
+            progress=_of(progress, plan.frame_count),
         )
         seconds = perf_counter() - start
         size = temporary.stat().st_size
@@ -407,8 +412,7 @@ def profile(settings: Settings) -> Profile:
     return profile_in_force(settings, next(iter(find_gpus().gpus), None))
 
 
-def _of(progress: Progress | None, plan: TilePlan) -> Callable[[int], None] | None:
-    total = plan.frame_count
+def _of(progress: Progress | None, total: int) -> Callable[[int], None] | None:
     return None if progress is None else lambda done: progress(done, total)
 
 

@@ -12,19 +12,28 @@ once with its lead, and the same is found however a video is split.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.engine.spans import Span, spans
+from dualface_core.engine.workers import Workers, advance
+from dualface_core.errors import UnreadableVideoError
 from dualface_core.faces.attire import COLORS, attire
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.face_crops import SIDE, crop_square
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
+from dualface_core.media.opening import SEND_AGAIN
+from dualface_core.media.probe import VideoInfo
+from dualface_core.media.reader import VideoReader
+from dualface_core.media.salvage import Stretch
 from dualface_core.tracking.heads import GRAYS_PER_SECOND, gray_size
 from dualface_core.tracking.parameters import TrackParameters
 from dualface_core.tracking.shots import AROUND, CutSuspicion, face_goes_on, make_thumbnail
@@ -32,6 +41,10 @@ from dualface_core.tracking.shots import AROUND, CutSuspicion, face_goes_on, mak
 LEAD: Final = AROUND + 2
 """Frames before a frame on which it depends what is observed of it: `CutSuspicion` compares so many, and so many tell
 whether the one before it was looked at."""
+
+SPAN_SECONDS: Final = 6.0
+"""Least seconds of a span. What is observed of a second takes some 3 MB. Encoders put key frames 250 frames apart, or
+less: of spans that long, no frame is decoded twice."""
 
 _ON_TIME: Final = 0.01
 """Share of a grid's step by which a frame may be early: timestamps are rounded."""
@@ -97,6 +110,136 @@ def look_size(frame_size: tuple[int, int], parameters: TrackParameters) -> tuple
     width, height = frame_size
     shrunk = min(width, round(parameters.max_width * min(1, width / height)))
     return shrunk, max(1, round(height * shrunk / width))
+
+
+@dataclass(frozen=True)
+class SpanTask:
+    """What `observe` is to observe.
+
+    Attributes:
+        video: the source.
+        span: of it. What is observed are the frames from `LEAD` frames after its first one (or from that, if it is the
+            video's) up to as many frames after its last one.
+        parameters: how faces are looked for.
+        detector_weights: of the model; None for the packaged file.
+    """
+
+    video: VideoInfo
+    span: Span
+    parameters: TrackParameters
+    detector_weights: Path | None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was observed of some frames in a row, and what the reader says of them; see `VideoReader`."""
+
+    frames: list[Seen]
+    notes: list[str]
+    lost: list[Stretch]
+    concealed: list[Stretch]
+
+
+def observe(task: SpanTask) -> Observed:
+    """Observe the frames of one task.
+
+    Raises what `VideoReader` does, and ModelError.
+    """
+    video, span = task.video, task.span
+    detector = FaceDetector(task.detector_weights)
+    to_the_end = Span(span.first, video.frame_count, span.first_pts, None)
+    seen = []
+    with VideoReader(video, threads=1, loop_filter=False, span=to_the_end) as reader:
+        frames = iter(reader)
+        if span.stop_pts is not None:
+            frames = islice(_checked(frames, video, span), span.stop + LEAD - span.first)
+        lead = LEAD if span.first else 0
+        for each in observe_frames(frames, task.parameters, detector, lead=lead, to_end=span.stop_pts is None):
+            seen.append(each)
+            advance(1)
+    return Observed(seen, reader.notes, reader.lost, reader.concealed)
+
+
+def _checked(frames: Iterable[Frame], video: VideoInfo, span: Span) -> Iterator[Frame]:
+    """The frames of a span and those that follow.
+
+    Raises UnreadableVideoError where the next span does not begin with the frame that it should begin with.
+    """
+    for frame in frames:
+        if (frame.index == span.stop) != (frame.pts == span.stop_pts):
+            found = f"frame {frame.index} is at {frame.time:.3f} s"
+            expected = f"frame {span.stop} at {float((span.stop_pts or 0) * video.time_base):.3f} s"
+            raise UnreadableVideoError(video.path, f"{found}, where {expected} was expected", action=SEND_AGAIN)
+        yield frame
+
+
+class ObservedVideo:
+    """A video, observed frame by frame, in one pass or span by span.
+
+    Args:
+        video: the source.
+        parameters: how faces are looked for.
+        detector_weights: of the model; None for the packaged file.
+        threads: of the decoder, where it is done in one pass.
+        workers: processes that observe its spans; None for one pass in this process. What is observed is the same.
+        progress: called with the number of frames that are done.
+    """
+
+    def __init__(
+        self,
+        video: VideoInfo,
+        parameters: TrackParameters,
+        *,
+        detector_weights: Path | None = None,
+        threads: int = 0,
+        workers: Workers | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self._video = video
+        self._parameters = parameters
+        self._weights = detector_weights
+        self._threads = threads
+        self._workers = workers
+        self._progress = progress
+        self.notes: list[str] = []
+        """What the reader says of the frames, as `lost` and `concealed`; complete when all were taken."""
+        self.lost: list[Stretch] = []
+        self.concealed: list[Stretch] = []
+
+    def __iter__(self) -> Iterator[Seen]:
+        """Every frame, in order. Raises what `observe` does."""
+        parts = [] if self._workers is None else spans(self._video, seconds=SPAN_SECONDS)
+        if self._workers is None or len(parts) == 1:
+            yield from self._in_one_pass()
+            return
+        tasks = span_tasks(self._video, parts, self._parameters, self._weights)
+        for part in self._workers.map(observe, tasks, progress=self._progress, about=self._video.path):
+            yield from part.frames
+            self._note(part)
+
+    def _in_one_pass(self) -> Iterator[Seen]:
+        with VideoReader(self._video, threads=self._threads, loop_filter=False) as reader:
+            for seen in observe_frames(reader, self._parameters, FaceDetector(self._weights)):
+                if self._progress is not None:
+                    self._progress(seen.index + 1)
+                yield seen
+            self._note(reader)
+
+    def _note(self, part: Observed | VideoReader) -> None:
+        self.notes += part.notes
+        self.lost += part.lost
+        self.concealed += part.concealed
+
+
+def span_tasks(
+    video: VideoInfo, parts: Sequence[Span], parameters: TrackParameters, detector_weights: Path | None = None
+) -> list[SpanTask]:
+    """The tasks that in sum observe every frame of a video once; `parts` are its spans, and need not be long."""
+    # A span of which nothing would be observed is left to the one before.
+    begins = [part for part in parts if part.first == 0 or part.first + LEAD < video.frame_count]
+    ends = [*((part.first, part.first_pts) for part in begins[1:]), (video.frame_count, None)]
+    joined = [Span(part.first, stop, part.first_pts, pts) for part, (stop, pts) in zip(begins, ends, strict=True)]
+    return [SpanTask(video, span, parameters, detector_weights) for span in joined]
 
 
 def observe_frames(

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dualface_core import pipeline
+from dualface_core.encoding.settings import EncoderSettings, software_encoder
+from dualface_core.engine.cores import CoreBudget
+from dualface_core.engine.spans import spans
+from dualface_core.engine.workers import Workers
+from dualface_core.errors import UnreadableVideoError
+from dualface_core.media.color import ColorInfo
+from dualface_core.media.frames import Frame
+from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.media.reader import VideoReader
+from dualface_core.media.spans import Span
+from dualface_core.media.writer import VideoWriter
+from dualface_core.tracking import observation
+from dualface_core.tracking.observation import ObservedVideo, Seen, observe, span_tasks
+from dualface_core.tracking.parameters import TrackParameters
+from tests.conftest import SampleClip
+
+CUT, DISSOLVE, LOST = 15, range(26, 34), range(40, 50)
+"""Frames of `edited`: the first of a new shot, those of a dissolve, and those in which a face cannot be seen."""
+
+KEYS = 11
+"""Frames from one key frame of `edited` to the next."""
+
+
+def edited_planes(frame: Frame) -> tuple[np.ndarray, ...]:
+    """Somebody is hidden for a while, and the picture is cut to its mirror image and dissolves back."""
+    share = np.clip((frame.index - DISSOLVE[0] + 1) / (len(DISSOLVE) + 1), 0, 1) if frame.index >= CUT else 1.0
+    planes = []
+    for plane, level in zip(frame.planes, (100, 128, 128), strict=True):
+        made = cv2.addWeighted(plane, share, cv2.flip(plane, 1), 1 - share, 0)
+        if frame.index in LOST:
+            made[:, : made.shape[1] // 2] = level
+        planes.append(made)
+    return tuple(planes)
+
+
+@pytest.fixture(scope="module")
+def edited(sample_clip: SampleClip, tmp_path_factory: pytest.TempPathFactory) -> VideoInfo:
+    path = tmp_path_factory.mktemp("edited") / "edited.mp4"
+    encoder = software_encoder(EncoderSettings(preset="ultrafast", quality=23))
+    encoder = replace(encoder, options=encoder.options | {"g": str(KEYS)})
+    with (
+        VideoReader(probe(sample_clip("talk"))) as reader,
+        VideoWriter(
+            path,
+            width=640,
+            height=360,
+            time_base=Fraction(1, 15),
+            average_rate=Fraction(15),
+            color=ColorInfo(),
+            encoder=encoder,
+        ) as writer,
+    ):
+        for frame in reader:
+            writer.write(edited_planes(frame), frame.index)
+    return probe(path)
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    with Workers(CoreBudget(tmp_path_factory.mktemp("run"), cores=2), preload=["torch"]) as workers:
+        yield workers
+
+
+def content(value: object) -> object:
+    """What can be compared bit for bit."""
+    if is_dataclass(value):
+        return tuple(content(getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    return tuple(map(content, value)) if isinstance(value, (list, tuple)) else value
+
+
+@cache
+def in_one_pass(path: Path) -> list[Seen]:
+    return list(ObservedVideo(probe(path), TrackParameters()))
+
+
+def split_at(video: VideoInfo, seams: Sequence[int]) -> list[Span]:
+    edges = [0, *seams, video.frame_count]
+    pts = [seen.pts for seen in in_one_pass(video.path)]
+    return [
+        Span(first, stop, pts[first], pts[stop] if stop < video.frame_count else None)
+        for first, stop in pairwise(edges)
+    ]
+
+
+@pytest.mark.parametrize(
+    "seams",
+    [
+        [KEYS, 2 * KEYS, 3 * KEYS],
+        [CUT - 1, CUT + 1, DISSOLVE[4], LOST[4]],
+        [CUT - observation.LEAD - 1, CUT - observation.LEAD, CUT - observation.LEAD + 1],
+        [1, 2, 4, CUT, LOST[0], LOST[-1] + 1, 57, 59],
+    ],
+)
+def test_the_same_is_observed_wherever_a_video_is_split(edited: VideoInfo, seams: list[int]) -> None:
+    tasks = span_tasks(edited, split_at(edited, seams), TrackParameters())
+    found = [seen for task in tasks for seen in observe(task).frames]
+    assert content(found) == content(in_one_pass(edited.path))
+
+
+def test_the_table_is_the_same_whatever_the_number_of_workers(
+    edited: VideoInfo, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = pipeline.track(edited)
+    assert alone.cuts[0] == CUT
+    monkeypatch.setattr(observation, "SPAN_SECONDS", 0.5)
+    assert len(spans(edited, seconds=0.5)) > 3
+    told: list[tuple[int, int]] = []
+    for several in (workers, Workers()):
+        shared = pipeline.track(edited, workers=several, progress=lambda *done: told.append(done))
+        assert shared.table.equals(alone.table)
+        assert shared.metadata == alone.metadata
+        assert told[-1] == (edited.frame_count, edited.frame_count)
+
+
+def test_a_span_that_is_not_followed_by_the_frame_that_should_follow_is_refused(edited: VideoInfo) -> None:
+    first, second = split_at(edited, [KEYS])
+    with pytest.raises(UnreadableVideoError, match="frame 12"):
+        observe(span_tasks(edited, [first, replace(second, first=KEYS + 1)], TrackParameters())[0])
+
+
+def looked_at(seen: Sequence[Seen]) -> list[int]:
+    return [look.index for each in seen for look in each.looks]
+
+
+def test_looks_lie_on_a_grid_of_time_at_the_last_frame_and_on_both_sides_of_a_cut(edited: VideoInfo) -> None:
+    seen = in_one_pass(edited.path)
+    likely = {CUT, LOST[0], LOST[-1] + 1}
+    both_sides = {CUT - 1, LOST[0] - 1, LOST[-1]} | likely
+    assert looked_at(seen) == sorted({*range(0, 60, 5), *range(3, 60, 5), 59} | both_sides)
+    assert {look.index for each in seen for look in each.looks if look.goes_on is not None} == likely
+    images = [look.index for each in seen for look in each.looks if look.image is not None]
+    assert images == sorted({*range(0, 60, 5), 59} | both_sides)
