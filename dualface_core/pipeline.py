@@ -51,7 +51,7 @@ StepProgress = Callable[[str, int, int], None]
 _HEAVY: Final = (
     "torch",
     "dualface_core.tracking.tracker",
-    "dualface_core.rendering.stream",
+    "dualface_core.rendering.spans",
     "dualface_core.verification.verify",
 )
 """What tasks of the steps load, and processes for them have loaded already."""
@@ -254,6 +254,7 @@ def render(
     *,
     settings: Settings | None = None,
     fingerprints: Path | None = None,
+    kept: Path | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
@@ -268,6 +269,8 @@ def render(
         output: the MP4 to make; its folder must exist.
         settings: encoder, quality, sessions; read from the environment if None.
         fingerprints: where every composed frame leaves its fingerprint for `verify`; None for nowhere.
+        kept: a folder, made if need be, in which finished spans outlive a process that is killed, for the next one that
+            renders the same; None for a hidden one beside the output (`kept_folder`). It is gone when this returns.
         workers: processes that render the video's spans in software; None to do all in this process.
         progress: called after every frame.
 
@@ -294,7 +297,15 @@ def render(
                 raise
             why, fallback, waited = str(error), True, error.waited
     report = render_with_software(
-        video, plan, output, why=why, settings=settings, fingerprints=fingerprints, workers=workers, progress=progress
+        video,
+        plan,
+        output,
+        why=why,
+        settings=settings,
+        fingerprints=fingerprints,
+        kept=kept,
+        workers=workers,
+        progress=progress,
     )
     found = {"driver": choice.driver, "fallback": fallback, "session_wait_seconds": waited}
     return report.model_copy(update=found)
@@ -373,35 +384,38 @@ def render_with_software(
     why: str | None = None,
     settings: Settings,
     fingerprints: Path | None = None,
-    workers: Workers | None = None,  # noqa: ARG001
+    kept: Path | None = None,
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Like `render`, in software. `why` says in the report why it isn't NVENC."""
     from dualface_core.encoding.settings import EncoderKind, software_encoder, software_equivalent
-    from dualface_core.rendering.stream import render_stream
+    from dualface_core.rendering.software import render_in_software
     from dualface_core.system.atomic_files import atomic_write
+    from dualface_core.system.kept_folders import kept_folder
     from dualface_core.tables.origins import check_plan
 
     encoder = settings.encoder_settings()
     spec = software_encoder(encoder if encoder.encoder is EncoderKind.SOFTWARE else software_equivalent(encoder))
-    suited = profile(settings)
     start = perf_counter()
     check_plan(plan, video.path, video.fingerprint)
     with atomic_write(output) as temporary, _unchanged(video):
-        frames = render_stream(
+        backend = render_in_software(
             video,
             plan,
             temporary,
             spec,
-            decode_threads=suited.decode_threads,
-            compose_threads=suited.compose_threads,
-            encode_threads=suited.encode_threads,
+            suited=profile(settings),
+            kept=kept or kept_folder(output),
+            workers=workers,
             fingerprints=fingerprints,
             progress=_of(progress, plan.frame_count),
         )
         seconds = perf_counter() - start
         size = temporary.stat().st_size
-    return _report(video, plan, encoder, spec, frames=frames, size=size, seconds=seconds, why=why)
+    return _report(
+        video, plan, encoder, spec, frames=plan.frame_count, size=size, seconds=seconds, why=why, backend=backend
+    )
 
 
 def profile(settings: Settings) -> Profile:
@@ -580,6 +594,7 @@ def process(
         Every error of the five steps.
     """
     from dualface_core.system.atomic_files import atomic_write
+    from dualface_core.system.kept_folders import kept_folder
     from dualface_core.tables.layouts import layout as find_layout
 
     start, settings = perf_counter(), settings or Settings.load()
@@ -592,7 +607,7 @@ def process(
         workers.prepare()
     with atomic_write(output) as temporary, load_monitor() as monitor:
         temporary.touch()  # a place that cannot be written to is noticed now, too
-        made = _make(video, temporary, settings, workers, progress)
+        made = _make(video, temporary, settings, kept_folder(output), workers, progress)
         require_passed(made.verification, output)
     load = monitor.log()
     report = made.report.model_copy(update={"load": load.summary()})
@@ -620,7 +635,12 @@ class _Made:
 
 
 def _make(
-    video: VideoInfo, output: Path, settings: Settings, workers: Workers | None, progress: StepProgress | None
+    video: VideoInfo,
+    output: Path,
+    settings: Settings,
+    kept: Path,
+    workers: Workers | None,
+    progress: StepProgress | None,
 ) -> _Made:
     from dualface_core.media.probe import fingerprint
     from dualface_core.rendering.choice import may_encode_again
@@ -648,7 +668,14 @@ def _make(
     planned = perf_counter()
     with temporary_file(output.parent, ".fingerprints") as prints:
         report = render(
-            video, plan, output, settings=settings, fingerprints=prints, workers=workers, progress=step("render")
+            video,
+            plan,
+            output,
+            settings=settings,
+            fingerprints=prints,
+            kept=kept,
+            workers=workers,
+            progress=step("render"),
         )
         rendered = perf_counter()
         verification = verify_rendered()
@@ -661,6 +688,7 @@ def _make(
                 why=f"{report.encoder_used} made a wrong result: {_found(verification)}.",
                 settings=settings,
                 fingerprints=prints,
+                kept=kept,
                 workers=workers,
                 progress=step("render"),
             ).model_copy(

@@ -6,7 +6,7 @@ encoder, so that an encode that falls back from NVENC to software looks the same
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final, Literal
@@ -111,6 +111,9 @@ _NVENC: Final = {
     "av1": _Encoder("av1_nvenc", _NVENC_NAMES, _NVENC_PRESETS, ((0, 1), (47, 63)), _NVENC_FIXED, "cq"),
 }
 
+_ONE_CORE: Final = {"libx265": {"x265-params": "pools=none"}, "libsvtav1": {"svtav1-params": "lp=1"}}
+"""Options of encoders that have threads of their own besides those that FFmpeg asks for."""
+
 
 def software_encoder(settings: EncoderSettings) -> EncoderSpec:
     """The software encoder for these settings. Raises SettingsError for a preset that it doesn't have."""
@@ -128,6 +131,14 @@ def software_equivalent(settings: EncoderSettings) -> EncoderSettings:
     nearest = {"p1": "p3", "p2": "p3", "p4": "p5", "p6": "p7"}
     own = nearest.get(settings.preset, settings.preset)
     return settings.model_copy(update={"preset": names.get(own, settings.preset)})
+
+
+def on_one_core(encoder: EncoderSpec) -> EncoderSpec:
+    """The same encoder without the pools of threads that it makes whatever number of threads it is given."""
+    options = dict(encoder.options)
+    for name, value in _ONE_CORE.get(encoder.name, {}).items():
+        options[name] = f"{options[name]}:{value}" if name in options else value
+    return replace(encoder, options=options)
 
 
 def check_preset(settings: EncoderSettings) -> None:

@@ -17,7 +17,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
@@ -119,7 +119,7 @@ class Workers:
         ahead: int = 2,
         progress: Callable[[int], None] | None = None,
         about: str | PathLike[str] = "a video",
-    ) -> Iterator[Result]:
+    ) -> Generator[Result]:
         """Do tasks in parallel; their results come in the order of the tasks.
 
         Where there is one core, or one task, it runs in this process. Nothing begins before the first result is asked

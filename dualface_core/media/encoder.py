@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
+import av
 import av.error
 from av.codec.context import CodecContext, Flags
 from av.packet import Packet
@@ -33,6 +34,11 @@ if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     VideoPacket = Packet[VideoStream]
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its whole configuration on stderr unless told to keep to errors
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of FFmpeg's libraries."""
+    return {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, cast
 
@@ -58,18 +58,9 @@ class EncodedSpan(BaseModel):
     sha256: str
 
     def is_in(self, file: Path) -> bool:
-        """Whether a file holds these packets undamaged. Raises MachineError if it cannot be read now."""
-        try:
-            with file.open("rb") as opened:
-                digest, size = sha256(), 0
-                while block := opened.read(1 << 20):
-                    digest.update(block)
-                    size += len(block)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise read_error(file, error) from error
-        return size == sum(self.sizes) and digest.hexdigest() == self.sha256
+        """Whether a file holds these packets undamaged. Raises OSError if it cannot be read."""
+        with file.open("rb") as packets:
+            return file_digest(packets, "sha256").hexdigest() == self.sha256
 
 
 class SpanEncoder:

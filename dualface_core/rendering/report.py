@@ -38,7 +38,8 @@ class EncodeReport(BaseModel):
         why: why it isn't what was asked for or preferred; None where it is.
         fallback: whether software did what NVENC should have done: it failed, could be made to work here, or was asked
             for.
-        backend: what decoded and composed, "cpu" or "cuda", and why.
+        backend: what decoded and composed, "cpu" or "cuda", and why; with a software encoder, in how many spans, or why
+            in one pass.
         codec, quality, preset: what the encoder was set to.
         frames_in, frames_out: frames of the source and of the result.
         duration: seconds of the source.

@@ -19,6 +19,7 @@ from typing import Final
 from uuid import uuid4
 
 from dualface_core.errors import OutputError
+from dualface_core.system.kept_folders import remove_forgotten
 from dualface_core.system.locks import FileLock
 from dualface_core.system.names import check_text
 
@@ -89,7 +90,11 @@ def temporary_file(folder: Path, suffix: str) -> Iterator[Path]:
 
 
 def remove_abandoned(folder: Path) -> list[Path]:
-    """Remove the temporary files in a folder whose process has died: nothing holds their locks. Gives their paths."""
+    """Remove the temporary files in a folder whose process has died: nothing holds their locks. Gives their paths.
+
+    What is kept for a process that goes on where another was killed goes, too, once it has been forgotten.
+    """
+    remove_forgotten(folder)
     removed = []
     for path in folder.glob(f"{TEMPORARY_PREFIX}{'[0-9a-f]' * 32}*"):
         with suppress(OSError):

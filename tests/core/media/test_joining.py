@@ -190,7 +190,7 @@ def test_spans_out_of_order_are_not_joined(tmp_path: Path) -> None:
         joiner.add(span, tmp_path / "a")
 
 
-def test_a_file_of_packets_that_is_gone_cut_or_changed_is_noticed(tmp_path: Path) -> None:
+def test_a_file_of_packets_that_is_cut_or_changed_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / "span.packets"
     span = encode(file, coding(), range(0, 400, 40))
     assert span.is_in(file)
@@ -198,5 +198,3 @@ def test_a_file_of_packets_that_is_gone_cut_or_changed_is_noticed(tmp_path: Path
     for damaged in (whole[:-1], whole + b"\0", bytes([whole[0] ^ 1]) + whole[1:]):
         file.write_bytes(damaged)
         assert not span.is_in(file)
-    file.unlink()
-    assert not span.is_in(file)

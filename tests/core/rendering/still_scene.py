@@ -6,6 +6,7 @@ Only the first picture costs the emulated NVENC anything, since every macroblock
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from dualface_core.media.color import ColorInfo
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
-from dualface_core.tables.labels import Person
+from dualface_core.tables.labels import Person, Subject
+from dualface_core.tables.layouts import Layout, Tile
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.made_tracks import split_plan
 
@@ -24,8 +26,12 @@ WIDTH, HEIGHT = 160, 90
 TIME_BASE = Fraction(1, 600)
 
 
-def still_video(path: Path, pts: Sequence[int]) -> VideoInfo:
+SMALL = Layout("small", 320, 160, (Tile(Subject.A, 0, 0, 160, 160), Tile(Subject.B, 160, 0, 160, 160)))
+
+
+def still_video(path: Path, pts: Sequence[int], *, key_every: int = 250) -> VideoInfo:
     """Write a video whose pictures are all the same, shown at the given times in units of `TIME_BASE`."""
+    encoder = software_encoder(EncoderSettings(preset="ultrafast"))
     ramp = np.linspace(40, 200, WIDTH, dtype=np.uint8)
     planes = (np.tile(ramp, (HEIGHT, 1)), *(np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8) for _ in range(2)))
     with VideoWriter(
@@ -35,7 +41,7 @@ def still_video(path: Path, pts: Sequence[int]) -> VideoInfo:
         time_base=TIME_BASE,
         average_rate=Fraction(15),
         color=ColorInfo(),
-        encoder=software_encoder(EncoderSettings(preset="ultrafast")),
+        encoder=replace(encoder, options=encoder.options | {"g": str(key_every)}),
     ) as writer:
         for time in pts:
             writer.write(planes, time)
@@ -62,3 +68,12 @@ def still_plan(video: VideoInfo, pts: Sequence[int]) -> TilePlan:
     half = [HEIGHT / 2, WIDTH / 2, WIDTH / 2 * 1080 / 960]
     windows = np.tile([[WIDTH / 4, *half], [WIDTH * 3 / 4, *half]], (len(pts), 1, 1))
     return split_plan(still_tracks(video, pts), windows)
+
+
+def moving_plan(video: VideoInfo, pts: Sequence[int]) -> TilePlan:
+    """A plan for a video with these times, on a small canvas: both tiles move, so that no frame is like another."""
+    moved = np.arange(len(pts), dtype=np.float32)[:, np.newaxis, np.newaxis] * (0.5, 0.1, 0, 0)
+    windows = np.tile(
+        [[WIDTH / 4, HEIGHT / 2, HEIGHT, HEIGHT], [WIDTH * 2 / 3, HEIGHT / 2, HEIGHT, HEIGHT]], (len(pts), 1, 1)
+    )
+    return split_plan(still_tracks(video, pts), windows + moved, layout=SMALL)

@@ -1,0 +1,104 @@
+"""Rendering with a software encoder: in spans, which keeps all cores busy and can be resumed, or in one pass.
+
+Belongs here: which of the two, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dualface_core.encoding.settings import EncoderSpec
+from dualface_core.engine.workers import Workers
+from dualface_core.gpu.profiles import Profile
+from dualface_core.media.joining import UnjoinableSpansError
+from dualface_core.media.probe import VideoInfo
+from dualface_core.rendering.spans import SpansRendered, render_in_spans, rendering_spans
+from dualface_core.rendering.stream import render_stream
+from dualface_core.system.atomic_files import output_error
+from dualface_core.system.kept_folders import taken_over
+from dualface_core.tables.tile_plan import TilePlan
+
+
+def render_in_software(
+    video: VideoInfo,
+    plan: TilePlan,
+    path: Path,
+    encoder: EncoderSpec,
+    *,
+    suited: Profile,
+    kept: Path,
+    workers: Workers | None = None,
+    fingerprints: Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> str:
+    """Render a plan into a file.
+
+    Args:
+        video: the source.
+        plan: what each tile shows in each frame.
+        path: where to write; the caller publishes it.
+        encoder: what encodes.
+        suited: numbers of threads for one pass.
+        kept: the folder for finished spans, so that they outlive a process that is killed; see `taken_over`.
+        workers: do the spans; None for one pass in this process.
+        fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
+        progress: called with the number of frames that are encoded.
+
+    Returns:
+        How it was done, for the report.
+
+    Raises as `render_stream` and `render_in_spans` do.
+    """
+    made = _in_spans(video, plan, path, encoder, kept, workers, fingerprints, progress)
+    if isinstance(made, SpansRendered):
+        return f"cpu, {made.spans} spans" + (f", {made.found} of them from a killed run" if made.found else "")
+    render_stream(
+        video,
+        plan,
+        path,
+        encoder,
+        decode_threads=suited.decode_threads,
+        compose_threads=suited.compose_threads,
+        encode_threads=suited.encode_threads,
+        fingerprints=fingerprints,
+        progress=progress,
+    )
+    return f"cpu, one pass: {made}"
+
+
+def _in_spans(
+    video: VideoInfo,
+    plan: TilePlan,
+    path: Path,
+    encoder: EncoderSpec,
+    kept: Path,
+    workers: Workers | None,
+    fingerprints: Path | None,
+    progress: Callable[[int], None] | None,
+) -> SpansRendered | str:
+    """Render in spans; why not, if it cannot be done so."""
+    if workers is None:
+        return "it was to be done in one process"
+    parts = rendering_spans(video)
+    if len(parts) == 1:
+        return "the video is short, or cannot be split"
+    try:
+        with taken_over(kept) as ours:
+            if not ours:
+                return "another process makes the same video"
+            return render_in_spans(
+                video,
+                plan,
+                path,
+                encoder,
+                parts,
+                folder=kept,
+                workers=workers,
+                fingerprints=fingerprints,
+                progress=progress,
+            )
+    except UnjoinableSpansError as error:
+        return str(error)
+    except OSError as error:
+        raise output_error(kept, error) from error

@@ -1,0 +1,220 @@
+"""The pass in spans: each is decoded, composed and encoded for itself, and their packets are joined to one MP4.
+
+Belongs here: how a video is split for it, what a worker does with a span, and putting the spans together. A worker has
+one thread, which does everything to a frame before it takes the next, so that nothing is handed over and one surface
+does for all frames. What is kept of spans if the job is killed is the business of `finished_spans`.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from dualface_core.compositing.composed import changed
+from dualface_core.compositing.cpu import Compositor
+from dualface_core.encoding.settings import EncoderSpec, on_one_core
+from dualface_core.engine.spans import Span, spans
+from dualface_core.engine.workers import Workers, advance
+from dualface_core.media.encoder import Coding, Surface, library_versions
+from dualface_core.media.joining import SpanEncoder, SpanJoiner
+from dualface_core.media.packets import key_frames
+from dualface_core.media.probe import VideoInfo
+from dualface_core.media.reader import VideoReader
+from dualface_core.media.writer import Carried
+from dualface_core.rendering.finished_spans import FinishedSpan, Manifest, SpanPlace, take_stock
+from dualface_core.rendering.report import versions
+from dualface_core.system.atomic_files import output_error
+from dualface_core.tables.layouts import Layout
+from dualface_core.tables.tile_plan import FramePlan, TilePlan
+from dualface_core.verification.fingerprints import FingerprintWriter
+
+_CORES: Final = 16
+"""Spans are as many as this or a multiple of it, so that so many cores have equally much to do; it is no core count of
+this machine, since a result must not depend on that."""
+
+_LONGEST: Final = 5.0
+"""Seconds of a span: what a killed job loses of the work of each core."""
+
+_SHORTEST: Final = 2.0
+"""Seconds of a span: every one costs a key frame and a rate control that begins anew."""
+
+
+_MOST_DECODED_TWICE: Final = 0.6
+"""Of the video: so much may be decoded again to reach seams between key frames. Decoding is a fifth of the work or
+less; a video whose only key frame is its first would be decoded many times over."""
+
+
+def rendering_spans(video: VideoInfo) -> list[Span]:
+    """How a video is split for rendering: the same each time for the same file; see `engine.spans.spans`.
+
+    At key frames alone, if that gives enough spans; otherwise between them, too, unless too much is decoded twice.
+    """
+    parts = _CORES * math.ceil(video.duration / (_CORES * _LONGEST))
+    every = spans(video, seconds=max(_SHORTEST, video.duration / parts))
+    if len(every) == 1:
+        return every
+    keys = np.unique([video.first_pts, *key_frames(video)])
+    begins = np.array([span.first_pts for span in every])
+    to_reach = begins - keys[np.searchsorted(keys, begins, side="right") - 1]
+    at_keys = [span for span, decoded in zip(every, to_reach, strict=True) if not decoded]
+    if len(at_keys) < _CORES and to_reach.sum() * video.time_base <= _MOST_DECODED_TWICE * video.duration:
+        return every
+    stops = [*((span.first, span.first_pts) for span in at_keys[1:]), (video.frame_count, None)]
+    return [replace(span, stop=stop, stop_pts=pts) for span, (stop, pts) in zip(at_keys, stops, strict=True)]
+
+
+@dataclass(frozen=True)
+class SpanTask:
+    """A span to render.
+
+    Attributes:
+        video: the source.
+        span: which frames of it.
+        layout: the canvas.
+        pts: of these frames.
+        frames: what is shown in them.
+        coding: what encodes.
+        place: where the files go.
+        fingerprints: whether the frames leave their fingerprints.
+    """
+
+    video: VideoInfo
+    span: Span
+    layout: Layout
+    pts: list[int]
+    frames: list[FramePlan]
+    coding: Coding
+    place: SpanPlace
+    fingerprints: bool
+
+
+def render_span(task: SpanTask) -> FinishedSpan:
+    """Decode, compose and encode a span, in this thread alone.
+
+    Raises UnreadableVideoError if the source has other frames than when it was tracked; EncoderError, OutputError.
+    """
+    video, layout, done = task.video, task.layout, 0
+    packets = task.place.draft(".packets")
+    fingerprints = task.place.draft(".fingerprints") if task.fingerprints else None
+    compositor = Compositor(layout, video.width, video.height)
+    surface = Surface.blank(layout.width, layout.height)
+    with (
+        VideoReader(video, threads=1, span=task.span) as reader,
+        SpanEncoder(packets, task.coding) as encoder,
+        FingerprintWriter(fingerprints, layout) if fingerprints else nullcontext() as prints,
+    ):
+        for frame in reader:
+            if done == len(task.pts) or frame.pts != task.pts[done]:
+                raise changed(video, frame.index)
+            compositor.compose(frame, task.frames[done], surface.planes)
+            if prints is not None:
+                prints.add(surface.planes)
+            encoder.encode(surface, frame.pts)
+            done += 1
+            advance(1)
+        if done != len(task.pts):
+            raise changed(video, task.span.first + done)
+        encoded = encoder.finish()
+    return task.place.finish(encoded, packets, fingerprints)
+
+
+@dataclass(frozen=True)
+class SpansRendered:
+    """How many spans a video was made of, and how many of them a killed job had left."""
+
+    spans: int
+    found: int
+
+
+def render_in_spans(
+    video: VideoInfo,
+    plan: TilePlan,
+    path: Path,
+    encoder: EncoderSpec,
+    parts: list[Span],
+    *,
+    folder: Path,
+    workers: Workers,
+    fingerprints: Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> SpansRendered:
+    """Render a plan into a file, span by span.
+
+    Args:
+        video: the source.
+        plan: what each tile shows in each frame.
+        path: where to write; the caller publishes it.
+        encoder: what encodes.
+        parts: the spans.
+        folder: a kept folder that is this process's: what is in it of the same job is used and not made again.
+        workers: do the spans.
+        fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
+        progress: called with the number of frames that are encoded.
+
+    Raises:
+        UnjoinableSpansError: the encoder does not code spans alike.
+        UnreadableVideoError: the source breaks off, or has other frames than when it was tracked.
+        EncoderError, OutputError, NativeCrashError, MachineError: as `VideoWriter` and `Workers` raise them.
+    """
+    canvas = plan.layout
+    if parts[-1].stop != plan.frame_count:
+        raise changed(video, min(parts[-1].stop, plan.frame_count))
+    coding = Coding(
+        on_one_core(encoder), canvas.width, canvas.height, video.time_base, video.average_rate, video.color, threads=1
+    )
+    manifest = Manifest(
+        source=video.fingerprint,
+        plan=plan.sha256,
+        coding=coding,
+        spans=parts,
+        fingerprints=fingerprints is not None,
+        versions=versions() | library_versions(),
+    )
+    places, finished = take_stock(folder, manifest)
+    there = sum(parts[number].stop - parts[number].first for number in finished)
+    tasks = (
+        SpanTask(
+            video=video,
+            span=span,
+            layout=canvas,
+            pts=plan.pts[span.first : span.stop].tolist(),
+            frames=[plan.frame(number) for number in range(span.first, span.stop)],
+            coding=coding,
+            place=place,
+            fingerprints=fingerprints is not None,
+        )
+        for span, place in zip(parts, places, strict=True)
+        if place.number not in finished
+    )
+
+    def told(done: int) -> None:
+        if progress is not None:
+            progress(there + done)
+
+    end, carried = video.last_pts + video.last_duration, Carried(video.path, video.audio, video.metadata)
+    with (
+        closing(workers.map(render_span, tasks, progress=told, about=video.path)) as made,
+        SpanJoiner(path, coding, carried, pts=plan.pts, end=end) as joiner,
+    ):
+        told(0)
+        for place in places:
+            span = finished.get(place.number) or next(made)
+            joiner.add(span.encoded, span.packets)
+            if fingerprints and span.fingerprints:
+                _append(span.fingerprints, fingerprints, place.number)
+    return SpansRendered(len(parts), len(finished))
+
+
+def _append(part: Path, whole: Path, number: int) -> None:
+    try:
+        with part.open("rb") as read, whole.open("ab" if number else "wb") as write:
+            shutil.copyfileobj(read, write)
+    except OSError as error:
+        raise output_error(whole, error) from error

@@ -1,0 +1,67 @@
+"""Folders that outlive a process which is killed, so that the next one that does the same work goes on from there.
+
+Belongs here: their names, whose they are, and that none stays for ever. What is in them, and whether it can be used, is
+known to those who fill them. A temporary file (`atomic_files`) is of no use to others; a kept folder is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from dualface_core.errors import MachineError, NativeCrashError
+from dualface_core.system.locks import FileLock
+
+_PREFIX: Final = ".dualface-kept-"
+
+_KEPT_FOR: Final = 3 * 86_400.0
+"""Seconds without a change after which a folder that nobody has taken over is removed: a weekend."""
+
+
+def kept_folder(output: Path) -> Path:
+    """The folder for work on a file: hidden, beside it, and the same each time."""
+    return output.with_name(f"{_PREFIX}{sha256(output.name.encode(errors='surrogateescape')).hexdigest()[:32]}")
+
+
+@contextmanager
+def taken_over(folder: Path) -> Iterator[bool]:
+    """Have a folder for the length of the block, made if need be, with all that a killed process has left in it.
+
+    It is removed when the block ends. It stays if this process is killed, or the block raises MachineError or
+    NativeCrashError: both may pass. Yields False, and nothing is removed, if another process has the folder.
+
+    Raises OSError where it cannot be made.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = FileLock.attempt(folder / "lock")
+    if lock is None:
+        yield False
+        return
+    try:
+        yield True
+    except (MachineError, NativeCrashError):
+        lock.release()
+        raise
+    except BaseException:
+        _remove(folder, lock)
+        raise
+    _remove(folder, lock)
+
+
+def remove_forgotten(place: Path, *, now: float | None = None) -> None:
+    """Remove kept folders in `place` that nobody has, and that have not changed for days."""
+    now = time.time() if now is None else now
+    for folder in place.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if now - folder.stat().st_mtime > _KEPT_FOR and (lock := FileLock.attempt(folder / "lock")):
+                _remove(folder, lock)
+
+
+def _remove(folder: Path, lock: FileLock) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.release()
