@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dualface_core.camera.parameters import CameraParameters
     from dualface_core.directing.parameters import Direction
     from dualface_core.encoding.settings import EncoderSettings, EncoderSpec
+    from dualface_core.engine.stages import Stage
     from dualface_core.engine.workers import Workers
     from dualface_core.gpu.monitor import LoadMonitor
     from dualface_core.gpu.profiles import Profile
@@ -619,19 +620,18 @@ def process(
         with atomic_write(output.with_suffix(".load.png")) as temporary:
             temporary.write_bytes(load_plot(load))
     if review:
-        _write_review(output, settings, video, replace(made, report=report, seconds={"probe": probed, **made.seconds}))
+        _write_review(output, settings, video, replace(made, report=report), probed)
     return report
 
 
 @dataclass(frozen=True)
 class _Made:
-    """What the steps after `probe` made of a video, and the seconds that each took."""
+    """What the steps after `probe` made of a video."""
 
     tracks: FaceTracks
     plan: TilePlan
     report: EncodeReport
     verification: Verification
-    seconds: dict[str, float]
 
 
 def _make(
@@ -642,6 +642,7 @@ def _make(
     workers: Workers | None,
     progress: StepProgress | None,
 ) -> _Made:
+    from dualface_core.engine.stages import StageClock
     from dualface_core.media.probe import fingerprint
     from dualface_core.rendering.choice import may_encode_again
     from dualface_core.system.atomic_files import temporary_file
@@ -649,8 +650,9 @@ def _make(
     def step(name: str) -> Progress | None:
         return None if progress is None else lambda done, total: progress(name, done, total)
 
-    def verify_rendered() -> Verification:
-        return verify(
+    def verified() -> tuple[Verification, Stage]:
+        clock = StageClock("verify", workers)
+        found = verify(
             output,
             video=video,
             tracks=tracks,
@@ -660,13 +662,16 @@ def _make(
             workers=workers,
             progress=step("verify"),
         )
+        return found, clock.stop(plan.frame_count)
 
-    begun = perf_counter()
+    clock = StageClock("track", workers)
     tracks = track(video, settings=settings, workers=workers, progress=step("track"))
-    tracked = perf_counter()
+    tracked = clock.stop(tracks.frame_count)
+    clock = StageClock("plan")
     plan = plan_tiles(video, tracks, settings=settings)
-    planned = perf_counter()
+    planned = clock.stop(plan.frame_count)
     with temporary_file(output.parent, ".fingerprints") as prints:
+        clock = StageClock("render", workers)
         report = render(
             video,
             plan,
@@ -677,10 +682,10 @@ def _make(
             workers=workers,
             progress=step("render"),
         )
-        rendered = perf_counter()
-        verification = verify_rendered()
-        verified = perf_counter()
+        rendered = clock.stop(report.frames_out)
+        verification, checked = verified()
         if not verification.passed and may_encode_again(report.encoder_used, settings):
+            clock = StageClock("render", workers)
             report = render_with_software(
                 video,
                 plan,
@@ -698,22 +703,15 @@ def _make(
                     "session_wait_seconds": report.session_wait_seconds,
                 }
             )
-            rendered += perf_counter() - verified
-            verification = verify_rendered()
-    seconds = {
-        "track": tracked - begun,
-        "plan": planned - tracked,
-        "wait": report.session_wait_seconds,
-        "render": report.wall_seconds,
-        "verify": perf_counter() - rendered,
-    }
+            rendered = clock.stop(report.frames_out)
+            verification, checked = verified()
     report = verified_report(report, verification, video, tracks, plan).model_copy(
-        update={"sha256": fingerprint(output)}
+        update={"sha256": fingerprint(output), "stages": [tracked, planned, rendered, checked]}
     )
-    return _Made(tracks, plan, report, verification, seconds)
+    return _Made(tracks, plan, report, verification)
 
 
-def _write_review(output: Path, settings: Settings, video: VideoInfo, made: _Made) -> None:
+def _write_review(output: Path, settings: Settings, video: VideoInfo, made: _Made, probed: float) -> None:
     from dualface_core.review.page import PageContent
     from dualface_core.system.atomic_files import atomic_write
 
@@ -726,7 +724,12 @@ def _write_review(output: Path, settings: Settings, video: VideoInfo, made: _Mad
         plan=made.plan,
         report=made.report,
         result=probe(output, settings=settings),
-        seconds=made.seconds,
+        seconds={
+            "probe": probed,
+            **{stage.name: stage.seconds for stage in made.report.stages},
+            "wait": made.report.session_wait_seconds,
+            "render": made.report.wall_seconds,
+        },
         source_link=quote(source),
         result_link=quote(output.name),
     )

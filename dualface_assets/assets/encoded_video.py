@@ -22,7 +22,7 @@ from dualface_assets.assets import checks
 from dualface_assets.assets.code_versions import code_version
 from dualface_assets.assets.config import EncoderConfig, encoder_config
 from dualface_assets.assets.gpu import GpuResource
-from dualface_assets.assets.metadata import Record, entries, image, link
+from dualface_assets.assets.metadata import Record, entries, image, link, stage_entries
 from dualface_assets.assets.progress import logged
 from dualface_assets.runs.failures import BUG, as_failure, class_name, failure_of, repeated
 from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
@@ -30,6 +30,7 @@ from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
 from dualface_core.encoding.failures import EncoderError, FailureClass, Reaction, reaction
+from dualface_core.engine.stages import StageClock
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import MissingInputError, VerificationError
 from dualface_core.rendering.choice import EncoderChoice
@@ -50,6 +51,10 @@ NVENC: Final = "nvenc"
 
 SESSION_WAIT_TAG: Final = "dualface/session_wait"
 """Tag of a run: the seconds that it waited for an NVENC session, known once NVENC has succeeded or failed."""
+
+
+_DURING: Final = {"render": "while encoding", "verify": "while checking"}
+"""How the steps are called in metadata."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,7 @@ def encode_in_software(
         known = {"driver": choice.driver, "fallback": choice.fallback, "session_wait_seconds": order.waited}
         return report.model_copy(update=known)
 
-    return _rendered(context, store, order, render, encoder="software")
+    return _rendered(context, store, order, render, encoder="software", workers=workers)
 
 
 def _rendered(
@@ -189,6 +194,7 @@ def _rendered(
     render: "Callable[..., EncodeReport]",
     *,
     encoder: str,
+    workers: Workers | None = None,
 ) -> str:
     """Render into the run's scratch folder. Beside it: how it was made, and the load of host and GPU meanwhile."""
     # In either case, since a repeated run has the tags of the run that it repeats.
@@ -197,6 +203,7 @@ def _rendered(
         output = store.scratch(context.run_id) / store.result_path(context.partition_key).name
         video = store.video_info(context.partition_key)
         with pipeline.load_monitor() as monitor, in_time(step_seconds(video)) as watched:
+            clock = StageClock("render", workers)
             report = render(
                 video,
                 output,
@@ -204,9 +211,11 @@ def _rendered(
                 fingerprints=pipeline.fingerprints_path(output),
                 progress=watched(logged(context, f"Encoding ({encoder})")),
             )
+            stage = clock.stop(report.frames_out)
         load = monitor.log()
         load.write(pipeline.load_path(output))
-        report.model_copy(update={"load": load.summary()}).write(pipeline.report_path(output))
+        noted = {"load": load.summary(), "stages": [stage]}
+        report.model_copy(update=noted).write(pipeline.report_path(output))
     return str(output)
 
 
@@ -264,6 +273,7 @@ def _verified(
         raise MissingInputError(candidate, found, action="Materialize encoded_video as a whole.")
     report = EncodeReport.model_validate_json(pipeline.report_path(candidate).read_bytes())
     report.check_plan(plan, candidate)
+    clock = StageClock("verify", workers)
     verification = pipeline.verify(
         candidate,
         video=video,
@@ -274,6 +284,7 @@ def _verified(
         workers=workers,
         progress=progress,
     )
+    report = report.model_copy(update={"stages": [*report.stages, clock.stop(plan.frame_count)]})
     return pipeline.verified_report(report, verification, video, tracks, plan), verification
 
 
@@ -309,7 +320,11 @@ def _put_in_place(
             "width": info.width,
             "height": info.height,
             "frames": report.frames_out,
-            "frames per second of encoding": report.frames_per_second,
+            **{
+                name: value
+                for stage in report.stages
+                for name, value in stage_entries(stage, _DURING[stage.name]).items()
+            },
             "seconds of encoding": report.wall_seconds,
             "seconds of waiting for a session": report.session_wait_seconds,
             "seconds of checking": seconds,

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from dualface_assets.assets import checks
 from dualface_assets.assets.code_versions import code_version
 from dualface_assets.assets.config import TracksConfig
-from dualface_assets.assets.metadata import Record, columns, entries, image
+from dualface_assets.assets.metadata import Record, columns, entries, image, stage_entries
 from dualface_assets.assets.progress import logged
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.runs.failures import as_failure
@@ -20,6 +20,7 @@ from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
+from dualface_core.engine.stages import StageClock
 from dualface_core.engine.workers import Workers
 from dualface_core.tables.face_tracks import FaceTracks
 
@@ -65,7 +66,9 @@ def face_tracks(
         limit_runtime(context, video)
         with in_time(step_seconds(video)) as watched:
             progress = watched(logged(context, "Detecting faces"))
+            clock = StageClock("track", workers)
             tracks = pipeline.track(video, settings=settings, workers=workers, progress=progress)
+            stage = clock.stop(tracks.frame_count)
         plot, figures, advisory = tracks_plot(tracks), _figures(tracks), identity_advisory(tracks)
     seconds = time.monotonic() - started
     yield dg.MaterializeResult(
@@ -74,9 +77,9 @@ def face_tracks(
             {
                 "where the faces are": image(plot, "where the faces are over time"),
                 **figures,
-                "frames per second": tracks.frame_count / seconds,
                 "seconds": seconds,
-                **Record(seconds={"track": seconds}).entry(),
+                **stage_entries(stage, "while looking for faces"),
+                **Record(seconds={"track": seconds}, stage=stage).entry(),
                 COLUMN_SCHEMA: columns(FaceTracks.SCHEMA, COLUMNS),
             }
         ),

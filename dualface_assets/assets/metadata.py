@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
+from dualface_core.engine.stages import Stage
 
 IMAGE_BYTES: Final = 30_000
 
@@ -29,6 +30,7 @@ class Record(BaseModel):
 
     Attributes:
         seconds: what its steps took, by the names of `dualface_core.review.page.PageContent`.
+        stage: the same step with what it used; None for what is not one, or is from before it was noted.
         path, report: where a result and its report are, for people.
         encoder: FFmpeg's name of the encoder that made the result.
     """
@@ -36,6 +38,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     seconds: dict[str, float] = {}
+    stage: Stage | None = None
     path: str | None = None
     report: str | None = None
     encoder: str | None = None
@@ -56,6 +59,16 @@ def entries(metadata: Mapping[str, Any]) -> dict[str, Any]:
         name: float(f"{value:.5g}") if isinstance(value, float) else value
         for name, value in metadata.items()
         if value is not None and value != ""
+    }
+
+
+def stage_entries(stage: Stage, during: str) -> dict[str, float]:
+    """What a step used, as metadata; `during` says what was done, such as "while encoding"."""
+    return {
+        f"frames per second {during}": stage.frames_per_second,
+        f"cores busy {during}": stage.cores,
+        f"tasks at once {during}": stage.workers,
+        f"seconds for want of a core {during}": stage.core_wait_seconds,
     }
 
 

@@ -75,28 +75,26 @@ def _content(context: dg.AssetExecutionContext, store: VideoStore, tracks: FaceT
     from dualface_core.review.page import PageContent
 
     key = context.partition_key
-    source, result = store.video_place(key), store.result_path(key)
+    source, result, report = store.video_place(key), store.result_path(key), store.report(key)
+    records = _records(context)
+    tracked = [record.stage for record in records if record.stage]
     return PageContent(
         key=key,
         name=store.upload(key).name,
         video=store.video_info(key),
         tracks=tracks,
         plan=plan,
-        report=store.report(key),
+        report=report.model_copy(update={"stages": [*tracked, *report.stages]}),
         result=pipeline.probe(store.local(result)),
-        seconds=_seconds(context),
+        seconds={step: seconds for record in records for step, seconds in record.seconds.items()},
         source_link=store.link(source, seen_from=store.page_folder(key)),
         result_link=store.link(result, seen_from=store.page_folder(key)),
         index_link=f"../{PAGE}",
     )
 
 
-def _seconds(context: dg.AssetExecutionContext) -> dict[str, float]:
-    """How long each step took, as far as Dagster knows."""
-    seconds: dict[str, float] = {}
-    for asset in _TIMED:
-        wanted = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[context.partition_key])
-        for record in context.instance.fetch_materializations(wanted, limit=1).records:
-            if record.asset_materialization:
-                seconds |= Record.of(record.asset_materialization.metadata).seconds
-    return seconds
+def _records(context: dg.AssetExecutionContext) -> list[Record]:
+    """What Dagster knows of the steps before this one."""
+    wanted = [dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[context.partition_key]) for asset in _TIMED]
+    found = [record for each in wanted for record in context.instance.fetch_materializations(each, limit=1).records]
+    return [Record.of(record.asset_materialization.metadata) for record in found if record.asset_materialization]

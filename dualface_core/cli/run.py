@@ -34,6 +34,7 @@ from dualface_core.cli.show import (
     summary_table,
     totals,
 )
+from dualface_core.engine.stages import time_line
 from dualface_core.settings import Settings
 
 
@@ -92,6 +93,8 @@ def run(
     if len(jobs) > 1:
         errors.print(summary_table(outcomes))
         errors.print(totals(outcomes, perf_counter() - started), highlight=False)
+    if line := time_line(stage for outcome in outcomes if outcome.report for stage in outcome.report.stages):
+        errors.print(f"where the time went: {line}", highlight=False, soft_wrap=True)
     say_skipped(inputs)
     if as_json:
         typer.echo(json.dumps([outcome.as_json() for outcome in outcomes], indent=2, ensure_ascii=False))

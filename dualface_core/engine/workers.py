@@ -21,7 +21,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
@@ -30,6 +30,7 @@ from time import monotonic
 from typing import Any, Final, Generic, Self, TypeVar
 
 from dualface_core.engine.cores import Core, CoreBudget, Turn
+from dualface_core.system.cpu_time import cpu_seconds
 from dualface_core.system.crashes import crash
 from dualface_core.system.threads import limit_library_threads
 
@@ -55,11 +56,30 @@ videos takes about one."""
 
 _STOP: Final = 0
 _FRAMES: Final = 1
-_PID: Final = 2
+_CPU: Final = 2
+_PID: Final = 3
 """What a worker and its parent know of one another, in memory that both see: whether the parent wants it to stop, the
-frames of its task that are done, and its number as a process."""
+frames of its task that are done, the CPU seconds that the task took, and its number as a process."""
 
 _Board = ctypes.Array[ctypes.c_double]
+
+
+@dataclass
+class Usage:
+    """What tasks have taken so far, in seconds.
+
+    Attributes:
+        working: of all tasks, one after the other; by the time that passed, it is how many were at work on average.
+        cpu: of processors, in worker processes. Tasks in the calling process are in its own CPU time.
+        waiting: in which a task could have begun, had other videos not had all cores.
+    """
+
+    working: float = 0.0
+    cpu: float = 0.0
+    waiting: float = 0.0
+
+    def __sub__(self, earlier: Usage) -> Usage:
+        return Usage(self.working - earlier.working, self.cpu - earlier.cpu, self.waiting - earlier.waiting)
 
 
 class _Stopped(BaseException):
@@ -95,6 +115,12 @@ class Workers:
         self._preload = [*HEAVY, *preload]
         self._pool = _Pool(self.most)
         self._parallel: set[_Parallel[Any, Any]] = set()
+
+    @property
+    def usage(self) -> Usage:
+        """What the tasks of all maps that have ended, or are in work, have taken so far."""
+        with self._pool.lock:
+            return replace(self._pool.usage)
 
     def __enter__(self) -> Self:
         return self
@@ -166,10 +192,12 @@ class Workers:
         for task in tasks:
             core = None if self._cores is None else self._cores.attempt()
             token = _advance.set(told)
+            begun = monotonic()
             try:
                 result = function(task)
             finally:
                 _advance.reset(token)
+                self._pool.usage.working += monotonic() - begun
                 if core is not None:
                     core.release()
             yield result
@@ -180,13 +208,13 @@ class _Worker:
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("forkserver")
-        self._board: _Board = context.RawArray(ctypes.c_double, 3)
+        self._board: _Board = context.RawArray(ctypes.c_double, 4)
         self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(self._board,))
         self._children: list[BaseProcess] = []
 
     def submit(self, function: Callable[[Task], Result], task: Task) -> Future[Result]:
         """Have it do a task. It must have none."""
-        self._board[_STOP] = self._board[_FRAMES] = 0
+        self._board[_STOP] = self._board[_FRAMES] = self._board[_CPU] = 0
         future = self._executor.submit(_run, function, task)
         self._children = self._children or multiprocessing.active_children()
         return future
@@ -195,6 +223,11 @@ class _Worker:
     def frames(self) -> int:
         """Frames of its task that are done."""
         return int(self._board[_FRAMES])
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds of its task, which has ended."""
+        return self._board[_CPU]
 
     def stop(self) -> None:
         """Have its task end at the next `advance`."""
@@ -216,20 +249,24 @@ class _Worker:
 
 
 class _Pool:
-    """The processes of one `Workers`: those that have nothing to do, and how many there are."""
+    """The processes of one `Workers`: those that have nothing to do, how many there may be, and what all have used."""
 
     def __init__(self, most: int) -> None:
         self.lock = threading.RLock()
+        self.usage = Usage()
         self._left = most
         self._idle: list[tuple[float, _Worker]] = []  # since when, ascending
 
-    def take(self) -> _Worker | None:
-        """A worker that has nothing to do; None if all have something."""
+    @property
+    def available(self) -> bool:
+        """Whether one more task may begin."""
+        return bool(self._idle or self._left)
+
+    def take(self) -> _Worker:
+        """A process that has nothing to do, if one is available."""
         with self.lock:
             if self._idle:
                 return self._idle.pop()[1]
-            if not self._left:
-                return None
             self._left -= 1
             return _Worker()
 
@@ -282,6 +319,7 @@ class _Parallel(Generic[Task, Result]):
         self._waiting: deque[_Job[Task, Result]] = deque()
         self._running: set[_Job[Task, Result]] = set()
         self._frames = 0
+        self._waiting_since: float | None = None
         self._stopped = False
         self._changed = threading.Event()
 
@@ -294,7 +332,7 @@ class _Parallel(Generic[Task, Result]):
                 return
             job = self._order[0]
             while not job.future.done():
-                self._changed.wait(_POLL if self._waiting else _BEAT)
+                self._changed.wait(_BEAT if self._waiting_since is None else _POLL)
                 self._changed.clear()
                 self._hand_out()
                 self._pool.end_idle(_IDLE)
@@ -322,7 +360,9 @@ class _Parallel(Generic[Task, Result]):
         for job in running:
             if job.worker and job.future in stuck:
                 job.worker.kill()
-        wait(stuck)
+        while self._running:  # until each has been accounted for, a moment after its future is done
+            self._changed.wait(_POLL)
+            self._changed.clear()
 
     def _take_tasks(self) -> None:
         for task in islice(self._tasks, self._most - len(self._order)):
@@ -334,30 +374,36 @@ class _Parallel(Generic[Task, Result]):
     def _hand_out(self) -> None:
         """Begin as many tasks as there are cores for; but one goes on whoever has the cores."""
         with self._pool.lock:
-            while self._waiting and not self._stopped:
+            while self._waiting and not self._stopped and self._pool.available:
                 core = self._turn.attempt()
+                self._note_wait(waits=core is None)
                 if core is None and self._running:
                     return
-                worker = self._pool.take()
-                if worker is None:  # those of another map of this process are at work
-                    if core is not None:
-                        core.release()
-                    return
-                self._begin(self._waiting.popleft(), worker, core)
+                self._begin(self._waiting.popleft(), self._pool.take(), core)
+            self._note_wait(waits=False)
         self._turn.withdraw()
+
+    def _note_wait(self, *, waits: bool) -> None:
+        now = monotonic()
+        if self._waiting_since is not None:
+            self._pool.usage.waiting += now - self._waiting_since
+        self._waiting_since = now if waits else None
 
     def _begin(self, job: _Job[Task, Result], worker: _Worker, core: Core | None) -> None:
         job.worker = worker
         job.future = worker.submit(self._function, job.task)
         self._running.add(job)
-        job.future.add_done_callback(lambda _: self._ended(job, worker, core))
+        begun = monotonic()
+        job.future.add_done_callback(lambda _: self._ended(job, worker, core, begun))
 
-    def _ended(self, job: _Job[Task, Result], worker: _Worker, core: Core | None) -> None:
+    def _ended(self, job: _Job[Task, Result], worker: _Worker, core: Core | None, begun: float) -> None:
         """Go on with the next task; called in a thread of the worker's executor."""
         broken = isinstance(job.future.exception(), BrokenProcessPool)
         with self._pool.lock:
             self._running.discard(job)
             self._frames += worker.frames
+            self._pool.usage.working += monotonic() - begun
+            self._pool.usage.cpu += worker.cpu
             self._pool.give_back(worker, broken=broken)
             if core is not None:
                 core.release()
@@ -410,8 +456,10 @@ def _run(function: Callable[[Task], Result], task: Task) -> Result:
         if board[_STOP]:
             raise _Stopped
 
+    before = cpu_seconds()
     token = _advance.set(told)
     try:
         return function(task)
     finally:
         _advance.reset(token)
+        board[_CPU] = cpu_seconds() - before

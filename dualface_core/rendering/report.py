@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.advice.advisories import Advisory, warnings
+from dualface_core.engine.stages import Stage
 from dualface_core.errors import ChangedPlanError
 from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.system.atomic_files import atomic_write
@@ -50,6 +51,7 @@ class EncodeReport(BaseModel):
         session_wait_seconds: time spent waiting for an NVENC session, here or in the attempt that failed before.
         driver: version of the NVIDIA driver; None without one.
         versions: of Python and the packages that matter.
+        stages: where the time went, step by step, of those steps that this process has made.
         load: how busy this process and the GPU were while the video was processed; None if not sampled. With several
             videos processed at once it is the load of all of them.
         verification: what was found on decoding the result again; None before that.
@@ -82,6 +84,7 @@ class EncodeReport(BaseModel):
     session_wait_seconds: float = 0.0
     driver: str | None = None
     versions: dict[str, str]
+    stages: list[Stage] = []
     load: LoadSummary | None = None
     verification: Verification | None = None
     advisories: list[Advisory] = []

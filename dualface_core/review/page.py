@@ -121,6 +121,7 @@ def make_page(about: PageContent) -> Page:
     axis = Axis.of(about.tracks)
     charts = video_charts(axis, about.tracks, about.plan, found)
     listed, scenes, made_at = _listed(found), about.plan.timed_scenes, datetime.now(UTC)
+    stages = {stage.name: stage for stage in about.report.stages}
     html = rendered(
         "page.html",
         script=PAGE_SCRIPT.name,
@@ -142,7 +143,7 @@ def make_page(about: PageContent) -> Page:
         advisories=sorted(about.report.advisories, key=lambda advisory: advisory.passed),
         findings=sorted(findings, key=lambda finding: finding.passed),
         warnings=about.report.warnings,
-        steps=[(_STEPS[name], about.seconds[name]) for name in _STEPS if about.seconds.get(name)],
+        steps=[(_STEPS[name], about.seconds[name], stages.get(name)) for name in _STEPS if about.seconds.get(name)],
         total=sum(about.seconds.values()),
         playable=about.video.codec in _PLAYED and about.video.pixel_format in _PLAYED_FORMATS,
         mark=_mark,

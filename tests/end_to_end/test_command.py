@@ -89,6 +89,13 @@ def test_a_video_becomes_a_verified_split_screen_video_with_a_report_beside_it(p
     assert all(finding["passed"] for finding in report["verification"]["findings"])
 
 
+def test_the_report_and_the_last_line_say_where_the_time_went(processed):
+    _, _, report, said = processed
+    assert [stage["name"] for stage in report["stages"]] == ["track", "plan", "render", "verify"]
+    assert {stage["frames"] for stage in report["stages"]} == {report["frames_out"]}
+    assert "where the time went: track " in said.splitlines()[-1]
+
+
 def test_the_report_has_the_advisories_and_the_command_prints_those_that_warn(processed):
     video, _, report, said = processed
     advisories = {advisory["name"]: advisory for advisory in report["advisories"]}

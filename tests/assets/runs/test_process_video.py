@@ -285,6 +285,12 @@ def test_figures_columns_and_lineage_are_shown(processing: Pipeline, processed: 
     assert found["encoded_video"]["path"].value == str(processing.store.result_path(processed[0]))
     load = LoadLog.read(Path(found["encoded_video"]["load samples"].value))
     assert found["encoded_video"]["load: job_memory_peak"].value == load.summary().job_memory_peak
+    assert float(str(found["face_tracks"]["cores busy while looking for faces"].value)) > 0
+    stages = processing.store.report(processed[0]).stages
+    assert [(stage.name, stage.frames) for stage in stages] == [("render", 30), ("verify", 30)]
+    for stage, during in zip(stages, ("while encoding", "while checking"), strict=True):
+        shown = float(str(found["encoded_video"][f"cores busy {during}"].value))
+        assert shown == pytest.approx(stage.cores, rel=1e-3)
 
 
 def test_a_warning_says_what_was_found_and_what_to_do(processed: Processed) -> None:
@@ -308,7 +314,7 @@ def test_a_result_has_a_page_that_links_both_videos(processing: Pipeline, proces
     }
     assert f'href="{key}/index.html"' in (page.parents[1] / "index.html").read_text()
     assert metadata_of(result)["review_page"]["to look at"].value == 1
-    steps = re.findall(r"<tr><td>([A-Z][^<]+)</td><td><svg", page.read_text())
+    steps = re.findall(r"<tr><td>([A-Z][^<]+)(?:<br>.*)?</td><td><svg", page.read_text())
     assert len(steps) == 5  # none for a session was waited for
 
 

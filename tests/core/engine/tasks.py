@@ -19,6 +19,13 @@ def square(number: int) -> int:
     return number * number
 
 
+def burn(seconds: float) -> None:
+    """Use up CPU time."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
 def own_process(_: int) -> int:
     return os.getpid()
 

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from dualface_core import pipeline
+from dualface_core.engine.stages import Stage
 from dualface_core.errors import ChangedPlanError, ChangedVideoError
 from dualface_core.gpu.monitor import LoadSummary
 from dualface_core.media.orientation import Orientation
@@ -173,6 +174,13 @@ def test_what_is_not_known_or_not_there_leaves_no_hole(about: About, content: Pa
     assert "<td>none</td>" in html
     assert "All videos" not in html
     assert not re.search("None(?!: no cut)", re.sub(r"base64,[^\"]+|<script>.*</script>", "", html, flags=re.DOTALL))
+
+
+def test_it_says_what_each_step_used(about: About, content: PageContent) -> None:
+    stage = Stage(name="render", frames=600, seconds=2.0, cpu_seconds=7.0, core_wait_seconds=1.5)
+    report = content.report.model_copy(update={"stages": [stage]})
+    html = make_page(about(seconds={"render": 2.0}, report=report)).html
+    assert "300 frames/s, 3.5 cores, 1.5 s for want of a core" in html
 
 
 def test_a_result_is_not_described_with_another_plan_or_report(about: About) -> None:
