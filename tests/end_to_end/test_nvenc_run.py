@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from dualface_core.encoding.sessions import NvencSessions
 from dualface_core.gpu.monitor import LoadLog
 from tests.nvenc_emulator import Card, EmulatedDriver
+from tests.nvenc_emulator.replay import bare_stream
 
 SampleClip = Callable[..., Path]
 EmulatedHost = Callable[..., EmulatedDriver]
@@ -91,6 +93,34 @@ def test_several_videos_share_two_sessions_and_no_failure_touches_another_video(
     log = LoadLog.read(tmp_path / "out" / "0.split.load.parquet")
     assert log.metadata.gpu == "Emulated NVENC card"
     assert log.table.num_rows >= 1
+
+
+def test_a_card_that_replays_what_x264_made_of_the_same_plan_gives_a_verified_video(
+    emulated_driver: EmulatedHost,
+    sample_clip: SampleClip,
+    dualface: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+) -> None:
+    (video,) = clips(sample_clip, tmp_path, 1)
+    no_b_pictures = ("--preset", "ultrafast")
+    encoded = dualface(emulated_driver(), "run", video, "-o", tmp_path, "--encoder", "software", *no_b_pictures)
+    assert encoded.wait() == 0
+    made = tmp_path / "0.split.mp4"
+    driver = emulated_driver(replay=bare_stream(made, tmp_path / "made.h264"), checksum_every=5)
+    process = dualface(driver, "run", video, "-o", tmp_path / "out", "--encoder", "nvenc", "--json")
+    said, complained = process.communicate()
+    assert process.returncode == 0, complained
+    (result,) = json.loads(said)
+    assert result["report"]["encoder_used"] == "h264_nvenc"
+    assert all(finding["passed"] for finding in result["report"]["verification"]["findings"])
+    assert pictures_of(tmp_path / "out" / "0.split.mp4") == pictures_of(made)
+    sessions = {event.pid: event.pictures for event in driver.events() if event.checksum is not None}
+    assert max(sessions.values(), default=0) == 6  # the first and the sixth of ten are checked
+
+
+def pictures_of(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray().tobytes() for frame in container.decode(video=0)]
 
 
 SILENT_FAULTS = ["noise@4-5", "green@4-5", "half@4-5", "repeat@2-9"]

@@ -25,7 +25,10 @@ def main() -> int:
     parser.add_argument("--refusal", type=int, default=21, help="the code beyond that: 21 (default) or 10")
     parser.add_argument("--card", type=Card, default=Card.NVENC, help=", ".join(Card))
     parser.add_argument("--fault", help="error:CODE@N, hang@CALL, noise@A-B...: see docs/nvenc-emulator.md")
-    parser.add_argument("--pace-ms", type=int, default=0, help="least time for a picture")
+    parser.add_argument("--pace-ms", type=float, default=0, help="time for a picture, such as 1.412 for 708 a second")
+    parser.add_argument("--replay", type=Path, help="H.264 with start codes to give instead of stored pictures")
+    parser.add_argument("--checksum-every", type=int, default=0, help="log a checksum of every so manieth picture")
+    parser.add_argument("--real-cuda", action="store_true", help="use this machine's libcuda.so.1 and card")
     parser.add_argument("--state", type=Path, help="the host's folder (default: a new one)")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the command")
     options = parser.parse_args()
@@ -38,6 +41,9 @@ def main() -> int:
         card=options.card,
         fault=options.fault,
         pace_ms=options.pace_ms,
+        replay=options.replay,
+        checksum_every=options.checksum_every,
+        real_cuda=options.real_cuda,
     )
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:

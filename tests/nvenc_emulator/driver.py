@@ -13,13 +13,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import pynvml
+
 from tests.nvenc_emulator.libraries import LIBRARIES, build
+from tests.nvenc_emulator.replay import replay_setting
 
 PREFIX = "DUALFACE_EMULATED_NVENC_"
 MAX_SLOTS = 64
@@ -73,6 +77,8 @@ class Event:
     code: int | None = None
     """The NVENC status of a refusal."""
     fault: str | None = None
+    checksum: int | None = None
+    """Adler-32 of the picture that was given, as planes of 4:2:0; see `checksum_every`."""
     configuration: Mapping[str, Any] = field(default_factory=dict)
     """What FFmpeg asked of the encoder, in NVENC's own numbers: `preset` 1 to 7, `rate_control` 1 for variable..."""
 
@@ -89,7 +95,11 @@ class EmulatedDriver:
         fault: `error:CODE@N`, `hang@N` or `crash@N` (the Nth picture of a session, from 1), `error:CODE@CALL` or
             `hang@CALL`, such as `error:10@CreateInputBuffer`, or a silent `noise@A-B`, `green@A-B`, `half@A-B` or
             `repeat@A-B`; ending in `,once` it strikes one process of the host, once. See `emulation.h`.
-        pace_ms: the least time that a picture takes, in milliseconds.
+        pace_ms: the time that a picture takes, in milliseconds; 1000 / 708 for 708 pictures a second.
+        replay: a file of H.264 with start codes and without B pictures (see `tests.nvenc_emulator.replay`): sessions
+            of its size give its pictures for theirs, and others encode.
+        checksum_every: of every so manieth picture, from the first, the log has a checksum; 0 for none.
+        real_cuda: this machine's own libcuda.so.1 is used, and only the encoder and NVML are emulated.
     """
 
     state_dir: Path
@@ -97,12 +107,15 @@ class EmulatedDriver:
     refusal: int = 21
     card: Card = Card.NVENC
     fault: str | None = None
-    pace_ms: int = 0
+    pace_ms: float = 0
+    replay: Path | None = None
+    checksum_every: int = 0
+    real_cuda: bool = False
 
     def environment(self) -> dict[str, str]:
         """Return the variables that put a process on this host, to be merged into its environment."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        folders = [str(build())]
+        folders = [str(self._without("libcuda.so.1") if self.real_cuda else build())]
         hidden = _HIDDEN_LIBRARIES.get(self.card, ())
         if hidden:
             folders.insert(0, str(self._hide(hidden)))
@@ -116,6 +129,9 @@ class EmulatedDriver:
             f"{PREFIX}CARD": "nvenc" if hidden else str(self.card),
             f"{PREFIX}FAULT": self.fault or "",
             f"{PREFIX}PACE_MS": str(self.pace_ms),
+            f"{PREFIX}REPLAY": replay_setting(self.replay) if self.replay else "",
+            f"{PREFIX}CHECKSUM_EVERY": str(self.checksum_every),
+            f"{PREFIX}UUID": real_card() if self.real_cuda else "",
         }
 
     def python(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -213,6 +229,15 @@ class EmulatedDriver:
         with (self.state_dir / "log.jsonl").open("ab", buffering=0) as log:
             log.write(line.encode())
 
+    def _without(self, library: str) -> Path:
+        """A folder with the emulated libraries but for one."""
+        folder = self.state_dir / f"without-{library}"
+        folder.mkdir(exist_ok=True)
+        for name in LIBRARIES.keys() - {library}:
+            with suppress(FileExistsError):
+                (folder / name).symlink_to(build() / name)
+        return folder
+
     def _hide(self, libraries: Iterable[str]) -> Path:
         # The loader stops at the first file of that name, and an empty one is no library.
         folder = self.state_dir / f"hidden-{self.card.value}"
@@ -220,6 +245,16 @@ class EmulatedDriver:
         for library in libraries:
             (folder / library).touch()
         return folder
+
+
+@cache
+def real_card() -> str:
+    """Return the UUID of this machine's first card. Raises pynvml.NVMLError where there is none."""
+    pynvml.nvmlInit()
+    try:
+        return str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(0)))
+    finally:
+        pynvml.nvmlShutdown()
 
 
 def most_open_at_once(events: Iterable[Event]) -> int:

@@ -65,6 +65,17 @@ static inline long number_setting(const char *name, long otherwise, long least, 
     return value;
 }
 
+/* A setting in milliseconds, such as 1.4124, as nanoseconds. */
+static inline int64_t duration_setting(const char *name)
+{
+    const char *text = setting(name, "0");
+    char *end;
+    double milliseconds = strtod(text, &end);
+    if (*end || !(milliseconds >= 0 && milliseconds <= 3600000))
+        give_up("%s is '%s', expected milliseconds from 0 to 3600000", name, text);
+    return (int64_t)(milliseconds * 1e6);
+}
+
 typedef enum { NVENC, NO_ENCODER, NO_DEVICE, ZERO_DEVICES, OLD_DRIVER } Card;
 
 static inline Card card(void)
@@ -210,8 +221,8 @@ typedef struct {
 } Fault;
 
 static const char *const failing_calls[] = {
-    "cuInit", "cuCtxCreate", "OpenEncodeSessionEx", "InitializeEncoder",
-    "CreateInputBuffer", "CreateBitstreamBuffer", "LockBitstream", "DestroyEncoder",
+    "cuInit", "cuCtxCreate", "cuMemAlloc", "OpenEncodeSessionEx", "InitializeEncoder", "CreateInputBuffer",
+    "CreateBitstreamBuffer", "RegisterResource", "MapInputResource", "LockBitstream", "DestroyEncoder",
 };
 
 static const struct {

@@ -14,6 +14,8 @@ from functools import cache
 import av
 import numpy as np
 
+from tests.nvenc_emulator.card_memory import CardMemory
+
 RATE = 30
 
 
@@ -48,23 +50,37 @@ def nv12(planes: np.ndarray) -> np.ndarray:
 
 
 def encode(
-    output: str, width: int, height: int, pixel_format: str, pictures: int, options: dict[str, str]
+    output: str,
+    width: int,
+    height: int,
+    pixel_format: str,
+    pictures: int,
+    options: dict[str, str],
+    *,
+    slots: int = 8,
+    pitch: int | None = None,
 ) -> list[str]:
     """Encode into a file, and return the names of the exceptions that the calls raised, in order.
 
-    A failing call is not the end: the next picture is offered all the same, and the encoder is flushed.
+    A failing call is not the end: the next picture is offered all the same, and the encoder is flushed. Pictures of the
+    format "cuda" lie in `slots` places on the card, in turn; the session can hold four of them.
     """
     errors: list[str] = []
     with av.open(output, "w") as container:
         stream = container.add_stream("h264_nvenc", rate=RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        card = CardMemory(width, height, pitch=pitch or width, slots=slots) if pixel_format == "cuda" else None
         for index in [*range(pictures), None]:
             frame = None
             if index is not None:
                 planes = picture(index, width, height)
-                frame = av.VideoFrame.from_ndarray(
-                    nv12(planes) if pixel_format == "nv12" else planes, format=pixel_format
-                )
+                if card is not None:
+                    card.write(index % slots, nv12(planes))
+                    frame = card.frame(index % slots)
+                else:
+                    frame = av.VideoFrame.from_ndarray(
+                        nv12(planes) if pixel_format == "nv12" else planes, format=pixel_format
+                    )
                 frame.pts, frame.time_base = index, Fraction(1, RATE)
             try:
                 container.mux(stream.encode(frame))
@@ -80,14 +96,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("output")
     parser.add_argument("--size", default="640x360")
-    parser.add_argument("--format", default="yuv420p")
+    parser.add_argument("--format", default="yuv420p", help="cuda: NV12 on the card")
+    parser.add_argument("--slots", type=int, default=8, help="pictures that there is room for on the card")
+    parser.add_argument("--pitch", type=int, help="bytes from row to row on the card (default: the width)")
     parser.add_argument("--pictures", type=int, default=10)
     parser.add_argument("--option", action="append", default=[], help="an encoder option, NAME=VALUE")
     arguments = parser.parse_args()
     av.logging.set_level(av.logging.ERROR)
     width, height = map(int, arguments.size.split("x"))
     options = dict(option.split("=", 1) for option in arguments.option)
-    errors = encode(arguments.output, width, height, arguments.format, arguments.pictures, options)
+    coding = (arguments.format, arguments.pictures, options)
+    errors = encode(arguments.output, width, height, *coding, slots=arguments.slots, pitch=arguments.pitch)
     print(json.dumps(errors))
 
 

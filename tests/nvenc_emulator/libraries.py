@@ -19,7 +19,17 @@ HERE = Path(__file__).parent
 CACHE = HERE / "build"
 LIBRARIES = {"libcuda.so.1": "cuda.c", "libnvidia-encode.so.1": "nvenc.c", "libnvidia-ml.so.1": "nvml.c"}
 # FFmpeg unloads the libraries whenever it closes an encoder; nodelete keeps their state.
-FLAGS = ["-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wl,-z,nodelete"]
+FLAGS = [
+    "-std=c11",
+    "-O3",
+    "-fPIC",
+    "-shared",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-Wl,-z,nodelete",
+    "-pthread",
+]
 
 
 def why_unavailable() -> str | None:

@@ -1,13 +1,20 @@
-/* libnvidia-encode.so.1: an NVENC driver without a card, for FFmpeg's h264_nvenc with pictures in system memory.
+/* libnvidia-encode.so.1: an NVENC driver without an encoder, for FFmpeg's h264_nvenc with pictures in system memory or
+   on the card.
 
    It speaks NVENC API 13.0 and encodes H.264 that decodes to exactly the pictures that went in: every macroblock is
-   stored as it is (I_PCM), or, in a P picture, skipped where it equals the one before. Sessions are counted across all
-   processes of the emulated host, everything that a test may want to prove is logged, and faults happen when asked
-   for (see emulation.h). The structures below declare only what FFmpeg sets or reads; their sizes are asserted. */
+   stored as it is (I_PCM), or, in a P picture, skipped where it equals the one before. Or it replays a stream that was
+   encoded elsewhere. Each session has an engine, a thread that works like a card's: a picture is read when its turn
+   comes, not when it is handed over, and its packet is ready when its pace says so. Pictures on the card are copied by
+   whatever libcuda.so.1 is loaded: cuda.c's, or a real card's. Sessions are counted across all processes of the emulated
+   host, everything that a test may want to prove is logged, and faults happen when asked for (see emulation.h). The
+   structures below declare only what FFmpeg sets or reads; their sizes are asserted. */
 
 #include "emulation.h"
 
+#include <dlfcn.h>
+#include <pthread.h>
 #include <stddef.h>
+#include <sys/mman.h>
 
 /* ---- The interface: status codes, identifiers and structures ---- */
 
@@ -19,8 +26,11 @@ typedef enum {
     OUT_OF_MEMORY = 10,
     UNSUPPORTED_PARAM = 12,
     INVALID_VERSION = 15,
+    GENERIC = 20,
     INCOMPATIBLE_CLIENT_KEY = 21,
     UNIMPLEMENTED = 22,
+    RESOURCE_REGISTER_FAILED = 23,
+    RESOURCE_NOT_MAPPED = 25,
 } Status;
 
 enum { API_13_0 = (13 << 4) | 0, API_12_2 = (12 << 4) | 2 };
@@ -140,6 +150,24 @@ ASSERT_OFFSET(CreateInputBuffer, buffer, 24);
 ASSERT_SIZE(CreateInputBuffer, 776);
 
 typedef struct {
+    uint32_t version, type, width, height, pitch, index;
+    void *resource, *registered;
+    uint32_t format, usage, padding[372];
+} RegisterResource;
+ASSERT_OFFSET(RegisterResource, resource, 24);
+ASSERT_OFFSET(RegisterResource, format, 40);
+ASSERT_SIZE(RegisterResource, 1536);
+
+typedef struct {
+    uint32_t version, index;
+    void *input, *registered, *mapped;
+    uint32_t format, padding[377];
+} MapInputResource;
+ASSERT_OFFSET(MapInputResource, registered, 16);
+ASSERT_OFFSET(MapInputResource, format, 32);
+ASSERT_SIZE(MapInputResource, 1544);
+
+typedef struct {
     uint32_t version, padding_1[3];
     void *buffer;
     uint32_t padding_2[188];
@@ -201,32 +229,64 @@ enum {
     LOG2_MAX_FRAME_NUM = 8,
 };
 
+/* A picture to encode: system memory of ours, or memory on the card that was registered. */
 typedef struct InputBuffer {
     struct InputBuffer *next;
     uint8_t *data;
-    uint32_t format, height, pitch;
+    bool on_card, mapped;
+    uint32_t format, width, height, pitch;
 } InputBuffer;
 
-typedef struct {
-    uint8_t *data;
-    uint32_t size, type, index;
-    uint64_t timestamp, duration;
+typedef struct BitstreamBuffer {
+    struct BitstreamBuffer *next; /* the one that was handed over after this one, while both wait for the engine */
+    uint8_t *room;
+    const uint8_t *data;
+    uint32_t size, type;
+    bool ready;
+    int64_t submitted;
+    PictureParameters picture;
 } BitstreamBuffer;
+
+/* A stream that was encoded elsewhere, as the pictures of one file. */
+typedef struct {
+    uint8_t *file;
+    size_t size;
+    uint8_t headers[256];
+    uint32_t headers_size;
+    struct Replayed {
+        size_t first, stop; /* bytes of the file */
+        uint32_t type;
+    } *pictures;
+    long count;
+} Replay;
 
 typedef struct {
     int slot, slot_file;
+    void *context, *stream; /* of CUDA */
     Fault fault;
     bool spoiling;
-    long pace_ms, pictures;
+    int64_t pace; /* nanoseconds */
+    long submitted, pictures, checksum_every;
     const char *last_error;
     InputBuffer *inputs;
+    Replay replay;
     /* Known from InitializeEncoder on: */
     uint32_t width, height, columns, rows, gop_length;
     int profile;
     bool repeat_headers;
     Vui vui;
-    /* The picture being encoded and the one before, as macroblocks; the coded picture before emulation prevention. */
-    uint8_t *current, *previous, *raw;
+    /* The engine, and what it has still to do. */
+    pthread_t engine;
+    bool engine_runs, ending;
+    pthread_mutex_t lock;
+    pthread_cond_t handed_over, done;
+    BitstreamBuffer *waiting, **last_waiting;
+    int64_t ready_at;
+    /* The picture being encoded and the one before, as macroblocks; the coded picture before emulation prevention; a
+       picture of the card, copied. */
+    uint8_t *current, *previous, *raw, *copied;
+    size_t copied_size;
+    int (*copy_2d)(const void *copy, void *stream), (*synchronize)(void *stream);
     uint32_t since_idr, idr_pictures;
 } Session;
 
@@ -425,9 +485,9 @@ static uint8_t *put_picture(Session *session, uint32_t type, uint8_t *out)
 
 /* Copy the input picture into macroblocks. Columns beyond the picture come from the padding of the rows, rows below it
    repeat the last one; both are cropped away by the decoder. */
-static void read_macroblocks(const Session *session, const InputBuffer *input, uint8_t *out)
+static void read_macroblocks(const Session *session, const InputBuffer *input, const uint8_t *luma, uint8_t *out)
 {
-    const uint8_t *luma = input->data, *chroma = luma + (size_t)input->pitch * input->height;
+    const uint8_t *chroma = luma + (size_t)input->pitch * input->height;
     const size_t half_pitch = input->pitch / 2, half_rows = (input->height + 1) / 2;
     const uint8_t *v_plane = chroma, *u_plane = chroma + half_pitch * half_rows;
     for (uint32_t row = 0; row < session->rows; row++)
@@ -453,6 +513,272 @@ static void read_macroblocks(const Session *session, const InputBuffer *input, u
         }
 }
 
+/* ---- Replayed streams (H.264, Annex B) ---- */
+
+/* Where the next start code (0 0 1) begins, or the end. */
+static const uint8_t *find_start_code(const uint8_t *from, const uint8_t *end)
+{
+    for (const uint8_t *one = from + 2; one < end && (one = memchr(one, 1, (size_t)(end - one))); one++)
+        if (!one[-1] && !one[-2])
+            return one - 2;
+    return end;
+}
+
+/* slice_type, the second ue(v) of a slice whose first one is 0, as 0 to 4. */
+static uint32_t slice_type(const uint8_t *payload)
+{
+    uint32_t bits = ((uint32_t)payload[0] << 8 | payload[1]) << 17; /* behind the first one's single bit */
+    int zeros = __builtin_clz(bits | 1);
+    return ((bits >> (31 - 2 * zeros)) - 1) % 5;
+}
+
+/* Read what REPLAY names, WIDTHxHEIGHT:FILE, if pictures of that size are encoded: index the stream's parameter sets once,
+   and for each picture its bytes without them. */
+static void read_replay(Replay *replay, uint32_t width, uint32_t height)
+{
+    const char *text = setting(PREFIX "REPLAY", NULL), *path = text ? strchr(text, ':') : NULL;
+    uint32_t its_width, its_height;
+    if (!text)
+        return;
+    if (!path++ || sscanf(text, "%ux%u:", &its_width, &its_height) != 2)
+        give_up(PREFIX "REPLAY is '%s', expected WIDTHxHEIGHT:FILE", text);
+    if (its_width != width || its_height != height)
+        return;
+    enum { SLICE = 1, IDR_SLICE = 5, SPS = 7, PPS = 8, ACCESS_UNIT_DELIMITER = 9, P_SLICE = 0, B_SLICE = 1 };
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat about;
+    if (file < 0 || fstat(file, &about))
+        give_up("cannot read the stream to replay, %s: %s", path, strerror(errno));
+    replay->size = (size_t)about.st_size;
+    replay->file = mmap(NULL, replay->size, PROT_READ, MAP_PRIVATE, file, 0);
+    close(file);
+    if (replay->file == MAP_FAILED)
+        give_up("cannot map the stream to replay, %s: %s", path, strerror(errno));
+    const uint8_t *end = replay->file + replay->size, *unit = find_start_code(replay->file, end);
+    size_t began = 0; /* of what lies before the next picture's first slice and belongs to it; 0: nothing */
+    long room = 0;
+    while (unit < end) {
+        const uint8_t *next = find_start_code(unit + 3, end);
+        /* A start code may have a zero more. */
+        size_t first = (size_t)(unit - replay->file) - (unit > replay->file && !unit[-1]);
+        size_t stop = (size_t)(next - replay->file) - (next < end && !next[-1]);
+        int kind = unit[3] & 31;
+        if (kind == SPS || kind == PPS) {
+            size_t length = stop - first;
+            if (!replay->count && replay->headers_size + length <= sizeof replay->headers) {
+                memcpy(replay->headers + replay->headers_size, replay->file + first, length);
+                replay->headers_size += (uint32_t)length;
+            }
+        } else if ((kind == SLICE || kind == IDR_SLICE) && unit[4] & 0x80) { /* first_mb_in_slice is 0 */
+            if (replay->count == room)
+                replay->pictures = realloc(replay->pictures, (size_t)(room = 2 * room + 1024) * sizeof *replay->pictures);
+            uint32_t slices = slice_type(unit + 4);
+            if (slices == B_SLICE)
+                give_up("%s has B pictures: encode the stream to replay without them", path);
+            uint32_t type = kind == IDR_SLICE ? PICTURE_IDR : slices == P_SLICE ? PICTURE_P : PICTURE_I;
+            replay->pictures[replay->count++] = (struct Replayed){began ? began : first, stop, type};
+            began = 0;
+        } else if (kind == SLICE || kind == IDR_SLICE) {
+            replay->pictures[replay->count - 1].stop = stop;
+        } else if (kind != ACCESS_UNIT_DELIMITER && !began) {
+            began = first;
+        }
+        unit = next;
+    }
+    if (!replay->count || !replay->headers_size)
+        give_up("%s is not H.264 with start codes: there is no picture in it", path);
+}
+
+/* ---- Pictures on the card ---- */
+
+/* A function of the CUDA driver that FFmpeg has loaded. */
+static void *cuda_function(const char *name)
+{
+    void *library = dlopen("libcuda.so.1", RTLD_LAZY);
+    void *function = library ? dlsym(library, name) : NULL;
+    if (!function)
+        give_up("cannot find %s in libcuda.so.1", name);
+    return function;
+}
+
+/* Copy a picture from the card, after the work that the stream has, and return its first byte. */
+static const uint8_t *copied_from_card(Session *session, const InputBuffer *input)
+{
+    enum { HOST = 1, DEVICE = 2 };
+    struct {
+        struct {
+            size_t x, y;
+            unsigned type;
+            void *host, *device, *array;
+            size_t pitch;
+        } from, to;
+        size_t width, height;
+    } copy = {
+        .from = {.type = DEVICE, .device = input->data, .pitch = input->pitch},
+        .to = {.type = HOST, .pitch = input->pitch},
+        /* Two rows of YV12's chroma lie in one row of the pitch. */
+        .width = input->format == NV12 ? input->width : input->pitch,
+        .height = input->height + (input->height + 1) / 2,
+    };
+    size_t size = copy.to.pitch * copy.height;
+    if (size > session->copied_size) {
+        free(session->copied);
+        session->copied = calloc(1, size);
+        session->copied_size = size;
+        if (!session->copied)
+            give_up("no memory for a picture of the card");
+    }
+    copy.to.host = session->copied;
+    int code = session->copy_2d(&copy, session->stream);
+    if (!code)
+        code = session->synchronize(session->stream);
+    if (code)
+        give_up("copying a picture from the card failed with CUDA's code %d", code);
+    return session->copied;
+}
+
+/* ---- The engine ---- */
+
+static int64_t monotonic_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static void sleep_until(int64_t nanoseconds)
+{
+    struct timespec end = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
+        ;
+}
+
+/* Put something else in place of the next picture, where a silent fault says so. */
+static void spoil(Session *session)
+{
+    const Fault *fault = &session->fault;
+    size_t size = (size_t)session->rows * session->columns * MACROBLOCK;
+    if (!session->spoiling || session->pictures >= fault->last)
+        return;
+    if (fault->kind == GREEN) {
+        memset(session->current, 0, size);
+    } else if (fault->kind == HALF) {
+        size_t kept = (size_t)session->rows / 2 * session->columns * MACROBLOCK;
+        memset(session->current + kept, 128, size - kept);
+    } else if (fault->kind == REPEAT && session->pictures + 1 > fault->picture) {
+        memcpy(session->current, session->previous, size);
+    } else if (fault->kind == NOISE) {
+        uint32_t state = (uint32_t)session->pictures + 1; /* xorshift, another picture each time */
+        for (size_t i = 0; i < size; i++) {
+            state ^= state << 13, state ^= state >> 17, state ^= state << 5;
+            session->current[i] = (uint8_t)(state >> 24);
+        }
+    }
+}
+
+/* Adler-32 of the picture as planes of 4:2:0, Y, U and V, without padding. */
+static uint32_t checksum(const Session *session)
+{
+    uint64_t a = 1, b = 0;
+    for (uint32_t plane = 0; plane < 3; plane++) {
+        uint32_t side = plane ? 8 : 16, skipped = plane == 0 ? 0 : plane == 1 ? LUMA : LUMA + CHROMA;
+        uint32_t width = plane ? session->width / 2 : session->width, height = plane ? session->height / 2 : session->height;
+        for (uint32_t y = 0; y < height; y++) {
+            const uint8_t *row = session->current + (size_t)(y / side) * session->columns * MACROBLOCK + skipped + y % side * side;
+            for (uint32_t x = 0; x < width; x++)
+                b += a += row[(size_t)(x / side) * MACROBLOCK + x % side];
+            a %= 65521, b %= 65521;
+        }
+    }
+    return (uint32_t)(b << 16 | a);
+}
+
+static void read_picture(Session *session, const InputBuffer *input)
+{
+    read_macroblocks(session, input, input->on_card ? copied_from_card(session, input) : input->data, session->current);
+    spoil(session);
+}
+
+static void encode_next(Session *session, BitstreamBuffer *output)
+{
+    const PictureParameters *picture = &output->picture;
+    long number = session->pictures;
+    bool checked = session->checksum_every && number % session->checksum_every == 0;
+    uint32_t type;
+    if (session->replay.count) {
+        const struct Replayed *replayed = &session->replay.pictures[number];
+        output->data = session->replay.file + replayed->first;
+        output->size = (uint32_t)(replayed->stop - replayed->first);
+        type = replayed->type;
+        if (type == PICTURE_IDR && session->repeat_headers) {
+            memcpy(output->room, session->replay.headers, session->replay.headers_size);
+            memcpy(output->room + session->replay.headers_size, output->data, output->size);
+            output->data = output->room;
+            output->size += session->replay.headers_size;
+        }
+        if (checked)
+            read_picture(session, picture->input);
+    } else {
+        bool gop_ends = !number || session->since_idr >= session->gop_length;
+        type = gop_ends || (picture->flags & FORCE_IDR) ? PICTURE_IDR
+               : picture->flags & FORCE_INTRA           ? PICTURE_I
+                                                        : PICTURE_P;
+        if (type == PICTURE_IDR) {
+            session->since_idr = 0;
+            session->idr_pictures++;
+        }
+        uint8_t *end = output->room;
+        if ((type == PICTURE_IDR && session->repeat_headers) || (picture->flags & OUTPUT_HEADERS))
+            end = put_picture_parameters(put_sequence_parameters(session, end));
+        read_picture(session, picture->input);
+        end = put_picture(session, type, end);
+        output->data = output->room;
+        output->size = (uint32_t)(end - output->room);
+        session->since_idr++;
+    }
+    output->type = type;
+    /* The next deadline counts from this one, not from when the engine woke up: lateness must not add up. */
+    session->ready_at = (session->ready_at > output->submitted ? session->ready_at : output->submitted) + session->pace;
+    if (session->pace)
+        sleep_until(session->ready_at);
+    session->pictures++;
+    if (checked)
+        log_event("picture", getpid(), "\"slot\": %d, \"pictures\": %ld, \"checksum\": %u", session->slot,
+                  session->pictures, checksum(session));
+    else
+        log_event("picture", getpid(), "\"slot\": %d, \"pictures\": %ld", session->slot, session->pictures);
+    uint8_t *encoded = session->current;
+    session->current = session->previous;
+    session->previous = encoded;
+}
+
+static void *run_engine(void *argument)
+{
+    Session *session = argument;
+    *(void **)&session->copy_2d = cuda_function("cuMemcpy2DAsync_v2");
+    *(void **)&session->synchronize = cuda_function("cuStreamSynchronize");
+    int (*make_current)(void *);
+    *(void **)&make_current = cuda_function("cuCtxPushCurrent_v2");
+    make_current(session->context);
+    pthread_mutex_lock(&session->lock);
+    while (true) {
+        while (!session->waiting && !session->ending)
+            pthread_cond_wait(&session->handed_over, &session->lock);
+        if (session->ending)
+            break;
+        BitstreamBuffer *output = session->waiting;
+        pthread_mutex_unlock(&session->lock);
+        encode_next(session, output);
+        pthread_mutex_lock(&session->lock);
+        if (!(session->waiting = output->next))
+            session->last_waiting = &session->waiting;
+        output->ready = true;
+        pthread_cond_broadcast(&session->done);
+    }
+    pthread_mutex_unlock(&session->lock);
+    return NULL;
+}
+
 /* ---- The functions of the API ---- */
 
 static Status open_session(OpenParameters *parameters, void **encoder)
@@ -473,8 +799,14 @@ static Status open_session(OpenParameters *parameters, void **encoder)
     if (!session)
         return OUT_OF_MEMORY;
     session->fault = fault();
-    session->pace_ms = number_setting(PREFIX "PACE_MS", 0, 0, 3600000);
+    session->pace = duration_setting(PREFIX "PACE_MS");
+    session->checksum_every = number_setting(PREFIX "CHECKSUM_EVERY", 0, 0, 1000000);
     session->last_error = "";
+    session->context = parameters->device;
+    session->last_waiting = &session->waiting;
+    pthread_mutex_init(&session->lock, NULL);
+    pthread_cond_init(&session->handed_over, NULL);
+    pthread_cond_init(&session->done, NULL);
 
     int opening = lock_openings();
     log_lost_sessions();
@@ -503,6 +835,17 @@ static Status open_session(OpenParameters *parameters, void **encoder)
 static Status destroy_encoder(Session *session)
 {
     injected_error("DestroyEncoder", session->slot);
+    if (session->engine_runs) {
+        pthread_mutex_lock(&session->lock);
+        session->ending = true;
+        pthread_cond_signal(&session->handed_over);
+        pthread_mutex_unlock(&session->lock);
+        pthread_join(session->engine, NULL);
+    }
+    if (session->replay.count) {
+        munmap(session->replay.file, session->replay.size);
+        free(session->replay.pictures);
+    }
     /* The log says "closed" before the slot is free, so that it never shows fewer sessions than there were. */
     log_event("closed", getpid(), "\"slot\": %d, \"pictures\": %ld", session->slot, session->pictures);
     clear_holder(session->slot_file);
@@ -510,6 +853,7 @@ static Status destroy_encoder(Session *session)
     free(session->current);
     free(session->previous);
     free(session->raw);
+    free(session->copied);
     free(session);
     return SUCCESS;
 }
@@ -610,6 +954,12 @@ static Status initialize_encoder(Session *session, InitializeParameters *paramet
     session->raw = malloc(size + size / MACROBLOCK * 5 + HEADER_ROOM);
     if (!session->current || !session->previous || !session->raw)
         return refused(session, OUT_OF_MEMORY, "no memory for the picture");
+    read_replay(&session->replay, session->width, session->height);
+    if (session->replay.count && session->fault.last)
+        give_up("a replayed stream is what it is: " PREFIX "FAULT cannot be '%s' with it", session->fault.text);
+    if (pthread_create(&session->engine, NULL, run_engine, session))
+        return refused(session, OUT_OF_MEMORY, "no thread for the engine");
+    session->engine_runs = true;
 
     write_holder(session->slot_file, (int)session->width, (int)session->height);
     const RateControl *rate = &configuration->rate_control;
@@ -632,7 +982,8 @@ static Status reconfigure_encoder(Session *session, ReconfigureParameters *param
 
 static Status set_streams(Session *session, void *in, void *out)
 {
-    (void)session, (void)in, (void)out;
+    (void)out;
+    session->stream = in ? *(void **)in : NULL;
     return SUCCESS;
 }
 
@@ -669,8 +1020,78 @@ static Status destroy_input_buffer(Session *session, InputBuffer *buffer)
     if (!*link)
         return INVALID_PTR;
     *link = buffer->next;
-    free(buffer->data);
+    if (!buffer->on_card)
+        free(buffer->data);
     free(buffer);
+    return SUCCESS;
+}
+
+static bool is_known(const Session *session, const InputBuffer *wanted)
+{
+    const InputBuffer *buffer = session->inputs;
+    while (buffer && buffer != wanted)
+        buffer = buffer->next;
+    return buffer;
+}
+
+/* A real driver reads 16 bytes at a time, so rows begin at multiples of that. */
+static Status register_resource(Session *session, RegisterResource *parameters)
+{
+    enum { CUDA_POINTER = 1 };
+    if (parameters->version != VERSIONED(5))
+        return INVALID_VERSION;
+    Status code = injected(session, "RegisterResource");
+    if (code)
+        return code;
+    if (parameters->type != CUDA_POINTER || (parameters->format != NV12 && parameters->format != YV12))
+        return refused(session, UNSUPPORTED_PARAM, "The emulated driver takes NV12 and YV12 pictures at CUDA pointers only.");
+    if (parameters->pitch % 16 || parameters->pitch < parameters->width)
+        return refused(session, RESOURCE_REGISTER_FAILED, "The pitch is no multiple of 16, or below the width.");
+    InputBuffer *buffer = malloc(sizeof *buffer);
+    if (!buffer)
+        return OUT_OF_MEMORY;
+    *buffer = (InputBuffer){
+        .next = session->inputs,
+        .data = parameters->resource,
+        .on_card = true,
+        .format = parameters->format,
+        .width = parameters->width,
+        .height = parameters->height,
+        .pitch = parameters->pitch,
+    };
+    session->inputs = buffer;
+    parameters->registered = buffer;
+    return SUCCESS;
+}
+
+static Status unregister_resource(Session *session, InputBuffer *buffer)
+{
+    return destroy_input_buffer(session, buffer);
+}
+
+static Status map_resource(Session *session, MapInputResource *parameters)
+{
+    if (parameters->version != VERSIONED(4))
+        return INVALID_VERSION;
+    Status code = injected(session, "MapInputResource");
+    if (code)
+        return code;
+    InputBuffer *buffer = parameters->registered;
+    if (!is_known(session, buffer))
+        return INVALID_PTR;
+    buffer->mapped = true;
+    parameters->mapped = buffer;
+    parameters->format = buffer->format;
+    return SUCCESS;
+}
+
+static Status unmap_resource(Session *session, InputBuffer *buffer)
+{
+    if (!is_known(session, buffer))
+        return INVALID_PTR;
+    if (!buffer->mapped)
+        return refused(session, RESOURCE_NOT_MAPPED, "The picture is not mapped.");
+    buffer->mapped = false;
     return SUCCESS;
 }
 
@@ -686,8 +1107,8 @@ static Status create_bitstream_buffer(Session *session, CreateBitstreamBuffer *p
         return OUT_OF_MEMORY;
     /* Emulation prevention makes three bytes of two at worst. Pages that are never written cost nothing. */
     size_t macroblocks = (size_t)session->columns * session->rows;
-    buffer->data = malloc(macroblocks * (MACROBLOCK + 5) * 3 / 2 + 4 * HEADER_ROOM);
-    if (!buffer->data) {
+    buffer->room = malloc(macroblocks * (MACROBLOCK + 5) * 3 / 2 + 4 * HEADER_ROOM);
+    if (!buffer->room) {
         free(buffer);
         return OUT_OF_MEMORY;
     }
@@ -700,7 +1121,7 @@ static Status destroy_bitstream_buffer(Session *session, BitstreamBuffer *buffer
     (void)session;
     if (!buffer) /* FFmpeg destroys all that it wanted to have, made or not */
         return INVALID_PTR;
-    free(buffer->data);
+    free(buffer->room);
     free(buffer);
     return SUCCESS;
 }
@@ -722,24 +1143,18 @@ static Status unlock_input_buffer(Session *session, InputBuffer *buffer)
     return SUCCESS;
 }
 
-static void sleep_until(struct timespec start, long milliseconds)
-{
-    start.tv_sec += milliseconds / 1000;
-    start.tv_nsec += milliseconds % 1000 * 1000000;
-    if (start.tv_nsec >= 1000000000) {
-        start.tv_sec++;
-        start.tv_nsec -= 1000000000;
-    }
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &start, NULL) == EINTR)
-        ;
-}
-
-/* Do what the fault of this session says about its next picture; `spoil` does it where the fault is silent. */
+/* Do what the fault of this session says about its next picture, once those before it are encoded; `spoil` does it where
+   the fault is silent. */
 static Status meet_fault(Session *session)
 {
     const Fault *fault = &session->fault;
-    bool reached = fault->picture && session->pictures + 1 == fault->picture;
-    if (!reached || !strikes(fault, session->slot))
+    if (!fault->picture || session->submitted + 1 != fault->picture)
+        return SUCCESS;
+    pthread_mutex_lock(&session->lock);
+    while (session->waiting)
+        pthread_cond_wait(&session->done, &session->lock);
+    pthread_mutex_unlock(&session->lock);
+    if (!strikes(fault, session->slot))
         return SUCCESS;
     session->spoiling = fault->last;
     if (session->spoiling)
@@ -752,70 +1167,31 @@ static Status meet_fault(Session *session)
     return refused(session, (Status)fault->code, "a fault injected by the emulated driver");
 }
 
-/* Put something else in place of the next picture, where a silent fault says so. */
-static void spoil(Session *session)
-{
-    const Fault *fault = &session->fault;
-    size_t size = (size_t)session->rows * session->columns * MACROBLOCK;
-    if (!session->spoiling || session->pictures >= fault->last)
-        return;
-    if (fault->kind == GREEN) {
-        memset(session->current, 0, size);
-    } else if (fault->kind == HALF) {
-        size_t kept = (size_t)session->rows / 2 * session->columns * MACROBLOCK;
-        memset(session->current + kept, 128, size - kept);
-    } else if (fault->kind == REPEAT && session->pictures + 1 > fault->picture) {
-        memcpy(session->current, session->previous, size);
-    } else if (fault->kind == NOISE) {
-        uint32_t state = (uint32_t)session->pictures + 1; /* xorshift, another picture each time */
-        for (size_t i = 0; i < size; i++) {
-            state ^= state << 13, state ^= state >> 17, state ^= state << 5;
-            session->current[i] = (uint8_t)(state >> 24);
-        }
-    }
-}
-
-static Status encode_picture(Session *session, PictureParameters *picture)
+static Status encode_picture(Session *session, const PictureParameters *picture)
 {
     if (picture->version != NEWER(7))
         return INVALID_VERSION;
     if (picture->flags & END_OF_STREAM)
         return SUCCESS;
-    struct timespec start;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    const InputBuffer *input = picture->input;
+    if (input->on_card && !input->mapped)
+        return refused(session, RESOURCE_NOT_MAPPED, "The picture is not mapped.");
     Status code = meet_fault(session);
     if (code)
         return code;
-
-    bool gop_ends = !session->pictures || session->since_idr >= session->gop_length;
-    uint32_t type = gop_ends || (picture->flags & FORCE_IDR) ? PICTURE_IDR
-                    : picture->flags & FORCE_INTRA           ? PICTURE_I
-                                                             : PICTURE_P;
-    if (type == PICTURE_IDR) {
-        session->since_idr = 0;
-        session->idr_pictures++;
-    }
+    if (session->replay.count && session->submitted >= session->replay.count)
+        return refused(session, GENERIC, "The replayed stream has no more pictures.");
     BitstreamBuffer *output = picture->output;
-    uint8_t *end = output->data;
-    if ((type == PICTURE_IDR && session->repeat_headers) || (picture->flags & OUTPUT_HEADERS))
-        end = put_picture_parameters(put_sequence_parameters(session, end));
-    read_macroblocks(session, picture->input, session->current);
-    spoil(session);
-    end = put_picture(session, type, end);
-    uint8_t *encoded = session->current;
-    session->current = session->previous;
-    session->previous = encoded;
-    session->since_idr++;
-
-    output->size = (uint32_t)(end - output->data);
-    output->type = type;
-    output->index = picture->index;
-    output->timestamp = picture->timestamp;
-    output->duration = picture->duration;
-    if (session->pace_ms)
-        sleep_until(start, session->pace_ms);
-    session->pictures++;
-    log_event("picture", getpid(), "\"slot\": %d, \"pictures\": %ld", session->slot, session->pictures);
+    output->picture = *picture;
+    output->ready = false;
+    output->next = NULL;
+    output->submitted = monotonic_now();
+    session->submitted++;
+    pthread_mutex_lock(&session->lock);
+    *session->last_waiting = output;
+    session->last_waiting = &output->next;
+    pthread_cond_signal(&session->handed_over);
+    pthread_mutex_unlock(&session->lock);
     return SUCCESS;
 }
 
@@ -827,12 +1203,16 @@ static Status lock_bitstream(Session *session, LockBitstream *parameters)
     if (code)
         return code;
     const BitstreamBuffer *buffer = parameters->buffer;
-    parameters->index = buffer->index;
+    pthread_mutex_lock(&session->lock);
+    while (!buffer->ready)
+        pthread_cond_wait(&session->done, &session->lock);
+    pthread_mutex_unlock(&session->lock);
+    parameters->index = buffer->picture.index;
     parameters->slices = 1;
     parameters->size = buffer->size;
-    parameters->timestamp = buffer->timestamp;
-    parameters->duration = buffer->duration;
-    parameters->data = buffer->data;
+    parameters->timestamp = buffer->picture.timestamp;
+    parameters->duration = buffer->picture.duration;
+    parameters->data = (void *)buffer->data;
     parameters->type = buffer->type;
     parameters->structure = FRAME;
     parameters->average_qp = 0;
@@ -851,6 +1231,12 @@ static Status get_sequence_parameters(Session *session, SequencePayload *payload
         return INVALID_VERSION;
     if (payload->room < HEADER_ROOM)
         return INVALID_PARAM;
+    const Replay *replay = &session->replay;
+    if (replay->count) {
+        memcpy(payload->buffer, replay->headers, replay->headers_size);
+        *payload->written = replay->headers_size;
+        return SUCCESS;
+    }
     *payload->written = (uint32_t)(put_picture_parameters(put_sequence_parameters(session, payload->buffer)) - payload->buffer);
     return SUCCESS;
 }
@@ -901,8 +1287,12 @@ EXPORTED Status NvEncodeAPICreateInstance(FunctionList *list)
         {19, (Function)lock_input_buffer},
         {20, (Function)unlock_input_buffer},
         {22, (Function)get_sequence_parameters},
+        {25, (Function)map_resource},
+        {26, (Function)unmap_resource},
         {27, (Function)destroy_encoder},
         {29, (Function)open_session},
+        {30, (Function)register_resource},
+        {31, (Function)unregister_resource},
         {32, (Function)reconfigure_encoder},
         {37, (Function)get_last_error},
         {38, (Function)set_streams},

@@ -129,7 +129,7 @@ EXPORTED Status nvmlDeviceGetName(void *handle, char *text, unsigned room)
 EXPORTED Status nvmlDeviceGetUUID(void *handle, char *text, unsigned room)
 {
     (void)handle;
-    return copy_text(text, room, "GPU-00000000-0000-0000-0000-000000000000");
+    return copy_text(text, room, setting(PREFIX "UUID", "GPU-00000000-0000-0000-0000-000000000000"));
 }
 
 EXPORTED Status nvmlDeviceGetCudaComputeCapability(void *handle, int *major, int *minor)
