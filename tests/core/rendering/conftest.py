@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dualface_core.gpu.nvml import GpuInventory
 from dualface_core.media.probe import VideoInfo
 from dualface_core.rendering import choice
 from dualface_core.settings import Settings
@@ -39,7 +40,7 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
 def emulated(
     emulated_driver: Callable[..., EmulatedDriver], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., EmulatedDriver]:
-    """Put the processes that this one starts on an emulated host; this process itself sees no card."""
+    """Put the processes that this one starts on an emulated host."""
 
     def put(**given: object) -> EmulatedDriver:
         driver = emulated_driver(**given)
@@ -48,6 +49,12 @@ def emulated(
         return driver
 
     return put
+
+
+@pytest.fixture(autouse=True)
+def no_card_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process itself sees no card, whatever the machine has."""
+    monkeypatch.setattr(choice, "find_gpus", lambda: GpuInventory((), None, "It is hidden."))
 
 
 @pytest.fixture(autouse=True)
