@@ -6,6 +6,7 @@ Belongs here: reading a stream without decoding it. Doesn't: what becomes of it 
 from __future__ import annotations
 
 import ctypes
+import struct
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
@@ -52,6 +53,8 @@ class AudioInfo:
         timeline: when its packets are presented in a result, and by which all times here are meant.
         changes: seconds at which it changes its form, so that one decoder that was set up for the first form cannot
             follow; empty for nearly every stream.
+        trimmed: seconds, other than at its begin and end, at which a packet is to be heard in part only, as where
+            recordings were joined. MP4 has no such thing, and a copy would run late from there.
         lost: where it cannot be decoded, in seconds; looked for in a video that is salvaged only.
         moved: packets whose timestamps repeat or step back, so that a copy of them is played a little later.
         most_moved: by how many seconds at most.
@@ -69,6 +72,7 @@ class AudioInfo:
     duration: float
     timeline: Timeline = Timeline()  # noqa: RUF009  it is immutable
     changes: tuple[float, ...] = ()
+    trimmed: tuple[float, ...] = ()
     lost: tuple[Stretch, ...] = ()
     moved: int = 0
     most_moved: float = 0.0
@@ -82,7 +86,7 @@ class AudioInfo:
         """Whether its packets go into a result as they are; otherwise they are decoded and become AAC."""
         return (
             self.codec in MP4_AUDIO
-            and not self.changes
+            and not (self.changes or self.trimmed)
             and (self.codec != "mp3" or self.sample_rate >= _LEAST_MP3_RATE)
         )
 
@@ -146,6 +150,8 @@ class AudioStreamReader:
         self._count = self._moved = self._most_moved = self._end = self._own_end = 0
         self._start: int | None = None
         self._changes: list[int] = []
+        self._trimmed: list[int] = []
+        self._ends_early = False
 
     def add(self, packet: AnyPacket) -> None:
         """Take the next packet."""
@@ -159,6 +165,10 @@ class AudioStreamReader:
         self._moved += time > own
         self._most_moved = max(self._most_moved, time - own)
         self._own_end = max(self._own_end, own + (packet.duration or 0))
+        begins_late, ends_early = _trimming(packet)
+        if self._count and (begins_late or self._ends_early):
+            self._trimmed.append(time)
+        self._ends_early = ends_early
         self._count += 1
         self._start = time if self._start is None else self._start
         self._end = max(self._end, time + (packet.duration or 0))
@@ -187,6 +197,7 @@ class AudioStreamReader:
             duration=float((self._end - self._start) * seconds),
             timeline=self._timeline,
             changes=tuple(float(time * seconds) for time in self._changes),
+            trimmed=tuple(float(time * seconds) for time in self._trimmed),
             moved=self._moved,
             most_moved=float(self._most_moved * seconds),
         )
@@ -207,3 +218,11 @@ class AudioStreamReader:
             if len(header) == 4 and header[0] == 0xFF and header[1] & 0xF6 == 0xF0:
                 return bytes([header[2] & 0xFD, header[3] & 0xC0])  # profile, rate and channels
         return None
+
+
+def _trimming(packet: AnyPacket) -> tuple[bool, bool]:
+    """Whether samples at the begin, and at the end, of what a packet decodes to are not to be heard."""
+    if not packet.has_sidedata("skip_samples"):
+        return False, False
+    begin, end = struct.unpack_from("<II", bytes(PacketSideData.from_packet(packet, "skip_samples")))
+    return begin > 0, end > 0

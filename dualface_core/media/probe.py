@@ -488,6 +488,12 @@ def _audio_notes(container: InputContainer, audio: Mapping[int, AudioInfo]) -> I
                 f"{name} changes its rate or channels {places}, first at {info.changes[0]:.1f} s; all of it is brought "
                 "into the form of its beginning and becomes AAC."
             )
+        if info.trimmed:
+            places = "in one place" if len(info.trimmed) == 1 else f"in {len(info.trimmed)} places"
+            yield (
+                f"{name} leaves out parts of packets in its middle, {places}, first at {info.trimmed[0]:.1f} s; MP4 "
+                "has no such thing, and it becomes AAC."
+            )
         if info.channels > MOST_CHANNELS and not info.copied:
             yield f"{name} has {info.channels} channels, which are mixed to {MOST_CHANNELS}."
         if info.moved:

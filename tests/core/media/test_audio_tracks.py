@@ -62,10 +62,12 @@ def tones(layout: str, seconds: float = 1.0, *, start: float = 0.0, rate: int = 
     return frame
 
 
-def with_audio(path: Path, *tracks: tuple[str, av.AudioFrame, dict[str, str]], start: int = 0) -> Path:
+def with_audio(
+    path: Path, *tracks: tuple[str, av.AudioFrame, dict[str, str]], start: int = 0, pictures: str = "libx264"
+) -> Path:
     """Write a clip with audio tracks: the codec, what it plays, and its tags ("default" makes it one)."""
     with av.open(path, "w") as container:
-        pictures = container.add_stream("libx264", rate=15, width=96, height=64, pix_fmt="yuv420p")
+        images = container.add_stream(pictures, rate=15, width=96, height=64, pix_fmt="yuv420p")
         streams = []
         for codec, played, tags in tracks:
             stream = container.add_stream(codec, rate=played.sample_rate, layout=played.layout.name)
@@ -77,8 +79,8 @@ def with_audio(path: Path, *tracks: tuple[str, av.AudioFrame, dict[str, str]], s
         for number in range(12):
             frame = av.VideoFrame.from_ndarray(numbered_image(number, 96, 64), format="rgb24")
             frame.pts, frame.time_base = 15 * start + number, Fraction(1, 15)
-            container.mux(pictures.encode(frame))
-        container.mux(pictures.encode(None))
+            container.mux(images.encode(frame))
+        container.mux(images.encode(None))
         for stream, (_, played, _) in zip(streams, tracks, strict=True):
             size = stream.codec_context.frame_size or 1024
             framer = av.AudioResampler(stream.format, played.layout.name, played.sample_rate, size)
@@ -194,6 +196,29 @@ def test_audio_that_changes_in_mid_stream_has_one_form(tmp_path: Path, later: st
     assert (result.audio[0].codec, result.audio[0].channels, result.audio[0].sample_rate) == ("aac", 2, RATE)
     heard = samples(result.path)
     assert np.abs(heard[0, 3 * RATE // 2 : 3 * RATE // 2 + 2_000]).max() > 0.03
+
+
+def test_opus_of_recordings_that_were_joined_stays_in_its_place(tmp_path: Path) -> None:
+    # Of the last packet of each recording 13.5 ms are not to be heard.
+    part = with_audio(tmp_path / "part.webm", ("libopus", tones("stereo"), {}), pictures="libvpx-vp9")
+    assert probe(part).audio[0].copied
+    path = tmp_path / "joined.webm"
+    with av.open(path, "w") as output:
+        for turn in range(3):
+            with av.open(part) as source:
+                if not turn:
+                    streams = [output.add_stream_from_template(stream) for stream in source.streams]
+                for packet in source.demux():
+                    if packet.size:
+                        packet.pts, packet.dts = packet.pts + 1007 * turn, packet.dts + 1007 * turn
+                        packet.stream = streams[packet.stream_index]
+                        output.mux(packet)
+    video = probe(path)
+    assert video.audio[0].trimmed == pytest.approx([1.0, 2.0], abs=0.01)
+    assert "Audio track 1 leaves out parts of packets in its middle, in 2 places, first at 1.0 s" in video.notes[-1]
+    result = copied(video, tmp_path / "result.mp4")
+    assert result.audio[0].codec == "aac"
+    assert len(samples(result.path)[0]) == pytest.approx(3 * RATE, abs=2048)
 
 
 @pytest.mark.parametrize("layout", ["mono", "5.1"])
