@@ -178,8 +178,9 @@ def encode_in_software(
     choice = order.choice
 
     def render(video: "VideoInfo", output: Path, **options: Any) -> "EncodeReport":
+        kept = store.spans_folder(context.partition_key)
         report = pipeline.render_with_software(
-            video, composed_tiles, output, why=choice.why, workers=workers, **options
+            video, composed_tiles, output, why=choice.why, kept=kept, workers=workers, **options
         )
         known = {"driver": choice.driver, "fallback": choice.fallback, "session_wait_seconds": order.waited}
         return report.model_copy(update=known)

@@ -8,6 +8,7 @@ until the next one.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 
 import dagster as dg
@@ -85,6 +86,7 @@ def remove(key: str, store: VideoStore, instance: dg.DagsterInstance) -> Removal
             raise VideoInUseError(f"{key} is not removed: {reason}. Wait until that is over, or terminate it.")
         for paths in parts_of(store, key).values():
             move_into_trash(store, key, paths)
+        shutil.rmtree(store.spans_folder(key), ignore_errors=True)
         for run_id in removal.runs:
             instance.delete_run(run_id)
             instance.compute_log_manager.delete_logs(prefix=[run_id])

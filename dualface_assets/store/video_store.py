@@ -94,6 +94,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         encoded_video/KEY/SLUG.split.mp4              the result, verified, with its report beside it
         review/index.html, review/KEY/index.html      pages for people, made from the rest
         scratch/RUN/                                  what a run needs only while it lasts
+        scratch/spans-KEY/                            what is rendered of a video, until all of it is
         trash/KEY/                                    what is being deleted
         locks/                                        who takes uploads, and who deletes
 
@@ -371,6 +372,13 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         folder = self.private_folder("scratch") / run_id
         folder.mkdir(exist_ok=True)
         return folder
+
+    def spans_folder(self, key: str) -> Path:
+        """Where the finished spans of a video that is rendered lie, for the run that carries on if its run is killed.
+
+        Raises UnsafeKeyError.
+        """
+        return self.scratch_folder / f"spans-{check_key(key)}"
 
     def private_folder(self, name: str) -> Path:
         """A folder of the store's that only this user's processes may enter, made if it is not there.

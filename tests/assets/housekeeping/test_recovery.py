@@ -215,6 +215,16 @@ def test_scratch_of_a_run_that_nobody_knows_is_kept_for_a_day(store: VideoStore,
     assert remove_leftovers(store, instance, now=time.time() + DAY + 60) == [folder]
 
 
+def test_spans_of_a_killed_run_wait_a_day_for_the_run_that_carries_on(
+    store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    scratch_of(a_run(instance, dg.DagsterRunStatus.FAILURE).run_id, store)
+    spans = store.spans_folder("talk-0123456789")
+    spans.mkdir()
+    assert spans not in remove_leftovers(store, instance)
+    assert spans in remove_leftovers(store, instance, now=time.time() + DAY + 60)
+
+
 @pytest.mark.parametrize("place", ["raw_video/a-0123456789", "face_tracks", "composed_tiles", "encoded_video/a-01"])
 def test_a_temporary_file_that_nobody_writes_any_more_is_removed_and_nothing_else_is(
     store: VideoStore, instance: dg.DagsterInstance, place: str

@@ -49,10 +49,13 @@ def test_nothing_of_a_removed_video_is_left(
     for key in (gone, kept):
         assert dg.materialize([made], instance=instance, partition_key=key).success
         note_a_failure(any_store, key)
+        any_store.scratch("a run")
+        any_store.spans_folder(key).mkdir()
     removed = remove(gone, any_store, instance)
     assert removed.name == "a.mp4"
     assert {part.part for part in removed.parts} == {"upload", "tables", "result", "page", "report"}
     assert any_store.known_keys() == {kept}
+    assert [any_store.spans_folder(key).exists() for key in (gone, kept)] == [False, True]
     assert what_is_left(any_store, kept) == {"upload", "tables", "result", "report"}
     assert (in_index(any_store, gone), in_index(any_store, kept)) == (False, True)
     assert instance.get_dynamic_partitions("videos") == [kept]

@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,7 @@ if __name__ == "__main__":
             folder / "out.mp4",
             settings=Settings.model_validate_json(sys.argv[2]),
             fingerprints=folder / "out.fingerprints",
+            kept=Path(sys.argv[5]) if sys.argv[5:] else None,
             workers=workers,
             progress=die,
         )
@@ -67,15 +68,15 @@ class Job:
         self.prints = folder / "out.fingerprints"
         (folder / "program.py").write_text(PROGRAM)
 
-    def kill_at(self, frame: int, *, cores: int = 1) -> None:
+    def kill_at(self, frame: int, *, cores: int = 1, kept: Sequence[Path] = ()) -> None:
         """Run it in a process of its own, which is killed when so many frames are done."""
         program = [str(self.output.with_name("program.py")), str(self.output.parent), self.settings.model_dump_json()]
-        command = [sys.executable, *program, str(cores), str(frame)]
+        command = [sys.executable, *program, str(cores), str(frame), *map(str, kept)]
         environment = os.environ | {"PYTHONPATH": str(Path(pipeline.__file__).parents[1])}
         ended = subprocess.run(command, check=False, env=environment)
         assert ended.returncode == -signal.SIGKILL
 
-    def run(self, progress: pipeline.Progress | None = None) -> str:
+    def run(self, progress: pipeline.Progress | None = None, kept: Path | None = None) -> str:
         """Run it to its end, and say how it was done."""
         return pipeline.render_with_software(
             self.video,
@@ -83,6 +84,7 @@ class Job:
             self.output,
             settings=self.settings,
             fingerprints=self.prints,
+            kept=kept,
             workers=Workers(),
             progress=progress,
         ).backend
@@ -167,6 +169,17 @@ def test_spans_whose_files_are_damaged_are_made_again(job: Job) -> None:
     assert job.run() == "cpu, 5 spans, 1 of them from a killed run"
     assert job.result == uninterrupted
     assert job.left == []
+
+
+def test_a_job_that_makes_another_file_goes_on_in_a_folder_that_both_are_told(job: Job, tmp_path: Path) -> None:
+    job.run()
+    uninterrupted = job.result
+    kept = tmp_path / "spans"
+    job.kill_at(25, kept=[kept])
+    job.output, job.prints = tmp_path / "retry.mp4", tmp_path / "retry.fingerprints"
+    assert job.run(kept=kept) == "cpu, 5 spans, 3 of them from a killed run"
+    assert job.result == uninterrupted
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OutputError("out.mp4", "the disk is full", action="Free some.")])
