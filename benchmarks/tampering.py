@@ -12,7 +12,7 @@ import argparse
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -48,18 +48,33 @@ def outcome(verification: Verification) -> str:
     return "caught" if verification.failures else "warned" if verification.warnings else "missed"
 
 
+def counts(scenes: Iterable[Scene], results: Sequence[Verification], *, expected: str) -> list[str]:
+    """How many results are caught, warned and missed, with the scenes of those that are not as expected."""
+    by_outcome: dict[str, list[str]] = {each: [] for each in ("caught", "warned", "missed")}
+    for scene, result in zip(scenes, results, strict=True):
+        by_outcome[outcome(result)].append(scene)
+    return [
+        str(len(names)) if each == expected or not names else f"{len(names)}: {', '.join(names)}"
+        for each, names in by_outcome.items()
+    ]
+
+
 def allowed(findings: Sequence[Finding], check: Check) -> str:
     """What a check would have let pass."""
     return next((finding.expected for finding in findings if finding.check is check and not finding.passed), "")
 
 
-def tamperings(jobs: Sequence[Job], folder: Path) -> Iterator[list[str]]:
-    """Rows: what is wrong, what finds it, what is allowed, and how many results are caught, warned and missed."""
+def tamperings(jobs: Mapping[Scene, Job], folder: Path) -> Iterator[list[str]]:
+    """Rows: what is wrong, what finds it, what is allowed, and how many results are caught, warned and missed.
+
+    The first is of right results. Scenes are named where a wrong one is not caught, and a right one not passed.
+    """
+    right = [job.verify() for job in jobs.values()]
+    yield ["none: right results", "-", "-", *counts(jobs, right, expected="missed")]
     for name, edit, check, _ in CASES:
-        results = [job.verify(render(job, folder / "wrong.mp4", edit=edit)) for job in jobs]
-        counts = Counter(map(outcome, results))
+        results = [job.verify(render(job, folder / "wrong.mp4", edit=edit)) for job in jobs.values()]
         findings = [finding for result in results for finding in result.findings]
-        yield [name, check, allowed(findings, check), *(str(counts[each]) for each in ("caught", "warned", "missed"))]
+        yield [name, check, allowed(findings, check), *counts(jobs, results, expected="caught")]
     for name, (tamper, _) in TAMPERINGS.items():
         finding = compared(folder, speech(), tamper(speech()))
         yield [
@@ -72,7 +87,7 @@ def tamperings(jobs: Sequence[Job], folder: Path) -> Iterator[list[str]]:
         ]
 
 
-def qualities(jobs: Sequence[Job], folder: Path, cases: Sequence[tuple[str, str, int]]) -> Iterator[list[str]]:
+def qualities(jobs: Iterable[Job], folder: Path, cases: Sequence[tuple[str, str, int]]) -> Iterator[list[str]]:
     """Rows: how a result was coded, how far it is from what was composed, and how many are refused."""
     for codec, preset, quality in cases:
         encoder = software_encoder(EncoderSettings(codec=codec, preset=preset, quality=quality))
@@ -120,8 +135,12 @@ def main() -> None:
     cases = list(product(options.codecs.split(","), options.presets.split(","), map(int, options.qualities.split(","))))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        jobs = [made(folder / scene, scene) for scene in scenes]
-        of = f"of {len(jobs)} scenes: {', '.join(scenes)}"
+        jobs = {scene: made(folder / scene, scene) for scene in scenes}
+        of = f"of {len(jobs)} scenes" if scenes == list(Scene) else f"of {', '.join(scenes)}"
+        found = table(
+            ["tampering", "found by", "allowed", f"caught {of}", "warned", "missed"], tamperings(jobs, folder)
+        )
+        write("tamperings", found)
         coded = table(
             [
                 "codec",
@@ -135,13 +154,9 @@ def main() -> None:
                 f"refused {of}",
                 "by",
             ],
-            qualities(jobs, folder, cases),
+            qualities(jobs.values(), folder, cases),
         )
         write("qualities", coded)
-        found = table(
-            ["tampering", "found by", "allowed", f"caught {of}", "warned", "missed"], tamperings(jobs, folder)
-        )
-        write("tamperings", found)
 
 
 if __name__ == "__main__":
