@@ -479,7 +479,7 @@ def verify(
     plan: TilePlan,
     settings: Settings | None = None,
     fingerprints: Path | None = None,
-    workers: Workers | None = None,  # noqa: ARG001
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Verification:
     """Decode a result from the first frame to the last and say whether it is right.
@@ -495,7 +495,7 @@ def verify(
         settings: where the model files are; read from the environment if None.
         fingerprints: those that the composed frames left; None to compose the plan anew.
         workers: processes that decode the spans of result and source; None to do all in this process.
-        progress: called after every frame.
+        progress: called every few frames.
 
     Raises:
         ModelError: a model file is missing or wrong.
@@ -514,6 +514,7 @@ def verify(
             plan=plan,
             settings=settings or Settings.load(),
             fingerprints=fingerprints,
+            workers=workers,
             progress=progress,
         )
 

@@ -61,8 +61,21 @@ class _Reach:
     time: float = 0.0
 
 
+@dataclass(frozen=True)
+class CanvasShown:
+    """What was measured of a frame of the result: the black lines of each tile, and what is beside them.
+
+    Attributes:
+        sides: of each slot.
+        background: levels by which an area that no tile covers differs from the background; None where there is none.
+    """
+
+    sides: tuple[Sides, ...]
+    background: float | None
+
+
 class CanvasCheck:
-    """Looks at some frames, of the source and of the result, for what should not be in the tiles, or beside them.
+    """Takes what was measured of some frames, of the source and of the result, in the frames' order.
 
     Args:
         tracks: the shots of the source, with their panes.
@@ -74,29 +87,20 @@ class CanvasCheck:
         self._plan = plan
         self._shot = np.repeat(np.arange(len(tracks.shots)), [len(shot) for shot in tracks.shots])
         self._letterbox: dict[int, Sides] = {}
-        self._shown: dict[int, list[Sides]] = {}
+        self._shown: dict[int, tuple[Sides, ...]] = {}
         self._background: list[tuple[float, float]] = []
 
-    def learn(self, frame: Frame) -> None:
-        """Measure how much of a source frame is bars; its index is its number in the plan."""
-        sides = _bars(frame.planes[0], frame.color)
+    def learn(self, number: int, sides: Sides | None) -> None:
+        """Take the bars of a source frame, as `bars` finds them: its number in the plan."""
         if sides is not None:
-            shot = int(self._shot[frame.index])
+            shot = int(self._shot[number])
             self._letterbox[shot] = _common(self._letterbox.get(shot, sides), sides)
 
-    def look(self, number: int, frame: Frame) -> None:
-        """Take a frame of the result, with its number in the plan."""
-        tiles, luma = self._plan.tiles[number].tolist(), frame.planes[0]
-        bare = np.ones(luma.shape, bool)
-        self._shown[number] = []
-        for x, y, width, height in tiles:
-            bare[y : y + height, x : x + width] = False
-            part = luma[y : y + height, x : x + width]
-            self._shown[number].append(_dark_sides(part, frame.color) if width else NO_SIDES)
-        if self._plan.layout.background != BLURRED and bare.any():
-            wanted = frame.color.yuv(self._plan.layout.background)[0]
-            apart = cv2.blur(np.where(bare, cv2.absdiff(luma, np.full_like(luma, wanted)), 0), (_AREA, _AREA))
-            self._background.append((float(apart.max()), float(self._tracks.times[number])))
+    def look(self, number: int, shown: CanvasShown) -> None:
+        """Take what was measured of a frame of the result: its number in the plan."""
+        self._shown[number] = shown.sides
+        if shown.background is not None:
+            self._background.append((shown.background, float(self._tracks.times[number])))
 
     def findings(self) -> Iterator[Finding]:
         """What is beside the tiles, and which bars and seams are in them."""
@@ -184,8 +188,31 @@ def _reach_finding(check: Check, what: str, reach: _Reach, most: float) -> Findi
     )
 
 
-def _bars(luma: NDArray[np.uint8], color: ColorInfo) -> Sides | None:
+def canvas_shown(frame: Frame, tiles: NDArray[np.integer], background: str) -> CanvasShown:
+    """Measure a frame of the result.
+
+    Args:
+        frame: the canvas.
+        tiles: (slots, 4) of x, y, width and height; the width is 0 where a tile is not drawn.
+        background: of the layout.
+    """
+    luma, sides = frame.planes[0], []
+    bare = np.ones(luma.shape, bool)
+    for x, y, width, height in tiles.tolist():
+        bare[y : y + height, x : x + width] = False
+        part = luma[y : y + height, x : x + width]
+        sides.append(_dark_sides(part, frame.color) if width else NO_SIDES)
+    levels = None
+    if background != BLURRED and bare.any():
+        wanted = frame.color.yuv(background)[0]
+        apart = cv2.blur(np.where(bare, cv2.absdiff(luma, np.full_like(luma, wanted)), 0), (_AREA, _AREA))
+        levels = float(apart.max())
+    return CanvasShown(tuple(sides), levels)
+
+
+def bars(frame: Frame) -> Sides | None:
     """The black lines around the picture of a frame, where it begins with an edge; None where all of it is black."""
+    luma, color = frame.planes[0], frame.color
     left, top, right, bottom = _dark_sides(luma, color)
     rows, columns = luma.shape
     if top == rows:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.media.color import FULL_RANGE, ColorInfo
-from dualface_core.media.frames import Planes
 from dualface_core.verification.findings import Check, Finding, clock
 from dualface_core.verification.fingerprints import RegionFingerprint, detail
 
@@ -197,11 +196,12 @@ class RegionComparison:
         self._most_colored = 0.0
         self._least_detail = 1.0
 
-    def look(self, number: int, time: float, canvas: Planes) -> None:
-        """Take the next frame: its number in the plan, its time in seconds, and Y, U and V of the whole canvas."""
+    def look(self, number: int, time: float, fingerprint: NDArray[np.uint8]) -> None:
+        """Take the next frame: its number in the plan, its time in seconds, and the fingerprint of all its regions."""
         if self._waiting and number <= self._waiting[-1].number:
             return  # two frames at the time of one, which is a finding already
-        self._waiting.append(_Shown(number, time, self._part.of(canvas)))
+        offset = self._part.offset
+        self._waiting.append(_Shown(number, time, fingerprint[offset : offset + self._part.size]))
         if len(self._waiting) == _BLOCK:
             self._compare(self._waiting)
             self._waiting = []

@@ -1,8 +1,9 @@
 """What a result should show: some source frames, resampled as the plan says by other means than the compositor's.
 
 Belongs here: choosing those frames so that they cost little, fetching them, and measuring how a tile of the result
-differs from them. `comparison` holds every frame against what was composed; this holds what was composed against the
-source, to a pixel, and tells how much of it an encoder has left.
+differs from them. What is measured of one frame may be measured anywhere; a CropCheck takes it in the frames' order.
+`comparison` holds every frame against what was composed; this holds what was composed against the source, to a pixel,
+and tells how much of it an encoder has left.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from dualface_core.media.frames import LEFT, Frame, Planes, Siting
 from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
-from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.tables.layouts import Layout
+from dualface_core.tables.tile_plan import FramePlan, TilePlan
 from dualface_core.verification.comparison import ssim_map
 from dualface_core.verification.findings import Check, Finding, clock
 from dualface_core.verification.fingerprints import RegionFingerprint
@@ -97,74 +99,90 @@ _LEAST_COLOR_TEXTURE: Final = 0.05
 Plane = TypeVar("Plane", NDArray[np.uint8], NDArray[np.float32])
 
 
+def sampled_frames(video: VideoInfo, plan: TilePlan, count: int) -> list[int]:
+    """Up to `count` cheap frames, and up to as many from the middle of scenes that have none of these."""
+    cheap = cheap_frames(video, plan, count)
+    scenes = [scene for scene in plan.scenes if not any(scene.first <= each <= scene.last for each in cheap)]
+    return sorted({*cheap, *evenly([(scene.first + scene.last) // 2 for scene in scenes], count)})
+
+
+def cheap_frames(video: VideoInfo, plan: TilePlan, count: int) -> list[int]:
+    """Up to `count` frames, spread over the video: those that can be decoded alone, as far as there are enough."""
+    numbers = {pts: number for number, pts in enumerate(plan.pts.tolist())}
+    keys = [numbers[pts] for pts in key_frames(video) if pts in numbers]
+    if len(keys) >= min(_ENOUGH_KEY_FRAMES, count):
+        return evenly(keys, count)
+    return sorted({*keys, *evenly(range(plan.frame_count), min(_ENOUGH_KEY_FRAMES, count))})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A frame of the plan that is looked at more closely: its number, its pts in the source, and what it shows."""
+
+    number: int
+    pts: int
+    shown: FramePlan
+
+    @staticmethod
+    def of(plan: TilePlan, numbers: Sequence[int]) -> list[Sample]:
+        """Those of a plan."""
+        return [Sample(number, int(plan.pts[number]), plan.frame(number)) for number in numbers]
+
+    def enlargement(self, slot: int) -> float:
+        """Pixels of the canvas per pixel of the source in a tile."""
+        return float(self.shown.tiles[slot, 2] / self.shown.crop_windows[slot, 2])
+
+
+def source_frames(video: VideoInfo, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Frame]]:
+    """Frames of the source, ascending. Raises UnreadableVideoError where it cannot be read."""
+    by_number = {sample.number: sample for sample in samples}
+    with VideoReader(video) as reader:
+        for frame in reader.at(list(by_number), [sample.pts for sample in samples]):
+            yield by_number[frame.index], frame
+
+
 class Source:
-    """The source and the plan, from which any frame of the result can be made again.
+    """What a result should show of source frames, made again.
 
     Args:
         video: the source.
-        plan: what each tile shows.
+        layout: the canvas.
     """
 
-    def __init__(self, video: VideoInfo, plan: TilePlan) -> None:
-        self._video = video
-        self._plan = plan
-        self._pts: list[int] = plan.pts.tolist()
-        self._compositor = Compositor(plan.layout, video.width, video.height)
+    def __init__(self, video: VideoInfo, layout: Layout) -> None:
+        self._compositor = Compositor(layout, video.width, video.height)
 
-    def sampled_frames(self, count: int) -> list[int]:
-        """Up to `count` cheap frames, and up to as many from the middle of scenes that have none of these."""
-        cheap = self.cheap_frames(count)
-        scenes = [scene for scene in self._plan.scenes if not any(scene.first <= each <= scene.last for each in cheap)]
-        return sorted({*cheap, *evenly([(scene.first + scene.last) // 2 for scene in scenes], count)})
-
-    def cheap_frames(self, count: int) -> list[int]:
-        """Up to `count` frames, spread over the video: those that can be decoded alone, as far as there are enough."""
-        numbers = {pts: number for number, pts in enumerate(self._pts)}
-        keys = [numbers[pts] for pts in key_frames(self._video) if pts in numbers]
-        if len(keys) >= min(_ENOUGH_KEY_FRAMES, count):
-            return evenly(keys, count)
-        return sorted({*keys, *evenly(range(len(self._pts)), min(_ENOUGH_KEY_FRAMES, count))})
-
-    def frames(self, numbers: Sequence[int]) -> Iterator[Frame]:
-        """Frames of the source, ascending. Raises UnreadableVideoError where it cannot be read."""
-        with VideoReader(self._video) as reader:
-            yield from reader.at(numbers, [self._pts[number] for number in numbers])
-
-    def enlargement(self, number: int, place: int) -> float:
-        """Pixels of the canvas per pixel of the source, in a frame's tile `place`."""
-        return float(self._plan.tiles[number, place, 2] / self._plan.crop_windows[number, place, 2])
-
-    def composed(self, frame: Frame) -> Planes:
+    def composed(self, frame: Frame, shown: FramePlan) -> Planes:
         """What the compositor makes of a source frame: Y, U and V of the canvas, until the next call."""
-        return self._compositor.compose(frame, self._plan.frame(frame.index))
+        return self._compositor.compose(frame, shown)
 
-    def tile_planes(self, frame: Frame, place: int, canvas: Planes) -> Planes:
+    def tile_planes(self, frame: Frame, shown: FramePlan, slot: int, canvas: Planes) -> Planes:
         """What a tile should show of a source frame: Y, U and V at half the size of the tile's.
 
         What lies over it (a later tile, its border and corners, its caption) is taken from the canvas, so that it is
         left out of the comparison; a later tile has its own.
 
         Args:
-            frame: of the source; its index is its number in the plan.
-            place: the tile's number in the layout.
+            frame: of the source.
+            shown: what is planned of it.
+            slot: the tile's number in the layout.
             canvas: Y, U and V as they were composed of this frame.
         """
-        shown = self._plan.frame(frame.index)
-        width, height = shown.tiles[place, 2:].tolist()
-        window = shown.crop_windows[place].astype(np.float64)
+        width, height = shown.tiles[slot, 2:].tolist()
+        window = shown.crop_windows[slot].astype(np.float64)
         y, u, v = (
             _resampled(plane, (width, height), window, scale, sited, drawn)
             for plane, scale, sited, drawn in zip(
                 frame.planes, (1, 2, 2), (_LUMA, frame.siting, frame.siting), (_LUMA, LEFT, LEFT), strict=True
             )
         )
-        over = self._compositor.finish.overlaid(shown, place)
+        over = self._compositor.finish.overlaid(shown, slot)
         if over:
-            tile = tile_frame(canvas, shown.tiles[place], frame.color)
+            tile = tile_frame(canvas, shown.tiles[slot], frame.color)
             for wanted, drawn, scale in zip((y, u, v), tile.planes, (1, 2, 2), strict=True):
                 halved = _halved(drawn)
                 for part in over:
-                    covered = _within(part, shown.tiles[place], _SCALE * scale)
+                    covered = _within(part, shown.tiles[slot], _SCALE * scale)
                     wanted[covered] = halved[covered]
         return y, u, v
 
@@ -236,25 +254,25 @@ def evenly(values: Sequence[int], count: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class _Composed:
-    """How a composed frame differs from its resampled source.
+class ComposedTile:
+    """How a tile of a composed frame differs from its resampled source.
 
     Attributes:
-        number: of the frame.
+        wanted: luma of the resampled source, at half size.
+        place: (4,) x, y, width and height on the canvas.
         enlargement: pixels of the canvas per pixel of the source.
         aside: pixels of the canvas that a quarter of the tile is clearly beside its crop window.
         color_aside: the same of the whole tile's colors, to the right and below.
         luma, color: levels by which an area differs in luma and in chroma.
-        recorded: levels by which its fingerprint differs from that which was left when the result was made.
     """
 
-    number: int
-    enlargement: float = 1.0
-    aside: float = 0.0
-    color_aside: tuple[float, float] = (0.0, 0.0)
-    luma: float = 0.0
-    color: float = 0.0
-    recorded: int = 0
+    wanted: NDArray[np.uint8]
+    place: NDArray[np.integer]
+    enlargement: float
+    aside: float
+    color_aside: tuple[float, float]
+    luma: float
+    color: float
 
     @property
     def is_aside(self) -> bool:
@@ -279,15 +297,67 @@ class _Shown:
     noise: float
 
 
+def composed_tiles(source: Source, sample: Sample, frame: Frame, canvas: Planes) -> dict[int, ComposedTile]:
+    """Compare the tiles of a canvas with the source frame that it was composed of: by slot, those large enough.
+
+    Args:
+        source: resamples frames.
+        sample: what the plan has.
+        frame: of the source.
+        canvas: Y, U and V as they were composed of it.
+    """
+    places = sample.shown.tiles
+    return {
+        slot: _composed_tile(
+            tile_frame(canvas, place, frame.color),
+            source.tile_planes(frame, sample.shown, slot, canvas),
+            place,
+            sample.enlargement(slot),
+        )
+        for slot, place in enumerate(places)
+        if place[2:].min() >= _LEAST_TILE
+    }
+
+
+def _composed_tile(tile: Frame, wanted: Planes, place: NDArray[np.integer], enlargement: float) -> ComposedTile:
+    luma, *chroma = [(_quarter(_halved(one)), _quarter(other)) for one, other in zip(tile.planes, wanted, strict=True)]
+    return ComposedTile(
+        wanted[0],
+        place,
+        enlargement,
+        aside=2 * _SCALE * _farthest_quarter(*luma),
+        color_aside=_shift(chroma, 4 * _SCALE, _LEAST_COLOR_TEXTURE, _LEAST_EXPLAINED),
+        luma=_levels(*luma),
+        color=max(_levels(*pair) for pair in chroma),
+    )
+
+
+def shown_tile(tile: Frame) -> NDArray[np.uint8]:
+    """What a CropCheck takes of a tile of the result: its luma at half size."""
+    return _halved(tile.planes[0])
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """A composed tile with the number of its frame.
+
+    Attributes:
+        recorded: levels by which its fingerprint differs from that which was left when the result was made.
+    """
+
+    number: int
+    tile: ComposedTile
+    recorded: int
+
+
 class CropCheck:
-    """Compares some frames of a tile with what the plan makes of the source: as they were composed, and as decoded.
+    """Holds some frames of a tile against what the plan makes of the source: as they were composed, and as decoded.
 
     The first must fit to a pixel, whatever the encoder does. The second tells how much the encoder has left.
 
     Args:
         name: whose tile it is, for messages.
         parts: how the fingerprints of the canvas are taken.
-        numbers: of the frames to compare, in the plan.
         composed: fingerprints of all composed frames, (frames, samples) uint8.
         times: when each composed frame is shown, in seconds.
     """
@@ -296,100 +366,70 @@ class CropCheck:
         self,
         name: str,
         parts: Sequence[RegionFingerprint],
-        numbers: Sequence[int],
         composed: NDArray[np.uint8],
         times: Sequence[float],
     ) -> None:
         self._name = name
         self._parts = parts
-        self._numbers = frozenset(numbers)
         self._recorded = composed
         self._times = times
-        self._wanted: dict[int, Planes] = {}
-        self._found: dict[int, tuple[float, NDArray[np.uint8]]] = {}
-        self._composed: list[_Composed] = []
+        self._learned: dict[int, _Learned] = {}
+        self._shown: dict[int, _Shown] = {}
 
-    def learn(
-        self, number: int, place: NDArray[np.integer], wanted: Planes, canvas: Planes, enlargement: float
-    ) -> None:
-        """Take a frame's resampled source, as `Source.tile_planes` gives it, and the canvas composed of it.
-
-        Args:
-            number: of the frame in the plan.
-            place: (4,) x, y, width and height of the tile in it.
-            wanted: Y, U and V at half the size of the tile's.
-            canvas: Y, U and V of the canvas.
-            enlargement: pixels of the canvas per pixel of the source.
-        """
-        if place[2:].min() < _LEAST_TILE:
-            return
-        tile = tile_frame(canvas, place, ColorInfo())
-        luma, *chroma = [
-            (_quarter(_halved(one)), _quarter(other)) for one, other in zip(tile.planes, wanted, strict=True)
-        ]
-        self._wanted[number] = wanted
-        self._composed.append(
-            _Composed(
-                number,
-                enlargement,
-                aside=2 * _SCALE * _farthest_quarter(*luma),
-                color_aside=_shift(chroma, 4 * _SCALE, _LEAST_COLOR_TEXTURE, _LEAST_EXPLAINED),
-                luma=_levels(*luma),
-                color=max(_levels(*pair) for pair in chroma),
-                recorded=max(self._recorded_levels(number, part, canvas) for part in self._parts if _meet(part, place)),
-            )
+    def learn(self, number: int, tile: ComposedTile, fingerprint: NDArray[np.uint8]) -> None:
+        """Take a composed tile: its frame's number in the plan, and the fingerprint of the frame."""
+        recorded = max(
+            self._recorded_levels(number, part, fingerprint) for part in self._parts if _meet(part, tile.place)
         )
+        self._learned[number] = _Learned(number, tile, recorded)
 
-    def _recorded_levels(self, number: int, part: RegionFingerprint, canvas: Planes) -> int:
-        """Levels by which a region of a canvas differs from the fingerprint that was left of it; detail is left out."""
-        left = self._recorded[number, part.offset : part.offset + part.chroma.stop]
-        return int(cv2.absdiff(part.of(canvas)[: part.chroma.stop], np.asarray(left)).max())
+    def _recorded_levels(self, number: int, part: RegionFingerprint, fingerprint: NDArray[np.uint8]) -> int:
+        """Levels by which a region differs from the fingerprint that was left of it; detail is left out."""
+        compared = slice(part.offset, part.offset + part.chroma.stop)
+        return int(cv2.absdiff(fingerprint[compared], np.asarray(self._recorded[number, compared])).max())
 
-    def look(self, number: int, time: float, tile: Frame) -> None:
-        """Take the tile of a frame of the result: its number in the plan, and its time in seconds."""
-        if number in self._numbers:
-            self._found[number] = time, _halved(tile.planes[0])
+    def look(self, number: int, time: float, tile: NDArray[np.uint8]) -> None:
+        """Take a tile of the result, as `shown_tile` gives it: its frame's number in the plan, and time in seconds."""
+        learned = self._learned.get(number)
+        if learned is not None:
+            self._shown[number] = _shown(time, tile, learned.tile.wanted)
 
     def findings(self) -> Iterator[Finding]:
         """Whether the right place is shown, and how much of it is left: nothing of a tile that is hardly ever drawn."""
-        if not self._composed:
-            return
-        shown = [
-            _shown(time, found, self._wanted[number][0])
-            for number, (time, found) in self._found.items()
-            if number in self._wanted
-        ]
-        yield self._place_finding(shown)
-        yield self._quality_finding(shown)
+        if self._learned:
+            shown = list(self._shown.values())
+            yield self._place_finding(shown)
+            yield self._quality_finding(shown)
 
     def _place_finding(self, shown: Sequence[_Shown]) -> Finding:
-        name, composed = self._name, self._composed
-        aside = max(composed, key=lambda frame: (frame.is_aside, frame.aside))
-        luma = max(composed, key=lambda frame: frame.luma)
-        color = max(composed, key=lambda frame: frame.color)
-        recorded = max(composed, key=lambda frame: frame.recorded)
-        colors_moved = _usual([frame.color_aside for frame in composed])
-        enlargement = max(frame.enlargement for frame in composed)
+        name, learned = self._name, list(self._learned.values())
+        aside = max(learned, key=lambda frame: (frame.tile.is_aside, frame.tile.aside))
+        luma = max(learned, key=lambda frame: frame.tile.luma)
+        color = max(learned, key=lambda frame: frame.tile.color)
+        recorded = max(learned, key=lambda frame: frame.recorded)
+        colors_moved = _usual([frame.tile.color_aside for frame in learned])
+        enlargement = max(frame.tile.enlargement for frame in learned)
         moved = _usual([frame.aside for frame in shown])
         message = ""
-        if luma.luma > MOST_COMPOSED_LEVELS:
+        if luma.tile.luma > MOST_COMPOSED_LEVELS:
             message = (
                 f"Tile {name} was not composed of what the plan says at {self._clock(luma)}: luma differs by up to "
-                f"{luma.luma:.0f} levels."
+                f"{luma.tile.luma:.0f} levels."
             )
-        elif color.color > MOST_COMPOSED_LEVELS:
+        elif color.tile.color > MOST_COMPOSED_LEVELS:
             message = (
                 f"Tile {name} was not composed in the colors of the source at {self._clock(color)}: they differ by up "
-                f"to {color.color:.0f} levels."
+                f"to {color.tile.color:.0f} levels."
             )
-        elif aside.is_aside:
+        elif aside.tile.is_aside:
             message = (
-                f"Tile {name} was composed {aside.aside:.1f} pixels beside its crop window at {self._clock(aside)}."
+                f"Tile {name} was composed {aside.tile.aside:.1f} pixels beside its crop window at "
+                f"{self._clock(aside)}."
             )
         elif colors_moved > max(MOST_COLORS_ASIDE, MOST_SOURCE_COLORS_ASIDE * enlargement):
             message = (
                 f"The colors of tile {name} were composed {colors_moved:.1f} pixels beside its crop window, from "
-                f"{self._clock(composed[0])} on."
+                f"{self._clock(learned[0])} on."
             )
         elif recorded.recorded > MOST_RECORDED_LEVELS:
             message = (
@@ -401,11 +441,11 @@ class CropCheck:
         return Finding(
             check=Check.CROP,
             passed=bool(shown) and not message,
-            value=round(max(aside.aside, moved), 3),
+            value=round(max(aside.tile.aside, moved), 3),
             expected=f"composed within {MOST_ASIDE:g} pixels, and shown within {MOST_MOVED:g}",
             message=message
-            or f"Tile {name} was composed as the plan says in {len(self._composed)} frames sampled: within "
-            f"{aside.aside:.2f} pixels, {luma.luma:.1f} levels of luma and {color.color:.1f} of chroma.",
+            or f"Tile {name} was composed as the plan says in {len(learned)} frames sampled: within "
+            f"{aside.tile.aside:.2f} pixels, {luma.tile.luma:.1f} levels of luma and {color.tile.color:.1f} of chroma.",
         )
 
     def _quality_finding(self, shown: Sequence[_Shown]) -> Finding:
@@ -432,7 +472,7 @@ class CropCheck:
             ),
         )
 
-    def _clock(self, frame: _Composed) -> str:
+    def _clock(self, frame: _Learned) -> str:
         return clock(self._times[frame.number])
 
 

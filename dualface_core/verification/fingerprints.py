@@ -8,9 +8,10 @@ It is made of fixed regions of the canvas, whatever a scene puts there.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
@@ -46,23 +47,23 @@ class RegionFingerprint:
     region: Region
     offset: int
 
-    @property
+    @cached_property
     def luma_shape(self) -> tuple[int, int]:
         """Rows and columns of the luma."""
         return self.region.height // CELL, self.region.width // CELL
 
-    @property
+    @cached_property
     def chroma_shape(self) -> tuple[int, int]:
         """Rows and columns of U, and of V."""
         return self.region.height // (2 * CELL), self.region.width // (2 * CELL)
 
-    @property
+    @cached_property
     def chroma(self) -> slice:
         """Where U and V are in the region's fingerprint; luma is before, the byte of detail behind."""
         luma, chroma = np.prod(self.luma_shape), np.prod(self.chroma_shape)
         return slice(int(luma), int(luma + 2 * chroma))
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Samples in all, each a byte."""
         return int(self.chroma.stop) + 1
@@ -133,6 +134,11 @@ def region_fingerprints(layout: Layout) -> list[RegionFingerprint]:
     return parts
 
 
+def fingerprint(canvas: Planes, parts: Sequence[RegionFingerprint]) -> NDArray[np.uint8]:
+    """Take the fingerprint of a frame, (samples,) uint8, from Y, U and V of its canvas."""
+    return np.concatenate([part.of(canvas) for part in parts])
+
+
 class FingerprintWriter:
     """Appends the fingerprint of one composed frame after another to a file. A context manager.
 
@@ -159,8 +165,7 @@ class FingerprintWriter:
     def add(self, canvas: Planes) -> None:
         """Take the fingerprint of the next frame from Y, U and V of its canvas."""
         with self._writing():
-            for part in self._parts:
-                self._file.write(part.of(canvas).tobytes())
+            self._file.write(fingerprint(canvas, self._parts).tobytes())
 
     def add_halves(self, halves: NDArray[np.uint8]) -> None:
         """The same from Y, U and V of each region at half its size, all one after the other."""

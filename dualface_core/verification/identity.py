@@ -4,7 +4,8 @@ Belongs here: detecting faces in frames sampled over the whole length, and compa
 source. What the tracks say about places and names is taken here, but whose face it is gets judged afresh, by
 embeddings of faces that are detected in the source and in the result. One face in two seconds is embedded, and all
 that were sampled around one that looks like the other person. Embeddings live as long as the verification does.
-Whether the names are right is judged in `people`, by the faces of the result alone.
+Whether the names are right is judged in `people`, by the faces of the result alone. Detection (`faces_of_source`,
+`faces_in_tiles`) knows one frame and may happen anywhere; an IdentityCheck takes what it finds in the frames' order.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dualface_core.media.frames import Frame
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import CameraState, FaceSource, Person, Subject
 from dualface_core.tables.tile_plan import TilePlan
-from dualface_core.verification.expected import Source, evenly
+from dualface_core.verification.expected import evenly
 from dualface_core.verification.findings import Check, Finding, clock
 from dualface_core.verification.people import LEAST_QUALITY, SAME_PERSON, TileFaces, people_findings
 
@@ -115,7 +116,7 @@ _MOST_SHOTS: Final = 30
 
 
 @dataclass(frozen=True)
-class _Face:
+class Face:
     """A face that was found, aligned for the embedder; quality says how much it tells."""
 
     number: int
@@ -124,11 +125,64 @@ class _Face:
 
 
 @dataclass(frozen=True)
+class FacesWanted:
+    """Whose faces are to be looked for in one frame.
+
+    Attributes:
+        number: of the frame in the plan.
+        crop_windows: (slots, 4) of center x, center y, width and height in pixels of the source.
+        of_people: for each slot, whether it is drawn for one person.
+        boxes: where each person's face is in the source; NaN where it is not.
+        due: people and slots of which the one must be seen in the other, and whether they have that tile alone.
+        shrink: the factor by which source frames are shrunk for the detector.
+    """
+
+    number: int
+    crop_windows: NDArray[np.float64]
+    of_people: tuple[bool, ...]
+    boxes: Mapping[Person, Box]
+    due: tuple[tuple[Person, int, bool], ...]
+    shrink: float
+
+
+@dataclass(frozen=True)
+class DueFace:
+    """What was found of a face that a tile must show.
+
+    Attributes:
+        person: whose it is.
+        face: None if there is none.
+        alone: whether they have the tile alone.
+        outside: whether the plan itself leaves it outside the tile.
+    """
+
+    person: Person
+    face: Face | None
+    alone: bool
+    outside: bool
+
+
+@dataclass(frozen=True)
+class FacesShown:
+    """What was found in the tiles of one frame of the result.
+
+    Attributes:
+        number: of the frame in the plan.
+        due: the faces that it must show.
+        shared: whether two tiles show the same one; None where fewer than two show people.
+    """
+
+    number: int
+    due: tuple[DueFace, ...]
+    shared: bool | None
+
+
+@dataclass(frozen=True)
 class _Waiting:
     """A face of the result that may be embedded: its time in seconds, and whether its person has a tile alone."""
 
     time: float
-    face: _Face
+    face: Face
     alone: bool
 
 
@@ -166,29 +220,19 @@ class _PersonFaces:
 
 
 class IdentityCheck:
-    """Looks for faces in the tiles of some frames, and tells whose they are.
+    """Tells from the faces that were found in source and result whose they are.
 
     Args:
         tracks: who is where in the source.
         plan: what each tile shows.
-        detector: finds faces.
-        embedder: describes them.
+        embedder: describes faces.
     """
 
-    def __init__(
-        self,
-        tracks: FaceTracks,
-        plan: TilePlan,
-        detector: FaceDetector,
-        embedder: FaceEmbedder,
-    ) -> None:
+    def __init__(self, tracks: FaceTracks, plan: TilePlan, embedder: FaceEmbedder) -> None:
         self._tracks = tracks
         self._people = tracks.people
         self._boxes = {person: tracks.boxes(person, followed=False) for person in self._people}
-        self._crop_windows = plan.crop_windows.astype(np.float64)
-        self._subjects = plan.subjects
-        self._shrink = min(1.0, _SOURCE_WIDTH / plan.metadata.frame_width)
-        self._detector = detector
+        self._plan = plan
         self._embedder = embedder
         self._due = {person: _due(tracks, plan, person) for person in self._people}
         self._times = tracks.times
@@ -201,63 +245,61 @@ class IdentityCheck:
         self._faces = {person: _PersonFaces() for person in self._people}
         self._doubled: list[tuple[float, bool]] = []
         self._at_once = 0
-        self._references: dict[Person, list[_Face]] = {person: [] for person in self._people}
+        self._references: dict[Person, list[Face]] = {person: [] for person in self._people}
         self._known: dict[Person, NDArray[np.float32]] = {}
 
-    def learn(self, frame: Frame) -> None:
-        """Take faces of known people from a source frame; its index is its number in the plan."""
-        self._learn(frame, self._people)
+    def wanted(self, number: int) -> FacesWanted:
+        """What is to be looked for in a frame, of the source and of the result: its number in the plan."""
+        subjects = self._plan.subjects[number].tolist()
+        return FacesWanted(
+            number,
+            self._plan.crop_windows[number].astype(np.float64),
+            tuple(subject in self._people for subject in subjects),
+            {person: self._boxes[person][number] for person in self._people},
+            tuple(
+                (person, slot, subject != Subject.PAIR)
+                for slot, subject in enumerate(subjects)
+                for person in self._people
+                if self._due[person][number, slot]
+            ),
+            min(1.0, _SOURCE_WIDTH / self._plan.metadata.frame_width),
+        )
 
-    def finish_learning(self, source: Source) -> None:
-        """Fetch more source frames for people of whom too few faces are known. Raises UnreadableVideoError."""
-        for person in self._people:
-            if len(self._references[person]) < _FEW:
-                for frame in source.frames(_telling_frames(self._tracks, person)):
-                    self._learn(frame, [person])
+    def learn(self, faces: Mapping[Person, Face]) -> None:
+        """Take faces of known people from a source frame, as `faces_of_source` finds them."""
+        for person, face in faces.items():
+            self._references[person].append(face)
+
+    def unknown(self) -> dict[Person, list[int]]:
+        """People of whom too few faces are known, and more frames of the source to learn from, by their numbers."""
+        few = [person for person in self._people if len(self._references[person]) < _FEW]
+        return {person: _telling_frames(self._tracks, person) for person in few}
+
+    def finish_learning(self) -> None:
+        """Embed the faces that stand for each person, once all are learned."""
         self._references = {
             person: _best_of_parts(faces, _REFERENCES) for person, faces in self._references.items() if faces
         }
         self._known = {person: self._embed(faces) for person, faces in self._references.items()}
 
-    def look(self, number: int, pictures: Sequence[Frame | None]) -> None:
-        """Take the tiles of a frame of the result, with the frame's number in the plan, once the people are known.
-
-        One that is not drawn is None.
-        """
-        if number not in self.frames:
-            return
-        time = float(self._times[number])
-        places: list[Places] = []
-        for slot, picture in enumerate(pictures):
-            if picture is None:
-                continue
-            center_x, center_y, width, height = self._crop_windows[number, slot]
-            corner = np.array([center_x - width / 2, center_y - height / 2, 0, 0])
-            small = picture.bgr(round(np.clip(width * self._shrink, *_LOOK_WIDTHS)))
-            found = self._detector.detect(small[None], score_threshold=_SCORE)[0]
-            scale = small.shape[1] / width
-            if self._subjects[number, slot] in self._people:
-                places.append(_whole_faces(found, small.shape[1], small.shape[0]) / scale + corner)
-            for person in self._people:
-                if self._due[person][number, slot]:
-                    box = self._boxes[person][number] - corner
-                    middle = box[:2] + box[2:] / 2
-                    self._faces[person].outside += not ((middle >= 0) & (middle <= (width, height))).all()
-                    alone = self._subjects[number, slot] != Subject.PAIR
-                    whole = picture.bgr(_LOOK_WIDTHS[1] if alone else 2 * _LOOK_WIDTHS[1])
-                    self._note(person, number, _cut_out(number, found, small, whole, box * scale), alone=alone)
+    def look(self, shown: FacesShown) -> None:
+        """Take what was found in a frame of the result, in the frames' order, once the people are known."""
+        time = float(self._times[shown.number])
+        for due in shown.due:
+            self._faces[due.person].outside += due.outside
+            self._note(due, time)
         self._at_once += all(faces.sampled[-1:] == [(time, True)] for faces in self._faces.values())
-        if len(places) > 1:
-            self._doubled.append((time, _shared(places)))
+        if shown.shared is not None:
+            self._doubled.append((time, shown.shared))
 
-    def _note(self, person: Person, number: int, face: _Face | None, *, alone: bool) -> None:
+    def _note(self, due: DueFace, time: float) -> None:
         """Keep whether a person's face is where the plan has it, and the face, until it is embedded."""
-        faces, time = self._faces[person], float(self._times[number])
-        faces.sampled.append((time, face is not None))
-        if face is not None and person in self._known:
-            faces.waiting.append(_Waiting(time, face, alone))
+        faces = self._faces[due.person]
+        faces.sampled.append((time, due.face is not None))
+        if due.face is not None and due.person in self._known:
+            faces.waiting.append(_Waiting(time, due.face, due.alone))
             if len(faces.waiting) == _BATCH:
-                self._judge(person, faces)
+                self._judge(due.person, faces)
 
     def _judge(self, person: Person, faces: _PersonFaces) -> None:
         """Embed one of the faces that wait in two seconds, and then all around one that is more like another's."""
@@ -308,32 +350,58 @@ class IdentityCheck:
         yield _doubled_finding(self._doubled, self._gap, split_only=self._split_only)
         yield from people_findings({person: faces.own for person, faces in self._faces.items()}, self._at_once)
 
-    def _embed(self, faces: Sequence[_Face]) -> NDArray[np.float32]:
+    def _embed(self, faces: Sequence[Face]) -> NDArray[np.float32]:
         return self._embedder.embed(np.stack([face.crop for face in faces]))
 
-    def _learn(self, frame: Frame, people: Sequence[Person]) -> None:
-        boxes = {person: self._boxes[person][frame.index] for person in people}
-        present = {person: box for person, box in boxes.items() if not np.isnan(box[0])}
-        if not present:
-            return
-        whole, small = frame.bgr(), frame.bgr(_SOURCE_WIDTH)
-        found = self._detector.detect(small[None], score_threshold=_SCORE)[0]
-        for person, box in present.items():
-            face = _cut_out(frame.index, found, small, whole, box * small.shape[1] / whole.shape[1])
-            if face is not None:
-                self._references[person].append(face)
+
+def faces_of_source(wanted: FacesWanted, frame: Frame, detector: FaceDetector) -> dict[Person, Face]:
+    """The faces of known people in a source frame."""
+    present = {person: box for person, box in wanted.boxes.items() if not np.isnan(box[0])}
+    if not present:
+        return {}
+    whole, small = frame.bgr(), frame.bgr(_SOURCE_WIDTH)
+    found = detector.detect(small[None], score_threshold=_SCORE)[0]
+    faces = {
+        person: _cut_out(wanted.number, found, small, whole, box * small.shape[1] / whole.shape[1])
+        for person, box in present.items()
+    }
+    return {person: face for person, face in faces.items() if face is not None}
+
+
+def faces_in_tiles(wanted: FacesWanted, tiles: Sequence[Frame | None], detector: FaceDetector) -> FacesShown:
+    """The faces in the tiles of a frame of the result; a tile that is not drawn is None."""
+    places: list[Places] = []
+    due: list[DueFace] = []
+    for slot, tile in enumerate(tiles):
+        if tile is None:
+            continue
+        center_x, center_y, width, height = wanted.crop_windows[slot]
+        corner = np.array([center_x - width / 2, center_y - height / 2, 0, 0])
+        small = tile.bgr(round(np.clip(width * wanted.shrink, *_LOOK_WIDTHS)))
+        found = detector.detect(small[None], score_threshold=_SCORE)[0]
+        scale = small.shape[1] / width
+        if wanted.of_people[slot]:
+            places.append(_whole_faces(found, small.shape[1], small.shape[0]) / scale + corner)
+        for person, in_slot, alone in wanted.due:
+            if in_slot == slot:
+                box = wanted.boxes[person] - corner
+                middle = box[:2] + box[2:] / 2
+                outside = not ((middle >= 0) & (middle <= (width, height))).all()
+                whole = tile.bgr(_LOOK_WIDTHS[1] if alone else 2 * _LOOK_WIDTHS[1])
+                due.append(DueFace(person, _cut_out(wanted.number, found, small, whole, box * scale), alone, outside))
+    return FacesShown(wanted.number, tuple(due), _shared(places) if len(places) > 1 else None)
 
 
 def _cut_out(
     number: int, found: Detections, small: NDArray[np.uint8], whole: NDArray[np.uint8], box: Box
-) -> _Face | None:
+) -> Face | None:
     """The face of those found in `small` that fits `box`, in pixels of it, cut out of `whole`."""
     place = _fitting(found, box)
     if place is None:
         return None
     landmarks = found.landmarks[place] * np.float32(whole.shape[1] / small.shape[1])
     quality = float(found.scores[place]) * frontality(landmarks)
-    return _Face(number, align_face(whole, landmarks), quality)
+    return Face(number, align_face(whole, landmarks), quality)
 
 
 def _whole_faces(found: Detections, width: int, height: int) -> Places:
@@ -412,7 +480,7 @@ def _parts(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
     return [items[begin:end] for begin, end in pairwise(edges)]
 
 
-def _best_of_parts(faces: Sequence[_Face], count: int) -> list[_Face]:
+def _best_of_parts(faces: Sequence[Face], count: int) -> list[Face]:
     return [max(part, key=lambda face: face.quality) for part in _parts(faces, count)]
 
 
@@ -528,7 +596,7 @@ def _identity_finding(person: Person, faces: Sequence[_Embedded], gap: float) ->
 
 
 def _naming_finding(
-    references: Mapping[Person, Sequence[_Face]], known: Mapping[Person, NDArray[np.float32]]
+    references: Mapping[Person, Sequence[Face]], known: Mapping[Person, NDArray[np.float32]]
 ) -> Finding:
     """Whether the tracks mean the same person by a name throughout.
 

@@ -1,18 +1,18 @@
 """Decodes a result again, from the first frame to the last, and says whether it is right.
 
-Belongs here: the order of the checks; each has a module beside this one. The one idea: nothing
-that an encoder says about its work counts, only what can be read back. Importing this module is cheap.
+Belongs here: the order of the checks; each has a module beside this one. What they are told is measured frame by frame
+(`observation`), side by side where there are workers, and taken in the frames' order. The one idea: nothing that an
+encoder says about its work counts, only what can be read back. Importing this module is cheap.
 """
 
 from __future__ import annotations
 
 import tempfile
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,21 +23,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dualface_core.engine.workers import Workers
     from dualface_core.media.probe import VideoInfo
+    from dualface_core.media.spans import Span
     from dualface_core.settings import Settings
     from dualface_core.tables.face_tracks import FaceTracks
     from dualface_core.tables.tile_plan import TilePlan
-    from dualface_core.verification.canvas import CanvasCheck
-    from dualface_core.verification.expected import CropCheck, Source
-    from dualface_core.verification.identity import IdentityCheck
+    from dualface_core.verification.observation import ResultSeen, ResultTask, Seen, SourceSeen, SourceTask, Task
 
 __all__ = ["Check", "Finding", "Verification", "verify_output"]
 
 _SOURCE_FRAMES: Final = 24
 """Frames that are compared with the source itself, however long it is; and as many more, where scenes have none."""
 
-_MOST_WAITING: Final = 8
-"""Frames that wait to be searched for faces; more would only take memory."""
+_SOURCE_FRAMES_AT_ONCE: Final = 4
+"""Frames of the source that are looked at in one task."""
+
+_SPAN_SECONDS: Final = 6.0
+"""Seconds of a result that are looked at in one task, at the least. Encoders that are left alone set a key frame every
+250 frames; within twice this, seams are at key frames, and nothing is decoded twice."""
 
 
 def verify_output(
@@ -48,13 +52,14 @@ def verify_output(
     plan: TilePlan,
     settings: Settings,
     fingerprints: Path | None = None,
+    workers: Workers | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Say whether a result is what the plan makes of the source.
 
     The result is decoded once in full, and every frame of it is compared with the fingerprint that the composed frame
     left. Of the source, only frames that are cheap to reach are decoded; without fingerprints it is decoded in full and
-    composed anew. Memory does not grow with the length.
+    composed anew. Memory does not grow with the length. The findings are the same whatever does the work.
 
     Args:
         output: the result.
@@ -63,7 +68,9 @@ def verify_output(
         plan: what each tile shows.
         settings: where the model files are.
         fingerprints: those that the composed frames left when the result was rendered; None to compose them anew.
-        progress: called after every frame with the frames done and those in all.
+        workers: look at spans of the result, and at the source, side by side, where it can be split; None for one
+            pass in this process.
+        progress: called every few frames with the frames done and those in all.
 
     Returns:
         Findings, each with a figure. Where the result cannot be read to its end, that is the only one.
@@ -86,25 +93,44 @@ def verify_output(
     planned = [pts * plan.metadata.seconds_per_pts for pts in plan.pts.tolist()]
     try:
         result = probe(output, settings.limits)
-        streams = [
-            *stream_findings(result, video, layout),
-            *audio_findings(result, video),
-            metadata_finding(result, video),
-        ]
+        streams = list(stream_findings(result, video, layout))
+        metadata = metadata_finding(result, video)
         if (result.width, result.height) != (layout.width, layout.height):
             # No tile is where it should be, so nothing can be said about tiles.
-            return Verification(findings=streams)
+            return Verification(findings=[*streams, *audio_findings(result, video), metadata])
         with _composed(video, plan, fingerprints) as composed:
-            shown, tiles = _compared(result, video, tracks, plan, planned, composed, settings, progress)
+            checks = partial(_Checks, result, video, tracks, plan, planned, composed, settings)
+            seen = _looked_at(checks, output, workers, progress)
     except InputError as error:
         if Path(error.path) != output:
             raise
         return Verification(findings=[_readable(passed=False, value=None, message=str(error))])
-    message = f"All {len(shown)} frames of the result could be decoded."
+    message = f"All {len(seen.shown)} frames of the result could be decoded."
     if lost := sum(end - begin for begin, end in tracks.metadata.lost):
         message += f" Those of {lost:.2f} s are held ones, as the source is damaged there."
-    readable = _readable(passed=True, value=len(shown), message=message)
-    return Verification(findings=[readable, *timing_findings(shown, planned), *streams, *tiles])
+    readable = _readable(passed=True, value=len(seen.shown), message=message)
+    timing = timing_findings(seen.shown, planned)
+    return Verification(findings=[readable, *timing, *streams, *seen.audio, metadata, *seen.findings()])
+
+
+def _looked_at(
+    checks: Callable[[], _Checks],
+    output: Path,
+    workers: Workers | None,
+    progress: Callable[[int, int], None] | None,
+) -> _Checks:
+    """Let checks take all that is seen. Of a result that cannot be read in spans, one pass says what is wrong."""
+    if workers is not None and workers.most > 1:
+        try:
+            spread = checks()
+            if spread.look_in_spans(workers, progress):
+                return spread
+        except InputError as error:
+            if Path(error.path) != output:
+                raise
+    whole = checks()
+    whole.look_in_one_pass(progress)
+    return whole
 
 
 @contextmanager
@@ -123,99 +149,168 @@ def _composed(video: VideoInfo, plan: TilePlan, fingerprints: Path | None) -> It
         yield read_fingerprints(fingerprints, layout, plan.metadata.frame_count)
 
 
-def _compared(
-    result: VideoInfo,
-    video: VideoInfo,
-    tracks: FaceTracks,
-    plan: TilePlan,
-    planned: Sequence[Fraction],
-    composed: NDArray[np.uint8],
-    settings: Settings,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[list[Fraction], list[Finding]]:
-    """Decode the result. Returns when each frame is shown, in seconds, and the findings about tiles."""
-    from dualface_core.faces.sface import FaceEmbedder
-    from dualface_core.faces.yunet import FaceDetector
-    from dualface_core.media.reader import VideoReader
-    from dualface_core.verification.canvas import CanvasCheck
-    from dualface_core.verification.comparison import RegionComparison
-    from dualface_core.verification.expected import CropCheck, Source, tile_frame
-    from dualface_core.verification.fingerprints import region_fingerprints
-    from dualface_core.verification.identity import IdentityCheck
+class _Checks:
+    """All that is checked of the frames of a result, and of its audio.
 
-    tiles, drawn = plan.tiles, plan.drawn
-    detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
-    people = IdentityCheck(tracks, plan, detector, embedder)
-    source = Source(video, plan)
-    sampled = source.sampled_frames(_SOURCE_FRAMES)
-    canvas = CanvasCheck(tracks, plan)
-    times = [*map(float, planned), float(result.first_pts * result.time_base) + result.duration]
-    parts = region_fingerprints(plan.layout)
-    crops = [CropCheck(tile.subject, parts, sampled, composed, times) for tile in plan.layout.tiles]
-    comparisons = [RegionComparison(part, composed, times, result.color) for part in parts]
-    shown: list[Fraction] = []
-    # Faces are searched for in a thread of its own, in the source and in the result, while the result is decoded.
-    with ThreadPoolExecutor(1, "source") as beside, VideoReader(result) as reader:
-        learning = beside.submit(_learn, source, plan, sampled, people, crops, canvas)
-        searches: deque[Future[None]] = deque()
-        for frame in reader:
-            shown.append(frame.pts * result.time_base)
-            number = _nearest(planned, shown[-1], frame.index)
-            for comparison in comparisons:
-                comparison.look(number, frame.time, frame.planes)
-            if number in people.frames or number in sampled:
-                shown_tiles = [
-                    tile_frame(frame.planes, tile, result.color) if is_drawn else None
-                    for tile, is_drawn in zip(tiles[number], drawn[number], strict=True)
-                ]
-                if number in sampled:
-                    canvas.look(number, frame)
-                for crop, tile in zip(crops, shown_tiles, strict=True):
-                    if tile is not None:
-                        crop.look(number, frame.time, tile)
-                searches.append(beside.submit(people.look, number, shown_tiles))
-                if len(searches) > _MOST_WAITING:
-                    searches.popleft().result()
-            if progress is not None:
-                progress(frame.index + 1, len(planned))
-        learning.result()
-        for search in searches:
-            search.result()
-    findings: list[Finding] = []
-    for comparison in comparisons:
-        comparison.finish()
-        findings += comparison.findings()
-    for crop in crops:
-        findings += crop.findings()
-    return shown, [*findings, *canvas.findings(), *people.findings()]
+    Attributes:
+        shown: when each frame is shown, in seconds.
+        audio: what is found of the audio.
+    """
 
+    def __init__(
+        self,
+        result: VideoInfo,
+        video: VideoInfo,
+        tracks: FaceTracks,
+        plan: TilePlan,
+        planned: Sequence[Fraction],
+        composed: NDArray[np.uint8],
+        settings: Settings,
+    ) -> None:
+        from dualface_core.faces.sface import FaceEmbedder
+        from dualface_core.verification.canvas import CanvasCheck
+        from dualface_core.verification.comparison import RegionComparison
+        from dualface_core.verification.expected import CropCheck, sampled_frames
+        from dualface_core.verification.fingerprints import region_fingerprints
+        from dualface_core.verification.identity import IdentityCheck
 
-def _learn(
-    source: Source,
-    plan: TilePlan,
-    numbers: Sequence[int],
-    people: IdentityCheck,
-    crops: Sequence[CropCheck],
-    beside: CanvasCheck,
-) -> None:
-    """Sample the source: who is there, what each tile should show of it, and what the compositor makes of it."""
-    for frame in source.frames(numbers):
-        canvas = source.composed(frame)
-        for slot, (crop, tile) in enumerate(zip(crops, plan.tiles[frame.index], strict=True)):
-            if tile[2]:
-                wanted, enlargement = source.tile_planes(frame, slot, canvas), source.enlargement(frame.index, slot)
-                crop.learn(frame.index, tile, wanted, canvas, enlargement)
-        people.learn(frame)
-        beside.learn(frame)
-    people.finish_learning(source)
+        self._result, self._video, self._plan, self._planned = result, video, plan, planned
+        self._detector = settings.detector_weights
+        self._sampled = sampled_frames(video, plan, _SOURCE_FRAMES)
+        self._people = IdentityCheck(tracks, plan, FaceEmbedder(settings.embedder_weights))
+        self._canvas = CanvasCheck(tracks, plan)
+        times = [*map(float, planned), float(result.first_pts * result.time_base) + result.duration]
+        parts = region_fingerprints(plan.layout)
+        self._crops = [CropCheck(tile.subject, parts, composed, times) for tile in plan.layout.tiles]
+        self._comparisons = [RegionComparison(part, composed, times, result.color) for part in parts]
+        self.shown: list[Fraction] = []
+        self.audio: Sequence[Finding] = ()
 
+    def look_in_spans(self, workers: Workers, progress: Callable[[int, int], None] | None) -> bool:
+        """Take all that is seen, side by side where the result can be split; False where it cannot."""
+        from dualface_core.engine.spans import spans
+        from dualface_core.media.reader import is_seekable
+        from dualface_core.verification.observation import observed
 
-def _nearest(planned: Sequence[Fraction], time: Fraction, guess: int) -> int:
-    """The number of the planned frame that is nearest in time, so that a lost frame doesn't put off all that follow."""
-    if guess < len(planned) and planned[guess] == time:
-        return guess
-    after = bisect_left(planned, time)
-    return min((n for n in (after - 1, after) if 0 <= n < len(planned)), key=lambda n: abs(planned[n] - time))
+        parts = spans(self._result, seconds=_SPAN_SECONDS)
+        if len(parts) < 2:
+            return False
+        of_source = _SOURCE_FRAMES_AT_ONCE if is_seekable(self._video) else len(self._sampled)
+        told = None if progress is None else lambda done: progress(done, len(self._planned))
+        tasks = self._tasks(parts, of_source)
+        for seen in workers.map(observed, tasks, progress=told, about=self._result.path):
+            self._take(seen)
+        return True
+
+    def look_in_one_pass(self, progress: Callable[[int, int], None] | None) -> None:
+        """Take all that is seen, in this process."""
+        from dualface_core.verification.observation import observations
+
+        for task in self._tasks([None], len(self._sampled)):
+            for seen in observations(task):
+                self._take([seen])
+                if progress is not None and self.shown:
+                    progress(len(self.shown), len(self._planned))
+
+    def _tasks(self, spans: Sequence[Span | None], of_source: int) -> Iterator[Task]:
+        """What is to be looked at; of the source, so many frames at once. People must be known before the result."""
+        from dualface_core.verification.observation import AudioTask
+
+        yield AudioTask(self._result, self._video)
+        for first in range(0, len(self._sampled), of_source):
+            yield self._source_task(self._sampled[first : first + of_source])
+        for span in spans:
+            yield self._result_task(span)
+
+    def _source_task(self, numbers: Sequence[int]) -> SourceTask:
+        from dualface_core.verification.expected import Sample
+        from dualface_core.verification.observation import SourceTask
+
+        return SourceTask(
+            self._video,
+            self._plan.layout,
+            tuple(Sample.of(self._plan, numbers)),
+            {number: self._people.wanted(number) for number in numbers},
+            self._detector,
+        )
+
+    def _result_task(self, span: Span | None) -> ResultTask:
+        from dualface_core.verification.observation import ResultTask
+
+        first, stop = 0, len(self._planned)
+        if span is not None:
+            # The planned times on either side are the nearest ones, where none is within.
+            first = max(0, bisect_left(self._planned, span.first_pts * self._result.time_base) - 1)
+            if span.stop_pts is not None:
+                stop = min(stop, bisect_left(self._planned, span.stop_pts * self._result.time_base) + 1)
+        numbers = range(first, stop)
+        compared = frozenset(number for number in self._sampled if number in numbers)
+        faces = [number for number in self._people.frames if number in numbers]
+        return ResultTask(
+            self._result,
+            span,
+            self._plan.layout,
+            first,
+            self._planned[first:stop],
+            {number: self._plan.frame(number) for number in compared.union(faces)},
+            compared,
+            {number: self._people.wanted(number) for number in faces},
+            self._detector,
+        )
+
+    def _take(self, seen: Sequence[Seen]) -> None:
+        """Take what was seen, in the order of the tasks."""
+        from dualface_core.verification.observation import AudioSeen, ResultSeen, SourceSeen
+
+        for each in seen:
+            match each:
+                case AudioSeen():
+                    self.audio = each.findings
+                case SourceSeen():
+                    self._learn(each)
+                case ResultSeen():
+                    if not self.shown:
+                        self._know_people()
+                    self._look(each)
+
+    def _learn(self, seen: SourceSeen) -> None:
+        for slot, tile in seen.tiles.items():
+            self._crops[slot].learn(seen.number, tile, seen.fingerprint)
+        self._people.learn(seen.faces)
+        self._canvas.learn(seen.number, seen.bars)
+
+    def _know_people(self) -> None:
+        """Fetch more faces of those of whom too few are known; then the people are."""
+        from dualface_core.verification.observation import faces_of
+
+        for person, numbers in self._people.unknown().items():
+            for faces in faces_of(self._source_task(numbers)):
+                self._people.learn({person: faces[person]} if person in faces else {})
+        self._people.finish_learning()
+
+    def _look(self, seen: ResultSeen) -> None:
+        shown = [pts * self._result.time_base for pts in seen.pts]
+        self.shown += shown
+        for comparison in self._comparisons:
+            for number, time, fingerprint in zip(seen.numbers, map(float, shown), seen.fingerprints, strict=True):
+                comparison.look(number, time, fingerprint)
+        for sample in seen.samples:
+            for slot, tile in sample.tiles.items():
+                self._crops[slot].look(sample.number, sample.time, tile)
+            if sample.canvas is not None:
+                self._canvas.look(sample.number, sample.canvas)
+            if sample.faces is not None:
+                self._people.look(sample.faces)
+
+    def findings(self) -> list[Finding]:
+        """What is found of the tiles."""
+        found: list[Finding] = []
+        for comparison in self._comparisons:
+            comparison.finish()
+            found += comparison.findings()
+        for crop in self._crops:
+            found += crop.findings()
+        return [*found, *self._canvas.findings(), *self._people.findings()]
 
 
 def _readable(*, passed: bool, value: int | None, message: str) -> Finding:

@@ -13,7 +13,7 @@ from dualface_core.tables.labels import SceneKind, Subject
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.scenes import Scene
 from dualface_core.tables.tile_plan import TilePlan
-from dualface_core.verification.canvas import CanvasCheck
+from dualface_core.verification.canvas import CanvasCheck, bars, canvas_shown
 from dualface_core.verification.findings import Check, Finding
 from tests.core.made_tracks import face_tracks, split_plan
 
@@ -63,11 +63,13 @@ def whole(made: FaceTracks) -> TilePlan:
 def findings(made: FaceTracks, plan: TilePlan, *frames: Frame, paint: int | None = None) -> dict[Check, Finding]:
     check, compositor = CanvasCheck(made, plan), Compositor(plan.layout, *SIZE)
     for frame in frames:
-        check.learn(frame)
-        planes: Planes = compositor.compose(frame, plan.frame(frame.index))
+        check.learn(frame.index, bars(frame))
+        shown = plan.frame(frame.index)
+        planes: Planes = compositor.compose(frame, shown)
         if paint is not None:
             planes[0][:300] = paint
-        check.look(frame.index, Frame(0, 0, 0.0, planes, COLOR))
+        canvas = Frame(0, 0, 0.0, planes, COLOR)
+        check.look(frame.index, canvas_shown(canvas, shown.tiles, plan.layout.background))
     return {finding.check: finding for finding in check.findings()}
 
 

@@ -14,7 +14,7 @@ from dualface_core.media.probe import probe
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.layouts import layout
 from dualface_core.verification.comparison import ssim
-from dualface_core.verification.expected import Source, evenly
+from dualface_core.verification.expected import Sample, cheap_frames, evenly, source_frames
 from dualface_core.verification.verify import Check
 from tests.core.made_tracks import face_tracks, plan_camera
 from tests.core.verification.results import ENCODER, Job, render
@@ -87,13 +87,14 @@ def test_standing_still_while_such_a_source_moves_is_found_out(slides: Job, tmp_
 
 
 def test_a_source_whose_pictures_all_depend_on_one_is_still_looked_at_in_several(slides: Job) -> None:
-    source = Source(slides.video, slides.plan)
-    numbers = source.cheap_frames(24)
+    numbers = cheap_frames(slides.video, slides.plan, 24)
     assert numbers[0] == 0
     assert 8 <= len(numbers) <= 24
-    assert [frame.index for frame in source.frames(numbers)] == numbers
-    assert source.cheap_frames(3)[0] == 0
-    assert len(source.cheap_frames(3)) <= 3
+    found = source_frames(slides.video, Sample.of(slides.plan, numbers))
+    assert [(sample.number, frame.index) for sample, frame in found] == [(number, number) for number in numbers]
+    few = cheap_frames(slides.video, slides.plan, 3)
+    assert few[0] == 0
+    assert len(few) <= 3
 
 
 @given(st.integers(0, 200), st.integers(1, 50))

@@ -15,9 +15,17 @@ from dualface_core.compositing.cpu import Compositor
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.tables.tile_plan import FramePlan, TilePlan
-from dualface_core.verification.expected import CropCheck, Source, tile_frame
+from dualface_core.verification.expected import (
+    CropCheck,
+    Sample,
+    Source,
+    composed_tiles,
+    shown_tile,
+    source_frames,
+    tile_frame,
+)
 from dualface_core.verification.findings import Check
-from dualface_core.verification.fingerprints import region_fingerprints
+from dualface_core.verification.fingerprints import fingerprint, region_fingerprints
 from tests.core.verification.results import Job, moved, render
 from tests.core.verification.test_tampering import brighter, colored
 
@@ -86,26 +94,22 @@ SABOTAGE: dict[str, tuple[Callable[[Windows], Windows], Callable[[Planes], Plane
 
 @pytest.fixture(scope="module")
 def sampled(good: Job) -> list[Frame]:
-    return list(Source(good.video, good.plan).frames(NUMBERS))
+    return [frame for _, frame in source_frames(good.video, Sample.of(good.plan, NUMBERS))]
 
 
 def failures(job: Job, plan: TilePlan, sampled: list[Frame]) -> list[str]:
     """What is found wrong with some frames as the compositor makes them."""
-    source = Source(job.video, plan)
-    canvases = [tuple(plane.copy() for plane in source.composed(frame)) for frame in sampled]
-    messages = []
-    parts = region_fingerprints(plan.layout)
+    source, parts = Source(job.video, plan.layout), region_fingerprints(plan.layout)
     left = np.zeros((plan.frame_count, sum(part.size for part in parts)), np.uint8)
-    for frame, (y, u, v) in zip(sampled, canvases, strict=True):
-        left[frame.index] = np.concatenate([part.of((y, u, v)) for part in parts])
-    for slot, tile in enumerate(plan.layout.tiles):
-        check = CropCheck(tile.subject, parts, NUMBERS, left, job.tracks.times.tolist())
-        for frame, (y, u, v) in zip(sampled, canvases, strict=True):
-            place, enlargement = plan.tiles[frame.index, slot], source.enlargement(frame.index, slot)
-            check.learn(frame.index, place, source.tile_planes(frame, slot, (y, u, v)), (y, u, v), enlargement)
-            check.look(frame.index, frame.time, tile_frame((y, u, v), place, frame.color))
-        messages += [finding.message for finding in check.findings() if not finding.passed]
-    return messages
+    checks = [CropCheck(tile.subject, parts, left, job.tracks.times.tolist()) for tile in plan.layout.tiles]
+    for sample, frame in zip(Sample.of(plan, NUMBERS), sampled, strict=True):
+        canvas = source.composed(frame, sample.shown)
+        left[sample.number] = fingerprint(canvas, parts)
+        for slot, tile in composed_tiles(source, sample, frame, canvas).items():
+            shown = tile_frame(canvas, sample.shown.tiles[slot], frame.color)
+            checks[slot].learn(sample.number, tile, left[sample.number])
+            checks[slot].look(sample.number, frame.time, shown_tile(shown))
+    return [finding.message for check in checks for finding in check.findings() if not finding.passed]
 
 
 @pytest.mark.parametrize("name", SABOTAGE)

@@ -14,9 +14,9 @@ from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
-from dualface_core.verification.expected import Source, tile_frame
+from dualface_core.verification.expected import Sample, source_frames, tile_frame
 from dualface_core.verification.findings import Check, Finding
-from dualface_core.verification.identity import IdentityCheck
+from dualface_core.verification.identity import IdentityCheck, faces_in_tiles, faces_of_source
 from tests.core.verification.results import Job
 
 Tamper = Callable[[Sequence[Frame]], Sequence[Frame]]
@@ -36,8 +36,7 @@ def judged(good: Job) -> Callable[..., dict[tuple[Check, str], Finding]]:
     """Judges the tiles of the good result, shown slowly, some of them tampered with. Findings by check and tile."""
     settings = Settings()
     detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
-    source = Source(good.video, good.plan)
-    learned = list(source.frames(range(0, 30, 4)))
+    learned = [frame for _, frame in source_frames(good.video, Sample.of(good.plan, range(0, 30, 4)))]
     with VideoReader(probe(good.output)) as reader:
         shown = [[tile_frame(frame.planes, tile, frame.color) for tile in good.plan.tiles[0]] for frame in reader]
 
@@ -45,12 +44,13 @@ def judged(good: Job) -> Callable[..., dict[tuple[Check, str], Finding]]:
         slower = round(frame_seconds * 10)
         pts = [value * slower for value in good.tracks.metadata.frame_pts]
         tracks = FaceTracks(good.tracks.table, good.tracks.metadata.model_copy(update={"frame_pts": pts}))
-        check = IdentityCheck(tracks, good.plan, detector, embedder)
+        check = IdentityCheck(tracks, good.plan, embedder)
         for frame in learned:
-            check.learn(frame)
-        check.finish_learning(source)
-        for number, tiles in enumerate(shown):
-            check.look(number, tamper(tiles) if number in frames else tiles)
+            check.learn(faces_of_source(check.wanted(frame.index), frame, detector))
+        check.finish_learning()
+        for number in sorted(check.frames):
+            tiles = tamper(shown[number]) if number in frames else shown[number]
+            check.look(faces_in_tiles(check.wanted(number), tiles, detector))
         findings = list(check.findings())
         return {
             (finding.check, tile): finding for finding in findings for tile in "AB" if f"ile {tile}" in finding.message

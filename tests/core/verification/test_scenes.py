@@ -17,9 +17,9 @@ from dualface_core.tables.labels import Person, SceneKind, Subject
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.scenes import Scene
 from dualface_core.tables.tile_plan import TilePlan
-from dualface_core.verification.expected import Source, tile_frame
+from dualface_core.verification.expected import Sample, Source, source_frames, tile_frame
 from dualface_core.verification.findings import Check, Finding
-from dualface_core.verification.identity import IdentityCheck
+from dualface_core.verification.identity import IdentityCheck, faces_in_tiles, faces_of_source
 from tests.core.verification.results import Job, swapped_names
 
 LAYOUT = LAYOUTS["side-by-side"]
@@ -82,15 +82,16 @@ def judged(good: Job) -> Callable[[FaceTracks, TilePlan], list[Finding]]:
     detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
 
     def judge(tracks: FaceTracks, wrong: TilePlan) -> list[Finding]:
-        check, source = IdentityCheck(tracks, wrong, detector, embedder), Source(good.video, wrong)
-        frames = list(source.frames(sorted({*check.frames, *range(0, 30, 6)})))
-        for frame in frames[::2]:
-            check.learn(frame)
-        check.finish_learning(source)
-        for frame in frames:
-            canvas = source.composed(frame)
-            tiles = [tile_frame(canvas, tile, frame.color) if tile[2] else None for tile in wrong.tiles[frame.index]]
-            check.look(frame.index, tiles)
+        check, source = IdentityCheck(tracks, wrong, embedder), Source(good.video, wrong.layout)
+        frames = list(source_frames(good.video, Sample.of(wrong, sorted({*check.frames, *range(0, 30, 6)}))))
+        for sample, frame in frames[::2]:
+            check.learn(faces_of_source(check.wanted(sample.number), frame, detector))
+        check.finish_learning()
+        for sample, frame in frames:
+            if sample.number in check.frames:
+                canvas = source.composed(frame, sample.shown)
+                tiles = [tile_frame(canvas, tile, frame.color) if tile[2] else None for tile in sample.shown.tiles]
+                check.look(faces_in_tiles(check.wanted(sample.number), tiles, detector))
         return [finding for finding in check.findings() if not finding.passed]
 
     return judge

@@ -1,0 +1,248 @@
+"""What is measured of the frames of a result and of its source, one by one: a part of either may be looked at anywhere.
+
+Belongs here: the tasks that verification is made of, and what each gives. They know no state, so that they may run side
+by side, each on a span of the result or on some frames of the source. What follows from it is decided in `verify`, in
+the frames' order.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core.engine.workers import advance
+from dualface_core.faces.yunet import FaceDetector
+from dualface_core.media.frames import Frame
+from dualface_core.media.probe import VideoInfo
+from dualface_core.media.reader import VideoReader
+from dualface_core.media.spans import Span
+from dualface_core.tables.labels import Person
+from dualface_core.tables.layouts import Layout
+from dualface_core.tables.tile_plan import FramePlan
+from dualface_core.verification.canvas import CanvasShown, Sides, bars, canvas_shown
+from dualface_core.verification.expected import (
+    ComposedTile,
+    Sample,
+    Source,
+    composed_tiles,
+    shown_tile,
+    source_frames,
+    tile_frame,
+)
+from dualface_core.verification.findings import Finding
+from dualface_core.verification.fingerprints import RegionFingerprint, fingerprint, region_fingerprints
+from dualface_core.verification.identity import Face, FacesShown, FacesWanted, faces_in_tiles, faces_of_source
+from dualface_core.verification.streams import audio_findings
+
+_AT_ONCE: Final = 16
+"""Frames of a result that are given at once."""
+
+
+@dataclass(frozen=True)
+class AudioTask:
+    """Compare the audio of a result with that of its source."""
+
+    result: VideoInfo
+    source: VideoInfo
+
+
+@dataclass(frozen=True)
+class AudioSeen:
+    """What is to be said of the audio."""
+
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class SourceTask:
+    """Look at some frames of the source, and at what the compositor makes of them.
+
+    Attributes:
+        video: the source.
+        layout: the canvas.
+        samples: the frames, in order.
+        faces: whose faces are in them, by number.
+        detector: the weights of the detector.
+    """
+
+    video: VideoInfo
+    layout: Layout
+    samples: tuple[Sample, ...]
+    faces: Mapping[int, FacesWanted]
+    detector: Path | None
+
+
+@dataclass(frozen=True)
+class SourceSeen:
+    """What was measured of a frame of the source.
+
+    Attributes:
+        number: of the frame in the plan.
+        tiles: by slot, as they were composed.
+        fingerprint: of the composed frame.
+        faces: of known people.
+        bars: the black lines around the picture; None where all of it is black.
+    """
+
+    number: int
+    tiles: Mapping[int, ComposedTile]
+    fingerprint: NDArray[np.uint8]
+    faces: Mapping[Person, Face]
+    bars: Sides | None
+
+
+@dataclass(frozen=True)
+class ResultTask:
+    """Look at a span of the result.
+
+    Attributes:
+        result: the result.
+        span: which frames of it; None for all.
+        layout: the canvas.
+        first: the number in the plan of the first of `planned`.
+        planned: when frames of the plan are shown, in seconds: those among which are the ones nearest to the span's.
+        shown: what the plan shows in the frames that are looked at more closely, by their numbers in the plan.
+        compared: those of them that are compared with the source.
+        faces: those of them in which faces are looked for.
+        detector: the weights of the detector.
+    """
+
+    result: VideoInfo
+    span: Span | None
+    layout: Layout
+    first: int
+    planned: Sequence[Fraction]
+    shown: Mapping[int, FramePlan]
+    compared: frozenset[int]
+    faces: Mapping[int, FacesWanted]
+    detector: Path | None
+
+
+@dataclass(frozen=True)
+class SampleSeen:
+    """What was measured of a frame of the result that was looked at more closely.
+
+    Attributes:
+        number: of the frame in the plan.
+        time: when it is shown, in seconds.
+        tiles: by slot, the luma at half size of those that are drawn; none where it is not compared with the source.
+        canvas: what is beside the tiles; None likewise.
+        faces: those that are in the tiles; None where none are looked for.
+    """
+
+    number: int
+    time: float
+    tiles: Mapping[int, NDArray[np.uint8]]
+    canvas: CanvasShown | None
+    faces: FacesShown | None
+
+
+@dataclass(frozen=True)
+class ResultSeen:
+    """What was measured of some frames of the result, one after the other.
+
+    Attributes:
+        numbers: those of the frames of the plan that are nearest in time.
+        pts: when each is shown.
+        fingerprints: (frames, samples) uint8.
+        samples: the sampled ones.
+    """
+
+    numbers: tuple[int, ...]
+    pts: tuple[int, ...]
+    fingerprints: NDArray[np.uint8]
+    samples: tuple[SampleSeen, ...]
+
+
+Task = AudioTask | SourceTask | ResultTask
+Seen = AudioSeen | SourceSeen | ResultSeen
+
+
+def observed(task: Task) -> list[Seen]:
+    """All that is seen in a task, whose span is short. Raises UnreadableVideoError where a file cannot be read."""
+    return list(observations(task, threads=1))
+
+
+def observations(task: Task, *, threads: int = 0) -> Iterator[Seen]:
+    """What is seen in a task, as it goes on; `threads` are those of the decoder of a result, 0 for one per core."""
+    match task:
+        case AudioTask():
+            yield AudioSeen(tuple(audio_findings(task.result, task.source)))
+        case SourceTask():
+            yield from _of_source(task)
+        case ResultTask():
+            yield from _of_result(task, threads)
+
+
+def _of_source(task: SourceTask) -> Iterator[SourceSeen]:
+    detector, source = _detector(task.detector), Source(task.video, task.layout)
+    parts = region_fingerprints(task.layout)
+    for sample, frame in source_frames(task.video, task.samples):
+        canvas = source.composed(frame, sample.shown)
+        yield SourceSeen(
+            sample.number,
+            composed_tiles(source, sample, frame, canvas),
+            fingerprint(canvas, parts),
+            faces_of_source(task.faces[sample.number], frame, detector),
+            bars(frame),
+        )
+        advance(0)
+
+
+def faces_of(task: SourceTask) -> Iterator[dict[Person, Face]]:
+    """The faces of known people in some frames of the source, and nothing else of them."""
+    for sample, frame in source_frames(task.video, task.samples):
+        yield faces_of_source(task.faces[sample.number], frame, _detector(task.detector))
+
+
+def _of_result(task: ResultTask, threads: int) -> Iterator[ResultSeen]:
+    detector, parts = _detector(task.detector), region_fingerprints(task.layout)
+    with VideoReader(task.result, threads=threads, span=task.span) as reader:
+        frames = iter(reader)
+        while taken := list(map(partial(_looked_at, task, detector, parts), islice(frames, _AT_ONCE))):
+            numbers, pts, fingerprints, samples = zip(*taken, strict=True)
+            yield ResultSeen(numbers, pts, np.stack(fingerprints), tuple(each for each in samples if each is not None))
+
+
+def _looked_at(
+    task: ResultTask, detector: FaceDetector, parts: Sequence[RegionFingerprint], frame: Frame
+) -> tuple[int, int, NDArray[np.uint8], SampleSeen | None]:
+    """Of a frame of the result: its number in the plan, its pts, its fingerprint, and what is seen more closely."""
+    number = task.first + _nearest(task.planned, frame.pts * task.result.time_base)
+    sample = _sample(task, detector, number, frame) if number in task.shown else None
+    advance(1)
+    return number, frame.pts, fingerprint(frame.planes, parts), sample
+
+
+def _sample(task: ResultTask, detector: FaceDetector, number: int, frame: Frame) -> SampleSeen:
+    places = task.shown[number].tiles
+    tiles = [tile_frame(frame.planes, place, frame.color) if place[2] else None for place in places]
+    compared, faces = number in task.compared, task.faces.get(number)
+    return SampleSeen(
+        number,
+        frame.time,
+        {slot: shown_tile(tile) for slot, tile in enumerate(tiles) if compared and tile is not None},
+        canvas_shown(frame, places, task.layout.background) if compared else None,
+        None if faces is None else faces_in_tiles(faces, tiles, detector),
+    )
+
+
+def _nearest(planned: Sequence[Fraction], time: Fraction) -> int:
+    """The place of the planned time that is nearest, so that a lost frame doesn't put off all that follow."""
+    after = bisect_left(planned, time)
+    return min((n for n in (after - 1, after) if 0 <= n < len(planned)), key=lambda n: abs(planned[n] - time))
+
+
+@lru_cache(1)
+def _detector(weights: Path | None) -> FaceDetector:
+    """One for all the tasks of a process."""
+    return FaceDetector(weights)

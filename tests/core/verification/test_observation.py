@@ -1,0 +1,77 @@
+"""A result that is looked at in spans, in processes side by side: what is found is what one pass finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dualface_core import pipeline
+from dualface_core.engine.cores import CoreBudget
+from dualface_core.engine.spans import spans
+from dualface_core.engine.workers import Workers
+from dualface_core.media.probe import probe
+from dualface_core.verification.findings import Check, Verification
+from tests.core.verification.results import ENCODER, Edit, Job, render
+from tests.core.verification.test_tampering import during, late, noise
+
+KEYED = replace(ENCODER, options={**ENCODER.options, "g": "10"})
+"""With a key frame every second: so seams that are a second apart are there, and others between them."""
+
+CASES: dict[str, tuple[Edit | None, Check | None, float]] = {
+    "right, with seams at key frames": (None, None, 1.0),
+    "right, with others, too": (None, None, 0.4),
+    "frozen across a seam": (late(9, range(6, 15)), Check.FROZEN, 1.0),
+    "late across two seams": (late(2, range(5, 25)), Check.LIP_SYNC, 0.4),
+    "noise at a seam": (during(range(9, 11), noise), Check.SSIM, 1.0),
+    "a frame left out at a seam": (lambda number, planes: None if number == 10 else planes, Check.FRAME_COUNT, 1.0),
+}
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    with Workers(CoreBudget(tmp_path_factory.mktemp("run"), cores=2), preload=["torch"]) as workers:
+        yield workers
+
+
+def verified(job: Job, output: Path, *, workers: Workers | None = None, calls: list[int] | None = None) -> Verification:
+    return pipeline.verify(
+        output,
+        video=job.video,
+        tracks=job.tracks,
+        plan=job.plan,
+        fingerprints=job.fingerprints,
+        workers=workers,
+        progress=None if calls is None else lambda done, _: calls.append(done),
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_findings_are_the_same_for_any_spans(
+    good: Job, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    edit, check, seconds = CASES[name]
+    output = render(good, tmp_path / "result.mp4", edit=edit, encoder=KEYED)
+    whole = verified(good, output)
+    assert check in {finding.check for finding in whole.failures} or (whole.passed and check is None)
+    monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", seconds)
+    assert len(spans(probe(output), seconds=seconds)) > 1
+    calls: list[int] = []
+    assert verified(good, output, workers=workers, calls=calls) == whole
+    assert calls == sorted(calls)
+
+
+def test_findings_are_the_same_where_the_result_cannot_be_decoded(
+    good: Job, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = render(good, tmp_path / "result.mp4", encoder=KEYED)
+    content = bytearray(output.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4096] = bytes(255 - byte for byte in content[middle : middle + 4096])
+    output.write_bytes(content)
+    monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", 1.0)
+    whole = verified(good, output)
+    assert not whole.passed
+    assert verified(good, output, workers=workers) == whole
