@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from dualface_core.camera.cast import Cast
 from dualface_core.camera.company import Other, aside
-from dualface_core.camera.framing import Boxes, Composition, Framing, Sights, bounds
+from dualface_core.camera.framing import Boxes, Composition, Framing, Sights, bounds, clear_of
 from dualface_core.camera.pair import compose
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.path import STEP, Pace, Signal, hold, least_jerk, median
@@ -100,7 +100,7 @@ def film(
             subject = Subject(subjects[span.start, slot])
             faces, others = cast.faces(subject, span), cast.others(subject, span)
             composition = Composition(*compositions[:, span, slot])
-            framing = _framing(shot, faces, size, tiles[span, slot], parameters, composition)
+            framing = _framing(tracks, span, faces, tiles[span, slot], parameters, composition)
             sights = Sights.of(faces, cast.gaze(subject, span)) if faces else None
             if sights and (take := Take.of(cast.times[span], sights, parameters)):
                 crop_windows[span, slot], states[span, slot] = _film(take, framing, others)
@@ -127,10 +127,9 @@ def _composed(
         faces = [boxes for person in Person for boxes in cast.faces(Subject(person), span)]
         if not set(slots) >= set(Person) or len(faces) < 2 or any(np.isnan(boxes[:, 0]).all() for boxes in faces):
             continue
-        shot = tracks.shots[int(np.searchsorted(tracks.cuts, first, side="right"))]
         places = [slots[person] for person in Person]
         framings = [
-            _framing(shot, [boxes], tracks.metadata.frame_size, tiles[span, slot], parameters)
+            _framing(tracks, span, [boxes], tiles[span, slot], parameters)
             for boxes, slot in zip(faces, places, strict=True)
         ]
         for slot, composition in zip(places, compose(framings, faces, cast.times[span]), strict=True):
@@ -173,18 +172,24 @@ def _goes_on(faces: list[Boxes], before: Shot, after: Shot) -> bool:
 
 
 def _framing(
-    shot: Shot,
+    tracks: FaceTracks,
+    span: slice,
     faces: list[Boxes],
-    frame_size: tuple[int, int],
     tiles: NDArray[np.integer],
     parameters: CameraParameters,
     composition: Composition | None = None,
 ) -> Framing:
-    """That of a whole run, in one pane, if it holds all of the faces."""
-    usual = [np.nanmedian(boxes, axis=0) for boxes in faces if not np.isnan(boxes[:, 0]).all()]
-    panes = bounds(shot, np.array([*usual, *_NOBODY]), frame_size)
+    """That of a whole run, in one pane, if it holds all of the faces, and clear of what is laid over the picture."""
+    shot = tracks.shots[int(np.searchsorted(tracks.cuts, span.start, side="right"))]
+    seen = [boxes for boxes in faces if not np.isnan(boxes[:, 0]).all()]
+    usual = [np.nanmedian(boxes, axis=0) for boxes in seen]
+    panes = bounds(shot, np.array([*usual, *_NOBODY]), tracks.metadata.frame_size)
     pane = panes[0] if len(np.unique(panes[: len(usual)], axis=0)) == 1 else panes[-1]
     width, height = tiles[:, 2:].T.astype(np.float64)
+    first, last = tracks.times[span.start], tracks.times[span.stop - 1]
+    overlays = [overlay.box for overlay in shot.overlays if overlay.during(first, last)]
+    if overlays and seen:
+        pane = clear_of(overlays, pane, seen, float(np.median(width / height)), parameters)
     return Framing(np.tile(pane, (len(tiles), 1)), width / height, height, parameters, composition)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.tables.face_tracks import Shot
+from dualface_core.tables.face_tracks import Box, Shot
 
 Boxes = NDArray[np.float64]
 """(frames, 4), NaN where there is none."""
@@ -53,6 +53,10 @@ _ROUNDING: Final = 0.01
 
 OCCUPIED: Final = 0.7
 """Share of a tile's width or height that the faces of its subject may take together, from the first to the last."""
+
+
+_SELDOM: Final = 2.0
+"""Percent of the frames in which a head may be farther to one side than where room is kept for it."""
 
 
 @dataclass(frozen=True)
@@ -299,6 +303,44 @@ def bounds(shot: Shot, boxes: Boxes, frame_size: tuple[int, int]) -> Boxes:
     return result
 
 
+def clear_of(
+    overlays: Sequence[Box], bounds: Values, faces: Sequence[Boxes], aspect: float, parameters: CameraParameters
+) -> Values:
+    """The largest part of some bounds that holds the faces throughout, and nothing that is laid over the picture.
+
+    An overlay stays in where its absence would cut a head, or make a face larger than in a close-up.
+
+    Args:
+        overlays: where they are.
+        bounds: (4,) box of what a camera may show.
+        faces: those that are to be framed, some of which are seen in some frame.
+        aspect: width of the tile divided by its height.
+        parameters: of the cameras.
+    """
+    seen = [boxes[~np.isnan(boxes[:, 0])] for boxes in faces]
+    face = max(float(np.median(boxes[:, 3])) for boxes in seen if len(boxes))
+    heads = np.concatenate([np.stack(edges(boxes, HEAD), axis=1) for boxes in seen])
+    left, top, right, bottom = (bounds[0], bounds[1], bounds[0] + bounds[2], bounds[1] + bounds[3])
+    near = np.clip(np.percentile(heads[:, :2], _SELDOM, axis=0), (left, top), (right, bottom))
+    far = np.clip(np.percentile(heads[:, 2:], 100 - _SELDOM, axis=0), (left, top), (right, bottom))
+    room = (far - near) / (aspect, 1.0)
+    least = max(face / (parameters.face_height * CLOSER), *room)
+    for x, y, width, height in sorted(overlays, key=lambda box: -box[2] * box[3]):
+        if not (x < right and x + width > left and y < bottom and y + height > top):
+            continue
+        parts = [(left, top, x, bottom), (x + width, top, right, bottom)]
+        parts += [(left, top, right, y), (left, y + height, right, bottom)]
+        heights = [
+            min(part[3] - part[1], (part[2] - part[0]) / aspect)
+            if (near >= part[:2]).all() and (far <= part[2:]).all()
+            else 0.0
+            for part in parts
+        ]
+        if max(heights) >= least:
+            left, top, right, bottom = parts[int(np.argmax(heights))]
+    return np.array([left, top, right - left, bottom - top])
+
+
 def edges(boxes: Boxes, margin: float) -> Edges:
     """Left, top, right and bottom of boxes with a margin around them, as a share of the box."""
     x, y, width, height = boxes.T
@@ -313,6 +355,16 @@ def overlap(windows: Boxes, edges: Edges) -> NDArray[np.bool_]:
         (left < x + width / 2) & (right > x - width / 2) & (top < y + height / 2) & (bottom > y - height / 2)
     )
     return inside
+
+
+def holds(windows: Boxes, edges: Edges) -> NDArray[np.bool_]:
+    """Whether each window holds all of what lies between these edges."""
+    x, y, width, height = windows.T
+    left, top, right, bottom = edges
+    whole: NDArray[np.bool_] = (
+        (left >= x - width / 2) & (right <= x + width / 2) & (top >= y - height / 2) & (bottom <= y + height / 2)
+    )
+    return whole
 
 
 def _filled(boxes: Boxes) -> Boxes:

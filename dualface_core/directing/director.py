@@ -45,7 +45,7 @@ def direct(tracks: FaceTracks, layout: Layout, camera: CameraParameters, directi
     footage = Footage.of(tracks)
     chosen, prospects = [], []
     for shot in tracks.shots:
-        found = Prospects.of(footage, shot, layout, camera, direction)
+        found = Prospects.of(footage, shot, layout, choices, camera, direction)
         seconds = np.diff(footage.times[shot.first : shot.last + 2])
         costs = found.costs(choices, direction)
         chosen.append(best_sequence(costs, seconds, shortest=direction.shortest_scene, change=direction.switch))

@@ -25,6 +25,7 @@ class Direction(BaseModel):
         together: cost per second of a two-shot where two tiles could be had.
         whole: cost per second of the whole picture where somebody is there.
         crowded: cost per second of a choice among more people than there are tiles, none of whom stands out.
+        cut: cost per second of a choice whose windows cut somebody else's face, or a caption, title bar or pop-up.
         stands_out: how many times larger than those of all others a person's face must be for that.
     """
 
@@ -40,4 +41,5 @@ class Direction(BaseModel):
     together: float = Field(default=0.25, ge=0.0)
     whole: float = Field(default=0.8, ge=0.0)
     crowded: float = Field(default=0.9, ge=0.0)
+    cut: float = Field(default=1.5, ge=0.0)
     stands_out: float = Field(default=1.33, ge=1.0)

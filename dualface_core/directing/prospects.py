@@ -15,16 +15,16 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dualface_core.camera.framing import Framing, bounds
+from dualface_core.camera.company import Other
+from dualface_core.camera.framing import Boxes, bounds
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.directing.parameters import Direction
 from dualface_core.directing.presence import Presence
+from dualface_core.directing.views import Mask, Views
+from dualface_core.tables.declared import BOX
 from dualface_core.tables.face_tracks import FaceTracks, Shot
 from dualface_core.tables.labels import Person, SceneKind, Subject, Transition
 from dualface_core.tables.layouts import Layout
-
-Mask = NDArray[np.bool_]
-"""(frames,)."""
 
 PEOPLE: Final = {Subject.A: Person.A, Subject.B: Person.B}
 """The persons, by what a tile that shows one of them alone shows."""
@@ -55,15 +55,16 @@ class Footage:
         frame_size: width and height of a frame, in pixels.
         times: when each frame begins, and when the last one ends: (frames + 1,), in seconds.
         boxes: the faces of the people, (frames, 4) each, NaN where they are not seen.
-        other_frames, other_heights: what is surely a face of anyone else: frame and height of each, in the order of the
-            frames.
+        other_frames, other_tracklets, other_boxes: what is surely a face of anyone else: frame, tracklet and box of
+            each, in the order of the frames.
     """
 
     frame_size: tuple[int, int]
     times: NDArray[np.float64]
     boxes: dict[Person, NDArray[np.float64]]
     other_frames: NDArray[np.int32]
-    other_heights: NDArray[np.float64]
+    other_tracklets: NDArray[np.int32]
+    other_boxes: Boxes
 
     @classmethod
     def of(cls, tracks: FaceTracks) -> Self:
@@ -75,8 +76,22 @@ class Footage:
             np.append(times, 2 * times[-1] - times[-2:].min()),
             {person: tracks.boxes(person) for person in Person},
             others["frame"].to_numpy(),
-            others["height"].to_numpy().astype(np.float64),
+            others["tracklet"].to_numpy(),
+            np.stack([others[name].to_numpy() for name in BOX], axis=1).astype(np.float64),
         )
+
+    def others(self, shot: Shot) -> list[Other]:
+        """Anyone else in the frames of a shot."""
+        part = slice(*np.searchsorted(self.other_frames, [shot.first, shot.last + 1]))
+        frames, tracklets = self.other_frames[part] - shot.first, self.other_tracklets[part]
+        result = []
+        for tracklet in np.unique(tracklets):
+            own = tracklets == tracklet
+            seen = frames[own]
+            placed = np.full((seen[-1] + 1 - seen[0], 4), np.nan)
+            placed[seen - seen[0]] = self.other_boxes[part][own]
+            result.append(Other(slice(int(seen[0]), int(seen[-1]) + 1), placed, welcome=True))
+        return result
 
 
 @dataclass(frozen=True)
@@ -90,6 +105,7 @@ class Prospects:
         distance: between the middles of the two faces, in face widths; NaN unless both are there.
         crowd: how many people are there who could be taken for the main ones; 0 where somebody stands out or the
             layout has a tile for each.
+        cut: for each choice, whether a window's edge would go through a caption or somebody else's face.
     """
 
     there: dict[Person, Mask]
@@ -97,9 +113,18 @@ class Prospects:
     held: Mask
     distance: NDArray[np.float64]
     crowd: NDArray[np.intp]
+    cut: dict[Choice, Mask]
 
     @classmethod
-    def of(cls, footage: Footage, shot: Shot, layout: Layout, camera: CameraParameters, direction: Direction) -> Self:
+    def of(
+        cls,
+        footage: Footage,
+        shot: Shot,
+        layout: Layout,
+        choices: Sequence[Choice],
+        camera: CameraParameters,
+        direction: Direction,
+    ) -> Self:
         """Those of a shot."""
         tiles = {PEOPLE[tile.subject]: tile for tile in layout.tiles if tile.subject in PEOPLE}
         lead = direction.transition_seconds if direction.transition is Transition.EASED else 0.0
@@ -108,32 +133,41 @@ class Prospects:
         there = {person: presence.there for person, presence in seen.items()}
         frames = len(shot)
         apart, held, distance = np.ones(frames, bool), np.zeros(frames, bool), np.full(frames, np.nan)
+        views = Views(shot, times, footage.frame_size, footage.others(shot), camera)
+        faces = {person: one.boxes for person, one in seen.items()}
+        canvas = layout.width, layout.height
         if len(seen) == len(Person):
-            a, b = (seen[person].boxes for person in Person)
+            a, b = (faces[person] for person in Person)
             both = there[Person.A] & there[Person.B]
-            framings = {
-                person: Framing(bounds(shot, one.boxes, footage.frame_size), tile.aspect, tile.height, camera)
-                for (person, one), tile in zip(seen.items(), tiles.values(), strict=True)
-            }
+            framings = {person: views.framing([faces[person]], tile.size) for person, tile in tiles.items()}
             for person, other in ((Person.A, b), (Person.B, a)):
-                windows = framings[person].leaving_out(seen[person].boxes, other)
+                windows = framings[person].leaving_out(faces[person], other)
                 apart &= ~np.isnan(windows[:, 0]) | ~both
-            pair = replace(framings[Person.A], aspect=layout.width / layout.height, tile_height=layout.height)
-            same_place = (framings[Person.A].bounds == framings[Person.B].bounds).all(axis=1)
+            pair = views.framing([a, b], canvas)
+            same_place = np.equal(*(bounds(shot, boxes, footage.frame_size) for boxes in (a, b))).all(axis=1)
             held = both & same_place & (pair.least(_around(a, b)) <= pair.widest)
             between = np.hypot(*(a[:, :2] + a[:, 2:] / 2 - b[:, :2] - b[:, 2:] / 2).T)
             distance = np.where(both, between / np.maximum((a[:, 2] + b[:, 2]) / 2, 1.0), np.nan)
-        return cls(there, apart, held, distance, _crowd(footage, shot, seen, direction))
+        cut = {}
+        for choice in choices:
+            cut[choice] = np.zeros(frames, bool)
+            if choice.kind is SceneKind.TOGETHER:
+                cut[choice] = both & views.cut([a, b], canvas)
+            for person in (PEOPLE[subject] for subject in choice.cast if subject in PEOPLE):
+                size = tiles[person].size if choice.kind is SceneKind.SPLIT else canvas
+                cut[choice] |= there[person] & views.cut([faces[person]], size)
+        return cls(there, apart, held, distance, _crowd(footage, shot, seen, direction), cut)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Those of several shots, one after the other."""
         return cls(
             {person: np.concatenate([part.there[person] for part in parts]) for person in parts[0].there},
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("apart", "held", "distance", "crowd")
-            ),
+            np.concatenate([part.apart for part in parts]),
+            np.concatenate([part.held for part in parts]),
+            np.concatenate([part.distance for part in parts]),
+            np.concatenate([part.crowd for part in parts]),
+            {choice: np.concatenate([part.cut[choice] for part in parts]) for choice in parts[0].cut},
         )
 
     def of_frames(self, frames: slice) -> Self:
@@ -146,6 +180,7 @@ class Prospects:
             held=self.held[frames],
             distance=self.distance[frames],
             crowd=self.crowd[frames],
+            cut={choice: mask[frames] for choice, mask in self.cut.items()},
         )
 
     @property
@@ -153,6 +188,11 @@ class Prospects:
         """Whether anybody is there who has a tile."""
         anyone: Mask = np.logical_or.reduce(list(self.there.values()))
         return anyone
+
+    def would_cut(self, *kinds: SceneKind) -> Mask:
+        """Whether any choice of these kinds would; see `cut`."""
+        cut: Mask = np.logical_or.reduce([mask for choice, mask in self.cut.items() if choice.kind in kinds])
+        return cut
 
     def costs(self, choices: list[Choice], direction: Direction) -> NDArray[np.float64]:
         """The cost of each choice per second: (frames, choices)."""
@@ -166,7 +206,7 @@ class Prospects:
         unseen = sum(
             direction.unseen * there for person, there in self.there.items() if person not in self._cast(choice)
         )
-        cost = np.asarray(absent + unseen + direction.crowded * crowded, np.float64)
+        cost = np.asarray(absent + unseen + direction.crowded * crowded + direction.cut * self.cut[choice], np.float64)
         match choice.kind:
             case SceneKind.SPLIT:
                 cost += _DOUBLED * ~self.apart
@@ -190,7 +230,7 @@ def _around(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float6
 def _crowd(footage: Footage, shot: Shot, seen: dict[Person, Presence], direction: Direction) -> NDArray[np.intp]:
     """See `Prospects.crowd`."""
     first, stop = np.searchsorted(footage.other_frames, [shot.first, shot.last + 1])
-    frame, height = footage.other_frames[first:stop] - shot.first, footage.other_heights[first:stop]
+    frame, height = footage.other_frames[first:stop] - shot.first, footage.other_boxes[first:stop, 3]
     main = np.max([np.where(one.there, one.boxes[:, 3], 0.0) for one in seen.values()], axis=0)
     comparable = np.bincount(frame[height * direction.stands_out >= main[frame]], minlength=len(shot))
     count = comparable + np.sum([one.there for one in seen.values()], axis=0)

@@ -22,6 +22,26 @@ Box = tuple[float, float, float, float]
 """Left, top, width and height, in pixels of the upright frame."""
 
 
+class Overlay(BaseModel):
+    """What is laid over the picture for a while: a title bar, a caption, a pop-up.
+
+    Attributes:
+        box: where it is.
+        begin: in seconds, from when it may be there; None: from the first frame of its shot.
+        end: until when; None: to the last frame of its shot.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    box: Box
+    begin: float | None = None
+    end: float | None = None
+
+    def during(self, first: float, last: float) -> bool:
+        """Whether it may be there at some time between two, in its shot."""
+        return (self.begin is None or self.begin <= last) and (self.end is None or first <= self.end)
+
+
 class Shot(BaseModel):
     """A stretch of frames between two cuts.
 
@@ -30,6 +50,7 @@ class Shot(BaseModel):
         picture: the active picture where the frame is letterboxed; None where it fills the frame.
         panes: the boxes of a composed picture (a call grid, a news split, picture in picture), from left to right and
             from top to bottom; empty where there are none. They lie inside the active picture.
+        overlays: what comes or goes over its picture while it lasts.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +59,7 @@ class Shot(BaseModel):
     last: int
     picture: Box | None = None
     panes: tuple[Box, ...] = ()
+    overlays: tuple[Overlay, ...] = ()
 
     @property
     def frames(self) -> slice:

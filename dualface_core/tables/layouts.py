@@ -36,6 +36,11 @@ class Tile:
         return self.width / self.height
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+    @property
     def rectangle(self) -> tuple[int, int, int, int]:
         """Left, top, width and height."""
         return self.x, self.y, self.width, self.height

@@ -1,8 +1,8 @@
-"""What a shot's picture is made of: the active picture inside bars, and the boxes of a composed picture.
+"""What a shot's picture is made of: the active picture inside bars, the boxes of a composed one, what lies over it.
 
 Belongs here: what stands still in a shot, gathered from the small images in which faces are looked for, without their
-colors, so nothing is decoded or shrunk for it. A bar is still, of one color, and ends along a
-straight line. What a box is, `panes` says.
+colors, so nothing is decoded or shrunk for it. A bar is still, of one color, and ends along a straight line. What a box
+is, `panes` says, and what is laid over a picture, `overlays`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.tables.face_tracks import Box, Shot
+from dualface_core.tables.face_tracks import Box, Overlay, Shot
+from dualface_core.tracking.overlays import Laid, OverlayFinder
 from dualface_core.tracking.panes import Bounds, Edges, Floats, Grays, find_panes
 
 _SECONDS: Final = 0.3
@@ -96,6 +97,7 @@ class _Watched:
     looks: int = 0
     last: float = -math.inf
     faces: list[_Face] = field(default_factory=list)
+    overlays: OverlayFinder = field(default_factory=OverlayFinder)
 
     @classmethod
     def none(cls, shape: tuple[int, int]) -> _Watched:
@@ -118,6 +120,7 @@ class _Watched:
         signed = gray.astype(np.int16)
         self.across.add(signed)
         self.down.add(np.ascontiguousarray(signed.T))
+        self.overlays.add(gray, time)
 
     def bars(self) -> _Bars:
         """The bars on the left, at the top, on the right and at the bottom."""
@@ -224,6 +227,7 @@ class _Summary:
 
     bars: _Bars
     panes: list[Bounds]
+    overlays: list[Laid]
 
 
 class StageFinder:
@@ -266,7 +270,8 @@ class StageFinder:
             depths = summary.bars.resolved(others) if summary is not None else next(iter(others), (0, 0, 0, 0))
             picture = self._box(self._bounds(depths)) if any(depths) else None
             panes = tuple(self._box(pane) for pane in summary.panes) if summary is not None else ()
-            shots.append(Shot(first=first, last=last, picture=picture, panes=panes))
+            overlays = tuple(map(self._overlay, summary.overlays)) if summary is not None else ()
+            shots.append(Shot(first=first, last=last, picture=picture, panes=panes, overlays=overlays))
         return shots
 
     def _close(self) -> None:
@@ -274,7 +279,8 @@ class StageFinder:
         if self._watched is None:
             return
         bars = self._watched.bars()
-        self._shots[self._shot] = _Summary(bars, self._watched.panes(self._bounds(bars.sure())))
+        panes = self._watched.panes(self._bounds(bars.sure()))
+        self._shots[self._shot] = _Summary(bars, panes, self._watched.overlays.found())
         self._watched = None
 
     def _bounds(self, depths: Bounds) -> Bounds:
@@ -288,3 +294,10 @@ class StageFinder:
         (across, down), (left, top, right, bottom) = self._scale, bounds
         x, y = math.ceil(left * across), math.ceil(top * down)
         return float(x), float(y), float(math.floor(right * across) - x), float(math.floor(bottom * down) - y)
+
+    def _overlay(self, laid: Laid) -> Overlay:
+        """In whole pixels of the frame, rounded outwards."""
+        (across, down), (left, top, right, bottom) = self._scale, laid.bounds
+        x, y = math.floor(left * across), math.floor(top * down)
+        size = float(math.ceil(right * across) - x), float(math.ceil(bottom * down) - y)
+        return Overlay(box=(float(x), float(y), *size), begin=laid.begin, end=laid.end)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualface_core.camera.parameters import CameraParameters
+from dualface_core.directing.director import choices_of
 from dualface_core.directing.parameters import Direction
 from dualface_core.directing.prospects import Footage, Prospects
-from dualface_core.tables.face_tracks import Shot
+from dualface_core.tables.face_tracks import Box, FaceTracks, Overlay, Shot
 from tests.core.directing.people import FPS, SIDE_BY_SIDE, Boxes, away, directed, person, scenes, told
 from tests.core.made_tracks import face_tracks, with_columns
 
@@ -175,8 +177,38 @@ def test_scenes_cover_all_frames_and_are_never_brief_and_never_show_anybody_twic
         parts = [(max(scene.first, shot.first), min(scene.last, shot.last)) for scene in found]
         lengths = [(last + 1 - first) / FPS for first, last in parts if last >= first]
         assert len(lengths) == 1 or min(lengths) >= 2 - 1e-6
-        prospects = Prospects.of(footage, shot, SIDE_BY_SIDE, CameraParameters(), Direction())
+        prospects = Prospects.of(footage, shot, SIDE_BY_SIDE, choices_of(SIDE_BY_SIDE), CameraParameters(), Direction())
         for scene in found:
             if scene.kind == "split" and scene.first <= shot.last and scene.last >= shot.first:
                 part = slice(max(scene.first - shot.first, 0), scene.last + 1 - shot.first)
                 assert prospects.apart[part].all()
+
+
+# --- what is laid over the picture, and whose face is cut -----------------------------------------------------------
+
+
+def overlaid(tracks: FaceTracks, box: Box, begin: float | None = None) -> FaceTracks:
+    """The same tracks with something laid over their only shot."""
+    overlay = Overlay(box=box, begin=begin)
+    shots = [shot.model_copy(update={"overlays": (overlay,)}) for shot in tracks.shots]
+    return replace(tracks, metadata=tracks.metadata.model_copy(update={"shots": shots}))
+
+
+def test_a_title_bar_that_the_cameras_can_leave_out_changes_nothing() -> None:
+    tracks = face_tracks({"A": person(500), "B": person(1400)})
+    assert [kind for kind, *_ in told(directed(overlaid(tracks, (100, 800, 1700, 120))))] == [SPLIT]
+
+
+def test_a_title_bar_that_would_be_cut_in_two_is_shown_whole_from_when_it_comes() -> None:
+    tracks = overlaid(face_tracks({"A": person(500, 300), "B": person(1400, 300)}), (100, 420, 1700, 120), begin=4.0)
+    (split, *_), (kind, begin, _) = told(scenes := directed(tracks))
+    assert split == SPLIT
+    assert (kind, begin) == (WHOLE, pytest.approx(4, abs=0.1))
+    assert "would cut a caption" in scenes[1].reason
+
+
+def test_one_alone_is_not_filmed_so_that_an_edge_goes_through_a_bystander() -> None:
+    bystander = person(700, 730, 110)
+    assert kinds(person(700), nobody(10)) == [SOLO_A]
+    tracks = face_tracks({"A": person(700, 400, 150), "B": nobody(10), "someone": bystander})
+    assert [kind for kind, *_ in told(directed(tracks))] == [WHOLE]

@@ -1,0 +1,78 @@
+"""What a crop window would show of a shot if a camera framed some faces for a tile of some size.
+
+Belongs here: the framing of every frame by itself, as the camera would like it, and what its edges would go through.
+What that costs is `prospects`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualface_core.camera.company import Other, aside
+from dualface_core.camera.framing import Boxes, Framing, Sights, bounds, clear_of, edges, holds, overlap
+from dualface_core.camera.parameters import CameraParameters
+from dualface_core.tables.face_tracks import Shot
+
+Mask = NDArray[np.bool_]
+"""(frames,)."""
+
+_TOUCHED: Final = 0.01
+"""Share of an overlay's width and height at its border that may be in a window: it is found to a pixel or two."""
+
+_AROUND: Final = 0.05
+"""Share of its width and height that there is around an overlay that a window holds."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """The views of one shot.
+
+    Attributes:
+        shot: of which.
+        times: when each of its frames begins, and when the last one ends.
+        frame_size: width and height of a frame, in pixels.
+        others: anyone else who is in it.
+        camera: how cameras frame.
+    """
+
+    shot: Shot
+    times: NDArray[np.float64]
+    frame_size: tuple[int, int]
+    others: Sequence[Other]
+    camera: CameraParameters
+
+    def framing(self, faces: Sequence[Boxes], size: tuple[int, int]) -> Framing:
+        """What a tile of this width and height may show of these faces."""
+        aspect = size[0] / size[1]
+        room = bounds(self.shot, faces[0], self.frame_size)
+        for boxes in faces[1:]:
+            apart = (room != bounds(self.shot, boxes, self.frame_size)).any(axis=1)
+            room[apart] = bounds(self.shot, np.full((1, 4), np.nan), self.frame_size)
+        overlays = [overlay.box for overlay in self.shot.overlays if overlay.during(self.times[0], self.times[-1])]
+        if overlays and not np.isnan(faces[0][:, 0]).all():
+            for pane in np.unique(room, axis=0):
+                here = (room == pane).all(axis=1)
+                room[here] = clear_of(overlays, pane, [boxes[here] for boxes in faces], aspect, self.camera)
+        return Framing(room, aspect, size[1], self.camera)
+
+    def cut(self, faces: Sequence[Boxes], size: tuple[int, int]) -> Mask:
+        """Where an edge of the window would go through what is laid over the picture, or somebody else's face."""
+        cut = np.zeros(len(faces[0]), bool)
+        if not self.others and not self.shot.overlays:
+            return cut
+        sights = Sights.of(faces)
+        framing = self.framing(faces, size)
+        windows = aside(framing.placed(sights, framing.wanted_height(sights)), framing, sights.boxes, self.others)
+        for other in self.others:
+            face = edges(other.boxes, 0.0)
+            cut[other.frames] |= overlap(windows[other.frames], face) & ~holds(windows[other.frames], face)
+        for overlay in self.shot.overlays:
+            there = np.array([overlay.during(*frame) for frame in zip(self.times[:-1], self.times[1:], strict=True)])
+            box = np.tile(overlay.box, (len(windows), 1))
+            cut |= there & overlap(windows, edges(box, -_TOUCHED)) & ~holds(windows, edges(box, _AROUND))
+        return cut

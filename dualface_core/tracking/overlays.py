@@ -1,0 +1,228 @@
+"""What is laid over the picture of a shot for a while: title bars, captions, pop-ups.
+
+Belongs here: finding these in the small gray images of one shot. The one idea: what is laid over a picture comes or
+goes at once, stands still to the pixel meanwhile, and is a rectangle with sharp sides or a line of text. What is there
+from a shot's first frame to its last cannot be told from what was filmed, and is not looked for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from dualface_core.tracking.panes import Bounds, Floats, Grays
+
+_IMAGES: Final = 5
+"""Images that are compared: one without it, one in which it may be on its way, and three in which it stands still."""
+
+_STILL: Final = 8
+"""Levels of luma by which what stands still may differ from image to image: coding noise."""
+
+_CHANGED: Final = 24
+"""Levels of luma by which it differs from what was there without it."""
+
+_FULL: Final = 0.7
+"""Share of a rectangle's outermost line that has changed: what else has changed beside it is left out."""
+
+_FILLED: Final = 0.85
+"""Share of a rectangle that has changed, with what its outline encloses."""
+
+_NARROWEST: Final = 0.12
+_LOWEST: Final = 0.06
+"""Share of the image's width and height that a rectangle has at least."""
+
+_SHARP: Final = 0.68
+_LEAST_SHARP: Final = 0.3
+"""What has changed just inside of a rectangle's sides less what has outside, as a share of their lengths: on average,
+and for each of them. People who move leave outlines that are less straight."""
+
+_BESIDE: Final = 3
+"""Lines of pixels on both sides of a side that count for that."""
+
+_EDGE: Final = 10
+"""Levels of luma from one side of a rectangle's outline to the other."""
+
+_OUTLINED: Final = 0.5
+"""Share of the outline that is such an edge while the rectangle is there."""
+
+_OUTLINED_MORE: Final = 0.3
+"""How much more of it is than without the rectangle: one that goes leaves one behind that is none."""
+
+_LETTERS: Final = (0.035, 0.012)
+"""Shares of the image's width and height between strokes of one line of text at most."""
+
+_LINE_HEIGHTS: Final = (0.012, 0.1)
+"""Shares of the image's height that a line of text, or two, may have."""
+
+_LINE_WIDTH: Final = 0.1
+_LINE_ASPECT: Final = 2.5
+"""Share of the image's width, and heights, that a line of text is wide at least."""
+
+_INK: Final = 0.42
+"""Share of its pixels that change with a line of text."""
+
+_JOINED: Final = 0.55
+"""The same with what lies between its strokes."""
+
+_STROKE: Final = 40
+_STROKES: Final = 0.08
+"""Levels of luma between neighbors at the side of a stroke, and the share of a line's pixels that are one."""
+
+_SAME: Final = 0.5
+"""Share of the smaller of two overlays that is in the other one, where they are one, such as captions one by one."""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """Something that is laid over a picture.
+
+    Attributes:
+        bounds: left, top, right and bottom, in pixels of the image.
+        begin: time from which it may be there, in seconds; None if it is there from the shot's first frame.
+        end: time up to which; None if it is there up to the shot's last frame.
+    """
+
+    bounds: Bounds
+    begin: float | None
+    end: float | None
+
+
+class OverlayFinder:
+    """Takes the images of one shot, some tenths of a second apart."""
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[float, Grays]] = deque(maxlen=_IMAGES)
+        # What comes and what goes, in the order of the images.
+        self._found: list[Laid] = []
+
+    def add(self, gray: Grays, time: float) -> None:
+        """Take the next image, (h, w) uint8, and its time in seconds."""
+        self._recent.append((time, gray))
+        if len(self._recent) < _IMAGES:
+            return
+        first, last = self._recent[0][0], time
+        images = [image for _, image in self._recent]
+        self._found += [Laid(bounds, first, None) for bounds in _laid_over(images)]
+        self._found += [Laid(bounds, None, last) for bounds in _laid_over(images[::-1])]
+
+    def found(self) -> list[Laid]:
+        """All that was laid over the shot; what comes again and again at one place is there all the time."""
+        groups: list[list[Laid]] = []
+        for laid in self._found:
+            same = [group for group in groups if any(_is_one(laid.bounds, other.bounds) for other in group)]
+            groups = [group for group in groups if group not in same]
+            groups.append([*(other for group in same for other in group), laid])
+        result = []
+        for group in groups:
+            corners = np.array([laid.bounds for laid in group])
+            left, top = corners[:, :2].min(axis=0).tolist()
+            right, bottom = corners[:, 2:].max(axis=0).tolist()
+            ends = [laid for laid in group if laid.end is not None]
+            begins = [laid for laid in group if laid.begin is not None]
+            first = min((laid.begin for laid in begins if laid.begin is not None), default=None)
+            last = max((laid.end for laid in ends if laid.end is not None), default=None)
+            # What goes before it has come was there before; what comes after it has gone stays.
+            begin = None if first is None or (ends and group[0] is ends[0]) else first
+            end = None if last is None or (begins and group[-1] is begins[-1]) else last
+            result.append(Laid((left, top, right, bottom), begin, end))
+        return result
+
+
+def _laid_over(images: Sequence[Grays]) -> list[Bounds]:
+    """What lies over the last three of some images, and not over the first."""
+    without, last = images[0], images[2:]
+    middle = last[1]
+    still = np.maximum.reduce(last) - np.minimum.reduce(last) <= _STILL
+    changed = np.asarray(still & (cv2.absdiff(middle, without) >= _CHANGED), np.uint8)
+    return [*_rectangles(changed, middle, without), *_lines_of_text(changed, middle)]
+
+
+def _rectangles(changed: Grays, image: Grays, without: Grays) -> list[Bounds]:
+    """Rectangles with sharp sides that have changed, and that have an outline which was not there before."""
+    height, width = changed.shape
+    solid = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
+    outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    found = []
+    for outline in outlines:
+        left, top, wide, high = cv2.boundingRect(outline)
+        if wide < _NARROWEST * width or high < _LOWEST * height:
+            continue
+        filled = cv2.drawContours(np.zeros_like(changed), [outline], -1, 1.0, cv2.FILLED).astype(np.float64)
+        bounds = left, top, right, bottom = _trimmed(filled, (left, top, left + wide, top + high))
+        if right - left < _NARROWEST * width or bottom - top < _LOWEST * height:
+            continue
+        sharp = [inside.mean() - outside.mean() for inside, outside in _sides(filled, bounds)]
+        outlined, before = (
+            np.mean(np.abs(np.concatenate([inside - outside for inside, outside in _sides(gray, bounds)])) >= _EDGE)
+            for gray in (image.astype(np.float64), without.astype(np.float64))
+        )
+        if (
+            filled[top:bottom, left:right].mean() >= _FILLED
+            and np.mean(sharp) >= _SHARP
+            and min(sharp) >= _LEAST_SHARP
+            and outlined >= max(_OUTLINED, before + _OUTLINED_MORE)
+        ):
+            found.append(bounds)
+    return found
+
+
+def _trimmed(filled: Floats, bounds: Bounds) -> Bounds:
+    """The rectangle within these bounds whose outermost lines are full; the emptiest one is left out first."""
+    left, top, right, bottom = bounds
+    while right - left > 1 and bottom - top > 1:
+        part = filled[top:bottom, left:right]
+        rows, columns = part.mean(axis=1), part.mean(axis=0)
+        lines = columns[0], rows[0], columns[-1], rows[-1]
+        emptiest = int(np.argmin(lines))
+        if lines[emptiest] >= _FULL:
+            break
+        left, top = left + (emptiest == 0), top + (emptiest == 1)
+        right, bottom = right - (emptiest == 2), bottom - (emptiest == 3)
+    return left, top, right, bottom
+
+
+def _sides(image: Floats, bounds: Bounds) -> list[tuple[Floats, Floats]]:
+    """Means of the lines just inside and just outside of each side, along it; outside of the image is nothing."""
+    left, top, right, bottom = bounds
+    height, width = image.shape
+    upright, level = image[:, left:right], image[top:bottom].T
+    sides = []
+    for lines, at in ((upright, top), (upright[::-1], height - bottom), (level, left), (level[::-1], width - right)):
+        outside = lines[max(0, at - 1 - _BESIDE) : max(0, at - 1)]
+        inside = lines[at : at + _BESIDE].mean(axis=0)
+        sides.append((inside, outside.mean(axis=0) if len(outside) else np.zeros_like(inside)))
+    return sides
+
+
+def _lines_of_text(changed: Grays, image: Grays) -> list[Bounds]:
+    """Rows of strokes that have changed, close to one another."""
+    height, width = changed.shape
+    sides = np.zeros_like(changed)
+    sides[:, 1:] = np.abs(np.diff(image.astype(np.int16), axis=1)) > _STROKE
+    ink = np.minimum(changed, cv2.dilate(sides, np.ones((_BESIDE, 2 * _BESIDE + 1), np.uint8)))
+    across, down = (max(3, round(share * size)) | 1 for share, size in zip(_LETTERS, (width, height), strict=True))
+    joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((down, across), np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=4)
+    lowest, highest = (share * height for share in _LINE_HEIGHTS)
+    found = []
+    for left, top, wide, high, area in stats[1:count].tolist():
+        if not (lowest <= high <= highest and wide >= max(_LINE_WIDTH * width, _LINE_ASPECT * high)):
+            continue
+        part = slice(top, top + high), slice(left, left + wide)
+        full = area >= _JOINED * wide * high
+        if full and ink[part].mean() >= _INK and sides[part].mean() >= _STROKES:
+            found.append((left, top, left + wide, top + high))
+    return found
+
+
+def _is_one(one: Bounds, other: Bounds) -> bool:
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    areas = [(right - left) * (bottom - top) for left, top, right, bottom in (one, other)]
+    return min(width, height) > 0 and width * height >= _SAME * min(areas)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dualface_core.tracking.overlays import Laid, OverlayFinder
+
+Image = NDArray[np.uint8]
+
+WIDTH, HEIGHT = 640, 360
+BAR = (80, 250, 560, 300)
+
+
+def room(time: float, seed: int = 0) -> Image:
+    """A room with a shelf, in which somebody sways a little, with the noise of an encoder."""
+    noise = np.random.default_rng([seed, round(10 * time)]).normal(0, 1.2, (HEIGHT, WIDTH))
+    image = np.full((HEIGHT, WIDTH), 90.0)
+    for edge in range(40, 600, 45):
+        cv2.rectangle(image, (edge, 30), (edge + 20, 180), 90.0 + edge / 8, cv2.FILLED)
+    middle = round(490 + 6 * np.sin(2 * time))
+    cv2.ellipse(image, (middle, 330), (110, 150), 0, 0, 360, 40.0, cv2.FILLED)
+    cv2.circle(image, (middle, 150), 50, 170.0, cv2.FILLED)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def with_bar(image: Image) -> Image:
+    left, top, right, bottom = BAR
+    return cv2.rectangle(image.copy(), (left, top), (right - 1, bottom - 1), 235, cv2.FILLED)
+
+
+def with_words(image: Image) -> Image:
+    image = image.copy()
+    for thickness, luma in ((9, 10), (4, 245)):
+        cv2.putText(image, "SO WHO DID YOU CALL?", (20, 220), cv2.FONT_HERSHEY_SIMPLEX, 0.8, luma, thickness)
+    return image
+
+
+def watched(frames: list[Image]) -> list[Laid]:
+    finder = OverlayFinder()
+    for number, image in enumerate(frames):
+        finder.add(image, number / 3)
+    return finder.found()
+
+
+def test_a_title_bar_that_comes_and_stays_is_found_where_it_is() -> None:
+    frames = [with_bar(room(n / 3)) if n >= 8 else room(n / 3) for n in range(20)]
+    (found,) = watched(frames)
+    assert found.bounds == pytest.approx(BAR, abs=4)
+    assert found.begin == pytest.approx(7 / 3, abs=0.7)
+    assert found.end is None
+
+
+def test_a_caption_that_goes_again_was_there_from_the_beginning() -> None:
+    frames = [with_words(room(n / 3)) if n < 10 else room(n / 3) for n in range(20)]
+    (found,) = watched(frames)
+    left, top, right, bottom = found.bounds
+    assert (left, right) == pytest.approx((20, 295), abs=25)
+    assert 185 <= top < bottom <= 235
+    assert (found.begin, found.end) == (None, pytest.approx(10 / 3, abs=0.7))
+
+
+def test_people_who_sway_come_and_go_are_not_laid_over_the_picture() -> None:
+    without = np.full((HEIGHT, WIDTH), 90, np.uint8)
+    assert watched([room(n / 3) for n in range(30)]) == []
+    assert watched([room(0, n) if n >= 8 else without for n in range(20)]) == []
