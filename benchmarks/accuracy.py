@@ -110,7 +110,7 @@ class Truth:
         visible: (frames,) each.
         facing: (frames,) each: the head is half visible and faces the camera.
         centers: (frames, everybody, 3) of center x, center y and height of the heads, the two people's first; NaN where
-            less than a tenth is visible.
+            less than a tenth is visible, or less than half and another one is in front of it.
         metadata: what else the sample's truth says.
     """
 
@@ -145,8 +145,23 @@ class Truth:
             ordered = sorted(actors, key=lambda person: int(np.argmax(visible[person] >= COUNTED)))
         names = dict(zip(Person, ordered, strict=True))
         everybody = [*ordered, *(person for person in centers if person not in ordered)]
+        heads_of_all = np.stack([centers[person] for person in everybody], axis=1)
+        shown = np.stack([rows[rows["person"] == person]["head_visible"].to_numpy() for person in everybody], axis=1)
         by_name = ({name: part[person] for name, person in names.items()} for part in (boxes, heads, visible, facing))
-        return cls(*by_name, np.stack([centers[person] for person in everybody], axis=1), truth.metadata)
+        return cls(*by_name, without_hidden(heads_of_all, shown), truth.metadata)
+
+
+def without_hidden(centers: Signal, shown: Signal) -> Signal:
+    """The same heads without those that are less than half visible and have another one in their place.
+
+    Args:
+        centers: (frames, everybody, 3) of center x, center y and height.
+        shown: (frames, everybody) share of each that is visible.
+    """
+    clear = np.where((shown >= COUNTED)[..., None], centers, np.nan)
+    apart = np.hypot(*np.moveaxis(centers[:, :, None, :2] - clear[:, None, :, :2], -1, 0)) / centers[:, :, None, 2]
+    covered = (np.nan_to_num(apart, nan=np.inf) < ON_HEAD).any(axis=2) & (shown < COUNTED)
+    return np.where(covered[..., None], np.nan, centers)
 
 
 def main() -> None:

@@ -259,7 +259,10 @@ class ShotDetector:
         if at > 0 and self._is_cut(at):
             self.starts.append(frame)
             self._since = frame
-            share = changed_share(self._thumbnails[at - 1], self._thumbnails[at])
+            # A blended frame, on either side of it, shows half of what is gone or comes: look beyond it.
+            before, after = (-2, -1), (0, 1)
+            pairs = [(max(0, at + a), min(at + b, len(self._thumbnails) - 1)) for a in before for b in after]
+            share = max(changed_share(self._thumbnails[a], self._thumbnails[b]) for a, b in pairs)
             if share < _BEYOND_DOUBT:
                 self.doubtful[frame] = share
         elif self._fades_in(at):
