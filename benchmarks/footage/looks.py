@@ -172,7 +172,7 @@ def _detected(detector: FaceDetector, image: Image, width: int) -> Detections:
 
 
 def _tile_image(canvas: Frame, x: int, y: int, width: int, height: int) -> Image:
-    image = canvas.bgr_region(x, y, width, height)
+    image = canvas.bgr()[y : y + height, x : x + width]
     scale = min(1.0, _TILE_SIDE / max(width, height))
     size = (round(scale * width), round(scale * height))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -143,8 +143,7 @@ def overview_table(overview: GpuOverview) -> Table:
         "[bold]profile[/]",
         f"NVENC sessions {profile.sessions}, cores {profile.cores}, videos at once {profile.streams}, threads for each "
         f"to decode {profile.decode_threads}, to compose {profile.compose_threads} and to encode "
-        f"{profile.encode_threads}, frames at once to the detector {profile.batch_size}, "
-        f"preset {escape(profile.preset)}",
+        f"{profile.encode_threads}, preset {escape(profile.preset)}",
     )
     return table
 

@@ -118,12 +118,15 @@ class FaceEmbedder(OnnxModel[SFace]):
     @torch.inference_mode()
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, 112, 112, 3) uint8 BGR, aligned by `align_face`, to (N, 128) float32 of length 1."""
-        if not len(crops):
-            return np.zeros((0, DIMENSIONS), np.float32)
-        rgb = torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).to(self._device)
-        maps = rgb.permute(0, 3, 1, 2).to(self._dtype)
-        embeddings = functional.normalize(self._network(maps).float())
-        return np.asarray(embeddings.cpu().numpy(), np.float32)
+        embeddings = np.zeros((len(crops), DIMENSIONS), np.float32)
+        # On a CPU one by one, as the detector: several at once take longer, and each one's last digits then depend on
+        # how many there are.
+        at_once = 1 if self._device.type == "cpu" else max(1, len(crops))
+        for first in range(0, len(crops), at_once):
+            rgb = torch.from_numpy(np.ascontiguousarray(crops[first : first + at_once, ..., ::-1])).to(self._device)
+            maps = rgb.permute(0, 3, 1, 2).to(self._dtype)
+            embeddings[first : first + at_once] = functional.normalize(self._network(maps).float()).cpu().numpy()
+        return embeddings
 
 
 def align_face(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:

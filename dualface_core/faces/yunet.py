@@ -137,20 +137,18 @@ class FaceDetector(OnnxModel[YuNet]):
         at_once = 1 if self._device.type == "cpu" else len(images)
         found = []
         for first in range(0, len(images), at_once):
-            batch = torch.from_numpy(np.require(images[first : first + at_once], requirements=["C", "W"])).to(
-                self._device
-            )
+            batch = images[first : first + at_once]
             candidates = _candidates(self._network(self._input(batch)), score_threshold)
             found += [_faces(candidates[candidates[:, 0] == number], nms_iou) for number in range(len(batch))]
         return found
 
-    def _input(self, images: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 to (B, 3, H', W'), padded on the right and at the bottom."""
-        height, width = images.shape[1:3]
-        maps = images.permute(0, 3, 1, 2).to(self._dtype)
-        return functional.pad(maps, (0, -width % MULTIPLE, 0, -height % MULTIPLE)).contiguous(
-            memory_format=torch.channels_last
-        )
+    def _input(self, images: NDArray[np.uint8]) -> Tensor:
+        """(B, H, W, 3) to (B, 3, H', W'), padded on the right and at the bottom, with channels last in memory."""
+        count, height, width, channels = images.shape
+        padded = (count, height + -height % MULTIPLE, width + -width % MULTIPLE, channels)
+        maps = torch.zeros(padded, dtype=self._dtype, device=self._device)
+        maps[:, :height, :width] = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self._device)
+        return maps.permute(0, 3, 1, 2)
 
 
 def _candidates(maps: list[Tensor], score_threshold: float) -> NDArray[np.float32]:

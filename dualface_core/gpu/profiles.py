@@ -34,11 +34,6 @@ Comparable programs take 1.1 to 1.2 GB with one 1080p stream (jasna's benchmarks
 """
 
 
-_BATCH_SIZE: Final = 8
-"""Frames for the detector at once. It runs on the CPU, where more of them gain nothing and hold memory: with 32 instead
-of 8, `dualface run` on 16 cores peaked at 1.6 GB instead of 1.2 GB (benchmarks/memory.py)."""
-
-
 _MOST_ENCODE_THREADS: Final = 8
 """Each thread of x264 holds a frame and what belongs to it, and its own choice is one and a half per core."""
 
@@ -55,7 +50,6 @@ class Profile:
             thread, and a core of the budget that all videos share.
         compose_threads: CPU threads that compose one video's frames, likewise.
         encode_threads: CPU threads of one video's software encoder, likewise.
-        batch_size: frames that the face detector takes at once.
         preset: "fast" or "balanced", as in `EncoderSettings`.
     """
 
@@ -65,7 +59,6 @@ class Profile:
     decode_threads: int
     compose_threads: int
     encode_threads: int
-    batch_size: int
     preset: str
 
 
@@ -105,7 +98,6 @@ def profile_for(
         compose_threads=max(1, min(4, cores // (2 * streams))),
         # x264's own rule, for the cores that a video has.
         encode_threads=max(1, min(_MOST_ENCODE_THREADS, 3 * cores // (2 * streams))),
-        batch_size=_BATCH_SIZE,
         preset=_preset(gpu, sessions, codec),
     )
 

@@ -87,28 +87,34 @@ _ONE_COLOR: Final = 12
 
 @dataclass
 class Edges:
-    """How often each pixel differs from the one before it in one direction, and by how much in all."""
+    """How often each pixel differs from the one before it in its row (or in its column), and by how much in all."""
 
+    in_columns: bool
     rises: NDArray[np.int32]
     falls: NDArray[np.int32]
     total: NDArray[np.int32]
 
     @classmethod
-    def none(cls, shape: tuple[int, int]) -> Edges:
+    def none(cls, shape: tuple[int, int], *, in_columns: bool) -> Edges:
         """Before the first image of this height and width."""
-        return cls(*(np.zeros(shape, np.int32) for _ in range(3)))
+        return cls(in_columns, *(np.zeros(shape, np.int32) for _ in range(3)))
 
     def add(self, gray: NDArray[np.int16]) -> None:
-        """Count the steps along each row of an image."""
-        step = gray[:, 1:] - gray[:, :-1]
-        self.rises[:, 1:] += step > _STEP
-        self.falls[:, 1:] += step < -_STEP
-        self.total[:, 1:] += step
+        """Count the steps of an image."""
+        rest: tuple[slice, ...] = (slice(1, None),)
+        first: tuple[slice, ...] = (slice(None, -1),)
+        if not self.in_columns:
+            rest, first = (slice(None), *rest), (slice(None), *first)
+        step = gray[rest] - gray[first]
+        self.rises[rest] += step > _STEP
+        self.falls[rest] += step < -_STEP
+        self.total[rest] += step
 
     def lines(self, images: int) -> Lines:
-        """Still edges and their contrast, each summed along the columns from the top."""
-        still = np.maximum(self.rises, self.falls) >= _PERSISTS * images
-        contrast = np.where(still, np.abs(self.total) / images, 0).astype(np.float32)
+        """Still edges and their contrast, each summed along them: with columns in the place of rows if that is down."""
+        rises, falls, total = (plane.T if self.in_columns else plane for plane in (self.rises, self.falls, self.total))
+        still = np.maximum(rises, falls) >= _PERSISTS * images
+        contrast = np.where(still, np.abs(total) / images, 0).astype(np.float32)
         beside = np.ones((1, 3), np.uint8)
         wide = [cv2.dilate(plane, beside) for plane in (still.astype(np.float32), contrast)]
         return Lines(*(np.pad(np.cumsum(plane, axis=0, dtype=np.float64), ((1, 0), (0, 1))) for plane in wide))

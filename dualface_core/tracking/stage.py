@@ -102,7 +102,7 @@ class _Watched:
     @classmethod
     def none(cls, shape: tuple[int, int]) -> _Watched:
         """Before the first image of this height and width."""
-        across, down = Edges.none(shape), Edges.none(shape[::-1])
+        across, down = Edges.none(shape, in_columns=False), Edges.none(shape, in_columns=True)
         return cls(np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8), across, down)
 
     def add(self, gray: Grays | None, boxes: Floats, time: float) -> None:
@@ -119,7 +119,7 @@ class _Watched:
         np.maximum(self.brightest, gray, out=self.brightest)
         signed = gray.astype(np.int16)
         self.across.add(signed)
-        self.down.add(np.ascontiguousarray(signed.T))
+        self.down.add(signed)
         self.overlays.add(gray, time)
 
     def bars(self) -> _Bars:
