@@ -16,9 +16,9 @@ import dualface_core
 
 MADE_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "raw_video": ("media",),
-    "face_tracks": ("media", "faces", "tracking", "tables"),
-    "composed_tiles": ("camera", "tables"),
-    "encoded_video": ("media", "compositing", "encoding", "rendering", "tables"),
+    "face_tracks": ("media", "engine", "faces", "tracking", "tables"),
+    "composed_tiles": ("directing", "camera", "compositing", "tables"),
+    "encoded_video": ("media", "engine", "compositing", "encoding", "rendering", "tables"),
     "review_page": ("review", "advice", "media", "compositing", "tables"),
 }
 """The rooms of `dualface_core` that decide what each asset holds."""

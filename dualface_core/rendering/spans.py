@@ -46,7 +46,7 @@ _SHORTEST: Final = 2.0
 """Seconds of a span: every one costs a key frame and a rate control that begins anew."""
 
 
-_MOST_DECODED_TWICE: Final = 0.6
+_MOST_DECODED_TWICE: Final = 1.0
 """Of the video: so much may be decoded again to reach seams between key frames. Decoding is a fifth of the work or
 less; a video whose only key frame is its first would be decoded many times over."""
 

@@ -13,7 +13,7 @@ JUDGE_OR_SERVE = {"errors", "gpu", "settings", "system", "verification"}
 DECIDE_NOTHING = {
     "raw_video": {"encoding"},  # for the writer
     "face_tracks": {"encoding"},
-    "composed_tiles": set(),
+    "composed_tiles": {"media"},  # for the types of frames
     "encoded_video": {"advice"},  # in its report
     "review_page": {"camera", "encoding", "rendering"},  # shown as they are in plan and report
 }
