@@ -53,7 +53,7 @@ _HEAVY: Final = (
     "torch",
     "dualface_core.tracking.tracker",
     "dualface_core.rendering.spans",
-    "dualface_core.verification.verify",
+    "dualface_core.verification.observation",
 )
 """What tasks of the steps load, and processes for them have loaded already."""
 

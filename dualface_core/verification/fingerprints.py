@@ -164,8 +164,12 @@ class FingerprintWriter:
 
     def add(self, canvas: Planes) -> None:
         """Take the fingerprint of the next frame from Y, U and V of its canvas."""
+        self.write(fingerprint(canvas, self._parts))
+
+    def write(self, fingerprints: NDArray[np.uint8]) -> None:
+        """Append fingerprints that were taken elsewhere: (samples,) or (frames, samples) uint8."""
         with self._writing():
-            self._file.write(fingerprint(canvas, self._parts).tobytes())
+            self._file.write(fingerprints.tobytes())
 
     def add_halves(self, halves: NDArray[np.uint8]) -> None:
         """The same from Y, U and V of each region at half its size, all one after the other."""

@@ -19,6 +19,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.compositing.composed import changed
+from dualface_core.compositing.cpu import Compositor
 from dualface_core.engine.workers import advance
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
@@ -163,6 +165,25 @@ class ResultSeen:
     samples: tuple[SampleSeen, ...]
 
 
+@dataclass(frozen=True)
+class ComposedTask:
+    """Compose a span of the source anew.
+
+    Attributes:
+        video: the source.
+        span: which frames of it.
+        layout: the canvas.
+        pts: of these frames.
+        shown: what the plan shows in them.
+    """
+
+    video: VideoInfo
+    span: Span
+    layout: Layout
+    pts: Sequence[int]
+    shown: Sequence[FramePlan]
+
+
 Task = AudioTask | SourceTask | ResultTask
 Seen = AudioSeen | SourceSeen | ResultSeen
 
@@ -181,6 +202,23 @@ def observations(task: Task, *, threads: int = 0) -> Iterator[Seen]:
             yield from _of_source(task)
         case ResultTask():
             yield from _of_result(task, threads)
+
+
+def composed_fingerprints(task: ComposedTask) -> NDArray[np.uint8]:
+    """The fingerprints of a span as it should be: (frames, samples) uint8.
+
+    Raises UnreadableVideoError if the source has other frames than when it was tracked.
+    """
+    compositor = Compositor(task.layout, task.video.width, task.video.height)
+    parts = region_fingerprints(task.layout)
+    fingerprints: list[NDArray[np.uint8]] = []
+    with VideoReader(task.video, threads=1, span=task.span) as reader:
+        for place, frame in enumerate(reader):
+            if place == len(task.pts) or frame.pts != task.pts[place]:
+                raise changed(task.video, frame.index)
+            fingerprints.append(fingerprint(compositor.compose(frame, task.shown[place]), parts))
+            advance(1)
+    return np.stack(fingerprints)
 
 
 def _of_source(task: SourceTask) -> Iterator[SourceSeen]:

@@ -98,7 +98,7 @@ def verify_output(
         if (result.width, result.height) != (layout.width, layout.height):
             # No tile is where it should be, so nothing can be said about tiles.
             return Verification(findings=[*streams, *audio_findings(result, video), metadata])
-        with _composed(video, plan, fingerprints) as composed:
+        with _composed(video, plan, fingerprints, workers) as composed:
             checks = partial(_Checks, result, video, tracks, plan, planned, composed, settings)
             seen = _looked_at(checks, output, workers, progress)
     except InputError as error:
@@ -134,19 +134,44 @@ def _looked_at(
 
 
 @contextmanager
-def _composed(video: VideoInfo, plan: TilePlan, fingerprints: Path | None) -> Iterator[NDArray[np.uint8]]:
+def _composed(
+    video: VideoInfo, plan: TilePlan, fingerprints: Path | None, workers: Workers | None
+) -> Iterator[NDArray[np.uint8]]:
     """The fingerprints of all composed frames: (frames, samples)."""
-    from dualface_core.compositing.composed import composed_frames
-    from dualface_core.verification.fingerprints import FingerprintWriter, read_fingerprints
+    from dualface_core.verification.fingerprints import read_fingerprints
 
-    layout = plan.layout
     with ExitStack() as stack:
         if fingerprints is None:
             fingerprints = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "fingerprints"
-            with FingerprintWriter(fingerprints, layout) as writer:
-                for surface, _ in composed_frames(video, plan):
-                    writer.add(surface.planes)
-        yield read_fingerprints(fingerprints, layout, plan.metadata.frame_count)
+            _compose_anew(video, plan, fingerprints, workers)
+        yield read_fingerprints(fingerprints, plan.layout, plan.metadata.frame_count)
+
+
+def _compose_anew(video: VideoInfo, plan: TilePlan, path: Path, workers: Workers | None) -> None:
+    """Leave the fingerprints of all frames that the plan makes of the source, in spans where there are workers."""
+    from dualface_core.compositing.composed import composed_frames
+    from dualface_core.engine.spans import spans
+    from dualface_core.verification.fingerprints import FingerprintWriter
+    from dualface_core.verification.observation import ComposedTask, composed_fingerprints
+
+    parts = spans(video, seconds=_SPAN_SECONDS) if workers is not None and workers.most > 1 else []
+    with FingerprintWriter(path, plan.layout) as writer:
+        if workers is None or len(parts) < 2:
+            for surface, _ in composed_frames(video, plan):
+                writer.add(surface.planes)
+            return
+        tasks = (
+            ComposedTask(
+                video,
+                span,
+                plan.layout,
+                plan.pts[span.first : span.stop].tolist(),
+                [plan.frame(number) for number in range(span.first, span.stop)],
+            )
+            for span in parts
+        )
+        for composed in workers.map(composed_fingerprints, tasks, about=video.path):
+            writer.write(composed)
 
 
 class _Checks:

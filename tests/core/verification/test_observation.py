@@ -75,3 +75,12 @@ def test_findings_are_the_same_where_the_result_cannot_be_decoded(
     whole = verified(good, output)
     assert not whole.passed
     assert verified(good, output, workers=workers) == whole
+
+
+def test_a_plan_that_is_composed_anew_in_spans_is_the_same(
+    good: Job, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(spans(good.video, seconds=1.0)) > 1
+    monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", 1.0)
+    anew = pipeline.verify(good.output, video=good.video, tracks=good.tracks, plan=good.plan, workers=workers)
+    assert anew == verified(good, good.output)
