@@ -8,7 +8,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 # Threads of torch wait for one another by spinning, and the tests run side by side.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo up doctor soak matrix fuzz test audit lint types contracts tests kernels screenshots format clean
+.PHONY: help install demo up doctor soak bench matrix fuzz test audit lint types contracts tests kernels screenshots format clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ fuzz: install ## 2,000 damaged files, each in a process with limits: nothing may
 
 soak: install ## The instance under load and under fire, at length (half an hour); writes docs/soak.md.
 	$(BIN)/python -m benchmarks.soak
+
+bench: install ## Time, memory and size beside other programs, at length (hours, with the machine to itself); writes docs/benchmarks.md.
+	$(BIN)/python -m benchmarks.speed --all
 
 kernels: install ## Compile the CUDA kernels anew, after a change of their source.
 	$(BIN)/python -m dualface_core.compositing.compile_kernels

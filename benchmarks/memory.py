@@ -10,46 +10,17 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import psutil
 from av.stream import Stream
+
+from benchmarks.measuring import cost
 
 DUALFACE = (sys.executable, "-m", "dualface_core.cli")
 LIMIT_GROWTH = 0.10
 LIMIT_BYTES = 1_500_000_000
-
-
-def peak_of(command: list[str]) -> int:
-    """Highest resident memory of a command and its children together, in bytes, sampled every 50 ms."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    peak = 0
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        root = psutil.Process(process.pid)
-        while not done.wait(0.05):
-            total = 0
-            try:
-                for member in [root, *root.children(recursive=True)]:
-                    total += member.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-            peak = max(peak, total)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    code = process.wait()
-    done.set()
-    watcher.join()
-    if code:
-        sys.exit(f"{' '.join(command)} ended with {code}")
-    return peak
 
 
 def repeated(video: Path, times: int, output: Path) -> None:
@@ -88,12 +59,10 @@ def main() -> None:
         long = Path(temporary) / f"{options.short * options.times:g}s.mp4"
         repeated(short, options.times, long)
         for name, video in (("short", short), ("long", long)):
-            start = time.perf_counter()
             output = Path(temporary) / f"{name}.split.mp4"
-            peaks[name] = peak_of([*DUALFACE, "run", str(video), "-o", str(output), "--encoder", "software"])
-            print(
-                f"{video.stem}: peak {peaks[name] / 1e6:.0f} MB, {time.perf_counter() - start:.0f} s", file=sys.stderr
-            )
+            found = cost([*DUALFACE, "run", str(video), "-o", str(output), "--encoder", "software"])
+            peaks[name] = found.peak_memory
+            print(f"{video.stem}: peak {found.peak_memory / 1e6:.0f} MB, {found.seconds:.0f} s", file=sys.stderr)
     growth = peaks["long"] / peaks["short"] - 1
     print(json.dumps({**peaks, "growth": round(growth, 4)}))
     if growth > LIMIT_GROWTH or peaks["long"] > LIMIT_BYTES:
