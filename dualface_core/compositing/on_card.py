@@ -15,7 +15,7 @@ from dualface_core.compositing.cuda import CudaCompositor
 from dualface_core.media.cuda_frames import CudaFrame, CudaReader, CudaSurface, Pool
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.spans import Span
-from dualface_core.system.cuda import Card, Mark
+from dualface_core.system.cuda import Card
 from dualface_core.tables.tile_plan import TilePlan
 
 _ON_THEIR_WAY: Final = 3
@@ -44,13 +44,14 @@ def composed_on_card(
     canvas, times = plan.layout, plan.pts
     first, stop = (0, len(times)) if span is None else (span.first, span.stop)
     compositor = CudaCompositor(card, plan, video.color, slice(first, stop))
-    beside = sum(region.halved_size for region in canvas.regions) if encoded_there else None
+    halved = [(region, region.halved_size) for region in canvas.regions] if encoded_there else []
+    beside = sum(size for _, size in halved) if encoded_there else None
     pool = Pool(card, canvas.width, canvas.height, beside=beside)
-    on_their_way: deque[tuple[CudaSurface, CudaFrame, Mark]] = deque()
+    on_their_way: deque[tuple[CudaSurface, CudaFrame]] = deque()
 
     def finished() -> tuple[CudaSurface, int]:
-        surface, frame, mark = on_their_way.popleft()
-        mark.wait()
+        surface, frame = on_their_way.popleft()
+        surface.drawn.wait()
         return surface, frame.pts
 
     composed = first
@@ -62,12 +63,13 @@ def composed_on_card(
             compositor.draw(frame, surface.canvas)
             if encoded_there:
                 at = surface.host.ctypes.data
-                for region in canvas.regions:
+                for region, size in halved:
                     compositor.halve(surface.canvas, region, at)
-                    at += region.halved_size
+                    at += size
             else:
                 card.start_download(surface.memory.address, surface.host)
-            on_their_way.append((surface, frame, Mark(card)))
+            surface.drawn.set()
+            on_their_way.append((surface, frame))
             composed += 1
             if len(on_their_way) > _ON_THEIR_WAY:
                 yield finished()

@@ -1,7 +1,7 @@
 /* The compositor as a CUDA kernel: all tiles of a frame, what lies over and behind them, in one launch.
  *
- * Belongs here: what is done with samples. Which samples a tile is made of, and where it is, comes as `Slot`s, made once
- * for a whole plan by the same code that the CPU's compositor reads (`sampling`, `finish`). Their layouts in memory are
+ * Belongs here: what is done with samples. Which of them a tile is made of, and where it is, comes as `Slot`s, made once
+ * for a whole plan by the code that the CPU's compositor reads, too (`sampling`, `finish`). Their layouts in memory are
  * those of `cuda.py`.
  *
  * Each axis of a tile is one filter of nine taps: the six that shift by a fraction of a sample, and after them the four
@@ -12,7 +12,6 @@
 #define COLUMNS 64
 #define ROWS 32
 #define WAYS 4                    /* threads of a block that share a column */
-#define EACH (ROWS / WAYS)        /* samples that a thread makes */
 #define TAPS 9
 #define MOST_ROWS (2 * ROWS + TAPS) /* of the source: a tile is shrunk by less than two, once it is averaged */
 
@@ -56,8 +55,8 @@ static __device__ __forceinline__ int over(int above, int mask, int below)
     return (above * mask + below * (256 - mask) + 128) >> 8;
 }
 
-/* The nine taps of an output sample; returns the source sample that the first is for. */
-static __device__ int taps_of(const Axis &axis, int number, float *taps)
+/* The nine taps of an output sample, `apart` from one another; returns the source sample that the first is for. */
+static __device__ int taps_of(const Axis &axis, int number, float *taps, int apart)
 {
     double at = (number + axis.skip + 0.5) * axis.step - 0.5;
     int whole = (int)floor(at);
@@ -69,28 +68,51 @@ static __device__ int taps_of(const Axis &axis, int number, float *taps)
         0,
     };
     cubic[3] = 1 - cubic[0] - cubic[1] - cubic[2];
-    for (int tap = 0; tap < TAPS; tap++)
-        taps[tap] = 0;
-    for (int one = 0; one < 4; one++)
-        for (int other = 0; other < 6; other++)
-            taps[one + other] += cubic[one] * axis.kernel[other];
+#pragma unroll
+    for (int tap = 0; tap < TAPS; tap++) {
+        float sum = 0;
+#pragma unroll
+        for (int one = 0; one < 4; one++)
+            if (tap >= one && tap - one < 6)
+                sum += cubic[one] * axis.kernel[tap - one];
+        taps[tap * apart] = sum;
+    }
     return axis.first + whole - 3;
 }
 
-/* A value of the source; where it is to be shrunk, the mean of several. Beyond the edge, the edge repeats. */
-static __device__ float sample(const Job &job, int plane, int part, int x, int y, int across, int down)
+/* A value of a row of the source. */
+static __device__ __forceinline__ float value_at(const unsigned char *line, int at, int bytes)
 {
-    const unsigned char *from = job.source[plane];
+    return bytes == 1 ? (float)line[at] : ((const unsigned short *)line)[at] * (1 / 256.0f);
+}
+
+/* A row of the source, filtered across; where it is to be shrunk, each of its values is the mean of several. Beyond the
+ * edge, the edge repeats. */
+static __device__ float filtered(const Job &job, int plane, int part, int begin, int y, int across, int down,
+                                 const float (*weights)[COLUMNS], int column)
+{
     int values = plane + 1, width = job.size[plane][0], height = job.size[plane][1];
     float sum = 0;
     for (int row = 0; row < down; row++) {
-        const unsigned char *line = from + (size_t)within(y * down + row, 0, height - 1) * job.pitch[plane];
-        for (int column = 0; column < across; column++) {
-            int at = within(x * across + column, 0, width - 1) * values + part;
-            sum += job.bytes == 1 ? (float)line[at] : ((const unsigned short *)line)[at] * (1 / 256.0f);
+        size_t from = (size_t)within(y * down + row, 0, height - 1) * job.pitch[plane];
+        const unsigned char *line = job.source[plane] + from;
+        if (across == 1 && begin >= 0 && begin + TAPS <= width) {
+#pragma unroll
+            for (int tap = 0; tap < TAPS; tap++)
+                sum += weights[tap][column] * value_at(line, (begin + tap) * values + part, job.bytes);
+            continue;
+        }
+#pragma unroll 1
+        for (int tap = 0; tap < TAPS; tap++) {
+            float several = 0;
+            for (int one = 0; one < across; one++) {
+                int x = within((begin + tap) * across + one, 0, width - 1);
+                several += value_at(line, x * values + part, job.bytes);
+            }
+            sum += weights[tap][column] * several / across;
         }
     }
-    return sum / (across * down);
+    return sum / down;
 }
 
 /* How much of 256 of a sample lies inside a disc around the inner corner of a square of `side` pixels; `x` and `y`, the
@@ -107,7 +129,8 @@ static __device__ int inside(int side, int radius, int scale, int x, int y)
 }
 
 /* What a tile looks like at a sample, with the line along its edges and its corners; `x` and `y` within the tile. */
-static __device__ int finished(const Job &job, const Slot &slot, int plane, int channel, int x, int y, int drawn, int under)
+static __device__ int finished(const Job &job, const Slot &slot, int plane, int channel, int x, int y, int drawn,
+                               int under)
 {
     int scale = plane + 1, width = slot.width / scale, height = slot.height / scale;
     int right = width - 1 - x, bottom = height - 1 - y;
@@ -138,23 +161,23 @@ static __device__ int captioned(const Job &job, const Slot &slot, int plane, int
 }
 
 /* blockIdx.z: 0 for luma, 1 for chroma. */
-extern "C" __global__ void compose(const Job job)
+extern "C" __global__ void __launch_bounds__(COLUMNS * WAYS, 4) compose(const Job job)
 {
     __shared__ float across[MOST_ROWS][COLUMNS];
-    __shared__ float taps[ROWS][TAPS];
-    __shared__ int begins[ROWS];
+    __shared__ float weights[TAPS][COLUMNS], taps[ROWS][TAPS];
+    __shared__ int lefts[COLUMNS], begins[ROWS];
+    __shared__ unsigned char value[ROWS][COLUMNS]; /* what is on the canvas so far; each is one thread's */
 
     int column = threadIdx.x % COLUMNS, way = threadIdx.x / COLUMNS;
     int plane = blockIdx.z, scale = plane + 1, part = plane ? column % 2 : 0, channel = plane ? 1 + part : 0;
     int left = blockIdx.x * COLUMNS / scale, top = blockIdx.y * ROWS;
     int columns = COLUMNS / scale, x = left + column / scale;
     int width = job.width / scale, height = job.height / scale;
-    int value[EACH];
 
     if (left >= width || top >= height)
         return;
-    for (int each = 0; each < EACH; each++)
-        value[each] = job.background[channel];
+    for (int each = way; each < ROWS; each += WAYS)
+        value[each][column] = job.background[channel];
     for (int number = 0; number < job.slots; number++) {
         const Slot &slot = job.slot[number];
         int tile_x = slot.x / scale, tile_y = slot.y / scale;
@@ -168,43 +191,40 @@ extern "C" __global__ void compose(const Job job)
         int rows = to_y - from_y;
 
         __syncthreads();
-        if ((int)threadIdx.x < rows)
-            begins[threadIdx.x] = taps_of(v, from_y - tile_y + threadIdx.x, taps[threadIdx.x]);
+        int drawn = x >= from_x && x < to_x;
+        if (way == 0 && drawn)
+            lefts[column] = taps_of(h, x - tile_x, &weights[0][column], COLUMNS);
+        if (way == 1 && column < rows)
+            begins[column] = taps_of(v, from_y - tile_y + column, taps[column], 1);
         __syncthreads();
         int first = begins[0], needed = begins[rows - 1] + TAPS - first;
-        int drawn = x >= from_x && x < to_x;
-        if (drawn) {
-            float weights[TAPS];
-            int begin = taps_of(h, x - tile_x, weights);
-            for (int row = way; row < needed; row += WAYS) {
-                float sum = 0;
-                for (int tap = 0; tap < TAPS; tap++)
-                    sum += weights[tap] * sample(job, plane, part, begin + tap, first + row, h.shrink, v.shrink);
-                across[row][column] = sum;
-            }
-        }
+        for (int row = way; drawn && row < needed; row += WAYS)
+            across[row][column] =
+                filtered(job, plane, part, lefts[column], first + row, h.shrink, v.shrink, weights, column);
         __syncthreads();
         if (!drawn)
             continue;
-        for (int each = 0; each < EACH; each++) {
-            int row = top + each * WAYS + way - from_y, y = from_y + row;
+#pragma unroll 1
+        for (int y = top + way; y < top + ROWS; y += WAYS) {
+            int row = y - from_y;
             if (row < 0 || row >= rows)
                 continue;
             float sum = 0;
             for (int tap = 0; tap < TAPS; tap++)
                 sum += taps[row][tap] * across[begins[row] - first + tap][column];
             int level = within((int)floorf(sum + 0.5f), 0, 255);
-            level = finished(job, slot, plane, channel, x - tile_x, y - tile_y, level, value[each]);
-            value[each] = captioned(job, slot, plane, channel, x, y, level);
+            if (slot.border || slot.radius)
+                level = finished(job, slot, plane, channel, x - tile_x, y - tile_y, level, value[y - top][column]);
+            if (slot.caption[2])
+                level = captioned(job, slot, plane, channel, x, y, level);
+            value[y - top][column] = level;
         }
     }
     if (x >= width)
         return;
-    for (int each = 0; each < EACH; each++) {
-        int y = top + each * WAYS + way;
-        if (y < height)
-            job.canvas[channel][(size_t)y * job.canvas_pitch[channel] + x * (plane ? job.apart : 1)] = value[each];
-    }
+    unsigned char *to = job.canvas[channel] + x * (plane ? job.apart : 1);
+    for (int y = top + way; y < top + ROWS && y < height; y += WAYS)
+        to[(size_t)y * job.canvas_pitch[channel]] = value[y - top][column];
 }
 
 struct Halving {

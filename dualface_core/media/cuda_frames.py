@@ -22,7 +22,7 @@ from dualface_core.media.frames import Planes
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
-from dualface_core.system.cuda import Card, DeviceMemory
+from dualface_core.system.cuda import Card, DeviceMemory, Mark
 
 _IN_TURN: Final = 2
 _PITCH: Final = 256
@@ -78,6 +78,7 @@ class CudaReader(VideoReader):
 
     def __init__(self, video: VideoInfo, *, span: Span | None = None) -> None:
         super().__init__(video, threads=1, span=span, hardware=of_current_context())
+        self._tags: tuple[int, int, int, int] | None = None
 
     def frames(self) -> Iterator[CudaFrame]:
         """The frames, in order."""
@@ -99,8 +100,10 @@ class CudaReader(VideoReader):
             raise NotOnCardError(f"The card decodes {video.pixel_format} into a form that is not used.")
         if (decoded.width, decoded.height) != (video.width, video.height) or decoded.interlaced_frame:
             raise NotOnCardError(f"Frame {index} is of another shape than the first, or interlaced.")
-        if not self._color(decoded, float(pts * video.time_base)).looks_as(video.color):
+        tags = decoded.color_range, decoded.color_primaries, decoded.color_trc, decoded.colorspace
+        if tags != self._tags and not self._color(decoded, float(pts * video.time_base)).looks_as(video.color):
             raise NotOnCardError(f"The colors of frame {index} are to be converted.")
+        self._tags = tags
         luma, chroma = decoded.planes[:2]
         return CudaFrame(
             index,
@@ -139,12 +142,14 @@ class CudaSurface:
         host: page-locked memory: the picture once it is copied, Y, U and V one after the other; or, of a surface for
             NVENC, what a `Pool` was asked for.
         frame: what an encoder takes: the memory of the host, or that of the card for NVENC.
+        drawn: where in the card's work it is complete.
     """
 
     canvas: Canvas
     memory: DeviceMemory
     host: NDArray[np.uint8]
     frame: VideoFrame
+    drawn: Mark
 
     @property
     def stays(self) -> bool:
@@ -162,6 +167,9 @@ class CudaSurface:
         )
 
 
+_Parts = tuple[Canvas, DeviceMemory, NDArray[np.uint8], VideoFrame, Mark]
+
+
 class Pool:
     """Surfaces for one video, each taken anew once nobody holds it any more.
 
@@ -177,7 +185,7 @@ class Pool:
         self._size = (width, height)
         self._beside = beside
         self._context = CudaContext(0, primary_ctx=False, current_ctx=True)
-        self._free: list[tuple[Canvas, DeviceMemory, NDArray[np.uint8], VideoFrame]] = []
+        self._free: list[_Parts] = []
 
     def take(self) -> CudaSurface:
         """A surface that nobody else has; what is on it is undefined."""
@@ -186,22 +194,24 @@ class Pool:
         finalize(surface, self._free.append, parts).atexit = False
         return surface
 
-    def _apart(self) -> tuple[Canvas, DeviceMemory, NDArray[np.uint8], VideoFrame]:
+    def _apart(self) -> _Parts:
         width, height = self._size
         luma, chroma = width * height, width * height // 4
         memory, host = self._card.allocate(luma + 2 * chroma), self._card.locked(luma + 2 * chroma)
         y = memory.address
         canvas = Canvas((y, y + luma, y + luma + chroma), (width, width // 2, width // 2), 1)
-        return canvas, memory, host, VideoFrame.from_numpy_buffer(host.reshape(-1, width), format="yuv420p")
+        frame = VideoFrame.from_numpy_buffer(host.reshape(-1, width), format="yuv420p")
+        return canvas, memory, host, frame, Mark(self._card)
 
-    def _in_turn(self) -> tuple[Canvas, DeviceMemory, NDArray[np.uint8], VideoFrame]:
+    def _in_turn(self) -> _Parts:
         width, height = self._size
         pitch = -(-width // _PITCH) * _PITCH
         memory, host = self._card.allocate(pitch * height * 3 // 2), self._card.locked(max(self._beside or 0, 1))
         y, uv = memory.address, memory.address + pitch * height
         planes = [_capsule(y, (height, width), (pitch, 1)), _capsule(uv, (height // 2, width // 2, 2), (pitch, 2, 1))]
         frame = VideoFrame.from_dlpack(planes, format="nv12", cuda_context=self._context)
-        return Canvas((y, uv, uv + 1), (pitch, pitch, pitch), _IN_TURN), memory, host, frame
+        canvas = Canvas((y, uv, uv + 1), (pitch, pitch, pitch), _IN_TURN)
+        return canvas, memory, host, frame, Mark(self._card)
 
 
 _Deleter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

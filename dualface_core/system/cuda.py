@@ -42,16 +42,24 @@ class CudaError(Exception):
 
 
 @cache
-def _driver() -> ctypes.CDLL:
+def _driver(kind: type[ctypes.CDLL] = ctypes.CDLL) -> ctypes.CDLL:
     try:
-        return ctypes.CDLL(_LIBRARY)
+        return kind(_LIBRARY)
     except OSError as error:
         raise CudaError("Loading the driver", 0, str(error)) from None
 
 
-def _call(name: str, *arguments: object) -> None:
+def _start(name: str, *arguments: object) -> None:
+    """Call the driver with Python's lock held: for what takes it microseconds, and is called for every frame.
+
+    Where many threads want that lock, taking it again costs more than the call. Raises CudaError.
+    """
+    _call(name, *arguments, driver=_driver(ctypes.PyDLL))
+
+
+def _call(name: str, *arguments: object, driver: ctypes.CDLL | None = None) -> None:
     """Call the driver. Raises CudaError."""
-    driver = _driver()
+    driver = driver or _driver()
     try:
         code = getattr(driver, name)(*arguments)
     except AttributeError:
@@ -134,7 +142,7 @@ class Card:
     def start_download(self, address: int, target: NDArray[np.uint8]) -> None:
         """Copy as many bytes as `target`, an array of `locked` memory, has. It has them after `finish`, or a `Mark`."""
         to, size = ctypes.c_void_p(target.ctypes.data), ctypes.c_size_t(target.nbytes)
-        _call("cuMemcpyDtoHAsync_v2", to, ctypes.c_uint64(address), size, None)
+        _start("cuMemcpyDtoHAsync_v2", to, ctypes.c_uint64(address), size, None)
 
     def finish(self) -> None:
         """Wait for all that was asked of the device."""
@@ -150,20 +158,23 @@ class Kernel:
     def __call__(self, blocks: tuple[int, int, int], threads: int, job: ctypes.Structure) -> None:
         """Start it, with `job` as its only argument."""
         arguments = (ctypes.c_void_p * 1)(ctypes.addressof(job))
-        _call("cuLaunchKernel", self._function, *blocks, threads, 1, 1, 0, None, arguments, None)
+        _start("cuLaunchKernel", self._function, *blocks, threads, 1, 1, 0, None, arguments, None)
 
 
 class Mark:
-    """A point in what is asked of the device, set where it is made."""
+    """A point in what is asked of the device."""
 
     def __init__(self, card: Card) -> None:
         self._card = card
         self._event = ctypes.c_void_p()
         _call("cuEventCreate", ctypes.byref(self._event), _TO_WAIT_FOR)
-        _call("cuEventRecord", self._event, None)
 
     def __del__(self) -> None:
         _release(self._card, "cuEventDestroy_v2", self._event)
+
+    def set(self) -> None:
+        """Put it behind all that was asked so far."""
+        _start("cuEventRecord", self._event, None)
 
     def wait(self) -> None:
         """Wait until the device has come this far."""

@@ -21,6 +21,7 @@ static void __syncthreads(void)
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define __launch_bounds__(threads, blocks)
 #define __shared__ static
 
 #include TILES
