@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dualface_core.compositing.background import Rectangle, draw_background, uncovered
 from dualface_core.compositing.finish import Finish
-from dualface_core.compositing.sampling import Axis, plan_axes
-from dualface_core.media.frames import Frame, Planes
+from dualface_core.compositing.sampling import AXIS, Axis, plan_axes
+from dualface_core.media.frames import Frame, Planes, Siting
 from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import FramePlan
 
@@ -34,6 +34,7 @@ class Compositor:
         self.finish = Finish(layout)
         """What lies over tiles."""
         self._shape = (frame_height, frame_width)
+        self._last_axes: tuple[object, NDArray[np.void]] = (None, np.empty(0, AXIS))
         half = (layout.height // 2, layout.width // 2)
         self._canvas: Planes = (
             np.zeros((layout.height, layout.width), np.uint8),
@@ -63,7 +64,7 @@ class Compositor:
         opaque = tuple(part for tile in tiles for part in self.finish.opaque(tile))
         parts = uncovered(opaque, layout.width, layout.height)
         draw_background(canvas, parts, layout.background, frame, crop_windows)
-        axes = plan_axes(shown.tiles[drawn], crop_windows, frame.siting)
+        axes = self._axes_of(shown.tiles[drawn], crop_windows, frame.siting)
         for tile, tile_axes, subject in zip(tiles, axes, shown.subjects[drawn].tolist(), strict=True):
             under = self.finish.corners(canvas, tile)
             x, y, width, height = tile
@@ -75,6 +76,17 @@ class Compositor:
                 _resample(plane, axis_x, axis_y, part)
             self.finish.draw(canvas, tile, subject, under, frame.color)
         return canvas
+
+    def _axes_of(
+        self, tiles: NDArray[np.integer], crop_windows: NDArray[np.float64], siting: Siting
+    ) -> NDArray[np.void]:
+        """The tiles' axes; those of the frame before, where nothing has changed: a camera mostly holds."""
+        asked = tiles.tobytes(), crop_windows.tobytes(), siting
+        known, axes = self._last_axes
+        if known != asked:
+            axes = plan_axes(tiles, crop_windows, siting)
+            self._last_axes = asked, axes
+        return axes
 
 
 def _resample(plane: NDArray[np.uint8], x: Axis, y: Axis, out: NDArray[np.uint8]) -> None:

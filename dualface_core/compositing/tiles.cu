@@ -1,8 +1,8 @@
 /* The compositor as a CUDA kernel: all tiles of a frame, what lies over and behind them, in one launch.
  *
- * Belongs here: what is done with samples. Which of them a tile is made of, and where it is, comes as `Slot`s, made once
- * for a whole plan by the code that the CPU's compositor reads, too (`sampling`, `finish`). Their layouts in memory are
- * those of `cuda.py`.
+ * Belongs here: what is done with samples. Which of them a tile is made of, and where it is, comes as `Slot`s, made
+ * once for a whole plan by the code that the CPU's compositor reads, too (`sampling`, `finish`). Their layouts in
+ * memory are those of `cuda.py`.
  *
  * Each axis of a tile is one filter of nine taps: the six that shift by a fraction of a sample, and after them the four
  * of bicubic interpolation. A block makes 64 x 32 samples of a plane of the canvas; U and V side by side count as two.
