@@ -328,7 +328,7 @@ def render_with_nvenc(
     """
     import tempfile
 
-    from dualface_core.engine.backend import Backend, choose_backend
+    from dualface_core.engine.backend import choose_backend
     from dualface_core.rendering.isolated import render_isolated
     from dualface_core.rendering.messages import Job
     from dualface_core.system.atomic_files import atomic_write
@@ -362,7 +362,7 @@ def render_with_nvenc(
         done = render_isolated(job, stall_timeout=settings.stall_timeout, progress=_of(progress, plan.frame_count))
         size = temporary.stat().st_size
     if done.not_on_card:
-        backend = Backend(on_card=False, why=f"The card gave up. {done.not_on_card}")
+        backend = backend.without_card(done.not_on_card)
     return _report(
         video,
         plan,
@@ -391,6 +391,7 @@ def render_with_software(
 ) -> EncodeReport:
     """Like `render`, in software. `why` says in the report why it isn't NVENC."""
     from dualface_core.encoding.settings import EncoderKind, software_encoder, software_equivalent
+    from dualface_core.engine.backend import choose_backend
     from dualface_core.rendering.software import render_in_software
     from dualface_core.system.atomic_files import atomic_write
     from dualface_core.system.kept_folders import kept_folder
@@ -406,6 +407,7 @@ def render_with_software(
             plan,
             temporary,
             spec,
+            backend=choose_backend(settings.backend, video, plan.layout),
             suited=profile(settings),
             kept=kept or kept_folder(output),
             workers=workers,

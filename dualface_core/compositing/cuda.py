@@ -20,7 +20,7 @@ from dualface_core.media.color import ColorInfo
 from dualface_core.media.cuda_frames import Canvas, CudaFrame
 from dualface_core.system.cuda import Card
 from dualface_core.tables.layouts import Region
-from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.tables.tile_plan import PlanPart
 
 PTX: Final = Path(__file__).with_name("tiles.ptx")
 """The kernels, compiled."""
@@ -37,7 +37,6 @@ SLOT: Final = np.dtype(
 )
 """What a tile of a frame looks like: `Slot` of the kernels."""
 
-_ALL: Final = slice(None)
 _COLUMNS, _ROWS, _WAYS = 64, 32, 4
 """Of a block: what `tiles.cu` has by the same names."""
 
@@ -80,16 +79,15 @@ class CudaCompositor:
 
     Args:
         card: the device.
-        plan: what each tile shows; its layout's background is no blurred source.
+        plan: what each tile shows in the frames that will come; its layout's background is no blurred source.
         color: what all frames stand for. Their chroma is sited `LEFT`.
-        frames: those that will come.
     """
 
-    def __init__(self, card: Card, plan: TilePlan, color: ColorInfo, frames: slice = _ALL) -> None:
+    def __init__(self, card: Card, plan: PlanPart, color: ColorInfo) -> None:
         layout = plan.layout
-        self._first = frames.start or 0
+        self._first = plan.first
         self._compose, self._halve = card.kernels(PTX.read_bytes(), "compose", "halve")
-        slots, masks = slots_of(plan, frames)
+        slots, masks = slots_of(plan)
         self._slots, self._masks = card.upload(slots), card.upload(masks)
         self._stride = slots.strides[0]
         self._job = Job(slots=slots.shape[1], masks=self._masks.address, width=layout.width, height=layout.height)
@@ -99,7 +97,7 @@ class CudaCompositor:
         self._job.white[:], self._job.black[:] = levels(TEXT, color), levels(GROUND, color)
 
     def draw(self, frame: CudaFrame, canvas: Canvas) -> None:
-        """Start to render one canvas; `frame.index` says which of the plan's."""
+        """Start to render one canvas."""
         job = self._job
         job.source[:], job.pitch[:], job.bytes = frame.addresses, frame.pitches, frame.bytes
         for size, scale in zip(job.size, (1, 2), strict=True):
@@ -118,12 +116,12 @@ class CudaCompositor:
         self._halve(blocks, _COLUMNS * _WAYS, job)
 
 
-def slots_of(plan: TilePlan, frames: slice = _ALL) -> tuple[NDArray[np.void], NDArray[np.uint16]]:
-    """The tiles of some frames of a plan, (frames, slots) of `SLOT`; and masks of captions, (samples,) of 0 to 256."""
-    finish, tiles = Finish(plan.layout), plan.tiles[frames]
+def slots_of(plan: PlanPart) -> tuple[NDArray[np.void], NDArray[np.uint16]]:
+    """The tiles of the frames, (frames, slots) of `SLOT`; and the masks of captions, (samples,) of 0 to 256."""
+    finish, tiles = Finish(plan.layout), plan.tiles
     slots = np.zeros(tiles.shape[:2], SLOT)
-    slots["axes"], slots["tile"] = plan_axes(tiles, plan.crop_windows[frames]), tiles
-    subjects, numbers = np.unique(plan.subjects[frames], return_inverse=True)
+    slots["axes"], slots["tile"] = plan_axes(tiles, plan.crop_windows), tiles
+    subjects, numbers = np.unique(plan.subjects, return_inverse=True)
     looks = np.concatenate([tiles, numbers.reshape(slots.shape)[..., np.newaxis]], axis=-1)
     kinds, places = np.unique(looks.reshape(-1, 5), axis=0, return_inverse=True)
     masks: list[NDArray[np.uint16]] = []

@@ -16,22 +16,22 @@ from dualface_core.media.cuda_frames import CudaFrame, CudaReader, CudaSurface, 
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.spans import Span
 from dualface_core.system.cuda import Card
-from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.tables.tile_plan import PlanPart
 
 _ON_THEIR_WAY: Final = 3
 """Frames that the card has yet to finish while the next is decoded."""
 
 
 def composed_on_card(
-    video: VideoInfo, plan: TilePlan, card: Card, *, span: Span | None = None, encoded_there: bool
+    video: VideoInfo, plan: PlanPart, card: Card, *, span: Span | None = None, encoded_there: bool
 ) -> Generator[tuple[CudaSurface, int]]:
-    """Every frame of the result, not encoded, with its pts in units of the source's time base.
+    """Frames of the result, not encoded, each with its pts in units of the source's time base.
 
     Args:
         video: the source.
-        plan: what each tile shows.
+        plan: what each tile shows in these frames.
         card: what decodes and composes.
-        span: of which frames; all if None.
+        span: the frames; all of the video if None.
         encoded_there: whether NVENC takes the surfaces as they are. Otherwise they are copied to the host, and have
             planes. Those for NVENC have the regions of the layout at half their size in `host`.
 
@@ -41,9 +41,8 @@ def composed_on_card(
         CudaError: the card fails, or its memory runs out.
     """
     card.enter()
-    canvas, times = plan.layout, plan.pts
-    first, stop = (0, len(times)) if span is None else (span.first, span.stop)
-    compositor = CudaCompositor(card, plan, video.color, slice(first, stop))
+    canvas, times = plan.layout, plan.pts.tolist()
+    compositor = CudaCompositor(card, plan, video.color)
     halved = [(region, region.halved_size) for region in canvas.regions] if encoded_there else []
     beside = sum(size for _, size in halved) if encoded_there else None
     pool = Pool(card, canvas.width, canvas.height, beside=beside)
@@ -54,10 +53,10 @@ def composed_on_card(
         surface.drawn.wait()
         return surface, frame.pts
 
-    composed = first
+    composed = 0
     with CudaReader(video, span=span) as reader:
         for frame in reader.frames():
-            if frame.index >= len(times) or frame.pts != times[frame.index]:
+            if composed == len(times) or frame.pts != times[composed]:
                 raise changed(video, frame.index)
             surface = pool.take()
             compositor.draw(frame, surface.canvas)
@@ -73,7 +72,7 @@ def composed_on_card(
             composed += 1
             if len(on_their_way) > _ON_THEIR_WAY:
                 yield finished()
-        if composed != stop:
-            raise changed(video, composed)
+        if composed != len(times):
+            raise changed(video, plan.first + composed)
         while on_their_way:
             yield finished()

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from dualface_core.errors import InputError, MachineError
+from dualface_core.media.cuda_frames import NotOnCardError
 from dualface_core.media.orientation import Orientation
 from dualface_core.media.probe import VideoInfo
-from dualface_core.system.cuda import why_unusable
+from dualface_core.system.cuda import CudaError, why_unusable
 from dualface_core.tables.layouts import BLURRED, Layout
 
 
@@ -31,10 +33,18 @@ class Backend:
     on_card: bool
     why: str
 
+    def without_card(self, error: BaseException | str) -> Backend:
+        """What takes its place when the card has given up."""
+        return Backend(on_card=False, why=f"The card gave up: {str(error).rstrip('.')}.")
+
     def __str__(self) -> str:
         """For reports."""
         return f"{'cuda' if self.on_card else 'cpu'}: {self.why}"
 
+
+CARD_FAILURES: Final = (CudaError, NotOnCardError, InputError, MachineError)
+"""What is raised when a card gives up, each a reason for the processor to begin anew. What a card makes FFmpeg say of a
+file is not told from damage: the processor finds out which it was."""
 
 _FORMATS: Final = {
     "h264": {"yuv420p", "yuvj420p"},

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from dualface_core.errors import DualfaceError
+from dualface_core.media.cuda_frames import CudaSurface
 from dualface_core.media.encoder import Coding, Surface, VideoEncoder
 from dualface_core.media.writer import Carried, Mp4Muxer
 from dualface_core.system.atomic_files import output_error
@@ -93,7 +94,7 @@ class SpanEncoder:
         with self._writing():
             self._file.close()
 
-    def encode(self, surface: Surface, pts: int) -> None:
+    def encode(self, surface: Surface | CudaSurface, pts: int) -> None:
         """Encode one frame; see `VideoEncoder.encode`. The surface may be drawn on again."""
         self._keep(self._encoder.encode(surface, pts))
 

@@ -29,6 +29,7 @@ class Manifest(BaseModel):
         coding: what they are coded with.
         spans: how the video is split.
         fingerprints: whether the composed frames leave their fingerprints.
+        on_card: whether a card decodes and composes.
         versions: of what decides how a result looks.
     """
 
@@ -39,6 +40,7 @@ class Manifest(BaseModel):
     coding: Coding
     spans: list[Span]
     fingerprints: bool
+    on_card: bool
     versions: dict[str, str]
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dualface_core.encoding.settings import EncoderSpec
+from dualface_core.engine.backend import CARD_FAILURES, Backend
 from dualface_core.engine.workers import Workers
 from dualface_core.gpu.profiles import Profile
 from dualface_core.media.joining import UnjoinableSpansError
@@ -16,6 +17,7 @@ from dualface_core.media.probe import VideoInfo
 from dualface_core.rendering.spans import SpansRendered, render_in_spans, rendering_spans
 from dualface_core.rendering.stream import render_stream
 from dualface_core.system.atomic_files import output_error
+from dualface_core.system.cuda import Card
 from dualface_core.system.kept_folders import taken_over
 from dualface_core.tables.tile_plan import TilePlan
 
@@ -26,19 +28,21 @@ def render_in_software(
     path: Path,
     encoder: EncoderSpec,
     *,
+    backend: Backend,
     suited: Profile,
     kept: Path,
     workers: Workers | None = None,
     fingerprints: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> str:
-    """Render a plan into a file.
+    """Render a plan into a file. If a card was to decode and compose and cannot, the processor begins anew.
 
     Args:
         video: the source.
         plan: what each tile shows in each frame.
         path: where to write; the caller publishes it.
         encoder: what encodes.
+        backend: what decodes and composes.
         suited: numbers of threads for one pass.
         kept: the folder for finished spans, so that they outlive a process that is killed; see `taken_over`.
         workers: do the spans; None for one pass in this process.
@@ -46,25 +50,35 @@ def render_in_software(
         progress: called with the number of frames that are encoded.
 
     Returns:
-        How it was done, for the report.
+        How it was done and why so, for the report.
 
     Raises as `render_stream` and `render_in_spans` do.
     """
-    made = _in_spans(video, plan, path, encoder, kept, workers, fingerprints, progress)
-    if isinstance(made, SpansRendered):
-        return f"cpu, {made.spans} spans" + (f", {made.found} of them from a killed run" if made.found else "")
-    render_stream(
-        video,
-        plan,
-        path,
-        encoder,
-        decode_threads=suited.decode_threads,
-        compose_threads=suited.compose_threads,
-        encode_threads=suited.encode_threads,
-        fingerprints=fingerprints,
-        progress=progress,
-    )
-    return f"cpu, one pass: {made}"
+
+    def rendered(*, on_card: bool) -> str:
+        made = _in_spans(video, plan, path, encoder, on_card, kept, workers, fingerprints, progress)
+        if isinstance(made, SpansRendered):
+            return f"{made.spans} spans" + (f", {made.found} of them from a killed run" if made.found else "")
+        render_stream(
+            video,
+            plan,
+            path,
+            encoder,
+            decode_threads=suited.decode_threads,
+            compose_threads=suited.compose_threads,
+            encode_threads=suited.encode_threads,
+            card=Card() if on_card else None,
+            fingerprints=fingerprints,
+            progress=progress,
+        )
+        return f"one pass: {made}"
+
+    if backend.on_card:
+        try:
+            return f"cuda, {rendered(on_card=True)}. {backend.why}"
+        except CARD_FAILURES as error:
+            backend = backend.without_card(error)
+    return f"cpu, {rendered(on_card=False)}. {backend.why}"
 
 
 def _in_spans(
@@ -72,6 +86,7 @@ def _in_spans(
     plan: TilePlan,
     path: Path,
     encoder: EncoderSpec,
+    on_card: bool,
     kept: Path,
     workers: Workers | None,
     fingerprints: Path | None,
@@ -93,6 +108,7 @@ def _in_spans(
                 path,
                 encoder,
                 parts,
+                on_card=on_card,
                 folder=kept,
                 workers=workers,
                 fingerprints=fingerprints,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cpu import Compositor
+from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.encoding.settings import EncoderSpec, on_one_core
 from dualface_core.engine.spans import Span, spans
 from dualface_core.engine.workers import Workers, advance
@@ -31,8 +33,8 @@ from dualface_core.media.writer import Carried
 from dualface_core.rendering.finished_spans import FinishedSpan, Manifest, SpanPlace, take_stock
 from dualface_core.rendering.report import versions
 from dualface_core.system.atomic_files import output_error
-from dualface_core.tables.layouts import Layout
-from dualface_core.tables.tile_plan import FramePlan, TilePlan
+from dualface_core.system.cuda import Card
+from dualface_core.tables.tile_plan import PlanPart, TilePlan
 from dualface_core.verification.fingerprints import FingerprintWriter
 
 _CORES: Final = 16
@@ -77,9 +79,8 @@ class SpanTask:
     Attributes:
         video: the source.
         span: which frames of it.
-        layout: the canvas.
-        pts: of these frames.
-        frames: what is shown in them.
+        plan: what is shown in them.
+        on_card: whether a card decodes and composes.
         coding: what encodes.
         place: where the files go.
         fingerprints: whether the frames leave their fingerprints.
@@ -87,42 +88,58 @@ class SpanTask:
 
     video: VideoInfo
     span: Span
-    layout: Layout
-    pts: list[int]
-    frames: list[FramePlan]
+    plan: PlanPart
+    on_card: bool
     coding: Coding
     place: SpanPlace
     fingerprints: bool
 
 
 def render_span(task: SpanTask) -> FinishedSpan:
-    """Decode, compose and encode a span, in this thread alone.
+    """Decode, compose and encode a span, in this thread alone, or with a card.
 
-    Raises UnreadableVideoError if the source has other frames than when it was tracked; EncoderError, OutputError.
+    Raises UnreadableVideoError if the source has other frames than when it was tracked; EncoderError, OutputError;
+    CudaError, NotOnCardError.
     """
-    video, layout, done = task.video, task.layout, 0
     packets = task.place.draft(".packets")
     fingerprints = task.place.draft(".fingerprints") if task.fingerprints else None
-    compositor = Compositor(layout, video.width, video.height)
-    surface = Surface.blank(layout.width, layout.height)
+    drawn = (
+        composed_on_card(task.video, task.plan, _card(), span=task.span, encoded_there=False)
+        if task.on_card
+        else _drawn(task.video, task.plan, task.span)
+    )
     with (
-        VideoReader(video, threads=1, span=task.span) as reader,
+        closing(drawn) as surfaces,
         SpanEncoder(packets, task.coding) as encoder,
-        FingerprintWriter(fingerprints, layout) if fingerprints else nullcontext() as prints,
+        FingerprintWriter(fingerprints, task.plan.layout) if fingerprints else nullcontext() as prints,
     ):
-        for frame in reader:
-            if done == len(task.pts) or frame.pts != task.pts[done]:
-                raise changed(video, frame.index)
-            compositor.compose(frame, task.frames[done], surface.planes)
+        for surface, pts in surfaces:
             if prints is not None:
                 prints.add(surface.planes)
-            encoder.encode(surface, frame.pts)
-            done += 1
+            encoder.encode(surface, pts)
             advance(1)
-        if done != len(task.pts):
-            raise changed(video, task.span.first + done)
         encoded = encoder.finish()
     return task.place.finish(encoded, packets, fingerprints)
+
+
+def _drawn(video: VideoInfo, plan: PlanPart, span: Span) -> Generator[tuple[Surface, int]]:
+    """The frames of a span, each on the same surface."""
+    layout, times, done = plan.layout, plan.pts.tolist(), 0
+    compositor = Compositor(layout, video.width, video.height)
+    surface = Surface.blank(layout.width, layout.height)
+    with VideoReader(video, threads=1, span=span) as reader:
+        for frame in reader:
+            if done == len(times) or frame.pts != times[done]:
+                raise changed(video, frame.index)
+            compositor.compose(frame, plan.frame(frame.index), surface.planes)
+            yield surface, frame.pts
+            done += 1
+    if done != len(times):
+        raise changed(video, span.first + done)
+
+
+_card: Final = cache(Card)
+"""That of this process, which is taken when the first span needs it."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +157,7 @@ def render_in_spans(
     encoder: EncoderSpec,
     parts: list[Span],
     *,
+    on_card: bool,
     folder: Path,
     workers: Workers,
     fingerprints: Path | None = None,
@@ -153,6 +171,7 @@ def render_in_spans(
         path: where to write; the caller publishes it.
         encoder: what encodes.
         parts: the spans.
+        on_card: whether a card decodes and composes.
         folder: a kept folder that is this process's: what is in it of the same job is used and not made again.
         workers: do the spans.
         fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
@@ -162,6 +181,7 @@ def render_in_spans(
         UnjoinableSpansError: the encoder does not code spans alike.
         UnreadableVideoError: the source breaks off, or has other frames than when it was tracked.
         EncoderError, OutputError, NativeCrashError, MachineError: as `VideoWriter` and `Workers` raise them.
+        CudaError, NotOnCardError: the card cannot do it.
     """
     canvas = plan.layout
     if parts[-1].stop != plan.frame_count:
@@ -175,6 +195,7 @@ def render_in_spans(
         coding=coding,
         spans=parts,
         fingerprints=fingerprints is not None,
+        on_card=on_card,
         versions=versions() | library_versions(),
     )
     places, finished = take_stock(folder, manifest)
@@ -183,9 +204,8 @@ def render_in_spans(
         SpanTask(
             video=video,
             span=span,
-            layout=canvas,
-            pts=plan.pts[span.first : span.stop].tolist(),
-            frames=[plan.frame(number) for number in range(span.first, span.stop)],
+            plan=plan.part(span.first, span.stop),
+            on_card=on_card,
             coding=coding,
             place=place,
             fingerprints=fingerprints is not None,

@@ -15,13 +15,14 @@ from typing import Any, Final
 from dualface_core.compositing.composed import composed_frames
 from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.encoding.settings import EncoderSpec
-from dualface_core.errors import InputError, MachineError, TableFormatError
-from dualface_core.media.cuda_frames import CudaSurface, NotOnCardError
+from dualface_core.engine.backend import CARD_FAILURES
+from dualface_core.errors import TableFormatError
+from dualface_core.media.cuda_frames import CudaSurface
 from dualface_core.media.encoder import Surface
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.writer import VideoWriter
 from dualface_core.rendering.prefetch import prefetch
-from dualface_core.system.cuda import Card, CudaError
+from dualface_core.system.cuda import Card
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.fingerprints import FingerprintWriter
 
@@ -73,7 +74,7 @@ def render_stream(
     frames_of: Generator[tuple[Surface | CudaSurface, int]] = (
         composed_frames(video, plan, threads=decode_threads, composers=compose_threads)
         if card is None
-        else composed_on_card(video, plan, card, encoded_there=encoder.hardware)
+        else composed_on_card(video, plan.part(0, plan.frame_count), card, encoded_there=encoder.hardware)
     )
     with (
         closing(frames_of) as composed,
@@ -111,15 +112,12 @@ class Rendered:
 def render_on_card_or_not(
     video: VideoInfo, plan: TilePlan, path: Path, encoder: EncoderSpec, *, on_card: bool, **more: Any
 ) -> Rendered:
-    """Like `render_stream`, on the card of this process; if that fails, on the processor, from the start.
-
-    What the card makes FFmpeg say of a file is not told from damage: the processor finds out which it was.
-    """
+    """Like `render_stream`, on the card of this process; if that gives up, on the processor, from the start."""
     reason = None
     if on_card:
         try:
             return Rendered(render_stream(video, plan, path, encoder, card=Card(), **more))
-        except (CudaError, NotOnCardError, InputError, MachineError) as error:
+        except CARD_FAILURES as error:
             reason = str(error)
     return Rendered(render_stream(video, plan, path, encoder, **more), reason)
 

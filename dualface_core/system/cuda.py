@@ -33,7 +33,12 @@ class CudaError(Exception):
 
     def __init__(self, call: str, code: int, said: str) -> None:
         self.code = code
-        super().__init__(f"{call} failed: {said}")
+        super().__init__(call, code, said)
+
+    def __str__(self) -> str:
+        """A few words: which call failed, and what the driver says of it."""
+        call, _, said = self.args
+        return f"{call} failed: {said}"
 
     @property
     def out_of_memory(self) -> bool:

@@ -48,6 +48,30 @@ class FramePlan:
     subjects: NDArray[np.str_]
 
 
+@dataclass(frozen=True)
+class PlanPart:
+    """What a plan says of some frames.
+
+    Attributes:
+        layout: the canvas.
+        first: number of the first of them.
+        pts: presentation timestamps: (frames,), in units of the source's time base.
+        tiles, crop_windows, subjects: those of all these frames, as `FramePlan` has them of one: (frames, slots, ...).
+    """
+
+    layout: Layout
+    first: int
+    pts: NDArray[np.int64]
+    tiles: NDArray[np.integer]
+    crop_windows: NDArray[np.floating]
+    subjects: NDArray[np.str_]
+
+    def frame(self, number: int) -> FramePlan:
+        """What is shown in the frame of that number in the video."""
+        at = number - self.first
+        return FramePlan(self.tiles[at], self.crop_windows[at], self.subjects[at])
+
+
 class PlanMetadata(VideoMetadata):
     """What the rows alone don't say.
 
@@ -177,6 +201,13 @@ class TilePlan(DeclaredTable[PlanMetadata]):
     def frame(self, number: int) -> FramePlan:
         """What is shown in one frame."""
         return FramePlan(self.tiles[number], self.crop_windows[number], self.subjects[number])
+
+    def part(self, first: int, stop: int) -> PlanPart:
+        """What is shown in some frames."""
+        part = slice(first, stop)
+        return PlanPart(
+            self.layout, first, self.pts[part], self.tiles[part], self.crop_windows[part], self.subjects[part]
+        )
 
     @property
     def pts(self) -> NDArray[np.int64]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from dualface_core.media.cuda_frames import Canvas, CudaFrame
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.tables.labels import Person, Subject
 from dualface_core.tables.layouts import Border, Layout, Tile
-from dualface_core.tables.tile_plan import FramePlan
+from dualface_core.tables.tile_plan import PlanPart
 from dualface_core.verification.fingerprints import region_fingerprints
 from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, real_card
 
@@ -96,20 +95,19 @@ class Drawn:
         return luma, rest[: height // 2, : width // 2], rest[height // 2 : height, : width // 2]
 
 
-def plan(layout: Layout, windows: object, tiles: object = None) -> SimpleNamespace:
-    """A plan of one frame, as far as a compositor asks for it."""
+def plan(layout: Layout, windows: object, tiles: object = None) -> PlanPart:
+    """A plan of one frame."""
     places = np.array([[tile.rectangle for tile in layout.tiles] if tiles is None else tiles], np.int32)
     subjects = np.array([[tile.subject for tile in layout.tiles]])
-    return SimpleNamespace(layout=layout, tiles=places, crop_windows=np.array([windows], np.float32), subjects=subjects)
+    return PlanPart(layout, 0, np.zeros(1, np.int64), places, np.array([windows], np.float32), subjects)
 
 
 def both(
-    card: AnyCard, shown: SimpleNamespace, planes: Planes, *, deep: bool = False, apart: int = 2
+    card: AnyCard, shown: PlanPart, planes: Planes, *, deep: bool = False, apart: int = 2
 ) -> tuple[Planes, Planes]:
     """What the CPU's compositor and the kernel make of a frame."""
     height, width = planes[0].shape
-    frame = FramePlan(shown.tiles[0], shown.crop_windows[0], shown.subjects[0])
-    ours = Compositor(shown.layout, width, height).compose(Frame(0, 0, 0.0, planes, SDR), frame)
+    ours = Compositor(shown.layout, width, height).compose(Frame(0, 0, 0.0, planes, SDR), shown.frame(0))
     drawn = Drawn(card, shown.layout, apart=apart)
     CudaCompositor(card, shown, SDR).draw(on_card(card, planes, deep=deep, pad=13), drawn.canvas)
     return ours, drawn.planes()

@@ -10,11 +10,15 @@ import pytest
 
 from dualface_core.engine import backend
 from dualface_core.engine.backend import BackendKind, choose_backend
+from dualface_core.engine.workers import Workers
 from dualface_core.media.color import BT2020, PQ, ColorInfo
 from dualface_core.media.cuda_frames import NotOnCardError
 from dualface_core.media.orientation import Orientation
 from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.media.spans import Span
+from dualface_core.pipeline import render
 from dualface_core.rendering.stream import Rendered, render_on_card_or_not
+from dualface_core.settings import Settings
 from dualface_core.tables.layouts import LAYOUTS
 from tests.core.rendering.still_scene import still_plan, still_video
 from tests.core.rendering.test_stream import X264
@@ -75,13 +79,16 @@ def test_without_a_card_the_reason_is_what_the_driver_says(video: VideoInfo, mon
     assert str(chosen) == "cpu: No CUDA card can be used: cuInit failed: CUDA_ERROR_NO_DEVICE."
 
 
+class GivesUp:
+    """What a card does that cannot go on."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise NotOnCardError("Frame 7 is interlaced.")
+
+
 def test_a_card_that_gives_up_in_the_middle_is_replaced_by_the_processor_from_the_start(
     video: VideoInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class GivesUp:
-        def __init__(self, *_: object, **__: object) -> None:
-            raise NotOnCardError("Frame 7 is interlaced.")
-
     monkeypatch.setattr("dualface_core.rendering.stream.Card", object)
     monkeypatch.setattr("dualface_core.rendering.stream.composed_on_card", GivesUp)
     output, told = tmp_path / "out.mp4", []
@@ -89,3 +96,22 @@ def test_a_card_that_gives_up_in_the_middle_is_replaced_by_the_processor_from_th
     made = render_on_card_or_not(video, plan, output, X264, on_card=True, progress=told.append)
     assert made == Rendered(len(PTS), "Frame 7 is interlaced.")
     assert probe(output).frame_count == told[-1] == len(PTS)
+
+
+@pytest.mark.usefixtures("some_card")
+@pytest.mark.parametrize("workers", [None, Workers()], ids=["one pass", "spans"])
+def test_a_software_encoder_gets_its_frames_from_the_processor_if_the_card_gives_up_and_the_report_says_so(
+    video: VideoInfo, workers: Workers | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("stream", "spans"):
+        monkeypatch.setattr(f"dualface_core.rendering.{place}.composed_on_card", GivesUp)
+    monkeypatch.setattr("dualface_core.rendering.software.Card", object)
+    monkeypatch.setattr("dualface_core.rendering.spans._card", object)
+    halves = [Span(0, 6, 0, video.first_pts + 6 * (video.last_pts - video.first_pts) // 11), Span(6, 12, 0, None)]
+    halves[1] = replace(halves[1], first_pts=halves[0].stop_pts)
+    monkeypatch.setattr("dualface_core.rendering.software.rendering_spans", lambda _: halves)
+    settings = Settings(runtime=tmp_path, preset="ultrafast", encoder="software")
+    report = render(video, still_plan(video, PTS), tmp_path / "out.mp4", settings=settings, workers=workers)
+    how = "2 spans" if workers else "one pass: it was to be done in one process"
+    assert report.backend == f"cpu, {how}. The card gave up: Frame 7 is interlaced."
+    assert report.frames_out == len(PTS)

@@ -19,12 +19,14 @@ from dualface_core.compositing.composed import composed_frames
 from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.engine.spans import spans
+from dualface_core.engine.workers import Workers
 from dualface_core.errors import UnreadableVideoError
 from dualface_core.media.cuda_frames import CudaFrame, CudaReader
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
+from dualface_core.rendering.spans import render_in_spans
 from dualface_core.rendering.stream import render_stream
 from dualface_core.system.cuda import Card
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
@@ -127,7 +129,9 @@ def on_host(frame: Frame | CudaFrame, card: Card | None) -> Planes:
 
 def surfaces(video: VideoInfo, plan: TilePlan, card: Card | None) -> Iterator[tuple[Planes, int]]:
     composed = (
-        composed_frames(video, plan) if card is None else composed_on_card(video, plan, card, encoded_there=False)
+        composed_frames(video, plan)
+        if card is None
+        else composed_on_card(video, plan.part(0, FRAMES), card, encoded_there=False)
     )
     with closing(composed):
         for surface, pts in composed:
@@ -179,6 +183,30 @@ def test_a_sink_makes_a_frame_of_every_surface_and_fingerprints_that_fit(
     assert np.abs(ours - theirs).max() <= 1
 
 
+def test_spans_that_are_rendered_one_by_one_have_every_frame(
+    video: VideoInfo, card: Card | None, tmp_path: Path
+) -> None:
+    plan, output, prints = plan_of(video), tmp_path / "out.mp4", tmp_path / "prints"
+    parts = spans(video, seconds=0.4)
+    made = render_in_spans(
+        video,
+        plan,
+        output,
+        X264,
+        parts,
+        on_card=card is not None,
+        folder=tmp_path,
+        workers=Workers(),
+        fingerprints=prints,
+    )
+    assert made.spans == len(parts)
+    with VideoReader(probe(output)) as reader:
+        assert sum(1 for _ in reader) == FRAMES
+    kinds = region_fingerprints(plan.layout)
+    expected = [np.concatenate([kind.of(drawn) for kind in kinds]) for drawn, _ in surfaces(video, plan, card)]
+    assert (read_fingerprints(prints, plan.layout, FRAMES) == expected).all()
+
+
 @pytest.mark.parametrize("layout", [SPLIT, NARROW], ids=lambda layout: layout.name)
 def test_nvenc_takes_what_is_drawn_where_it_lies(
     video: VideoInfo, layout: Layout, emulated_driver: Callable[..., EmulatedDriver], tmp_path: Path
@@ -203,7 +231,7 @@ def test_a_plan_of_other_times_is_refused(video: VideoInfo, card: Card | None) -
 
 def test_surfaces_on_the_card_are_taken_again_only_when_nobody_holds_them(video: VideoInfo) -> None:
     card = real_card()
-    composed = composed_on_card(video, plan_of(video), card, encoded_there=True)
+    composed = composed_on_card(video, plan_of(video).part(0, FRAMES), card, encoded_there=True)
     with closing(composed):
         held = [next(composed)[0] for _ in range(20)]
         assert len({surface.canvas.addresses for surface in held}) == 20

@@ -87,7 +87,7 @@ class Job:
             kept=kept,
             workers=Workers(),
             progress=progress,
-        ).backend
+        ).backend.partition(".")[0]
 
     @property
     def result(self) -> tuple[bytes, bytes]:

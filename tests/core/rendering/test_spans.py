@@ -66,7 +66,7 @@ def test_every_frame_of_the_plan_is_in_the_result_at_its_own_time(
         workers=Workers(),
         progress=lambda *done: reported.append(done),
     )
-    assert report.backend == "cpu, 5 spans"
+    assert report.backend.startswith("cpu, 5 spans")
     assert report.frames_out == len(PTS)
     assert times(output) == [time * TIME_BASE for time in PTS]
     assert reported == [(done, len(PTS)) for done in range(len(PTS) + 1)]
@@ -83,7 +83,9 @@ def test_a_result_does_not_depend_on_the_number_of_processes(
         report = pipeline.render_with_software(
             video, plan, output, settings=chosen, fingerprints=prints, workers=workers
         )
-        assert report.backend == ("cpu, 5 spans" if workers else "cpu, one pass: it was to be done in one process")
+        assert report.backend.startswith(
+            "cpu, 5 spans" if workers else "cpu, one pass: it was to be done in one process"
+        )
     assert (tmp_path / "two.mp4").read_bytes() == (tmp_path / "one.mp4").read_bytes()
     composed = [(tmp_path / f"{name}.fingerprints").read_bytes() for name in ("one", "two", "pass")]
     assert composed[0] == composed[1] == composed[2]
@@ -131,7 +133,7 @@ def test_a_short_video_is_rendered_in_one_pass(settings: MakeSettings, tmp_path:
     report = pipeline.render_with_software(
         video, moving_plan(video, pts), tmp_path / "out.mp4", settings=settings(), workers=Workers()
     )
-    assert report.backend == "cpu, one pass: the video is short, or cannot be split"
+    assert report.backend.startswith("cpu, one pass: the video is short, or cannot be split")
 
 
 def test_a_video_that_another_process_renders_to_the_same_name_is_rendered_in_one_pass(
@@ -140,7 +142,7 @@ def test_a_video_that_another_process_renders_to_the_same_name_is_rendered_in_on
     output = tmp_path / "out.mp4"
     with taken_over(kept_folder(output)):
         report = pipeline.render_with_software(video, plan, output, settings=settings(), workers=Workers())
-    assert report.backend == "cpu, one pass: another process makes the same video"
+    assert report.backend.startswith("cpu, one pass: another process makes the same video")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "still.mp4"]
 
 
@@ -154,7 +156,7 @@ def test_an_encoder_whose_spans_do_not_join_is_given_the_video_in_one_pass(
     monkeypatch.setattr(spans, "SpanJoiner", Refusing)
     output, chosen = tmp_path / "out.mp4", settings(preset="ultrafast")
     report = pipeline.render_with_software(video, plan, output, settings=chosen, workers=Workers())
-    assert report.backend == "cpu, one pass: The encoder gave two spans different headers."
+    assert report.backend.startswith("cpu, one pass: The encoder gave two spans different headers.")
     assert times(output) == [time * TIME_BASE for time in PTS]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "still.mp4"]
 
