@@ -101,7 +101,8 @@ def film(
             faces, others = cast.faces(subject, span), cast.others(subject, span)
             composition = Composition(*compositions[:, span, slot])
             framing = _framing(tracks, span, faces, tiles[span, slot], parameters, composition)
-            sights = Sights.of(faces, cast.gaze(subject, span)) if faces else None
+            eyes = cast.eyes_in_box(subject, span)
+            sights = Sights.of(faces, cast.gaze(subject, span), eyes) if faces else None
             if sights and (take := Take.of(cast.times[span], sights, parameters)):
                 crop_windows[span, slot], states[span, slot] = _film(take, framing, others)
             else:
@@ -132,7 +133,8 @@ def _composed(
             _framing(tracks, span, [boxes], tiles[span, slot], parameters)
             for boxes, slot in zip(faces, places, strict=True)
         ]
-        for slot, composition in zip(places, compose(framings, faces, cast.times[span]), strict=True):
+        eyes = [cast.eyes_in_box(Subject(person), span) for person in Person]
+        for slot, composition in zip(places, compose(framings, faces, eyes, cast.times[span]), strict=True):
             result[:, span, slot] = composition.face, composition.eyes
     return result
 

@@ -76,7 +76,9 @@ class Sights:
     gaze: Values
 
     @classmethod
-    def of(cls, faces: Sequence[Boxes], gaze: Values | None = None) -> Sights:
+    def of(
+        cls, faces: Sequence[Boxes], gaze: Values | None = None, eyes_in_box: Values | float = EYES_IN_BOX
+    ) -> Sights:
         """Those of one person or of several.
 
         Where only some of them are seen, the others count as being between where they were and where they will be.
@@ -84,6 +86,7 @@ class Sights:
         Args:
             faces: the face of each person; NaN where it isn't seen.
             gaze: see `Sights`; to the front if None.
+            eyes_in_box: how far the eyes are from the top of the face's box, as a share of its height.
         """
         gaze = np.zeros(len(faces[0])) if gaze is None else gaze
         seen = ~np.all([np.isnan(boxes[:, 0]) for boxes in faces], axis=0)
@@ -94,7 +97,8 @@ class Sights:
         right, bottom = (x + width).max(axis=1), (y + height).max(axis=1)
         boxes = np.stack([left, top, right - left, bottom - top], axis=1)
         boxes[~seen] = np.nan
-        return cls(boxes, height.max(axis=1), (y + EYES_IN_BOX * height).mean(axis=1), gaze)
+        eyes = y + np.reshape(eyes_in_box, (-1, 1)) * height
+        return cls(boxes, height.max(axis=1), eyes.mean(axis=1), gaze)
 
     def filled(self, times: Values, known: NDArray[np.bool_]) -> Sights:
         """Those of all frames, on straight lines between the known ones."""

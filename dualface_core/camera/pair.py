@@ -23,12 +23,15 @@ _STEP: Final = 0.5
 """Seconds between its samples."""
 
 
-def compose(framings: Sequence[Framing], faces: Sequence[Boxes], times: Values) -> list[Composition]:
+def compose(
+    framings: Sequence[Framing], faces: Sequence[Boxes], eyes_in_box: Sequence[Values | float], times: Values
+) -> list[Composition]:
     """What each of two tiles of a split should show of its own face.
 
     Args:
         framings: of the two tiles.
         faces: their people's, in the same frames; at least one of each is seen.
+        eyes_in_box: of each, how far their eyes are from the top of their face's box, as a share of its height.
         times: of the frames, in seconds.
     """
     usual = [settled(times, boxes) for boxes in faces]
@@ -43,10 +46,10 @@ def compose(framings: Sequence[Framing], faces: Sequence[Boxes], times: Values) 
     sizes = [np.clip(common, *between) for between in zip(least, most, strict=True)]
 
     lowest, highest = [], []
-    for framing, own, size in zip(framings, usual, sizes, strict=True):
+    for framing, own, size, share in zip(framings, usual, sizes, eyes_in_box, strict=True):
         height = np.clip(own[:, 3] / size, framing.closest, framing.widest)
         _, top, _, tall = framing.bounds.T
-        eyes = Sights.of([own]).eyes
+        eyes = Sights.of([own], eyes_in_box=share).eyes
         lowest.append((eyes - (top + tall - height)) / height)
         highest.append((eyes - top) / height)
     line = _common(lowest, highest, framings[0].eye_line(np.mean(sizes, axis=0)))

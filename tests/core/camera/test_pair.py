@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from dualface_core.camera.framing import EYES_IN_BOX
 from dualface_core.tables.tile_plan import TilePlan
-from tests.core.camera.faces import Boxes, filmed, gone, person, tile
+from tests.core.camera.faces import SIDE_BY_SIDE, Boxes, filmed, gone, person, tile
+from tests.core.made_tracks import face_tracks, plan_camera, with_columns
 
 
 def looks(plan: TilePlan, *faces: Boxes) -> NDArray[np.float64]:
@@ -33,6 +34,21 @@ def test_both_faces_have_one_size_and_one_eye_line(a: Boxes, b: Boxes) -> None:
     sizes, lines = looks(filmed(a, b), a, b).T
     assert sizes.max() / sizes.min() < 1.15
     assert abs(lines[0] - lines[1]) < 0.03
+
+
+def test_the_eye_line_is_that_of_the_eyes_wherever_they_are_in_the_box_of_a_face() -> None:
+    a, b = person(500, 450, 200, seconds=4), person(1400, 450, 200, seconds=4)
+    tracks = face_tracks({"A": a, "B": b})
+    landmarks = np.array(tracks.table["landmarks"].to_pylist())
+    own = np.array(tracks.table["person"].to_pylist()) == "A"
+    landmarks[own, 1::2] -= 0.08 * 200  # A has a beard, and it is part of the face
+    plan = plan_camera(with_columns(tracks, landmarks=landmarks.tolist()), SIDE_BY_SIDE)
+    lines = []
+    for index, lift in enumerate((0.08, 0.0)):
+        _, y, _, height = tile(plan, index).T
+        eyes = 450 + (EYES_IN_BOX - 0.5 - lift) * 200
+        lines.append((eyes - (y - height / 2)) / height)
+    assert np.abs(lines[0] - lines[1]).max() < 0.005
 
 
 def test_where_the_source_has_no_room_each_comes_as_near_to_the_other_as_it_can() -> None:
