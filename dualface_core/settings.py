@@ -139,7 +139,7 @@ class Settings(EnvironmentSettings):
         "first seen together.",
     )
     detect_every: int | None = Field(
-        default=None, ge=1, description="Look for faces in every n-th frame. Without it, about six times a second."
+        default=None, ge=1, description="Look for faces in every n-th frame. Without it, six times a second."
     )
     split_fields: bool = Field(
         default=False,

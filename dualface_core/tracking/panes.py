@@ -42,9 +42,6 @@ _HALF_COVERED: Final = 0.68
 _ALL_COVERED: Final = 0.9
 """The same where a box has fewer than `_ENOUGH` sides and is believed for the sake of its mirror image."""
 
-_MOST: Final = 200
-"""Boxes about a face that are weighed, those of the best sides: a still picture full of dots has thousands."""
-
 _ENOUGH: Final = 3
 """Sides of a box that are still edges, not the picture's, where no other one mirrors it."""
 
@@ -161,7 +158,12 @@ class _Rectangle:
     borders: float
     faces: int
 
-    def mirrored(self, others: Sequence[_Rectangle], picture: Bounds) -> bool:
+    @property
+    def edges(self) -> Bounds:
+        """Left, top, right, bottom."""
+        return self.left, self.top, self.right, self.bottom
+
+    def mirrored(self, others: _Edges, picture: Bounds) -> bool:
         """Whether others are where a mirror in the middle of the picture would show this one.
 
         It takes one beside this one for still edges on the left or right, and one above or below for the others; where
@@ -169,36 +171,41 @@ class _Rectangle:
         """
         left, top, right, bottom = picture
         near = _MIRRORED * (right - left)
-        beside = above = False
-        for other in others:
-            if self.overlaps(other):
-                continue
-            row = abs(self.top - other.top), abs(self.bottom - other.bottom)
-            column = abs(self.left - other.left), abs(self.right - other.right)
-            across = self.left + other.right - left - right, self.right + other.left - left - right
-            down = self.top + other.bottom - top - bottom, self.bottom + other.top - top - bottom
-            beside |= max(row) <= _ALIKE and max(map(abs, across)) <= near
-            above |= max(column) <= _ALIKE and max(map(abs, down)) <= near
+        others = others[~self.overlaps(others)]
+        row, column = self._aligned(others)
+        across = np.abs(np.array([self.left, self.right]) + others[:, [2, 0]] - left - right).max(axis=1)
+        down = np.abs(np.array([self.top, self.bottom]) + others[:, [3, 1]] - top - bottom).max(axis=1)
+        beside, above = bool(np.any(row & (across <= near))), bool(np.any(column & (down <= near)))
         if self.borders == 4 - self.sides:
             return beside or above
         return (beside or not self.of_columns) and (above or not self.of_rows)
 
-    def next_to(self, other: _Rectangle) -> bool:
-        """Whether the two make a row or a column, with no more than a gutter between them."""
-        row = abs(self.top - other.top), abs(self.bottom - other.bottom)
-        column = abs(self.left - other.left), abs(self.right - other.right)
-        gaps = (self.left - other.right, other.left - self.right), (self.top - other.bottom, other.top - self.bottom)
-        sizes = self.right - self.left, self.bottom - self.top
-        return any(
-            max(ends) <= _ALIKE and -_ALIKE <= max(gap) <= _GUTTER * size
-            for ends, gap, size in zip((row, column), gaps, sizes, strict=True)
-        )
+    def next_to(self, others: _Edges) -> bool:
+        """Whether it makes a row or a column with one of others, with no more than a gutter between the two."""
+        row, column = self._aligned(others)
+        across = np.maximum(self.left - others[:, 2], others[:, 0] - self.right)
+        down = np.maximum(self.top - others[:, 3], others[:, 1] - self.bottom)
+        beside = row & (across >= -_ALIKE) & (across <= _GUTTER * (self.right - self.left))
+        above = column & (down >= -_ALIKE) & (down <= _GUTTER * (self.bottom - self.top))
+        return bool(np.any(beside | above))
 
-    def overlaps(self, other: _Rectangle) -> bool:
-        """Whether they share more than a frame line."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return min(width, height) > _ALIKE
+    def overlaps(self, others: _Edges) -> NDArray[np.bool_]:
+        """(n,): whether they share more than a frame line with it."""
+        common = np.minimum(self.edges[2:], others[:, 2:]) - np.maximum(self.edges[:2], others[:, :2])
+        return np.asarray(common.min(axis=1) > _ALIKE)
+
+    def _aligned(self, others: _Edges) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(n,) each: whether others begin and end in the same rows, and in the same columns."""
+        apart = np.abs(np.array(self.edges) - others) <= _ALIKE
+        return apart[:, 1] & apart[:, 3], apart[:, 0] & apart[:, 2]
+
+
+_Edges = NDArray[np.intp]
+"""(n, 4) of left, top, right and bottom of rectangles: each is compared with all others, and there may be thousands."""
+
+
+def _edges(boxes: Sequence[_Rectangle]) -> _Edges:
+    return np.array([box.edges for box in boxes], np.intp).reshape(-1, 4)
 
 
 def find_panes(
@@ -215,9 +222,10 @@ def find_panes(
         picture: where the active picture lies.
     """
     found = [_rectangles(face, faces, across, down, picture) for face in faces]
+    edges = [_edges(boxes) for boxes in found]
     chosen = []
     for number, boxes in enumerate(found):
-        others = [box for other in found[:number] + found[number + 1 :] for box in other]
+        others = np.concatenate([np.zeros((0, 4), np.intp), *edges[:number], *edges[number + 1 :]])
         chosen.append(_best(boxes, others, picture))
     panes = [
         _inside(box, across, down, darkest, brightest, picture)
@@ -259,7 +267,6 @@ def _rectangles(
     height, width = columns.still.shape[0] - 1, columns.still.shape[1] - 1
     of_frame = np.array([first_x == 0, last_x == width, first_y == 0, last_y == height])
     borders = (~real * np.where(of_frame, _BORDER, 1.0)[:, None]).sum(axis=0)
-    chosen = np.sort(chosen[np.argsort(-(count * mean + borders)[chosen], kind="stable")[:_MOST]])
     middles = np.array([((a + c) / 2, (b + d) / 2) for a, b, c, d in faces])
     boxes = []
     for i in chosen:
@@ -292,12 +299,12 @@ def _crossing(lines: Lines, between: tuple[int, int], along: tuple[int, int]) ->
     return int(np.count_nonzero(np.diff(reaching.astype(np.int8), prepend=0) == 1))
 
 
-def _best(boxes: list[_Rectangle], of_others: list[_Rectangle], picture: Bounds) -> _Rectangle | None:
+def _best(boxes: list[_Rectangle], of_others: _Edges, picture: Bounds) -> _Rectangle | None:
     """The box of a face with the best evidence: still sides, a box about another face beside it, no face too many."""
 
     def score(box: _Rectangle) -> float:
         shares = (box.sides * box.covered + box.borders) / 4
-        return shares + _PARTNER * (any(box.next_to(other) for other in of_others) - box.faces)
+        return shares + _PARTNER * (box.next_to(of_others) - box.faces)
 
     def stands(box: _Rectangle) -> bool:
         return box.sides >= _ENOUGH or (box.covered >= _ALL_COVERED and box.mirrored(of_others, picture))
@@ -309,10 +316,10 @@ def _apart(boxes: list[_Rectangle]) -> list[_Rectangle]:
     """Of the boxes of all faces those that stand, each once: none overlaps a better one, none is there by chance."""
     kept: list[_Rectangle] = []
     for box in sorted(boxes, key=lambda box: (box.faces, -box.covered)):
-        if not any(box.overlaps(other) for other in kept):
+        if not box.overlaps(_edges(kept)).any():
             kept.append(box)
     sure = [box for box in kept if box.covered >= _WELL_COVERED]
-    if any(box.next_to(other) for box in sure for other in sure):
+    if any(box.next_to(_edges(sure)) for box in sure):
         return kept
     return [box for box in sure if box.sides == 4]
 
