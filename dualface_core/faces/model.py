@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dualface_core.errors import ModelError
 from dualface_core.faces.weights import ModelFile, read_weights
+from dualface_core.system.cuda import OUT_OF_MEMORY, CudaError
 
 Network = TypeVar("Network", bound=nn.Module)
+
+_WARM_UP: Final = 3
+"""Runs before a graph is captured: cuDNN chooses and sets up its kernels in them."""
 
 
 class OnnxModel(Generic[Network]):
@@ -42,6 +47,49 @@ class OnnxModel(Generic[Network]):
         load = _load if weights else _loaded
         self.sha256, network = load(self.FILE, self.NETWORK, weights, self._device, dtype)
         self._network: Network = network
+        self._graphs = Graphs(self._device)
+
+
+class Graphs:
+    """CUDA graphs of functions, one for each shape: a network of sixty kernels is one launch then.
+
+    Each costs about a second, and memory of the card for all that lies between its kernels.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._captured: dict[tuple[int, ...], tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+
+    def __call__(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        """What a function of one tensor gives for `values`, which lie on the host, as the result does.
+
+        Raises CudaError if the card fails, or its memory runs out.
+        """
+        shape = tuple(values.shape)
+        try:
+            if shape not in self._captured:
+                self._captured[shape] = self._capture(function, values)
+            graph, given, result = self._captured[shape]
+            given.copy_(values)
+            graph.replay()
+            return result.cpu()
+        except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
+            raise CudaError("A network on the card", getattr(error, "error_code", OUT_OF_MEMORY), str(error)) from error
+
+    def _capture(
+        self, function: Callable[[Tensor], Tensor], values: Tensor
+    ) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+        given = values.to(self._device)
+        aside: torch.cuda.Stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch's own
+        aside.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(aside):
+            for _ in range(_WARM_UP):
+                function(given)
+        torch.cuda.current_stream(self._device).wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = function(given)
+        return graph, given, result
 
 
 def _load(

@@ -39,6 +39,9 @@ _STRIDES: Final = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 _EPSILON, _LAST_EPSILON = np.float32(1e-3), np.float32(2e-5)
 """Of the batch normalizations after the convolutions, and of those around the last layer."""
 
+_BATCH: Final = 8
+"""Faces at once on a card, where shapes are fixed; a tracklet has up to six."""
+
 _WIDTHS: Final = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 
 
@@ -118,15 +121,23 @@ class FaceEmbedder(OnnxModel[SFace]):
     @torch.inference_mode()
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, 112, 112, 3) uint8 BGR, aligned by `align_face`, to (N, 128) float32 of length 1."""
-        embeddings = np.zeros((len(crops), DIMENSIONS), np.float32)
-        # On a CPU one by one, as the detector: several at once take longer, and each one's last digits then depend on
-        # how many there are.
-        at_once = 1 if self._device.type == "cpu" else max(1, len(crops))
-        for first in range(0, len(crops), at_once):
-            rgb = torch.from_numpy(np.ascontiguousarray(crops[first : first + at_once, ..., ::-1])).to(self._device)
-            maps = rgb.permute(0, 3, 1, 2).to(self._dtype)
-            embeddings[first : first + at_once] = functional.normalize(self._network(maps).float()).cpu().numpy()
-        return embeddings
+        if not len(crops):
+            return np.zeros((0, DIMENSIONS), np.float32)
+        pixels = torch.from_numpy(np.ascontiguousarray(crops))
+        if self._device.type == "cuda":
+            whole = functional.pad(pixels, (0, 0, 0, 0, 0, 0, 0, -len(pixels) % _BATCH))
+            batches = (whole[first : first + _BATCH] for first in range(0, len(whole), _BATCH))
+            embeddings = torch.cat([self._graphs(self._embeddings, batch) for batch in batches])[: len(pixels)]
+        else:
+            # One by one, as the detector does: several at once take longer, and each one's last digits then depend on
+            # how many there are.
+            embeddings = torch.cat([self._embeddings(crop[None]) for crop in pixels])
+        return np.asarray(embeddings.numpy(), np.float32)
+
+    def _embeddings(self, crops: Tensor) -> Tensor:
+        """(N, 112, 112, 3) uint8 BGR to (N, 128) float32."""
+        maps = crops.flip(-1).permute(0, 3, 1, 2).to(self._dtype)
+        return functional.normalize(self._network(maps).float())
 
 
 def align_face(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -28,6 +28,9 @@ MULTIPLE: Final = 32
 _CLASS, _OBJECTNESS, _BOX, _LANDMARKS = slice(0, 1), slice(1, 2), slice(2, 6), slice(6, 16)
 """Channels of the network's maps."""
 
+_MOST_ANCHORS: Final = 1024
+"""Anchors of an image that are looked at, the best ones, so that all shapes are fixed. A face has some tens of them."""
+
 
 class _Separable(nn.Module):
     """A 1x1 convolution, then a 3x3 convolution of each channel."""
@@ -133,48 +136,46 @@ class FaceDetector(OnnxModel[YuNet]):
         Returns:
             B times Detections, in pixels of `images`, best first.
         """
-        # On a CPU, one by one: the maps of one image stay in the cache; those of eight don't and take twice the time.
-        at_once = 1 if self._device.type == "cpu" else len(images)
-        found = []
-        for first in range(0, len(images), at_once):
-            batch = images[first : first + at_once]
-            candidates = _candidates(self._network(self._input(batch)), score_threshold)
-            found += [_faces(candidates[candidates[:, 0] == number], nms_iou) for number in range(len(batch))]
-        return found
+        pixels = torch.from_numpy(np.require(images, requirements=["C", "W"]))
+        if self._device.type == "cuda":
+            best = self._graphs(self._best, pixels)
+        else:
+            # One by one: the maps of one image stay in a CPU's cache; those of eight don't and take twice the time.
+            best = torch.cat([self._best(image[None]) for image in pixels])
+        return [_faces(anchors[anchors[:, 0] >= score_threshold], nms_iou) for anchors in best.numpy()]
 
-    def _input(self, images: NDArray[np.uint8]) -> Tensor:
+    def _best(self, images: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 to (B, K, 15) float32: score, box (4) and landmarks (10) of the K best anchors of each."""
+        levels = [
+            _anchors(level, stride) for level, stride in zip(self._network(self._input(images)), STRIDES, strict=True)
+        ]
+        anchors = torch.cat(levels, dim=1)
+        best = anchors[..., 0].topk(min(_MOST_ANCHORS, anchors.shape[1])).indices
+        return anchors.gather(1, best[..., None].expand(-1, -1, anchors.shape[2]))
+
+    def _input(self, images: Tensor) -> Tensor:
         """(B, H, W, 3) to (B, 3, H', W'), padded on the right and at the bottom, with channels last in memory."""
         count, height, width, channels = images.shape
         padded = (count, height + -height % MULTIPLE, width + -width % MULTIPLE, channels)
         maps = torch.zeros(padded, dtype=self._dtype, device=self._device)
-        maps[:, :height, :width] = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self._device)
+        maps[:, :height, :width] = images
         return maps.permute(0, 3, 1, 2)
 
 
-def _candidates(maps: list[Tensor], score_threshold: float) -> NDArray[np.float32]:
-    """Every anchor that scores enough: (N, 16) float32 of image number, score, box (4), landmarks (10)."""
-    rows = []
-    for stride, level in zip(STRIDES, maps, strict=True):
-        values = level.permute(0, 2, 3, 1)
-        scores = (values[..., _CLASS].float().sigmoid() * values[..., _OBJECTNESS].float().sigmoid()).sqrt()[..., 0]
-        image, row, column = torch.nonzero(scores >= score_threshold, as_tuple=True)
-        chosen = values[image, row, column].float()
-        anchors = torch.stack([column, row], dim=1)
-        centers = (anchors + chosen[:, _BOX][:, :2]) * stride
-        sizes = chosen[:, _BOX][:, 2:].exp() * stride
-        landmarks = (anchors[:, None] + chosen[:, _LANDMARKS].reshape(-1, 5, 2)) * stride
-        columns = [
-            image[:, None],
-            scores[image, row, column][:, None],
-            centers - sizes / 2,
-            sizes,
-            landmarks.flatten(1),
-        ]
-        rows.append(torch.cat([column.float() for column in columns], dim=1))
-    return np.asarray(torch.cat(rows).cpu().numpy(), np.float32)
+def _anchors(level: Tensor, stride: int) -> Tensor:
+    """(B, 16, H, W) of the network's to (B, H * W, 15) float32: score, box (4), landmarks (10)."""
+    values = level.permute(0, 2, 3, 1).float()
+    rows, columns = (torch.arange(count, device=level.device) for count in values.shape[1:3])
+    places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+    scores = (values[..., _CLASS].sigmoid() * values[..., _OBJECTNESS].sigmoid()).sqrt()
+    centers = (places + values[..., _BOX][..., :2]) * stride
+    sizes = values[..., _BOX][..., 2:].exp() * stride
+    landmarks = (places.repeat(1, 1, 5) + values[..., _LANDMARKS]) * stride
+    return torch.cat([scores, centers - sizes / 2, sizes, landmarks], dim=-1).flatten(1, 2)
 
 
 def _faces(candidates: NDArray[np.float32], nms_iou: float) -> Detections:
-    boxes, scores = candidates[:, 2:6], candidates[:, 1]
+    """Those of (N, 15) anchors that stay, as faces."""
+    boxes, scores = candidates[:, 1:5], candidates[:, 0]
     keep = np.asarray(cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, nms_iou), np.intp)
-    return Detections(boxes[keep], candidates[keep, 6:].reshape(-1, 5, 2), scores[keep])
+    return Detections(boxes[keep], candidates[keep, 5:].reshape(-1, 5, 2), scores[keep])

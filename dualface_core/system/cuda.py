@@ -18,7 +18,9 @@ _LIBRARY: Final = "libcuda.so.1"
 OLDEST_DRIVER: Final = 12040
 """The CUDA version, 12.4, whose PTX the kernels are in: that of driver 550."""
 
-_OUT_OF_MEMORY: Final = 2
+OUT_OF_MEMORY: Final = 2
+"""The driver's number of that error."""
+
 _PORTABLE: Final = 1
 _TO_WAIT_FOR: Final = 1 | 2
 """Of an event: whoever waits sleeps, and no time is taken."""
@@ -43,7 +45,7 @@ class CudaError(Exception):
     @property
     def out_of_memory(self) -> bool:
         """Whether memory of the device ran out."""
-        return self.code == _OUT_OF_MEMORY
+        return self.code == OUT_OF_MEMORY
 
 
 @cache

@@ -243,7 +243,7 @@ typedef struct BitstreamBuffer {
     const uint8_t *data;
     uint32_t size, type;
     bool ready;
-    int64_t submitted;
+    int64_t submitted, due;
     PictureParameters picture;
 } BitstreamBuffer;
 
@@ -281,7 +281,7 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t handed_over, done;
     BitstreamBuffer *waiting, **last_waiting;
-    int64_t ready_at;
+    int64_t ready_at, late;
     /* The picture being encoded and the one before, as macroblocks; the coded picture before emulation prevention; a
        picture of the card, copied. */
     uint8_t *current, *previous, *raw, *copied;
@@ -739,6 +739,7 @@ static void encode_next(Session *session, BitstreamBuffer *output)
     output->type = type;
     /* The next deadline counts from this one, not from when the engine woke up: lateness must not add up. */
     session->ready_at = (session->ready_at > output->submitted ? session->ready_at : output->submitted) + session->pace;
+    output->due = session->ready_at;
     if (session->pace)
         sleep_until(session->ready_at);
     session->pictures++;
@@ -1185,7 +1186,7 @@ static Status encode_picture(Session *session, const PictureParameters *picture)
     output->picture = *picture;
     output->ready = false;
     output->next = NULL;
-    output->submitted = monotonic_now();
+    output->submitted = monotonic_now() - session->late;
     session->submitted++;
     pthread_mutex_lock(&session->lock);
     *session->last_waiting = output;
@@ -1203,9 +1204,12 @@ static Status lock_bitstream(Session *session, LockBitstream *parameters)
     if (code)
         return code;
     const BitstreamBuffer *buffer = parameters->buffer;
+    /* Whoever has to wait for a packet hands the next picture over later than at a card that wakes up in time. */
     pthread_mutex_lock(&session->lock);
+    bool waited = !buffer->ready;
     while (!buffer->ready)
         pthread_cond_wait(&session->done, &session->lock);
+    session->late = waited && session->pace ? monotonic_now() - buffer->due : 0;
     pthread_mutex_unlock(&session->lock);
     parameters->index = buffer->picture.index;
     parameters->slices = 1;

@@ -97,12 +97,12 @@ def overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np
 def test_suppression_keeps_the_best_of_every_overlapping_group(count: int, seed: int, iou: float) -> None:
     rng = np.random.default_rng(seed)
     scores, places, sizes = rng.random((count, 1)), rng.uniform(0, 100, (count, 2)), rng.uniform(1, 60, (count, 2))
-    candidates = np.hstack([np.zeros((count, 1)), scores, places, sizes, np.zeros((count, 10))]).astype(np.float32)
+    candidates = np.hstack([scores, places, sizes, np.zeros((count, 10))]).astype(np.float32)
     faces = _faces(candidates, iou)
-    boxes, kept = candidates[:, 2:6].astype(np.float64), faces.boxes.astype(np.float64)
+    boxes, kept = candidates[:, 1:5].astype(np.float64), faces.boxes.astype(np.float64)
     assert faces.scores.tolist() == sorted(faces.scores.tolist(), reverse=True)
     for place, box in enumerate(kept):
         assert np.all(overlap(box, kept[place + 1 :]) <= iou)
-    for box, score in zip(boxes, candidates[:, 1], strict=True):
+    for box, score in zip(boxes, candidates[:, 0], strict=True):
         better = (overlap(box, kept) > iou) & (faces.scores >= score)
         assert score in faces.scores or better.any()

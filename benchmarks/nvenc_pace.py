@@ -1,0 +1,136 @@
+"""Whole jobs at the pace of a given card's NVENC: files in, verified files out, with everything but its silicon.
+
+The encoder is emulated (docs/nvenc-emulator.md): each session takes pictures at a published pace, 708 a second for
+H.264 at preset P3 on Blackwell, and gives the packets of a stream that x264 made from the same plan before, so that the
+results are real files. All else is this machine's: with `--real-cuda` its card decodes and composes. One `dualface run`
+works on all videos. The feed is what the sessions took, from the first picture of any to the last one.
+
+    python -m benchmarks.nvenc_pace --real-cuda
+    python -m benchmarks.nvenc_pace --video talk.mp4 --seconds 60 --videos 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+
+from benchmarks.speed import DUALFACE, timed
+from tests.nvenc_emulator import EmulatedDriver, Event
+from tests.nvenc_emulator.replay import bare_stream
+
+CHECKED = 100
+"""Of so many pictures, the emulated card checks one."""
+
+
+def looped(video: Path, seconds: float, output: Path) -> Path:
+    """Repeat a video by its packets until it is so long."""
+    timed(
+        ["ffmpeg", "-v", "error", "-stream_loop", "-1", "-i", str(video), "-t", str(seconds), "-c", "copy", str(output)]
+    )
+    return output
+
+
+def sessions_of(events: list[Event], size: tuple[int, int]) -> list[list[Event]]:
+    """The pictures of each session that encoded a size, in order."""
+    sessions: list[list[Event]] = []
+    running: dict[tuple[int, int | None], list[Event]] = {}
+    for event in events:
+        pictures = running.setdefault((event.pid, event.slot), [])
+        if event.name == "picture":
+            pictures.append(event)
+        elif event.name == "configured":
+            pictures = running[event.pid, event.slot] = []
+            if (event.configuration["width"], event.configuration["height"]) == size:
+                sessions.append(pictures)
+    return sessions
+
+
+def rate(pictures: list[Event]) -> float:
+    """Pictures a second, from the first one to the last."""
+    times = sorted(picture.time for picture in pictures)
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
+
+
+def main() -> None:
+    """Measure and print; end with 1 where a result is not a verified one of NVENC's."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--video", type=Path, help="loop this video instead of a sample of a minute at 1080p")
+    parser.add_argument("--seconds", type=float, default=572, help="length of each video (default: 9 min 32 s)")
+    parser.add_argument("--videos", type=int, default=4, help="how many of them")
+    parser.add_argument("--rate", type=float, default=708, help="pictures a second of a session")
+    parser.add_argument("--sessions", type=int, default=2, help="sessions at once")
+    parser.add_argument("--real-cuda", action="store_true", help="use this machine's card for all but the encoder")
+    parser.add_argument("--keep", type=Path, help="keep the made videos and streams here, and use those that are there")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        made = options.keep or Path(temporary)
+        made.mkdir(exist_ok=True)
+        video = made / f"{options.seconds:g}.mp4"
+        stream = video.with_suffix(".h264")
+        if not video.exists():
+            sample = options.video or made / "sample.mp4"
+            if not options.video:
+                timed([*DUALFACE, "sample", str(sample), "--seconds", "60", "--size", "1920x1080"])
+            looped(sample, options.seconds, video)
+        if not stream.exists():
+            no_b_pictures = ["--encoder", "software", "--preset", "ultrafast"]
+            timed([*DUALFACE, "run", str(video), "-o", temporary, *no_b_pictures])
+            bare_stream(Path(temporary) / f"{video.stem}.split.mp4", stream)
+        copies = [Path(temporary) / f"{number}.mp4" for number in range(options.videos)]
+        for copy in copies:
+            shutil.copyfile(video, copy)
+        driver = EmulatedDriver(
+            Path(temporary) / "host",
+            sessions=options.sessions,
+            pace_ms=1000 / options.rate,
+            replay=stream,
+            checksum_every=CHECKED,
+            real_cuda=options.real_cuda,
+        )
+        own = {"DUALFACE_RUNTIME": f"{temporary}/runtime", "DUALFACE_NVENC_MAX_SESSIONS": str(options.sessions)}
+        run = [*DUALFACE, "run", *map(str, copies), "-o", f"{temporary}/out", "--encoder", "nvenc", "--json"]
+        environment = os.environ | driver.environment() | own
+        start = time.perf_counter()
+        done = subprocess.run(run, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+        seconds = time.perf_counter() - start
+        reports = [result.get("report") or {} for result in json.loads(done.stdout or "[]")]
+        with av.open(str(stream)) as container:
+            size = container.streams.video[0].width, container.streams.video[0].height
+        sessions = sessions_of(driver.events(), size)
+    pictures = [picture for session in sessions for picture in session]
+    checked = {(picture.pictures, picture.checksum) for picture in pictures if picture.checksum is not None}
+    encoders = [report.get("encoder_used") for report in reports]
+    result = {
+        "seconds": seconds,
+        "frames_a_second": len(pictures) / seconds,
+        "feed_of_all_sessions": rate(pictures),
+        "feed_of_each": [rate(session) for session in sessions],
+        "at_once": driver.sessions,
+        "encoders": encoders,
+        "all_given_the_same": len(checked) == len({number for number, _ in checked}),
+    }
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(
+            f"{options.videos} videos of {options.seconds:g} s: {seconds:.1f} s, {len(pictures) / seconds:.0f} frames/s"
+        )
+        each = ", ".join(f"{rate(session):.0f}" for session in sessions)
+        print(f"feed of sessions at {options.rate:g}: {rate(pictures):.0f} pictures a second in all; each: {each}")
+        print(f"encoded by {', '.join(map(str, encoders))}; the same pictures of each: {result['all_given_the_same']}")
+    if done.returncode or encoders != ["h264_nvenc"] * options.videos:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
