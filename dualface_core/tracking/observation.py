@@ -43,8 +43,12 @@ LEAD: Final = AROUND + 2
 whether the one before it was looked at."""
 
 SPAN_SECONDS: Final = 6.0
-"""Least seconds of a span. What is observed of a second takes some 3 MB. Encoders put key frames 250 frames apart, or
-less: of spans that long, no frame is decoded twice."""
+"""Least seconds of a span of a long video. What is observed of a second takes some 3 MB. Encoders put key frames 250
+frames apart, or less: of spans that long, no frame is decoded twice."""
+
+_SHORTEST_SPAN: Final = 2.0
+"""The same of a video that has not as many spans as there are cores. Frames between a key frame and a seam are decoded
+for both of its sides, which takes less time than cores that have nothing to do."""
 
 _ON_TIME: Final = 0.01
 """Share of a grid's step by which a frame may be early: timestamps are rounded."""
@@ -208,8 +212,12 @@ class ObservedVideo:
 
     def __iter__(self) -> Iterator[Seen]:
         """Every frame, in order. Raises what `observe` does."""
-        parts = [] if self._workers is None else spans(self._video, seconds=SPAN_SECONDS)
-        if self._workers is None or len(parts) == 1:
+        if self._workers is None:
+            yield from self._in_one_pass()
+            return
+        seconds = min(SPAN_SECONDS, max(_SHORTEST_SPAN, self._video.duration / self._workers.most))
+        parts = spans(self._video, seconds=seconds)
+        if len(parts) == 1:
             yield from self._in_one_pass()
             return
         tasks = span_tasks(self._video, parts, self._parameters, self._weights)
