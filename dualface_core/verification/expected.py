@@ -83,7 +83,9 @@ _BLOCK: Final = 4
 the blocks in which structure and its similarity are."""
 
 _SMOOTH: Final = 1.0
-"""Sigma in samples at quarter size: what is finer has no place that a shift could be told from."""
+_SMOOTH_SOURCE: Final = 0.7
+"""Sigma in samples at quarter size, and in pixels of the source, whichever is more: what is finer has no place that a
+shift could be told from. Dither of every other pixel is moved by kernels themselves, to different sides."""
 
 _SLOPE: Final = np.array([[1, -8, 0, 8, -1]], np.float32) / 12
 """Differences over five samples, which have the slope of all that `_SMOOTH` leaves."""
@@ -325,7 +327,7 @@ def _composed_tile(tile: Frame, wanted: Planes, place: NDArray[np.integer], enla
         wanted[0],
         place,
         enlargement,
-        aside=2 * _SCALE * _farthest_quarter(*luma),
+        aside=2 * _SCALE * _farthest_quarter(*luma, enlargement / (2 * _SCALE)),
         color_aside=_shift(chroma, 4 * _SCALE, _LEAST_COLOR_TEXTURE, _LEAST_EXPLAINED),
         luma=_levels(*luma),
         color=max(_levels(*pair) for pair in chroma),
@@ -521,12 +523,14 @@ def _usual(shifts: Sequence[tuple[float, float]]) -> float:
     return float(np.abs(np.median(shifts or [(0.0, 0.0)], axis=0)).max())
 
 
-def _farthest_quarter(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+def _farthest_quarter(found: NDArray[np.float32], wanted: NDArray[np.float32], enlargement: float) -> float:
     """How many samples a quarter of a plane is clearly beside where it should be, at the most.
 
-    Quarters show a wrong scale too, which moves the whole to no side.
+    Quarters show a wrong scale too, which moves the whole to no side. `enlargement` is in samples per pixel of the
+    source.
     """
-    return float(np.abs(_shifts([(found, wanted)], 2, _LEAST_TEXTURE, _LEAST_EXPLAINED)).max())
+    smooth = max(_SMOOTH, _SMOOTH_SOURCE * enlargement)
+    return float(np.abs(_shifts([(found, wanted)], 2, _LEAST_TEXTURE, _LEAST_EXPLAINED, smooth)).max())
 
 
 def _shift(
@@ -545,6 +549,7 @@ def _shifts(
     parts: int,
     least_texture: float,
     least_explained: float,
+    smooth: float = _SMOOTH,
 ) -> NDArray[np.float64]:
     """Shifts of parts x parts parts of some planes together, x and y in samples: (parts * parts, 2).
 
@@ -554,9 +559,9 @@ def _shifts(
     shifts = np.zeros((parts * parts, 2))
     normal, moment, squared = np.zeros((parts * parts, 2, 2)), np.zeros((parts * parts, 2)), np.zeros(parts * parts)
     for found, wanted in pairs:
-        smooth = [np.asarray(cv2.GaussianBlur(each, (0, 0), _SMOOTH), np.float32) for each in (found, wanted)]
-        right, down = (np.asarray(cv2.filter2D(smooth[1], -1, slope), np.float32) for slope in (_SLOPE, _SLOPE.T))
-        difference = np.asarray(smooth[1] - smooth[0], np.float32)
+        one, other = (np.asarray(cv2.GaussianBlur(each, (0, 0), smooth), np.float32) for each in (found, wanted))
+        right, down = (np.asarray(cv2.filter2D(other, -1, slope), np.float32) for slope in (_SLOPE, _SLOPE.T))
+        difference = np.asarray(other - one, np.float32)
         for number, (row, column) in enumerate(np.ndindex(parts, parts)):
             part = tuple(
                 slice(length * place // parts, length * (place + 1) // parts)

@@ -144,6 +144,23 @@ def test_dither_and_blocks_that_are_much_enlarged_are_not_taken_for_shifts(
     assert any(said in message for message in messages) if said else not messages, messages
 
 
+def test_a_dithered_ramp_is_nowhere_beside_its_place(good: Job, sampled: list[Frame]) -> None:
+    # Every other sample is lighter or darker: at a fraction of a sample, kernels move that pattern to different sides.
+    rows, columns = np.indices(sampled[0].planes[0].shape)
+    ramp = (60 + columns * 0.3 + rows * 0.23).astype(np.uint8)
+    frame = replace(sampled[0], planes=as_palette((ramp, *sampled[0].planes[1:])))
+    plan = moved(
+        good.plan,
+        width=lambda values: 0 * values + 64.64,
+        height=lambda values: 0 * values + 72.72,
+        center_x=lambda values: values - 0.73,
+        center_y=lambda values: values - 0.73,
+    )
+    source, sample = Source(good.video, plan.layout), Sample.of(plan, NUMBERS[:1])[0]
+    tiles = composed_tiles(source, sample, frame, source.composed(frame, sample.shown))
+    assert [tile.aside for tile in tiles.values()] == [0, 0]
+
+
 def test_a_result_of_a_compositor_that_errs_is_refused(
     good: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
