@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -271,7 +271,8 @@ def render(
         settings: encoder, quality, sessions; read from the environment if None.
         fingerprints: where every composed frame leaves its fingerprint for `verify`; None for nowhere.
         kept: a folder, made if need be, in which finished spans outlive a process that is killed, for the next one that
-            renders the same; None for a hidden one beside the output (`kept_folder`). It is gone when this returns.
+            renders the same. The caller removes it (`removed_in_the_end`) when the result is in its place. None for a
+            hidden one beside the output (`kept_folder`), which is gone when this returns.
         workers: processes that render the video's spans in software; None to do all in this process.
         progress: called after every frame.
 
@@ -394,14 +395,19 @@ def render_with_software(
     from dualface_core.engine.backend import choose_backend
     from dualface_core.rendering.software import render_in_software
     from dualface_core.system.atomic_files import atomic_write
-    from dualface_core.system.kept_folders import kept_folder
+    from dualface_core.system.kept_folders import kept_folder, removed_in_the_end
     from dualface_core.tables.origins import check_plan
 
     encoder = settings.encoder_settings()
     spec = software_encoder(encoder if encoder.encoder is EncoderKind.SOFTWARE else software_equivalent(encoder))
     start = perf_counter()
     check_plan(plan, video.path, video.fingerprint)
-    with atomic_write(output) as temporary, _unchanged(video):
+    own = kept_folder(output)
+    with (
+        removed_in_the_end(own) if kept is None else nullcontext(),
+        atomic_write(output) as temporary,
+        _unchanged(video),
+    ):
         backend = render_in_software(
             video,
             plan,
@@ -409,7 +415,7 @@ def render_with_software(
             spec,
             backend=choose_backend(settings.backend, video, plan.layout),
             suited=profile(settings),
-            kept=kept or kept_folder(output),
+            kept=kept or own,
             workers=workers,
             fingerprints=fingerprints,
             progress=_of(progress, plan.frame_count),
@@ -598,7 +604,7 @@ def process(
         Every error of the five steps.
     """
     from dualface_core.system.atomic_files import atomic_write
-    from dualface_core.system.kept_folders import kept_folder
+    from dualface_core.system.kept_folders import kept_folder, removed_in_the_end
     from dualface_core.tables.layouts import layout as find_layout
 
     start, settings = perf_counter(), settings or Settings.load()
@@ -609,9 +615,10 @@ def process(
     probed = perf_counter() - start
     if workers is not None and video.duration >= _SPLIT:
         workers.prepare()
-    with atomic_write(output) as temporary, load_monitor() as monitor:
+    kept = kept_folder(output)
+    with removed_in_the_end(kept), atomic_write(output) as temporary, load_monitor() as monitor:
         temporary.touch()  # a place that cannot be written to is noticed now, too
-        made = _make(video, temporary, settings, kept_folder(output), workers, progress)
+        made = _make(video, temporary, settings, kept, workers, progress)
         require_passed(made.verification, output)
     load = monitor.log()
     report = made.report.model_copy(update={"load": load.summary()})

@@ -35,6 +35,7 @@ from dualface_core.engine.workers import Workers
 from dualface_core.errors import MissingInputError, VerificationError
 from dualface_core.rendering.choice import EncoderChoice
 from dualface_core.settings import Settings
+from dualface_core.system.kept_folders import removed_in_the_end
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import Verification
@@ -234,7 +235,7 @@ def publish(
     (candidate,) = map(Path, rendered)
     result = store.result_path(key)
     started = time.monotonic()
-    with as_failure(context), store.mounted(context.instance):
+    with as_failure(context), store.mounted(context.instance), removed_in_the_end(store.spans_folder(key)):
         video = store.video_info(key)
         try:
             with in_time(step_seconds(video)) as watched:

@@ -44,7 +44,8 @@ def render_in_software(
         encoder: what encodes.
         backend: what decodes and composes.
         suited: numbers of threads for one pass.
-        kept: the folder for finished spans, so that they outlive a process that is killed; see `taken_over`.
+        kept: the folder in which finished spans outlive a process that is killed; it stays, except after an error
+            (`taken_over`).
         workers: do the spans; None for one pass in this process.
         fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
         progress: called with the number of frames that are encoded.

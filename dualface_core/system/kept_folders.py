@@ -22,6 +22,8 @@ _PREFIX: Final = ".dualface-kept-"
 _KEPT_FOR: Final = 3 * 86_400.0
 """Seconds without a change after which a folder that nobody has taken over is removed: a weekend."""
 
+_MAY_PASS: Final = (MachineError, NativeCrashError)
+
 
 def kept_folder(output: Path) -> Path:
     """The folder for work on a file: hidden, beside it, and the same each time."""
@@ -32,8 +34,8 @@ def kept_folder(output: Path) -> Path:
 def taken_over(folder: Path) -> Iterator[bool]:
     """Have a folder for the length of the block, made if need be, with all that a killed process has left in it.
 
-    It is removed when the block ends. It stays if this process is killed, or the block raises MachineError or
-    NativeCrashError: both may pass. Yields False, and nothing is removed, if another process has the folder.
+    It stays when the block ends, until `removed_in_the_end` removes it; but an error removes it, except for what may
+    pass: MachineError and NativeCrashError. Yields False, and nothing is removed, if another process has the folder.
 
     Raises OSError where it cannot be made.
     """
@@ -44,24 +46,38 @@ def taken_over(folder: Path) -> Iterator[bool]:
         return
     try:
         yield True
-    except (MachineError, NativeCrashError):
-        lock.release()
+    except _MAY_PASS:
         raise
     except BaseException:
-        _remove(folder, lock)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
-    _remove(folder, lock)
+    finally:
+        lock.release()
 
 
-def remove_forgotten(place: Path, *, now: float | None = None) -> None:
+@contextmanager
+def removed_in_the_end(folder: Path) -> Iterator[None]:
+    """Remove a folder when the block ends, if there is one and nobody has it; but not after what may pass."""
+    try:
+        yield
+    except _MAY_PASS:
+        raise
+    except BaseException:
+        _remove(folder)
+        raise
+    _remove(folder)
+
+
+def remove_forgotten(place: Path) -> None:
     """Remove kept folders in `place` that nobody has, and that have not changed for days."""
-    now = time.time() if now is None else now
     for folder in place.glob(f"{_PREFIX}*"):
         with suppress(OSError):
-            if now - folder.stat().st_mtime > _KEPT_FOR and (lock := FileLock.attempt(folder / "lock")):
-                _remove(folder, lock)
+            if time.time() - folder.stat().st_mtime > _KEPT_FOR:
+                _remove(folder)
 
 
-def _remove(folder: Path, lock: FileLock) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    lock.release()
+def _remove(folder: Path) -> None:
+    with suppress(OSError):
+        if folder.is_dir() and (lock := FileLock.attempt(folder / "lock")):
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.release()

@@ -13,10 +13,10 @@ import av
 import pytest
 
 from dualface_core import pipeline
+from dualface_core.engine.workers import Workers
 from dualface_core.errors import ChangedVideoError, MissingInputError, TableFormatError, UnreadableVideoError
 from dualface_core.media.probe import VideoInfo
 from dualface_core.settings import Settings
-from dualface_core.system.atomic_files import atomic_write
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 from tests.conftest import SampleClip
@@ -89,27 +89,30 @@ def test_damage_in_audio_that_is_copied_is_said_without_salvage(
     assert note.endswith(" s; its packets are kept, and players may be silent there.")
 
 
-def test_what_a_killed_run_has_left_beside_its_result_goes_with_the_next_run_in_that_folder(
-    made: tuple[VideoInfo, FaceTracks, TilePlan], tmp_path: Path
+def test_a_run_that_is_killed_before_its_result_is_verified_renders_nothing_again_and_leaves_nothing(
+    sample_clip: SampleClip, software: Settings, tmp_path: Path
 ) -> None:
     program = """
 import os, signal, sys
 from pathlib import Path
 from dualface_core import pipeline
+from dualface_core.engine.workers import Workers
 from dualface_core.settings import Settings
 def die(step, *_):
     if step == "verify":
         os.kill(os.getpid(), signal.SIGKILL)
-settings = Settings(encoder="software", preset="ultrafast")
-pipeline.process(Path(sys.argv[1]), Path(sys.argv[2]), settings=settings, progress=die)
+settings = Settings.model_validate_json(sys.argv[3])
+pipeline.process(Path(sys.argv[1]), Path(sys.argv[2]), settings=settings, workers=Workers(), progress=die)
 """
-    command = [sys.executable, "-c", program, str(made[0].path), str(tmp_path / "out.mp4")]
+    clip, output = sample_clip("talk", seconds=6, size=(320, 180)), tmp_path / "out.mp4"
+    command = [sys.executable, "-c", program, str(clip), str(output), software.model_dump_json()]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    left = sorted(path.suffix for path in tmp_path.glob(".dualface-*"))
-    assert left == [".fingerprints", ".mp4"]
-    with atomic_write(tmp_path / "next.mp4"):
-        pass
-    assert [path.name for path in tmp_path.iterdir()] == ["next.mp4"]
+    assert sorted(path.suffix for path in tmp_path.glob(".dualface-*")) == ["", ".fingerprints", ".mp4"]
+    report = pipeline.process(clip, output, settings=software, workers=Workers())
+    assert report.backend == "cpu, 2 spans, 2 of them from a killed run"
+    assert report.verification is not None
+    assert report.verification.passed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "out.report.json"]
 
 
 def steps(

@@ -2,21 +2,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from dualface_core.errors import MachineError, NativeCrashError, OutputError
 from dualface_core.system.atomic_files import atomic_write
-from dualface_core.system.kept_folders import kept_folder, taken_over
+from dualface_core.system.kept_folders import kept_folder, removed_in_the_end, taken_over
 
 LONG_AGO = time.time() - 4 * 86_400
-
-
-def fill(folder: Path) -> None:
-    with taken_over(folder) as ours:
-        assert ours
-        (folder / "span").write_text("finished")
 
 
 def abandon(folder: Path) -> None:
@@ -34,22 +30,26 @@ def test_a_folder_is_hidden_beside_the_output_and_the_same_each_time(tmp_path: P
     assert folder.name.startswith(".dualface-")
 
 
-def test_what_a_killed_process_has_left_is_there_for_the_next_and_gone_when_it_ends(tmp_path: Path) -> None:
+def test_what_a_killed_process_has_left_is_there_for_the_next_until_that_is_done(tmp_path: Path) -> None:
     folder = kept_folder(tmp_path / "a.mp4")
     abandon(folder)
-    with taken_over(folder):
-        assert (folder / "span").read_text() == "finished"
+    with removed_in_the_end(folder):
+        with taken_over(folder) as ours:
+            assert ours
+            assert (folder / "span").read_text() == "finished"
+        assert (folder / "span").exists()
     assert not folder.exists()
 
 
 def test_two_processes_do_not_have_one_folder(tmp_path: Path) -> None:
     folder = kept_folder(tmp_path / "a.mp4")
-    with taken_over(folder) as first, taken_over(folder) as second:
-        assert (first, second) == (True, False)
+    with taken_over(folder) as first:
+        with removed_in_the_end(folder), taken_over(folder) as second:
+            assert (first, second) == (True, False)
         assert folder.stat().st_mode & 0o777 == 0o700
-    assert not folder.exists()
 
 
+@pytest.mark.parametrize("context", [taken_over, removed_in_the_end])
 @pytest.mark.parametrize(
     ("error", "stays"),
     [
@@ -60,14 +60,13 @@ def test_two_processes_do_not_have_one_folder(tmp_path: Path) -> None:
     ],
 )
 def test_a_folder_stays_after_what_may_pass_and_is_gone_after_all_else(
-    tmp_path: Path, error: BaseException, stays: bool
+    tmp_path: Path, context: Callable[[Path], AbstractContextManager[object]], error: BaseException, stays: bool
 ) -> None:
     folder = kept_folder(tmp_path / "a.mp4")
-    with pytest.raises(type(error)), taken_over(folder):
+    abandon(folder)
+    with pytest.raises(type(error)), context(folder):
         raise error
     assert folder.exists() == stays
-    fill(folder)
-    assert not folder.exists()
 
 
 def test_a_forgotten_folder_goes_with_whatever_is_written_beside_it_next(tmp_path: Path) -> None:
