@@ -16,8 +16,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from dualface_core.encoding.settings import Codec, EncoderKind, EncoderSettings, check_preset
-from dualface_core.engine.backend import BackendKind
+from dualface_core.encoding.settings import BackendKind, Codec, EncoderKind, EncoderSettings, check_preset
 from dualface_core.errors import SettingsError
 from dualface_core.media.limits import Limits
 from dualface_core.tables.labels import SceneMode, Transition

@@ -24,6 +24,14 @@ class EncoderKind(StrEnum):
     SOFTWARE = "software"
 
 
+class BackendKind(StrEnum):
+    """What decodes and composes: a card where it works and pays, else the processor; only the one; only the other."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 Codec = Literal["h264", "hevc", "av1"]
 
 

@@ -7,23 +7,15 @@ processor by whoever uses it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
+from dualface_core.encoding.settings import BackendKind
 from dualface_core.errors import InputError, MachineError
 from dualface_core.media.cuda_frames import NotOnCardError
 from dualface_core.media.orientation import Orientation
 from dualface_core.media.probe import VideoInfo
 from dualface_core.system.cuda import CudaError, why_unusable
 from dualface_core.tables.layouts import BLURRED, Layout
-
-
-class BackendKind(StrEnum):
-    """What decodes and composes: a card where it works and pays, else the processor; only the one; only the other."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from dualface_core.encoding.settings import BackendKind
 from dualface_core.engine import backend
-from dualface_core.engine.backend import BackendKind, choose_backend
+from dualface_core.engine.backend import choose_backend
 from dualface_core.engine.workers import Workers
 from dualface_core.media.color import BT2020, PQ, ColorInfo
 from dualface_core.media.cuda_frames import NotOnCardError
