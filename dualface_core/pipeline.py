@@ -337,7 +337,7 @@ def render_with_nvenc(
 
     encoder = settings.encoder_settings(preset=choice.preset)
     suited = profile(settings)
-    backend = choose_backend(settings.backend, video, plan.layout)
+    backend = choose_backend(settings.backend, video, plan.layout, room=_room_on_card(settings, choice.gpu))
     check_plan(plan, video.path, video.fingerprint)
     with (
         atomic_write(output) as temporary,
@@ -413,7 +413,13 @@ def render_with_software(
             plan,
             temporary,
             spec,
-            backend=choose_backend(settings.backend, video, plan.layout),
+            backend=choose_backend(
+                settings.backend,
+                video,
+                plan.layout,
+                processes=workers.most if workers else 1,
+                room=_room_on_card(settings),
+            ),
             suited=profile(settings),
             kept=kept or own,
             workers=workers,
@@ -425,6 +431,15 @@ def render_with_software(
     return _report(
         video, plan, encoder, spec, frames=plan.frame_count, size=size, seconds=seconds, why=why, backend=backend
     )
+
+
+def _room_on_card(settings: Settings, name: str | None = None) -> int | None:
+    """Bytes that rendering may take of a card of this name, or of the first; None where that is not known."""
+    from dualface_core.gpu.nvml import find_gpus, free_memory, gpu_name
+
+    gpu = next((gpu for gpu in find_gpus().gpus if name in {None, gpu_name(gpu)}), None)
+    free = free_memory(gpu)
+    return settings.gpu_memory if settings.gpu_memory is not None or free is None else free * 3 // 4
 
 
 def profile(settings: Settings) -> Profile:

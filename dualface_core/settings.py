@@ -116,6 +116,12 @@ class Settings(EnvironmentSettings):
         default=BackendKind.AUTO,
         description="What decodes and composes: a CUDA card where it works (auto, cuda), or the processor (cpu).",
     )
+    gpu_memory: int | None = Field(
+        default=None,
+        ge=0,
+        description="Bytes of a card's memory that the processes which render a video may take. Without it, three "
+        "quarters of what is free when they begin.",
+    )
     codec: Codec = Field(default="h264", description="Video codec of the result.")
     quality: int = Field(default=20, ge=0, le=51, description="Quality on x264's CRF scale; smaller is better.")
     preset: str | None = Field(

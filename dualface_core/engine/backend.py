@@ -38,6 +38,12 @@ CARD_FAILURES: Final = (CudaError, NotOnCardError, InputError, MachineError)
 """What is raised when a card gives up, each a reason for the processor to begin anew. What a card makes FFmpeg say of a
 file is not told from damage: the processor finds out which it was."""
 
+_CONTEXT: Final = 450 << 20
+"""Bytes of the card's memory that a process takes before its first frame (H200, driver 580; benchmarks/on_card.py)."""
+
+_FRAMES: Final = 40
+"""Frames of 8 bits that a process holds on the card at once, at most: those of the decoder, and surfaces."""
+
 _FORMATS: Final = {
     "h264": {"yuv420p", "yuvj420p"},
     "hevc": {"yuv420p", "yuvj420p", "yuv420p10le"},
@@ -46,14 +52,28 @@ _FORMATS: Final = {
 """Codecs whose usual decoder in FFmpeg can use a card, and their pixel formats there. That of AV1 cannot."""
 
 
-def choose_backend(wanted: BackendKind, video: VideoInfo, layout: Layout) -> Backend:
-    """Decide who decodes and composes a video. "cuda" is a wish, too: what a card cannot do, the processor does."""
+def choose_backend(
+    wanted: BackendKind, video: VideoInfo, layout: Layout, *, processes: int = 1, room: int | None = None
+) -> Backend:
+    """Decide who decodes and composes a video. "cuda" is a wish, too: what a card cannot do, the processor does.
+
+    Args:
+        wanted: what the settings say.
+        video: the source.
+        layout: of the result.
+        processes: how many will be at work on it at once.
+        room: bytes of the card's memory that they may take; None where that is not known.
+    """
     if wanted is BackendKind.CPU:
         return Backend(on_card=False, why="The settings say so.")
     if reason := why_unusable():
         return Backend(on_card=False, why=f"No CUDA card can be used: {reason}.")
     if reason := _unsuited(video, layout):
         return Backend(on_card=False, why=reason)
+    needed = processes * (_CONTEXT + _FRAMES * video.width * video.height * 3 // 2)
+    if room is not None and needed > room:
+        found = f"{processes} processes would take {needed >> 20} MiB of the card's memory, of which they may have"
+        return Backend(on_card=False, why=f"{found} {max(room, 0) >> 20}.")
     return Backend(on_card=True, why="A card is there, and suits the video.")
 
 

@@ -245,6 +245,13 @@ def load_reader(gpu: Gpu | None) -> Iterator[Callable[[], GpuLoad]]:
         yield lambda: GpuLoad() if nvml is None or device is None else _load(nvml, device)
 
 
+def free_memory(gpu: Gpu | None) -> int | None:
+    """Bytes of a GPU's memory that no program uses; None where that is not known."""
+    with load_reader(gpu) as load:
+        used = load().memory_used
+    return None if gpu is None or gpu.memory_total is None or used is None else gpu.memory_total - used
+
+
 def _load(nvml: ModuleType, device: Any) -> GpuLoad:
     rates = _answer(nvml, nvml.nvmlDeviceGetUtilizationRates, device)
     encoder = _answer(nvml, nvml.nvmlDeviceGetEncoderUtilization, device)

@@ -74,6 +74,16 @@ def test_a_blurred_background_is_drawn_by_the_processor(video: VideoInfo) -> Non
     assert str(chosen) == "cpu: The layout's background is the blurred source."
 
 
+@pytest.mark.usefixtures("some_card")
+def test_processes_that_would_take_more_of_the_cards_memory_than_they_may_leave_it_to_the_processor(
+    video: VideoInfo,
+) -> None:
+    assert choose_backend(BackendKind.AUTO, video, SPLIT, processes=4, room=2 << 30).on_card
+    chosen = choose_backend(BackendKind.AUTO, video, SPLIT, processes=16, room=2 << 30)
+    assert str(chosen).startswith("cpu: 16 processes would take 72")
+    assert chosen.why.endswith("of which they may have 2048.")
+
+
 def test_without_a_card_the_reason_is_what_the_driver_says(video: VideoInfo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "why_unusable", lambda: "cuInit failed: CUDA_ERROR_NO_DEVICE")
     chosen = choose_backend(BackendKind.CUDA, video, SPLIT)
