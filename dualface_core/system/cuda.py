@@ -18,6 +18,12 @@ _LIBRARY: Final = "libcuda.so.1"
 OLDEST_DRIVER: Final = 12040
 """The CUDA version, 12.4, whose PTX the kernels are in: that of driver 550."""
 
+OLDEST_CARD: Final = (7, 5)
+"""The compute capability that the kernels are compiled for: Turing's."""
+
+_MAJOR, _MINOR = 75, 76
+"""Of a device's attributes, those of its compute capability."""
+
 OUT_OF_MEMORY: Final = 2
 """The driver's number of that error."""
 
@@ -78,17 +84,24 @@ def _call(name: str, *arguments: object, driver: ctypes.CDLL | None = None) -> N
 
 
 def why_unusable() -> str | None:
-    """Why this process cannot use any device; None if it can. No context is made, and no memory of a device taken."""
-    version, count = ctypes.c_int(), ctypes.c_int()
+    """Why this process cannot use its first device; None if it can. No memory of a device is taken for the answer."""
+    version, count, major, minor = (ctypes.c_int() for _ in range(4))
     try:
         _call("cuInit", 0)
         _call("cuDriverGetVersion", ctypes.byref(version))
         _call("cuDeviceGetCount", ctypes.byref(count))
+        if not count.value:
+            return "the driver finds none"
+        for number, attribute in ((major, _MAJOR), (minor, _MINOR)):
+            _call("cuDeviceGetAttribute", ctypes.byref(number), attribute, 0)
     except CudaError as error:
         return str(error)
     if version.value < OLDEST_DRIVER:
         return f"its driver knows CUDA {version.value // 1000}.{version.value % 1000 // 10}, and 12.4 is needed"
-    return None if count.value else "the driver finds none"
+    capability = major.value, minor.value
+    if capability < OLDEST_CARD:
+        return f"it is of compute capability {capability[0]}.{capability[1]}, and 7.5 is needed"
+    return None
 
 
 class Card:

@@ -31,7 +31,9 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
     """Make settings whose folders are the test's own, for the processor alone, also where there is a card."""
 
     def make(**given: object) -> Settings:
-        return Settings.model_validate({"runtime": tmp_path / "run", "cache": tmp_path / "cache", "backend": "cpu", **given})
+        return Settings.model_validate(
+            {"runtime": tmp_path / "run", "cache": tmp_path / "cache", "backend": "cpu", **given}
+        )
 
     return make
 
