@@ -11,6 +11,7 @@ from pathlib import Path
 from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.engine.backend import CARD_FAILURES, Backend
 from dualface_core.engine.workers import Workers
+from dualface_core.errors import OutputError
 from dualface_core.gpu.profiles import Profile
 from dualface_core.media.joining import UnjoinableSpansError
 from dualface_core.media.probe import VideoInfo
@@ -117,5 +118,9 @@ def _in_spans(
             )
     except UnjoinableSpansError as error:
         return str(error)
+    except OutputError as error:
+        if Path(error.path).parent != kept:
+            raise
+        raise OutputError(path, error.found, action=error.action) from error
     except OSError as error:
-        raise output_error(kept, error) from error
+        raise output_error(path, error) from error

@@ -14,14 +14,14 @@ from dualface_core.compositing.composed import composed_frames
 from dualface_core.encoding.settings import Codec
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers
-from dualface_core.errors import UnreadableVideoError
+from dualface_core.errors import OutputError, UnreadableVideoError
 from dualface_core.media.joining import UnjoinableSpansError
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.rendering import spans
 from dualface_core.rendering.spans import rendering_spans
 from dualface_core.settings import Settings
-from dualface_core.system.kept_folders import kept_folder, taken_over
+from dualface_core.system.kept_folders import kept_folder, removed_in_the_end, taken_over
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.rendering.still_scene import TIME_BASE, moving_plan, still_video
 
@@ -140,7 +140,7 @@ def test_a_video_that_another_process_renders_to_the_same_name_is_rendered_in_on
     video: VideoInfo, plan: TilePlan, settings: MakeSettings, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.mp4"
-    with taken_over(kept_folder(output)):
+    with removed_in_the_end(kept_folder(output)), taken_over(kept_folder(output)):
         report = pipeline.render_with_software(video, plan, output, settings=settings(), workers=Workers())
     assert report.backend.startswith("cpu, one pass: another process makes the same video")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "still.mp4"]
@@ -179,3 +179,13 @@ def test_a_source_that_changed_since_it_was_tracked_is_noticed_and_nothing_is_le
             found, plan, tmp_path / "out.mp4", settings=settings(preset="ultrafast"), workers=two_workers
         )
     assert sorted(path.name for path in tmp_path.glob("*")) == ["still.mp4"]
+
+
+def test_a_disk_that_fills_up_is_said_of_the_result_and_nothing_is_left_on_it(
+    video: VideoInfo, plan: TilePlan, settings: MakeSettings, small_disk: Path
+) -> None:
+    output, lossless = small_disk / "out.mp4", settings(quality=0, preset="ultrafast")
+    (small_disk / "other").write_bytes(bytes(100 << 10))
+    with pytest.raises(OutputError, match=r"disk/out\.mp4: the disk is full"):
+        pipeline.render_with_software(video, plan, output, settings=lossless, workers=Workers())
+    assert [path.name for path in small_disk.iterdir()] == ["other"]
