@@ -20,8 +20,10 @@ from dualface_assets.assets.metadata import IMAGE_BYTES
 from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.recovery import remove_leftovers
 from dualface_assets.review_index.failed_videos import note_failure
+from dualface_assets.review_index.records import entries
 from dualface_assets.runs.failures import BACK_OFF, WAITING
 from dualface_assets.runs.timeouts import step_seconds
+from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import add
 from dualface_core import pipeline
@@ -36,7 +38,11 @@ from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.scenes import summary
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import CheckGroup
-from tests.dagster_internals import CachingStaleStatusResolver, LoadingContextForTest
+from tests.dagster_internals import (
+    CachingStaleStatusResolver,
+    LoadingContextForTest,
+    get_and_update_asset_status_cache_value,
+)
 from tests.own_instance import own_instance
 
 pytestmark = pytest.mark.xdist_group("process_video")
@@ -77,6 +83,18 @@ class Pipeline:
         checks = build_defs().resolve_asset_graph().asset_check_keys
         found = self.instance.event_log_storage.get_latest_asset_check_execution_by_key(list(checks))
         return {check.name: (record.partition, record.status.value) for check, record in found.items()}
+
+    def health(self, key: str) -> dict[str, str]:
+        """The color of the partition in each asset, as pages have it: red if its last run failed, green if made."""
+        colors = {}
+        for asset in build_defs().resolve_asset_graph().get_all_asset_keys():
+            status = get_and_update_asset_status_cache_value(self.instance, asset, videos)
+            assert status is not None
+            made = status.deserialize_materialized_partition_subsets(videos)
+            failed = status.deserialize_failed_partition_subsets(videos)
+            color = "red" if key in failed else "green" if key in made else "gray"
+            colors[asset.to_user_string()] = color
+        return colors
 
     def stale(self, key: str) -> dict[str, str]:
         """The assets of a video that Dagster takes for out of date, each with its reasons."""
@@ -183,6 +201,36 @@ def test_every_check_is_about_this_video(processed: Processed) -> None:
         assert evaluation.partition == key
         assert evaluation.target_materialization_data is not None
         assert evaluation.target_materialization_data.run_id == result.run_id
+
+
+def test_an_asset_that_fails_is_red_for_its_video_only_and_says_why(
+    processing: Pipeline, processed: Processed, sample_clip: SampleClip
+) -> None:
+    store, key = processing.store, processing.upload(sample_clip("talk", seconds=1))
+    read_by = {
+        "raw_video": lambda: store.video_place(key),
+        "face_tracks": lambda: store.video_place(key),
+        "composed_tiles": lambda: store.table_path("face_tracks", key),
+        "encoded_video": lambda: store.table_path("composed_tiles", key),
+        "review_page": lambda: pipeline.report_path(store.result_path(key)),
+    }
+    colors = dict.fromkeys(read_by, "gray")
+    for asset, path in read_by.items():
+        content = path().read_bytes()
+        path().write_bytes(b"spoiled")
+        failed = processing.run(key, asset)
+        assert processing.health(key) == colors | {asset: "red"}
+        assert processing.health(processed[0]) == dict.fromkeys(read_by, "green")
+        run = processing.instance.get_run_by_id(failed.run_id)
+        assert run is not None
+        note_failure(run, store, processing.instance)
+        (noted,) = [entry.failure for entry in entries(store.review_folder) if entry.key == key]
+        assert noted is not None
+        assert (noted.run, noted.reason) == (failed.run_id, reason(failed))
+        path().write_bytes(content)
+        assert processing.run(key, asset).success
+        colors[asset] = "green"
+    assert processing.health(key) == colors
 
 
 def test_a_bad_upload_leaves_the_checks_as_they_were(
