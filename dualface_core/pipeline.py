@@ -173,6 +173,7 @@ def track(
         time_base=video.time_base,
         fingerprint=video.fingerprint,
         person_a=Portrait.read(settings.person_a, detector, embedder) if settings.person_a else None,
+        workers=workers,
     )
     observed = ObservedVideo(
         video,

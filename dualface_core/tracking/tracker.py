@@ -20,11 +20,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.faces.face_crops import FaceCrop, make_face_crop, upright
+from dualface_core.engine.workers import Workers
+from dualface_core.faces.face_crops import FaceCrop, make_face_crop
 from dualface_core.faces.portrait import Portrait
 from dualface_core.faces.sface import FaceEmbedder, frontality
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.tables.face_tracks import FaceTracks, TracksMetadata
+from dualface_core.tracking.appearance import AT_ONCE, describe_with
 from dualface_core.tracking.heads import HeadFollower
 from dualface_core.tracking.identities import EmbeddedTracklet, identify, split
 from dualface_core.tracking.observation import Look, Seen, look_size
@@ -91,6 +93,7 @@ class FaceTracker:
         time_base: seconds per unit of `Seen.pts`.
         fingerprint: SHA-256 of the file, in hex.
         person_a: who is to be called A; None for the one on the left where both are first seen together.
+        workers: processes that describe face crops; None to do it in this one.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class FaceTracker:
         time_base: Fraction,
         fingerprint: str,
         person_a: Portrait | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self._parameters = parameters
         self._detector = detector
@@ -111,6 +115,7 @@ class FaceTracker:
         self._time_base = time_base
         self._fingerprint = fingerprint
         self._person_a = person_a
+        self._workers = workers
         self._shots = ShotDetector()
         image_size = look_size(frame_size, parameters)
         self._shrunk = frame_size[0] / image_size[0], frame_size[1] / image_size[1]
@@ -121,6 +126,8 @@ class FaceTracker:
         # Looks, until the shots that they lie in are known.
         self._waiting: deque[Look] = deque()
         self._crops: dict[int, _FaceCrops] = {}
+        # Tracklets that have ended and are not described yet.
+        self._ended: list[tuple[Tracklet, list[_Kept]]] = []
         self._embedded: list[EmbeddedTracklet] = []
 
     def add(self, seen: Seen) -> None:
@@ -143,6 +150,7 @@ class FaceTracker:
         self._shots.finish()
         self._follow(self._shots.settled)
         self._close(())
+        self._describe()
         self._heads.end(self._linker.open)
         self._heads.settle(math.inf, self._shots.starts)
         self._embedded.sort(key=lambda item: (item.tracklet.frames[0], item.tracklet.number))
@@ -200,15 +208,29 @@ class FaceTracker:
         self._heads.settle(look.time, self._shots.starts, frame=look.index)
 
     def _close(self, still_open: Collection[int]) -> None:
-        """Turn the face crops of the tracklets that have ended into embeddings."""
+        """Put the face crops of the tracklets that have ended aside, and describe them once they are many."""
         for number in [number for number in self._crops if number not in still_open]:
             closed = self._crops.pop(number)
-            kept = sorted(closed.best.values(), key=lambda item: item.time)
-            crops = [upright(item.crop, self._detector) for item in kept]
+            self._ended.append((closed.tracklet, sorted(closed.best.values(), key=lambda item: item.time)))
+        if sum(len(kept) for _, kept in self._ended) >= AT_ONCE:
+            self._describe()
+
+    def _describe(self) -> None:
+        """Turn the face crops of the tracklets that have ended into embeddings."""
+        crops = [item.crop for _, kept in self._ended for item in kept]
+        if not crops:
+            return
+        faces = describe_with(self._workers, crops, self._detector, self._embedder)
+        quality = np.maximum(faces.quality, _LEAST_QUALITY)
+        first = 0
+        for tracklet, kept in self._ended:
+            own = slice(first, first + len(kept))
             self._embedded += split(
-                closed.tracklet,
+                tracklet,
                 times=np.array([item.time for item in kept]),
-                embeddings=self._embedder.embed(np.stack([crop.face for crop in crops])),
-                quality=np.array([max(crop.quality, _LEAST_QUALITY) for crop in crops]),
+                embeddings=faces.embeddings[own],
+                quality=quality[own],
                 attire=np.stack([item.attire for item in kept]),
             )
+            first = own.stop
+        self._ended.clear()
