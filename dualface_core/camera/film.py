@@ -25,7 +25,7 @@ from dualface_core.camera.company import Other, aside
 from dualface_core.camera.framing import Boxes, Composition, Framing, Sights, bounds, clear_of
 from dualface_core.camera.pair import compose
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.camera.path import STEP, Pace, Signal, hold, least_jerk, median
+from dualface_core.camera.path import STEP, Limits, Pace, Signal, hold, least_jerk, median
 from dualface_core.camera.presence import HOLDING, TRACKING, WIDE, Gap, Take
 from dualface_core.camera.rests import rested_axis, rested_zoom
 from dualface_core.tables.face_tracks import FaceTracks, Shot
@@ -49,6 +49,10 @@ _UNSEEN: Final = 10.0
 
 _UNCHANGED: Final = 0.12
 """Share of its height by which a face may move and grow from one frame to the next as if there were no cut."""
+
+_SHOULDERS: Final = 0.3
+"""Room on both sides of a face with its margin, as a share of its width, that whoever walks has if the camera can: for
+hair and shoulders."""
 
 _NOBODY: Final = np.full((1, 4), np.nan)
 
@@ -286,11 +290,18 @@ def _film_axis(
         _cross(target, weight, gap, waits, *_ends(target, gap))
 
     nearest, farthest = room[0] + size / 2, room[1] - size / 2
-    lower, upper = np.clip(face[1] - size / 2, nearest, farthest), np.clip(face[0] + size / 2, nearest, farthest)
-    held = take.between(np.where(take.followed, lower, nearest), np.where(take.followed, upper, farthest))
+
+    def around(near: Signal, far: Signal) -> Limits:
+        lower, upper = np.clip(far - size / 2, nearest, farthest), np.clip(near + size / 2, nearest, farthest)
+        return take.between(np.where(take.followed, lower, nearest), np.where(take.followed, upper, farthest))
+
+    held = around(*face)
+    beside = _SHOULDERS * (face[1] - face[0])
+    roomy = held if axis else around(face[0] - beside, face[1] + beside)
     scale = np.minimum(extent[1:], extent[:-1])
     pace = Pace(parameters.pace * scale, FASTEST * scale)
-    path = least_jerk(target, weight, held, take.between(nearest, farthest), pace, extent=float(np.median(extent)))
+    walls = take.between(nearest, farthest)
+    path = least_jerk(target, weight, held, walls, pace, float(np.median(extent)), roomy)
     return take.read(rested_axis(path, held, extent, take.sample(height / framing.rows), axis))
 
 

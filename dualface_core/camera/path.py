@@ -29,6 +29,9 @@ _TRAVEL: Final = 0.5
 _HASTE: Final = 5.0
 """Cost of being faster than calm, for every extent: more than it costs to be off target for some seconds."""
 
+_NARROW: Final = 17.0
+"""Cost of leaving too little room beside a face, in extents times seconds: worth some haste, but no leap."""
+
 _LOST: Final = 1000.0
 """Cost of leaving what must be held, in extents times seconds, where being off target costs 1."""
 
@@ -60,7 +63,9 @@ class Pace:
     fastest: Signal
 
 
-def least_jerk(target: Signal, weight: Signal, held: Limits, walls: Limits, pace: Pace, extent: float) -> Signal:
+def least_jerk(
+    target: Signal, weight: Signal, held: Limits, walls: Limits, pace: Pace, extent: float, roomy: Limits | None = None
+) -> Signal:
     """The path with the least sum of jerk, distance to the target, haste, and distance to what should be held.
 
     A quadratic program. Jerk costs its square, everything else its amount: so where the target holds, the path lies on
@@ -74,11 +79,14 @@ def least_jerk(target: Signal, weight: Signal, held: Limits, walls: Limits, pace
         walls: where it is in any case.
         pace: how fast it may be.
         extent: of a crop window: the costs are those of a path in this unit.
+        roomy: where it should be besides, if little haste is enough for that; as `held` if None.
     """
     samples, middle = len(target), (walls.lower + walls.upper).mean() / 2
     # In extents from the middle of the walls: the solver is at its best with numbers about 1.
-    target, lower, upper, left, right = (
-        (signal - middle) / extent for signal in (target, held.lower, held.upper, walls.lower, walls.upper)
+    roomy = roomy or held
+    target, lower, upper, left, right, low, high = (
+        (signal - middle) / extent
+        for signal in (target, held.lower, held.upper, walls.lower, walls.upper, roomy.lower, roomy.upper)
     )
     calm = pace.calm / extent
     fastest = np.maximum.reduce(
@@ -92,23 +100,28 @@ def least_jerk(target: Signal, weight: Signal, held: Limits, walls: Limits, pace
     off, near, aim = one.tocsr()[aimed], sparse.eye_array(len(aimed)), target[aimed]
     each = sparse.eye_array(samples - 1)
     velocity, still = move / STEP, np.zeros(samples - 1)
-    # Unknown: the path, how far it is off target, how far outside of what should be held, its speed, its haste.
+    # Unknown: the path, how far it is off target, how far outside of what should be held and of what should have room,
+    # its speed, its haste.
     rows: list[tuple[list[Any], Signal]] = [
-        ([off, -near, None, None, None], aim),
-        ([-off, -near, None, None, None], -aim),
-        ([one, None, -one, None, None], upper),
-        ([-one, None, -one, None, None], -lower),
-        ([None, None, -one, None, None], np.zeros(samples)),
-        ([one, None, None, None, None], right),
-        ([-one, None, None, None, None], -left),
-        ([velocity, None, None, -each, None], still),
-        ([-velocity, None, None, -each, None], still),
-        ([None, None, None, each, -each], calm),
-        ([None, None, None, each, None], fastest),
-        ([None, None, None, None, -each], still),
+        ([off, -near, None, None, None, None], aim),
+        ([-off, -near, None, None, None, None], -aim),
+        ([one, None, -one, None, None, None], upper),
+        ([-one, None, -one, None, None, None], -lower),
+        ([None, None, -one, None, None, None], np.zeros(samples)),
+        ([one, None, None, -one, None, None], high),
+        ([-one, None, None, -one, None, None], -low),
+        ([None, None, None, -one, None, None], np.zeros(samples)),
+        ([one, None, None, None, None, None], right),
+        ([-one, None, None, None, None, None], -left),
+        ([velocity, None, None, None, -each, None], still),
+        ([-velocity, None, None, None, -each, None], still),
+        ([None, None, None, None, each, -each], calm),
+        ([None, None, None, None, each, None], fastest),
+        ([None, None, None, None, None, -each], still),
     ]
-    wrong, traveled, hasty = np.full(samples, _LOST), np.full(samples - 1, _TRAVEL), np.full(samples - 1, _HASTE)
-    linear = STEP * np.concatenate([np.zeros(samples), weight[aimed], wrong, traveled, hasty])
+    wrong, narrow = np.full(samples, _LOST), np.full(samples, _NARROW)
+    traveled, hasty = np.full(samples - 1, _TRAVEL), np.full(samples - 1, _HASTE)
+    linear = STEP * np.concatenate([np.zeros(samples), weight[aimed], wrong, narrow, traveled, hasty])
     slack = len(linear) - samples
     quadratic = sparse.block_diag([jerk.T @ jerk, sparse.csc_array((slack, slack))])
     settings = clarabel.DefaultSettings()

@@ -40,6 +40,15 @@ def test_someone_who_crosses_the_room_in_two_seconds_stays_well_inside_the_tile(
     assert (np.abs(walk - crop_windows[:, 0]) / crop_windows[:, 2]).max() < 0.3
 
 
+def test_someone_who_hurries_to_another_seat_has_room_on_both_sides_all_the_way() -> None:
+    walk = person(at((0, 1600), (3, 1600), (3.6, 1300), (8, 1300), seconds=8), 400, 160, seconds=8)
+    crop_windows = tile(filmed(walk))
+    x, _, width, _ = crop_windows.T
+    left, right = walk[:, 0] - (x - width / 2), x + width / 2 - walk[:, 0] - walk[:, 2]
+    assert min(left.min(), right.min()) > 0.38 * 120
+    assert (np.abs(np.diff(x)) / width[1:]).max() <= 1 / 200
+
+
 def test_a_slow_walk_is_one_even_pan_and_no_stop_and_go() -> None:
     walk = at((0, 400), (20, 1400), seconds=20)
     crop_windows = tile(filmed(person(walk, seconds=20)))
