@@ -159,7 +159,7 @@ def enlargement_advisory(plan: TilePlan) -> Advisory:
     return Advisory(
         name=AdvisoryName.UPSCALING,
         passed=passed,
-        message=f"Tile {worst} enlarges the source {largest[worst]:.1f} times at most"
+        message=f"{worst.tile[0].upper()}{worst.tile[1:]} enlarges the source {largest[worst]:.1f} times at most"
         + (", which stays sharp." if passed else f"; the source has {size} pixels only, and the tile looks soft."),
         action="" if passed else "Upload the video in a higher resolution, if there is one.",
         figures={**{f"{subject}: largest enlargement": of for subject, of in largest.items()}, "most allowed": limit},

@@ -232,7 +232,7 @@ def camera_charts(axis: Axis, tracks: FaceTracks, plan: TilePlan, found: Sequenc
         made.append(
             Chart(
                 f"Camera {name}",
-                f"Which part of the frame, from left to right, tile {name} shows over time, and where the "
+                f"Which part of the frame, from left to right, {name.tile} shows over time, and where the "
                 "middle of the face is.",
                 "right",
                 "left",

@@ -55,6 +55,17 @@ class Subject(StrEnum):
             case _:
                 return (Person(self),)
 
+    @property
+    def tile(self) -> str:
+        """What a tile of it is called in a sentence."""
+        match self:
+            case Subject.PAIR:
+                return "the tile of both"
+            case Subject.FRAME:
+                return "the whole picture's tile"
+            case _:
+                return f"tile {self}"
+
 
 class SceneKind(StrEnum):
     """How the canvas is arranged.

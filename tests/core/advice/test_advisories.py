@@ -82,6 +82,15 @@ def test_a_small_source_is_enlarged_until_it_looks_soft(size: tuple[int, int], p
     assert advisory.passed is passed
     assert advisory.figures["most allowed"] == 2
     assert (max(advisory.figures[f"{person}: largest enlargement"] for person in "AB") > 2) is not passed
+    assert advisory.message.startswith(("Tile A enlarges the source", "Tile B enlarges the source"))
+
+
+def test_what_enlarges_a_source_has_a_name_whatever_it_shows() -> None:
+    tracks = face_tracks({"A": sitting(300), "B": sitting(1300)})
+    plan = with_columns(plan_camera(tracks, SIDE_BY_SIDE), subject=["pair", "frame"] * tracks.frame_count)
+    assert enlargement_advisory(plan).message.startswith(
+        ("The tile of both enlarges", "The whole picture's tile enlarges")
+    )
 
 
 def test_software_is_a_concern_only_where_nvenc_should_have_done_it() -> None:
