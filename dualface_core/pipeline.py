@@ -51,7 +51,7 @@ StepProgress = Callable[[str, int, int], None]
 
 _HEAVY: Final = (
     "torch",
-    "dualface_core.tracking.tracker",
+    "dualface_core.tracking.observation",
     "dualface_core.rendering.spans",
     "dualface_core.verification.observation",
 )

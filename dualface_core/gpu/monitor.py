@@ -87,7 +87,7 @@ class LoadLog(DeclaredTable[LoadMetadata]):
 
     `time` is seconds since the start; `cpu_percent` is of all cores (0 to 100), `load_average` the host's of one
     minute, `memory_used` bytes of the host. The job is this process and its descendants: `job_cpu_percent` is 100 per
-    busy core, `job_memory` bytes of resident memory (shared pages count in every process). `disk_read` and
+    busy core, `job_memory` bytes of memory (what several processes share counts once). `disk_read` and
     `disk_written` are bytes a second of the whole host. The rest is the GPU's, with units as in `GpuLoad`, null without
     a GPU.
     """
@@ -212,13 +212,13 @@ class _HostReader:
         self.read()
 
     def read(self) -> tuple[float | int | None, ...]:
-        busy, resident, processes = self._job()
+        busy, memory, processes = self._job()
         return (
             psutil.cpu_percent(),
             psutil.getloadavg()[0],
             psutil.virtual_memory().used,
             busy,
-            resident,
+            memory,
             processes,
             *self._disk_rates(),
         )
@@ -227,17 +227,16 @@ class _HostReader:
         this = psutil.Process()
         # Equal objects of the last reading, since psutil keeps in them what CPU use is counted from.
         self._tree = {found: self._tree.get(found, found) for found in [this, *this.children(recursive=True)]}
-        busy, resident, processes = 0.0, 0, 0
+        busy, memory, processes = 0.0, 0, 0
         for process in self._tree.values():
             try:
                 with process.oneshot():
-                    memory = process.memory_info().rss
+                    memory += process.memory_full_info().pss  # worker processes are forked, so most of it is shared
                     busy += process.cpu_percent()
             except psutil.Error:  # it has ended, or is another user's
                 continue
-            resident += memory
             processes += 1
-        return busy, resident, processes
+        return busy, memory, processes
 
     def _disk_rates(self) -> tuple[float | None, float | None]:
         counters = psutil.disk_io_counters()

@@ -104,9 +104,9 @@ def profile_for(
 
 def _streams(sessions: int, cores: int, memory: int | None) -> int:
     if sessions == 0:
-        # The spans of a video keep all cores busy, but not from its first frame to its last: while one is looked at,
-        # planned or put in place, another one is decoded. Each that is in work takes half a gigabyte besides its spans.
-        return max(1, min(4, cores // 2))
+        # The spans of one video keep all cores busy, but not from its first frame to its last: while one is probed,
+        # planned or put in place, others are decoded. Each takes some 400 MB besides its spans.
+        return max(1, min(4, cores // 4))
     # Half of them track while the other half encode, even on one engine: it works for one while the other's frames are
     # made, and sharing it costs nothing. Each needs a core to decode and one to compose.
     fitting = 2 * sessions if memory is None else memory // _STREAM_MEMORY

@@ -33,7 +33,7 @@ def test_the_host_is_sampled_where_there_is_no_gpu():
     assert (np.diff(times) > 0).all()
     for name in GPU_COLUMNS:
         assert log.table.column(name).null_count == log.table.num_rows
-    own = psutil.Process().memory_info().rss
+    own = psutil.Process().memory_full_info().pss
     assert own / 2 < log.table.column("job_memory").to_numpy().min() < 8 * own
     assert log.metadata.pid == os.getpid()
 
