@@ -15,6 +15,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -134,7 +135,7 @@ class Workers:
         """Load what processes will need, while the caller goes on: for one who knows that there will be many tasks."""
         if self.most > 1:
             limit_library_threads()
-            forkserver.set_forkserver_preload(self._preload)
+            forkserver.set_forkserver_preload([*self._preload, *_program()])
             forkserver.ensure_running()
 
     def map(
@@ -421,6 +422,12 @@ class _Parallel(Generic[Task, Result]):
         except BrokenProcessPool as error:
             assert job.worker is not None, "only a task that has begun can break its process"
             raise crash(self._about, job.worker.end()) from error
+
+
+def _program() -> list[str]:
+    """The program's main module, if multiprocessing runs it anew in each process: what it imports is to be there."""
+    spec = sys.modules["__main__"].__spec__
+    return [] if spec is None or spec.name.endswith("__main__") else [spec.name]
 
 
 # In the workers.
