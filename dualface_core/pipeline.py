@@ -151,13 +151,15 @@ def track(
         UnreadableVideoError: the source breaks off or is damaged; or it is salvaged, and no face is left.
         ChangedVideoError: it is not the file that was probed, or changes meanwhile. The same for every later step.
     """
+    from dualface_core.encoding.settings import BackendKind
+    from dualface_core.engine.backend import choose_backend
     from dualface_core.faces.portrait import Portrait
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
     from dualface_core.media.audio_frames import damage_in_copies
     from dualface_core.media.opening import SEND_AGAIN
     from dualface_core.media.salvage import TRY_SALVAGE, listed
-    from dualface_core.tracking.observation import ObservedVideo
+    from dualface_core.tracking.observation import LEAST_ON_CARD, ObservedVideo
     from dualface_core.tracking.parameters import TrackParameters
     from dualface_core.tracking.tracker import FaceTracker
 
@@ -175,12 +177,15 @@ def track(
         person_a=Portrait.read(settings.person_a, detector, embedder) if settings.person_a else None,
         workers=workers,
     )
+    # With torch's kernels and several decoders, it takes as much of the card as two processes that compose.
+    asked = settings.backend is BackendKind.CUDA or video.frame_count >= LEAST_ON_CARD
     observed = ObservedVideo(
         video,
         parameters,
         detector_weights=settings.detector_weights,
         threads=suited.decode_threads,
         workers=workers,
+        on_card=asked and choose_backend(settings.backend, video, processes=2, room=_room_on_card(settings)).on_card,
         progress=_of(progress, video.frame_count),
     )
     with _unchanged(video):

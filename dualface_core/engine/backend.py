@@ -53,9 +53,16 @@ _FORMATS: Final = {
 
 
 def choose_backend(
-    wanted: BackendKind, video: VideoInfo, layout: Layout, *, processes: int = 1, room: int | None = None
+    wanted: BackendKind,
+    video: VideoInfo,
+    layout: Layout | None = None,
+    *,
+    processes: int = 1,
+    room: int | None = None,
 ) -> Backend:
-    """Decide who decodes and composes a video. "cuda" is a wish, too: what a card cannot do, the processor does.
+    """Decide who decodes a video, and composes it in a layout if one is given.
+
+    "cuda" is a wish, too: what a card cannot do, the processor does.
 
     Args:
         wanted: what the settings say.
@@ -77,11 +84,11 @@ def choose_backend(
     return Backend(on_card=True, why="A card is there, and suits the video.")
 
 
-def _unsuited(video: VideoInfo, layout: Layout) -> str | None:
+def _unsuited(video: VideoInfo, layout: Layout | None) -> str | None:
     """Why this video in this layout is none for a card; None if it is one."""
     shapes = {(video.width, video.height), (video.coded_width, video.coded_height)}
     reasons = {
-        "The layout's background is the blurred source.": layout.background == BLURRED,
+        "The layout's background is the blurred source.": layout is not None and layout.background == BLURRED,
         f"No card decodes {video.codec} of {video.pixel_format} here.": (
             video.pixel_format not in _FORMATS.get(video.codec, set())
         ),

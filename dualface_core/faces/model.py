@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import torch
@@ -55,11 +56,12 @@ class OnnxModel(Generic[Network]):
 class Graphs:
     """CUDA graphs of functions, one for each shape: a network of sixty kernels is one launch then.
 
-    Each costs about a second, and memory of the card for all that lies between its kernels.
+    Each costs about a second, and memory of the card for all that lies between its kernels. Threads take turns.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self._lock = Lock()
         self._captured: dict[tuple[int, ...], tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
 
     def __call__(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
@@ -69,12 +71,13 @@ class Graphs:
         """
         shape = tuple(values.shape)
         try:
-            if shape not in self._captured:
-                self._captured[shape] = self._capture(function, values)
-            graph, given, result = self._captured[shape]
-            given.copy_(values)
-            graph.replay()
-            return result.cpu()
+            with self._lock:
+                if shape not in self._captured:
+                    self._captured[shape] = self._capture(function, values)
+                graph, given, result = self._captured[shape]
+                given.copy_(values)
+                graph.replay()
+                return result.cpu()
         except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
             raise CudaError("A network on the card", getattr(error, "error_code", OUT_OF_MEMORY), str(error)) from error
 
@@ -89,7 +92,7 @@ class Graphs:
                 function(given)
         torch.cuda.current_stream(self._device).wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may decode meanwhile
             result = function(given)
         return graph, given, result
 

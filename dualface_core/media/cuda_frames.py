@@ -7,6 +7,7 @@ uses any of this has called `Card.enter` before.
 from __future__ import annotations
 
 import ctypes
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,7 +19,7 @@ from av.video.frame import CudaContext, VideoFrame
 from numpy.typing import NDArray
 
 from dualface_core.media.color import tags_until_key_frames
-from dualface_core.media.frames import Planes
+from dualface_core.media.frames import Frame, Planes
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
@@ -27,6 +28,9 @@ from dualface_core.system.cuda import Card, DeviceMemory, Mark
 _IN_TURN: Final = 2
 _PITCH: Final = 256
 """Bytes of which the rows of a surface take a multiple. NVENC asks for 16, and rows of 1080 samples are none."""
+
+_ON_THEIR_WAY: Final = 3
+"""Frames that are copied to the host while the next is decoded."""
 
 _OF_CURRENT_CONTEXT: Final[dict[str, object]] = {"primary_ctx": "0", "current_ctx": "1"}
 _BYTES: Final = {"nv12": 1, "p010le": 2, "p016le": 2}
@@ -115,6 +119,55 @@ class CudaReader(VideoReader):
             size,
             decoded,
         )
+
+
+class DownloadingReader(CudaReader):
+    """Decodes a video on the card, and gives the frames that `VideoReader` gives, in page-locked memory of the host.
+
+    Args:
+        video: the file, as `probe` found it.
+        card: the device.
+        span: the frames; all of them if None.
+
+    Raises what `CudaReader` raises, and CudaError. Samples of more than 8 bits lose the others.
+    """
+
+    def __init__(self, video: VideoInfo, card: Card, *, span: Span | None = None) -> None:
+        super().__init__(video, span=span)
+        self._card = card
+        self._free: list[NDArray[np.uint8]] = []
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Every frame of the span, in order."""
+        on_their_way: deque[tuple[CudaFrame, Frame, Mark]] = deque()
+        for frame in self.frames():
+            on_their_way.append((frame, self._download(frame), Mark(self._card)))
+            if len(on_their_way) > _ON_THEIR_WAY:
+                yield _arrived(*on_their_way.popleft())
+        while on_their_way:
+            yield _arrived(*on_their_way.popleft())
+
+    def _download(self, frame: CudaFrame) -> Frame:
+        """Start to copy a frame, and return it as it will be."""
+        heights = frame.height, (frame.height + 1) // 2
+        size = sum(pitch * rows for pitch, rows in zip(frame.pitches, heights, strict=True))
+        host = self._free.pop() if self._free else self._card.locked(size)
+        split = frame.pitches[0] * heights[0]
+        parts = host[:split].reshape(heights[0], -1), host[split:].reshape(heights[1], -1)
+        for address, part in zip(frame.addresses, parts, strict=True):
+            self._card.start_download(address, part)
+        # Of two bytes, the second one has the upper bits.
+        luma, chroma = (part[:, frame.bytes - 1 : frame.width * frame.bytes : frame.bytes] for part in parts)
+        time = float(frame.pts * self._video.time_base)
+        planes = luma, chroma[:, 0::2], chroma[:, 1::2]
+        arriving = Frame(frame.index, frame.pts, time, planes, self._video.color)
+        finalize(arriving, self._free.append, host).atexit = False
+        return arriving
+
+
+def _arrived(_: CudaFrame, frame: Frame, mark: Mark) -> Frame:
+    mark.wait()
+    return frame
 
 
 @dataclass(frozen=True)

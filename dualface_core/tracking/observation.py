@@ -11,9 +11,13 @@ once with its lead, and the same is found however a video is split.
 
 from __future__ import annotations
 
+import logging
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -22,6 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.engine.backend import CARD_FAILURES
 from dualface_core.engine.spans import Span, spans
 from dualface_core.engine.workers import Workers, advance
 from dualface_core.errors import UnreadableVideoError
@@ -29,14 +34,18 @@ from dualface_core.faces.attire import COLORS, attire
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.face_crops import SIDE, crop_square
 from dualface_core.faces.yunet import FaceDetector
+from dualface_core.media.cuda_frames import DownloadingReader
 from dualface_core.media.frames import Frame
 from dualface_core.media.opening import SEND_AGAIN
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.salvage import Stretch
+from dualface_core.system.cuda import Card, CudaError
 from dualface_core.tracking.heads import GRAYS_PER_SECOND, gray_size
 from dualface_core.tracking.parameters import TrackParameters
 from dualface_core.tracking.shots import AROUND, CutSuspicion, face_goes_on, make_thumbnail
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 LEAD: Final = AROUND + 2
 """Frames before a frame on which it depends what is observed of it: `CutSuspicion` compares so many, and so many tell
@@ -49,6 +58,14 @@ frames apart, or less: of spans that long, no frame is decoded twice."""
 _SHORTEST_SPAN: Final = 2.0
 """The same of a video that has not as many spans as there are cores. Frames between a key frame and a seam are decoded
 for both of its sides, which takes less time than cores that have nothing to do."""
+
+CARD_THREADS: Final = 4
+"""Spans that are observed at once on a card: each has a decoder session, of which one does some 500 frames of 1080p a
+second. More of them pay only on cards with more than four NVDEC engines."""
+
+LEAST_ON_CARD: Final = 5_000
+"""Frames of a video from which on a card pays where nobody asks for it: setting it up takes some seconds, in which
+sixteen cores look at as many frames."""
 
 _ON_TIME: Final = 0.01
 """Share of a grid's step by which a frame may be early: timestamps are rounded."""
@@ -126,12 +143,14 @@ class SpanTask:
             video's) up to as many frames after its last one.
         parameters: how faces are looked for.
         detector_weights: of the model; None for the packaged file.
+        on_card: whether a CUDA card decodes and looks for faces. What it gives up, the processor observes.
     """
 
     video: VideoInfo
     span: Span
     parameters: TrackParameters
     detector_weights: Path | None
+    on_card: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,17 +169,52 @@ def observe(task: SpanTask) -> Observed:
     Raises what `VideoReader` does, and ModelError.
     """
     video, span = task.video, task.span
-    detector = FaceDetector(task.detector_weights)
     to_the_end = Span(span.first, video.frame_count, span.first_pts, None)
-    seen = []
+    if task.on_card:
+        try:
+            card, detector = _card(task.detector_weights)
+            card.enter()
+            with DownloadingReader(video, card, span=to_the_end) as reader:
+                return _observed(task, reader, detector)
+        except CARD_FAILURES as error:
+            _LOGGER.warning("%s: the processor looks at frames from %d on: %s", video.path, span.first, error)
     with VideoReader(video, threads=1, loop_filter=False, span=to_the_end) as reader:
-        frames = iter(reader)
-        if span.stop_pts is not None:
-            frames = islice(_checked(frames, video, span), span.stop + LEAD - span.first)
-        lead = LEAD if span.first else 0
-        for each in observe_frames(frames, task.parameters, detector, lead=lead, to_end=span.stop_pts is None):
-            seen.append(each)
-            advance(1)
+        return _observed(task, reader, FaceDetector(task.detector_weights))
+
+
+@cache
+def _card(weights: Path | None) -> tuple[Card, FaceDetector]:
+    """What this process observes with on the card. Raises CudaError where there is none that works."""
+    import torch
+
+    card = Card()
+    if not torch.cuda.is_available():
+        raise CudaError("Asking torch for the card", 0, "this build of torch has no CUDA, or finds no card")
+    return card, FaceDetector(weights, device="cuda", dtype=torch.float16)
+
+
+def why_not_on_card(video: VideoInfo, parameters: TrackParameters, weights: Path | None) -> str | None:
+    """Why the card cannot look for faces in a video's frames; None if it can, and then it is set up for it."""
+    width, height = look_size((video.width, video.height), parameters)
+    try:
+        _, detector = _card(weights)
+        detector.detect(np.zeros((1, height, width, 3), np.uint8), score_threshold=1)
+    except CudaError as error:
+        return str(error)
+    return None
+
+
+def _observed(task: SpanTask, reader: VideoReader, detector: FaceDetector) -> Observed:
+    """What is observed of one task by one reader."""
+    span = task.span
+    seen = []
+    frames = iter(reader)
+    if span.stop_pts is not None:
+        frames = islice(_checked(frames, task.video, span), span.stop + LEAD - span.first)
+    lead = LEAD if span.first else 0
+    for each in observe_frames(frames, task.parameters, detector, lead=lead, to_end=span.stop_pts is None):
+        seen.append(each)
+        advance(1)
     return Observed(seen, reader.notes, reader.lost, reader.concealed)
 
 
@@ -186,6 +240,7 @@ class ObservedVideo:
         detector_weights: of the model; None for the packaged file.
         threads: of the decoder, where it is done in one pass.
         workers: processes that observe its spans; None for one pass in this process. What is observed is the same.
+        on_card: whether threads of this process use a CUDA card, and no workers; see docs/gpu.md.
         progress: called with the number of frames that are done.
     """
 
@@ -197,8 +252,10 @@ class ObservedVideo:
         detector_weights: Path | None = None,
         threads: int = 0,
         workers: Workers | None = None,
+        on_card: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> None:
+        self._on_card = on_card
         self._video = video
         self._parameters = parameters
         self._weights = detector_weights
@@ -212,18 +269,40 @@ class ObservedVideo:
 
     def __iter__(self) -> Iterator[Seen]:
         """Every frame, in order. Raises what `observe` does."""
-        if self._workers is None:
+        if self._on_card and (why := why_not_on_card(self._video, self._parameters, self._weights)):
+            _LOGGER.info("%s: the processor looks at it, and not the card: %s", self._video.path, why)
+            self._on_card = False
+        at_once = CARD_THREADS if self._on_card else 1 if self._workers is None else self._workers.most
+        seconds = min(SPAN_SECONDS, max(_SHORTEST_SPAN, self._video.duration / at_once))
+        parts = spans(self._video, seconds=seconds) if at_once > 1 else []
+        if len(parts) < 2:
             yield from self._in_one_pass()
             return
-        seconds = min(SPAN_SECONDS, max(_SHORTEST_SPAN, self._video.duration / self._workers.most))
-        parts = spans(self._video, seconds=seconds)
-        if len(parts) == 1:
-            yield from self._in_one_pass()
-            return
-        tasks = span_tasks(self._video, parts, self._parameters, self._weights)
-        for part in self._workers.map(observe, tasks, progress=self._progress, about=self._video.path):
-            yield from part.frames
-            self._note(part)
+        tasks = span_tasks(self._video, parts, self._parameters, self._weights, on_card=self._on_card)
+        if self._on_card:
+            yield from self._in_threads(tasks)
+        elif self._workers is not None:
+            for part in self._workers.map(observe, tasks, progress=self._progress, about=self._video.path):
+                yield from part.frames
+                self._note(part)
+
+    def _in_threads(self, tasks: Sequence[SpanTask]) -> Iterator[Seen]:
+        """Threads share one context of the card; each process has its own, which costs seconds and 700 MB."""
+        threads = ThreadPoolExecutor(CARD_THREADS, "observe")
+        at_work: deque[Future[Observed]] = deque()
+        rest = iter(tasks)
+        try:
+            at_work.extend(threads.submit(observe, task) for task in islice(rest, CARD_THREADS + 1))
+            while at_work:
+                part = at_work.popleft().result()
+                at_work.extend(threads.submit(observe, task) for task in islice(rest, 1))
+                for seen in part.frames:
+                    if self._progress is not None:
+                        self._progress(seen.index + 1)
+                    yield seen
+                self._note(part)
+        finally:
+            threads.shutdown(cancel_futures=True)
 
     def _in_one_pass(self) -> Iterator[Seen]:
         with VideoReader(self._video, threads=self._threads, loop_filter=False) as reader:
@@ -240,14 +319,19 @@ class ObservedVideo:
 
 
 def span_tasks(
-    video: VideoInfo, parts: Sequence[Span], parameters: TrackParameters, detector_weights: Path | None = None
+    video: VideoInfo,
+    parts: Sequence[Span],
+    parameters: TrackParameters,
+    detector_weights: Path | None = None,
+    *,
+    on_card: bool = False,
 ) -> list[SpanTask]:
     """The tasks that in sum observe every frame of a video once; `parts` are its spans, and need not be long."""
     # A span of which nothing would be observed is left to the one before.
     begins = [part for part in parts if part.first == 0 or part.first + LEAD < video.frame_count]
     ends = [*((part.first, part.first_pts) for part in begins[1:]), (video.frame_count, None)]
     joined = [Span(part.first, stop, part.first_pts, pts) for part, (stop, pts) in zip(begins, ends, strict=True)]
-    return [SpanTask(video, span, parameters, detector_weights) for span in joined]
+    return [SpanTask(video, span, parameters, detector_weights, on_card) for span in joined]
 
 
 def observe_frames(

@@ -281,7 +281,7 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t handed_over, done;
     BitstreamBuffer *waiting, **last_waiting;
-    int64_t ready_at, late;
+    int64_t ready_at, late; /* `late`: by how much all calls come later than they would at a card that is never late */
     /* The picture being encoded and the one before, as macroblocks; the coded picture before emulation prevention; a
        picture of the card, copied. */
     uint8_t *current, *previous, *raw, *copied;
@@ -1204,13 +1204,15 @@ static Status lock_bitstream(Session *session, LockBitstream *parameters)
     if (code)
         return code;
     const BitstreamBuffer *buffer = parameters->buffer;
-    /* Whoever has to wait for a packet hands the next picture over later than at a card that wakes up in time. */
+    /* A card that is never late would have been asked earlier, and would have answered at once or when it was due. */
+    int64_t answered = monotonic_now() - session->late;
     pthread_mutex_lock(&session->lock);
-    bool waited = !buffer->ready;
     while (!buffer->ready)
         pthread_cond_wait(&session->done, &session->lock);
-    session->late = waited && session->pace ? monotonic_now() - buffer->due : 0;
     pthread_mutex_unlock(&session->lock);
+    if (answered < buffer->due)
+        answered = buffer->due;
+    session->late = session->pace ? monotonic_now() - answered : 0;
     parameters->index = buffer->picture.index;
     parameters->slices = 1;
     parameters->size = buffer->size;

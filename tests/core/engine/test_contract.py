@@ -21,7 +21,7 @@ from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import UnreadableVideoError
-from dualface_core.media.cuda_frames import CudaFrame, CudaReader
+from dualface_core.media.cuda_frames import CudaFrame, CudaReader, DownloadingReader
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
@@ -149,6 +149,15 @@ def test_a_source_gives_every_frame_with_its_number_its_time_and_what_is_on_it(
             assert np.abs(ours.astype(int) - theirs).max() <= deep  # 10 bits are dithered on the CPU
         seen += 1
     assert seen == FRAMES
+
+
+def test_frames_that_a_card_copies_to_the_host_are_those_of_the_processor(video: VideoInfo) -> None:
+    deep = "10" in video.pixel_format
+    with DownloadingReader(video, real_card()) as reader, VideoReader(video) as other:
+        for ours, theirs in zip(reader, other, strict=True):
+            assert (ours.index, ours.pts, ours.time) == (theirs.index, theirs.pts, theirs.time)
+            for plane, expected in zip(ours.planes, theirs.planes, strict=True):
+                assert np.abs(plane.astype(int) - expected).max() <= deep
 
 
 def test_the_spans_of_a_source_are_the_whole(video: VideoInfo, card: Card | None) -> None:

@@ -23,6 +23,7 @@ from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
 from dualface_core.media.writer import VideoWriter
+from dualface_core.system.cuda import CudaError
 from dualface_core.tracking import appearance, observation
 from dualface_core.tracking.observation import ObservedVideo, Seen, observe, span_tasks
 from dualface_core.tracking.parameters import TrackParameters
@@ -150,3 +151,34 @@ def test_looks_lie_on_a_grid_of_time_at_the_last_frame_and_on_both_sides_of_a_cu
     assert {look.index for each in seen for look in each.looks if look.goes_on is not None} == likely
     images = [look.index for each in seen for look in each.looks if look.image is not None]
     assert images == sorted({*range(0, 60, 5), 59} | both_sides)
+
+
+def test_a_card_shows_what_the_processor_shows_which_observes_where_there_is_none(edited: VideoInfo) -> None:
+    here, there = (list(ObservedVideo(edited, TrackParameters(), on_card=on_card)) for on_card in (False, True))
+    assert [(seen.index, seen.pts) for seen in there] == [(seen.index, seen.pts) for seen in here]
+    for ours, theirs in zip(there, here, strict=True):
+        assert [look.index for look in ours.looks] == [look.index for look in theirs.looks]
+        for on_card, on_cpu in zip(ours.looks, theirs.looks, strict=True):
+            clear = on_cpu.faces.scores >= 0.7
+            np.testing.assert_allclose(on_card.faces.boxes[: clear.sum()], on_cpu.faces.boxes[clear], atol=4)
+
+
+def test_what_a_card_gives_up_the_processor_observes_in_the_same_order(
+    edited: VideoInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: object) -> None:
+        raise CudaError("cuStreamSynchronize", 4, "CUDA_ERROR_DEINITIALIZED")
+
+    monkeypatch.setattr(observation, "SPAN_SECONDS", KEYS / 15)
+    monkeypatch.setattr(observation, "why_not_on_card", lambda *_: None)
+    monkeypatch.setattr(observation, "_card", gone)
+    assert len(spans(edited, seconds=KEYS / 15)) > 2
+    done: list[int] = []
+    found = list(ObservedVideo(edited, TrackParameters(), on_card=True, progress=done.append))
+    expected = [
+        seen
+        for task in span_tasks(edited, spans(edited, seconds=1000), TrackParameters())
+        for seen in observe(task).frames
+    ]
+    assert content(found) == content(expected)
+    assert done == list(range(1, edited.frame_count + 1))
