@@ -72,7 +72,11 @@ class Views:
             face = edges(other.boxes, 0.0)
             cut[other.frames] |= overlap(windows[other.frames], face) & ~holds(windows[other.frames], face)
         for overlay in self.shot.overlays:
-            there = np.array([overlay.during(*frame) for frame in zip(self.times[:-1], self.times[1:], strict=True)])
+            there = np.ones(len(windows), bool)
+            if overlay.begin is not None:
+                there &= self.times[1:] >= overlay.begin
+            if overlay.end is not None:
+                there &= self.times[:-1] <= overlay.end
             box = np.tile(overlay.box, (len(windows), 1))
             cut |= there & overlap(windows, edges(box, -_TOUCHED)) & ~holds(windows, edges(box, _AROUND))
         return cut

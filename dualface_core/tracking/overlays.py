@@ -97,40 +97,32 @@ class OverlayFinder:
 
     def __init__(self) -> None:
         self._recent: deque[tuple[float, Grays]] = deque(maxlen=_IMAGES)
-        # What comes and what goes, in the order of the images.
-        self._found: list[Laid] = []
+        self._places: list[Laid] = []
 
     def add(self, gray: Grays, time: float) -> None:
         """Take the next image, (h, w) uint8, and its time in seconds."""
         self._recent.append((time, gray))
         if len(self._recent) < _IMAGES:
             return
-        first, last = self._recent[0][0], time
         images = [image for _, image in self._recent]
-        self._found += [Laid(bounds, first, None) for bounds in _laid_over(images)]
-        self._found += [Laid(bounds, None, last) for bounds in _laid_over(images[::-1])]
+        for bounds in _laid_over(images):
+            self._take(Laid(bounds, self._recent[0][0], None))
+        for bounds in _laid_over(images[::-1]):
+            self._take(Laid(bounds, None, time))
 
     def found(self) -> list[Laid]:
         """All that was laid over the shot; what comes again and again at one place is there all the time."""
-        groups: list[list[Laid]] = []
-        for laid in self._found:
-            same = [group for group in groups if any(_is_one(laid.bounds, other.bounds) for other in group)]
-            groups = [group for group in groups if group not in same]
-            groups.append([*(other for group in same for other in group), laid])
-        result = []
-        for group in groups:
-            corners = np.array([laid.bounds for laid in group])
-            left, top = corners[:, :2].min(axis=0).tolist()
-            right, bottom = corners[:, 2:].max(axis=0).tolist()
-            ends = [laid for laid in group if laid.end is not None]
-            begins = [laid for laid in group if laid.begin is not None]
-            first = min((laid.begin for laid in begins if laid.begin is not None), default=None)
-            last = max((laid.end for laid in ends if laid.end is not None), default=None)
-            # What goes before it has come was there before; what comes after it has gone stays.
-            begin = None if first is None or (ends and group[0] is ends[0]) else first
-            end = None if last is None or (begins and group[-1] is begins[-1]) else last
-            result.append(Laid((left, top, right, bottom), begin, end))
-        return result
+        return self._places
+
+    def _take(self, laid: Laid) -> None:
+        """Take what comes or goes: what goes before anything has come at its place was there from the beginning."""
+        same = [place for place in self._places if _is_one(place.bounds, laid.bounds)]
+        self._places = [place for place in self._places if place not in same]
+        corners = np.array([place.bounds for place in (*same, laid)])
+        (left, top), (right, bottom) = corners[:, :2].min(axis=0).tolist(), corners[:, 2:].max(axis=0).tolist()
+        begins = [place.begin for place in same or [laid]]
+        begin = None if None in begins else min(begin for begin in begins if begin is not None)
+        self._places.append(Laid((left, top, right, bottom), begin, laid.end))
 
 
 def _laid_over(images: Sequence[Grays]) -> list[Bounds]:
