@@ -39,9 +39,10 @@ _SOURCE_FRAMES: Final = 24
 _SOURCE_FRAMES_AT_ONCE: Final = 4
 """Frames of the source that are looked at in one task."""
 
-_SPAN_SECONDS: Final = 6.0
-"""Seconds of a result that are looked at in one task, at the least. Encoders that are left alone set a key frame every
-250 frames; within twice this, seams are at key frames, and nothing is decoded twice."""
+_SPAN_SECONDS: Final = (2.0, 6.0)
+"""Seconds of a result that are looked at in one task, at the least: the first if all seams are at key frames then, as
+in a result that was rendered in spans. Encoders that are left alone set one every 250 frames: within twice the
+second."""
 
 
 def verify_output(
@@ -150,11 +151,10 @@ def _composed(
 def _compose_anew(video: VideoInfo, plan: TilePlan, path: Path, workers: Workers | None) -> None:
     """Leave the fingerprints of all frames that the plan makes of the source, in spans where there are workers."""
     from dualface_core.compositing.composed import composed_frames
-    from dualface_core.engine.spans import spans
     from dualface_core.verification.fingerprints import FingerprintWriter
     from dualface_core.verification.observation import ComposedTask, composed_fingerprints
 
-    parts = spans(video, seconds=_SPAN_SECONDS) if workers is not None and workers.most > 1 else []
+    parts = _spans(video) if workers is not None and workers.most > 1 else []
     with FingerprintWriter(path, plan.layout) as writer:
         if workers is None or len(parts) < 2:
             for surface, _ in composed_frames(video, plan):
@@ -172,6 +172,15 @@ def _compose_anew(video: VideoInfo, plan: TilePlan, path: Path, workers: Workers
         )
         for composed in workers.map(composed_fingerprints, tasks, about=video.path):
             writer.write(composed)
+
+
+def _spans(video: VideoInfo) -> list[Span]:
+    """How a video is split, so that little is decoded twice."""
+    from dualface_core.engine.spans import spans
+    from dualface_core.media.packets import key_frames
+
+    short, long = (spans(video, seconds=seconds) for seconds in _SPAN_SECONDS)
+    return short if {span.first_pts for span in short[1:]} <= {*key_frames(video)} else long
 
 
 class _Checks:
@@ -213,11 +222,10 @@ class _Checks:
 
     def look_in_spans(self, workers: Workers, progress: Callable[[int, int], None] | None) -> bool:
         """Take all that is seen, side by side where the result can be split; False where it cannot."""
-        from dualface_core.engine.spans import spans
         from dualface_core.media.reader import is_seekable
         from dualface_core.verification.observation import observed
 
-        parts = spans(self._result, seconds=_SPAN_SECONDS)
+        parts = _spans(self._result)
         if len(parts) < 2:
             return False
         of_source = _SOURCE_FRAMES_AT_ONCE if is_seekable(self._video) else len(self._sampled)

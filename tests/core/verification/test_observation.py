@@ -56,7 +56,7 @@ def test_findings_are_the_same_for_any_spans(
     output = render(good, tmp_path / "result.mp4", edit=edit, encoder=KEYED)
     whole = verified(good, output)
     assert check in {finding.check for finding in whole.failures} or (whole.passed and check is None)
-    monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", seconds)
+    monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", (seconds, seconds))
     assert len(spans(probe(output), seconds=seconds)) > 1
     calls: list[int] = []
     assert verified(good, output, workers=workers, calls=calls) == whole
@@ -71,7 +71,7 @@ def test_findings_are_the_same_where_the_result_cannot_be_decoded(
     middle = len(content) // 2
     content[middle : middle + 4096] = bytes(255 - byte for byte in content[middle : middle + 4096])
     output.write_bytes(content)
-    monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", 1.0)
+    monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", (1.0, 1.0))
     whole = verified(good, output)
     assert not whole.passed
     assert verified(good, output, workers=workers) == whole
@@ -81,6 +81,6 @@ def test_a_plan_that_is_composed_anew_in_spans_is_the_same(
     good: Job, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(spans(good.video, seconds=1.0)) > 1
-    monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", 1.0)
+    monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", (1.0, 1.0))
     anew = pipeline.verify(good.output, video=good.video, tracks=good.tracks, plan=good.plan, workers=workers)
     assert anew == verified(good, good.output)
