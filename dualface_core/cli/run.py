@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from dualface_core import pipeline
-from dualface_core.cli.batch import Batch
 from dualface_core.cli.exit_codes import exit_code
 from dualface_core.cli.inputs import (
     CodecOption,
@@ -72,6 +71,8 @@ def run(
     The result is NAME.split.mp4 beside the input, with NAME.split.report.json. It appears only when it has been decoded
     again and found right; an older one of that name is replaced.
     """
+    from dualface_core.cli.batch import Batch  # with NumPy and PyAV
+
     settings = Settings.load().overlaid(
         layout=layout,
         scenes=scenes,

@@ -70,3 +70,8 @@ def test_who_ends_the_program_ends_the_command(video: Path) -> None:
     assert "crashed" not in err
     assert not child.is_running()
     assert list(video.parent.iterdir()) == [video]
+
+
+def test_what_takes_long_to_load_is_loaded_by_the_command_that_needs_it() -> None:
+    heavy = "import sys, dualface_core.cli.app; print({'numpy', 'av', 'cv2', 'pyarrow', 'torch'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, check=True).stdout == b"set()\n"
