@@ -23,17 +23,25 @@ from pathlib import Path
 
 import av
 
-from benchmarks.speed import DUALFACE, timed
 from tests.nvenc_emulator import EmulatedDriver, Event
 from tests.nvenc_emulator.replay import bare_stream
+
+DUALFACE = (sys.executable, "-m", "dualface_core.cli")
 
 CHECKED = 100
 """Of so many pictures, the emulated card checks one."""
 
 
+def run(command: list[str]) -> None:
+    """Run a command; one that fails ends the program with what it said."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout}")
+
+
 def looped(video: Path, seconds: float, output: Path) -> Path:
     """Repeat a video by its packets until it is so long."""
-    timed(
+    run(
         ["ffmpeg", "-v", "error", "-stream_loop", "-1", "-i", str(video), "-t", str(seconds), "-c", "copy", str(output)]
     )
     return output
@@ -80,11 +88,11 @@ def main() -> None:
         if not video.exists():
             sample = options.video or made / "sample.mp4"
             if not options.video:
-                timed([*DUALFACE, "sample", str(sample), "--seconds", "60", "--size", "1920x1080"])
+                run([*DUALFACE, "sample", str(sample), "--seconds", "60", "--size", "1920x1080"])
             looped(sample, options.seconds, video)
         if not stream.exists():
             no_b_pictures = ["--encoder", "software", "--preset", "ultrafast"]
-            timed([*DUALFACE, "run", str(video), "-o", temporary, *no_b_pictures])
+            run([*DUALFACE, "run", str(video), "-o", temporary, *no_b_pictures])
             bare_stream(Path(temporary) / f"{video.stem}.split.mp4", stream)
         copies = [Path(temporary) / f"{number}.mp4" for number in range(options.videos)]
         for copy in copies:
@@ -98,10 +106,10 @@ def main() -> None:
             real_cuda=options.real_cuda,
         )
         own = {"DUALFACE_RUNTIME": f"{temporary}/runtime", "DUALFACE_NVENC_MAX_SESSIONS": str(options.sessions)}
-        run = [*DUALFACE, "run", *map(str, copies), "-o", f"{temporary}/out", "--encoder", "nvenc", "--json"]
+        job = [*DUALFACE, "run", *map(str, copies), "-o", f"{temporary}/out", "--encoder", "nvenc", "--json"]
         environment = os.environ | driver.environment() | own
         start = time.perf_counter()
-        done = subprocess.run(run, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(job, env=environment, stdout=subprocess.PIPE, text=True, check=False)
         seconds = time.perf_counter() - start
         reports = [result.get("report") or {} for result in json.loads(done.stdout or "[]")]
         with av.open(str(stream)) as container:
