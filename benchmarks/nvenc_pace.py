@@ -83,7 +83,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         made = options.keep or Path(temporary)
         made.mkdir(exist_ok=True)
-        video = made / f"{options.seconds:g}.mp4"
+        video = made / f"{options.seconds:g} s.mp4"
         stream = video.with_suffix(".h264")
         if not video.exists():
             sample = options.video or made / "sample.mp4"
