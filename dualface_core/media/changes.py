@@ -6,10 +6,12 @@ file lacks or has changed is in `VideoInfo.notes`, and what is damaged in `salva
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
+from math import inf
 
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.probe import VideoInfo
@@ -23,21 +25,27 @@ class Changes:
     """What is not as in the first frame, or not as it was coded.
 
     Attributes:
-        interlaced: how many frames are interlaced.
+        interlaced: times in seconds of frames that are interlaced.
         shapes, colors: time in seconds of the first frame and of each whose shape, or whose colors, are not those of
             the frame before, and what they are.
     """
 
-    interlaced: int = 0
+    interlaced: array[float] = field(default_factory=lambda: array("d"))
     shapes: list[tuple[float, Shape]] = field(default_factory=list)
     colors: list[tuple[float, ColorInfo]] = field(default_factory=list)
 
     @classmethod
     def joined(cls, parts: Iterable[Changes]) -> Changes:
-        """Those of all spans of a video, given in their order."""
+        """Those of all spans of a video, given in their order. What one says of frames of the next does not count."""
         whole = cls()
         for part in parts:
-            whole.interlaced += part.interlaced
+            begin = part.shapes[0][0] if part.shapes else inf
+            whole = cls(
+                array("d", (time for time in whole.interlaced if time < begin)),
+                [(time, shape) for time, shape in whole.shapes if time < begin],
+                [(time, color) for time, color in whole.colors if time < begin],
+            )
+            whole.interlaced.extend(part.interlaced)
             for time, shape in part.shapes:
                 whole.see_shape(time, shape)
             for time, color in part.colors:
@@ -59,9 +67,9 @@ class Changes:
         return [*self._interlaced_notes(video), *self._shape_notes(), *self._color_notes(video)]
 
     def _interlaced_notes(self, video: VideoInfo) -> Iterator[str]:
-        if self.interlaced:
+        if count := len(self.interlaced):
             become = "its two fields become a frame each" if video.splits_fields else "its two fields become one frame"
-            yield f"{self.interlaced} frames are interlaced and were deinterlaced (bwdif): of each, {become}."
+            yield f"{count} frames are interlaced and were deinterlaced (bwdif): of each, {become}."
 
     def _shape_notes(self) -> Iterator[str]:
         for (_, (*before, _)), (time, (*after, _)) in list(pairwise(self.shapes))[:1]:

@@ -95,7 +95,7 @@ class VideoReader:
         self._from = video.first_pts
         self._demuxed: list[int] = []
         self.changes = Changes()
-        """What is not the same in all frames of the span; complete when all were read. Spans' are to be joined."""
+        """What is not the same in all frames read so far. Those of the spans of a video are to be joined."""
         self.notes: list[str] = []
         """What of the frames was changed or repaired, in sentences with figures; complete when all were read."""
         self.lost: list[Stretch] = []
@@ -325,12 +325,13 @@ class VideoReader:
         return deinterlacer.frames(self._counted(coded))
 
     def _counted(self, coded: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
-        """The same frames; of those of the span, the interlaced ones are counted."""
+        """The same frames; of those of the span, the interlaced ones are noted."""
         span = self._span
         for frame in coded:
-            pts = span.first_pts if span.is_whole or frame.pts is None else frame.pts
+            pts = span.first_pts if frame.pts is None else frame.pts
             is_within = self._from <= pts and (span.stop_pts is None or pts < span.stop_pts)
-            self.changes.interlaced += is_within and frame.interlaced_frame
+            if frame.interlaced_frame and (is_within or span.is_whole):
+                self.changes.interlaced.append(float(pts * self._video.time_base))
             yield frame
 
     def _coded(self, needed: int | None = None) -> Iterator[VideoFrame]:

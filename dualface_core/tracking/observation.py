@@ -34,6 +34,7 @@ from dualface_core.faces.attire import COLORS, attire
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.face_crops import SIDE, crop_square
 from dualface_core.faces.yunet import FaceDetector
+from dualface_core.media.changes import Changes
 from dualface_core.media.cuda_frames import DownloadingReader
 from dualface_core.media.frames import Frame
 from dualface_core.media.opening import SEND_AGAIN
@@ -158,9 +159,7 @@ class Observed:
     """What was observed of some frames in a row, and what the reader says of them; see `VideoReader`."""
 
     frames: list[Seen]
-    notes: list[str]
-    lost: list[Stretch]
-    concealed: list[Stretch]
+    changes: Changes
 
 
 def observe(task: SpanTask) -> Observed:
@@ -215,7 +214,7 @@ def _observed(task: SpanTask, reader: VideoReader, detector: FaceDetector) -> Ob
     for each in observe_frames(frames, task.parameters, detector, lead=lead, to_end=span.stop_pts is None):
         seen.append(each)
         advance(1)
-    return Observed(seen, reader.notes, reader.lost, reader.concealed)
+    return Observed(seen, reader.changes)
 
 
 def _checked(frames: Iterable[Frame], video: VideoInfo, span: Span) -> Iterator[Frame]:
@@ -262,6 +261,7 @@ class ObservedVideo:
         self._threads = threads
         self._workers = workers
         self._progress = progress
+        self._changes: list[Changes] = []
         self.notes: list[str] = []
         """What the reader says of the frames, as `lost` and `concealed`; complete when all were taken."""
         self.lost: list[Stretch] = []
@@ -284,7 +284,8 @@ class ObservedVideo:
         elif self._workers is not None:
             for part in self._workers.map(observe, tasks, progress=self._progress, about=self._video.path):
                 yield from part.frames
-                self._note(part)
+                self._changes.append(part.changes)
+        self.notes = Changes.joined(self._changes).notes(self._video)
 
     def _in_threads(self, tasks: Sequence[SpanTask]) -> Iterator[Seen]:
         """Threads share one context of the card; each process has its own, which costs seconds and 700 MB."""
@@ -300,7 +301,7 @@ class ObservedVideo:
                     if self._progress is not None:
                         self._progress(seen.index + 1)
                     yield seen
-                self._note(part)
+                self._changes.append(part.changes)
         finally:
             threads.shutdown(cancel_futures=True)
 
@@ -310,12 +311,7 @@ class ObservedVideo:
                 if self._progress is not None:
                     self._progress(seen.index + 1)
                 yield seen
-            self._note(reader)
-
-    def _note(self, part: Observed | VideoReader) -> None:
-        self.notes += part.notes
-        self.lost += part.lost
-        self.concealed += part.concealed
+            self.notes, self.lost, self.concealed = reader.notes, reader.lost, reader.concealed
 
 
 def span_tasks(

@@ -17,6 +17,7 @@ from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import UnreadableVideoError
+from dualface_core.media.changes import Changes
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo, probe
@@ -28,6 +29,7 @@ from dualface_core.tracking import appearance, observation
 from dualface_core.tracking.observation import ObservedVideo, Seen, observe, span_tasks
 from dualface_core.tracking.parameters import TrackParameters
 from tests.conftest import SampleClip
+from tests.core.media.test_deinterlace import write_interlaced
 
 CUT, DISSOLVE, LOST = 15, range(26, 34), range(40, 50)
 """Frames of `edited`: the first of a new shot, those of a dissolve, and those in which a face cannot be seen."""
@@ -131,6 +133,18 @@ def test_the_table_is_the_same_whatever_the_number_of_workers(
         assert shared.table.equals(alone.table)
         assert shared.metadata == alone.metadata
         assert told[-1] == (edited.frame_count, edited.frame_count)
+
+
+def test_what_changes_in_a_video_is_told_once_for_all_spans(tmp_path: Path) -> None:
+    write_interlaced(tmp_path / "fields.ts", interlaced=range(60), frames=60)
+    video = probe(tmp_path / "fields.ts")
+    whole = ObservedVideo(video, PARAMETERS)
+    assert len(list(whole)) == 60
+    tasks = span_tasks(video, spans(video, seconds=0.4), PARAMETERS)
+    assert len(tasks) > 3
+    told = Changes.joined(observe(task).changes for task in tasks).notes(video)
+    assert told == whole.notes
+    assert told[0].startswith("60 frames are interlaced")
 
 
 def test_a_span_that_is_not_followed_by_the_frame_that_should_follow_is_refused(edited: VideoInfo) -> None:
