@@ -98,7 +98,8 @@ class CudaReader(VideoReader):
     def _on_card(self, index: int, pts: int, decoded: VideoFrame) -> CudaFrame:
         video = self._video
         if decoded.format.name != "cuda":
-            raise NotOnCardError(f"The card does not decode {video.codec} of the format {video.pixel_format}.")
+            kind = f"{video.codec} of the format {video.pixel_format}"
+            raise NotOnCardError(f"NVDEC does not decode {kind}, or the card has too little memory left for it.")
         size = _BYTES.get(decoded.sw_format.name) if decoded.sw_format else None
         if size is None:
             raise NotOnCardError(f"The card decodes {video.pixel_format} into a form that is not used.")

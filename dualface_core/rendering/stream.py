@@ -6,8 +6,10 @@ does not grow with the length of the video: at any moment only the frames inside
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing, nullcontext
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -125,11 +127,23 @@ def render_on_card_or_not(
 def _fingerprinted(
     composed: Iterable[tuple[Surface | CudaSurface, int]], plan: TilePlan, path: Path | None
 ) -> Generator[tuple[Surface | CudaSurface, int]]:
-    """The same frames; each has left its fingerprint on the way, in the thread that asks for it."""
-    with FingerprintWriter(path, plan.layout) if path else nullcontext() as writer:
+    """The same frames; each leaves its fingerprint on the way, in a thread that does nothing else."""
+    if path is None:
+        yield from composed
+        return
+    with FingerprintWriter(path, plan.layout) as writer, ThreadPoolExecutor(1, "fingerprint") as thread:
+        taken: deque[Future[None]] = deque()
         for surface, pts in composed:
-            if writer is not None and isinstance(surface, CudaSurface) and surface.stays:
-                writer.add_halves(surface.host)
-            elif writer is not None:
-                writer.add(surface.planes)
+            taken.append(thread.submit(_take_fingerprint, writer, surface))
+            if len(taken) > _FRAMES_AHEAD:
+                taken.popleft().result()
             yield surface, pts
+        for each in taken:
+            each.result()
+
+
+def _take_fingerprint(writer: FingerprintWriter, surface: Surface | CudaSurface) -> None:
+    if isinstance(surface, CudaSurface) and surface.stays:
+        writer.add_halves(surface.host)
+    else:
+        writer.add(surface.planes)

@@ -156,6 +156,17 @@ def test_tiles_are_drawn_where_a_frame_has_them(card: AnyCard, tiles: object) ->
     assert_alike(*both(card, plan(APART, windows, tiles), picture(400, 300)))
 
 
+def test_a_part_of_a_plan_is_drawn_by_the_numbers_that_its_frames_have_in_the_video(card: AnyCard) -> None:
+    planes, windows = picture(400, 300), np.array(list(WINDOWS.values())[:4], np.float32)
+    subjects = np.repeat([[tile.subject for tile in SPLIT.tiles]], 4, axis=0)
+    places = np.repeat([[tile.rectangle for tile in SPLIT.tiles]], 4, axis=0)
+    part = PlanPart(SPLIT, 90, np.zeros(4, np.int64), places, windows, subjects)
+    compositor, drawn = CudaCompositor(card, part, SDR), Drawn(card, SPLIT, apart=1)
+    compositor.draw(replace(on_card(card, planes), index=92), drawn.canvas)
+    ours = Compositor(SPLIT, 400, 300).compose(Frame(92, 0, 0.0, planes, SDR), part.frame(92))
+    assert_alike(ours, drawn.planes())
+
+
 def test_fingerprints_of_halves_made_by_the_kernel_are_those_of_the_canvas(card: AnyCard) -> None:
     shown = plan(APART, [[150, 150, 2 * 90 * tile.aspect, 180] for tile in APART.tiles])
     compositor, drawn = CudaCompositor(card, shown, SDR), Drawn(card, APART, apart=2)
