@@ -159,7 +159,7 @@ def track(
     from dualface_core.media.audio_frames import damage_in_copies
     from dualface_core.media.opening import SEND_AGAIN
     from dualface_core.media.salvage import TRY_SALVAGE, listed
-    from dualface_core.tracking.observation import LEAST_ON_CARD, ObservedVideo
+    from dualface_core.tracking.observation import ObservedVideo
     from dualface_core.tracking.parameters import TrackParameters
     from dualface_core.tracking.tracker import FaceTracker
 
@@ -178,7 +178,7 @@ def track(
         workers=workers,
     )
     # With torch's kernels and several decoders, it takes as much of the card as two processes that compose.
-    asked = settings.backend is BackendKind.CUDA or video.frame_count >= LEAST_ON_CARD
+    asked = settings.backend is BackendKind.CUDA
     observed = ObservedVideo(
         video,
         parameters,

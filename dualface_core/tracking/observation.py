@@ -64,10 +64,6 @@ CARD_THREADS: Final = 4
 """Spans that are observed at once on a card: each has a decoder session, of which one does some 500 frames of 1080p a
 second. More of them pay only on cards with more than four NVDEC engines."""
 
-LEAST_ON_CARD: Final = 5_000
-"""Frames of a video from which on a card pays where nobody asks for it: setting it up takes some seconds, in which
-sixteen cores look at as many frames."""
-
 _ON_TIME: Final = 0.01
 """Share of a grid's step by which a frame may be early: timestamps are rounded."""
 
