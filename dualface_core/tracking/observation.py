@@ -205,7 +205,7 @@ def _observed(task: SpanTask, reader: VideoReader, detector: FaceDetector) -> Ob
     seen = []
     frames = iter(reader)
     if span.stop_pts is not None:
-        frames = islice(_checked(frames, task.video, span), span.stop + LEAD - span.first)
+        frames = _checked(frames, task.video, span)
     lead = LEAD if span.first else 0
     for each in observe_frames(frames, task.parameters, detector, lead=lead, to_end=span.stop_pts is None):
         seen.append(each)
@@ -214,16 +214,21 @@ def _observed(task: SpanTask, reader: VideoReader, detector: FaceDetector) -> Ob
 
 
 def _checked(frames: Iterable[Frame], video: VideoInfo, span: Span) -> Iterator[Frame]:
-    """The frames of a span and those that follow.
+    """The frames of a span and those of the next one that are observed with it.
 
-    Raises UnreadableVideoError where the next span does not begin with the frame that it should begin with.
+    Raises UnreadableVideoError where there are fewer, or the next span begins with another frame than it should.
     """
-    for frame in frames:
+    last = span.first - 1
+    for frame in islice(frames, span.stop + LEAD - span.first):
         if (frame.index == span.stop) != (frame.pts == span.stop_pts):
             found = f"frame {frame.index} is at {frame.time:.3f} s"
             expected = f"frame {span.stop} at {float((span.stop_pts or 0) * video.time_base):.3f} s"
             raise UnreadableVideoError(video.path, f"{found}, where {expected} was expected", action=SEND_AGAIN)
         yield frame
+        last = frame.index
+    if last + 1 < span.stop + LEAD:
+        found = f"it ends with frame {last}, and {video.frame_count} were announced"
+        raise UnreadableVideoError(video.path, found, action=SEND_AGAIN)
 
 
 class ObservedVideo:
@@ -319,8 +324,9 @@ def span_tasks(
     on_card: bool = False,
 ) -> list[SpanTask]:
     """The tasks that in sum observe every frame of a video once; `parts` are its spans, and need not be long."""
-    # A span of which nothing would be observed is left to the one before.
-    begins = [part for part in parts if part.first == 0 or part.first + LEAD < video.frame_count]
+    # A span of which little would be observed is left to the one before: where a recording ends within a frame, the
+    # last ones may be missing.
+    begins = [part for part in parts if part.first == 0 or part.first + 2 * LEAD < video.frame_count]
     ends = [*((part.first, part.first_pts) for part in begins[1:]), (video.frame_count, None)]
     joined = [Span(part.first, stop, part.first_pts, pts) for part, (stop, pts) in zip(begins, ends, strict=True)]
     return [SpanTask(video, span, parameters, detector_weights, on_card) for span in joined]

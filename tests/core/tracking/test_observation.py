@@ -110,7 +110,7 @@ def split_at(video: VideoInfo, seams: Sequence[int]) -> list[Span]:
         [KEYS, 2 * KEYS, 3 * KEYS],
         [CUT - 1, CUT + 1, DISSOLVE[4], LOST[4]],
         [CUT - observation.LEAD - 1, CUT - observation.LEAD, CUT - observation.LEAD + 1],
-        [1, 2, 4, CUT, LOST[0], LOST[-1] + 1, 57, 59],
+        [1, 2, 4, CUT, LOST[0], LOST[-1], 57, 59],
     ],
 )
 def test_the_same_is_observed_wherever_a_video_is_split(edited: VideoInfo, seams: list[int]) -> None:
@@ -147,10 +147,16 @@ def test_what_changes_in_a_video_is_told_once_for_all_spans(tmp_path: Path) -> N
     assert told[0].startswith("60 frames are interlaced")
 
 
-def test_a_span_that_is_not_followed_by_the_frame_that_should_follow_is_refused(edited: VideoInfo) -> None:
+@pytest.mark.parametrize(("moved", "found"), [(KEYS + 1, "frame 11 is at"), (62, "it ends with frame 59")])
+def test_a_span_that_is_not_followed_by_the_frame_that_should_follow_is_refused(
+    edited: VideoInfo, moved: int, found: str
+) -> None:
     first, second = split_at(edited, [KEYS])
-    with pytest.raises(UnreadableVideoError, match="frame 12"):
-        observe(span_tasks(edited, [first, replace(second, first=KEYS + 1)], PARAMETERS)[0])
+    longer = replace(edited, frame_count=90)
+    if moved > edited.frame_count:
+        second = replace(second, first_pts=second.first_pts * 60)
+    with pytest.raises(UnreadableVideoError, match=found):
+        observe(span_tasks(longer, [first, replace(second, first=moved)], PARAMETERS)[0])
 
 
 def looked_at(seen: Sequence[Seen]) -> list[int]:
