@@ -292,12 +292,16 @@ class VideoWriter:
             return
         self._closed = True
         try:
-            encoder = self._muxer.encoder
-            self._muxer.mux_last(encoder.flush(), encoder.first_pts)
+            self._flush()
             self._muxer.close()
         except BaseException as error:
             self._muxer.abandon(error)
             raise
+
+    def _flush(self) -> None:
+        """Apart from `close`: what runs while the muxer lets go of everything must not hold the encoder."""
+        encoder = self._muxer.encoder
+        self._muxer.mux_last(encoder.flush(), encoder.first_pts)
 
 
 def _movie_timescale(time_base: Fraction, audio: Iterable[AudioTrack]) -> int:
