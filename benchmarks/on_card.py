@@ -167,7 +167,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         encoded(video, plan, Path(folder))
     in_processes(arguments.video, 4, 2)
+    begun = perf_counter()
     card = Card()
+    print(f"a context: {perf_counter() - begun:.2f} s")
     kernel(video, plan, card)
     for videos in (1, 2, 4, 8):
         told("decode and compose", videos, plan.frame_count, lambda _: compose(video, plan, card, encoded_there=True))

@@ -75,11 +75,23 @@ def test_a_blurred_background_is_drawn_by_the_processor(video: VideoInfo) -> Non
 
 
 @pytest.mark.usefixtures("some_card")
+def test_a_short_video_is_not_worth_preparing_a_card_for_many_processes_unless_the_settings_ask_for_it(
+    video: VideoInfo,
+) -> None:
+    short, long = replace(video, duration=100.0), replace(video, duration=200.0)
+    chosen = choose_backend(BackendKind.AUTO, short, SPLIT, processes=16)
+    assert str(chosen) == "cpu: The video is too short to prepare a card for 16 processes."
+    assert choose_backend(BackendKind.AUTO, short, SPLIT).on_card
+    assert choose_backend(BackendKind.AUTO, long, SPLIT, processes=16).on_card
+    assert choose_backend(BackendKind.CUDA, short, SPLIT, processes=16).on_card
+
+
+@pytest.mark.usefixtures("some_card")
 def test_processes_that_would_take_more_of_the_cards_memory_than_they_may_leave_it_to_the_processor(
     video: VideoInfo,
 ) -> None:
-    assert choose_backend(BackendKind.AUTO, video, SPLIT, processes=4, room=2 << 30).on_card
-    chosen = choose_backend(BackendKind.AUTO, video, SPLIT, processes=16, room=2 << 30)
+    assert choose_backend(BackendKind.CUDA, video, SPLIT, processes=4, room=2 << 30).on_card
+    chosen = choose_backend(BackendKind.CUDA, video, SPLIT, processes=16, room=2 << 30)
     assert str(chosen).startswith("cpu: 16 processes would take 72")
     assert chosen.why.endswith("of which they may have 2048.")
 
@@ -121,7 +133,7 @@ def test_a_software_encoder_gets_its_frames_from_the_processor_if_the_card_gives
     halves = [Span(0, 6, 0, video.first_pts + 6 * (video.last_pts - video.first_pts) // 11), Span(6, 12, 0, None)]
     halves[1] = replace(halves[1], first_pts=halves[0].stop_pts)
     monkeypatch.setattr("dualface_core.rendering.software.rendering_spans", lambda _: halves)
-    settings = Settings(runtime=tmp_path, preset="ultrafast", encoder="software")
+    settings = Settings(runtime=tmp_path, preset="ultrafast", encoder="software", backend="cuda")
     report = render(video, still_plan(video, PTS), tmp_path / "out.mp4", settings=settings, workers=workers)
     how = "2 spans" if workers else "one pass: it was to be done in one process"
     assert report.backend == f"cpu, {how}. The card gave up: Frame 7 is interlaced."
