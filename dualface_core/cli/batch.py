@@ -118,6 +118,7 @@ class _Processes:
             stack.callback(process.end, patience=_END_PATIENCE)
             process.send(task.model_dump_json())
             while (line := process.next_line(self._beat)) is not None:
+                self._beat()  # which waiting calls only where nothing is said for a while
                 message = _MESSAGES.validate_json(line)
                 if isinstance(message, Made | NotMade):
                     stack.pop_all()

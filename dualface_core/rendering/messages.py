@@ -33,6 +33,7 @@ from dualface_core.errors import (
     UnsupportedVideoError,
     VerificationError,
 )
+from dualface_core.media.joining import UnjoinableSpansError
 from dualface_core.media.probe import VideoInfo
 from dualface_core.system.private_folders import PrivateFolderError
 
@@ -61,7 +62,9 @@ _FILE_ERRORS: Final = {
         VerificationError,
     )
 }
-_OTHER_ERRORS: Final = {kind.__name__: kind for kind in (DualfaceError, ModelError, SettingsError)}
+_OTHER_ERRORS: Final = {
+    kind.__name__: kind for kind in (DualfaceError, ModelError, SettingsError, UnjoinableSpansError)
+}
 
 
 class Job(BaseModel):

@@ -125,7 +125,7 @@ def test_the_page_links_to_both_videos_and_tells_how_long_each_step_took(process
     links = [unquote(link) for link in re.findall(r'<video src="([^"]+)"', page)]
     assert [(output.parent / link).resolve() for link in links] == [video.resolve(), output.resolve()]
     assert "All videos" not in page
-    assert len(re.findall(r"<tr><td>[A-Z][^<]+</td><td><svg", page)) == 5
+    assert len(re.findall(r"<tr><td>[A-Z].*?</td><td><svg", page)) == 5
 
 
 def test_the_single_steps_make_what_run_makes(sample_clip, dualface, tmp_path):

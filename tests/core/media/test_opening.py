@@ -73,7 +73,7 @@ def test_a_codec_that_is_not_known_is_named_as_that(make_clip: MakeClip) -> None
 @pytest.mark.timeout(120)  # a reader of the pipe waits for ever
 def test_nothing_that_a_playlist_names_is_ever_opened(playlist: str, before: str, tmp_path: Path) -> None:
     path = tmp_path / "playlist.mp4"
-    path.write_text(before + playlist)
+    path.write_text(before + playlist, encoding="utf-8")
     os.mkfifo(tmp_path / "other.ts")
     with pytest.raises(UnreadableVideoError, match=r"not a video but text\. Choose a video"):
         probe(path)

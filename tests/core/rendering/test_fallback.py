@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from dualface_core import pipeline
@@ -20,6 +19,7 @@ from dualface_core.settings import Settings
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.rendering.still_scene import still_plan, still_video
 from tests.nvenc_emulator import EmulatedDriver
+from tests.processes import children
 
 Emulated = Callable[..., EmulatedDriver]
 MakeSettings = Callable[..., Settings]
@@ -70,7 +70,7 @@ def test_nvenc_that_fails_half_way_ends_in_software_and_the_report_says_why(
     assert list(output.parent.iterdir()) == [output]
     assert sum(event.name == "fault" for event in driver.events()) <= 1  # NVENC is not tried again
     assert driver.open_now() == {}
-    assert psutil.Process().children() == []
+    assert children() == []
 
 
 def test_without_fallback_the_failure_is_raised_with_its_class_and_nothing_is_published(

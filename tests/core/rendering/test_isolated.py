@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from dualface_core.encoding.failures import EncoderError, FailureClass, Reaction, SessionTimeoutError, reaction
@@ -22,6 +21,7 @@ from dualface_core.rendering.messages import Job
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.rendering.still_scene import still_plan, still_video
 from tests.nvenc_emulator import Card, EmulatedDriver
+from tests.processes import children
 
 Emulated = Callable[..., EmulatedDriver]
 Scene = tuple[VideoInfo, TilePlan]
@@ -62,7 +62,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def no_process_is_left() -> bool:
-    return psutil.Process().children() == []
+    return children() == []
 
 
 class InBackground(threading.Thread):
