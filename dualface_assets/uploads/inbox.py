@@ -160,7 +160,7 @@ class Inbox:
         with folder_below(inbox, os.path.dirname(path)) as folder:  # noqa: PTH120  it is text, for speed
             if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
                 return "no permission to take files out of this folder"
-            name = os.path.basename(path)  # noqa: PTH119  likewise
+            name = os.path.basename(path)  # noqa: PTH119  it is text, for speed
             writer = has_writer(name, folder) if self._kernel_knows(folder) else None
             more_to_come = quiet < self._stability.unfinished and _is_unfinished(name, folder, state.size)
         if writer:

@@ -41,10 +41,6 @@ file is not told from damage: the processor finds out which it was."""
 _CONTEXT: Final = 450 << 20
 """Bytes of the card's memory that a process takes before its first frame (H200, driver 580; benchmarks/on_card.py)."""
 
-_PAYS_FROM: Final = 10.0
-"""Seconds of video for each of several processes, from which on a card saves more time than they take to make contexts:
-a third of a second each on an H200, one after the other, while a card saves 10 ms of CPU time a frame of 1080p."""
-
 _FRAMES: Final = 40
 """Frames of 8 bits that a process holds on the card at once, at most: those of the decoder, and surfaces."""
 
@@ -81,8 +77,8 @@ def choose_backend(
         return Backend(on_card=False, why=f"No CUDA card can be used: {reason}.")
     if reason := _unsuited(video, layout):
         return Backend(on_card=False, why=reason)
-    if wanted is BackendKind.AUTO and processes > 1 and video.duration < processes * _PAYS_FROM:
-        return Backend(on_card=False, why=f"The video is too short to prepare a card for {processes} processes.")
+    if wanted is BackendKind.AUTO and processes > 1:
+        return Backend(on_card=False, why="Spans are rendered as fast without a card.")
     needed = processes * (_CONTEXT + _FRAMES * video.width * video.height * 3 // 2)
     if room is not None and needed > room:
         found = f"{processes} processes would take {needed >> 20} MiB of the card's memory, of which they may have"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
-import av
 import av.error
+from av import library_versions as ffmpeg_versions
 from av.codec.context import CodecContext, Flags
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -38,7 +38,7 @@ os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its whole configuration 
 
 def library_versions() -> dict[str, str]:
     """Versions of FFmpeg's libraries."""
-    return {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
+    return {name: ".".join(map(str, version)) for name, version in ffmpeg_versions.items()}
 
 
 @dataclass(frozen=True)
