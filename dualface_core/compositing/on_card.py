@@ -25,7 +25,7 @@ _ON_THEIR_WAY: Final = 3
 """Frames that the card has yet to finish while the next is decoded."""
 
 _DECODERS: Final = 2
-"""For an encoder on the card: one NVDEC of an H200 gives 650 frames a second of 1080p, and NVENC may take more."""
+"""For an encoder on the card, since one engine of NVDEC may be slower than NVENC."""
 
 _PART: Final = 4.0
 """Seconds of a span that one of several decoders reads: to open one costs as much as a hundred frames."""
