@@ -50,7 +50,7 @@ StepProgress = Callable[[str, int, int], None]
 
 
 _HEAVY: Final = (
-    "torch",
+    "dualface_core.faces.loaded",
     "dualface_core.tracking.observation",
     "dualface_core.rendering.spans",
     "dualface_core.verification.observation",

@@ -41,6 +41,8 @@ Result = TypeVar("Result")
 HEAVY: Final = ("numpy", "cv2", "av")
 """Modules that every kind of task uses, and that take long to load."""
 
+_LAST: Final = "dualface_core.engine.frozen"
+
 _BEAT: Final = 0.25
 """Seconds between two reports of progress."""
 
@@ -135,7 +137,7 @@ class Workers:
         """Load what processes will need, while the caller goes on: for one who knows that there will be many tasks."""
         if self.most > 1:
             limit_library_threads()
-            forkserver.set_forkserver_preload([*self._preload, *_program()])
+            forkserver.set_forkserver_preload([*self._preload, *_program(), _LAST])
             forkserver.ensure_running()
 
     def map(

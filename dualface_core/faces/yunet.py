@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dualface_core.faces.detections import Detections
-from dualface_core.faces.model import OnnxModel
+from dualface_core.faces.model import Convolution, OnnxModel
 from dualface_core.faces.weights import YUNET, Layers
 
 STRIDES: Final = (8, 16, 32)
@@ -37,8 +37,8 @@ class _Separable(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.pointwise = nn.Conv2d(inputs, outputs, 1)
-        self.depthwise = nn.Conv2d(outputs, outputs, 3, padding=1, groups=outputs)
+        self.pointwise = Convolution(inputs, outputs, 1)
+        self.depthwise = Convolution(outputs, outputs, 3, padding=1, groups=outputs)
 
     def forward(self, maps: Tensor) -> Tensor:
         convolved: Tensor = self.depthwise(self.pointwise(maps))
@@ -63,7 +63,7 @@ class YuNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, stride=2, padding=1), nn.ReLU(inplace=True), _Stage(16, 16))
+        self.stem = nn.Sequential(Convolution(3, 16, 3, stride=2, padding=1), nn.ReLU(inplace=True), _Stage(16, 16))
         self.to_4 = _Stage(16, 16, 32, 32, 64)
         self.to_8 = _Stage(64, 64, 64)
         self.to_16 = _Stage(64, 64, 64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -34,6 +35,10 @@ def library_threads(_: int) -> tuple[int, str]:
     import cv2
 
     return cv2.getNumThreads(), os.environ["OMP_NUM_THREADS"]
+
+
+def objects_never_visited(_: int) -> int:
+    return gc.get_freeze_count()
 
 
 def refuse_odd(number: int) -> int:

@@ -19,6 +19,7 @@ from tests.core.engine.tasks import (
     ignore_the_end,
     leave_traces,
     library_threads,
+    objects_never_visited,
     own_process,
     read_null,
     refuse_odd,
@@ -62,6 +63,10 @@ def test_a_process_that_has_nothing_to_do_for_long_ends(workers: Workers, monkey
 
 def test_libraries_have_one_thread_in_a_worker(workers: Workers) -> None:
     assert set(workers.map(library_threads, range(2))) == {(1, "1")}
+
+
+def test_what_processes_share_is_not_visited_by_the_collector_of_each(workers: Workers) -> None:
+    assert min(workers.map(objects_never_visited, range(2))) > 10_000
 
 
 def test_no_more_tasks_are_taken_than_can_run_and_a_few_ahead(workers: Workers) -> None:

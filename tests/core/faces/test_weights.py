@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dualface_core.errors import MachineError, ModelError
+from dualface_core.faces import loaded, model
 from dualface_core.faces.sface import FaceEmbedder
 from dualface_core.faces.weights import CARRIER, SFACE, YUNET, ModelFile, read_weights
 from dualface_core.faces.yunet import FaceDetector
@@ -75,6 +78,28 @@ def test_a_copy_of_the_weights_elsewhere_does_the_same(tmp_path: Path) -> None:
     path = tmp_path / "mine.onnx"
     path.write_bytes(read_weights(YUNET).path.read_bytes())
     assert FaceDetector(path).sha256 == YUNET.sha256
+
+
+def test_a_file_that_is_replaced_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(read_weights(YUNET).path.read_bytes())
+    FaceDetector(path)
+    path.write_bytes(read_weights(SFACE).path.read_bytes())
+    with pytest.raises(ModelError, match="not those of YuNet"):
+        FaceDetector(path)
+
+
+def test_loading_both_networks_for_other_processes_leaves_it_to_them_to_tell_what_is_wrong(carrier: Path) -> None:
+    (carrier / YUNET.name).write_bytes(b"another model")
+    model._load.cache_clear()
+    importlib.reload(loaded)
+    with pytest.raises(ModelError, match=f"expected {YUNET.sha256}"):
+        FaceDetector()
+
+
+def test_loading_both_networks_needs_no_more_than_torch_itself() -> None:
+    code = "import sys, dualface_core.faces.loaded; print({'sympy', 'torch._dynamo'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
 
 
 def test_weights_are_dequantized_while_reading() -> None:
