@@ -231,6 +231,7 @@ def plan_tiles(
     from dualface_core.directing.arrangement import arrange
     from dualface_core.directing.director import direct
     from dualface_core.directing.parameters import Direction
+    from dualface_core.directing.transitions import eased
     from dualface_core.tables.layouts import layout as find_layout
     from dualface_core.tables.origins import check_tracks
     from dualface_core.tables.tile_plan import TilePlan
@@ -241,7 +242,7 @@ def plan_tiles(
     direction = direction or Direction(scenes=settings.scenes, transition=settings.transition)
     scenes = direct(tracks, canvas, camera, direction)
     tiles = arrange(scenes, canvas, tracks, direction)
-    filmed = film(tracks, scenes, tiles, camera)
+    tiles, filmed = eased(scenes, canvas, tracks, tiles, film(tracks, scenes, tiles, camera), direction)
     return TilePlan.of(
         tracks,
         canvas,

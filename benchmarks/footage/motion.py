@@ -13,6 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.directing.parameters import Direction
+from dualface_core.directing.transitions import glides
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import Person, Subject
 from dualface_core.tables.tile_plan import TilePlan
@@ -68,14 +70,20 @@ def motion(plan: TilePlan, tracks: FaceTracks) -> Motion:
 
 
 def still_runs(plan: TilePlan, tracks: FaceTracks) -> list[tuple[int, slice]]:
-    """Slot and frames of each stretch in which a tile is drawn, rests, and shows one subject in one shot."""
+    """Slot and frames of each stretch in which a tile is drawn, rests, and shows one subject in one shot and scene.
+
+    Where one scene becomes another, no tile rests.
+    """
     begins = {part.first for parts in (tracks.shots, plan.scenes) for part in parts}
+    gliding = np.zeros(plan.frame_count, bool)
+    for glide in glides(plan.scenes, tracks, Direction.model_validate(plan.metadata.direction)):
+        gliding[glide.frames] = True
     runs = []
     for slot in range(plan.drawn.shape[1]):
         changed = (np.diff(plan.tiles[:, slot], axis=0) != 0).any(axis=1)
-        changed |= plan.subjects[1:, slot] != plan.subjects[:-1, slot]
+        changed |= (plan.subjects[1:, slot] != plan.subjects[:-1, slot]) | (gliding[1:] != gliding[:-1])
         edges = sorted({0, plan.frame_count, *begins, *(np.flatnonzero(changed) + 1).tolist()})
-        runs += [(slot, slice(a, b)) for a, b in pairwise(edges) if plan.drawn[a, slot]]
+        runs += [(slot, slice(a, b)) for a, b in pairwise(edges) if plan.drawn[a, slot] and not gliding[a]]
     return runs
 
 

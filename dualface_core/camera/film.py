@@ -280,8 +280,10 @@ def _film_axis(
     parameters, size = framing.parameters, height if axis else framing.aspect * height
     extent, smooth = take.sample(size), take.sample(wanted)
     target, weight = np.empty(len(take.grid)), np.ones(len(take.grid))
+    in_line = axis == 1 and framing.composition is not None and not np.isnan(framing.composition.eyes).all()
+    drift = parameters.eye_dead_zone if in_line else parameters.position_dead_zone
     for first, stop in take.runs:
-        dead_zone = parameters.position_dead_zone * extent[first:stop]
+        dead_zone = drift * extent[first:stop]
         target[first:stop] = hold(
             median(smooth[first:stop], parameters.median_window), dead_zone, parameters.shortest_hold
         )

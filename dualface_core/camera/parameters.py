@@ -18,6 +18,7 @@ class CameraParameters(BaseModel):
         max_upscale: tile pixels per source pixel that zooming in may reach.
         closest: the crop window may always shrink to this share of the widest one, however small the source is.
         position_dead_zone: how far a face may drift to either side during a hold, as a share of the crop window.
+        eye_dead_zone: how far the eyes may drift up or down during a hold in a split, as a share of the crop window.
         zoom_dead_zone: how far its size may drift meanwhile, in natural logarithms (0.08 is about 8 %).
         pace: extents of the crop window per second. The camera is faster only where it would lose the face.
         zoom_ease: seconds that it takes to open out when a person is gone, and to close in before they are back.
@@ -38,6 +39,7 @@ class CameraParameters(BaseModel):
     max_upscale: float = Field(default=2.0, ge=1.0, le=8.0)
     closest: float = Field(default=0.6, ge=0.2, le=1.0)
     position_dead_zone: float = Field(default=0.05, ge=0.0, le=0.2)
+    eye_dead_zone: float = Field(default=0.0125, ge=0.0, le=0.2)
     zoom_dead_zone: float = Field(default=0.08, ge=0.0, le=0.5)
     pace: float = Field(default=0.095, ge=0.01, le=10.0)
     zoom_ease: float = Field(default=2.5, ge=0.1, le=10.0)

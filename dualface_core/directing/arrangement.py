@@ -2,7 +2,8 @@
 
 Belongs here: rectangles, in even pixels of the canvas. A tile moves within a shot only, and only where the one that
 grows or shrinks shows the same person before and after: between a split and one person alone. It does so in the frames
-of the split, so that the other scene is what it says from its first frame to its last. Everything else changes at once.
+of the split, so that the other scene is what it says from its first frame to its last. The other changes within a shot
+are the business of `transitions`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dualface_core.tables.scenes import Scene
 Rectangles = NDArray[np.float64]
 """(..., 4) of left, top, right and bottom."""
 
-_NARROWEST: Final = 16
+NARROWEST: Final = 16
 """Pixels. A tile that has become narrower or lower is not drawn."""
 
 
@@ -50,7 +51,7 @@ def arrange(scenes: Sequence[Scene], layout: Layout, tracks: FaceTracks, directi
                 tiles[part, slot_of(scene, layout)] = _fitted(shot, layout, tracks.metadata.frame_size)
         else:
             tiles[scene.frames, slot_of(scene, layout)] = (0, 0, layout.width, layout.height)
-    if direction.transition is Transition.EASED and not _overlapping(layout):
+    if direction.transition is Transition.EASED and not overlapping(layout):
         cuts = set(tracks.cuts.tolist())
         for before, after in pairwise(scenes):
             if after.first not in cuts:
@@ -112,7 +113,7 @@ def _growing(layout: Layout, slot: int, growth: NDArray[np.float64]) -> NDArray[
             pushed = places[:, other, near] + grown[:, side] - rest[slot, side]
             places[:, other, near] = np.clip(pushed, 0, canvas[near % 2 + 2])
     sizes = places[..., 2:] - places[..., :2]
-    sizes[(sizes < _NARROWEST).any(axis=-1)] = 0
+    sizes[(sizes < NARROWEST).any(axis=-1)] = 0
     return np.concatenate([places[..., :2], sizes], axis=-1).astype(np.int32)
 
 
@@ -122,7 +123,8 @@ def _side(one: Rectangles, other: Rectangles) -> int:
     return int(np.argmax(room))
 
 
-def _overlapping(layout: Layout) -> bool:
+def overlapping(layout: Layout) -> bool:
+    """Whether any tiles of a layout lie on one another."""
     places = [(tile.x, tile.y, tile.x + tile.width, tile.y + tile.height) for tile in layout.tiles]
     return any(
         left < other_right and right > other_left and top < other_bottom and bottom > other_top
