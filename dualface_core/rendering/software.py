@@ -20,6 +20,7 @@ from dualface_core.rendering.stream import render_stream
 from dualface_core.system.atomic_files import output_error
 from dualface_core.system.cuda import Card
 from dualface_core.system.kept_folders import taken_over
+from dualface_core.system.private_folders import PrivateFolderError
 from dualface_core.tables.tile_plan import TilePlan
 
 
@@ -116,7 +117,7 @@ def _in_spans(
                 fingerprints=fingerprints,
                 progress=progress,
             )
-    except UnjoinableSpansError as error:
+    except (UnjoinableSpansError, PrivateFolderError) as error:
         return str(error)
     except OutputError as error:
         if Path(error.path).parent != kept:

@@ -6,7 +6,9 @@ known to those who fill them. A temporary file (`atomic_files`) is of no use to 
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +18,7 @@ from typing import Final
 
 from dualface_core.errors import MachineError, NativeCrashError
 from dualface_core.system.locks import FileLock
+from dualface_core.system.private_folders import make_private_folder
 
 _PREFIX: Final = ".dualface-kept-"
 
@@ -37,9 +40,10 @@ def taken_over(folder: Path) -> Iterator[bool]:
     It stays when the block ends, until `removed_in_the_end` removes it; but an error removes it, except for what may
     pass: MachineError and NativeCrashError. Yields False, and nothing is removed, if another process has the folder.
 
-    Raises OSError where it cannot be made.
+    Raises PrivateFolderError, and touches nothing, where something of this name is not ours alone: whoever may write
+    beside the output can guess the name. Raises OSError where it cannot be made.
     """
-    folder.mkdir(mode=0o700, exist_ok=True)
+    make_private_folder(folder, action="Remove it, or choose another folder for the result.")
     lock = FileLock.attempt(folder / "lock")
     if lock is None:
         yield False
@@ -78,6 +82,12 @@ def remove_forgotten(place: Path) -> None:
 
 def _remove(folder: Path) -> None:
     with suppress(OSError):
-        if folder.is_dir() and (lock := FileLock.attempt(folder / "lock")):
+        if _is_ours(folder) and (lock := FileLock.attempt(folder / "lock")):
             shutil.rmtree(folder, ignore_errors=True)
             lock.release()
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it is a folder of ours, and no link to one. Raises OSError, as where there is none."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()

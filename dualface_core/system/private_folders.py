@@ -25,9 +25,12 @@ def make_private_folder(folder: Path, *, action: str) -> Path:
         folder: the folder; a link to one counts only if the link is ours, too.
         action: what the reader can do about a folder that is not ours.
 
-    Raises PrivateFolderError if it is another user's or others may have written to it, or OSError.
+    Raises PrivateFolderError if it is another user's, others may have written to it, or it is no folder; or OSError.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise PrivateFolderError(folder, "is no folder", action=action) from None
     found, named = folder.stat(), folder.lstat()
     owner = next((uid for uid in (named.st_uid, found.st_uid) if uid != os.geteuid()), None)
     if owner is not None:

@@ -146,6 +146,18 @@ def test_a_video_that_another_process_renders_to_the_same_name_is_rendered_in_on
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "still.mp4"]
 
 
+def test_a_video_whose_finished_spans_could_be_another_users_is_rendered_in_one_pass(
+    video: VideoInfo, plan: TilePlan, settings: MakeSettings, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.mp4"
+    kept_folder(output).mkdir()
+    kept_folder(output).chmod(0o777)
+    report = pipeline.render_with_software(video, plan, output, settings=settings(), workers=Workers())
+    assert "one pass" in report.backend
+    assert "others may write to it" in report.backend
+    assert times(output) == [time * TIME_BASE for time in PTS]
+
+
 def test_an_encoder_whose_spans_do_not_join_is_given_the_video_in_one_pass(
     video: VideoInfo, plan: TilePlan, settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

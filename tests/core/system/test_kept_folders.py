@@ -11,6 +11,8 @@ import pytest
 from dualface_core.errors import MachineError, NativeCrashError, OutputError
 from dualface_core.system.atomic_files import atomic_write
 from dualface_core.system.kept_folders import kept_folder, removed_in_the_end, taken_over
+from dualface_core.system.private_folders import PrivateFolderError
+from tests.permissions import another_user_can, public_folder
 
 LONG_AGO = time.time() - 4 * 86_400
 
@@ -81,3 +83,28 @@ def test_a_forgotten_folder_goes_with_whatever_is_written_beside_it_next(tmp_pat
         assert not forgotten.exists()
         assert fresh.exists()
         assert in_use.exists()
+
+
+@pytest.mark.parametrize("put", ["a link to our files", "a folder", "a file", "a pipe"])
+def test_what_another_user_has_put_in_its_place_is_not_taken_over_and_nothing_is_done_to_it(
+    tmp_path: Path, put: str
+) -> None:
+    ours = tmp_path / "thesis.txt"
+    ours.write_text("two years of work")
+    with public_folder() as shared:
+        shared.chmod(0o777)
+        folder = kept_folder(shared / "talk.mp4")
+        makers = {
+            "a link to our files": lambda: folder.symlink_to(tmp_path),
+            "a folder": folder.mkdir,
+            "a file": folder.touch,
+            "a pipe": lambda: os.mkfifo(folder),
+        }
+        assert another_user_can(makers[put])
+        os.utime(folder, (LONG_AGO, LONG_AGO), follow_symlinks=False)
+        with removed_in_the_end(folder), pytest.raises(PrivateFolderError), taken_over(folder):
+            pass
+        with atomic_write(shared / "other.mp4") as temporary:
+            temporary.touch()
+        assert folder.is_symlink() or folder.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [ours.name]
