@@ -177,6 +177,7 @@ class LocalFiles:
         make_folder(path.parent)
         try:
             local.replace(path)
+            local.unlink(missing_ok=True)  # a rename leaves two names of one file as they are: rename(2)
         except OSError as error:
             raise output_error(path, error) from error
         sync(path.parent)

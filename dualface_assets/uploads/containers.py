@@ -2,7 +2,8 @@
 
 Belongs here: the marks of an end, read from a few bytes of a file that may be anything. A recorder that opens, appends
 and closes leaves a file that no process has open, and that is not complete. Formats: ISO/IEC 14496-12 (MP4, MOV), RFC
-9559 (Matroska, WebM), RIFF (AVI) and MPEG transport streams, which have no end at all.
+9559 (Matroska, WebM), RIFF (AVI), and those that have no end that a few bytes could show: MPEG transport and program
+streams, FLV and Ogg.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ from typing import BinaryIO, Final
 
 _FIRST_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"})
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-_TS_PACKET: Final = 188
+_ENDLESS: Final = (b"FLV\x01", b"OggS", b"\x00\x00\x01\xba")
+_TS_PACKETS: Final = ((0, 188), (4, 192))
+"""Of a transport stream and of an M2TS, in bytes: where the first packet begins, and how far it is to the next."""
+_HEAD: Final = 200
 _MOST_BOXES: Final = 1_000
 
 
 def is_unfinished(file: BinaryIO, size: int) -> bool:
     """Whether a file of `size` bytes lacks its container's end; False for any other kind of file."""
-    head = file.read(_TS_PACKET + 1)
+    head = file.read(_HEAD)
     if head[4:8] in _FIRST_BOXES:
         return _lacks_boxes(file, size)
     if head.startswith(_EBML):
         return _lacks_clusters(head, size)
     if head.startswith(b"RIFF"):
         return not 0 < int.from_bytes(head[4:8], "little") <= size - 8
-    return len(head) > _TS_PACKET and head[0] == head[_TS_PACKET] == ord("G")
+    return head.startswith(_ENDLESS) or any(head[a : a + 1] == head[a + b : a + b + 1] == b"G" for a, b in _TS_PACKETS)
 
 
 def _lacks_boxes(file: BinaryIO, size: int) -> bool:

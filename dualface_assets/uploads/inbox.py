@@ -14,6 +14,7 @@ can be taken.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from dualface_assets.settings import REPROCESS
-from dualface_assets.store.files import folder_below
+from dualface_assets.store.files import folder_below, reading
 from dualface_assets.uploads.containers import is_unfinished
 
 _OF_BROWSERS: Final = (".part", ".crdownload", ".download", ".opdownload")
@@ -162,7 +163,10 @@ class Inbox:
                 return "no permission to take files out of this folder"
             name = os.path.basename(path)  # noqa: PTH119  it is text, for speed
             writer = has_writer(name, folder) if self._kernel_knows(folder) else None
-            more_to_come = quiet < self._stability.unfinished and _is_unfinished(name, folder, state.size)
+            more_to_come = False
+            if quiet < self._stability.unfinished:
+                with reading(name, folder) as file:
+                    more_to_come = is_unfinished(file, state.size)
         if writer:
             return "another program is still writing it"
         if writer is None and watched < self._stability.unknown:
@@ -175,20 +179,8 @@ class Inbox:
         """Whether leases work on this folder's file system. Some refuse them all, as if every file were written."""
         device = os.fstat(folder).st_dev
         if device not in self._leases_work:
-            trial = ".dualface-lease"
-            try:
-                os.close(os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=folder))
-                self._leases_work[device] = has_writer(trial, folder) is False
-            finally:
-                with suppress(FileNotFoundError):
-                    os.unlink(trial, dir_fd=folder)
+            self._leases_work[device] = _leases_work(folder)
         return self._leases_work[device]
-
-
-def _is_unfinished(name: str, folder: int, size: int) -> bool:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
-        return is_unfinished(file, size)
 
 
 def files_in(inbox: Path, beside: Path, waiting: dict[str, str]) -> Iterator[tuple[str, FileState]]:
@@ -240,6 +232,31 @@ def has_writer(path: str | Path, folder: int | None = None) -> bool | None:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
+        return _is_written(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _leases_work(folder: int) -> bool:
+    """Whether leases work on a folder's file system: tried on a file without a name, which nobody else gets at."""
+    try:
+        writing = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    except OSError as error:
+        if error.errno in {errno.EOPNOTSUPP, errno.EISDIR}:  # such as NFS, which knows nothing of other machines' files
+            return False
+        raise
+    try:
+        unwritten = os.open(f"/proc/self/fd/{writing}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(writing)
+    try:
+        return _is_written(unwritten) is False
+    finally:
+        os.close(unwritten)
+
+
+def _is_written(descriptor: int) -> bool | None:
+    try:
         # A process that opens the file for writing while we hold the lease makes the kernel send a signal. The default
         # one, SIGIO, would end this process; SIGURG is ignored by default.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
@@ -250,5 +267,3 @@ def has_writer(path: str | Path, folder: int | None = None) -> bool | None:
         return None
     else:
         return False
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from dualface_assets.uploads.inbox import Inbox, StabilityWindow
+from tests.permissions import another_user_can, public_folder
 
 
 class Clock:
@@ -106,29 +108,62 @@ def test_an_empty_file_gets_more_time_to_become_a_video(inbox: Inbox, folder: Pa
     assert complete(inbox, folder) == {"a.mp4"}
 
 
-@pytest.mark.parametrize(
-    ("suffix", "options"), [("mp4", {}), ("mkv", {}), ("avi", {}), ("mp4", {"movflags": "frag_every_frame"})]
-)
-def test_a_recording_that_is_continued_every_few_seconds_is_taken_when_it_has_its_end(
-    folder: Path, tmp_path: Path, clock: Clock, suffix: str, options: dict[str, str]
-) -> None:
-    whole = tmp_path / ".whole" / f"a.{suffix}"
-    whole.parent.mkdir()
-    with av.open(str(whole), "w", options=options) as container:
-        stream = container.add_stream("mpeg4", rate=25)
+def recording(suffix: str, options: dict[str, str], codec: str = "mpeg4") -> bytes:
+    whole = io.BytesIO()
+    form = {"mkv": "matroska", "ts": "mpegts", "m2ts": "mpegts", "mpg": "mpeg"}.get(suffix, suffix)
+    with av.open(whole, "w", format=form, options=options) as container:
+        stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         for shade in range(50):
             frame = av.VideoFrame.from_ndarray(np.full((96, 64), shade, np.uint8), format="yuv420p")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    content = whole.read_bytes()
-    path, inbox = folder / whole.name, Inbox(StabilityWindow(quiet=2, unknown=2, unfinished=600), clock=clock)
+    return whole.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"), [("mp4", {}), ("mkv", {}), ("avi", {}), ("mp4", {"movflags": "frag_every_frame"})]
+)
+def test_a_recording_that_is_continued_every_few_seconds_is_taken_when_it_has_its_end(
+    folder: Path, clock: Clock, suffix: str, options: dict[str, str]
+) -> None:
+    content = recording(suffix, options)
+    path = folder / f"a.{suffix}"
+    inbox = Inbox(StabilityWindow(quiet=2, unknown=2, unfinished=600), clock=clock)
     for number in range(4):
         with path.open("ab") as file:
             file.write(content[number * len(content) // 4 : (number + 1) * len(content) // 4])
         complete(inbox, folder)
         clock.ahead += 9
         assert complete(inbox, folder) == ({path.name} if number == 3 else set())
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "codec"),
+    [
+        ("ts", {}, "mpeg4"),
+        ("m2ts", {"mpegts_m2ts_mode": "1"}, "mpeg4"),
+        ("flv", {}, "flv"),
+        ("mpg", {}, "mpeg1video"),
+        ("ogg", {}, "libvpx"),
+    ],
+)
+def test_a_recording_whose_format_has_no_end_is_left_alone_for_longer(
+    folder: Path, clock: Clock, suffix: str, options: dict[str, str], codec: str
+) -> None:
+    (folder / f"a.{suffix}").write_bytes(recording(suffix, options, codec))
+    inbox = Inbox(StabilityWindow(quiet=2, unknown=2, unfinished=600), clock=clock)
+    for ahead, taken in ((0, set[str]()), (300, set[str]()), (900, {f"a.{suffix}"})):
+        clock.ahead = ahead
+        assert complete(inbox, folder) == taken
+
+
+def test_nothing_that_another_user_has_put_into_the_inbox_keeps_uploads_from_being_seen() -> None:
+    with public_folder() as shared:
+        shared.chmod(0o1777)
+        assert another_user_can(lambda: os.mkfifo(shared / ".dualface-lease"))
+        (shared / "a.mp4").write_bytes(b"x")
+        assert complete(Inbox(StabilityWindow(0, 0, 0)), shared) == {"a.mp4"}
 
 
 def test_a_recording_that_never_gets_its_end_is_taken_all_the_same(folder: Path, clock: Clock) -> None:

@@ -74,6 +74,16 @@ def test_an_upload_moves_into_the_store_under_its_key(store: VideoStore, drop: D
     assert pending(store) == [upload]
 
 
+def test_a_file_of_two_names_is_one_video(store: VideoStore, drop: Drop, intake: Intake) -> None:
+    os.link(drop("a.mp4"), store.inbox_folder / "b.mp4")
+    for _ in range(2):
+        intake.tick(store, seconds=AMPLE)
+    assert len(store.video_keys()) == 1
+    assert sorted(upload.name for upload in pending(store)) == ["a.mp4", "b.mp4"]
+    assert files(store.inbox_folder) == {}
+    assert not intake.tick(store, seconds=AMPLE).taken
+
+
 def test_a_settled_claim_leaves_nothing_behind(store: VideoStore, drop: Drop, intake: Intake) -> None:
     drop("a.mp4")
     (upload,) = intake.tick(store, seconds=AMPLE).taken
