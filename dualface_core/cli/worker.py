@@ -28,6 +28,7 @@ from dualface_core.rendering.messages import Failed
 from dualface_core.rendering.report import EncodeReport
 from dualface_core.settings import Settings
 from dualface_core.system.child_processes import end_with_parent, message_channel
+from dualface_core.system.memory import keep_freed_memory
 from dualface_core.system.threads import limit_library_threads
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def main() -> None:
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the parent ignores it
     limit_library_threads()
+    keep_freed_memory()
     end_with_parent(orderly=True)
     say = message_channel()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()

@@ -33,6 +33,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 from dualface_core.engine.cores import Core, CoreBudget, Turn
 from dualface_core.system.cpu_time import cpu_seconds
 from dualface_core.system.crashes import crash
+from dualface_core.system.memory import keep_freed_memory
 from dualface_core.system.threads import limit_library_threads
 
 Task = TypeVar("Task")
@@ -445,6 +446,7 @@ def _begin(board: _Board) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the parent says what ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     limit_library_threads()
+    keep_freed_memory()
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=[parent.sentinel], daemon=True).start()

@@ -1,0 +1,30 @@
+"""What becomes of memory that a process has freed.
+
+Belongs here: the rule that keeps a process from giving to the kernel what it asks for again with the next frame. A
+network allocates and frees some megabytes with each layer, and OpenCV with each image that it shrinks. glibc gives
+memory back whenever two of its largest blocks are free, and the kernel then maps and clears each page again: that took
+longer than the arithmetic of whole layers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Final
+
+_TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
+"""What `mallopt` calls its parameters."""
+
+_KEPT: Final = 128 << 20
+"""Bytes of free memory that a process keeps: images and maps of a few frames."""
+
+_LARGEST: Final = 32 << 20
+"""Bytes of the largest block that is not mapped by itself and given back when freed; glibc takes no more."""
+
+
+def keep_freed_memory() -> None:
+    """Let this process, and those forked from it, use memory again that was freed. Does nothing without glibc."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, _KEPT)
+        mallopt(_MMAP_THRESHOLD, _LARGEST)

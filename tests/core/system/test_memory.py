@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource, sys
+import numpy as np
+from dualface_core.system.memory import keep_freed_memory
+
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+rounds = 20
+for number in range(-1, rounds):
+    if number == 0:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [np.ones(4 << 20, np.uint8) for _ in range(6)]
+    del blocks
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / rounds)
+"""
+
+
+def pages_a_round(what: str) -> float:
+    """Pages that the kernel maps while 24 MB are allocated, written to and freed again."""
+    program = [sys.executable, "-c", PROGRAM, what]
+    return float(subprocess.run(program, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="it is not glibc")
+def test_memory_that_was_freed_is_used_again_and_not_mapped_anew() -> None:
+    assert pages_a_round("given back") > 1000
+    assert pages_a_round("kept") < 10
