@@ -14,6 +14,7 @@ Dagster 1.13.27 and 1.13.28. The numbers are those of issues and pull requests o
 | `SerializableErrorInfo` | `runs.failures` | What the event of a failed run holds of an error. |
 | `AssetCheckEvaluationTargetMaterializationData` | `assets.checks` | What the exported `AssetCheckEvaluation` says of the materialization that it is about. |
 | `EngineEventData` | `review_index` | What the exported `DagsterInstance.report_engine_event` takes. |
+| `DAGSTER_EVENT_TYPES`, `_create_cursor_key` | `service.serve` | Where the daemon notes how far it has read of runs that ended. |
 """  # noqa: E501 - rows of a table
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from dagster._core.execution.retries import RetryMode, auto_reexecution_should_r
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 
 if TYPE_CHECKING:
+    import dagster as dg
     from dagster._core.execution.context.system import PlanExecutionContext, PlanOrchestrationContext
     from dagster._core.execution.plan.plan import ExecutionPlan
     from dagster_shared.error import SerializableErrorInfo
@@ -58,11 +60,25 @@ __all__ = [
     "SerializableErrorInfo",
     "WorkerStatus",
     "auto_reexecution_should_retry_run",
+    "begin_reading_events",
     "code_server_answers",
     "inner_plan_execution_iterator",
     "read_migrations_once",
     "run_web_page",
 ]
+
+
+def begin_reading_events(instance: dg.DagsterInstance) -> None:
+    """Have the daemon look for runs that end from now on, where it has never looked.
+
+    By itself it does the same, and writes two warnings that nobody can do anything about ("No cursor for event type").
+    """
+    from dagster._daemon.auto_run_reexecution.event_log_consumer import DAGSTER_EVENT_TYPES, _create_cursor_key
+
+    cursors = instance.daemon_cursor_storage
+    keys = {_create_cursor_key(kind) for kind in DAGSTER_EVENT_TYPES}
+    latest = str(instance.event_log_storage.get_maximum_record_id() or 0)
+    cursors.set_cursor_values(dict.fromkeys(keys, latest) | cursors.get_cursor_values(keys))
 
 
 def code_server_answers(socket: Path) -> bool:

@@ -34,7 +34,7 @@ from typing import Final
 import dagster as dg
 import psutil
 
-from dualface_assets.runs.dagster_internals import code_server_answers
+from dualface_assets.runs.dagster_internals import begin_reading_events, code_server_answers
 from dualface_assets.runs.tags import PARTITION
 from dualface_assets.runs.workers import workers
 from dualface_assets.service.clock import WatchedClock, resume_sensors
@@ -148,6 +148,7 @@ def main() -> int:
             programs.append(Program("web page", "dualface_assets.service.web_page", *address, *workspace))
             clock = WatchedClock()
             _resume(instance)
+            begin_reading_events(instance)
             daemon = Program("daemon", _DAGSTER, "dagster-daemon", "run", "--log-level", "warning", *workspace)
             programs.append(daemon)
             while all(program.keep_alive() for program in programs):

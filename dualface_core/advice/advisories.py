@@ -82,7 +82,7 @@ def source_advisory(notes: Sequence[str]) -> Advisory:
         name=AdvisoryName.SOURCE,
         passed=not notes,
         message=" ".join(notes) or "All of the source that a result can hold is in it, as it was.",
-        action="" if not notes else "If that is not wanted, export the source again without it.",
+        action="" if not notes else "If that is not wanted, export the source again so that it needs none of this.",
         figures={"changes": len(notes)},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from alembic.script import ScriptDirectory
 
 from dualface_assets.runs import dagster_internals as internals
 from dualface_assets.runs import tags
-from tests.dagster_internals import TableMetadataSet, dagster_tags, sql
+from tests.dagster_internals import TableMetadataSet, dagster_tags, event_log_consumer, sql
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,21 @@ def test_a_claim_that_waits_is_where_ours_looks_for_it() -> None:
 def test_the_monitoring_daemon_asks_the_launcher_about_started_runs() -> None:
     assert internals.WorkerStatus.RUNNING.value == "RUNNING"
     assert not dg.DefaultRunLauncher().supports_check_run_worker_health, "Dagster has a check of its own now"
+
+
+def test_a_daemon_that_has_never_read_events_begins_with_the_next_one_and_warns_of_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with dg.DagsterInstance.local_temp() as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization("before"))
+        internals.begin_reading_events(instance)
+        begins = instance.event_log_storage.get_maximum_record_id()
+        instance.report_runless_asset_event(dg.AssetMaterialization("while_no_daemon_ran"))
+        internals.begin_reading_events(instance)
+        kinds, logger = event_log_consumer.DAGSTER_EVENT_TYPES, logging.getLogger()
+        cursors = event_log_consumer._fetch_persisted_cursors(instance, kinds, logger)
+    assert cursors == dict.fromkeys(kinds, begins)
+    assert caplog.messages == []
 
 
 WITHOUT_ITS_SERVER = """
