@@ -31,6 +31,7 @@ from dualface_core.system.threads import limit_library_threads
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # wraps paragraphs anew
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Two people talk in one video: give each a tile of their own, filmed as if by a calm camera operator.",
     epilog="Try it: dualface sample talk.mp4 --seconds 20, then dualface run talk.mp4",
