@@ -78,7 +78,7 @@ def begin_reading_events(instance: dg.DagsterInstance) -> None:
     cursors = instance.daemon_cursor_storage
     keys = {_create_cursor_key(kind) for kind in DAGSTER_EVENT_TYPES}
     latest = str(instance.event_log_storage.get_maximum_record_id() or 0)
-    cursors.set_cursor_values(dict.fromkeys(keys, latest) | cursors.get_cursor_values(keys))
+    cursors.set_cursor_values({**dict.fromkeys(keys, latest), **cursors.get_cursor_values(keys)})
 
 
 def code_server_answers(socket: Path) -> bool:
