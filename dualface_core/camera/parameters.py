@@ -39,7 +39,7 @@ class CameraParameters(BaseModel):
     max_upscale: float = Field(default=2.0, ge=1.0, le=8.0)
     closest: float = Field(default=0.6, ge=0.2, le=1.0)
     position_dead_zone: float = Field(default=0.05, ge=0.0, le=0.2)
-    eye_dead_zone: float = Field(default=0.0125, ge=0.0, le=0.2)
+    eye_dead_zone: float = Field(default=0.02, ge=0.0, le=0.2)
     zoom_dead_zone: float = Field(default=0.08, ge=0.0, le=0.5)
     pace: float = Field(default=0.095, ge=0.01, le=10.0)
     zoom_ease: float = Field(default=2.5, ge=0.1, le=10.0)
