@@ -1,8 +1,9 @@
-"""What is laid over the picture of a shot for a while: title bars, captions, pop-ups.
+"""What is laid over the picture of a shot: title bars, captions, pop-ups, logos.
 
 Belongs here: finding these in the small gray images of one shot. The one idea: what is laid over a picture comes or
 goes at once, stands still to the pixel meanwhile, and is a rectangle with sharp sides or a line of text. What is there
-from a shot's first frame to its last cannot be told from what was filmed, and is not looked for.
+from a shot's first frame to its last can be told from what was filmed only where it is letters or a logo: so many sharp
+strokes side by side, each as wide as the next, are hardly found in a room.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from dualface_core.tracking.panes import Bounds, Floats, Grays
+from dualface_core.tracking.panes import Bounds, Edges, Floats, Grays
 
 _IMAGES: Final = 5
 """Images that are compared: one without it, one in which it may be on its way, and three in which it stands still."""
@@ -73,6 +74,22 @@ _STROKE: Final = 40
 _STROKES: Final = 0.08
 """Levels of luma between neighbors at the side of a stroke, and the share of a line's pixels that are one."""
 
+_STANDS: Final = 0.9
+_STANDING_STROKE: Final = 30
+"""Share of a shot's images in which the side of a stroke is at one place, and levels of luma on average, where letters
+or a logo stand from the shot's first frame to its last."""
+
+_DENSE: Final = 0.2
+"""Share of their pixels that are the side of a stroke: of books on a shelf, plants and slogans on a wall, half as many
+are."""
+
+_PAIRED: Final = 0.8
+"""Sides of strokes that get darker by those that get brighter, the fewer by the more: a stroke has one of each."""
+
+_STANDING_WIDTH: Final = 0.08
+_STANDING_HEIGHTS: Final = (0.012, 0.15)
+"""Share of the image's width that they are wide at least, and shares of its height between which they are high."""
+
 _SAME: Final = 0.5
 """Share of the smaller of two overlays that is in the other one, where they are one, such as captions one by one."""
 
@@ -110,9 +127,19 @@ class OverlayFinder:
         for bounds in _laid_over(images[::-1]):
             self._take(Laid(bounds, None, time))
 
-    def found(self) -> list[Laid]:
-        """All that was laid over the shot; what comes again and again at one place is there all the time."""
-        return self._places
+    def found(self, across: Edges, images: int) -> list[Laid]:
+        """All that was laid over the shot; what comes again and again at one place is there all the time.
+
+        Args:
+            across: the edges between neighbors in a row, of all images of the shot.
+            images: their number.
+        """
+        standing = [
+            Laid(bounds, None, None)
+            for bounds in _standing(across, images)
+            if not any(_is_one(bounds, place.bounds) for place in self._places)
+        ]
+        return [*self._places, *standing]
 
     def _take(self, laid: Laid) -> None:
         """Take what comes or goes: what goes before anything has come at its place was there from the beginning."""
@@ -132,6 +159,32 @@ def _laid_over(images: Sequence[Grays]) -> list[Bounds]:
     still = np.maximum.reduce(last) - np.minimum.reduce(last) <= _STILL
     changed = np.asarray(still & (cv2.absdiff(middle, without) >= _CHANGED), np.uint8)
     return [*_rectangles(changed, middle, without), *_lines_of_text(changed, middle)]
+
+
+def _standing(across: Edges, images: int) -> list[Bounds]:
+    """Letters and logos that are there in all images of a shot."""
+    rises, falls = across.strokes(images, share=_STANDS, levels=_STANDING_STROKE)
+    height, width = rises.shape
+    sides = (rises | falls).astype(np.uint8)
+    ink, joined = _ink(sides)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=4)
+    lowest, highest = (share * height for share in _STANDING_HEIGHTS)
+    found = []
+    for left, top, wide, high, _ in stats[1:count].tolist():
+        if not (lowest <= high <= height / 2 and wide >= _STANDING_WIDTH * width):
+            continue
+        bounds = x, y, right, bottom = _trimmed(ink.astype(np.float64), (left, top, left + wide, top + high), _INK)
+        part = slice(y, bottom), slice(x, right)
+        up, down = int(rises[part].sum()), int(falls[part].sum())
+        if (
+            lowest <= bottom - y <= highest
+            and right - x >= _STANDING_WIDTH * width
+            and min(x, y, width - right, height - bottom) > 0
+            and up + down >= _DENSE * (right - x) * (bottom - y)
+            and min(up, down) >= _PAIRED * max(up, down)
+        ):
+            found.append(bounds)
+    return found
 
 
 def _rectangles(changed: Grays, image: Grays, without: Grays) -> list[Bounds]:
@@ -164,7 +217,7 @@ def _rectangles(changed: Grays, image: Grays, without: Grays) -> list[Bounds]:
     return found
 
 
-def _trimmed(filled: Floats, bounds: Bounds) -> Bounds:
+def _trimmed(filled: Floats, bounds: Bounds, full: float = _FULL) -> Bounds:
     """The rectangle within these bounds whose outermost lines are full; the emptiest one is left out first."""
     left, top, right, bottom = bounds
     while right - left > 1 and bottom - top > 1:
@@ -172,7 +225,7 @@ def _trimmed(filled: Floats, bounds: Bounds) -> Bounds:
         rows, columns = part.mean(axis=1), part.mean(axis=0)
         lines = columns[0], rows[0], columns[-1], rows[-1]
         emptiest = int(np.argmin(lines))
-        if lines[emptiest] >= _FULL:
+        if lines[emptiest] >= full:
             break
         left, top = left + (emptiest == 0), top + (emptiest == 1)
         right, bottom = right - (emptiest == 2), bottom - (emptiest == 3)
@@ -197,9 +250,7 @@ def _lines_of_text(changed: Grays, image: Grays) -> list[Bounds]:
     height, width = changed.shape
     sides = np.zeros_like(changed)
     sides[:, 1:] = np.abs(np.diff(image.astype(np.int16), axis=1)) > _STROKE
-    ink = np.minimum(changed, cv2.dilate(sides, np.ones((_BESIDE, 2 * _BESIDE + 1), np.uint8)))
-    across, down = (max(3, round(share * size)) | 1 for share, size in zip(_LETTERS, (width, height), strict=True))
-    joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((down, across), np.uint8))
+    ink, joined = _ink(sides, changed)
     count, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=4)
     lowest, highest = (share * height for share in _LINE_HEIGHTS)
     found = []
@@ -211,6 +262,15 @@ def _lines_of_text(changed: Grays, image: Grays) -> list[Bounds]:
         if full and ink[part].mean() >= _INK and sides[part].mean() >= _STROKES:
             found.append((left, top, left + wide, top + high))
     return found
+
+
+def _ink(sides: Grays, changed: Grays | None = None) -> tuple[Grays, Grays]:
+    """What belongs to strokes, by their sides, of what has changed; and the same with what lies between them."""
+    height, width = sides.shape
+    ink = np.asarray(cv2.dilate(sides, np.ones((_BESIDE, 2 * _BESIDE + 1), np.uint8)), np.uint8)
+    ink = ink if changed is None else np.minimum(changed, ink)
+    across, down = (max(3, round(share * size)) | 1 for share, size in zip(_LETTERS, (width, height), strict=True))
+    return ink, np.asarray(cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((down, across), np.uint8)), np.uint8)
 
 
 def _is_one(one: Bounds, other: Bounds) -> bool:

@@ -107,6 +107,11 @@ class Edges:
         self.falls[rest] += step < -_STEP
         self.total[rest] += step
 
+    def strokes(self, images: int, *, share: float, levels: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where pixels are brighter, and darker, than the one before in so many of the images, by so many levels."""
+        strong = np.abs(self.total) > levels * images
+        return strong & (self.rises >= share * images), strong & (self.falls >= share * images)
+
     def lines(self, images: int) -> Lines:
         """Still edges and their contrast, each summed along them: with columns in the place of rows if that is down."""
         rises, falls, total = (plane.T if self.in_columns else plane for plane in (self.rises, self.falls, self.total))

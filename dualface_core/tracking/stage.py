@@ -280,7 +280,8 @@ class StageFinder:
             return
         bars = self._watched.bars()
         panes = self._watched.panes(self._bounds(bars.sure()))
-        self._shots[self._shot] = _Summary(bars, panes, self._watched.overlays.found())
+        overlays = self._watched.overlays.found(self._watched.across, self._watched.images)
+        self._shots[self._shot] = _Summary(bars, panes, overlays)
         self._watched = None
 
     def _bounds(self, depths: Bounds) -> Bounds:

@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dualface_core.tracking.overlays import Laid, OverlayFinder
+from dualface_core.tracking.panes import Edges
 
 Image = NDArray[np.uint8]
 
@@ -30,18 +31,21 @@ def with_bar(image: Image) -> Image:
     return cv2.rectangle(image.copy(), (left, top), (right - 1, bottom - 1), 235, cv2.FILLED)
 
 
-def with_words(image: Image) -> Image:
+def with_words(image: Image, size: float = 0.8, outline: int = 9, stroke: int = 4) -> Image:
     image = image.copy()
-    for thickness, luma in ((9, 10), (4, 245)):
-        cv2.putText(image, "SO WHO DID YOU CALL?", (20, 220), cv2.FONT_HERSHEY_SIMPLEX, 0.8, luma, thickness)
+    for thickness, luma in ((outline, 10), (stroke, 245)):
+        cv2.putText(
+            image, "SO WHO DID YOU CALL?", (20, 220), cv2.FONT_HERSHEY_SIMPLEX, size, luma, thickness, cv2.LINE_AA
+        )
     return image
 
 
 def watched(frames: list[Image]) -> list[Laid]:
-    finder = OverlayFinder()
+    finder, across = OverlayFinder(), Edges.none((HEIGHT, WIDTH), in_columns=False)
     for number, image in enumerate(frames):
         finder.add(image, number / 3)
-    return finder.found()
+        across.add(image.astype(np.int16))
+    return finder.found(across, len(frames))
 
 
 def test_a_title_bar_that_comes_and_stays_is_found_where_it_is() -> None:
@@ -59,6 +63,14 @@ def test_a_caption_that_goes_again_was_there_from_the_beginning() -> None:
     assert (left, right) == pytest.approx((20, 295), abs=25)
     assert 185 <= top < bottom <= 235
     assert (found.begin, found.end) == (None, pytest.approx(10 / 3, abs=0.7))
+
+
+def test_letters_that_stand_from_the_first_frame_to_the_last_are_found_once() -> None:
+    (found,) = watched([with_words(room(n / 3), 0.5, 4, 1) for n in range(20)])
+    left, top, right, bottom = found.bounds
+    assert (left, right) == pytest.approx((20, 190), abs=12)
+    assert 200 <= top < bottom <= 228
+    assert (found.begin, found.end) == (None, None)
 
 
 def test_people_who_sway_come_and_go_are_not_laid_over_the_picture() -> None:
