@@ -32,14 +32,15 @@ BLACK: Final = 12
 """Levels above black that the brightest spot of a black region may have; a spot of one that isn't has twice that."""
 
 MOST_DIFFERENT: Final = 24.0
-"""Levels by which luma may differ from what was composed, as a mean over 3 x 3 cells."""
+"""Levels by which a cell of luma may differ from what was composed. Coding at CRF 40 differs by up to 16."""
 
 MOST_BRIGHTER: Final = 6.0
 """Levels by which a region as a whole may be brighter or darker."""
 
-MOST_COLORED: Final = 10.0
+MOST_COLORED: Final = 8.0
 MOST_COLORED_MEAN: Final = 3.5
-"""Levels by which chroma may differ, as a mean over 3 x 3 cells and over the region."""
+"""Levels by which a cell of chroma may differ, and the region as a whole. Coding at CRF 40 differs by up to 3 in a
+cell."""
 
 LEAST_SSIM: Final = 0.85
 """Structural similarity of the luma of fingerprints."""
@@ -244,10 +245,10 @@ class RegionComparison:
         floor = np.where(details[0] < details[1], _FAINT_DETAIL, _FAINT_NOISE)
         brightest = self._luma(shown).max(axis=(1, 2)), self._luma(own).max(axis=(1, 2))
         columns = (
-            np.abs(_blurred(luma, 3)).reshape(len(shown), -1).max(axis=1),
+            np.abs(luma).max(axis=(1, 2)),
             np.abs(luma.mean(axis=(1, 2))),
             ssim(self._luma(shown), self._luma(own)),
-            np.abs(_blurred(colors, 3)).reshape(len(shown), -1).max(axis=1),
+            np.abs(colors).reshape(len(shown), -1).max(axis=1),
             np.abs(colors.reshape(len(shown), 2, -1).mean(axis=2)).max(axis=1),
             (details[0] + floor) / (details[1] + floor),
             (brightest[0] <= self._dark) & (brightest[1] > self._dark + BLACK),

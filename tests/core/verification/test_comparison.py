@@ -13,8 +13,9 @@ from dualface_core.media.frames import Planes
 from dualface_core.media.probe import probe
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.layouts import layout
-from dualface_core.verification.comparison import ssim
+from dualface_core.verification.comparison import RegionComparison, ssim
 from dualface_core.verification.expected import Sample, cheap_frames, evenly, source_frames
+from dualface_core.verification.fingerprints import region_fingerprints
 from dualface_core.verification.verify import Check
 from tests.core.made_tracks import face_tracks, plan_camera
 from tests.core.verification.results import ENCODER, Job, render
@@ -116,6 +117,20 @@ def test_a_tile_is_like_itself_even_with_noise_and_unlike_another() -> None:
     assert same == pytest.approx(1)
     assert noisy > 0.98
     assert turned < 0.3
+
+
+def test_one_cell_that_differs_is_found_in_a_busy_picture() -> None:
+    part = region_fingerprints(layout("side-by-side"))[0]
+    composed = np.random.default_rng(0).integers(60, 200, (5, part.size), np.uint8)
+    shown = composed.copy()
+    shown[2, part.chroma.start // 2] += 40
+    comparison = RegionComparison(part, composed, [*range(6)], ColorInfo())
+    for number, frame in enumerate(shown):
+        comparison.look(number, number, frame)
+    comparison.finish()
+    failures = [finding for finding in comparison.findings() if not finding.passed]
+    assert [finding.check for finding in failures] == [Check.SSIM]
+    assert "in 1 of 5 frames, from 0:02.0 (frame 2) on: by up to 40 levels" in failures[0].message
 
 
 def test_after_a_lost_frame_pictures_are_still_matched_by_their_time(slides: Job, tmp_path: Path) -> None:

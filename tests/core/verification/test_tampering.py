@@ -33,6 +33,13 @@ def filled(planes: Planes, y: int, u: int = 128, v: int = 128, rows: slice = sli
     return planes
 
 
+def block(planes: Planes, size: int, levels: tuple[int, int, int]) -> Planes:
+    """A square that a decoder lost: at no multiple of anything."""
+    for plane, scale, level in zip(planes, (1, 2, 2), levels, strict=True):
+        plane[410 // scale : (410 + size) // scale, 330 // scale : (330 + size) // scale] = level
+    return planes
+
+
 def noise(planes: Planes) -> Planes:
     rng = np.random.default_rng(0)
     y, u, v = (rng.integers(0, 256, plane.shape, np.uint8) for plane in planes)
@@ -138,6 +145,8 @@ CASES: list[tuple[str, Edit, Check, str]] = [
     ("a black frame", during(range(12, 13), lambda p: filled(p, 16)), Check.BLACK, "0:01.2"),
     ("a gray lower half", during(MIDDLE, lambda p: filled(p, 128, rows=slice(540, None))), Check.SSIM, "0:01.2"),
     ("a gray lower eighth", during(ALL, lambda p: filled(p, 128, rows=slice(944, None))), Check.SSIM, "0:00.0"),
+    ("a gray block of 96 pixels", during(ALL, lambda p: block(p, 96, (128, 128, 128))), Check.SSIM, "0:00.0"),
+    ("a green block of 64 pixels", during(MIDDLE, lambda p: block(p, 64, (80, 90, 80))), Check.COLOR, "0:01.2"),
     ("a tile shifted by 30 pixels", during(ALL, lambda p: shifted(p, 30, 0)), Check.SSIM, "0:00.0"),
     ("a tile shifted by 30 rows", during(ALL, lambda p: shifted(p, 0, 30)), Check.SSIM, "0:00."),
     ("a tile shifted by 4 pixels", during(ALL, lambda p: shifted(p, 4, 0)), Check.CROP, "0:0"),
