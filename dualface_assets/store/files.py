@@ -75,10 +75,10 @@ class StoreFiles(Protocol):
     def sha256(self, path: Path) -> str:
         """Digest of a file's content, in hex. Raises FileNotFoundError."""
 
-    def fetch(self, path: Path, into: Path) -> Path:
+    def fetch(self, path: Path, into: Path, *, sha256: str | None = None) -> Path:
         """A local file of this content: the file itself, or a copy in the folder `into`, made unless it is there.
 
-        Raises MissingInputError.
+        A copy whose digest is not `sha256` (hex; None: not known) is none. Raises MissingInputError, or StoreError.
         """
 
     def staging_path(self, path: Path, folder: Path) -> Path:
@@ -153,10 +153,9 @@ class LocalFiles:
 
     def sha256(self, path: Path) -> str:
         """Of the file."""
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
 
-    def fetch(self, path: Path, into: Path) -> Path:  # noqa: ARG002  nothing needs a copy here
+    def fetch(self, path: Path, into: Path, *, sha256: str | None = None) -> Path:  # noqa: ARG002  there is no copy
         """The file itself."""
         return path
 
@@ -218,6 +217,12 @@ def make_folder(folder: Path) -> None:
         make_folder(folder.parent)
         folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         sync(folder.parent)
+
+
+def file_sha256(path: Path) -> str:
+    """Digest of a local file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def files_below(path: Path) -> list[Path]:

@@ -25,7 +25,7 @@ from fsspec import AbstractFileSystem
 from fsspec.registry import known_implementations
 from upath import UPath
 
-from dualface_assets.store.files import LocalFiles, OpenedFile, StoreError, files_below
+from dualface_assets.store.files import LocalFiles, OpenedFile, StoreError, file_sha256, files_below
 from dualface_core.errors import FileError, MissingInputError, OutputError, SettingsError, one_line
 from dualface_core.system.atomic_files import atomic_write, output_error
 
@@ -159,8 +159,12 @@ class RemoteFiles:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def fetch(self, path: Path, into: Path) -> Path:
-        """A complete copy, named after the object and its folder."""
+    def fetch(self, path: Path, into: Path, *, sha256: str | None = None) -> Path:
+        """A complete copy, named after the object and its folder.
+
+        Client libraries compare checksums where a store has one of the whole object, which it has not of one that was
+        sent in parts.
+        """
         copy = into / f"{path.parent.name}-{path.name}"
         if copy.exists():
             return copy
@@ -177,6 +181,9 @@ class RemoteFiles:
                     raise output_error(copy, error) from None
                 raise
             self._compare(path, size, temporary.stat().st_size)
+            if sha256 is not None and sha256 != file_sha256(temporary):
+                found = "what has arrived is not what was stored (its SHA-256 is another)"
+                raise StoreError(self.address(path), found, action="Look at the store and the network.")
         return copy
 
     def staging_path(self, path: Path, folder: Path) -> Path:

@@ -288,7 +288,8 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
     def video_path(self, key: str) -> Path:
         """The uploaded video, here for as long as the run lasts. Raises UnsafeKeyError or MissingInputError."""
-        return self.local(self.video_place(key))
+        upload, into = self.upload(key), self.scratch_folder / self._run_id
+        return self.files.fetch(self.video_folder(key) / upload.file, into, sha256=upload.sha256)
 
     def video_place(self, key: str) -> Path:
         """The path of the uploaded video in the store. Raises UnsafeKeyError or MissingInputError."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import fsspec
@@ -19,6 +20,7 @@ from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 from dualface_assets.uploads.intake import Intake
 from dualface_core.pipeline import report_path
 from tests.own_instance import own_instance
+from tests.s3_server import S3Server, s3_server, why_unavailable
 
 
 class LanFileSystem(LocalFileSystem):
@@ -60,7 +62,28 @@ def object_store(tmp_path: Path) -> Iterator[VideoStore]:
     MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
-@pytest.fixture(params=["store", "lan_store", "object_store"])
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server."""
+    if reason := why_unavailable():
+        pytest.skip(reason)
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        server.create("videos")
+        yield server
+
+
+@pytest.fixture
+def s3_store(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[VideoStore]:
+    """A store on an S3 server that is slow, and fails 5 % of what it is asked."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    s3.trouble(fail_every=20, delay_ms=2)
+    root = f"s3://videos/{uuid4().hex}"
+    yield VideoStore(root=root, inbox=str(tmp_path / "inbox"), work=str(tmp_path / "work"))
+    s3.trouble()
+
+
+@pytest.fixture(params=["store", "lan_store", "object_store", "s3_store"])
 def any_store(request: pytest.FixtureRequest) -> VideoStore:
     """A store of each kind."""
     found = request.getfixturevalue(request.param)

@@ -125,9 +125,9 @@ def processed(processing: Pipeline, sample_clip: SampleClip) -> Processed:
 
 
 @pytest.fixture
-def elsewhere(processing: Pipeline, object_store: VideoStore) -> Pipeline:
+def elsewhere(processing: Pipeline, s3_store: VideoStore) -> Pipeline:
     """The same instance, with a remote store."""
-    return Pipeline(object_store, processing.instance)
+    return Pipeline(s3_store, processing.instance)
 
 
 def test_a_video_becomes_a_verified_result_in_a_remote_store(elsewhere: Pipeline, sample_clip: SampleClip) -> None:
