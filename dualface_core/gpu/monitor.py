@@ -1,4 +1,4 @@
-"""LoadMonitor: how busy the host and the GPU were while a job ran, sampled once a second.
+"""LoadMonitor: how busy the host and the GPU were while a job ran, sampled about once a second.
 
 Belongs here: the sampling thread and the table that it fills. The one idea: measuring must not disturb what
 is measured, so it happens in a thread of its own, and its memory is bounded however long the job takes.
@@ -34,6 +34,10 @@ _GPU: Final = {
     **dict.fromkeys(("temperature", "power"), pa.float32()),
 }
 """The columns that may be null: where there are no counters, or no GPU."""
+
+_SHARE: Final = 0.05
+"""Of one core, what sampling takes at most: the memory of many processes takes the kernel tens of milliseconds each to
+count, and makes them wait meanwhile. Where it would take more, samples are further apart."""
 
 
 class LoadMetadata(TableMetadata):
@@ -138,7 +142,7 @@ class LoadMonitor:
 
     Args:
         gpu: the card to sample; without one the GPU's columns are null.
-        interval: seconds between samples.
+        interval: seconds between samples, at the least (see `_SHARE`).
         most_rows: beyond so many rows (ten hours of seconds) every second one is dropped and the interval doubled.
     """
 
@@ -184,9 +188,11 @@ class LoadMonitor:
                 host = _HostReader()
                 latest, due = -math.inf, self._started + self._interval
                 while not self._end.wait(max(0.0, due - time.monotonic())):
+                    begun = time.thread_time()
                     latest = self._sample(host, gpu_load())
-                    due = max(due + self._interval, latest)
-                if time.monotonic() - latest > self._interval / 4:  # rates over no time at all would say nothing
+                    due = max(due + self._interval, latest + (time.thread_time() - begun) / _SHARE)
+                # Rates over no time at all would say nothing.
+                if time.monotonic() - latest > self._interval / 4:
                     self._sample(host, gpu_load())
         except Exception:
             # A job must not fail because it could not be watched.
