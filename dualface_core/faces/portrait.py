@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.errors import MissingInputError, PortraitError
+from dualface_core.faces.alignment import align_face
 from dualface_core.faces.detections import Detections
-from dualface_core.faces.sface import FaceEmbedder, align_face
-from dualface_core.faces.yunet import FaceDetector
 from dualface_core.system.read_errors import read_error
+
+if TYPE_CHECKING:
+    from dualface_core.faces.sface import FaceEmbedder
+    from dualface_core.faces.yunet import FaceDetector
 
 _SIDES: Final = (640, 320, 160)
 """Longer sides of the image in which the face is looked for, in turn: a large one is found in a small image."""

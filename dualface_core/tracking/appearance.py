@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,14 +15,13 @@ from numpy.typing import NDArray
 
 from dualface_core.engine.workers import Workers, advance
 from dualface_core.faces.face_crops import FaceCrop, upright
-from dualface_core.faces.sface import FaceEmbedder
-from dualface_core.faces.yunet import FaceDetector
+from dualface_core.faces.weights import WeightFiles
 
 AT_ONCE: Final = 64
 """Face crops that are gathered before they are described: 7 MB, and work for several processes."""
 
-_OF_TASK: Final = 16
-"""Face crops of one task, which takes half a second or so: about as long as a process needs to load the models."""
+_OF_TASK: Final = 4
+"""Face crops of one task, which takes a tenth of a second or so: a hundred times as long as handing it over."""
 
 
 @dataclass(frozen=True)
@@ -40,40 +38,33 @@ class Appearance:
 
 
 @dataclass(frozen=True)
-class CropsTask:
-    """Face crops, and the models' files; None for the packaged ones."""
+class _Task:
+    """Face crops to describe, and the networks that do it."""
 
     crops: Sequence[FaceCrop]
-    detector_weights: Path | None
-    embedder_weights: Path | None
+    weights: WeightFiles
 
 
-def describe(crops: Sequence[FaceCrop], detector: FaceDetector, embedder: FaceEmbedder) -> Appearance:
-    """Describe face crops, at least one."""
+def describe(workers: Workers | None, crops: Sequence[FaceCrop], weights: WeightFiles) -> Appearance:
+    """Describe face crops, at least one, in worker processes where there are any.
+
+    Raises ModelError where a file is not that of its network.
+    """
+    tasks = [_Task(crops[first : first + _OF_TASK], weights) for first in range(0, len(crops), _OF_TASK)]
+    parts = list(map(_described, tasks) if workers is None else workers.map(_described, tasks, about="faces"))
+    return Appearance(
+        np.concatenate([part.embeddings for part in parts]), np.concatenate([part.quality for part in parts])
+    )
+
+
+def _described(task: _Task) -> Appearance:
+    from dualface_core.faces.sface import FaceEmbedder
+    from dualface_core.faces.yunet import FaceDetector
+
+    detector, embedder = FaceDetector(task.weights.detector), FaceEmbedder(task.weights.embedder)
     turned = []
-    for crop in crops:
+    for crop in task.crops:
         advance(0)
         turned.append(upright(crop, detector))
     embeddings = embedder.embed(np.stack([crop.face for crop in turned]))
     return Appearance(embeddings, np.array([crop.quality for crop in turned]))
-
-
-def describe_task(task: CropsTask) -> Appearance:
-    """The same for a task. Raises ModelError."""
-    return describe(task.crops, FaceDetector(task.detector_weights), FaceEmbedder(task.embedder_weights))
-
-
-def describe_with(
-    workers: Workers | None, crops: Sequence[FaceCrop], detector: FaceDetector, embedder: FaceEmbedder
-) -> Appearance:
-    """Describe face crops in worker processes, where there are any and enough crops. The result is the same."""
-    if workers is None or workers.most == 1 or len(crops) <= _OF_TASK:
-        return describe(crops, detector, embedder)
-    tasks = [
-        CropsTask(crops[first : first + _OF_TASK], detector.weights, embedder.weights)
-        for first in range(0, len(crops), _OF_TASK)
-    ]
-    parts = list(workers.map(describe_task, tasks, about="faces"))
-    return Appearance(
-        np.concatenate([part.embeddings for part in parts]), np.concatenate([part.quality for part in parts])
-    )

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
@@ -33,7 +33,6 @@ from dualface_core.errors import UnreadableVideoError
 from dualface_core.faces.attire import COLORS, attire
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.face_crops import SIDE, crop_square
-from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.changes import Changes
 from dualface_core.media.cuda_frames import DownloadingReader
 from dualface_core.media.frames import Frame
@@ -45,6 +44,9 @@ from dualface_core.system.cuda import Card, CudaError
 from dualface_core.tracking.heads import GRAYS_PER_SECOND, gray_size
 from dualface_core.tracking.parameters import TrackParameters
 from dualface_core.tracking.shots import AROUND, CutSuspicion, face_goes_on, make_thumbnail
+
+if TYPE_CHECKING:
+    from dualface_core.faces.yunet import FaceDetector
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -174,13 +176,22 @@ def observe(task: SpanTask) -> Observed:
         except CARD_FAILURES as error:
             _LOGGER.warning("%s: the processor looks at frames from %d on: %s", video.path, span.first, error)
     with VideoReader(video, threads=1, loop_filter=False, span=to_the_end) as reader:
-        return _observed(task, reader, FaceDetector(task.detector_weights))
+        return _observed(task, reader, _detector(task.detector_weights))
+
+
+def _detector(weights: Path | None) -> FaceDetector:
+    """What this process observes with; torch is loaded by the process that needs it."""
+    from dualface_core.faces.yunet import FaceDetector
+
+    return FaceDetector(weights)
 
 
 @cache
 def _card(weights: Path | None) -> tuple[Card, FaceDetector]:
     """What this process observes with on the card. Raises CudaError where there is none that works."""
     import torch
+
+    from dualface_core.faces.yunet import FaceDetector
 
     card = Card()
     if not torch.cuda.is_available():
@@ -308,7 +319,7 @@ class ObservedVideo:
 
     def _in_one_pass(self) -> Iterator[Seen]:
         with VideoReader(self._video, threads=self._threads, loop_filter=False) as reader:
-            for seen in observe_frames(reader, self._parameters, FaceDetector(self._weights)):
+            for seen in observe_frames(reader, self._parameters, _detector(self._weights)):
                 if self._progress is not None:
                     self._progress(seen.index + 1)
                 yield seen

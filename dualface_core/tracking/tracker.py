@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.engine.workers import Workers
+from dualface_core.faces.alignment import frontality
 from dualface_core.faces.face_crops import FaceCrop, make_face_crop
 from dualface_core.faces.portrait import Portrait
-from dualface_core.faces.sface import FaceEmbedder, frontality
-from dualface_core.faces.yunet import FaceDetector
+from dualface_core.faces.weights import WeightFiles
 from dualface_core.tables.face_tracks import FaceTracks, TracksMetadata
-from dualface_core.tracking.appearance import AT_ONCE, describe_with
+from dualface_core.tracking.appearance import AT_ONCE, describe
 from dualface_core.tracking.heads import HeadFollower
 from dualface_core.tracking.identities import EmbeddedTracklet, identify, split
 from dualface_core.tracking.observation import Look, Seen, look_size
@@ -88,19 +88,20 @@ class FaceTracker:
 
     Args:
         parameters: how faces were looked for.
-        detector, embedder: the models.
+        weights: of the networks that describe faces.
         frame_size: width and height of the upright frame, in pixels.
         time_base: seconds per unit of `Seen.pts`.
         fingerprint: SHA-256 of the file, in hex.
         person_a: who is to be called A; None for the one on the left where both are first seen together.
         workers: processes that describe face crops; None to do it in this one.
+
+    Raises ModelError where a model file is missing, and where it is wrong here or when faces are described.
     """
 
     def __init__(
         self,
         parameters: TrackParameters,
-        detector: FaceDetector,
-        embedder: FaceEmbedder,
+        weights: WeightFiles,
         *,
         frame_size: tuple[int, int],
         time_base: Fraction,
@@ -109,8 +110,8 @@ class FaceTracker:
         workers: Workers | None = None,
     ) -> None:
         self._parameters = parameters
-        self._detector = detector
-        self._embedder = embedder
+        self._weights = weights
+        self._sha256 = weights.sha256()
         self._frame_size = frame_size
         self._time_base = time_base
         self._fingerprint = fingerprint
@@ -170,7 +171,7 @@ class FaceTracker:
             shots=self._stage.finish(self._shots.spans()),
             people=list(labeling.people),
             prototypes=prototypes if self._parameters.keep_prototypes else {},
-            model_sha256={"yunet": self._detector.sha256, "sface": self._embedder.sha256},
+            model_sha256=self._sha256,
             parameters=self._parameters.model_dump(),
             lost=list(lost),
             notes=list(notes),
@@ -220,7 +221,7 @@ class FaceTracker:
         crops = [item.crop for _, kept in self._ended for item in kept]
         if not crops:
             return
-        faces = describe_with(self._workers, crops, self._detector, self._embedder)
+        faces = describe(self._workers, crops, self._weights)
         quality = np.maximum(faces.quality, _LEAST_QUALITY)
         first = 0
         for tracklet, kept in self._ended:

@@ -11,17 +11,17 @@ Whether the names are right is judged in `people`, by the faces of the result al
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, pairwise
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.faces.alignment import align_face, frontality
 from dualface_core.faces.detections import Detections
-from dualface_core.faces.sface import FaceEmbedder, align_face, frontality
-from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import CameraState, FaceSource, Person, Subject
@@ -30,7 +30,13 @@ from dualface_core.verification.expected import evenly
 from dualface_core.verification.findings import Check, Finding, clock
 from dualface_core.verification.people import LEAST_QUALITY, SAME_PERSON, TileFaces, people_findings
 
+if TYPE_CHECKING:
+    from dualface_core.faces.yunet import FaceDetector
+
 Item = TypeVar("Item")
+
+Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Describes aligned faces, (N, 112, 112, 3) uint8 BGR, by (N, 128) float32 of length 1."""
 
 Box = NDArray[np.float64]
 """(4,) x, y, width, height in pixels."""
@@ -106,7 +112,7 @@ _LEAST_EMBEDDED: Final = 8
 """Faces of a person that are embedded at the least, where there are so many."""
 
 _BATCH: Final = 64
-"""Faces of a tile that wait to be embedded, at the most: a face alone takes several times as long."""
+"""Faces of a tile that wait to be embedded, at the most: work for several processes, and 2 MB."""
 
 _JITTER: Final = 0.1
 """Seconds by which samples, which are whole frames, may be nearer than their gap."""
@@ -225,15 +231,15 @@ class IdentityCheck:
     Args:
         tracks: who is where in the source.
         plan: what each tile shows.
-        embedder: describes faces.
+        embed: describes faces.
     """
 
-    def __init__(self, tracks: FaceTracks, plan: TilePlan, embedder: FaceEmbedder) -> None:
+    def __init__(self, tracks: FaceTracks, plan: TilePlan, embed: Embed) -> None:
         self._tracks = tracks
         self._people = tracks.people
         self._boxes = {person: tracks.boxes(person, followed=False) for person in self._people}
         self._plan = plan
-        self._embedder = embedder
+        self._embed = embed
         self._due = {person: _due(tracks, plan, person) for person in self._people}
         self._times = tracks.times
         self._duration = float(self._times[-1] - self._times[0])
@@ -246,7 +252,6 @@ class IdentityCheck:
         self._doubled: list[tuple[float, bool]] = []
         self._at_once = 0
         self._references: dict[Person, list[Face]] = {person: [] for person in self._people}
-        self._known: dict[Person, NDArray[np.float32]] = {}
 
     def wanted(self, number: int) -> FacesWanted:
         """What is to be looked for in a frame, of the source and of the result: its number in the plan."""
@@ -276,11 +281,15 @@ class IdentityCheck:
         return {person: _telling_frames(self._tracks, person) for person in few}
 
     def finish_learning(self) -> None:
-        """Embed the faces that stand for each person, once all are learned."""
+        """Choose the faces that stand for each person, once all are learned."""
         self._references = {
             person: _best_of_parts(faces, _REFERENCES) for person, faces in self._references.items() if faces
         }
-        self._known = {person: self._embed(faces) for person, faces in self._references.items()}
+
+    @cached_property
+    def _known(self) -> dict[Person, NDArray[np.float32]]:
+        """The embeddings of the faces that stand for each person."""
+        return {person: self._embedded(faces) for person, faces in self._references.items()}
 
     def look(self, shown: FacesShown) -> None:
         """Take what was found in a frame of the result, in the frames' order, once the people are known."""
@@ -296,7 +305,7 @@ class IdentityCheck:
         """Keep whether a person's face is where the plan has it, and the face, until it is embedded."""
         faces = self._faces[due.person]
         faces.sampled.append((time, due.face is not None))
-        if due.face is not None and due.person in self._known:
+        if due.face is not None and due.person in self._references:
             faces.waiting.append(_Waiting(time, due.face, due.alone))
             if len(faces.waiting) == _BATCH:
                 self._judge(due.person, faces)
@@ -322,7 +331,7 @@ class IdentityCheck:
         """Embed faces, and note whose they are."""
         if not chosen:
             return
-        embeddings = self._embed([each.face for each in chosen])
+        embeddings = self._embedded([each.face for each in chosen])
         nearness = {name: (embeddings @ known.T).max(axis=1) for name, known in self._known.items()}
         own = nearness.pop(person)
         other = np.max(list(nearness.values()), axis=0) if nearness else np.zeros_like(own)
@@ -350,8 +359,8 @@ class IdentityCheck:
         yield _doubled_finding(self._doubled, self._gap, split_only=self._split_only)
         yield from people_findings({person: faces.own for person, faces in self._faces.items()}, self._at_once)
 
-    def _embed(self, faces: Sequence[Face]) -> NDArray[np.float32]:
-        return self._embedder.embed(np.stack([face.crop for face in faces]))
+    def _embedded(self, faces: Sequence[Face]) -> NDArray[np.float32]:
+        return self._embed(np.stack([face.crop for face in faces]))
 
 
 def faces_of_source(wanted: FacesWanted, frame: Frame, detector: FaceDetector) -> dict[Person, Face]:

@@ -11,10 +11,10 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.engine.workers import advance
-from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
@@ -44,6 +43,9 @@ from dualface_core.verification.findings import Finding
 from dualface_core.verification.fingerprints import RegionFingerprint, fingerprint, region_fingerprints
 from dualface_core.verification.identity import Face, FacesShown, FacesWanted, faces_in_tiles, faces_of_source
 from dualface_core.verification.streams import audio_findings
+
+if TYPE_CHECKING:
+    from dualface_core.faces.yunet import FaceDetector
 
 _AT_ONCE: Final = 16
 """Frames of a result that are given at once."""
@@ -236,10 +238,13 @@ def _of_source(task: SourceTask) -> Iterator[SourceSeen]:
         advance(0)
 
 
-def faces_of(task: SourceTask) -> Iterator[dict[Person, Face]]:
+def faces_of(task: SourceTask) -> list[dict[Person, Face]]:
     """The faces of known people in some frames of the source, and nothing else of them."""
-    for sample, frame in source_frames(task.video, task.samples):
-        yield faces_of_source(task.faces[sample.number], frame, _detector(task.detector))
+    detector = _detector(task.detector)
+    return [
+        faces_of_source(task.faces[sample.number], frame, detector)
+        for sample, frame in source_frames(task.video, task.samples)
+    ]
 
 
 def _of_result(task: ResultTask, threads: int) -> Iterator[ResultSeen]:
@@ -280,7 +285,8 @@ def _nearest(planned: Sequence[Fraction], time: Fraction) -> int:
     return min((n for n in (after - 1, after) if 0 <= n < len(planned)), key=lambda n: abs(planned[n] - time))
 
 
-@lru_cache(1)
 def _detector(weights: Path | None) -> FaceDetector:
-    """One for all the tasks of a process."""
+    """What this process looks with; torch is loaded by the process that needs it."""
+    from dualface_core.faces.yunet import FaceDetector
+
     return FaceDetector(weights)

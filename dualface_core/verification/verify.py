@@ -100,7 +100,7 @@ def verify_output(
             # No tile is where it should be, so nothing can be said about tiles.
             return Verification(findings=[*streams, *audio_findings(result, video), metadata])
         with _composed(video, plan, fingerprints, workers) as composed:
-            checks = partial(_Checks, result, video, tracks, plan, planned, composed, settings)
+            checks = partial(_Checks, result, video, tracks, plan, planned, composed, settings, workers)
             seen = _looked_at(checks, output, workers, progress)
     except InputError as error:
         if Path(error.path) != output:
@@ -200,8 +200,9 @@ class _Checks:
         planned: Sequence[Fraction],
         composed: NDArray[np.uint8],
         settings: Settings,
+        workers: Workers | None,
     ) -> None:
-        from dualface_core.faces.sface import FaceEmbedder
+        from dualface_core.faces.embedding import embed
         from dualface_core.verification.canvas import CanvasCheck
         from dualface_core.verification.comparison import RegionComparison
         from dualface_core.verification.expected import CropCheck, sampled_frames
@@ -209,9 +210,10 @@ class _Checks:
         from dualface_core.verification.identity import IdentityCheck
 
         self._result, self._video, self._plan, self._planned = result, video, plan, planned
+        self._workers = workers
         self._detector = settings.detector_weights
         self._sampled = sampled_frames(video, plan, _SOURCE_FRAMES)
-        self._people = IdentityCheck(tracks, plan, FaceEmbedder(settings.embedder_weights))
+        self._people = IdentityCheck(tracks, plan, partial(embed, workers, weights=settings.embedder_weights))
         self._canvas = CanvasCheck(tracks, plan)
         times = [*map(float, planned), float(result.first_pts * result.time_base) + result.duration]
         parts = region_fingerprints(plan.layout)
@@ -316,8 +318,11 @@ class _Checks:
         """Fetch more faces of those of whom too few are known; then the people are."""
         from dualface_core.verification.observation import faces_of
 
-        for person, numbers in self._people.unknown().items():
-            for faces in faces_of(self._source_task(numbers)):
+        unknown = self._people.unknown()
+        tasks = [self._source_task(numbers) for numbers in unknown.values()]
+        found = map(faces_of, tasks) if self._workers is None else self._workers.map(faces_of, tasks)
+        for person, frames in zip(unknown, found, strict=True):
+            for faces in frames:
                 self._people.learn({person: faces[person]} if person in faces else {})
         self._people.finish_learning()
 

@@ -45,6 +45,26 @@ def test_with_settings_given_no_step_reads_the_environment(
     assert report.verification.passed
 
 
+_IN_SPANS = """
+import sys
+from pathlib import Path
+from dualface_core import pipeline
+from dualface_core.settings import Settings
+
+video, output, runtime = map(Path, sys.argv[1:])
+settings = Settings(encoder="software", preset="ultrafast", cores=4, runtime=runtime)
+with pipeline.worker_processes(settings) as workers:
+    assert pipeline.process(video, output, settings=settings, workers=workers).verification.passed
+print("torch" in sys.modules)
+"""
+
+
+def test_a_process_that_has_others_for_it_loads_no_network(sample_clip: SampleClip, tmp_path: Path) -> None:
+    video = sample_clip("talk", seconds=6, size=(320, 180))
+    program = [sys.executable, "-c", _IN_SPANS, video, tmp_path / "out.mp4", tmp_path / "run"]
+    assert subprocess.run(program, capture_output=True, check=True).stdout == b"False\n"
+
+
 def test_of_a_damaged_video_a_verified_result_is_made_that_says_where_frames_are_held(
     made: tuple[VideoInfo, FaceTracks, TilePlan], software: Settings, tmp_path: Path
 ) -> None:

@@ -160,8 +160,11 @@ def test_one_core_needs_no_other_process(tmp_path: Path) -> None:
     assert told[-1] == 3
 
 
-def test_one_task_needs_no_other_process(workers: Workers) -> None:
-    assert list(workers.map(own_process, [0])) == [os.getpid()]
+def test_one_task_needs_no_other_process_unless_there_are_some(tmp_path: Path) -> None:
+    with Workers(CoreBudget(tmp_path, cores=2)) as workers:
+        assert list(workers.map(own_process, [0])) == [os.getpid()]
+        workers.prepare()
+        assert list(workers.map(own_process, [0])) != [os.getpid()]
 
 
 def test_progress_may_stop_a_task_in_this_process() -> None:

@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from dualface_core.errors import MissingInputError, PortraitError
+from dualface_core.faces.alignment import align_face
 from dualface_core.faces.portrait import Portrait
-from dualface_core.faces.sface import FaceEmbedder, align_face
+from dualface_core.faces.sface import FaceEmbedder
 from dualface_core.faces.yunet import FaceDetector
 
 

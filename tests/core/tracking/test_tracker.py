@@ -12,6 +12,7 @@ import pytest
 
 from dualface_core.faces.portrait import Portrait
 from dualface_core.faces.sface import FaceEmbedder
+from dualface_core.faces.weights import WeightFiles
 from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.frames import Frame
@@ -38,8 +39,8 @@ def tracked(
         parameters or TrackParameters(),
         {"time_base": Fraction(1, 1000), "fingerprint": "0" * 64} | about,
     )
-    detector, embedder = models()
-    tracker = FaceTracker(parameters, detector, embedder, frame_size=size, **about)
+    detector, _ = models()
+    tracker = FaceTracker(parameters, WeightFiles(), frame_size=size, **about)
     for seen in observe_frames(frames, parameters, detector):
         tracker.add(seen)
     return tracker.finish()

@@ -35,7 +35,7 @@ def faceless(tiles: Sequence[Frame]) -> Sequence[Frame]:
 def judged(good: Job) -> Callable[..., dict[tuple[Check, str], Finding]]:
     """Judges the tiles of the good result, shown slowly, some of them tampered with. Findings by check and tile."""
     settings = Settings()
-    detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
+    detector, embed = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights).embed
     learned = [frame for _, frame in source_frames(good.video, Sample.of(good.plan, range(0, 30, 4)))]
     with VideoReader(probe(good.output)) as reader:
         shown = [[tile_frame(frame.planes, tile, frame.color) for tile in good.plan.tiles[0]] for frame in reader]
@@ -44,7 +44,7 @@ def judged(good: Job) -> Callable[..., dict[tuple[Check, str], Finding]]:
         slower = round(frame_seconds * 10)
         pts = [value * slower for value in good.tracks.metadata.frame_pts]
         tracks = FaceTracks(good.tracks.table, good.tracks.metadata.model_copy(update={"frame_pts": pts}))
-        check = IdentityCheck(tracks, good.plan, embedder)
+        check = IdentityCheck(tracks, good.plan, embed)
         for frame in learned:
             check.learn(faces_of_source(check.wanted(frame.index), frame, detector))
         check.finish_learning()
