@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from mmap import mmap
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from dualface_core import pipeline
+from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import OutputError
 from dualface_core.media.probe import VideoInfo, probe
@@ -26,55 +32,100 @@ from tests.core.rendering.still_scene import SMALL, moving_plan, still_tracks, s
 PTS = [300 * number + 7 * (number % 4) for number in range(40)]
 """Two uneven frames a second: five spans."""
 
-PROGRAM = """
-import os, signal, sys
-from pathlib import Path
-from dualface_core import pipeline
-from dualface_core.engine.cores import CoreBudget
-from dualface_core.engine.workers import Workers
-from dualface_core.errors import OutputError
-from dualface_core.settings import Settings
-from dualface_core.tables.tile_plan import TilePlan
+MOMENTS = 20
+"""At which a job is killed."""
 
-def die(done, total):
-    if done >= int(sys.argv[4]):
-        os.kill(os.getpid(), signal.SIGKILL)
 
-if __name__ == "__main__":
-    folder, cores = Path(sys.argv[1]), int(sys.argv[3])
-    with Workers(CoreBudget(folder / "run", cores=cores)) as workers:
-        pipeline.render_with_software(
-            pipeline.probe(folder / "still.mp4"),
-            TilePlan.read(folder / "plan.parquet"),
-            folder / "out.mp4",
-            settings=Settings.model_validate_json(sys.argv[2]),
-            fingerprints=folder / "out.fingerprints",
-            kept=Path(sys.argv[5]) if sys.argv[5:] else None,
-            workers=workers,
-            progress=die,
-        )
-"""
+@dataclass
+class Killed:
+    """When a process is to be killed, and how far it has come then.
+
+    Attributes:
+        frame: when so many frames are done; 0 for never.
+        moment: at so manieth moment: each is a frame that is done, or something done to a file; 0 for never.
+        so_far: frames that are done and moments that have passed, in memory that a forked process shares.
+    """
+
+    frame: int
+    moment: int
+    so_far: memoryview
+
+    def render(self, folder: Path, settings: Settings, cores: int, kept: Path | None) -> None:
+        """Render in this process, which is killed on the way."""
+        sys.addaudithook(partial(self._see, str(folder)))
+        with Workers(CoreBudget(folder / "run", cores=cores)) as workers:
+            pipeline.render_with_software(
+                pipeline.probe(folder / "still.mp4"),
+                TilePlan.read(folder / "plan.parquet"),
+                folder / "out.mp4",
+                settings=settings,
+                fingerprints=folder / "out.fingerprints",
+                kept=kept,
+                workers=workers,
+                progress=self._tell,
+            )
+
+    def _see(self, folder: str, event: str, arguments: tuple[object, ...]) -> None:
+        if event in {"open", "os.rename", "os.remove"} and str(arguments[0]).startswith(folder):
+            self._pass()
+
+    def _tell(self, done: int, _: int) -> None:
+        self.so_far[0] = done
+        self._pass()
+        if done >= self.frame > 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _pass(self) -> None:
+        self.so_far[1] += 1
+        if self.so_far[1] == self.moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def render_and_be_killed(asked: Connection) -> None:
+    """Render for each that comes, in a process that is forked from this one, which has loaded all and done nothing."""
+    import_module("dualface_core.rendering.software")  # as `pipeline` does once it renders
+    while job := asked.recv():
+        frame, moment, *job = job
+        with mmap(-1, 2) as shared, memoryview(shared) as so_far:
+            if not (process := os.fork()):
+                Killed(frame, moment, so_far).render(*job)
+                os._exit(0)
+            ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            asked.send((ended, *so_far))
+
+
+@pytest.fixture(scope="module")
+def killed() -> Iterator[Connection]:
+    """Takes what `Killed` is made with and what it renders; gives the exit code, and the frames and moments so far."""
+    ours, its = multiprocessing.Pipe()
+    process = multiprocessing.get_context("forkserver").Process(target=render_and_be_killed, args=(its,))
+    process.start()
+    yield ours
+    ours.send(None)
+    process.join()
 
 
 class Job:
     """A rendering that can be killed."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, killed: Connection) -> None:
         self.settings = settings
         self.video: VideoInfo = still_video(folder / "still.mp4", PTS, key_every=8)
         self.plan: TilePlan = moving_plan(self.video, PTS)
         self.plan.write(folder / "plan.parquet")
         self.output = folder / "out.mp4"
         self.prints = folder / "out.fingerprints"
-        (folder / "program.py").write_text(PROGRAM)
+        self._killed = killed
 
-    def kill_at(self, frame: int, *, cores: int = 1, kept: Sequence[Path] = ()) -> None:
-        """Run it in a process of its own, which is killed when so many frames are done."""
-        program = [str(self.output.with_name("program.py")), str(self.output.parent), self.settings.model_dump_json()]
-        command = [sys.executable, *program, str(cores), str(frame), *map(str, kept)]
-        environment = os.environ | {"PYTHONPATH": str(Path(pipeline.__file__).parents[1])}
-        ended = subprocess.run(command, check=False, env=environment)
-        assert ended.returncode == -signal.SIGKILL
+    def kill_at(self, frame: int = 0, *, moment: int = 0, cores: int = 1, kept: Path | None = None) -> tuple[int, int]:
+        """Run it in a process of its own, which is killed on the way; to its end, if at no moment.
+
+        Gives the frames that were done and the moments that had passed.
+        """
+        self._killed.send((frame, moment, self.output.parent, self.settings, cores, kept))
+        ended, done, passed = self._killed.recv()
+        assert ended == (-signal.SIGKILL if frame or moment else 0)
+        return done, passed
 
     def run(self, progress: pipeline.Progress | None = None, kept: Path | None = None) -> str:
         """Run it to its end, and say how it was done."""
@@ -104,28 +155,37 @@ class Job:
 
 
 @pytest.fixture
-def job(tmp_path: Path, settings: Callable[..., Settings]) -> Job:
-    return Job(tmp_path, settings(encoder="software", preset="ultrafast"))
+def job(tmp_path: Path, settings: Callable[..., Settings], killed: Connection) -> Job:
+    return Job(tmp_path, settings(encoder="software", preset="ultrafast"), killed)
 
 
-@pytest.mark.parametrize(("seed", "cores"), [(1, 1), (2, 1), (3, 2)])
-def test_a_job_that_is_killed_again_and_again_ends_with_the_result_of_one_that_was_not(
-    job: Job, seed: int, cores: int
-) -> None:
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_job_that_is_killed_again_and_again_ends_with_the_result_of_one_that_was_not(job: Job, cores: int) -> None:
     job.run()
     uninterrupted = job.result
     job.output.unlink()
-    chance = random.Random(seed)
-    done = 0
+    chance, done = random.Random(cores), 0
     for _ in range(2):
-        done = chance.randint(done + 1, len(PTS))
-        job.kill_at(done, cores=cores)
+        done, _ = job.kill_at(chance.randint(done + 1, len(PTS)), cores=cores)
         assert not job.output.exists()
         assert 8 * len(job.records) >= done - 8 * cores  # at most one span per process is lost
     finished = len(job.records)
     assert job.run() == f"cpu, 5 spans, {finished} of them from a killed run"
     assert job.result == uninterrupted
     assert job.left == []
+
+
+def test_whenever_a_job_is_killed_a_span_is_lost_at_most_and_the_next_run_gives_the_same_result(job: Job) -> None:
+    _, moments = job.kill_at()
+    uninterrupted = job.result
+    for moment in sorted(random.Random(0).sample(range(1, moments + 1), MOMENTS)):
+        job.output.unlink(missing_ok=True)
+        done, _ = job.kill_at(moment=moment)
+        assert not job.output.exists() or job.result == uninterrupted
+        assert 8 * len(job.records) >= done - 8 or job.output.exists()
+        job.run()
+        assert job.result == uninterrupted, f"after a kill at moment {moment} of {moments}"
+        assert job.left == []
 
 
 def change_plan(job: Job) -> None:
@@ -175,7 +235,7 @@ def test_a_job_that_makes_another_file_goes_on_in_a_folder_that_both_are_told(jo
     job.run()
     uninterrupted = job.result
     kept = tmp_path / "spans"
-    job.kill_at(25, kept=[kept])
+    job.kill_at(25, kept=kept)
     job.output, job.prints = tmp_path / "retry.mp4", tmp_path / "retry.fingerprints"
     assert job.run(kept=kept) == "cpu, 5 spans, 3 of them from a killed run"
     assert job.result == uninterrupted
