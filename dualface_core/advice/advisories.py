@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from dualface_core.advice.timeline_events import LEAST_MARGIN, unsure_events
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import Person
-from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import clock
+
+if TYPE_CHECKING:
+    from dualface_core.tables.face_tracks import FaceTracks
+    from dualface_core.tables.tile_plan import TilePlan
 
 SHORTEST_DOUBT: Final = 0.5
 """Seconds for which a name must be unsure before a person should check; less is a glance, or a false detection (as
@@ -89,6 +90,8 @@ def source_advisory(notes: Sequence[str]) -> Advisory:
 
 def identity_advisory(tracks: FaceTracks) -> Advisory:
     """Whether it is clear everywhere who is A, who is B and who is neither."""
+    from dualface_core.advice.timeline_events import LEAST_MARGIN, unsure_events  # with Arrow
+
     smallest = tracks.smallest_margin
     name = AdvisoryName.IDENTITY_MARGIN
     if smallest is None:

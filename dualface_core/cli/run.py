@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from dualface_core import pipeline
 from dualface_core.cli.exit_codes import exit_code
 from dualface_core.cli.inputs import (
     CodecOption,
@@ -26,15 +25,6 @@ from dualface_core.cli.inputs import (
     expand,
     jobs_for,
 )
-from dualface_core.cli.show import (
-    errors,
-    say,
-    say_skipped,
-    summary_table,
-    totals,
-)
-from dualface_core.engine.stages import time_line
-from dualface_core.settings import Settings
 
 
 def run(
@@ -71,7 +61,11 @@ def run(
     The result is NAME.split.mp4 beside the input, with NAME.split.report.json. It appears only when it has been decoded
     again and found right; an older one of that name is replaced.
     """
-    from dualface_core.cli.batch import Batch  # with NumPy and PyAV
+    from dualface_core import pipeline
+    from dualface_core.cli.batch import Batch
+    from dualface_core.cli.show import errors, say, say_skipped, summary_table, totals
+    from dualface_core.engine.stages import time_line
+    from dualface_core.settings import Settings
 
     settings = Settings.load().overlaid(
         layout=layout,

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from dualface_core import pipeline
 from dualface_core.cli.exit_codes import EXIT_FAILED
 from dualface_core.cli.inputs import (
     CodecOption,
@@ -25,15 +23,18 @@ from dualface_core.cli.inputs import (
     Video,
     check_mp4,
 )
-from dualface_core.cli.show import findings_table, info_json, info_table, note, say, step_bar, warn
 from dualface_core.errors import MissingInputError
-from dualface_core.settings import Settings
 from dualface_core.system.atomic_files import atomic_write
 
 
 def probe(video: Video, salvage: SalvageOption = None, as_json: JsonOption = False) -> None:
     """Say what a file is: streams, exact timing, rotation, color, audio; or why it cannot be used."""
+    from rich.console import Console
+
+    from dualface_core import pipeline
     from dualface_core.advice.advisories import source_advisory, warnings
+    from dualface_core.cli.show import info_json, info_table, warn
+    from dualface_core.settings import Settings
 
     info = pipeline.probe(video, settings=Settings.load().overlaid(salvage=salvage))
     text = info_json(info)
@@ -51,7 +52,10 @@ def track(
     salvage: SalvageOption = None,
 ) -> None:
     """Find out who is where in every frame, and write it as a Parquet table."""
+    from dualface_core import pipeline
     from dualface_core.advice.advisories import identity_advisory, source_advisory, warnings
+    from dualface_core.cli.show import say, step_bar, warn
+    from dualface_core.settings import Settings
 
     settings = Settings.load().overlaid(person_a=person_a, salvage=salvage)
     info = pipeline.probe(video, settings=settings)
@@ -73,7 +77,10 @@ def tiles(
     salvage: SalvageOption = None,
 ) -> None:
     """Decide what each tile shows in every frame: a Parquet table, and a contact sheet (JPEG) beside it."""
+    from dualface_core import pipeline
     from dualface_core.advice.advisories import enlargement_advisory, framing_advisory, warnings
+    from dualface_core.cli.show import note, say, warn
+    from dualface_core.settings import Settings
     from dualface_core.tables.face_tracks import FaceTracks
     from dualface_core.tables.scenes import summary
 
@@ -103,7 +110,10 @@ def render(
     as_json: JsonOption = False,
 ) -> None:
     """Render a plan into an MP4. It is complete but not yet verified: `dualface verify` does that."""
+    from dualface_core import pipeline
     from dualface_core.advice.advisories import encoder_advisory, warnings
+    from dualface_core.cli.show import say, step_bar, warn
+    from dualface_core.settings import Settings
     from dualface_core.tables.tile_plan import TilePlan
 
     settings = Settings.load().overlaid(encoder=encoder, codec=codec, quality=quality, preset=preset, salvage=salvage)
@@ -131,6 +141,11 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Decode a result from the first frame to the last and compare it with its plan."""
+    from rich.console import Console
+
+    from dualface_core import pipeline
+    from dualface_core.cli.show import findings_table, step_bar
+    from dualface_core.settings import Settings
     from dualface_core.tables.face_tracks import FaceTracks
     from dualface_core.tables.tile_plan import TilePlan
 

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from benchmarks.measuring import Case, Cost, Measured, Watch, cost
+from benchmarks.speed import _version
 from benchmarks.speed_page import page
 
 BUSY = """
@@ -36,6 +37,10 @@ def test_a_cost_counts_what_commands_start() -> None:
 def test_a_command_that_fails_ends_the_benchmark_with_what_it_said() -> None:
     with pytest.raises(SystemExit, match=r"ended with 1\n(?s:.*)out of luck"):
         cost([sys.executable, "-c", "import sys; sys.exit('out of luck')"])
+
+
+def test_what_is_not_installed_is_said_and_ends_no_benchmark() -> None:
+    assert _version("dualface-of-nobody") == "not installed"
 
 
 def test_the_page_has_medians_of_paired_rounds_and_a_plot() -> None:

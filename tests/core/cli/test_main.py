@@ -73,5 +73,13 @@ def test_who_ends_the_program_ends_the_command(video: Path) -> None:
 
 
 def test_what_takes_long_to_load_is_loaded_by_the_command_that_needs_it() -> None:
-    heavy = "import sys, dualface_core.cli.app; print({'numpy', 'av', 'cv2', 'pyarrow', 'torch'} & {*sys.modules})"
-    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, check=True).stdout == b"set()\n"
+    heavy = "{'numpy', 'av', 'cv2', 'pydantic', 'pyarrow', 'torch'}"
+    code = f"import sys, dualface_core.cli.app; print({heavy} & {{*sys.modules}})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
+
+
+def test_a_probe_loads_neither_arrow_nor_torch(video: Path) -> None:
+    code = "import sys, dualface_core.cli.app as app; app.app(sys.argv[1:], standalone_mode=False); "
+    code += "print({'pyarrow', 'torch'} & {*sys.modules}, file=sys.stderr)"
+    program = subprocess.run([sys.executable, "-c", code, "probe", video], capture_output=True, check=True)
+    assert program.stderr.endswith(b"set()\n")
