@@ -85,6 +85,16 @@ def worker_processes(settings: Settings) -> Workers:
     return Workers(CoreBudget(settings.runtime, cores=settings.cores), preload=_HEAVY)
 
 
+def prepare(workers: Workers, path: Path) -> None:
+    """Have processes load what they will need for a file, before it is known what it is, if it is large."""
+    try:
+        large = path.stat().st_size >= _LARGE
+    except OSError:  # told by `probe`
+        return
+    if large:
+        workers.prepare()
+
+
 def probe(path: Path, *, settings: Settings | None = None) -> VideoInfo:
     """Find out what a file is.
 
@@ -646,8 +656,8 @@ def process(
     from dualface_core.tables.layouts import layout as find_layout
 
     start, settings = perf_counter(), settings or Settings.load()
-    if workers is not None and _size(path) >= _LARGE:
-        workers.prepare()
+    if workers is not None:
+        prepare(workers, path)
     # What cannot work is refused before the work, not after it.
     find_layout(settings.layout)
     settings.encoder_settings()
@@ -670,14 +680,6 @@ def process(
     if review:
         _write_review(output, settings, video, replace(made, report=report), probed)
     return report
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file; 0 where that is not to be known, of which `probe` says why."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from typing import Final
 from pydantic import TypeAdapter
 from rich.progress import Progress
 
-from dualface_core import pipeline
 from dualface_core.cli.inputs import Job
 from dualface_core.cli.show import BatchBar, Outcome, VideoBar, errors, note, progress_bars, warn
 from dualface_core.cli.worker import Made, Message, NotMade, Task, work
+from dualface_core.engine.workers import Workers
 from dualface_core.errors import MachineError, NativeCrashError
 from dualface_core.settings import Settings
 from dualface_core.system.child_processes import ChildProcess
@@ -35,9 +35,13 @@ _END_PATIENCE: Final = 30.0
 
 @dataclass(frozen=True)
 class Batch:
-    """How videos are worked on: see `pipeline.process`. With `debug`, every failure shows its traceback."""
+    """How videos are worked on: see `pipeline.process`. With `debug`, every failure shows its traceback.
+
+    `workers` are for a video that is alone; several have theirs in processes of their own.
+    """
 
     settings: Settings
+    workers: Workers
     keep_load: bool
     review: bool
     debug: bool
@@ -47,8 +51,7 @@ class Batch:
         with progress_bars() as bars:
             batch = BatchBar(bars, len(jobs))
             if len(jobs) == 1:
-                with pipeline.worker_processes(self.settings) as workers:
-                    return [self._outcome(jobs[0], bars, batch, partial(work, workers))]
+                return [self._outcome(jobs[0], bars, batch, partial(work, self.workers))]
             processes = _Processes()
             with ThreadPoolExecutor(self.settings.streams) as pool:
                 try:

@@ -62,9 +62,6 @@ def run(
     again and found right; an older one of that name is replaced.
     """
     from dualface_core import pipeline
-    from dualface_core.cli.batch import Batch
-    from dualface_core.cli.show import errors, say, say_skipped, summary_table, totals
-    from dualface_core.engine.stages import time_line
     from dualface_core.settings import Settings
 
     settings = Settings.load().overlaid(
@@ -82,9 +79,17 @@ def run(
     inputs = expand(paths)
     jobs = jobs_for(inputs.videos, output)
     started = perf_counter()
-    # A video that is alone has the whole machine.
-    settings = settings.overlaid(streams=min(len(jobs), pipeline.profile(settings).streams))
-    outcomes = Batch(settings, keep_load=monitor, review=review, debug=bool(context.obj)).run(jobs)
+    with pipeline.worker_processes(settings) as workers:
+        if len(jobs) == 1:
+            pipeline.prepare(workers, jobs[0].video)
+        from dualface_core.cli.batch import Batch
+        from dualface_core.cli.show import errors, say, say_skipped, summary_table, totals
+        from dualface_core.engine.stages import time_line
+
+        # A video that is alone has the whole machine.
+        settings = settings.overlaid(streams=min(len(jobs), pipeline.profile(settings).streams))
+        batch = Batch(settings, workers, keep_load=monitor, review=review, debug=bool(context.obj))
+        outcomes = batch.run(jobs)
     if len(jobs) > 1:
         errors.print(summary_table(outcomes))
         errors.print(totals(outcomes, perf_counter() - started), highlight=False)

@@ -19,7 +19,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -119,7 +119,6 @@ class Workers:
         self._preload = [*HEAVY, *preload]
         self._pool = _Pool(self.most)
         self._prepared = False
-        self._parallel: set[_Parallel[Any, Any]] = set()
 
     @property
     def usage(self) -> Usage:
@@ -131,7 +130,7 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for parallel in list(self._parallel):
+        for parallel in list(self._pool.maps):
             parallel.stop()
         self._pool.end_idle(0.0)
 
@@ -141,7 +140,12 @@ class Workers:
             self._prepared = True
             limit_library_threads()
             forkserver.set_forkserver_preload([*self._preload, *_program(), _LAST])
-            forkserver.ensure_running()
+            # A terminal sends Ctrl-C to all processes, and this one tells the others what ends.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                forkserver.ensure_running()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def map(
         self,
@@ -178,12 +182,12 @@ class Workers:
             return
         self.prepare()
         parallel = _Parallel(self._pool, self._cores.turn(), function, tasks, self.most + ahead, str(about))
-        self._parallel.add(parallel)
+        self._pool.maps.append(parallel)
         try:
             yield from parallel.results(progress)
         finally:
             parallel.stop()
-            self._parallel.discard(parallel)
+            self._pool.maps.remove(parallel)
 
     def _here(
         self, function: Callable[[Task], Result], tasks: Iterable[Task], progress: Callable[[int], None] | None
@@ -256,11 +260,15 @@ class _Worker:
 
 
 class _Pool:
-    """The processes of one `Workers`: those that have nothing to do, how many there may be, and what all have used."""
+    """The processes of one `Workers`: those that have nothing to do, how many there may be, and what all have used.
+
+    `maps` are those whose results are being taken, the oldest first.
+    """
 
     def __init__(self, most: int) -> None:
         self.lock = threading.RLock()
         self.usage = Usage()
+        self.maps: list[_Parallel[Any, Any]] = []
         self._left = most
         self._idle: list[tuple[float, _Worker]] = []  # since when, ascending
 
@@ -285,14 +293,20 @@ class _Pool:
             else:
                 self._idle.append((monotonic(), worker))
 
+    def hand_out(self) -> None:
+        """Let tasks begin: first those of the map that was begun last, for which the caller of the others waits."""
+        with self.lock:
+            for parallel in reversed(self.maps):
+                parallel.hand_out()
+
     def end_idle(self, seconds: float) -> None:
         """End those that have had nothing to do for so many seconds."""
         with self.lock:
             silent = [worker for since, worker in self._idle if monotonic() - since >= seconds]
             del self._idle[: len(silent)]
             self._left += len(silent)
-        for worker in silent:
-            worker.end()
+        with ThreadPoolExecutor(len(silent) or 1) as threads:  # each takes a moment
+            list(threads.map(_Worker.end, silent))
 
 
 @dataclass(eq=False)
@@ -341,7 +355,7 @@ class _Parallel(Generic[Task, Result]):
             while not job.future.done():
                 self._changed.wait(_BEAT if self._waiting_since is None else _POLL)
                 self._changed.clear()
-                self._hand_out()
+                self.hand_out()
                 self._pool.end_idle(_IDLE)
                 if progress is not None and (done := self._done()) > told:
                     told = done
@@ -376,9 +390,9 @@ class _Parallel(Generic[Task, Result]):
             job: _Job[Task, Result] = _Job(task)
             self._order.append(job)
             self._waiting.append(job)
-            self._hand_out()
+            self.hand_out()
 
-    def _hand_out(self) -> None:
+    def hand_out(self) -> None:
         """Begin as many tasks as there are cores for; but one goes on whoever has the cores."""
         with self._pool.lock:
             while self._waiting and not self._stopped and self._pool.available:
@@ -415,7 +429,7 @@ class _Parallel(Generic[Task, Result]):
             if core is not None:
                 core.release()
             if not broken:
-                self._hand_out()
+                self._pool.hand_out()
         self._changed.set()
 
     def _done(self) -> int:

@@ -15,6 +15,7 @@ import pytest
 from dualface_core.cli.batch import Batch
 from dualface_core.cli.inputs import Job
 from dualface_core.cli.show import Outcome
+from dualface_core.engine.workers import Workers
 from dualface_core.settings import Settings
 from tests.conftest import SampleClip
 
@@ -88,5 +89,5 @@ def test_a_batch_that_is_ended_while_it_hands_out_videos_leaves_nothing(
     monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
     jobs = [Job(video, video.with_suffix(".split.mp4")) for video in videos]
     with pytest.raises(KeyboardInterrupt):
-        Batch(Settings(streams=1), keep_load=False, review=False, debug=False).run(jobs)
+        Batch(Settings(streams=1), Workers(), keep_load=False, review=False, debug=False).run(jobs)
     assert sorted(tmp_path.iterdir()) == videos

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -92,6 +93,26 @@ def test_progress_counts_the_frames_of_all_tasks_and_ends_with_all_of_them(worke
 def test_two_maps_of_one_process_may_be_read_in_turn(workers: Workers) -> None:
     pairs = zip(workers.map(square, range(10)), workers.map(refuse_odd, range(0, 20, 2)), strict=True)
     assert list(pairs) == [(number * number, 2 * number) for number in range(10)]
+
+
+def test_tasks_for_which_a_caller_of_others_waits_come_first(workers: Workers, tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("first", "second", "third", "inner")}
+    for folder in folders.values():
+        folder.mkdir()
+    for name in ("third", "inner"):
+        (folders[name] / "go").touch()
+    begun = {name: folder / "begun-0" for name, folder in folders.items()}
+    with ThreadPoolExecutor(2) as threads:
+        tasks = [(folders[name], 0) for name in ("first", "second", "third")]
+        outer = threads.submit(lambda: list(workers.map(leave_traces, tasks)))
+        until(lambda: begun["first"].exists() and begun["second"].exists())
+        inner = threads.submit(lambda: list(workers.map(leave_traces, [(folders["inner"], 0)])))
+        until(lambda: len(workers._pool.maps) == 2 and workers._pool.maps[1]._waiting)
+        (folders["first"] / "go").touch()
+        inner.result()
+        (folders["second"] / "go").touch()
+        outer.result()
+    assert begun["inner"].stat().st_mtime_ns < begun["third"].stat().st_mtime_ns
 
 
 def test_an_error_of_a_task_is_raised_where_its_result_would_be(workers: Workers) -> None:
