@@ -46,12 +46,17 @@ class _Separable(nn.Module):
 
 
 class _Stage(nn.Sequential):
-    """Separable convolutions, each followed by a ReLU."""
+    """Separable convolutions, each followed by a ReLU; the last of those, if `halved`, by a pool first.
 
-    def __init__(self, *channels: int) -> None:
+    A ReLU gives the same before and behind a pool, and has a quarter to do there.
+    """
+
+    def __init__(self, *channels: int, halved: bool = False) -> None:
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(channels):
             layers += [_Separable(inputs, outputs), nn.ReLU(inplace=True)]
+        if halved:
+            layers.insert(-1, nn.MaxPool2d(2))
         super().__init__(*layers)
 
 
@@ -63,8 +68,10 @@ class YuNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(Convolution(3, 16, 3, stride=2, padding=1), nn.ReLU(inplace=True), _Stage(16, 16))
-        self.to_4 = _Stage(16, 16, 32, 32, 64)
+        self.stem = nn.Sequential(
+            Convolution(3, 16, 3, stride=2, padding=1), nn.ReLU(inplace=True), _Stage(16, 16, halved=True)
+        )
+        self.to_4 = _Stage(16, 16, 32, 32, 64, halved=True)
         self.to_8 = _Stage(64, 64, 64)
         self.to_16 = _Stage(64, 64, 64)
         self.to_32 = _Stage(64, 64, 64)
@@ -76,8 +83,7 @@ class YuNet(nn.Module):
 
         H and W are multiples of 32. Class and objectness are before the sigmoid.
         """
-        at_4 = self.to_4(functional.max_pool2d(self.stem(images), 2))
-        at_8 = self.to_8(functional.max_pool2d(at_4, 2))
+        at_8 = self.to_8(self.to_4(self.stem(images)))
         at_16 = self.to_16(functional.max_pool2d(at_8, 2))
         at_32 = self.to_32(functional.max_pool2d(at_16, 2))
         fine_8, fine_16, fine_32 = self.lateral
@@ -146,12 +152,17 @@ class FaceDetector(OnnxModel[YuNet]):
 
     def _best(self, images: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 to (B, K, 15) float32: score, box (4) and landmarks (10) of the K best anchors of each."""
-        levels = [
-            _anchors(level, stride) for level, stride in zip(self._network(self._input(images)), STRIDES, strict=True)
-        ]
-        anchors = torch.cat(levels, dim=1)
-        best = anchors[..., 0].topk(min(_MOST_ANCHORS, anchors.shape[1])).indices
-        return anchors.gather(1, best[..., None].expand(-1, -1, anchors.shape[2]))
+        levels = self._network(self._input(images))
+        values = torch.cat([level.permute(0, 2, 3, 1).flatten(1, 2).float() for level in levels], dim=1)
+        scores = (values[..., _CLASS].sigmoid() * values[..., _OBJECTNESS].sigmoid()).sqrt()
+        score, best = scores[..., 0].topk(min(_MOST_ANCHORS, scores.shape[1]))
+        chosen = values.gather(1, best[..., None].expand(-1, -1, values.shape[2]))
+        at = _places(levels)[best]
+        place, stride = at[..., :2], at[..., 2:]
+        centers = (place + chosen[..., _BOX][..., :2]) * stride
+        sizes = chosen[..., _BOX][..., 2:].exp() * stride
+        landmarks = (place.repeat(1, 1, 5) + chosen[..., _LANDMARKS]) * stride
+        return torch.cat([score[..., None], centers - sizes / 2, sizes, landmarks], dim=-1)
 
     def _input(self, images: Tensor) -> Tensor:
         """(B, H, W, 3) to (B, 3, H', W'), padded on the right and at the bottom, with channels last in memory."""
@@ -162,16 +173,14 @@ class FaceDetector(OnnxModel[YuNet]):
         return maps.permute(0, 3, 1, 2)
 
 
-def _anchors(level: Tensor, stride: int) -> Tensor:
-    """(B, 16, H, W) of the network's to (B, H * W, 15) float32: score, box (4), landmarks (10)."""
-    values = level.permute(0, 2, 3, 1).float()
-    rows, columns = (torch.arange(count, device=level.device) for count in values.shape[1:3])
-    places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
-    scores = (values[..., _CLASS].sigmoid() * values[..., _OBJECTNESS].sigmoid()).sqrt()
-    centers = (places + values[..., _BOX][..., :2]) * stride
-    sizes = values[..., _BOX][..., 2:].exp() * stride
-    landmarks = (places.repeat(1, 1, 5) + values[..., _LANDMARKS]) * stride
-    return torch.cat([scores, centers - sizes / 2, sizes, landmarks], dim=-1).flatten(1, 2)
+def _places(levels: list[Tensor]) -> Tensor:
+    """(N, 3) float32 of all anchors of maps (B, 16, H, W): their column and row, and the stride of their map."""
+    grids = []
+    for level, stride in zip(levels, STRIDES, strict=True):
+        rows, columns = (torch.arange(count, device=level.device) for count in level.shape[2:])
+        column, row = torch.meshgrid(columns, rows, indexing="xy")
+        grids.append(torch.stack([column, row, torch.full_like(row, stride)], dim=-1).flatten(0, 1))
+    return torch.cat(grids).float()
 
 
 def _faces(candidates: NDArray[np.float32], nms_iou: float) -> Detections:
