@@ -43,7 +43,7 @@ from dualface_core.media.salvage import Stretch
 from dualface_core.system.cuda import Card, CudaError
 from dualface_core.tracking.heads import GRAYS_PER_SECOND, gray_size
 from dualface_core.tracking.parameters import TrackParameters
-from dualface_core.tracking.shots import AROUND, CutSuspicion, face_goes_on, make_thumbnail
+from dualface_core.tracking.shots import AROUND, CutSuspicion, Thumbnail, face_goes_on, make_thumbnail
 
 if TYPE_CHECKING:
     from dualface_core.faces.yunet import FaceDetector
@@ -112,7 +112,7 @@ class Seen:
         index: number of the frame.
         pts: its presentation timestamp.
         time: the same in seconds.
-        thumbnail: (36, 64) uint8, for `shots`.
+        thumbnail: for `shots`.
         gray: (h, w) uint8, for `heads`; None for most.
         looks: at the frame before, if a cut seems likely between the two, and at this one.
     """
@@ -120,7 +120,7 @@ class Seen:
     index: int
     pts: int
     time: float
-    thumbnail: NDArray[np.uint8]
+    thumbnail: Thumbnail
     gray: NDArray[np.uint8] | None
     looks: tuple[Look, ...]
 
@@ -390,17 +390,16 @@ class _Observer:
 
     def pass_by(self, frame: Frame) -> None:
         """Take a frame of the lead."""
-        cut_likely = self._suspicion.add(make_thumbnail(frame.planes[0]))
-        if cut_likely or self._is_due(frame):
+        thumbnail = self._suspicion.add(make_thumbnail(frame.planes[0]))
+        if thumbnail.cut_likely or self._is_due(frame):
             self._last_look = frame.index
         self._previous = frame
 
     def observe(self, frame: Frame) -> Seen:
         """Take a frame."""
-        thumbnail = make_thumbnail(frame.planes[0])
-        cut_likely = self._suspicion.add(thumbnail)
+        thumbnail = self._suspicion.add(make_thumbnail(frame.planes[0]))
         looks: tuple[Look, ...] = ()
-        if cut_likely and self._previous is not None:
+        if thumbnail.cut_likely and self._previous is not None:
             looks = self._across(self._previous, frame)
         elif self._is_due(frame):
             looks = (self._look(frame, self._find(frame), with_image=self._wants_image(frame)),)

@@ -15,6 +15,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from dualface_core.tracking.panes import Bounds, Edges, Floats, Grays
 
@@ -127,16 +128,16 @@ class OverlayFinder:
         for bounds in _laid_over(images[::-1]):
             self._take(Laid(bounds, None, time))
 
-    def found(self, across: Edges, images: int) -> list[Laid]:
+    def found(self, across: Edges, total: NDArray[np.int32]) -> list[Laid]:
         """All that was laid over the shot; what comes again and again at one place is there all the time.
 
         Args:
             across: the edges between neighbors in a row, of all images of the shot.
-            images: their number.
+            total: (h, w), their sum.
         """
         standing = [
             Laid(bounds, None, None)
-            for bounds in _standing(across, images)
+            for bounds in _standing(across, total)
             if not any(_is_one(bounds, place.bounds) for place in self._places)
         ]
         return [*self._places, *standing]
@@ -156,18 +157,18 @@ def _laid_over(images: Sequence[Grays]) -> list[Bounds]:
     """What lies over the last three of some images, and not over the first."""
     without, last = images[0], images[2:]
     middle = last[1]
-    still = np.maximum.reduce(last) - np.minimum.reduce(last) <= _STILL
-    changed = np.asarray(still & (cv2.absdiff(middle, without) >= _CHANGED), np.uint8)
+    range_ = cv2.subtract(cv2.max(cv2.max(last[0], middle), last[2]), cv2.min(cv2.min(last[0], middle), last[2]))
+    changed = np.asarray((range_ <= _STILL) & (cv2.absdiff(middle, without) >= _CHANGED), np.uint8)
     return [*_rectangles(changed, middle, without), *_lines_of_text(changed, middle)]
 
 
-def _standing(across: Edges, images: int) -> list[Bounds]:
+def _standing(across: Edges, total: NDArray[np.int32]) -> list[Bounds]:
     """Letters and logos that are there in all images of a shot."""
-    rises, falls = across.strokes(images, share=_STANDS, levels=_STANDING_STROKE)
+    rises, falls = across.strokes(total, share=_STANDS, levels=_STANDING_STROKE)
     height, width = rises.shape
     sides = (rises | falls).astype(np.uint8)
-    ink, joined = _ink(sides)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=4)
+    ink = _ink(sides)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(_joined(ink), connectivity=4)
     lowest, highest = (share * height for share in _STANDING_HEIGHTS)
     found = []
     for left, top, wide, high, _ in stats[1:count].tolist():
@@ -249,9 +250,11 @@ def _lines_of_text(changed: Grays, image: Grays) -> list[Bounds]:
     """Rows of strokes that have changed, close to one another."""
     height, width = changed.shape
     sides = np.zeros_like(changed)
-    sides[:, 1:] = np.abs(np.diff(image.astype(np.int16), axis=1)) > _STROKE
-    ink, joined = _ink(sides, changed)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=4)
+    sides[:, 1:] = cv2.absdiff(image[:, 1:], image[:, :-1]) > _STROKE
+    ink = np.minimum(changed, _ink(sides))
+    if cv2.reduce(ink, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < _INK * _LINE_WIDTH * width:
+        return []  # no row of pixels has the ink that each row of the faintest and shortest line has on average
+    count, _, stats, _ = cv2.connectedComponentsWithStats(_joined(ink), connectivity=4)
     lowest, highest = (share * height for share in _LINE_HEIGHTS)
     found = []
     for left, top, wide, high, area in stats[1:count].tolist():
@@ -264,13 +267,16 @@ def _lines_of_text(changed: Grays, image: Grays) -> list[Bounds]:
     return found
 
 
-def _ink(sides: Grays, changed: Grays | None = None) -> tuple[Grays, Grays]:
-    """What belongs to strokes, by their sides, of what has changed; and the same with what lies between them."""
-    height, width = sides.shape
-    ink = np.asarray(cv2.dilate(sides, np.ones((_BESIDE, 2 * _BESIDE + 1), np.uint8)), np.uint8)
-    ink = ink if changed is None else np.minimum(changed, ink)
+def _ink(sides: Grays) -> Grays:
+    """What belongs to strokes, by their sides."""
+    return np.asarray(cv2.dilate(sides, np.ones((_BESIDE, 2 * _BESIDE + 1), np.uint8)), np.uint8)
+
+
+def _joined(ink: Grays) -> Grays:
+    """The same with what lies between the strokes of a line."""
+    height, width = ink.shape
     across, down = (max(3, round(share * size)) | 1 for share, size in zip(_LETTERS, (width, height), strict=True))
-    return ink, np.asarray(cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((down, across), np.uint8)), np.uint8)
+    return np.asarray(cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((down, across), np.uint8)), np.uint8)
 
 
 def _is_one(one: Bounds, other: Bounds) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ Bounds = tuple[int, int, int, int]
 
 Floats = NDArray[np.float64]
 Grays = NDArray[np.uint8]
+Number = TypeVar("Number", bound=np.number)
 
 _STEP: Final = 3
 """Levels of luma that make an edge between two neighboring pixels of the small image."""
@@ -78,48 +79,79 @@ _LATTICE: Final = 2
 _LARGEST: Final = 0.9
 """Share of the picture that a box has at most."""
 
+_BYTE: Final = 255
+"""Images that are counted in a byte for each pixel, which is quick, before their number is added to that of all."""
+
 _ONE_COLOR: Final = 12
 """Levels of luma by which the pixels of a gutter differ, over a shot and along the edge."""
 
 
-@dataclass
 class Edges:
-    """How often each pixel differs from the one before it in its row (or in its column), and by how much in all."""
+    """How often each pixel differs from the one before it in its row (or in its column).
 
-    in_columns: bool
-    rises: NDArray[np.int32]
-    falls: NDArray[np.int32]
-    total: NDArray[np.int32]
+    Args:
+        shape: height and width of the images.
+        in_columns: whether pixels are compared along columns.
+    """
 
-    @classmethod
-    def none(cls, shape: tuple[int, int], *, in_columns: bool) -> Edges:
-        """Before the first image of this height and width."""
-        return cls(in_columns, *(np.zeros(shape, np.int32) for _ in range(3)))
+    def __init__(self, shape: tuple[int, int], *, in_columns: bool) -> None:
+        self._in_columns = in_columns
+        # How often it is brighter, and how often darker, than the one before. A few images are counted in bytes.
+        self._counts = [np.zeros(shape, np.int32) for _ in range(2)]
+        self._recent = [np.zeros(shape, np.uint8) for _ in range(2)]
+        self._images = 0
 
-    def add(self, gray: NDArray[np.int16]) -> None:
-        """Count the steps of an image."""
-        rest: tuple[slice, ...] = (slice(1, None),)
-        first: tuple[slice, ...] = (slice(None, -1),)
-        if not self.in_columns:
-            rest, first = (slice(None), *rest), (slice(None), *first)
-        step = gray[rest] - gray[first]
-        self.rises[rest] += step > _STEP
-        self.falls[rest] += step < -_STEP
-        self.total[rest] += step
+    def add(self, gray: Grays) -> None:
+        """Count the steps of an image, (h, w) uint8."""
+        if self._images % _BYTE == 0:
+            self._counted()
+        self._images += 1
+        before, after = self._pairs(gray)
+        for recent, step in zip(self._recent, (cv2.subtract(after, before), cv2.subtract(before, after)), strict=True):
+            _, steps = cv2.threshold(step, _STEP, 1, cv2.THRESH_BINARY)
+            self._pairs(recent)[1][...] += np.asarray(steps, np.uint8)
 
-    def strokes(self, images: int, *, share: float, levels: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Where pixels are brighter, and darker, than the one before in so many of the images, by so many levels."""
-        strong = np.abs(self.total) > levels * images
-        return strong & (self.rises >= share * images), strong & (self.falls >= share * images)
+    def strokes(
+        self, total: NDArray[np.int32], *, share: float, levels: float
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where pixels are brighter, and darker, than the one before in so many of the images, by so many levels.
 
-    def lines(self, images: int) -> Lines:
-        """Still edges and their contrast, each summed along them: with columns in the place of rows if that is down."""
-        rises, falls, total = (plane.T if self.in_columns else plane for plane in (self.rises, self.falls, self.total))
-        still = np.maximum(rises, falls) >= _PERSISTS * images
-        contrast = np.where(still, np.abs(total) / images, 0).astype(np.float32)
+        `total` is (h, w), the sum of the images.
+        """
+        rises, falls = self._counted()
+        strong = np.abs(self._steps(total)) > levels * self._images
+        return strong & (rises >= share * self._images), strong & (falls >= share * self._images)
+
+    def lines(self, total: NDArray[np.int32]) -> Lines:
+        """Still edges and their contrast, each summed along them: with columns in the place of rows if that is down.
+
+        `total` is (h, w), the sum of the images.
+        """
+        still = np.maximum(*self._counted()) >= _PERSISTS * self._images
+        contrast = np.where(still, np.abs(self._steps(total)) / self._images, 0).astype(np.float32)
+        if self._in_columns:
+            still, contrast = still.T, contrast.T
         beside = np.ones((1, 3), np.uint8)
         wide = [cv2.dilate(plane, beside) for plane in (still.astype(np.float32), contrast)]
         return Lines(*(np.pad(np.cumsum(plane, axis=0, dtype=np.float64), ((1, 0), (0, 1))) for plane in wide))
+
+    def _counted(self) -> list[NDArray[np.int32]]:
+        """How often each pixel was brighter, and how often darker."""
+        for count, recent in zip(self._counts, self._recent, strict=True):
+            np.add(count, recent, out=count)
+            recent[...] = 0
+        return self._counts
+
+    def _steps(self, total: NDArray[np.int32]) -> NDArray[np.int32]:
+        """How much brighter each pixel is than the one before it, summed over the images."""
+        before, after = self._pairs(total)
+        steps = np.zeros_like(total)
+        self._pairs(steps)[1][...] = after - before
+        return steps
+
+    def _pairs(self, plane: NDArray[Number]) -> tuple[NDArray[Number], NDArray[Number]]:
+        """The neighbor before each pixel but the first ones, and the pixel."""
+        return (plane[:-1], plane[1:]) if self._in_columns else (plane[:, :-1], plane[:, 1:])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ Where only a part of the picture changes, thumbnails can't tell two people who s
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -169,23 +170,41 @@ def face_goes_on(
     return False
 
 
+@dataclass(frozen=True)
+class Thumbnail:
+    """What is kept of a frame to find cuts.
+
+    Attributes:
+        luma: (36, 64) uint8, see `make_thumbnail`.
+        step: how much of it is not as in the frame before, see `change`; 0 for the first frame.
+        way: levels of luma by which its pixels differ from those of the frame before, on average.
+        plain: whether there is too little to be seen in it to know it by.
+        cut_likely: whether there may be a hard cut right before it. There is none where this is False.
+    """
+
+    luma: NDArray[np.uint8]
+    step: float
+    way: float
+    plain: bool
+    cut_likely: bool
+
+
 class CutSuspicion:
-    """Where there may be a hard cut, told at once and by the last `AROUND + 1` changes alone."""
+    """Where there may be a hard cut, told at once and by the last `AROUND + 1` changes alone; see `ShotDetector`."""
 
     def __init__(self) -> None:
         self._last: NDArray[np.uint8] | None = None
         self._steps: deque[float] = deque(maxlen=AROUND)
 
-    def add(self, thumbnail: NDArray[np.uint8]) -> bool:
-        """Take the next frame's thumbnail. True if there may be a hard cut right before it.
-
-        There is none where this is False: see `ShotDetector`.
-        """
-        step = change(self._last, thumbnail) if self._last is not None else 0.0
+    def add(self, luma: NDArray[np.uint8]) -> Thumbnail:
+        """Take what `make_thumbnail` makes of the next frame."""
+        step = way = 0.0
+        if self._last is not None:
+            step, way = change(self._last, luma), cv2.norm(self._last, luma, cv2.NORM_L1) / luma.size
         likely = step >= _STEP + _STANDS_OUT * max(self._steps, default=0.0)
-        self._last = thumbnail
+        self._last = luma
         self._steps.append(step)
-        return likely
+        return Thumbnail(luma, step, way, not _shows_something(luma.astype(np.float32)), likely)
 
 
 class ShotDetector:
@@ -203,29 +222,26 @@ class ShotDetector:
         self.settled = 0
         self._count = 0
         self._looked = 0
-        # Of the last frames: thumbnails, times, and what led to each: its change, and the sum of levels of luma by
-        # which the pixels of a thumbnail have changed up to it, on average.
+        # Of the last frames: thumbnails' luma, times, what led to each (its change, and the sum of levels of luma by
+        # which the pixels of a thumbnail have changed up to it, on average), and whether it is plain.
         self._thumbnails: deque[NDArray[np.float32]] = deque()
         self._times: deque[float] = deque()
         self._steps: deque[float] = deque()
         self._ways: deque[float] = deque()
+        self._plains: deque[bool] = deque()
         # The first frame of the last shot that shows nothing of the one before.
         self._since = 0
         # Whether the last frame that was looked at is plain, and the last one that is not: its number and thumbnail.
         self._plain = True
         self._seen: tuple[int, NDArray[np.float32]] | None = None
 
-    def add(self, thumbnail: NDArray[np.uint8], time: float) -> None:
+    def add(self, thumbnail: Thumbnail, time: float) -> None:
         """Take the next frame's thumbnail, and its time in seconds."""
-        levels = thumbnail.astype(np.float32)
-        step = way = 0.0
-        if self._thumbnails:
-            last = self._thumbnails[-1]
-            step, way = change(last, levels), self._ways[-1] + cv2.norm(last, levels, cv2.NORM_L1) / last.size
-        self._thumbnails.append(levels)
+        self._thumbnails.append(thumbnail.luma.astype(np.float32))
         self._times.append(time)
-        self._steps.append(step)
-        self._ways.append(way)
+        self._steps.append(thumbnail.step)
+        self._ways.append((self._ways[-1] if self._ways else 0.0) + thumbnail.way)
+        self._plains.append(thumbnail.plain)
         self._count += 1
         if self._count > LOOK:
             self._settle(self._count - 1 - LOOK)
@@ -275,7 +291,7 @@ class ShotDetector:
         while self.settled < frame and self._times[self.settled - first] < self._times[at] - _LATEST * _LONGEST:
             self.settled += 1
         while len(self._times) > 2 * LOOK + 1 and self._times[0] < self._times[at] - _LONGEST:
-            for values in (self._thumbnails, self._times, self._steps, self._ways):
+            for values in (self._thumbnails, self._times, self._steps, self._ways, self._plains):
                 values.popleft()
             at -= 1
 
@@ -289,7 +305,7 @@ class ShotDetector:
 
     def _fades_in(self, at: int) -> bool:
         """Whether something else than before comes up here out of a plain picture, without a hard cut."""
-        plain, self._plain = self._plain, not _shows_something(self._thumbnails[at])
+        plain, self._plain = self._plain, self._plains[at]
         if self._plain:
             return False
         seen, self._seen = self._seen, (self._looked, self._thumbnails[at])
@@ -318,8 +334,11 @@ class ShotDetector:
                 for a in (begin, max(0, begin - AROUND))
                 for b in (at, min(at + LOOK, len(thumbnails) - 1))
             ]
-            dark = not all(map(_shows_something, thumbnails[[begin, at]]))
-            if not dark and min(shares) >= _WHOLE and change(*map(_coarse, thumbnails[[begin, at]])) >= _UNLIKE:
+            if (
+                not (self._plains[begin] or self._plains[at])
+                and min(shares) >= _WHOLE
+                and change(*map(_coarse, thumbnails[[begin, at]])) >= _UNLIKE
+            ):
                 mixed, stray = _mixture(thumbnails[begin : at + 1])
                 if stray <= _STRAY:
                     latest = np.searchsorted(self._times, self._times[at] - _LATEST * _LONGEST)

@@ -91,6 +91,7 @@ class _Watched:
 
     darkest: Grays
     brightest: Grays
+    total: NDArray[np.int32]
     across: Edges
     down: Edges
     images: int = 0
@@ -102,8 +103,8 @@ class _Watched:
     @classmethod
     def none(cls, shape: tuple[int, int]) -> _Watched:
         """Before the first image of this height and width."""
-        across, down = Edges.none(shape, in_columns=False), Edges.none(shape, in_columns=True)
-        return cls(np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8), across, down)
+        darkest, brightest, total = np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8), np.zeros(shape, np.int32)
+        return cls(darkest, brightest, total, Edges(shape, in_columns=False), Edges(shape, in_columns=True))
 
     def add(self, gray: Grays | None, boxes: Floats, time: float) -> None:
         """Take the faces of an image, and the image unless it was left out."""
@@ -117,9 +118,9 @@ class _Watched:
         self.images += 1
         np.minimum(self.darkest, gray, out=self.darkest)
         np.maximum(self.brightest, gray, out=self.brightest)
-        signed = gray.astype(np.int16)
-        self.across.add(signed)
-        self.down.add(signed)
+        self.total += gray
+        self.across.add(gray)
+        self.down.add(gray)
         self.overlays.add(gray, time)
 
     def bars(self) -> _Bars:
@@ -143,7 +144,7 @@ class _Watched:
         alive = [(x, y, right, bottom) for x, y, right, bottom in steady if range_[y:bottom, x:right].mean() >= _MOVES]
         if self.images < _LEAST_IMAGES or not alive:
             return []
-        lines = self.across.lines(self.images), self.down.lines(self.images)
+        lines = self.across.lines(self.total), self.down.lines(self.total)
         return find_panes(alive, *lines, self.darkest, self.brightest, picture)
 
 
@@ -280,7 +281,7 @@ class StageFinder:
             return
         bars = self._watched.bars()
         panes = self._watched.panes(self._bounds(bars.sure()))
-        overlays = self._watched.overlays.found(self._watched.across, self._watched.images)
+        overlays = self._watched.overlays.found(self._watched.across, self._watched.total)
         self._shots[self._shot] = _Summary(bars, panes, overlays)
         self._watched = None
 

@@ -41,11 +41,11 @@ def with_words(image: Image, size: float = 0.8, outline: int = 9, stroke: int = 
 
 
 def watched(frames: list[Image]) -> list[Laid]:
-    finder, across = OverlayFinder(), Edges.none((HEIGHT, WIDTH), in_columns=False)
+    finder, across = OverlayFinder(), Edges((HEIGHT, WIDTH), in_columns=False)
     for number, image in enumerate(frames):
         finder.add(image, number / 3)
-        across.add(image.astype(np.int16))
-    return finder.found(across, len(frames))
+        across.add(image)
+    return finder.found(across, np.sum(frames, axis=0, dtype=np.int32))
 
 
 def test_a_title_bar_that_comes_and_stays_is_found_where_it_is() -> None:

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dualface_core.tracking.shots import LOOK, CutSuspicion, ShotDetector, changed_share, face_goes_on, make_thumbnail
+from dualface_core.tracking.shots import (
+    LOOK,
+    CutSuspicion,
+    ShotDetector,
+    Thumbnail,
+    changed_share,
+    face_goes_on,
+    make_thumbnail,
+)
 
 SIZE = (320, 180)
 """Width and height of the pictures in these tests."""
@@ -38,9 +46,9 @@ def noisy(frames: list[NDArray[np.uint8]], seed: int = 0) -> list[NDArray[np.uin
 
 
 def shots_in(frames: list[NDArray[np.uint8]]) -> ShotDetector:
-    detector = ShotDetector()
+    detector, suspicion = ShotDetector(), CutSuspicion()
     for number, frame in enumerate(frames):
-        detector.add(make_thumbnail(frame), number / RATE)
+        detector.add(suspicion.add(make_thumbnail(frame)), number / RATE)
     detector.finish()
     return detector
 
@@ -48,7 +56,7 @@ def shots_in(frames: list[NDArray[np.uint8]]) -> ShotDetector:
 def starts_of(frames: list[NDArray[np.uint8]]) -> list[int]:
     detector, suspicion = shots_in(frames), CutSuspicion()
     assert detector.settled == len(frames)
-    suspected = [number for number, frame in enumerate(frames) if suspicion.add(make_thumbnail(frame))]
+    suspected = [number for number, frame in enumerate(frames) if suspicion.add(make_thumbnail(frame)).cut_likely]
     assert set(detector.doubtful) <= set(suspected)
     return detector.starts
 
@@ -99,13 +107,13 @@ def test_a_cut_right_after_a_black_picture_is_found_once() -> None:
 def test_a_cut_is_suspected_as_soon_as_it_is_seen() -> None:
     suspicion = CutSuspicion()
     frames = [view(scenery(8))] * 10 + [view(scenery(9))] * 3
-    assert [number for number, frame in enumerate(frames) if suspicion.add(make_thumbnail(frame))] == [10]
+    assert [number for number, frame in enumerate(frames) if suspicion.add(make_thumbnail(frame)).cut_likely] == [10]
 
 
 @pytest.mark.parametrize("rate", [10, 60])
 def test_all_but_the_last_second_is_settled_and_little_is_kept(rate: int) -> None:
     detector = ShotDetector()
-    still = make_thumbnail(view(scenery(8)))
+    still = Thumbnail(make_thumbnail(view(scenery(8))), step=0.0, way=0.0, plain=False, cut_likely=False)
     for number in range(10 * rate):
         detector.add(still, number / rate)
     assert 8.5 * rate <= detector.settled < 10 * rate

@@ -16,6 +16,7 @@ from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.face_tracks import Box, Shot
+from dualface_core.tracking.panes import Edges
 from dualface_core.tracking.stage import StageFinder
 
 WIDTH, HEIGHT = 640, 360
@@ -285,3 +286,18 @@ def test_bars_and_boxes_are_found_in_what_was_encoded(tmp_path: Path) -> None:
     assert 46 <= y <= 48
     assert HEIGHT - 48 <= y + height <= HEIGHT - 46
     assert_boxes(shot, inner)
+
+
+def test_an_edge_is_still_if_it_is_there_in_nearly_all_of_any_number_of_images() -> None:
+    image = np.zeros((4, 32), np.uint8)
+    image[:, 8:] = 100
+    edges, total = Edges(image.shape, in_columns=False), np.zeros(image.shape, np.int32)
+    for number in range(600):
+        shown = image.copy()
+        shown[:, 16:] += 50 * (number % 2)  # a second edge comes and goes
+        edges.add(shown)
+        total += shown
+    lines = edges.lines(total)
+    # The images' borders and what is right beside an edge count for it.
+    assert np.flatnonzero(lines.still[-1]).tolist() == [7, 8, 9]
+    assert lines.contrast[-1, 8] == 4 * 100
