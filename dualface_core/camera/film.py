@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from dualface_core.camera.cast import Cast
 from dualface_core.camera.company import Other, aside
-from dualface_core.camera.framing import Boxes, Composition, Framing, Sights, bounds, clear_of
+from dualface_core.camera.framing import Boxes, Composition, Framing, Sights, bounds, clear_of, laid_over
 from dualface_core.camera.pair import compose
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.camera.path import STEP, Limits, Pace, Signal, hold, least_jerk, median
@@ -193,7 +193,7 @@ def _framing(
     pane = panes[0] if len(np.unique(panes[: len(usual)], axis=0)) == 1 else panes[-1]
     width, height = tiles[:, 2:].T.astype(np.float64)
     first, last = tracks.times[span.start], tracks.times[span.stop - 1]
-    overlays = [overlay.box for overlay in shot.overlays if overlay.during(first, last)]
+    overlays = laid_over(shot, pane, first, last)
     if overlays and seen:
         pane = clear_of(overlays, pane, seen, float(np.median(width / height)), parameters)
     return Framing(np.tile(pane, (len(tiles), 1)), width / height, height, parameters, composition)

@@ -307,6 +307,17 @@ def bounds(shot: Shot, boxes: Boxes, frame_size: tuple[int, int]) -> Boxes:
     return result
 
 
+def laid_over(shot: Shot, pane: Values, first: float, last: float) -> list[Box]:
+    """What lies over a part of a shot's picture: captions and the like, between two times, and the boxes inside it."""
+    left, top, right, bottom = (*pane[:2], *(pane[:2] + pane[2:]))
+    inside = [
+        (x, y, width, height)
+        for x, y, width, height in shot.panes
+        if x >= left and y >= top and x + width <= right and y + height <= bottom and width * height < pane[2] * pane[3]
+    ]
+    return [overlay.box for overlay in shot.overlays if overlay.during(first, last)] + inside
+
+
 def clear_of(
     overlays: Sequence[Box], bounds: Values, faces: Sequence[Boxes], aspect: float, parameters: CameraParameters
 ) -> Values:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.camera.company import Other, aside
-from dualface_core.camera.framing import Boxes, Framing, Sights, bounds, clear_of, edges, holds, overlap
+from dualface_core.camera.framing import Boxes, Framing, Sights, bounds, clear_of, edges, holds, laid_over, overlap
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.tables.face_tracks import Shot
 
@@ -53,17 +53,17 @@ class Views:
         for boxes in faces[1:]:
             apart = (room != bounds(self.shot, boxes, self.frame_size)).any(axis=1)
             room[apart] = bounds(self.shot, np.full((1, 4), np.nan), self.frame_size)
-        overlays = [overlay.box for overlay in self.shot.overlays if overlay.during(self.times[0], self.times[-1])]
-        if overlays and not np.isnan(faces[0][:, 0]).all():
+        if not np.isnan(faces[0][:, 0]).all():
             for pane in np.unique(room, axis=0):
                 here = (room == pane).all(axis=1)
+                overlays = laid_over(self.shot, pane, self.times[0], self.times[-1])
                 room[here] = clear_of(overlays, pane, [boxes[here] for boxes in faces], aspect, self.camera)
         return Framing(room, aspect, size[1], self.camera)
 
     def cut(self, faces: Sequence[Boxes], size: tuple[int, int]) -> Mask:
-        """Where an edge of the window would go through what is laid over the picture, or somebody else's face."""
+        """Where an edge of the window would go through what is laid over the picture, a box or somebody else's face."""
         cut = np.zeros(len(faces[0]), bool)
-        if not self.others and not self.shot.overlays:
+        if not (self.others or self.shot.overlays or self.shot.panes):
             return cut
         sights = Sights.of(faces)
         framing = self.framing(faces, size)
@@ -79,4 +79,14 @@ class Views:
                 there &= self.times[:-1] <= overlay.end
             box = np.tile(overlay.box, (len(windows), 1))
             cut |= there & overlap(windows, edges(box, -_TOUCHED)) & ~holds(windows, edges(box, _AROUND))
+        x, y, width, height = windows.T
+        for pane in self.shot.panes:
+            box = np.tile(pane, (len(windows), 1))
+            within = holds(_middle(box), (x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+            cut |= overlap(windows, edges(box, -_TOUCHED)) & ~holds(windows, edges(box, -_TOUCHED)) & ~within
         return cut
+
+
+def _middle(boxes: Boxes) -> Boxes:
+    """Boxes as windows: center x, center y, width and height."""
+    return np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], axis=1)

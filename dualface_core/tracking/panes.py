@@ -82,6 +82,17 @@ _LARGEST: Final = 0.9
 _BYTE: Final = 255
 """Images that are counted in a byte for each pixel, which is quick, before their number is added to that of all."""
 
+_FLUSH: Final = 0.25
+"""Share of the picture that a box in its corner has at most, of which only two sides are edges."""
+
+_BEYOND: Final = 0.15
+_ENDS: Final = 0.5
+"""How far beyond such a box's inner corner is looked, as a share of its sides, and the share of that which is a still
+edge at most: its sides end there, where a wall's and a door's go on."""
+
+_VISIBLE: Final = 0.25
+"""Share of each side of a box that other boxes may not hide."""
+
 _ONE_COLOR: Final = 12
 """Levels of luma by which the pixels of a gutter differ, over a shot and along the edge."""
 
@@ -181,6 +192,7 @@ class _Rectangle:
         covered: share of those sides that is a still edge.
         of_columns, of_rows: whether the left or right one, and the upper or lower one is among them.
         borders: what its other sides count for.
+        flush: whether it fills a corner of the picture, with two clear sides that end in one another.
         faces: faces in it.
     """
 
@@ -193,6 +205,7 @@ class _Rectangle:
     of_columns: bool
     of_rows: bool
     borders: float
+    flush: bool
     faces: int
 
     @property
@@ -264,17 +277,49 @@ def find_panes(
     for number, boxes in enumerate(found):
         others = np.concatenate([np.zeros((0, 4), np.intp), *edges[:number], *edges[number + 1 :]])
         chosen.append(_best(boxes, others, picture))
-    panes = [
-        _inside(box, across, down, darkest, brightest, picture)
-        for box in _apart([box for box in chosen if box is not None])
-    ]
+    kept = _apart([box for box in chosen if box is not None])
+    panes = [_inside(box, across, down, darkest, brightest, picture) for box in kept]
+    for face in faces if kept else ():
+        if not any(_holds(box.edges, face) for box in kept):
+            behind = _rectangles(face, faces, across, down, picture, hidden=[box.edges for box in kept])
+            whole = [box for box in behind if box.covered >= _WELL_COVERED and box.sides >= _ENOUGH]
+            best = max(whole, key=lambda box: box.covered - _PARTNER * box.faces, default=None)
+            if best is not None and best.overlaps(_edges(kept)).any():
+                inside = _inside(best, across, down, darkest, brightest, picture)
+                panes += [part] if (part := _clear(inside, panes, face)) is not None else []
     return sorted(panes, key=lambda pane: (sum(other[3] <= pane[1] + _ALIKE for other in panes), pane[0]))
 
 
+def _holds(box: Bounds, face: Bounds) -> bool:
+    """Whether the middle of a face lies in a box."""
+    x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
+    return box[0] < x < box[2] and box[1] < y < box[3]
+
+
+def _clear(box: Bounds, covers: Sequence[Bounds], face: Bounds) -> Bounds | None:
+    """The largest part of a box that holds a face and nothing of the boxes that lie over it."""
+    for left, top, right, bottom in covers:
+        if left < box[2] and right > box[0] and top < box[3] and bottom > box[1]:
+            parts = [(box[0], box[1], left, box[3]), (right, box[1], box[2], box[3])]
+            parts += [(box[0], box[1], box[2], top), (box[0], bottom, box[2], box[3])]
+            parts = [part for part in parts if part[0] <= face[0] and part[1] <= face[1]]
+            parts = [part for part in parts if part[2] >= face[2] and part[3] >= face[3]]
+            if not parts:
+                return None
+            box = max(parts, key=lambda part: (part[2] - part[0]) * (part[3] - part[1]))
+    return box
+
+
 def _rectangles(
-    face: Bounds, faces: Sequence[Bounds], columns: Lines, rows: Lines, picture: Bounds
+    face: Bounds,
+    faces: Sequence[Bounds],
+    columns: Lines,
+    rows: Lines,
+    picture: Bounds,
+    *,
+    hidden: Sequence[Bounds] = (),
 ) -> list[_Rectangle]:
-    """The rectangles about a face whose sides are still edges, or the picture's."""
+    """The rectangles about a face whose sides are still edges, or the picture's, where no others lie over them."""
     x, y, end, bottom = face
     first_x, first_y, last_x, last_y = picture
     near_x, near_y = round(_MARGIN * (last_x - first_x)), round(_MARGIN * (last_y - first_y))
@@ -295,7 +340,17 @@ def _rectangles(
     length = np.stack([stop - begin for _, _, begin, stop in sides])
     still = np.stack([lines.still[stop, at] - lines.still[begin, at] for lines, at, begin, stop in sides])
     contrast = np.stack([lines.contrast[stop, at] - lines.contrast[begin, at] for lines, at, begin, stop in sides])
-    covered = still / np.maximum(length, 1)
+    whole = length.copy()
+    for number, (lines, at, begin, stop) in enumerate(sides):
+        axis = number // 2
+        for box in hidden:
+            over = (at >= box[axis] - _ALIKE) & (at <= box[axis + 2] + _ALIKE)
+            first, end = np.maximum(begin, box[1 - axis]), np.minimum(stop, box[3 - axis])
+            over &= first < end
+            length[number] -= np.where(over, end - first, 0)
+            still[number] -= np.where(over, lines.still[end, at] - lines.still[first, at], 0)
+            contrast[number] -= np.where(over, lines.contrast[end, at] - lines.contrast[first, at], 0)
+    covered = np.where(length >= _VISIBLE * whole, still / np.maximum(length, 1), 0)
     count = real.sum(axis=0)
     mean = np.where(real, covered, 0).sum(axis=0) / np.maximum(count, 1)
     good = ~real | ((covered >= _COVERED) & (contrast >= _CONTRAST * still))
@@ -322,10 +377,28 @@ def _rectangles(
                 of_columns=bool(real[:2, i].any()),
                 of_rows=bool(real[2:, i].any()),
                 borders=float(borders[i]),
+                flush=bool(count[i] == 2 and area[i] <= _FLUSH and covered[real[:, i], i].min() >= _ALL_COVERED)
+                and _ends(columns, rows, (left[i], top[i], right[i], low[i]), real[:, i]),
                 faces=int(inside.sum()),
             )
         )
     return boxes
+
+
+def _ends(columns: Lines, rows: Lines, box: Bounds, real: NDArray[np.bool_]) -> bool:
+    """Whether the two sides of a box in the picture's corner end in one another."""
+    if real[:2].sum() != 1 or real[2:].sum() != 1:
+        return False
+    column, row = (0 if real[0] else 2), (1 if real[2] else 3)
+    for lines, at, corner, extent, outwards in (
+        (columns, box[column], box[row], box[3] - box[1], -1 if row == 1 else 1),
+        (rows, box[row], box[column], box[2] - box[0], -1 if column == 0 else 1),
+    ):
+        begin, stop = sorted((corner + outwards * _ALIKE, corner + outwards * max(3 * _ALIKE, round(_BEYOND * extent))))
+        begin, stop = max(0, begin), min(lines.still.shape[0] - 1, stop)
+        if stop <= begin or lines.still[stop, at] - lines.still[begin, at] > _ENDS * (stop - begin):
+            return False
+    return True
 
 
 def _crossing(lines: Lines, between: tuple[int, int], along: tuple[int, int]) -> int:
@@ -344,7 +417,7 @@ def _best(boxes: list[_Rectangle], of_others: _Edges, picture: Bounds) -> _Recta
         return shares + _PARTNER * (box.next_to(of_others) - box.faces)
 
     def stands(box: _Rectangle) -> bool:
-        return box.sides >= _ENOUGH or (box.covered >= _ALL_COVERED and box.mirrored(of_others, picture))
+        return box.sides >= _ENOUGH or box.flush or (box.covered >= _ALL_COVERED and box.mirrored(of_others, picture))
 
     return max(filter(stands, boxes), key=score, default=None)
 
@@ -358,7 +431,7 @@ def _apart(boxes: list[_Rectangle]) -> list[_Rectangle]:
     sure = [box for box in kept if box.covered >= _WELL_COVERED]
     if any(box.next_to(_edges(sure)) for box in sure):
         return kept
-    return [box for box in sure if box.sides == 4]
+    return [box for box in sure if box.sides == 4 or box.flush]
 
 
 def _inside(box: _Rectangle, columns: Lines, rows: Lines, darkest: Grays, brightest: Grays, picture: Bounds) -> Bounds:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dualface_core.camera.film import film
 from dualface_core.camera.parameters import CameraParameters
+from dualface_core.directing.arrangement import arrange
 from dualface_core.directing.director import choices_of
 from dualface_core.directing.parameters import Direction
 from dualface_core.directing.prospects import Footage, Prospects
@@ -212,3 +214,16 @@ def test_one_alone_is_not_filmed_so_that_an_edge_goes_through_a_bystander() -> N
     assert kinds(person(700), nobody(10)) == [SOLO_A]
     tracks = face_tracks({"A": person(700, 400, 150), "B": nobody(10), "someone": bystander})
     assert [kind for kind, *_ in told(directed(tracks))] == [WHOLE]
+
+
+def test_the_picture_in_the_corner_of_the_picture_is_in_nobody_elses_tile() -> None:
+    inset = (1400.0, 640.0, 520.0, 440.0)
+    tracks = face_tracks({"A": person(1150, 400, 260), "B": person(1660, 800, 120)})
+    shots = [Shot(first=0, last=tracks.frame_count - 1, panes=(inset,))]
+    tracks = FaceTracks(tracks.table, tracks.metadata.model_copy(update={"shots": shots}))
+    found = directed(tracks)
+    assert told(found) == [(SPLIT, 0, 10)]
+    tiles = arrange(found, SIDE_BY_SIDE, tracks, Direction())
+    windows = film(tracks, found, tiles).crop_windows
+    assert (windows[:, 0, 0] + windows[:, 0, 2] / 2 <= 1400 + 1).all()
+    assert (windows[:, 1, 0] - windows[:, 1, 2] / 2 >= 1400 - 1).all()

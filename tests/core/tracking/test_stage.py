@@ -205,6 +205,26 @@ def test_a_picture_in_the_picture_is_found() -> None:
     assert_boxes(shots_of(draw)[0], [(430, 220, 620, 345)])
 
 
+@pytest.mark.parametrize(
+    "region", [(430, 220, WIDTH, HEIGHT), (0, 220, 200, HEIGHT), (0, 0, 180, 130), (450, 0, WIDTH, 140)]
+)
+def test_a_picture_in_the_corner_of_the_picture_is_found(region: Region) -> None:
+    def draw(number: int) -> Drawn:
+        picture = scenery(1, WIDTH, HEIGHT).copy()
+        presenter = draw_person(picture, number, 320, 130, 70)
+        composed, faces = boxes([region], None)(number)
+        left, top, right, bottom = region
+        picture[top:bottom, left:right] = composed[top:bottom, left:right]
+        return picture, [presenter, *faces]
+
+    assert_boxes(shots_of(draw)[0], [region])
+
+
+def test_a_box_that_another_one_half_covers_is_found_as_far_as_it_can_be_seen() -> None:
+    behind, before = (40, 40, 420, 300), (260, 180, 620, 350)
+    assert_boxes(shots_of(boxes([behind, before], None))[0], [(40, 40, 420, 180), before])
+
+
 def test_a_portrait_on_a_wall_is_no_box() -> None:
     def draw(number: int) -> Drawn:
         picture, faces = boxes([(430, 120, 620, 245)], None)(0)
