@@ -195,7 +195,7 @@ def _framing(
     first, last = tracks.times[span.start], tracks.times[span.stop - 1]
     overlays = laid_over(shot, pane, first, last)
     if overlays and seen:
-        pane = clear_of(overlays, pane, seen, float(np.median(width / height)), parameters)
+        pane = clear_of(overlays, pane, seen, (float(np.median(width)), float(np.median(height))), parameters)
     return Framing(np.tile(pane, (len(tiles), 1)), width / height, height, parameters, composition)
 
 

@@ -51,6 +51,9 @@ _EYE_LINES: Final = (0.1, 0.48)
 _ROUNDING: Final = 0.01
 """Pixels."""
 
+AROUND: Final = 0.05
+"""Share of its width and height that there is around an overlay that a crop window holds."""
+
 OCCUPIED: Final = 0.7
 """Share of a tile's width or height that the faces of its subject may take together, from the first to the last."""
 
@@ -319,28 +322,35 @@ def laid_over(shot: Shot, pane: Values, first: float, last: float) -> list[Box]:
 
 
 def clear_of(
-    overlays: Sequence[Box], bounds: Values, faces: Sequence[Boxes], aspect: float, parameters: CameraParameters
+    overlays: Sequence[Box], bounds: Values, faces: Sequence[Boxes], tile: tuple[float, float], camera: CameraParameters
 ) -> Values:
     """The largest part of some bounds that holds the faces throughout, and nothing that is laid over the picture.
 
-    An overlay stays in where its absence would cut a head, or make a face larger than in a close-up.
+    An overlay stays in where the usual crop window holds it whole, and where its absence would cut a head, or make a
+    face larger than in a close-up.
 
     Args:
         overlays: where they are.
         bounds: (4,) box of what a camera may show.
         faces: those that are to be framed, some of which are seen in some frame.
-        aspect: width of the tile divided by its height.
-        parameters: of the cameras.
+        tile: its width and height, in pixels of the canvas.
+        camera: the parameters of the cameras.
     """
     seen = [boxes[~np.isnan(boxes[:, 0])] for boxes in faces]
+    aspect = tile[0] / tile[1]
+    framing = Framing(bounds[None], aspect, np.array([tile[1]]), camera)
+    sights = Sights.of([np.median(boxes, axis=0)[None] for boxes in seen if len(boxes)])
+    usual = framing.placed(sights, framing.wanted_height(sights))
     face = max(float(np.median(boxes[:, 3])) for boxes in seen if len(boxes))
     heads = np.concatenate([np.stack(edges(boxes, HEAD), axis=1) for boxes in seen])
     left, top, right, bottom = (bounds[0], bounds[1], bounds[0] + bounds[2], bounds[1] + bounds[3])
     near = np.clip(np.percentile(heads[:, :2], _SELDOM, axis=0), (left, top), (right, bottom))
     far = np.clip(np.percentile(heads[:, 2:], 100 - _SELDOM, axis=0), (left, top), (right, bottom))
     room = (far - near) / (aspect, 1.0)
-    least = max(face / (parameters.face_height * CLOSER), *room)
+    least = max(face / (camera.face_height * CLOSER), *room)
     for x, y, width, height in sorted(overlays, key=lambda box: -box[2] * box[3]):
+        if holds(usual, edges(np.array([[x, y, width, height]]), AROUND))[0]:
+            continue
         if not (x < right and x + width > left and y < bottom and y + height > top):
             continue
         parts = [(left, top, x, bottom), (x + width, top, right, bottom)]

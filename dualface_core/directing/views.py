@@ -14,7 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.camera.company import Other, aside
-from dualface_core.camera.framing import Boxes, Framing, Sights, bounds, clear_of, edges, holds, laid_over, overlap
+from dualface_core.camera.framing import (
+    AROUND,
+    Boxes,
+    Framing,
+    Sights,
+    bounds,
+    clear_of,
+    edges,
+    holds,
+    laid_over,
+    overlap,
+)
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.tables.face_tracks import Shot
 
@@ -23,9 +34,6 @@ Mask = NDArray[np.bool_]
 
 _TOUCHED: Final = 0.01
 """Share of an overlay's width and height at its border that may be in a window: it is found to a pixel or two."""
-
-_AROUND: Final = 0.05
-"""Share of its width and height that there is around an overlay that a window holds."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Views:
             for pane in np.unique(room, axis=0):
                 here = (room == pane).all(axis=1)
                 overlays = laid_over(self.shot, pane, self.times[0], self.times[-1])
-                room[here] = clear_of(overlays, pane, [boxes[here] for boxes in faces], aspect, self.camera)
+                room[here] = clear_of(overlays, pane, [boxes[here] for boxes in faces], size, self.camera)
         return Framing(room, aspect, size[1], self.camera)
 
     def cut(self, faces: Sequence[Boxes], size: tuple[int, int]) -> Mask:
@@ -78,7 +86,7 @@ class Views:
             if overlay.end is not None:
                 there &= self.times[:-1] <= overlay.end
             box = np.tile(overlay.box, (len(windows), 1))
-            cut |= there & overlap(windows, edges(box, -_TOUCHED)) & ~holds(windows, edges(box, _AROUND))
+            cut |= there & overlap(windows, edges(box, -_TOUCHED)) & ~holds(windows, edges(box, AROUND))
         x, y, width, height = windows.T
         for pane in self.shot.panes:
             box = np.tile(pane, (len(windows), 1))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualface_core.camera.framing import EYES_IN_BOX, Boxes, Framing, bounds
+from dualface_core.camera.framing import EYES_IN_BOX, Boxes, Framing, bounds, clear_of
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.tables.face_tracks import Shot
+from dualface_core.tables.face_tracks import Box, Shot
 
 SIZE = (1920, 1080)
 
@@ -99,3 +99,11 @@ def test_a_crop_window_holds_its_face_and_nothing_of_the_other_or_there_is_none(
         assert bottom >= y1 - 1e-6
     x, y, width, height = theirs[0]
     assert left >= x + width - 1e-6 or right <= x + 1e-6 or top >= y + height - 1e-6 or bottom <= y + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("caption", "left"), [((1300.0, 120.0, 200.0, 60.0), True), ((1560.0, 120.0, 200.0, 60.0), False)]
+)
+def test_what_the_usual_window_holds_whole_is_not_left_out(caption: Box, left: bool) -> None:
+    part = clear_of([caption], np.array([0.0, 0.0, *SIZE]), [face(960, 430, 260)], SIZE, CameraParameters())
+    assert (part[2] == 1920) == left
