@@ -286,7 +286,7 @@ def find_panes(
             best = max(whole, key=lambda box: box.covered - _PARTNER * box.faces, default=None)
             if best is not None and best.overlaps(_edges(kept)).any():
                 inside = _inside(best, across, down, darkest, brightest, picture)
-                panes += [part] if (part := _clear(inside, panes, face)) is not None else []
+                panes += [part] if (part := _clear(inside, [box.edges for box in kept], face)) is not None else []
     return sorted(panes, key=lambda pane: (sum(other[3] <= pane[1] + _ALIKE for other in panes), pane[0]))
 
 
