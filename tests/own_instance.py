@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[1]
 def own_instance(home: Path, **changes: Mapping[str, Any]) -> Iterator[dg.DagsterInstance]:
     """An instance in the folder `home`, made if it is not there, with other values in some parts of its settings."""
     settings = yaml.safe_load((REPOSITORY / "dagster_home" / "dagster.yaml").read_text())
-    settings |= {part: {**settings[part], **values} for part, values in changes.items()}
+    settings |= {part: {**settings.get(part, {}), **values} for part, values in changes.items()}
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(yaml.safe_dump(settings))
     with dg.DagsterInstance.from_config(str(home)) as instance:

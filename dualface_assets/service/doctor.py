@@ -26,7 +26,7 @@ from dualface_assets.assets.encoded_video import NVENC
 from dualface_assets.housekeeping.retention import Retention
 from dualface_assets.notifications.webhook import Webhook
 from dualface_assets.service.clock import TOLERATED, ticks_ahead
-from dualface_assets.service.instance_home import CONFIGURATION, instance_home
+from dualface_assets.service.instance_home import CONFIGURATION, instance_home, opened_instance
 from dualface_assets.settings import ServiceSettings, WebhookSettings, local_folder
 from dualface_assets.store.video_store import VideoStore, video_store
 from dualface_core.engine.cores import CoreBudget
@@ -68,7 +68,7 @@ def main() -> int:
         if not home.exists():
             raise SettingsError(f"There is no DAGSTER_HOME {str(home)!r} yet. It is made by: make up")
         settings, service = Settings.load(), ServiceSettings.load()
-        with dg.DagsterInstance.get() as instance:
+        with opened_instance() as instance:
             answers = list(examine(settings, service, instance))
     except DualfaceError as error:
         print(error, file=sys.stderr)
@@ -197,14 +197,16 @@ def encoder(settings: Settings) -> Diagnosis:
 
 def configuration(instance: dg.DagsterInstance) -> Iterator[Diagnosis]:
     """Whether the instance is ours, lies on a local drive, retries, and recovers runs that die."""
-    home = Path(instance.root_directory)
+    home, database = Path(instance.root_directory), type(instance.run_storage).__name__.removesuffix("RunStorage")
     if not (home / "dagster.yaml").exists():
         advice = f"Start the service, which brings it, or copy {CONFIGURATION} there."
         yield Diagnosis("instance", "problem", f"{home} has no dagster.yaml. {advice}")
     else:
-        yield Diagnosis("instance", "good", str(home))
+        elsewhere = "" if database == "Sqlite" else f", its records in {database}"
+        yield Diagnosis("instance", "good", f"{home}{elsewhere}")
     if (drive := _drive(home)) in _NETWORK_DRIVES:
-        advice = "SQLite loses data there. Set DAGSTER_HOME to a local folder."
+        lost = "SQLite loses data" if database == "Sqlite" else "The locks of this host's runs may not hold"
+        advice = f"{lost} there. Set DAGSTER_HOME to a local folder."
         yield Diagnosis("instance", "problem", f"{home} is on a network drive ({drive}). {advice}")
     needed = {
         "run_retries": ("enabled",),

@@ -10,8 +10,10 @@ import os
 from pathlib import Path
 from typing import Final
 
+import dagster as dg
+
 from dualface_assets.settings import workspace
-from dualface_core.errors import SettingsError
+from dualface_core.errors import MachineError, SettingsError
 from dualface_core.system.atomic_files import atomic_write
 
 CONFIGURATION: Final = Path(__file__).with_name("dagster.yaml")
@@ -24,6 +26,18 @@ def instance_home() -> Path:
     if not home.is_absolute() or (home.exists() and not home.is_dir()):
         raise SettingsError(f"DAGSTER_HOME is {str(home)!r}; expected the full name of a folder.")
     return home
+
+
+def opened_instance() -> dg.DagsterInstance:
+    """The instance of DAGSTER_HOME, which is to be closed. Raises MachineError where its database does not answer."""
+    try:
+        return dg.DagsterInstance.get()
+    except dg.DagsterError:  # as for a wrong dagster.yaml, of which Dagster says what is wrong
+        raise
+    except Exception as error:  # noqa: BLE001  each kind of storage has errors of its own, and some quote a password
+        found = f"the database that it names does not answer ({type(error).__name__})"
+        action = "Start the database, or look at `storage` in this file."
+        raise MachineError(instance_home() / CONFIGURATION.name, found, action=action) from None
 
 
 def prepared_home() -> Path:

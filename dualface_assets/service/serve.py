@@ -38,7 +38,7 @@ from dualface_assets.runs.dagster_internals import begin_reading_events, code_se
 from dualface_assets.runs.tags import PARTITION
 from dualface_assets.runs.workers import workers
 from dualface_assets.service.clock import WatchedClock, resume_sensors
-from dualface_assets.service.instance_home import prepared_home
+from dualface_assets.service.instance_home import opened_instance, prepared_home
 from dualface_assets.settings import ServiceSettings, workspace
 from dualface_assets.store.video_store import video_store
 from dualface_core.errors import DualfaceError, SettingsError
@@ -137,7 +137,7 @@ def main() -> int:
         with _ended(programs):
             code_server = _folder_for_a_socket(home) / "code-server.sock"
             programs.append(_code_server(code_server))
-            instance = dg.DagsterInstance.get()  # open until the end, when there is no time to open it
+            instance = opened_instance()  # open until the end, when there is no time to open it
             if not _answers(code_server, programs[0]):
                 return 1
             print(f"Web page: http://{host}:{port}")
@@ -157,6 +157,8 @@ def main() -> int:
                     daemon.end()
                     daemon.wait()
                     _resume(instance)
+    except DualfaceError as error:
+        print(error, file=sys.stderr)
     except KeyboardInterrupt:
         if len(programs) > 1 and instance is not None:
             print(_what_goes_on(instance), flush=True)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from uuid import uuid4
 import dagster as dg
 import fsspec
 import pytest
+import sqlalchemy
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from deploy.local import servers
+from deploy.local.servers import Server
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.inbox import Inbox, StabilityWindow
 from dualface_assets.uploads.intake import Intake
@@ -40,6 +44,37 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """An instance with our configuration."""
     with own_instance(tmp_path / "home") as instance:
         yield instance
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[tuple[Server, str]]:
+    """A PostgreSQL server and its URL. The name of its socket must be short, so it lies in no folder of pytest's."""
+    pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed")
+    if reason := servers.why_unavailable("postgres"):
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="dualface-") as folder:
+        Path(folder).chmod(0o755)  # another user's server is to reach its own folder in it
+        with servers.postgres(Path(folder) / "postgres") as server:
+            yield server
+
+
+@pytest.fixture
+def postgres_instance(tmp_path: Path, postgres_server: tuple[Server, str]) -> Iterator[dg.DagsterInstance]:
+    """An instance with our configuration and a PostgreSQL database of its own."""
+    name, (_, url) = uuid4().hex, postgres_server
+    with sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(sqlalchemy.text(f'CREATE DATABASE "{name}"'))
+    storage = {"postgres": {"postgres_url": url.replace("/postgres?", f"/{name}?")}}
+    with own_instance(tmp_path / "home", storage=storage) as instance:
+        yield instance
+
+
+@pytest.fixture(params=["instance", "postgres_instance"])
+def any_instance(request: pytest.FixtureRequest) -> dg.DagsterInstance:
+    """An instance on each kind of database."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, dg.DagsterInstance)
+    return found
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ def test_a_run_in_the_caller_s_process_leaves_its_priority_as_it_is(instance: dg
     assert psutil.Process().nice() == before
 
 
-def test_a_run_that_waits_for_a_slot_leaves_the_processor_to_others(instance: dg.DagsterInstance) -> None:
+def test_a_run_that_waits_for_a_slot_leaves_the_processor_to_others(any_instance: dg.DagsterInstance) -> None:
+    instance = any_instance
     storage = instance.event_log_storage
     storage.initialize_concurrency_limit_to_default("gpu")
     for step in ("one", "two"):

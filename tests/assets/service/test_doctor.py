@@ -242,3 +242,19 @@ def test_it_is_a_command_of_dualface_too(tmp_path: Path) -> None:
     done = subprocess.run(command, env=nowhere, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert "no DAGSTER_HOME" in done.stderr
+
+
+def test_an_instance_in_postgres_is_known_and_one_whose_server_is_down_is_told_without_its_password(
+    postgres_instance: dg.DagsterInstance,
+) -> None:
+    home = Path(postgres_instance.root_directory)
+    (answer,) = [each for each in doctor.configuration(postgres_instance) if each.subject == "instance"]
+    assert answer == Diagnosis("instance", "good", f"{home}, its records in Postgres")
+    configuration = yaml.safe_load((home / "dagster.yaml").read_text())
+    configuration["storage"]["postgres"]["postgres_url"] = "postgresql+psycopg2://ann:s3cret@/x?host=/nowhere"
+    (home / "dagster.yaml").write_text(yaml.safe_dump(configuration))
+    done = start("doctor", home)
+    assert done.returncode == 2
+    assert "dagster.yaml: the database that it names does not answer (DagsterPostgresException)" in done.stderr
+    assert "Start the database" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
