@@ -31,7 +31,6 @@ from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import Carried
 from dualface_core.rendering.finished_spans import FinishedSpan, Manifest, SpanPlace, take_stock
-from dualface_core.rendering.report import versions
 from dualface_core.system.atomic_files import output_error
 from dualface_core.system.cuda import Card
 from dualface_core.tables.tile_plan import PlanPart, TilePlan
@@ -183,6 +182,8 @@ def render_in_spans(
         EncoderError, OutputError, NativeCrashError, MachineError: as `VideoWriter` and `Workers` raise them.
         CudaError, NotOnCardError: the card cannot do it.
     """
+    from dualface_core.rendering.report import versions  # with Arrow and NVML, which who only encodes does not need
+
     canvas = plan.layout
     if parts[-1].stop != plan.frame_count:
         raise changed(video, min(parts[-1].stop, plan.frame_count))

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from dualface_core.faces.detections import Detections
 
@@ -192,6 +191,8 @@ def _clear_links(
     Returns:
         The row for every tracklet that gets one, and the tracklets whose links are in doubt.
     """
+    from scipy.optimize import linear_sum_assignment  # which who only observes does not need
+
     links: dict[int, int] = {}
     unclear: set[int] = set()
     near = costs[:, rows]

@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
 
 from dualface_core.tables.labels import Person
 from dualface_core.verification.expected import evenly
@@ -60,6 +59,8 @@ class TileFaces:
 
     def groups(self) -> list[Group]:
         """Faces that are alike, the largest group first."""
+        from scipy.cluster.hierarchy import fcluster, linkage  # which who only looks for faces does not need
+
         places = evenly(range(len(self._times)), _MOST_FACES)
         embeddings = np.array([self._embeddings[place] for place in places])
         times = np.array([self._times[place] for place in places])

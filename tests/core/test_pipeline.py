@@ -65,6 +65,12 @@ def test_a_process_that_has_others_for_it_loads_no_network(sample_clip: SampleCl
     assert subprocess.run(program, capture_output=True, check=True).stdout == b"False\n"
 
 
+def test_what_processes_load_for_their_tasks_is_not_what_only_the_logic_over_them_needs() -> None:
+    code = "import sys; from dualface_core import pipeline; [__import__(name) for name in pipeline._HEAVY[1:]]; "
+    code += "print({'scipy', 'torch', 'dualface_core.gpu.monitor'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
+
+
 def test_of_a_damaged_video_a_verified_result_is_made_that_says_where_frames_are_held(
     made: tuple[VideoInfo, FaceTracks, TilePlan], software: Settings, tmp_path: Path
 ) -> None:
