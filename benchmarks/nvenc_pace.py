@@ -6,7 +6,7 @@ results are real files. All else is this machine's: with `--real-cuda` its card 
 works on all videos. The feed is what the sessions took, from the first picture of any to the last one.
 
     python -m benchmarks.nvenc_pace --real-cuda
-    python -m benchmarks.nvenc_pace --video talk.mp4 --seconds 60 --videos 2
+    python -m benchmarks.nvenc_pace --video talk.mp4 --times 1 --videos 2
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pathlib import Path
 
 import av
 
+from benchmarks.memory import repeated
+from dualface_core.engine.stages import Stage, time_line
 from tests.nvenc_emulator import EmulatedDriver, Event
 from tests.nvenc_emulator.replay import bare_stream
 
@@ -37,14 +39,6 @@ def run(command: list[str]) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout}")
-
-
-def looped(video: Path, seconds: float, output: Path) -> Path:
-    """Repeat a video by its packets until it is so long."""
-    run(
-        ["ffmpeg", "-v", "error", "-stream_loop", "-1", "-i", str(video), "-t", str(seconds), "-c", "copy", str(output)]
-    )
-    return output
 
 
 def sessions_of(events: list[Event], size: tuple[int, int]) -> list[list[Event]]:
@@ -71,8 +65,8 @@ def rate(pictures: list[Event]) -> float:
 def main() -> None:
     """Measure and print; end with 1 where a result is not a verified one of NVENC's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--video", type=Path, help="loop this video instead of a sample of a minute at 1080p")
-    parser.add_argument("--seconds", type=float, default=572, help="length of each video (default: 9 min 32 s)")
+    parser.add_argument("--video", type=Path, help="play this video instead of a sample of 57.2 s at 1080p")
+    parser.add_argument("--times", type=int, default=10, help="play it so many times (default: 10, so 9 min 32 s)")
     parser.add_argument("--videos", type=int, default=4, help="how many of them")
     parser.add_argument("--rate", type=float, default=708, help="pictures a second of a session")
     parser.add_argument("--sessions", type=int, default=2, help="sessions at once")
@@ -83,17 +77,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         made = options.keep or Path(temporary)
         made.mkdir(exist_ok=True)
-        video = made / f"{options.seconds:g} s.mp4"
+        video = made / f"{options.times} times.mp4"
         stream = video.with_suffix(".h264")
         if not video.exists():
             sample = options.video or made / "sample.mp4"
             if not options.video:
-                run([*DUALFACE, "sample", str(sample), "--seconds", "60", "--size", "1920x1080"])
-            looped(sample, options.seconds, video)
+                run([*DUALFACE, "sample", str(sample), "--seconds", "57.2", "--size", "1920x1080"])
+            repeated(sample, options.times, video)
         if not stream.exists():
+            begun = time.perf_counter()
             no_b_pictures = ["--encoder", "software", "--preset", "ultrafast"]
             run([*DUALFACE, "run", str(video), "-o", temporary, *no_b_pictures])
             bare_stream(Path(temporary) / f"{video.stem}.split.mp4", stream)
+            print(f"the stream to replay took {time.perf_counter() - begun:.1f} s", file=sys.stderr, flush=True)
         copies = [Path(temporary) / f"{number}.mp4" for number in range(options.videos)]
         for copy in copies:
             shutil.copyfile(video, copy)
@@ -112,6 +108,8 @@ def main() -> None:
         done = subprocess.run(job, env=environment, stdout=subprocess.PIPE, text=True, check=False)
         seconds = time.perf_counter() - start
         reports = [result.get("report") or {} for result in json.loads(done.stdout or "[]")]
+        with av.open(str(video)) as container:
+            lasts = (container.duration or 0) / av.time_base
         with av.open(str(stream)) as container:
             size = container.streams.video[0].width, container.streams.video[0].height
         sessions = sessions_of(driver.events(), size)
@@ -123,6 +121,7 @@ def main() -> None:
         "frames_a_second": len(pictures) / seconds,
         "feed_of_all_sessions": rate(pictures),
         "feed_of_each": [rate(session) for session in sessions],
+        "stages": [report.get("stages") for report in reports],
         "at_once": driver.sessions,
         "encoders": encoders,
         "all_given_the_same": len(checked) == len({number for number, _ in checked}),
@@ -130,11 +129,11 @@ def main() -> None:
     if options.json:
         print(json.dumps(result, indent=2))
     else:
-        print(
-            f"{options.videos} videos of {options.seconds:g} s: {seconds:.1f} s, {len(pictures) / seconds:.0f} frames/s"
-        )
+        print(f"{options.videos} videos of {lasts:.0f} s: {seconds:.1f} s, {len(pictures) / seconds:.0f} frames/s")
         each = ", ".join(f"{rate(session):.0f}" for session in sessions)
         print(f"feed of sessions at {options.rate:g}: {rate(pictures):.0f} pictures a second in all; each: {each}")
+        stages = [Stage.model_validate(stage) for report in reports for stage in report.get("stages", [])]
+        print(f"where the time went: {time_line(stages)}")
         print(f"encoded by {', '.join(map(str, encoders))}; the same pictures of each: {result['all_given_the_same']}")
     if done.returncode or encoders != ["h264_nvenc"] * options.videos:
         sys.exit(1)
