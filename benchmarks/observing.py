@@ -31,7 +31,7 @@ def child(video: Path, result: Path, made: Path) -> None:
         tracks = pipeline.track(source, settings=settings, workers=workers)
         plan = pipeline.plan_tiles(source, tracks, settings=settings)
         if not result.exists():
-            software = settings.overlaid(encoder="software", preset="ultrafast")
+            software = settings.overlaid(encoder="software", preset="ultrafast", backend="cpu")
             pipeline.render_with_software(source, plan, result, settings=software, fingerprints=made, workers=workers)
         print("ready", flush=True)
         for line in sys.stdin:
@@ -76,13 +76,16 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.observing", str(video), "--child", str(result), str(prints)]
         environment = os.environ | {"DUALFACE_STREAMS": str(options.videos)}
         children: list[subprocess.Popen[str]] = []
-        for _ in range(options.videos):  # one after the other: the first makes the result
+        for number in range(options.videos):
             children.append(
                 subprocess.Popen(
                     command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
                 )
             )
-            said_by(children[-1], "ready\n")
+            if number == 0:  # which makes the result
+                said_by(children[0], "ready\n")
+        for one in children[1:]:
+            said_by(one, "ready\n")
         for number in range(options.repeat):
             for step in ("track", "verify"):
                 begun = perf_counter()

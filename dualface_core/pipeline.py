@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
@@ -58,6 +59,9 @@ _HEAVY: Final = (
 )
 """What tasks of the steps load, and processes for them have loaded already."""
 
+_CARD_PROCESSES: Final = 8
+"""Processes that use a card at once, over all videos in work; each takes some 730 MB of it."""
+
 _SPLIT: Final = 10.0
 """Seconds from which a video has enough spans that processes are made ready for them while it is looked at."""
 
@@ -82,7 +86,12 @@ def worker_processes(settings: Settings) -> Workers:
     from dualface_core.engine.cores import CoreBudget
     from dualface_core.engine.workers import Workers
 
-    return Workers(CoreBudget(settings.runtime, cores=settings.cores), preload=_HEAVY)
+    streams = settings.streams or profile(settings).streams
+    return Workers(
+        CoreBudget(settings.runtime, cores=settings.cores),
+        preload=_HEAVY,
+        card_processes=max(1, _CARD_PROCESSES // streams),
+    )
 
 
 def prepare(workers: Workers, path: Path) -> None:
@@ -169,8 +178,7 @@ def track(
     if workers is not None and video.duration >= _SPLIT:
         workers.prepare()
 
-    from dualface_core.encoding.settings import BackendKind
-    from dualface_core.engine.backend import choose_backend
+    from dualface_core.engine.backend import torch_knows_cards
     from dualface_core.faces.weights import WeightFiles
     from dualface_core.media.audio_frames import damage_in_copies
     from dualface_core.media.opening import SEND_AGAIN
@@ -191,15 +199,14 @@ def track(
         person_a=_portrait(settings),
         workers=workers,
     )
-    # With torch's kernels and several decoders, it takes as much of the card as two processes that compose.
-    asked = settings.backend is BackendKind.CUDA
     observed = ObservedVideo(
         video,
         parameters,
         detector_weights=settings.detector_weights,
         threads=suited.decode_threads,
         workers=workers,
-        on_card=asked and choose_backend(settings.backend, video, processes=2, room=_room_on_card(settings)).on_card,
+        # With torch's kernels and two decoders, a process takes as much of the card as two that compose.
+        on_card=torch_knows_cards() and _observed_on_card(video, settings, workers, as_many_as=2),
         progress=_of(progress, video.frame_count),
     )
     with _unchanged(video):
@@ -466,6 +473,18 @@ def render_with_software(
     )
 
 
+def _observed_on_card(video: VideoInfo, settings: Settings, workers: Workers | None, *, as_many_as: int = 1) -> bool:
+    """Whether processes for a card look at a video, each of which takes as much of it as so many that compose."""
+    from dualface_core.encoding.settings import BackendKind
+    from dualface_core.engine.backend import choose_backend
+
+    card = workers.on_card if workers else None
+    if card is None or settings.backend is not BackendKind.CUDA:
+        return False
+    room = _room_on_card(settings)
+    return choose_backend(settings.backend, video, processes=as_many_as * card.most, room=room).on_card
+
+
 def _room_on_card(settings: Settings, name: str | None = None) -> int | None:
     """Bytes that rendering may take of a card of this name, or of the first; None where that is not known."""
     from dualface_core.gpu.nvml import find_gpus, free_memory, gpu_name
@@ -561,6 +580,7 @@ def verify(
     from dualface_core.tables.origins import check_plan
     from dualface_core.verification.verify import verify_output
 
+    settings = settings or Settings.load()
     check_plan(plan, video.path, video.fingerprint, tracks)
     with _unchanged(video):
         return verify_output(
@@ -568,9 +588,10 @@ def verify(
             video=video,
             tracks=tracks,
             plan=plan,
-            settings=settings or Settings.load(),
+            settings=settings,
             fingerprints=fingerprints,
             workers=workers,
+            suits_card=partial(_observed_on_card, settings=settings, workers=workers),
             progress=progress,
         )
 

@@ -7,6 +7,7 @@ card since Turing takes; `compile_kernels` makes it.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -86,7 +87,7 @@ class CudaCompositor:
     def __init__(self, card: Card, plan: PlanPart, color: ColorInfo) -> None:
         layout = plan.layout
         self._first = plan.first
-        self._compose, self._halve = card.kernels(PTX.read_bytes(), "compose", "halve")
+        (self._compose,) = card.kernels(PTX.read_bytes(), "compose")
         slots, masks = slots_of(plan)
         self._slots, self._masks = card.upload(slots), card.upload(masks)
         self._stride = slots.strides[0]
@@ -107,13 +108,22 @@ class CudaCompositor:
         blocks = -(-job.width // _COLUMNS), -(-job.height // _ROWS), 2
         self._compose(blocks, _COLUMNS * _WAYS, job)
 
-    def halve(self, canvas: Canvas, region: Region, address: int) -> None:
-        """Start to write a region at half its size: Y, U and V, one after the other."""
-        job = Halving(apart=canvas.apart, halves=address)
-        job.canvas[:], job.pitch[:] = canvas.addresses, canvas.pitches
-        job.x, job.y, job.width, job.height = region.x, region.y, region.width, region.height
-        blocks = -(-region.width // 2 // _COLUMNS), -(-region.height // 2 // _WAYS), 3
-        self._halve(blocks, _COLUMNS * _WAYS, job)
+
+class Halver:
+    """Shrinks parts of pictures by two. Raises CudaError."""
+
+    def __init__(self, card: Card) -> None:
+        (self._halve,) = card.kernels(PTX.read_bytes(), "halve")
+
+    def start(self, canvas: Canvas, regions: Sequence[Region], address: int) -> None:
+        """Start to write regions at half their size: of each Y, U and V, all one after the other."""
+        for region in regions:
+            job = Halving(apart=canvas.apart, halves=address)
+            job.canvas[:], job.pitch[:] = canvas.addresses, canvas.pitches
+            job.x, job.y, job.width, job.height = region.x, region.y, region.width, region.height
+            blocks = -(-region.width // 2 // _COLUMNS), -(-region.height // 2 // _WAYS), 3
+            self._halve(blocks, _COLUMNS * _WAYS, job)
+            address += region.halved_size
 
 
 def slots_of(plan: PlanPart) -> tuple[NDArray[np.void], NDArray[np.uint16]]:

@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import Final
 
 from dualface_core.compositing.composed import changed
-from dualface_core.compositing.cuda import CudaCompositor
+from dualface_core.compositing.cuda import CudaCompositor, Halver
 from dualface_core.engine.decoders import read_in_turn
 from dualface_core.engine.spans import spans
 from dualface_core.media.cuda_frames import CudaFrame, CudaReader, CudaSurface, Pool
@@ -54,9 +54,8 @@ def composed_on_card(
     """
     card.enter()
     canvas, times = plan.layout, plan.pts.tolist()
-    compositor = CudaCompositor(card, plan, video.color)
-    halved = [(region, region.halved_size) for region in canvas.regions] if encoded_there else []
-    beside = sum(size for _, size in halved) if encoded_there else None
+    compositor, halver = CudaCompositor(card, plan, video.color), Halver(card)
+    beside = sum(region.halved_size for region in canvas.regions) if encoded_there else None
     pool = Pool(card, canvas.width, canvas.height, beside=beside)
     on_their_way: deque[tuple[CudaSurface, CudaFrame]] = deque()
 
@@ -73,10 +72,7 @@ def composed_on_card(
             surface = pool.take()
             compositor.draw(frame, surface.canvas)
             if encoded_there:
-                at = surface.host.ctypes.data
-                for region, size in halved:
-                    compositor.halve(surface.canvas, region, at)
-                    at += size
+                halver.start(surface.canvas, canvas.regions, surface.host.ctypes.data)
             else:
                 card.start_download(surface.memory.address, surface.host)
             surface.drawn.set()

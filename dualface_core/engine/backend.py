@@ -7,6 +7,8 @@ processor by whoever uses it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from dualface_core.encoding.settings import BackendKind
@@ -50,6 +52,12 @@ _FORMATS: Final = {
     "vp9": {"yuv420p", "yuv420p10le"},
 }
 """Codecs whose usual decoder in FFmpeg can use a card, and their pixel formats there. That of AV1 cannot."""
+
+
+def torch_knows_cards() -> bool:
+    """Whether the torch that is installed was built for CUDA. It is not loaded for the answer."""
+    found = find_spec("torch")
+    return found is not None and any(Path(found.origin or "").parent.glob("lib/libtorch_cuda.so"))
 
 
 def choose_backend(

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from dualface_core.engine.prefetch import prefetch
 from dualface_core.media.spans import Span
 
 Item = TypeVar("Item")
+
+_TOGETHER: Final = 8
+"""Frames that a decoder hands over at once."""
 
 
 def read_in_turn(
@@ -31,7 +34,7 @@ def read_in_turn(
     """
     with ExitStack() as threads:
         lanes = [
-            threads.enter_context(prefetch(_with_ends(parts[number::decoders], read), depth=ahead))
+            threads.enter_context(prefetch(_with_ends(parts[number::decoders], read), depth=ahead, together=_TOGETHER))
             for number in range(decoders)
         ]
         for number in range(len(parts)):

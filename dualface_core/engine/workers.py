@@ -12,6 +12,7 @@ each costs milliseconds. They end with the process that made them, however it en
 from __future__ import annotations
 
 import ctypes
+import logging
 import multiprocessing
 import os
 import signal
@@ -21,8 +22,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
@@ -31,6 +33,7 @@ from time import monotonic
 from typing import Any, Final, Generic, Self, TypeVar
 
 from dualface_core.engine.cores import Core, CoreBudget, Turn
+from dualface_core.errors import MachineError, NativeCrashError
 from dualface_core.system.cpu_time import cpu_seconds
 from dualface_core.system.crashes import crash
 from dualface_core.system.memory import keep_freed_memory
@@ -53,6 +56,11 @@ _POLL: Final = 0.01
 _IDLE: Final = 5.0
 """Seconds for which a process that has nothing to do is kept: the cores may be others' for long, and its memory counts.
 Another one costs some hundredths of a second."""
+
+CARD_THREADS: Final = 2
+"""Tasks at once in a process that uses a card: while one waits for the card, the other goes on."""
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 _END_PATIENCE: Final = 10.0
 """Seconds in which a task that is told to stop must have stopped; then its process is killed. A frame of the largest
@@ -82,6 +90,9 @@ class Usage:
     cpu: float = 0.0
     waiting: float = 0.0
 
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.working + other.working, self.cpu + other.cpu, self.waiting + other.waiting)
+
     def __sub__(self, earlier: Usage) -> Usage:
         return Usage(self.working - earlier.working, self.cpu - earlier.cpu, self.waiting - earlier.waiting)
 
@@ -102,6 +113,15 @@ def advance(frames: int) -> None:
         told(frames)
 
 
+def at_once(function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
+    """Do several tasks in one process, each in a thread of its own: for tasks that mostly wait for a card.
+
+    Raises what the first task that fails raises, when all have ended.
+    """
+    with ThreadPoolExecutor(len(tasks)) as threads:
+        return [future.result() for future in [threads.submit(copy_context().run, function, task) for task in tasks]]
+
+
 class Workers:
     """Processes for tasks, kept while there is work; a context manager, made once per process.
 
@@ -109,22 +129,38 @@ class Workers:
         cores: the budget whose cores its tasks hold, one each; None to do everything in the calling process.
         most: tasks at once; None for as many as there are cores.
         preload: modules that are loaded once, for all processes together, besides those that every task needs.
+        card_processes: processes for tasks that use a CUDA card, see `on_card`; 0 for none.
+
+    Attributes:
+        most: tasks at once.
+        on_card: few more processes, since each takes a context of the card, which costs memory and seconds: they are
+            kept to the end, and no task for them runs in the calling process. None where there are none.
     """
 
+    _apart = False
+    """Whether its processes are kept to the end, and no task runs in the calling process."""
+
     def __init__(
-        self, cores: CoreBudget | None = None, *, most: int | None = None, preload: Sequence[str] = ()
+        self,
+        cores: CoreBudget | None = None,
+        *,
+        most: int | None = None,
+        preload: Sequence[str] = (),
+        card_processes: int = 0,
     ) -> None:
         self.most = 1 if cores is None else min(cores.cores, most or cores.cores)
+        self.on_card = _CardWorkers(cores, most=card_processes, preload=preload) if cores and card_processes else None
         self._cores = cores
         self._preload = [*HEAVY, *preload]
-        self._pool = _Pool(self.most)
+        self._pool = _Pool(self.most, kept=self._apart)
         self._prepared = False
 
     @property
     def usage(self) -> Usage:
         """What the tasks of all maps that have ended, or are in work, have taken so far."""
         with self._pool.lock:
-            return replace(self._pool.usage)
+            own = replace(self._pool.usage)
+        return own + self.on_card.usage if self.on_card else own
 
     def __enter__(self) -> Self:
         return self
@@ -133,10 +169,12 @@ class Workers:
         for parallel in list(self._pool.maps):
             parallel.stop()
         self._pool.end_idle(0.0)
+        if self.on_card:
+            self.on_card.__exit__(*_)
 
     def prepare(self) -> None:
         """Load what processes will need, while the caller goes on: for one who knows that there will be many tasks."""
-        if self.most > 1 and not self._prepared:
+        if (self.most > 1 or self._apart) and not self._prepared:
             self._prepared = True
             limit_library_threads()
             forkserver.set_forkserver_preload([*self._preload, *_program(), _LAST])
@@ -177,7 +215,8 @@ class Workers:
         rest = iter(tasks)
         first = list(islice(rest, 2))
         tasks = chain(first, rest)
-        if self._cores is None or self.most == 1 or (len(first) < 2 and not self._prepared):
+        here = self.most == 1 or (len(first) < 2 and not self._prepared)
+        if self._cores is None or (here and not self._apart):
             yield from self._here(function, tasks, progress)
             return
         self.prepare()
@@ -188,6 +227,31 @@ class Workers:
         finally:
             parallel.stop()
             self._pool.maps.remove(parallel)
+
+    def map_on_card(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Sequence[Task],
+        *,
+        without_card: Callable[[Task], Task],
+        progress: Callable[[int], None] | None = None,
+        about: str | PathLike[str] = "a video",
+    ) -> Generator[Result]:
+        """Like `map`, in the processes for a card, `CARD_THREADS` tasks at once in each.
+
+        If one of them crashes, as drivers make them, the others do what is left, as `without_card` makes it of each
+        task; and nothing is told of its progress.
+        """
+        assert self.on_card is not None, "there are processes for a card"
+        together = [tasks[first : first + CARD_THREADS] for first in range(0, len(tasks), CARD_THREADS)]
+        done = 0
+        try:
+            for results in self.on_card.map(partial(at_once, function), together, progress=progress, about=about):
+                done += len(results)
+                yield from results
+        except (NativeCrashError, MachineError) as error:
+            _LOGGER.warning("%s: the processor does the rest: %s", about, error)
+            yield from self.map(function, map(without_card, tasks[done:]), about=about)
 
     def _here(
         self, function: Callable[[Task], Result], tasks: Iterable[Task], progress: Callable[[int], None] | None
@@ -212,6 +276,10 @@ class Workers:
                 if core is not None:
                     core.release()
             yield result
+
+
+class _CardWorkers(Workers):
+    _apart = True
 
 
 class _Worker:
@@ -265,11 +333,12 @@ class _Pool:
     `maps` are those whose results are being taken, the oldest first.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, kept: bool) -> None:
         self.lock = threading.RLock()
         self.usage = Usage()
         self.maps: list[_Parallel[Any, Any]] = []
         self._left = most
+        self._kept = kept
         self._idle: list[tuple[float, _Worker]] = []  # since when, ascending
 
     @property
@@ -298,6 +367,11 @@ class _Pool:
         with self.lock:
             for parallel in reversed(self.maps):
                 parallel.hand_out()
+
+    def end_superfluous(self) -> None:
+        """End those that have had nothing to do for long, unless all are kept."""
+        if not self._kept:
+            self.end_idle(_IDLE)
 
     def end_idle(self, seconds: float) -> None:
         """End those that have had nothing to do for so many seconds."""
@@ -356,7 +430,7 @@ class _Parallel(Generic[Task, Result]):
                 self._changed.wait(_BEAT if self._waiting_since is None else _POLL)
                 self._changed.clear()
                 self.hand_out()
-                self._pool.end_idle(_IDLE)
+                self._pool.end_superfluous()
                 if progress is not None and (done := self._done()) > told:
                     told = done
                     progress(done)
@@ -477,10 +551,11 @@ def _end_with(sentinel: int) -> None:
 
 def _run(function: Callable[[Task], Result], task: Task) -> Result:
     assert _board is not None
-    board = _board
+    board, lock = _board, threading.Lock()
 
     def told(frames: int) -> None:
-        board[_FRAMES] += frames
+        with lock:  # a task may have threads
+            board[_FRAMES] += frames
         if board[_STOP]:
             raise _Stopped
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 from weakref import finalize
 
 import numpy as np
@@ -122,34 +122,21 @@ class CudaReader(VideoReader):
         )
 
 
-class DownloadingReader(CudaReader):
-    """Decodes a video on the card, and gives the frames that `VideoReader` gives, in page-locked memory of the host.
+class Downloads:
+    """Copies frames to page-locked memory of the host, which is taken anew once nobody holds a frame.
 
     Args:
-        video: the file, as `probe` found it.
         card: the device.
-        span: the frames; all of them if None.
-
-    Raises what `CudaReader` raises, and CudaError. Samples of more than 8 bits lose the others.
+        video: what the frames are of. Samples of more than 8 bits lose the others.
     """
 
-    def __init__(self, video: VideoInfo, card: Card, *, span: Span | None = None) -> None:
-        super().__init__(video, span=span)
+    def __init__(self, card: Card, video: VideoInfo) -> None:
         self._card = card
+        self._video = video
         self._free: list[NDArray[np.uint8]] = []
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Every frame of the span, in order."""
-        on_their_way: deque[tuple[CudaFrame, Frame, Mark]] = deque()
-        for frame in self.frames():
-            on_their_way.append((frame, self._download(frame), Mark(self._card)))
-            if len(on_their_way) > _ON_THEIR_WAY:
-                yield _arrived(*on_their_way.popleft())
-        while on_their_way:
-            yield _arrived(*on_their_way.popleft())
-
-    def _download(self, frame: CudaFrame) -> Frame:
-        """Start to copy a frame, and return it as it will be."""
+    def start(self, frame: CudaFrame) -> Frame:
+        """The frame as it will be, when the card has come so far. Raises CudaError."""
         heights = frame.height, (frame.height + 1) // 2
         size = sum(pitch * rows for pitch, rows in zip(frame.pitches, heights, strict=True))
         host = self._free.pop() if self._free else self._card.locked(size)
@@ -166,9 +153,47 @@ class DownloadingReader(CudaReader):
         return arriving
 
 
-def _arrived(_: CudaFrame, frame: Frame, mark: Mark) -> Frame:
-    mark.wait()
-    return frame
+class DownloadingReader(CudaReader):
+    """Decodes a video on the card, and gives the frames that `VideoReader` gives, in page-locked memory of the host.
+
+    Args:
+        video: the file, as `probe` found it.
+        card: the device.
+        span: the frames; all of them if None.
+
+    Raises what `CudaReader` raises, and CudaError. Samples of more than 8 bits lose the others.
+    """
+
+    def __init__(self, video: VideoInfo, card: Card, *, span: Span | None = None) -> None:
+        super().__init__(video, span=span)
+        self._card = card
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Every frame of the span, in order."""
+        downloads = Downloads(self._card, self._video)
+        for _, frame in in_flight(self._card, ((frame, downloads.start(frame)) for frame in self.frames())):
+            yield frame
+
+
+Started = TypeVar("Started")
+
+
+def in_flight(card: Card, started: Iterable[Started]) -> Iterator[Started]:
+    """What the card was asked for, one after the other, each once it is done; some more are on their way meanwhile."""
+    on_their_way: deque[tuple[Started, Mark]] = deque()
+    marks = [Mark(card) for _ in range(_ON_THEIR_WAY + 1)]
+    for each in started:
+        mark = marks.pop()
+        mark.set()
+        on_their_way.append((each, mark))
+        if not marks:
+            done, mark = on_their_way.popleft()
+            mark.wait()
+            marks.append(mark)
+            yield done
+    for done, mark in on_their_way:
+        mark.wait()
+        yield done
 
 
 @dataclass(frozen=True)
@@ -184,6 +209,14 @@ class Canvas:
     addresses: tuple[int, int, int]
     pitches: tuple[int, int, int]
     apart: int
+
+    @classmethod
+    def of(cls, frame: CudaFrame) -> Canvas:
+        """Where the samples of a frame lie. Raises NotOnCardError for one of more than 8 bits."""
+        if frame.bytes > 1:
+            raise NotOnCardError("Frames of more than 8 bits are no canvas.")
+        (y, uv), (pitch, pitch_of_both) = frame.addresses, frame.pitches
+        return cls((y, uv, uv + 1), (pitch, pitch_of_both, pitch_of_both), _IN_TURN)
 
 
 @dataclass(frozen=True, eq=False)

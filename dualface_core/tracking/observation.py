@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 
 from dualface_core.engine.backend import CARD_FAILURES
 from dualface_core.engine.spans import Span, spans
-from dualface_core.engine.workers import Workers, advance
+from dualface_core.engine.workers import CARD_THREADS, Workers, advance
 from dualface_core.errors import UnreadableVideoError
 from dualface_core.faces.attire import COLORS, attire
 from dualface_core.faces.detections import Detections
@@ -62,9 +61,10 @@ _SHORTEST_SPAN: Final = 2.0
 """The same of a video that has not as many spans as there are cores. Frames between a key frame and a seam are decoded
 for both of its sides, which takes less time than cores that have nothing to do."""
 
-CARD_THREADS: Final = 4
-"""Spans that are observed at once on a card: each has a decoder session, of which one does some 500 frames of 1080p a
-second. More of them pay only on cards with more than four NVDEC engines."""
+_CARD_SPAN_SECONDS: Final = 16.0
+"""Least seconds of a span of a long video on a card: to open a decoder there takes as long as a hundred frames."""
+
+_SETTING_UP: Final = Lock()
 
 _ON_TIME: Final = 0.01
 """Share of a grid's step by which a frame may be early: timestamps are rounded."""
@@ -152,6 +152,10 @@ class SpanTask:
     on_card: bool = False
 
 
+def _without_card(task: SpanTask) -> SpanTask:
+    return replace(task, on_card=False)
+
+
 @dataclass(frozen=True)
 class Observed:
     """What was observed of some frames in a row, and what the reader says of them; see `VideoReader`."""
@@ -186,9 +190,14 @@ def _detector(weights: Path | None) -> FaceDetector:
     return FaceDetector(weights)
 
 
-@cache
 def _card(weights: Path | None) -> tuple[Card, FaceDetector]:
     """What this process observes with on the card. Raises CudaError where there is none that works."""
+    with _SETTING_UP:
+        return _card_of_process(weights)
+
+
+@cache
+def _card_of_process(weights: Path | None) -> tuple[Card, FaceDetector]:
     import torch
 
     from dualface_core.faces.yunet import FaceDetector
@@ -197,17 +206,6 @@ def _card(weights: Path | None) -> tuple[Card, FaceDetector]:
     if not torch.cuda.is_available():
         raise CudaError("Asking torch for the card", 0, "this build of torch has no CUDA, or finds no card")
     return card, FaceDetector(weights, device="cuda", dtype=torch.float16)
-
-
-def why_not_on_card(video: VideoInfo, parameters: TrackParameters, weights: Path | None) -> str | None:
-    """Why the card cannot look for faces in a video's frames; None if it can, and then it is set up for it."""
-    width, height = look_size((video.width, video.height), parameters)
-    try:
-        _, detector = _card(weights)
-        detector.detect(np.zeros((1, height, width, 3), np.uint8), score_threshold=1)
-    except CudaError as error:
-        return str(error)
-    return None
 
 
 def _observed(task: SpanTask, reader: VideoReader, detector: FaceDetector) -> Observed:
@@ -251,7 +249,7 @@ class ObservedVideo:
         detector_weights: of the model; None for the packaged file.
         threads: of the decoder, where it is done in one pass.
         workers: processes that observe its spans; None for one pass in this process. What is observed is the same.
-        on_card: whether threads of this process use a CUDA card, and no workers; see docs/gpu.md.
+        on_card: whether those of them for a CUDA card do it, if there are any; see docs/gpu.md.
         progress: called with the number of frames that are done.
     """
 
@@ -281,41 +279,25 @@ class ObservedVideo:
 
     def __iter__(self) -> Iterator[Seen]:
         """Every frame, in order. Raises what `observe` does."""
-        if self._on_card and (why := why_not_on_card(self._video, self._parameters, self._weights)):
-            _LOGGER.info("%s: the processor looks at it, and not the card: %s", self._video.path, why)
-            self._on_card = False
-        at_once = CARD_THREADS if self._on_card else 1 if self._workers is None else self._workers.most
-        seconds = min(SPAN_SECONDS, max(_SHORTEST_SPAN, self._video.duration / at_once))
+        workers = self._workers
+        card = workers.on_card if workers and self._on_card else None
+        at_once = card.most * CARD_THREADS if card else workers.most if workers else 1
+        longest = _CARD_SPAN_SECONDS if card else SPAN_SECONDS
+        seconds = min(longest, max(_SHORTEST_SPAN, self._video.duration / at_once))
         parts = spans(self._video, seconds=seconds) if at_once > 1 else []
-        if len(parts) < 2:
+        if workers is None or len(parts) < 2:
             yield from self._in_one_pass()
             return
-        tasks = span_tasks(self._video, parts, self._parameters, self._weights, on_card=self._on_card)
-        if self._on_card:
-            yield from self._in_threads(tasks)
-        elif self._workers is not None:
-            for part in self._workers.map(observe, tasks, progress=self._progress, about=self._video.path):
-                yield from part.frames
-                self._changes.append(part.changes)
+        tasks = span_tasks(self._video, parts, self._parameters, self._weights, on_card=card is not None)
+        told, about = self._progress, self._video.path
+        for part in (
+            workers.map_on_card(observe, tasks, without_card=_without_card, progress=told, about=about)
+            if card
+            else workers.map(observe, tasks, progress=told, about=about)
+        ):
+            yield from part.frames
+            self._changes.append(part.changes)
         self.notes = Changes.joined(self._changes).notes(self._video)
-
-    def _in_threads(self, tasks: Sequence[SpanTask]) -> Iterator[Seen]:
-        """Threads share one context of the card; each process has its own, which costs seconds and 700 MB."""
-        threads = ThreadPoolExecutor(CARD_THREADS, "observe")
-        at_work: deque[Future[Observed]] = deque()
-        rest = iter(tasks)
-        try:
-            at_work.extend(threads.submit(observe, task) for task in islice(rest, CARD_THREADS + 1))
-            while at_work:
-                part = at_work.popleft().result()
-                at_work.extend(threads.submit(observe, task) for task in islice(rest, 1))
-                for seen in part.frames:
-                    if self._progress is not None:
-                        self._progress(seen.index + 1)
-                    yield seen
-                self._changes.append(part.changes)
-        finally:
-            threads.shutdown(cancel_futures=True)
 
     def _in_one_pass(self) -> Iterator[Seen]:
         with VideoReader(self._video, threads=self._threads, loop_filter=False) as reader:

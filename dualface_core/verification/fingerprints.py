@@ -139,6 +139,15 @@ def fingerprint(canvas: Planes, parts: Sequence[RegionFingerprint]) -> NDArray[n
     return np.concatenate([part.of(canvas) for part in parts])
 
 
+def fingerprint_of_halves(halves: NDArray[np.uint8], parts: Sequence[RegionFingerprint]) -> NDArray[np.uint8]:
+    """The same from Y, U and V of each region at half its size, all one after the other."""
+    found = []
+    for part in parts:
+        found.append(part.of_halves(part.planes_in(halves)))
+        halves = halves[part.region.halved_size :]
+    return np.concatenate(found)
+
+
 class FingerprintWriter:
     """Appends the fingerprint of one composed frame after another to a file. A context manager.
 
@@ -173,10 +182,7 @@ class FingerprintWriter:
 
     def add_halves(self, halves: NDArray[np.uint8]) -> None:
         """The same from Y, U and V of each region at half its size, all one after the other."""
-        with self._writing():
-            for part in self._parts:
-                self._file.write(part.of_halves(part.planes_in(halves)).tobytes())
-                halves = halves[part.region.halved_size :]
+        self.write(fingerprint_of_halves(halves, self._parts))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

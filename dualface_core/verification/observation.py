@@ -7,11 +7,12 @@ the frames' order.
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,11 +22,15 @@ from numpy.typing import NDArray
 
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cpu import Compositor
+from dualface_core.compositing.cuda import Halver
+from dualface_core.engine.backend import CARD_FAILURES
 from dualface_core.engine.workers import advance
+from dualface_core.media.cuda_frames import Canvas, CudaFrame, CudaReader, Downloads, in_flight
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
+from dualface_core.system.cuda import Card
 from dualface_core.tables.labels import Person
 from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import FramePlan
@@ -40,12 +45,14 @@ from dualface_core.verification.expected import (
     tile_frame,
 )
 from dualface_core.verification.findings import Finding
-from dualface_core.verification.fingerprints import RegionFingerprint, fingerprint, region_fingerprints
+from dualface_core.verification.fingerprints import fingerprint, fingerprint_of_halves, region_fingerprints
 from dualface_core.verification.identity import Face, FacesShown, FacesWanted, faces_in_tiles, faces_of_source
 from dualface_core.verification.streams import audio_findings
 
 if TYPE_CHECKING:
     from dualface_core.faces.yunet import FaceDetector
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 16
 """Frames of a result that are given at once."""
@@ -118,6 +125,7 @@ class ResultTask:
         compared: those of them that are compared with the source.
         faces: those of them in which faces are looked for.
         detector: the weights of the detector.
+        on_card: whether a CUDA card decodes it. What it gives up, the processor does.
     """
 
     result: VideoInfo
@@ -129,6 +137,7 @@ class ResultTask:
     compared: frozenset[int]
     faces: Mapping[int, FacesWanted]
     detector: Path | None
+    on_card: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,12 +195,22 @@ class ComposedTask:
     shown: Sequence[FramePlan]
 
 
+def without_card(task: Task) -> Task:
+    """The same, with nothing done on a card."""
+    return replace(task, on_card=False) if isinstance(task, ResultTask) else task
+
+
 Task = AudioTask | SourceTask | ResultTask
 Seen = AudioSeen | SourceSeen | ResultSeen
 
 
 def observed(task: Task) -> list[Seen]:
     """All that is seen in a task, whose span is short. Raises UnreadableVideoError where a file cannot be read."""
+    if isinstance(task, ResultTask) and task.on_card:
+        try:
+            return [*_put_together(_on_card(task))]
+        except CARD_FAILURES as error:
+            _LOGGER.warning("%s: the processor decodes a part of it: %s", task.result.path, error)
     return list(observations(task, threads=1))
 
 
@@ -247,23 +266,66 @@ def faces_of(task: SourceTask) -> list[dict[Person, Face]]:
     ]
 
 
+_Looked = tuple[int, int, NDArray[np.uint8], SampleSeen | None]
+"""Of a frame of the result: its number in the plan, its pts, its fingerprint, and what is seen more closely."""
+
+
 def _of_result(task: ResultTask, threads: int) -> Iterator[ResultSeen]:
     detector, parts = _detector(task.detector), region_fingerprints(task.layout)
     with VideoReader(task.result, threads=threads, span=task.span) as reader:
-        frames = iter(reader)
-        while taken := list(map(partial(_looked_at, task, detector, parts), islice(frames, _AT_ONCE))):
-            numbers, pts, fingerprints, samples = zip(*taken, strict=True)
-            yield ResultSeen(numbers, pts, np.stack(fingerprints), tuple(each for each in samples if each is not None))
+        yield from _put_together(
+            _looked_at(task, detector, _number(task, frame.pts), frame.pts, fingerprint(frame.planes, parts), frame)
+            for frame in reader
+        )
+
+
+def _put_together(looked_at: Iterator[_Looked]) -> Iterator[ResultSeen]:
+    while taken := list(islice(looked_at, _AT_ONCE)):
+        numbers, pts, fingerprints, samples = zip(*taken, strict=True)
+        yield ResultSeen(numbers, pts, np.stack(fingerprints), tuple(each for each in samples if each is not None))
+
+
+def _on_card(task: ResultTask) -> Iterator[_Looked]:
+    """Of every frame the card shrinks what a fingerprint is made of; only those that are looked at come back whole."""
+    card = _card()
+    card.enter()
+    halver, downloads = Halver(card), Downloads(card, task.result)
+    detector, parts = _detector(task.detector), region_fingerprints(task.layout)
+    regions = [part.region for part in parts]
+    size = sum(region.halved_size for region in regions)
+    unused: list[NDArray[np.uint8]] = []
+
+    def started(frame: CudaFrame) -> tuple[CudaFrame, int, NDArray[np.uint8], Frame | None]:
+        halves = unused.pop() if unused else card.locked(size)
+        halver.start(Canvas.of(frame), regions, halves.ctypes.data)
+        number = _number(task, frame.pts)
+        return frame, number, halves, downloads.start(frame) if number in task.shown else None
+
+    with CudaReader(task.result, span=task.span) as reader:
+        for decoded, number, halves, whole in in_flight(card, map(started, reader.frames())):
+            taken = fingerprint_of_halves(halves, parts)
+            unused.append(halves)
+            yield _looked_at(task, detector, number, decoded.pts, taken, whole)
+
+
+@cache
+def _card() -> Card:
+    """That of this process. Raises CudaError where there is none that works."""
+    return Card()
 
 
 def _looked_at(
-    task: ResultTask, detector: FaceDetector, parts: Sequence[RegionFingerprint], frame: Frame
-) -> tuple[int, int, NDArray[np.uint8], SampleSeen | None]:
-    """Of a frame of the result: its number in the plan, its pts, its fingerprint, and what is seen more closely."""
-    number = task.first + _nearest(task.planned, frame.pts * task.result.time_base)
-    sample = _sample(task, detector, number, frame) if number in task.shown else None
+    task: ResultTask, detector: FaceDetector, number: int, pts: int, taken: NDArray[np.uint8], frame: Frame | None
+) -> _Looked:
+    """What is seen of a frame, which may be missing where it is not looked at more closely."""
+    sample = _sample(task, detector, number, frame) if number in task.shown and frame is not None else None
     advance(1)
-    return number, frame.pts, fingerprint(frame.planes, parts), sample
+    return number, pts, taken, sample
+
+
+def _number(task: ResultTask, pts: int) -> int:
+    """The number in the plan of the frame that is nearest in time."""
+    return task.first + _nearest(task.planned, pts * task.result.time_base)
 
 
 def _sample(task: ResultTask, detector: FaceDetector, number: int, frame: Frame) -> SampleSeen:

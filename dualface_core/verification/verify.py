@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +40,9 @@ _SOURCE_FRAMES: Final = 24
 _SOURCE_FRAMES_AT_ONCE: Final = 4
 """Frames of the source that are looked at in one task."""
 
+_CARD_SPAN_SECONDS: Final = 16.0
+"""The same on a card, where opening a decoder takes as long as a hundred frames."""
+
 _SPAN_SECONDS: Final = (2.0, 6.0)
 """Seconds of a result that are looked at in one task, at the least: the first if all seams are at key frames then, as
 in a result that was rendered in spans. Encoders that are left alone set one every 250 frames: within twice the
@@ -54,6 +58,7 @@ def verify_output(
     settings: Settings,
     fingerprints: Path | None = None,
     workers: Workers | None = None,
+    suits_card: Callable[[VideoInfo], bool] = lambda _: False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Say whether a result is what the plan makes of the source.
@@ -71,6 +76,7 @@ def verify_output(
         fingerprints: those that the composed frames left when the result was rendered; None to compose them anew.
         workers: look at spans of the result, and at the source, side by side, where it can be split; None for one
             pass in this process.
+        suits_card: whether processes for a card may decode the result, once it is known what it is.
         progress: called every few frames with the frames done and those in all.
 
     Returns:
@@ -100,7 +106,9 @@ def verify_output(
             # No tile is where it should be, so nothing can be said about tiles.
             return Verification(findings=[*streams, *audio_findings(result, video), metadata])
         with _composed(video, plan, fingerprints, workers) as composed:
-            checks = partial(_Checks, result, video, tracks, plan, planned, composed, settings, workers)
+            checks = partial(
+                _Checks, result, video, tracks, plan, planned, composed, settings, workers, suits_card(result)
+            )
             seen = _looked_at(checks, output, workers, progress)
     except InputError as error:
         if Path(error.path) != output:
@@ -201,6 +209,7 @@ class _Checks:
         composed: NDArray[np.uint8],
         settings: Settings,
         workers: Workers | None,
+        on_card: bool,
     ) -> None:
         from dualface_core.faces.embedding import embed
         from dualface_core.verification.canvas import CanvasCheck
@@ -212,6 +221,7 @@ class _Checks:
         self._result, self._video, self._plan, self._planned = result, video, plan, planned
         self._workers = workers
         self._detector = settings.detector_weights
+        self._on_card = on_card
         self._sampled = sampled_frames(video, plan, _SOURCE_FRAMES)
         self._people = IdentityCheck(tracks, plan, partial(embed, workers, weights=settings.embedder_weights))
         self._canvas = CanvasCheck(tracks, plan)
@@ -224,16 +234,28 @@ class _Checks:
 
     def look_in_spans(self, workers: Workers, progress: Callable[[int, int], None] | None) -> bool:
         """Take all that is seen, side by side where the result can be split; False where it cannot."""
+        from dualface_core.engine.spans import spans
         from dualface_core.media.reader import is_seekable
-        from dualface_core.verification.observation import observed
+        from dualface_core.verification.observation import observed, without_card
 
-        parts = _spans(self._result)
+        on_card = self._on_card and workers.on_card is not None
+        parts = spans(self._result, seconds=_CARD_SPAN_SECONDS) if on_card else _spans(self._result)
         if len(parts) < 2:
             return False
         of_source = _SOURCE_FRAMES_AT_ONCE if is_seekable(self._video) else len(self._sampled)
         told = None if progress is None else lambda done: progress(done, len(self._planned))
-        tasks = self._tasks(parts, of_source)
-        for seen in workers.map(observed, tasks, progress=told, about=self._result.path):
+        about = self._result.path
+        tasks = self._at_first(of_source)
+        of_result: Iterator[Task] = map(self._result_task, parts)
+        if on_card:
+            for seen in workers.map(observed, tasks, about=about):
+                self._take(seen)
+            seen_there = workers.map_on_card(
+                observed, list(of_result), without_card=without_card, progress=told, about=about
+            )
+        else:
+            seen_there = workers.map(observed, chain(tasks, of_result), progress=told, about=about)
+        for seen in seen_there:
             self._take(seen)
         return True
 
@@ -241,21 +263,19 @@ class _Checks:
         """Take all that is seen, in this process."""
         from dualface_core.verification.observation import observations
 
-        for task in self._tasks([None], len(self._sampled)):
+        for task in [*self._at_first(len(self._sampled)), self._result_task(None)]:
             for seen in observations(task):
                 self._take([seen])
                 if progress is not None and self.shown:
                     progress(len(self.shown), len(self._planned))
 
-    def _tasks(self, spans: Sequence[Span | None], of_source: int) -> Iterator[Task]:
-        """What is to be looked at; of the source, so many frames at once. People must be known before the result."""
+    def _at_first(self, of_source: int) -> list[Task]:
+        """What is to be looked at before the result: people must be known. Of the source, so many frames at once."""
         from dualface_core.verification.observation import AudioTask
 
-        yield AudioTask(self._result, self._video)
-        for first in range(0, len(self._sampled), of_source):
-            yield self._source_task(self._sampled[first : first + of_source])
-        for span in spans:
-            yield self._result_task(span)
+        numbers = range(0, len(self._sampled), of_source)
+        of_frames = [self._source_task(self._sampled[first : first + of_source]) for first in numbers]
+        return [AudioTask(self._result, self._video), *of_frames]
 
     def _source_task(self, numbers: Sequence[int]) -> SourceTask:
         from dualface_core.verification.expected import Sample
@@ -291,6 +311,7 @@ class _Checks:
             compared,
             {number: self._people.wanted(number) for number in faces},
             self._detector,
+            self._on_card,
         )
 
     def _take(self, seen: Sequence[Seen]) -> None:

@@ -12,14 +12,14 @@ from filelock import FileLock
 
 from dualface_core.compositing.compile_kernels import SOURCE, compiled, heading
 from dualface_core.compositing.cpu import Compositor
-from dualface_core.compositing.cuda import PTX, CudaCompositor
+from dualface_core.compositing.cuda import PTX, CudaCompositor, Halver
 from dualface_core.media.color import SDR
 from dualface_core.media.cuda_frames import Canvas, CudaFrame
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.tables.labels import Person, Subject
 from dualface_core.tables.layouts import Border, Layout, Tile
 from dualface_core.tables.tile_plan import PlanPart
-from dualface_core.verification.fingerprints import region_fingerprints
+from dualface_core.verification.fingerprints import fingerprint, fingerprint_of_halves, region_fingerprints
 from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, real_card
 
 SPLIT = Layout("split", 320, 180, (Tile(Subject.A, 0, 0, 160, 180), Tile(Subject.B, 160, 0, 160, 180)))
@@ -171,11 +171,11 @@ def test_fingerprints_of_halves_made_by_the_kernel_are_those_of_the_canvas(card:
     shown = plan(APART, [[150, 150, 2 * 90 * tile.aspect, 180] for tile in APART.tiles])
     compositor, drawn = CudaCompositor(card, shown, SDR), Drawn(card, APART, apart=2)
     compositor.draw(on_card(card, picture(400, 300)), drawn.canvas)
-    for part in region_fingerprints(APART):
-        halves = card.locked(part.region.halved_size)
-        compositor.halve(drawn.canvas, part.region, halves.ctypes.data)
-        card.finish()
-        assert (part.of_halves(part.planes_in(halves)) == part.of(drawn.planes())).all()
+    parts = region_fingerprints(APART)
+    halves = card.locked(sum(part.region.halved_size for part in parts))
+    Halver(card).start(drawn.canvas, APART.regions, halves.ctypes.data)
+    card.finish()
+    np.testing.assert_array_equal(fingerprint_of_halves(halves, parts), fingerprint(drawn.planes(), parts))
 
 
 def test_the_compiled_kernels_are_those_of_the_source() -> None:

@@ -53,6 +53,25 @@ def end_by(signal_number: int) -> int:
     return signal_number
 
 
+def met(task: tuple[Path, int]) -> int:
+    """Wait until another task of the same folder is at work, too, and give the process that both are in."""
+    folder, number = task
+    (folder / f"{number}").write_text(f"{os.getpid()}")
+    other = folder / f"{number ^ 1}"
+    while not (other.exists() and other.read_text()):
+        time.sleep(0.005)
+    advance(1)
+    assert other.read_text() == f"{os.getpid()}"
+    return os.getpid()
+
+
+def crash_on_card(task: tuple[int, bool]) -> int:
+    number, on_card = task
+    if on_card and number == 2:
+        ctypes.string_at(0)
+    return number
+
+
 def read_null(_: int) -> None:
     ctypes.string_at(0)
 

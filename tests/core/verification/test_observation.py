@@ -36,6 +36,13 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
         yield workers
 
 
+@pytest.fixture(scope="module")
+def with_card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    cores = CoreBudget(tmp_path_factory.mktemp("run"), cores=2)
+    with Workers(cores, preload=["torch"], card_processes=1) as workers:
+        yield workers
+
+
 def verified(job: Job, output: Path, *, workers: Workers | None = None, calls: list[int] | None = None) -> Verification:
     return pipeline.verify(
         output,
@@ -61,6 +68,19 @@ def test_findings_are_the_same_for_any_spans(
     calls: list[int] = []
     assert verified(good, output, workers=workers, calls=calls) == whole
     assert calls == sorted(calls)
+
+
+@pytest.mark.parametrize("name", [*CASES][:1])
+def test_findings_are_the_same_with_a_card_and_where_it_gives_up(
+    good: Job, tmp_path: Path, with_card: Workers, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    edit, _, seconds = CASES[name]
+    output = render(good, tmp_path / "result.mp4", edit=edit, encoder=KEYED)
+    monkeypatch.setattr("dualface_core.verification.verify._CARD_SPAN_SECONDS", seconds)
+    monkeypatch.setattr(pipeline, "_observed_on_card", lambda *_, **__: True)
+    calls: list[int] = []
+    assert verified(good, output, workers=with_card, calls=calls) == verified(good, output)
+    assert calls[-1] == good.plan.frame_count
 
 
 def test_findings_are_the_same_where_the_result_cannot_be_decoded(
