@@ -41,9 +41,10 @@ def attire(image: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.flo
 
 def _colors(image: NDArray[np.uint8], box: NDArray[np.float32], part: tuple[float, ...]) -> NDArray[np.float32]:
     """Square roots of the shares of the colors, whose products with another's sum up to 1 for the same colors."""
-    edges = np.tile(box[:2], 2) + np.array(part) * np.tile(box[2:], 2)
-    left, top, right, bottom = np.clip(edges, 0, np.tile(image.shape[1::-1], 2)).round().astype(int).tolist()
-    if (right - left) * (bottom - top) < max(_LEAST * float(np.prod(edges[2:] - edges[:2])), 1):
+    corner, sides, sizes = 2 * box[:2].tolist(), 2 * box[2:].tolist(), 2 * image.shape[1::-1]
+    edges = [at + share * side for at, share, side in zip(corner, part, sides, strict=True)]
+    left, top, right, bottom = (round(min(max(0.0, edge), size)) for edge, size in zip(edges, sizes, strict=True))
+    if (right - left) * (bottom - top) < max(_LEAST * ((edges[2] - edges[0]) * (edges[3] - edges[1])), 1):
         return np.zeros(COLORS // 2, np.float32)
     lab = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_BGR2LAB)
     counts = cv2.calcHist([lab], [0, 1, 2], None, list(_LEVELS), list(_RANGES)).ravel()

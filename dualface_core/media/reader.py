@@ -61,10 +61,6 @@ class VideoReader:
             looking, not for showing.
         span: the frames that iterating gives, one of `engine.spans.spans`; all of the video if None.
         lead: so many frames before those of the span come first, as far as there are any.
-        reference_only: True leaves out frames that no other frame refers to, where the codec and the file allow it:
-            they are not decoded. Which ones is up to the encoder: often every other frame, or two of three. Numbers and
-            pts of the others are the same as without. For looking, not for showing; what the frames left out show is to
-            be had from a second reader of a short span.
         hardware: what decodes instead of the CPU.
 
     Raises UnreadableVideoError where the file cannot be opened or breaks off, or what `read_error` gives. Unless it is
@@ -80,7 +76,6 @@ class VideoReader:
         loop_filter: bool = True,
         span: Span | None = None,
         lead: int = 0,
-        reference_only: bool = False,
         hardware: HWAccel | None = None,
     ) -> None:
         self._video = video
@@ -90,10 +85,8 @@ class VideoReader:
         self._loop_filter = loop_filter
         self._span = span or Span(0, video.frame_count, video.first_pts, None)
         self._lead = lead
-        self._reference_only = reference_only and is_seekable(video) and not video.interlaced
         self._entry: int | None = None
         self._from = video.first_pts
-        self._demuxed: list[int] = []
         self.changes = Changes()
         """What is not the same in all frames read so far. Those of the spans of a video are to be joined."""
         self.notes: list[str] = []
@@ -136,28 +129,11 @@ class VideoReader:
                 continue
             if span.stop_pts is not None and pts >= span.stop_pts:
                 break
-            if self._reference_only:
-                if decoded.pts != pts:
-                    continue
-                number = self._rank(number, pts)
             yield number, pts, decoded
-            number += not self._reference_only
+            number += 1
             last = pts
         if span.stop_pts is not None:
-            number = self._rank(number, span.stop_pts) if self._reference_only else number
             self._check_seam(number)
-
-    def _count(self, pts: int | None) -> None:
-        """Take the pts of a packet, if its frame is one of those that are numbered."""
-        if pts is not None and pts >= self._from:
-            heappush(self._demuxed, pts)
-
-    def _rank(self, number: int, pts: int) -> int:
-        """The number of the frame at a pts; `number` is that of the earliest frame demuxed and not passed yet."""
-        while self._demuxed and self._demuxed[0] < pts:
-            heappop(self._demuxed)
-            number += 1
-        return number
 
     def _check_seam(self, number: int) -> None:
         """Raise UnreadableVideoError unless the frame at the end of the span has the number that it should have."""
@@ -258,8 +234,6 @@ class VideoReader:
             self._stream.thread_type = "AUTO"
             self._stream.codec_context.thread_count = self._threads
         skipped = {} if self._loop_filter else {"skip_loop_filter": "all"}
-        if self._reference_only:
-            self._stream.codec_context.skip_frame = "NONREF"
         self._stream.codec_context.options = {**limits.decoder_options, **skipped}
 
     def _reopen(self) -> None:
@@ -342,7 +316,6 @@ class VideoReader:
         video, context = self._video, self._stream.codec_context
         end, damaged = video.first_pts, False
         self._entry = None
-        self._demuxed.clear()
         packets = video.timeline.moved(demuxed(self._container, self._stream, salvage=video.salvage))
         if video.salvage:
             yield from SalvagedFrames(self._stream, self._damage).of(packets)
@@ -357,10 +330,8 @@ class VideoReader:
                     self._entry = packet.pts
                 if video.timeline.in_order and packet.pts is not None:
                     heappush(times, packet.pts)
-                self._count(packet.pts if self._reference_only and not packet.is_discard else None)
-                if not self._reference_only:
-                    is_needed = needed is None or packet.pts is None or packet.pts >= needed
-                    context.skip_frame = "DEFAULT" if is_needed else "NONREF"
+                is_needed = needed is None or packet.pts is None or packet.pts >= needed
+                context.skip_frame = "DEFAULT" if is_needed else "NONREF"
                 for frame in self._stream.decode(packet):
                     if times:
                         frame.pts = heappop(times)

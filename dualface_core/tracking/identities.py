@@ -11,7 +11,7 @@ of each person. All evidence is in nats: the logarithm of how many times more li
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -472,12 +472,18 @@ def _trellis(
     """All moves at every tracklet, and before each tracklet (and at the end) the least cost of every state."""
     steps: list[list[_Move]] = []
     reached: list[dict[_State, float]] = [{(None, None): 0.0}]
-    for number in range(len(embedded)):
+    for number, item in enumerate(embedded):
+        recent = {last: embedded[last].tracklet for state in reached[-1] for last in state if last is not None}
+        links = {
+            earlier: _link_cost(last, item.tracklet)
+            for earlier, last in recent.items()
+            if _matters(last, item.tracklet)
+        }
         moves = [
             move
             for state in reached[-1]
             for label in np.flatnonzero(np.isfinite(label_costs[number])).tolist()
-            if (move := _move(embedded, state, number, label, float(label_costs[number, label]))) is not None
+            if (move := _move(state, number, label, float(label_costs[number, label]), links)) is not None
         ]
         after: dict[_State, float] = {}
         for move in moves:
@@ -487,22 +493,19 @@ def _trellis(
     return steps, reached
 
 
-def _move(
-    embedded: Sequence[EmbeddedTracklet], state: _State, number: int, label: int, label_cost: float
-) -> _Move | None:
-    """Give tracklet `number` a label, or None if the label is taken by another one at the same time."""
-    tracklet = embedded[number].tracklet
+def _move(state: _State, number: int, label: int, label_cost: float, links: Mapping[int, float]) -> _Move | None:
+    """Give tracklet `number` a label, or None if the label is taken by another one at the same time.
+
+    `links` has the cost of being the next one after those earlier tracklets that matter to it.
+    """
     # Long gone is as good as never seen: states that differ in nothing else become one.
-    recent = [last if last is not None and _matters(embedded[last].tracklet, tracklet) else None for last in state]
+    recent = [last if last in links else None for last in state]
     cost = label_cost
     if label != _OTHER:
         last = recent[label]
-        if last is not None:
-            if embedded[last].tracklet.frames[-1] >= tracklet.frames[0]:
-                return None
-            cost += _link_cost(embedded[last].tracklet, tracklet)
+        cost += links[last] if last is not None else 0.0
         recent[label] = number
-    return _Move(state, label, (recent[0], recent[1]), cost)
+    return _Move(state, label, (recent[0], recent[1]), cost) if math.isfinite(cost) else None
 
 
 def _matters(last: Tracklet, tracklet: Tracklet) -> bool:
@@ -511,7 +514,12 @@ def _matters(last: Tracklet, tracklet: Tracklet) -> bool:
 
 
 def _link_cost(last: Tracklet, tracklet: Tracklet) -> float:
-    """How unlikely it is, in nats, that somebody who was last seen there is next seen here; below 0 for likely."""
+    """How unlikely it is, in nats, that somebody who was last seen there is next seen here; below 0 for likely.
+
+    Infinite for two at the same time.
+    """
+    if last.frames[-1] >= tracklet.frames[0]:
+        return math.inf
     gap = tracklet.times[0] - last.times[-1]
     before, after = size(last.boxes[-1]), size(tracklet.boxes[0])
     aside = np.linalg.norm(center(tracklet.boxes[0]) - last.expected(tracklet.times[0])) / np.sqrt(before * after)

@@ -222,9 +222,13 @@ def _trimmed(filled: Floats, bounds: Bounds, full: float = _FULL) -> Bounds:
     """The rectangle within these bounds whose outermost lines are full; the emptiest one is left out first."""
     left, top, right, bottom = bounds
     while right - left > 1 and bottom - top > 1:
-        part = filled[top:bottom, left:right]
-        rows, columns = part.mean(axis=1), part.mean(axis=0)
-        lines = columns[0], rows[0], columns[-1], rows[-1]
+        ends = (
+            filled[top:bottom, left],
+            filled[top, left:right],
+            filled[top:bottom, right - 1],
+            filled[bottom - 1, left:right],
+        )
+        lines = [float(line.mean()) for line in ends]
         emptiest = int(np.argmin(lines))
         if lines[emptiest] >= full:
             break

@@ -329,15 +329,12 @@ class ShotDetector:
         thumbnails = np.array(self._thumbnails)
         far = np.abs(thumbnails[begins] - thumbnails[at]).mean(axis=(1, 2))
         for begin in begins[far >= _STRAIGHT * (ways[at] - ways[begins])][::-1]:
-            shares = [
-                changed_share(thumbnails[a], thumbnails[b])
+            if self._plains[begin] or self._plains[at]:
+                continue
+            if change(*map(_coarse, thumbnails[[begin, at]])) >= _UNLIKE and all(
+                changed_share(thumbnails[a], thumbnails[b]) >= _WHOLE
                 for a in (begin, max(0, begin - AROUND))
                 for b in (at, min(at + LOOK, len(thumbnails) - 1))
-            ]
-            if (
-                not (self._plains[begin] or self._plains[at])
-                and min(shares) >= _WHOLE
-                and change(*map(_coarse, thumbnails[[begin, at]])) >= _UNLIKE
             ):
                 mixed, stray = _mixture(thumbnails[begin : at + 1])
                 if stray <= _STRAY:
