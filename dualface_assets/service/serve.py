@@ -58,6 +58,10 @@ _SECONDS_TO_START: Final = 120.0
 _SECONDS_TO_END: Final = 2.0
 """Then they are killed, which they are made for: the web page waits for its browsers, the daemon for its threads."""
 
+_SILENCED: Final = "ignore:resource_tracker:UserWarning"
+"""A warning of Python's, in the words of `-W`, when the code server is killed, as it is: locks of the runs that it has
+started are removed for it."""
+
 _LONGEST_SOCKET: Final = 100
 """Bytes. The kernel allows 107 in the name of a socket (unix(7))."""
 
@@ -83,7 +87,7 @@ class Program:
 
     def start(self) -> None:
         """Start it (again)."""
-        command = [sys.executable, "-m", *self._arguments]
+        command = [sys.executable, "-W", _SILENCED, "-m", *self._arguments]
         # There may be threads (gRPC's), so between fork and exec nothing but one call of the kernel is made.
         # In a process group of its own, so that Ctrl-C reaches neither it nor the runs that it has started.
         self.process = subprocess.Popen(command, preexec_fn=self._die_with_parent, process_group=0)  # noqa: PLW1509  one call of the kernel
