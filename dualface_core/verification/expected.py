@@ -135,10 +135,13 @@ class Sample:
         return float(self.shown.tiles[slot, 2] / self.shown.crop_windows[slot, 2])
 
 
-def source_frames(video: VideoInfo, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Frame]]:
-    """Frames of the source, ascending. Raises UnreadableVideoError where it cannot be read."""
+def source_frames(video: VideoInfo, samples: Sequence[Sample], *, threads: int = 1) -> Iterator[tuple[Sample, Frame]]:
+    """Frames of the source, ascending. Raises UnreadableVideoError where it cannot be read.
+
+    A decoder of several threads decodes as many frames more for each that is sought, before it gives the first.
+    """
     by_number = {sample.number: sample for sample in samples}
-    with VideoReader(video) as reader:
+    with VideoReader(video, threads=threads) as reader:
         for frame in reader.at(list(by_number), [sample.pts for sample in samples]):
             yield by_number[frame.index], frame
 

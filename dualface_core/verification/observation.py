@@ -215,12 +215,12 @@ def observed(task: Task) -> list[Seen]:
 
 
 def observations(task: Task, *, threads: int = 0) -> Iterator[Seen]:
-    """What is seen in a task, as it goes on; `threads` are those of the decoder of a result, 0 for one per core."""
+    """What is seen in a task, as it goes on; `threads` are those of the decoder, 0 for one per core."""
     match task:
         case AudioTask():
             yield AudioSeen(tuple(audio_findings(task.result, task.source)))
         case SourceTask():
-            yield from _of_source(task)
+            yield from _of_source(task, threads)
         case ResultTask():
             yield from _of_result(task, threads)
 
@@ -242,10 +242,10 @@ def composed_fingerprints(task: ComposedTask) -> NDArray[np.uint8]:
     return np.stack(fingerprints)
 
 
-def _of_source(task: SourceTask) -> Iterator[SourceSeen]:
+def _of_source(task: SourceTask, threads: int) -> Iterator[SourceSeen]:
     detector, source = _detector(task.detector), Source(task.video, task.layout)
     parts = region_fingerprints(task.layout)
-    for sample, frame in source_frames(task.video, task.samples):
+    for sample, frame in source_frames(task.video, task.samples, threads=threads):
         canvas = source.composed(frame, sample.shown)
         yield SourceSeen(
             sample.number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,8 @@ from dualface_core import pipeline
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import Workers
-from dualface_core.media.probe import probe
+from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.media.reader import VideoReader
 from dualface_core.verification.findings import Check, Verification
 from tests.core.verification.results import ENCODER, Edit, Job, render
 from tests.core.verification.test_tampering import during, late, noise
@@ -104,3 +106,19 @@ def test_a_plan_that_is_composed_anew_in_spans_is_the_same(
     monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", (1.0, 1.0))
     anew = pipeline.verify(good.output, video=good.video, tracks=good.tracks, plan=good.plan, workers=workers)
     assert anew == verified(good, good.output)
+
+
+def test_side_by_side_nothing_is_decoded_in_several_threads(good: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: set[int] = set()
+    opened = VideoReader.__init__
+
+    def noted(reader: VideoReader, video: VideoInfo, *, threads: int = 0, **options: Any) -> None:
+        used.add(threads)
+        opened(reader, video, threads=threads, **options)
+
+    monkeypatch.setattr(VideoReader, "__init__", noted)
+    monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", (1.0, 1.0))
+    workers = Workers()
+    workers.most = 2  # whose tasks run in this process
+    assert verified(good, good.output, workers=workers).passed
+    assert used == {1}
