@@ -221,12 +221,14 @@ class Workers:
             return
         self.prepare()
         parallel = _Parallel(self._pool, self._cores.turn(), function, tasks, self.most + ahead, str(about))
-        self._pool.maps.append(parallel)
+        with self._pool.lock:
+            self._pool.maps.append(parallel)
         try:
             yield from parallel.results(progress)
         finally:
             parallel.stop()
-            self._pool.maps.remove(parallel)
+            with self._pool.lock:
+                self._pool.maps.remove(parallel)
 
     def map_on_card(
         self,

@@ -97,9 +97,11 @@ def test_loading_both_networks_for_other_processes_leaves_it_to_them_to_tell_wha
         FaceDetector()
 
 
-def test_loading_both_networks_needs_no_more_than_torch_itself() -> None:
-    code = "import sys, dualface_core.faces.loaded; print({'sympy', 'torch._dynamo'} & {*sys.modules})"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
+def test_loading_both_networks_needs_no_more_than_torch_itself_and_starts_no_thread() -> None:
+    code = "import os, sys; from dualface_core.system.threads import limit_library_threads; limit_library_threads(); "
+    code += "import dualface_core.faces.loaded; "
+    code += "print({'sympy', 'torch._dynamo'} & {*sys.modules}, len(os.listdir('/proc/self/task')))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set() 1\n"
 
 
 def test_weights_are_dequantized_while_reading() -> None:
