@@ -21,7 +21,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from dualface_core.errors import FileError, ProtectedVideoError, UnreadableVideoError
+from dualface_core.errors import FileError, NoVideoStreamError, ProtectedVideoError, UnreadableVideoError
 from dualface_core.media.limits import Limits
 from dualface_core.system.read_errors import read_error
 
@@ -42,7 +42,12 @@ _FORMATS: Final = (
 )
 """FFmpeg's names of the formats that are read: those whose whole content lies in the file itself. FFmpeg decides by the
 first bytes which format a file has, and a playlist (hls, concat, dash, sdp) is turned away before anything that it
-names is opened. Audio and subtitles are in the list so that the error can say what the file is."""
+names is opened. Audio, subtitles and pictures are in the list so that the error can say what the file is."""
+
+_PICTURES: Final = frozenset({"avif", "heic", "heix", "mif1"})
+"""Brands of MP4's kind of files (ISO/IEC 23008-12) for what a camera takes for a photo."""
+
+_JPEG: Final = b"\xff\xd8\xff"
 
 _SEARCHED: Final = {"analyzeduration": str(120 * 1_000_000), "probesize": str(64 << 20)}
 """Microseconds and bytes from the start in which FFmpeg looks for streams of which the header says nothing, or too
@@ -143,6 +148,8 @@ def _unopenable(path: Path, error: OSError | av.error.FFmpegError) -> FileError:
         return UnreadableVideoError(
             path, "not a video but text", action="Choose a video; of a playlist, one that it names."
         )
+    if head.startswith(_JPEG):
+        return only_a_picture(path)
     if error.errno == errno.EINVAL:
         return UnreadableVideoError(path, "in a format that is not read", action="Export it as MP4.")
     if isinstance(error, av.error.InvalidDataError):
@@ -191,6 +198,16 @@ def other_reason(path: Path) -> FileError | None:
 def protected(path: Path) -> ProtectedVideoError:
     """The error of a video that is encrypted."""
     return ProtectedVideoError(path, "it is encrypted (DRM or a broadcaster's)", action="Name a copy that is not.")
+
+
+def only_a_picture(path: Path) -> NoVideoStreamError:
+    """The error of a photo."""
+    return NoVideoStreamError(path, "holds a picture and no video", action="Choose a video file.")
+
+
+def may_be_a_picture(container: InputContainer) -> bool:
+    """Whether a file of a single frame is a photo, by its format."""
+    return container.format.name.endswith("_pipe") or container.metadata.get("major_brand") in _PICTURES
 
 
 def is_protected(container: InputContainer, *streams: Stream) -> bool:

@@ -41,6 +41,8 @@ from dualface_core.media.opening import (
     has_decoder,
     is_encrypted,
     is_protected,
+    may_be_a_picture,
+    only_a_picture,
     open_input,
     other_reason,
     protected,
@@ -156,7 +158,7 @@ def probe(path: Path, limits: Limits | None = None, *, salvage: bool = False, sp
         UnreadableVideoError: not a video, empty, cut off, or damaged at the start.
         ProtectedVideoError: it is encrypted.
         LimitError: it is larger than a limit allows.
-        NoVideoStreamError: nothing but audio or subtitles.
+        NoVideoStreamError: nothing but audio, subtitles or a picture.
         UnsupportedVideoError: a video whose colors (Dolby Vision profile 5) or whose codec are not known, or HEVC
             of fields.
     """
@@ -239,6 +241,8 @@ def _read(
     times = packets.frame_times
     if packets.first_frame is None or not times:
         raise UnreadableVideoError(path, "not one frame of it can be decoded and placed in time", action=SEND_AGAIN)
+    if len(times) == 1 and may_be_a_picture(container):
+        raise only_a_picture(path)
     actual = finder.timeline(times[0])
     if timeline is None and actual != assumed:
         with open_input(path, limits) as again:

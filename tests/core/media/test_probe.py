@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import psutil
 import pytest
 
@@ -23,6 +24,7 @@ from dualface_core.media.opening import unreadable
 from dualface_core.media.orientation import Orientation
 from dualface_core.media.probe import fingerprint, probe
 from dualface_core.media.reader import VideoReader
+from dualface_core.system.threads import unchanged_scheduling
 from tests.core.media.conftest import VARIABLE_PTS, MakeClip, make_audio, numbered_image
 from tests.permissions import permissions_count
 
@@ -220,6 +222,21 @@ def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
         assert container.streams.video  # the trap is set
     with pytest.raises(NoVideoStreamError, match="holds no video"):
         probe(path)
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.webp", "photo.avif", "jpg-named.mp4"])
+def test_a_photo_is_no_video(tmp_path: Path, name: str) -> None:
+    image = numbered_image(0, 96, 64)
+    if name == "photo.avif":
+        with av.open(str(tmp_path / name), "w") as container, unchanged_scheduling():
+            stream = container.add_stream("libsvtav1", width=96, height=64)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode(None))
+    else:
+        suffix = Path(name).suffix.replace(".mp4", ".jpg")
+        (tmp_path / name).write_bytes(cv2.imencode(suffix, image)[1].tobytes())
+    with pytest.raises(NoVideoStreamError, match="holds a picture and no video"):
+        probe(tmp_path / name)
 
 
 @pytest.mark.parametrize(
