@@ -41,7 +41,7 @@ _HALF_COVERED: Final = 0.68
 """The same where two other boxes are beyond doubt: banners lie over the edges of this one."""
 
 _ALL_COVERED: Final = 0.9
-"""The same where a box has fewer than `_ENOUGH` sides and is believed for the sake of its mirror image."""
+"""The same where a box is alone, or has fewer than `_ENOUGH` sides and is believed for the sake of its mirror image."""
 
 _ENOUGH: Final = 3
 """Sides of a box that are still edges, not the picture's, where no other one mirrors it."""
@@ -431,7 +431,7 @@ def _apart(boxes: list[_Rectangle]) -> list[_Rectangle]:
     sure = [box for box in kept if box.covered >= _WELL_COVERED]
     if any(box.next_to(_edges(sure)) for box in sure):
         return kept
-    return [box for box in sure if box.sides == 4 or box.flush]
+    return [box for box in sure if (box.sides == 4 or box.flush) and box.covered >= _ALL_COVERED]
 
 
 def _inside(box: _Rectangle, columns: Lines, rows: Lines, darkest: Grays, brightest: Grays, picture: Bounds) -> Bounds:
