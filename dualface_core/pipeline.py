@@ -225,15 +225,18 @@ def track(
 
 
 def _portrait(settings: Settings) -> Portrait | None:
-    """Person A's, if there is one. Raises PortraitError, and as `Portrait.read` does."""
-    if settings.person_a is None:
+    """Person A's, if there is one. Raises as `Portrait.read` does, and ModelError.
+
+    Weights that were named are loaded in any case: where they are another network's, no work is done in vain.
+    """
+    if not any((settings.person_a, settings.detector_weights, settings.embedder_weights)):
         return None
     from dualface_core.faces.portrait import Portrait
     from dualface_core.faces.sface import FaceEmbedder
     from dualface_core.faces.yunet import FaceDetector
 
     detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
-    return Portrait.read(settings.person_a, detector, embedder)
+    return Portrait.read(settings.person_a, detector, embedder) if settings.person_a else None
 
 
 def plan_tiles(

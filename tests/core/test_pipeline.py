@@ -14,7 +14,14 @@ import pytest
 
 from dualface_core import pipeline
 from dualface_core.engine.workers import Workers
-from dualface_core.errors import ChangedVideoError, MissingInputError, TableFormatError, UnreadableVideoError
+from dualface_core.errors import (
+    ChangedVideoError,
+    MissingInputError,
+    ModelError,
+    TableFormatError,
+    UnreadableVideoError,
+)
+from dualface_core.faces.weights import YUNET, read_weights
 from dualface_core.media.probe import VideoInfo
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
@@ -63,6 +70,14 @@ def test_a_process_that_has_others_for_it_loads_no_network(sample_clip: SampleCl
     video = sample_clip("talk", seconds=6, size=(320, 180))
     program = [sys.executable, "-c", _IN_SPANS, video, tmp_path / "out.mp4", tmp_path / "run"]
     assert subprocess.run(program, capture_output=True, check=True).stdout == b"False\n"
+
+
+def test_weights_of_another_network_are_refused_before_the_work(made: tuple[VideoInfo, FaceTracks, TilePlan]) -> None:
+    told: list[int] = []
+    wrong = Settings(embedder_weights=read_weights(YUNET).path)
+    with pytest.raises(ModelError, match="not those of SFace"):
+        pipeline.track(made[0], settings=wrong, progress=lambda done, _: told.append(done))
+    assert not told
 
 
 def test_what_processes_load_for_their_tasks_is_not_what_only_the_logic_over_them_needs() -> None:
