@@ -59,8 +59,18 @@ _HEAVY: Final = (
 )
 """What tasks of the steps load, and processes for them have loaded already."""
 
-_CARD_PROCESSES: Final = 8
-"""Processes that use a card at once, over all videos in work; each takes some 730 MB of it."""
+_MOST_ON_CARD: Final = 8
+"""Processes that look at videos on a card at once, over all videos in work."""
+
+_ROOM_TO_LOOK: Final = 6_000_000_000
+"""Bytes of a card's memory that they may take, where the settings say nothing of it."""
+
+_TO_LOOK: Final = 850_000_000
+"""Bytes that each of them takes, with two decoders and torch's kernels (H200, driver 580; benchmarks/observing.py)."""
+
+_WORTH_A_CARD: Final = 5000
+"""Frames from which looking on a card pays, where the settings leave the choice: each process needs some 7 s of a
+processor to set it up."""
 
 _SPLIT: Final = 10.0
 """Seconds from which a video has enough spans that processes are made ready for them while it is looked at."""
@@ -86,11 +96,12 @@ def worker_processes(settings: Settings) -> Workers:
     from dualface_core.engine.cores import CoreBudget
     from dualface_core.engine.workers import Workers
 
+    room = _ROOM_TO_LOOK if settings.gpu_memory is None else settings.gpu_memory
     streams = settings.streams or profile(settings).streams
     return Workers(
         CoreBudget(settings.runtime, cores=settings.cores),
         preload=_HEAVY,
-        card_processes=max(1, _CARD_PROCESSES // streams),
+        card_processes=max(1, min(_MOST_ON_CARD, room // _TO_LOOK) // streams),
     )
 
 
@@ -205,8 +216,7 @@ def track(
         detector_weights=settings.detector_weights,
         threads=suited.decode_threads,
         workers=workers,
-        # With torch's kernels and two decoders, a process takes as much of the card as two that compose.
-        on_card=torch_knows_cards() and _observed_on_card(video, settings, workers, as_many_as=2),
+        on_card=torch_knows_cards() and _looks_on_card(video, settings, workers),
         progress=_of(progress, video.frame_count),
     )
     with _unchanged(video):
@@ -476,16 +486,18 @@ def render_with_software(
     )
 
 
-def _observed_on_card(video: VideoInfo, settings: Settings, workers: Workers | None, *, as_many_as: int = 1) -> bool:
-    """Whether processes for a card look at a video, each of which takes as much of it as so many that compose."""
+def _looks_on_card(video: VideoInfo, settings: Settings, workers: Workers | None) -> bool:
+    """Whether processes for a card look at a video."""
     from dualface_core.encoding.settings import BackendKind
     from dualface_core.engine.backend import choose_backend
 
     card = workers.on_card if workers else None
-    if card is None or settings.backend is not BackendKind.CUDA:
+    if card is None or settings.backend is BackendKind.CPU:
         return False
-    room = _room_on_card(settings)
-    return choose_backend(settings.backend, video, processes=as_many_as * card.most, room=room).on_card
+    if settings.backend is BackendKind.AUTO and video.frame_count < _WORTH_A_CARD:
+        return False
+    # With torch's kernels and two decoders, a process takes as much of the card as two that compose.
+    return choose_backend(BackendKind.CUDA, video, processes=2 * card.most, room=_room_on_card(settings)).on_card
 
 
 def _room_on_card(settings: Settings, name: str | None = None) -> int | None:
@@ -594,7 +606,7 @@ def verify(
             settings=settings,
             fingerprints=fingerprints,
             workers=workers,
-            suits_card=partial(_observed_on_card, settings=settings, workers=workers),
+            suits_card=partial(_looks_on_card, settings=settings, workers=workers),
             progress=progress,
         )
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
-from contextlib import closing
 from typing import Final
 
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cuda import CudaCompositor, Halver
-from dualface_core.engine.decoders import read_in_turn
-from dualface_core.engine.spans import spans
 from dualface_core.media.cuda_frames import CudaFrame, CudaReader, CudaSurface, Pool
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.spans import Span
@@ -23,15 +20,6 @@ from dualface_core.tables.tile_plan import PlanPart
 
 _ON_THEIR_WAY: Final = 3
 """Frames that the card has yet to finish while the next is decoded."""
-
-_DECODERS: Final = 2
-"""For an encoder on the card, since one engine of NVDEC may be slower than NVENC."""
-
-_PART: Final = 4.0
-"""Seconds of a span that one of several decoders reads: to open one costs as much as a hundred frames."""
-
-_AHEAD: Final = 60
-"""Frames that each of several decoders may be ahead, each 3 MiB of the card's memory at 1080p."""
 
 
 def composed_on_card(
@@ -65,8 +53,8 @@ def composed_on_card(
         return surface, frame.pts
 
     composed = 0
-    with closing(_decoded(video, card, span, several=encoded_there)) as frames:
-        for frame in frames:
+    with CudaReader(video, span=span) as reader:
+        for frame in reader.frames():
             if composed == len(times) or frame.pts != times[composed]:
                 raise changed(video, frame.index)
             surface = pool.take()
@@ -84,18 +72,3 @@ def composed_on_card(
             raise changed(video, plan.first + composed)
         while on_their_way:
             yield finished()
-
-
-def _decoded(video: VideoInfo, card: Card, span: Span | None, *, several: bool) -> Generator[CudaFrame]:
-    """The frames; of a whole video by several decoders, if wanted: some encoders are faster than one."""
-
-    def read(part: Span | None) -> Generator[CudaFrame]:
-        card.enter()
-        with CudaReader(video, span=part) as reader:
-            yield from reader.frames()
-
-    parts = spans(video, seconds=_PART) if several and span is None else []
-    if len(parts) > _DECODERS:
-        yield from read_in_turn(parts, read, decoders=_DECODERS, ahead=_AHEAD)
-    else:
-        yield from read(span)

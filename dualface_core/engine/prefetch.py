@@ -19,8 +19,8 @@ _ABANDONED_AFTER: Final = 0.1
 
 
 @contextmanager
-def prefetch(items: Generator[Item], *, depth: int, together: int = 1) -> Iterator[Iterator[Item]]:
-    """Run a generator in a thread of its own, at most `depth` + `together` items ahead of their consumer.
+def prefetch(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
+    """Run a generator in a thread of its own, at most `depth` + 1 items ahead of their consumer.
 
     What the generator raises is raised where its next item would be taken. It is closed, in its own thread, before the
     block ends.
@@ -28,9 +28,8 @@ def prefetch(items: Generator[Item], *, depth: int, together: int = 1) -> Iterat
     Args:
         items: makes the items; nothing else may take any of them.
         depth: finished items that may wait.
-        together: items that are handed over at once: threads wait for Python's lock each time.
     """
-    stage = _Stage(items, depth, together)
+    stage = _Stage(items, depth)
     try:
         yield stage.taken()
     finally:
@@ -38,10 +37,9 @@ def prefetch(items: Generator[Item], *, depth: int, together: int = 1) -> Iterat
 
 
 class _Stage(Generic[Item]):
-    def __init__(self, items: Generator[Item], depth: int, together: int) -> None:
+    def __init__(self, items: Generator[Item], depth: int) -> None:
         self._items = items
-        self._together = together
-        self._waiting: queue.Queue[list[Item] | BaseException | None] = queue.Queue(max(1, depth // together))
+        self._waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(depth)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._make, name="prefetch")
         self._thread.start()
@@ -53,8 +51,8 @@ class _Stage(Generic[Item]):
                     return
                 case BaseException() as error:
                     raise error
-                case list() as items:
-                    yield from items
+                case (item,):
+                    yield item
 
     def end(self) -> None:
         self._ended.set()
@@ -62,24 +60,18 @@ class _Stage(Generic[Item]):
 
     def _make(self) -> None:
         last: BaseException | None = None
-        made: list[Item] = []
         try:
             try:
                 for item in self._items:
-                    made.append(item)
-                    if len(made) == self._together:
-                        if not self._hand_over(made):
-                            return
-                        made = []
+                    if not self._hand_over((item,)):
+                        return
             finally:
                 self._items.close()
         except BaseException as error:  # noqa: BLE001  raised in the thread that takes
             last = error
-        if made:
-            self._hand_over(made)
         self._hand_over(last)
 
-    def _hand_over(self, what: list[Item] | BaseException | None) -> bool:
+    def _hand_over(self, what: tuple[Item] | BaseException | None) -> bool:
         """Put something into the queue, once there is room. False if the block has ended."""
         while not self._ended.is_set():
             try:

@@ -31,9 +31,6 @@ from dualface_core.verification.fingerprints import FingerprintWriter
 _FRAMES_AHEAD: Final = 3
 """Frames that wait for the encoder, which takes some at once and others slowly."""
 
-_AHEAD_ON_CARD: Final = (12, 4)
-"""The same of a card, and how many are handed over at once. NVENC knows 64 surfaces, and holds some itself."""
-
 
 def render_stream(
     video: VideoInfo,
@@ -81,10 +78,9 @@ def render_stream(
         if card is None
         else composed_on_card(video, plan.part(0, plan.frame_count), card, encoded_there=encoder.hardware)
     )
-    ahead, together = (_FRAMES_AHEAD, 1) if card is None else _AHEAD_ON_CARD
     with (
         closing(frames_of) as composed,
-        prefetch(_fingerprinted(composed, plan, fingerprints), depth=ahead, together=together) as frames,
+        prefetch(_fingerprinted(composed, plan, fingerprints), depth=_FRAMES_AHEAD) as frames,
         VideoWriter(
             path,
             width=canvas.width,

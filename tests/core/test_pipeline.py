@@ -202,3 +202,42 @@ def test_half_a_plan_is_refused_by_every_step(
     for step in ("render", "verify"):
         with pytest.raises(TableFormatError, match="the tile plan: found"):
             steps(video, tracks, half, tmp_path / "out.mp4", software)[step](None)
+
+
+@pytest.mark.parametrize(
+    ("memory", "videos", "processes"), [(None, 1, 7), (None, 4, 1), (8 * 10**9, 4, 2), (10**12, 1, 8), (10**8, 2, 1)]
+)
+def test_processes_for_a_card_fit_into_its_memory_and_are_divided_among_videos(
+    tmp_path: Path, memory: int | None, videos: int, processes: int
+) -> None:
+    settings = Settings(runtime=tmp_path, cores=16, streams=videos, gpu_memory=memory)
+    with pipeline.worker_processes(settings) as workers:
+        assert workers.on_card is not None
+        assert workers.on_card.most == processes
+
+
+@pytest.mark.parametrize(
+    ("backend", "frames", "memory", "looks"),
+    [
+        ("auto", 5000, None, True),
+        ("auto", 4999, None, False),
+        ("cuda", 25, None, True),
+        ("cuda", 25, 10**8, False),
+        ("cpu", 5000, None, False),
+    ],
+)
+def test_a_card_looks_at_long_videos_and_at_others_where_it_is_asked_for_and_has_room(
+    made: tuple[VideoInfo, FaceTracks, TilePlan],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    frames: int,
+    memory: int | None,
+    looks: bool,
+) -> None:
+    monkeypatch.setattr("dualface_core.engine.backend.why_unusable", lambda: None)
+    video = replace(made[0], frame_count=frames)
+    settings = Settings(runtime=tmp_path, cores=2, streams=1, backend=backend, gpu_memory=memory)
+    with pipeline.worker_processes(settings) as workers:
+        assert pipeline._looks_on_card(video, settings, workers) is looks
+        assert not pipeline._looks_on_card(video, settings, None)

@@ -15,7 +15,6 @@ import av
 import numpy as np
 import pytest
 
-from dualface_core.compositing import on_card
 from dualface_core.compositing.composed import composed_frames
 from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
@@ -237,17 +236,6 @@ def test_nvenc_takes_what_is_drawn_where_it_lies(
 def test_a_plan_of_other_times_is_refused(video: VideoInfo, card: Card | None) -> None:
     with pytest.raises(UnreadableVideoError, match="not the one that was tracked"):
         list(surfaces(video, plan_of(video, later=1), card))
-
-
-def test_several_decoders_give_what_one_gives(video: VideoInfo, monkeypatch: pytest.MonkeyPatch) -> None:
-    card, part, seen = real_card(), plan_of(video).part(0, FRAMES), []
-    monkeypatch.setattr(on_card, "_PART", 0.4)
-    for decoders in (2, FRAMES):  # more than there are spans: then it is one
-        monkeypatch.setattr(on_card, "_DECODERS", decoders)
-        composed = composed_on_card(video, part, card, encoded_there=True)
-        seen.append([(surface.host.tobytes(), pts) for surface, pts in composed])
-    assert seen[0] == seen[1]
-    assert len(seen[0]) == FRAMES
 
 
 def test_surfaces_on_the_card_are_taken_again_only_when_nobody_holds_them(video: VideoInfo) -> None:

@@ -33,28 +33,26 @@ class Counting:
 
 
 @settings(deadline=None, max_examples=30)
-@given(count=st.integers(0, 40), depth=st.integers(1, 5), together=st.integers(1, 7))
-def test_every_item_arrives_once_and_in_order(count: int, depth: int, together: int) -> None:
-    with prefetch(Counting(count).items(), depth=depth, together=together) as items:
+@given(count=st.integers(0, 40), depth=st.integers(1, 5))
+def test_every_item_arrives_once_and_in_order(count: int, depth: int) -> None:
+    with prefetch(Counting(count).items(), depth=depth) as items:
         assert list(items) == list(range(count))
 
 
-@pytest.mark.parametrize("together", [1, 3])
-def test_items_are_made_in_another_thread_which_is_never_far_ahead_and_ends_with_the_block(together: int) -> None:
+def test_items_are_made_in_another_thread_which_is_never_far_ahead_and_ends_with_the_block() -> None:
     maker = Counting(100)
     furthest = 0
-    with prefetch(maker.items(), depth=3, together=together) as items:
+    with prefetch(maker.items(), depth=3) as items:
         for taken, _ in enumerate(items, start=1):
             furthest = max(furthest, maker.made - taken)
     assert maker.thread is not None
     assert maker.thread is not threading.current_thread()
     assert not maker.thread.is_alive()
-    assert furthest <= 3 + 2 * together
+    assert furthest <= 3 + 1
 
 
-@pytest.mark.parametrize("together", [1, 3])
-def test_what_fails_in_the_thread_is_raised_where_its_item_would_have_been_taken(together: int) -> None:
-    with prefetch(Counting(5, fails=True).items(), depth=2, together=together) as items:
+def test_what_fails_in_the_thread_is_raised_where_its_item_would_have_been_taken() -> None:
+    with prefetch(Counting(5, fails=True).items(), depth=2) as items:
         assert [next(items) for _ in range(5)] == [0, 1, 2, 3, 4]
         with pytest.raises(ValueError, match="no more frames"):
             next(items)

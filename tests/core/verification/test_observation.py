@@ -79,7 +79,7 @@ def test_findings_are_the_same_with_a_card_and_where_it_gives_up(
     edit, _, seconds = CASES[name]
     output = render(good, tmp_path / "result.mp4", edit=edit, encoder=KEYED)
     monkeypatch.setattr("dualface_core.verification.verify._CARD_SPAN_SECONDS", seconds)
-    monkeypatch.setattr(pipeline, "_observed_on_card", lambda *_, **__: True)
+    monkeypatch.setattr(pipeline, "_looks_on_card", lambda *_, **__: True)
     calls: list[int] = []
     assert verified(good, output, workers=with_card, calls=calls) == verified(good, output)
     assert calls[-1] == good.plan.frame_count
