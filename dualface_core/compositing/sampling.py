@@ -37,6 +37,13 @@ _SPARE: Final = 32
 _WHOLE: Final = 1 / 4096
 """Source samples by which such a place may be missed."""
 
+_MOVING_SPARE: Final = 96
+"""Output samples that may be made in excess where the crop window happens to be: a tenth more costs less than the
+shift, and nearly all places that a moving camera passes have such an excess with which there is next to none."""
+
+_AT_ONCE: Final = 4096
+"""Axes for which that is looked for at once, so that the memory it takes does not grow with the length of a plan."""
+
 AXIS: Final = np.dtype(
     [
         ("shrink", np.int32),
@@ -120,7 +127,7 @@ def unshifted_edge(edge: float, step: float, lower: float, upper: float, axis: i
         axis: 0 for the left edge, 1 for the upper one.
     """
     steps = np.array(step)
-    skips = _skips(steps)
+    skips = _skips(steps, _SPARE)
     offset = skips * steps % 1
     places = (np.floor(edge - offset)[:, np.newaxis] + np.arange(-1, 3) + offset[:, np.newaxis]).ravel()
     places = places[(places >= lower) & (places <= upper)]
@@ -160,14 +167,22 @@ def _starts(
     return luma, (luma + sited * step - siting) / 2
 
 
-def _skips(step: NDArray[np.float64]) -> NDArray[np.float64]:
+def _skips(step: NDArray[np.float64], spare: int) -> NDArray[np.float64]:
     """How many output samples may be made in excess at the beginning, the least first: (..., several)."""
-    return np.ceil(_CUBIC_REACH / step)[..., np.newaxis] + np.arange(_SPARE + 1)
+    return np.ceil(_CUBIC_REACH / step)[..., np.newaxis] + np.arange(spare + 1)
 
 
 def _origin(start: NDArray[np.float64], step: NDArray[np.float64], skip: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where the samples of the source must begin: cv2.resize puts output sample j at (j + 0.5) * step - 0.5."""
     return start - (skip + 0.5) * step + 0.5
+
+
+def _fewest_unshifted(start: NDArray[np.float64], step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The least of the skips with which there is nothing to shift; the very least where there is none: (axes,)."""
+    skips = _skips(step, _MOVING_SPARE)
+    origins = _origin(start[:, np.newaxis], step[:, np.newaxis], skips)
+    unshifted = (np.abs(origins - np.rint(origins)) < _NEGLIGIBLE_SHIFT) & (step <= 1)[:, np.newaxis]
+    return np.asarray(skips[np.arange(len(skips)), unshifted.argmax(axis=1)], np.float64)
 
 
 def _is_whole(places: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -180,9 +195,10 @@ def _axes(start: NDArray[np.float64], step: NDArray[np.float64], count: NDArray[
     while (coarse := step >= 2).any():
         shrink = np.where(coarse, shrink * 2, shrink)
         start, step = np.where(coarse, (start - 0.5) / 2, start), np.where(coarse, step / 2, step)
-    skips = _skips(step)
-    unshifted = _is_whole(_origin(start[..., np.newaxis], step[..., np.newaxis], skips)) & (step <= 1)[..., np.newaxis]
-    skip = np.take_along_axis(skips, unshifted.argmax(axis=-1)[..., np.newaxis], axis=-1)[..., 0]
+    skip = np.empty(step.shape)
+    for first_axis in range(0, step.size, _AT_ONCE):
+        part = slice(first_axis, first_axis + _AT_ONCE)
+        skip.flat[part] = _fewest_unshifted(start.flat[part], step.flat[part])
     origin = _origin(start, step, skip)
     first = np.floor(origin + _NEGLIGIBLE_SHIFT)
     shift = origin - first

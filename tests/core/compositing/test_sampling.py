@@ -23,6 +23,15 @@ def test_a_crop_window_a_pixel_away_from_any_is_resampled_without_a_shift(
     assert [*luma, chroma_y] == [0, 0, 0]
 
 
+def test_a_camera_that_moves_passes_places_that_need_no_shift_most_of_the_time() -> None:
+    chance = np.random.default_rng(0)
+    steps = np.array([unshifted_step(step, step - 1 / ROWS, step + 1 / ROWS) for step in chance.uniform(0.5, 1, 500)])
+    sizes = steps[:, np.newaxis] * (COLUMNS, ROWS)
+    windows = np.concatenate([chance.uniform(0, 400, (500, 2)) + sizes / 2, sizes], axis=1)
+    reach = plan_axes(np.tile([0, 0, COLUMNS, ROWS], (500, 1)), windows)["reach"]
+    assert (reach == 0).mean() > 0.5
+
+
 def test_a_tile_that_shrinks_its_source_stays_where_it_is() -> None:
     assert unshifted_edge(100.3, 1.2, 99.0, 102.0, 0) == 100.3
     assert unshifted_step(1.2, 1.19, 1.21) == 1.2
