@@ -53,9 +53,13 @@ def spans(video: VideoInfo, *, seconds: float) -> list[Span]:
     seams = list(_seams(video.first_pts, sorted(keys), video.last_pts + video.last_duration, least))
     edges = np.unique([0, *np.searchsorted(pts, seams), len(pts)]).tolist()
     begins = [int(pts[edge]) for edge in edges[:-1]]
+    entries = np.unique([video.first_pts, *keys])
+    to_reach = begins - entries[np.searchsorted(entries, begins, side="right") - 1]
     return [
-        Span(first, stop, begin, end)
-        for (first, stop), begin, end in zip(pairwise(edges), begins, [*begins[1:], None], strict=True)
+        Span(first, stop, begin, end, reach)
+        for (first, stop), begin, end, reach in zip(
+            pairwise(edges), begins, [*begins[1:], None], to_reach.tolist(), strict=True
+        )
     ]
 
 

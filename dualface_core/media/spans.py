@@ -17,12 +17,14 @@ class Span:
         stop: number of the frame after its last one.
         first_pts: pts of frame `first`.
         stop_pts: pts of frame `stop`; None if the span goes to the end of the video.
+        to_reach: how much is decoded before its first frame, in units of pts: 0 where that is a key frame.
     """
 
     first: int
     stop: int
     first_pts: int
     stop_pts: int | None
+    to_reach: int = 0
 
     @property
     def is_whole(self) -> bool:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
-
-import numpy as np
 
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cpu import Compositor
@@ -24,9 +23,9 @@ from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.encoding.settings import EncoderSpec, on_one_core
 from dualface_core.engine.spans import Span, spans
 from dualface_core.engine.workers import Workers, advance
+from dualface_core.media.cuda_frames import CudaSurface
 from dualface_core.media.encoder import Coding, Surface, library_versions
 from dualface_core.media.joining import SpanEncoder, SpanJoiner
-from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import Carried
@@ -46,10 +45,13 @@ _LONGEST: Final = 5.0
 _SHORTEST: Final = 2.0
 """Seconds of a span: every one costs a key frame and a rate control that begins anew."""
 
-
 _MOST_DECODED_TWICE: Final = 1.0
 """Of the video: so much may be decoded again to reach seams between key frames. Decoding is a fifth of the work or
 less; a video whose only key frame is its first would be decoded many times over."""
+
+
+_SPREAD: Final = 2
+"""Spans for each core that are decoded one by one in the end, so that all cores end at about the same time."""
 
 
 def rendering_spans(video: VideoInfo) -> list[Span]:
@@ -61,54 +63,81 @@ def rendering_spans(video: VideoInfo) -> list[Span]:
     every = spans(video, seconds=max(_SHORTEST, video.duration / parts))
     if len(every) == 1:
         return every
-    keys = np.unique([video.first_pts, *key_frames(video)])
-    begins = np.array([span.first_pts for span in every])
-    to_reach = begins - keys[np.searchsorted(keys, begins, side="right") - 1]
-    at_keys = [span for span, decoded in zip(every, to_reach, strict=True) if not decoded]
-    if len(at_keys) < _CORES and to_reach.sum() * video.time_base <= _MOST_DECODED_TWICE * video.duration:
+    at_keys = [span for span in every if not span.to_reach]
+    decoded_twice = sum(span.to_reach for span in every) * video.time_base
+    if len(at_keys) < _CORES and decoded_twice <= _MOST_DECODED_TWICE * video.duration:
         return every
     stops = [*((span.first, span.first_pts) for span in at_keys[1:]), (video.frame_count, None)]
     return [replace(span, stop=stop, stop_pts=pts) for span, (stop, pts) in zip(at_keys, stops, strict=True)]
 
 
+def decoded_at_once(parts: Sequence[Span], left: Sequence[int], cores: int) -> Iterator[list[int]]:
+    """The numbers of the spans that are left to do, in order, each with those after it that are to be decoded with it.
+
+    A span that begins between key frames is decoded with the one before it, so that what leads to it is not decoded
+    twice. But not near the end, where all cores are to find enough to do.
+    """
+    at_once: list[int] = []
+    for place, number in enumerate(left):
+        goes_on = at_once and number == at_once[-1] + 1 and parts[number].to_reach
+        if at_once and not (goes_on and len(left) - place > _SPREAD * cores):
+            yield at_once
+            at_once = []
+        at_once.append(number)
+    if at_once:
+        yield at_once
+
+
 @dataclass(frozen=True)
-class SpanTask:
-    """A span to render.
+class SpansTask:
+    """Spans to render, one after the other, so that what leads to the first is decoded once for all.
 
     Attributes:
         video: the source.
-        span: which frames of it.
+        spans: which frames of it; each begins where the one before ends.
         plan: what is shown in them.
         on_card: whether a card decodes and composes.
         coding: what encodes.
-        place: where the files go.
+        places: where the files of each go.
         fingerprints: whether the frames leave their fingerprints.
     """
 
     video: VideoInfo
-    span: Span
+    spans: Sequence[Span]
     plan: PlanPart
     on_card: bool
     coding: Coding
-    place: SpanPlace
+    places: Sequence[SpanPlace]
     fingerprints: bool
 
 
-def render_span(task: SpanTask) -> FinishedSpan:
-    """Decode, compose and encode a span, in this thread alone, or with a card.
+def render_spans(task: SpansTask) -> list[FinishedSpan]:
+    """Decode, compose and encode spans, in this thread alone, or with a card.
 
     Raises UnreadableVideoError if the source has other frames than when it was tracked; EncoderError, OutputError;
     CudaError, NotOnCardError.
     """
-    packets = task.place.draft(".packets")
-    fingerprints = task.place.draft(".fingerprints") if task.fingerprints else None
+    first, last = task.spans[0], task.spans[-1]
+    span = replace(first, stop=last.stop, stop_pts=last.stop_pts)
     drawn = (
-        composed_on_card(task.video, task.plan, _card(), span=task.span, encoded_there=False)
+        composed_on_card(task.video, task.plan, _card(), span=span, encoded_there=False)
         if task.on_card
-        else _drawn(task.video, task.plan, task.span)
+        else _drawn(task.video, task.plan, span)
     )
+    with closing(drawn) as surfaces:
+        finished = [
+            _encoded(islice(surfaces, part.stop - part.first), task, place)
+            for part, place in zip(task.spans, task.places, strict=True)
+        ]
+        assert next(surfaces, None) is None, "what draws a span ends with it, or raises"
+    return finished
+
+
+def _encoded(surfaces: Iterator[tuple[Surface | CudaSurface, int]], task: SpansTask, place: SpanPlace) -> FinishedSpan:
+    """Encode one span."""
+    packets = place.draft(".packets")
+    fingerprints = place.draft(".fingerprints") if task.fingerprints else None
     with (
-        closing(drawn) as surfaces,
         SpanEncoder(packets, task.coding) as encoder,
         FingerprintWriter(fingerprints, task.plan.layout) if fingerprints else nullcontext() as prints,
     ):
@@ -118,7 +147,7 @@ def render_span(task: SpanTask) -> FinishedSpan:
             encoder.encode(surface, pts)
             advance(1)
         encoded = encoder.finish()
-    return task.place.finish(encoded, packets, fingerprints)
+    return place.finish(encoded, packets, fingerprints)
 
 
 def _drawn(video: VideoInfo, plan: PlanPart, span: Span) -> Generator[tuple[Surface, int]]:
@@ -201,18 +230,18 @@ def render_in_spans(
     )
     places, finished = take_stock(folder, manifest)
     there = sum(parts[number].stop - parts[number].first for number in finished)
+    left = [place.number for place in places if place.number not in finished]
     tasks = (
-        SpanTask(
+        SpansTask(
             video=video,
-            span=span,
-            plan=plan.part(span.first, span.stop),
+            spans=[parts[number] for number in numbers],
+            plan=plan.part(parts[numbers[0]].first, parts[numbers[-1]].stop),
             on_card=on_card,
             coding=coding,
-            place=place,
+            places=[places[number] for number in numbers],
             fingerprints=fingerprints is not None,
         )
-        for span, place in zip(parts, places, strict=True)
-        if place.number not in finished
+        for numbers in decoded_at_once(parts, left, workers.most)
     )
 
     def told(done: int) -> None:
@@ -221,12 +250,13 @@ def render_in_spans(
 
     end, carried = video.last_pts + video.last_duration, Carried(video.path, video.audio, video.metadata)
     with (
-        closing(workers.map(render_span, tasks, progress=told, about=video.path)) as made,
+        closing(workers.map(render_spans, tasks, progress=told, about=video.path)) as made,
         SpanJoiner(path, coding, carried, pts=plan.pts, end=end) as joiner,
     ):
         told(0)
+        in_order = chain.from_iterable(made)
         for place in places:
-            span = finished.get(place.number) or next(made)
+            span = finished.get(place.number) or next(in_order)
             joiner.add(span.encoded, span.packets)
             if fingerprints and span.fingerprints:
                 _append(span.fingerprints, fingerprints, place.number)

@@ -185,10 +185,10 @@ def _compose_anew(video: VideoInfo, plan: TilePlan, path: Path, workers: Workers
 def _spans(video: VideoInfo) -> list[Span]:
     """How a video is split, so that little is decoded twice."""
     from dualface_core.engine.spans import spans
-    from dualface_core.media.packets import key_frames
 
-    short, long = (spans(video, seconds=seconds) for seconds in _SPAN_SECONDS)
-    return short if {span.first_pts for span in short[1:]} <= {*key_frames(video)} else long
+    short, long = _SPAN_SECONDS
+    parts = spans(video, seconds=short)
+    return spans(video, seconds=long) if any(span.to_reach for span in parts) else parts
 
 
 class _Checks:

@@ -16,6 +16,7 @@ from dualface_core.engine.spans import Span, _seams, spans
 from dualface_core.errors import UnreadableVideoError
 from dualface_core.media.changes import Changes
 from dualface_core.media.frames import Frame
+from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.system.threads import unchanged_scheduling
@@ -116,6 +117,10 @@ def read(video: VideoInfo, **choices: Any) -> list[Seen]:
 def test_the_frames_of_all_spans_are_those_of_one_pass(video: VideoInfo, choices: dict[str, bool]) -> None:
     parts = spans(video, seconds=SECONDS)
     assert len(parts) >= 3
+    keys = [video.first_pts, *key_frames(video)]
+    assert [span.to_reach for span in parts] == [
+        min(span.first_pts - key for key in keys if key <= span.first_pts) for span in parts
+    ]
     assert [frame for span in parts for frame in read(video, span=span, **choices)] == read(video, **choices)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dualface_core import pipeline
 from dualface_core.compositing.composed import composed_frames
@@ -18,6 +21,7 @@ from dualface_core.errors import OutputError, UnreadableVideoError
 from dualface_core.media.joining import UnjoinableSpansError
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
+from dualface_core.media.spans import Span
 from dualface_core.rendering import spans
 from dualface_core.rendering.spans import rendering_spans
 from dualface_core.settings import Settings
@@ -73,9 +77,13 @@ def test_every_frame_of_the_plan_is_in_the_result_at_its_own_time(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "still.mp4"]
 
 
+@pytest.mark.parametrize(("key_every", "parts"), [(4, 5), (8, 4)])
 def test_a_result_does_not_depend_on_the_number_of_processes(
-    video: VideoInfo, plan: TilePlan, settings: MakeSettings, two_workers: Workers, tmp_path: Path
+    settings: MakeSettings, two_workers: Workers, tmp_path: Path, key_every: int, parts: int
 ) -> None:
+    video = still_video(tmp_path / "still.mp4", PTS, key_every=key_every)
+    plan = moving_plan(video, PTS)
+    assert any(span.to_reach for span in rendering_spans(video)) == (key_every == 8)
     for name, workers in (("one", Workers()), ("two", two_workers), ("pass", None)):
         output = tmp_path / f"{name}.mp4"
         prints = tmp_path / f"{name}.fingerprints"
@@ -84,7 +92,7 @@ def test_a_result_does_not_depend_on_the_number_of_processes(
             video, plan, output, settings=chosen, fingerprints=prints, workers=workers
         )
         assert report.backend.startswith(
-            "cpu, 5 spans" if workers else "cpu, one pass: it was to be done in one process"
+            f"cpu, {parts} spans" if workers else "cpu, one pass: it was to be done in one process"
         )
     assert (tmp_path / "two.mp4").read_bytes() == (tmp_path / "one.mp4").read_bytes()
     composed = [(tmp_path / f"{name}.fingerprints").read_bytes() for name in ("one", "two", "pass")]
@@ -101,6 +109,24 @@ def test_the_frames_of_a_lossless_result_are_the_composed_ones(
         for frame, (surface, _) in zip(reader, composed_frames(video, plan), strict=True):
             for shown, drawn in zip(frame.planes, surface.planes, strict=True):
                 np.testing.assert_array_equal(shown, drawn)
+
+
+@given(
+    at_keys=st.lists(st.booleans(), min_size=1, max_size=40),
+    done=st.sets(st.integers(0, 39)),
+    cores=st.integers(1, 16),
+)
+def test_spans_between_key_frames_are_decoded_with_those_before_until_there_are_few_left_for_all_cores(
+    at_keys: list[bool], done: set[int], cores: int
+) -> None:
+    parts = [Span(number, number + 1, number, number + 1, int(not key)) for number, key in enumerate(at_keys)]
+    left = [number for number in range(len(parts)) if number not in done]
+    together = list(spans.decoded_at_once(parts, left, cores))
+    assert [*chain.from_iterable(together)] == left
+    begun = {numbers[0] for numbers in together}
+    for place, number in enumerate(left):
+        goes_on = place > 0 and left[place - 1] == number - 1 and not at_keys[number]
+        assert (number not in begun) == (goes_on and len(left) - place > 2 * cores)
 
 
 @pytest.mark.parametrize(
