@@ -127,7 +127,8 @@ def take_stock(folder: Path, manifest: Manifest) -> tuple[list[SpanPlace], dict[
 
     Raises OutputError.
     """
-    places = [SpanPlace(folder, number, manifest.sha256) for number in range(len(manifest.spans))]
+    sha256 = manifest.sha256
+    places = [SpanPlace(folder, number, sha256) for number in range(len(manifest.spans))]
     finished = {place.number: span for place in places if (span := place.finished())}
     wanted = {"lock"}
     for number, span in finished.items():
