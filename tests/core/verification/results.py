@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from dualface_core import pipeline
-from dualface_core.compositing.cpu import Compositor
+from dualface_core.compositing.composed import composed_frames
 from dualface_core.encoding.settings import EncoderSettings, EncoderSpec, software_encoder
 from dualface_core.media.color import ColorInfo
+from dualface_core.media.encoder import Surface
 from dualface_core.media.frames import Planes
 from dualface_core.media.probe import VideoInfo
-from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
@@ -43,11 +43,18 @@ class Job:
 
     def with_source(self, video: VideoInfo) -> Job:
         """The same with another file as the source, which has the same frames."""
-        of_video = {"fingerprint": video.fingerprint}
-        tracks = FaceTracks(self.tracks.table, self.tracks.metadata.model_copy(update=of_video))
-        made_from = {**of_video, "tracks_sha256": tracks.sha256}
+        metadata = self.tracks.metadata.model_copy(update={"fingerprint": video.fingerprint})
+        return replace(self, video=video)._of(FaceTracks(self.tracks.table, metadata))
+
+    def without_faces(self) -> Job:
+        """The same of a video in which nobody's face was found, so that none is looked for."""
+        return self._of(without(without(self.tracks, "A"), "B"))
+
+    def _of(self, tracks: FaceTracks) -> Job:
+        """The same plan, made of other tracks."""
+        made_from = {"fingerprint": tracks.metadata.fingerprint, "tracks_sha256": tracks.sha256}
         plan = TilePlan(self.plan.table, self.plan.metadata.model_copy(update=made_from))
-        return replace(self, video=video, tracks=tracks, plan=plan)
+        return replace(self, tracks=tracks, plan=plan)
 
     @property
     def fingerprints(self) -> Path:
@@ -70,18 +77,19 @@ def render(
     *,
     edit: Edit | None = None,
     plan: TilePlan | None = None,
+    composed: Sequence[tuple[Surface, int]] | None = None,
     delay: int = 0,
     size: tuple[int, int] = (1920, 1080),
     color: ColorInfo | None = None,
     encoder: EncoderSpec = ENCODER,
 ) -> Path:
-    """Render a plan; `delay` is added to every timestamp. Fingerprints are left if `output` is the job's."""
+    """Render a plan; `delay` is added to every timestamp. Fingerprints are left if `output` is the job's.
+
+    `composed` are the plan's frames, where they are composed already; they stay as they are.
+    """
     plan = plan or job.plan
-    canvas = plan.layout
-    compositor = Compositor(canvas, job.video.width, job.video.height)
     with (
-        VideoReader(job.video) as reader,
-        FingerprintWriter(job.fingerprints if output == job.output else Path(os.devnull), canvas) as fingerprints,
+        FingerprintWriter(job.fingerprints, plan.layout) if output == job.output else nullcontext() as fingerprints,
         VideoWriter(
             output,
             width=size[0],
@@ -94,17 +102,18 @@ def render(
             audio=job.video.audio,
         ) as writer,
     ):
-        for frame in reader:
-            planes: Planes | None = compositor.compose(frame, plan.frame(frame.index))
-            assert planes is not None
-            fingerprints.add(planes)
+        for number, (surface, pts) in enumerate(composed or composed_frames(job.video, plan)):
+            planes: Planes | None = surface.planes
+            if fingerprints is not None:
+                fingerprints.add(surface.planes)
             if edit is not None:
-                planes = edit(frame.index, planes)
+                y, u, v = (plane.copy() for plane in surface.planes)
+                planes = edit(number, (y, u, v))
             if planes is not None:
                 y, u, v = planes
                 half = (size[1] // 2, size[0] // 2)
                 cut = (y[: size[1], : size[0]], u[: half[0], : half[1]], v[: half[0], : half[1]])
-                writer.write(cut, frame.pts + delay)
+                writer.write(cut, pts + delay)
     return output
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dualface_core import pipeline
-from dualface_core.compositing.composed import composed_frames
+from dualface_core.media.encoder import Surface
 from dualface_core.media.frames import Planes
 from dualface_core.verification.findings import Check
 from tests.core.verification.results import Edit, Job, render
@@ -172,14 +172,14 @@ CASES: list[tuple[str, Edit, Check, str]] = [
 
 @pytest.mark.parametrize(("edit", "check", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_tampered_result_is_refused(
-    good: Job, rendered: Callable[..., object], edit: Edit, check: Check, words: str
+    faceless: Job, rendered: Callable[..., Path], edit: Edit, check: Check, words: str
 ) -> None:
-    failures = good.verify(rendered(edit=edit)).failures
+    failures = faceless.verify(rendered(edit=edit)).failures
     found = [finding.message for finding in failures if finding.check is check]
     assert any(words in message for message in found), [finding.message for finding in failures]
 
 
-def test_a_result_with_flipped_bits_is_refused(good: Job, tmp_path: Path) -> None:
+def test_a_result_with_flipped_bits_is_refused(good: Job, faceless: Job, tmp_path: Path) -> None:
     with av.open(str(good.output)) as container:
         packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
     content = bytearray(good.output.read_bytes())
@@ -188,7 +188,7 @@ def test_a_result_with_flipped_bits_is_refused(good: Job, tmp_path: Path) -> Non
         content[middle : middle + 64] = bytes(255 - byte for byte in content[middle : middle + 64])
     path = tmp_path / "result.mp4"
     path.write_bytes(content)
-    assert not good.verify(path).passed
+    assert not faceless.verify(path).passed
 
 
 def test_without_fingerprints_the_plan_is_composed_anew(good: Job, rendered: Callable[..., Path]) -> None:
@@ -214,8 +214,10 @@ def test_a_right_result_of_a_sample_scene_is_not_refused(
 
 
 @pytest.mark.parametrize("frames", [range(12, 13), range(FRAMES - 1)], ids=["one", "all"])
-def test_frames_that_are_shown_early_are_refused(good: Job, rendered: Callable[..., Path], frames: range) -> None:
-    composed = [surface.planes for surface, _ in composed_frames(good.video, good.plan)]
-    failures = good.verify(rendered(edit=lambda number, _: composed[number + (number in frames)])).failures
+def test_frames_that_are_shown_early_are_refused(
+    faceless: Job, composed: list[tuple[Surface, int]], rendered: Callable[..., Path], frames: range
+) -> None:
+    path = rendered(edit=lambda number, _: composed[number + (number in frames)][0].planes)
+    failures = faceless.verify(path).failures
     messages = [finding.message for finding in failures if finding.check is Check.LIP_SYNC]
     assert any("0.10 s too early" in message for message in messages), messages

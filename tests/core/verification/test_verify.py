@@ -119,41 +119,41 @@ def test_tracks_that_mix_the_two_up_are_found_out(good: Job, tmp_path: Path) -> 
     assert {finding.check for finding in failures} <= {Check.PEOPLE, Check.IDENTITY}
 
 
-def test_missing_sound_is_found_out(good: Job, remuxed: Make) -> None:
-    finding = only(good.verify(remuxed(audio=False)), Check.AUDIO)
+def test_missing_sound_is_found_out(faceless: Job, remuxed: Make) -> None:
+    finding = only(faceless.verify(remuxed(audio=False)), Check.AUDIO)
     assert (finding.value, finding.expected) == ("none", "aac")
     assert finding.message == "The result has no audio, and the source has one audio track."
 
 
-def test_sound_where_the_source_has_none_is_found_out(good: Job, tmp_path: Path) -> None:
+def test_sound_where_the_source_has_none_is_found_out(faceless: Job, tmp_path: Path) -> None:
     silent = tmp_path / "silent.mp4"
-    with av.open(str(good.video.path)) as source, av.open(str(silent), "w") as target:
+    with av.open(str(faceless.video.path)) as source, av.open(str(silent), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.dts is not None:
                 packet.stream = stream
                 target.mux(packet)
-    job = good.with_source(probe(silent))
+    job = faceless.with_source(probe(silent))
     finding = only(job.verify(), Check.AUDIO)
     assert (finding.value, finding.expected) == ("aac", "none")
 
 
-def test_sound_at_a_wrong_offset_is_found_out(good: Job, remuxed: Make) -> None:
-    verification = good.verify(remuxed(sound_delay=Fraction(1, 100)))
+def test_sound_at_a_wrong_offset_is_found_out(faceless: Job, remuxed: Make) -> None:
+    verification = faceless.verify(remuxed(sound_delay=Fraction(1, 100)))
     assert Check.AUDIO_TIMING in failed(verification)
     assert failed(verification) <= {Check.AUDIO_TIMING, Check.DRIFT}
     finding = next(finding for finding in verification.failures if finding.check is Check.AUDIO_TIMING)
     assert finding.value == pytest.approx(0.01, abs=1 / 48_000)
 
 
-def test_one_lost_audio_packet_is_found_out(good: Job, remuxed: Make) -> None:
-    verification = good.verify(remuxed(lose_sound_packet=50))
+def test_one_lost_audio_packet_is_found_out(faceless: Job, remuxed: Make) -> None:
+    verification = faceless.verify(remuxed(lose_sound_packet=50))
     assert Check.AUDIO_PACKETS in failed(verification)
     assert failed(verification) <= {Check.AUDIO_PACKETS, Check.AUDIO_TIMING}
 
 
-def test_one_changed_byte_of_sound_is_found_out(good: Job, remuxed: Make) -> None:
-    assert only(good.verify(remuxed(spoil_sound_packet=50)), Check.AUDIO_PACKETS).value == 1
+def test_one_changed_byte_of_sound_is_found_out(faceless: Job, remuxed: Make) -> None:
+    assert only(faceless.verify(remuxed(spoil_sound_packet=50)), Check.AUDIO_PACKETS).value == 1
 
 
 def test_sound_that_was_coded_anew_passes_and_must_keep_its_time(good: Job, tmp_path: Path) -> None:
@@ -182,16 +182,16 @@ def test_sound_that_was_coded_anew_passes_and_must_keep_its_time(good: Job, tmp_
 
 
 @pytest.mark.parametrize("lost", [17, 29])
-def test_one_lost_frame_is_found_out(good: Job, rendered: Make, lost: int) -> None:
+def test_one_lost_frame_is_found_out(faceless: Job, rendered: Make, lost: int) -> None:
     path = rendered(edit=lambda number, planes: None if number == lost else planes)
-    finding = only(good.verify(path), Check.FRAME_COUNT)
+    finding = only(faceless.verify(path), Check.FRAME_COUNT)
     assert (finding.value, finding.expected) == (29, "30")
 
 
-def test_timestamps_that_are_one_tick_off_are_found_out(good: Job, rendered: Make) -> None:
-    finding = only(good.verify(rendered(delay=1)), Check.TIMESTAMPS)
+def test_timestamps_that_are_one_tick_off_are_found_out(faceless: Job, rendered: Make) -> None:
+    finding = only(faceless.verify(rendered(delay=1)), Check.TIMESTAMPS)
     assert finding.value == 30
-    assert f"{float(good.video.time_base):+.6f} s" in finding.message
+    assert f"{float(faceless.video.time_base):+.6f} s" in finding.message
 
 
 def test_a_tile_that_turns_black_is_found_out(good: Job, rendered: Make) -> None:
@@ -207,18 +207,18 @@ def test_a_tile_that_turns_black_is_found_out(good: Job, rendered: Make) -> None
     assert all(re.search("[Tt]ile B|right half", finding.message) for finding in verification.failures)
 
 
-def test_a_single_black_frame_is_found_out(good: Job, rendered: Make) -> None:
+def test_a_single_black_frame_is_found_out(faceless: Job, rendered: Make) -> None:
     def edit(number: int, planes: Planes) -> Planes:
         if number == 23:
             fill(planes, slice(0, 1920), slice(0, 1080), 16)
         return planes
 
-    verification = good.verify(rendered(edit=edit))
+    verification = faceless.verify(rendered(edit=edit))
     black = [finding for finding in verification.failures if finding.check is Check.BLACK]
     assert [finding.value for finding in black] == [0.1, 0.1]
 
 
-def test_a_tile_that_freezes_is_found_out(good: Job, rendered: Make) -> None:
+def test_a_tile_that_freezes_is_found_out(faceless: Job, rendered: Make) -> None:
     kept: list[np.ndarray] = []
 
     def edit(number: int, planes: Planes) -> Planes:
@@ -230,27 +230,27 @@ def test_a_tile_that_freezes_is_found_out(good: Job, rendered: Make) -> None:
                 plane[:, part] = old
         return planes
 
-    verification = good.verify(rendered(edit=edit))
+    verification = faceless.verify(rendered(edit=edit))
     finding = next(finding for finding in verification.failures if finding.check is Check.FROZEN)
     assert finding.message == "The left half is frozen for 2.4 s, from 0:00.6 (frame 6) on, while the source moves."
     assert failed(verification) <= {Check.FROZEN, Check.CROP, Check.FACE, Check.QUALITY}
     assert not any(re.search("[Tt]ile B|right half", finding.message) for finding in verification.failures)
 
 
-def test_a_wrong_size_is_found_out(good: Job, rendered: Make) -> None:
-    finding = only(good.verify(rendered(size=(1280, 720))), Check.SIZE)
+def test_a_wrong_size_is_found_out(faceless: Job, rendered: Make) -> None:
+    finding = only(faceless.verify(rendered(size=(1280, 720))), Check.SIZE)
     assert (finding.value, finding.expected) == ("1280x720", "1920x1080")
 
 
-def test_a_crop_beside_the_plan_is_found_out(good: Job, rendered: Make) -> None:
-    aside = moved(good.plan, center_x=lambda values: values + np.array([40, 0]))
-    verification = good.verify(rendered(plan=aside))
+def test_a_crop_beside_the_plan_is_found_out(faceless: Job, rendered: Make) -> None:
+    aside = moved(faceless.plan, center_x=lambda values: values + np.array([40, 0]))
+    verification = faceless.verify(rendered(plan=aside))
     assert Check.SSIM in failed(verification)
     assert all(re.search("[Tt]ile A|left half", finding.message) for finding in verification.failures)
 
 
-def test_exchanged_chroma_planes_are_found_out(good: Job, rendered: Make) -> None:
-    verification = good.verify(rendered(edit=lambda _, planes: (planes[0], planes[2], planes[1])))
+def test_exchanged_chroma_planes_are_found_out(faceless: Job, rendered: Make) -> None:
+    verification = faceless.verify(rendered(edit=lambda _, planes: (planes[0], planes[2], planes[1])))
     assert failed(verification) == {Check.COLOR}
     assert len(verification.failures) == 2  # one for each half
 
@@ -267,8 +267,10 @@ def test_green_frames_are_found_out(good: Job, rendered: Make) -> None:
         (ColorInfo(), "range 0, primaries 2, transfer 2, matrix 2"),  # players would guess, and here guess right
     ],
 )
-def test_wrong_and_missing_color_tags_are_found_out(good: Job, rendered: Make, color: ColorInfo, found: str) -> None:
-    assert only(good.verify(rendered(color=color)), Check.COLOR).value == found
+def test_wrong_and_missing_color_tags_are_found_out(
+    faceless: Job, rendered: Make, color: ColorInfo, found: str
+) -> None:
+    assert only(faceless.verify(rendered(color=color)), Check.COLOR).value == found
 
 
 def test_a_plan_that_misses_the_face_is_found_out(good: Job, tmp_path: Path) -> None:
