@@ -147,8 +147,9 @@ class Inbox:
         return Scan(complete, waiting, backlog=0)
 
     def _since(self, path: str, state: FileState, now: float) -> tuple[FileState, float]:
+        """Its state and since when it has had it: not in the future, though the clock was set back."""
         before = self._seen.get(path)
-        return before if before is not None and before[0] == state else (state, now)
+        return (state, min(before[1], now)) if before is not None and before[0] == state else (state, now)
 
     def _incomplete(self, inbox: Path, path: str, state: FileState, now: float, *, watched: float) -> str | None:
         """Why this file may not be complete yet; None if it is."""

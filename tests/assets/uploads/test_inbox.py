@@ -68,6 +68,13 @@ def test_a_file_that_grows_is_left_alone(inbox: Inbox, folder: Path, clock: Cloc
     assert complete(inbox, folder) == {"a.mp4"}
 
 
+def test_a_file_is_taken_soon_although_the_clock_was_set_back(inbox: Inbox, folder: Path, clock: Clock) -> None:
+    (folder / "a.mp4").write_bytes(b"video")
+    for ahead, taken in ((0, set[str]()), (-10_800, set[str]()), (-10_700, {"a.mp4"})):
+        clock.ahead = ahead
+        assert complete(inbox, folder) == taken
+
+
 def kernel_tells_who_writes(folder: Path) -> bool:
     """Whether a lease can be had where no process writes (fcntl(2)); not so on some file systems of networks."""
     trial = folder / ".lease"
