@@ -33,12 +33,14 @@ def serve(folder: Path, seconds: float) -> None:
     video = pipeline.probe(source)
     tracks = pipeline.track(video, settings=settings)
     plan = pipeline.plan_tiles(video, tracks)
-    # Checkouts from before fingerprints have none to write and to read.
-    kept = {"fingerprints": fingerprints} if "fingerprints" in inspect.signature(pipeline.verify).parameters else {}
-    pipeline.render_with_software(video, plan, result, settings=settings, **kept)
+    # Earlier checkouts have no fingerprints to write and to read, and the first ones no settings of verification.
+    taken = inspect.signature(pipeline.verify).parameters
+    given = {"fingerprints": fingerprints, "settings": settings}
+    given = {name: value for name, value in given.items() if name in taken}
+    pipeline.render_with_software(video, plan, result, **(given | {"settings": settings}))
     for _ in sys.stdin:
         before = time.process_time()
-        verification = pipeline.verify(result, video=video, tracks=tracks, plan=plan, settings=settings, **kept)
+        verification = pipeline.verify(result, video=video, tracks=tracks, plan=plan, **given)
         assert verification.passed, [finding.message for finding in verification.failures]
         print(time.process_time() - before, flush=True)
 

@@ -67,19 +67,21 @@ def ended(
 
 
 def test_a_process_that_goes_on_with_a_run_that_is_over_is_ended(instance: dg.DagsterInstance) -> None:
+    begun = time.time()
     over, in_use = a_run(instance, dg.DagsterRunStatus.FAILURE), a_run(instance)
     with working_on(over, instance) as idle, working_on(in_use, instance) as busy:
-        assert end_idle_processes(instance) == []
+        assert end_idle_processes(instance, now=begun) == []
         assert end_idle_processes(instance, now=time.time() + 61) == [over.run_id]
         assert idle.wait() == -signal.SIGKILL
         assert busy.poll() is None
 
 
 def test_a_retry_that_the_daemon_could_not_start_is_asked_for_again(instance: dg.DagsterInstance) -> None:
+    begun = time.time()
     run = a_run(instance)
     instance.report_run_failed(run)
     instance.add_run_tags(run.run_id, {"dagster/will_retry": "false"})  # as the daemon does
-    assert renew_retries(instance) == []
+    assert renew_retries(instance, now=begun) == []
     assert renew_retries(instance, now=time.time() + 61) == [run.run_id]
     assert ended(run, instance).tags["dagster/will_retry"] == "true"
     failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
