@@ -7,12 +7,15 @@ does not grow with the length of the video: at any moment only the frames inside
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dualface_core.compositing.composed import composed_frames
 from dualface_core.compositing.on_card import composed_on_card
@@ -26,10 +29,19 @@ from dualface_core.media.probe import VideoInfo
 from dualface_core.media.writer import VideoWriter
 from dualface_core.system.cuda import Card
 from dualface_core.tables.tile_plan import TilePlan
-from dualface_core.verification.fingerprints import FingerprintWriter
+from dualface_core.verification.fingerprints import (
+    FingerprintWriter,
+    RegionFingerprint,
+    fingerprint,
+    fingerprint_of_halves,
+    region_fingerprints,
+)
 
 _FRAMES_AHEAD: Final = 3
 """Frames that wait for the encoder, which takes some at once and others slowly."""
+
+_FINGERPRINTS: Final = 2
+"""Threads that take them: one takes as long for a frame of 1080p as NVENC does."""
 
 
 def render_stream(
@@ -127,23 +139,23 @@ def render_on_card_or_not(
 def _fingerprinted(
     composed: Iterable[tuple[Surface | CudaSurface, int]], plan: TilePlan, path: Path | None
 ) -> Generator[tuple[Surface | CudaSurface, int]]:
-    """The same frames; each leaves its fingerprint on the way, in a thread that does nothing else."""
+    """The same frames; each leaves its fingerprint on the way, taken in threads that do nothing else."""
     if path is None:
         yield from composed
         return
-    with FingerprintWriter(path, plan.layout) as writer, ThreadPoolExecutor(1, "fingerprint") as thread:
-        taken: deque[Future[None]] = deque()
+    parts = region_fingerprints(plan.layout)
+    with FingerprintWriter(path, plan.layout) as writer, ThreadPoolExecutor(_FINGERPRINTS, "fingerprint") as threads:
+        taken: deque[Future[NDArray[np.uint8]]] = deque()
         for surface, pts in composed:
-            taken.append(thread.submit(_take_fingerprint, writer, surface))
+            taken.append(threads.submit(_fingerprint, surface, parts))
             if len(taken) > _FRAMES_AHEAD:
-                taken.popleft().result()
+                writer.write(taken.popleft().result())
             yield surface, pts
         for each in taken:
-            each.result()
+            writer.write(each.result())
 
 
-def _take_fingerprint(writer: FingerprintWriter, surface: Surface | CudaSurface) -> None:
+def _fingerprint(surface: Surface | CudaSurface, parts: Sequence[RegionFingerprint]) -> NDArray[np.uint8]:
     if isinstance(surface, CudaSurface) and surface.stays:
-        writer.add_halves(surface.host)
-    else:
-        writer.add(surface.planes)
+        return fingerprint_of_halves(surface.host, parts)
+    return fingerprint(surface.planes, parts)

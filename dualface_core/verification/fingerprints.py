@@ -187,10 +187,6 @@ class FingerprintWriter:
         with self._writing():
             self._file.write(fingerprints.tobytes())
 
-    def add_halves(self, halves: NDArray[np.uint8]) -> None:
-        """The same from Y, U and V of each region at half its size, all one after the other."""
-        self.write(fingerprint_of_halves(halves, self._parts))
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
