@@ -129,8 +129,8 @@ WHOLE: Final = ("ffmpeg", "dualface", "Dagster")
 """Programs that make a whole result. Only these are given videos that are longer than what is drawn."""
 
 
-def measure(case: Case, video: Path, programs: Sequence[str], rounds: int) -> Measured:
-    """Have programs do a case in turn, so many times."""
+def measure(case: Case, video: Path, programs: Sequence[str], rounds: int, *, similar: bool = True) -> Measured:
+    """Have programs do a case in turn, so many times, and say how similar their results are to what they encoded."""
     environment = dict(os.environ) | {
         "DUALFACE_ENCODER": "software",
         "DUALFACE_CODEC": "h264",
@@ -153,9 +153,9 @@ def measure(case: Case, video: Path, programs: Sequence[str], rounds: int) -> Me
                 print(f"{case}: {program}", file=sys.stderr)
                 costs[program].append(cost(*commands, environment=environment))
                 size[program] = sum(_size(output) for output in outputs)
-                if number == 0 and program == "ffmpeg":
+                if similar and number == 0 and program == "ffmpeg":
                     ssim[program] = similarity(outputs[0], video, split_graph(work.crops))
-                if number == 0 and program == "dualface":
+                if similar and number == 0 and program == "dualface":
                     reference = Path(name) / "reference.mp4"
                     best = Settings(encoder="software", preset="ultrafast", quality=1)
                     pipeline.render_with_software(source, plan, reference, settings=best)
@@ -258,6 +258,9 @@ def main() -> None:
     parser.add_argument("--preset", default="veryfast", help="x264 preset of all")
     parser.add_argument("--crf", type=int, default=20, help="x264 CRF of all")
     parser.add_argument("--only", nargs="+", choices=PROGRAMS, help="programs to compare; ffmpeg is always one")
+    parser.add_argument(
+        "--no-ssim", action="store_true", help="leave out how similar the results are to what was encoded"
+    )
     parser.add_argument("--folder", type=Path, help="keep the samples here, and take those that are here already")
     parser.add_argument(
         "--limit", type=float, help="exit with 1 if dualface takes more than so many times ffmpeg's time"
@@ -277,7 +280,7 @@ def main() -> None:
             folder = options.folder or Path(temporary)
             video = options.video or sample(folder, case.size, case.seconds)
             asked = programs if case.seconds <= LONGEST_SAMPLE else [name for name in programs if name in WHOLE]
-            found.append(measure(case, video, asked, rounds))
+            found.append(measure(case, video, asked, rounds, similar=not options.no_ssim))
     if options.json:
         print(json.dumps({"machine": about, "cases": [dataclasses.asdict(each) for each in found]}, indent=2))
     elif options.all and not options.quick:
