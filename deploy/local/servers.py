@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -26,16 +26,23 @@ from typing import Final
 PATIENCE: Final = 240.0
 """Seconds until a server that does not answer counts as broken. Long, since nobody waits for it where all is well."""
 
+_PATIENCE_AT_END: Final = 30.0
+"""Seconds until one that does not end is killed, such as a worker whose broker is gone."""
+
 _prctl: Final = ctypes.CDLL(None).prctl
 _PR_SET_PDEATHSIG: Final = 1
 
 
 def why_unavailable(*servers: str) -> str | None:
-    """Why one of these cannot be started here ("postgres", "redis", "s3"); None if all can."""
+    """Why one of these cannot be used here ("postgres", "redis", "s3", "fleet"); None if all can."""
     found = {
         "postgres": (_postgres_program("initdb"), "apt-get install postgresql"),
         "redis": (shutil.which("redis-server"), "apt-get install redis-server"),
-        "s3": (all(map(find_spec, ("moto", "flask", "flask_cors", "s3fs"))), "pip install 'dualface[dev]'"),
+        "fleet": (
+            all(map(find_spec, ("dagster_celery", "dagster_postgres", "redis"))),
+            "pip install '.[hosts]'",
+        ),
+        "s3": (all(map(find_spec, ("moto", "flask", "flask_cors", "s3fs"))), "pip install '.[dev]'"),
     }
     missing = [f"{server} is not installed: {found[server][1]}" for server in servers if not found[server][0]]
     return "; ".join(missing) or None
@@ -66,17 +73,24 @@ class Server:
         log: where it writes what it says.
         user: whose process it is; None for the caller's own.
         environment: variables besides the caller's.
+        ends_by: the signal that ends it, and that the kernel sends when this process dies (prctl(2)).
     """
 
     command: Sequence[str | Path]
     is_ready: Callable[[], bool]
     log: Path
     user: int | None = None
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ends_by: signal.Signals = signal.SIGINT  # PostgreSQL's fast shutdown
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it answers. Raises RuntimeError where it ends instead."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it."""
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self.command,
@@ -86,19 +100,26 @@ class Server:
                 user=self.user,
                 cwd=self.log.parent,
                 process_group=0,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  before exec there is one call of the kernel
+                preexec_fn=self._die_with_parent,  # noqa: PLW1509  before exec there is one call of the kernel
             )
+
+    def wait(self) -> None:
+        """Wait until it answers. Raises RuntimeError where it ends instead."""
         deadline = time.monotonic() + PATIENCE
         while not self.is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{self.command[0]} does not answer: {self.log.read_text(errors='replace')[-3000:]}")
             time.sleep(0.1)
 
     def stop(self) -> None:
         """End it, without waiting for its clients."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)  # of PostgreSQL, the fast shutdown
-            self._process.wait(PATIENCE)
+            self._process.send_signal(self.ends_by)
+            try:
+                self._process.wait(_PATIENCE_AT_END)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
 
     @contextmanager
     def running(self) -> Iterator[Server]:
@@ -109,9 +130,8 @@ class Server:
         finally:
             self.stop()
 
-
-def _die_with_parent() -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+    def _die_with_parent(self) -> None:
+        _prctl(_PR_SET_PDEATHSIG, self.ends_by)
 
 
 @contextmanager

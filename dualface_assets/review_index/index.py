@@ -2,6 +2,7 @@
 
 Belongs here: reading the records and writing `index.html`. It is always made anew from what the folder holds, under a
 lock, so that of two runs that end at once the later one shows both; and if it is deleted, the next run brings it back.
+Of two hosts that make it at once one may miss what the other has just made, until the next run.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from dualface_assets.review_index.records import PAGE, THUMBNAIL, Entry, entries
+from dualface_assets.review_index.records import PAGE, RECORDS, THUMBNAIL, Entry, entries
 from dualface_assets.store.files import LocalFiles
 from dualface_assets.store.video_store import VideoStore
 from dualface_core.review.templating import rendered
@@ -29,7 +30,9 @@ def rebuild_index(store: VideoStore) -> Path:
     index = folder / PAGE
     with (store.private_folder("locks") / "index").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
-        found = sorted(entries(folder), key=lambda entry: (entry.when, entry.key), reverse=True)
+        keys = set(store.files.gather(folder, RECORDS))
+        known = [entry for entry in entries(folder) if entry.key in keys]
+        found = sorted(known, key=lambda entry: (entry.when, entry.key), reverse=True)
         LocalFiles(folder).write(index, _html(found).encode())
     return index
 

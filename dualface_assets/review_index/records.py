@@ -110,6 +110,10 @@ class RemovalRecord(_Record):
     removed_at: AwareDatetime
 
 
+RECORDS: Final = frozenset({PageRecord.FILE, FailureRecord.FILE, RemovalRecord.FILE, THUMBNAIL})
+"""What the index is made of."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One video of the index. At least one of `page` and `failure` is there.

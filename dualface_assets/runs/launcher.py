@@ -63,11 +63,7 @@ class WatchfulRunLauncher(dg.DefaultRunLauncher):
         worker = worker_of(run.run_id, self._instance)
         if worker.alive if worker else not self._is_overdue(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        # Its code server went down with it, so it is no fault of the run's, which may be tried once more.
-        retries = run.tags.get(MAX_RETRIES, "")
-        if retries.isdecimal() and 0 < int(retries) < _MOST_RETRIES:
-            self._instance.add_run_tags(run.run_id, {MAX_RETRIES: str(int(retries) + 1)})
-        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"{_PROCESS_GONE} {AFTER_AN_INTERRUPTION}")
+        return process_gone(run, self._instance)
 
     def _is_overdue(self, run: dg.DagsterRun) -> bool:
         """Whether a run that no process has shown itself for should have one by now, on this machine."""
@@ -75,6 +71,14 @@ class WatchfulRunLauncher(dg.DefaultRunLauncher):
         waited = time.time() - record.update_timestamp.timestamp() if record else 0.0
         on_this_machine = "socket" in json.loads(run.tags.get(GRPC_INFO, "{}"))
         return on_this_machine and waited > self._instance.run_monitoring_start_timeout_seconds
+
+
+def process_gone(run: dg.DagsterRun, instance: dg.DagsterInstance) -> CheckRunHealthResult:
+    """The answer for a run whose process, and what has launched it, went down: it may be tried once more for that."""
+    retries = run.tags.get(MAX_RETRIES, "")
+    if retries.isdecimal() and 0 < int(retries) < _MOST_RETRIES:
+        instance.add_run_tags(run.run_id, {MAX_RETRIES: str(int(retries) + 1)})
+    return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"{_PROCESS_GONE} {AFTER_AN_INTERRUPTION}")
 
 
 def retry_tags(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dict[str, str]:

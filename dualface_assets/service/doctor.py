@@ -235,6 +235,8 @@ def pool(instance: dg.DagsterInstance, settings: Settings) -> Diagnosis:
     if pools.pool_granularity is not None and pools.pool_granularity.value != "op":
         advice = "Set concurrency.pools.granularity to op in dagster.yaml."
         return Diagnosis("pool", "problem", f"Whole runs take slots, so software encodes would wait, too. {advice}")
+    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):  # which starts runs on this host
+        return Diagnosis("pool", "good", f"{NVENC}: {limit} at once, over all hosts")
     if limit > sessions > 0:
         waiting = f"so {limit - sessions} may wait for a session in vain"
         return Diagnosis("pool", "warning", f"{limit} runs may use NVENC at once, {waiting}. {command}")

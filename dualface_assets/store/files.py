@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -92,6 +92,9 @@ class StoreFiles(Protocol):
 
     def share(self, path: Path) -> None:
         """Have a small file, or a folder of some, at its place, where it was written already."""
+
+    def gather(self, folder: Path, names: Collection[str]) -> list[str]:
+        """Have here, below a folder, the small files of these names that other hosts have shared. Gives its folders."""
 
     def move_to_trash(self, path: Path, trash: Path) -> None:
         """Have a file or folder vanish; what is left to be removed lies in the local folder `trash`."""
@@ -192,6 +195,10 @@ class LocalFiles:
 
     def share(self, path: Path) -> None:
         """It is there."""
+
+    def gather(self, folder: Path, names: Collection[str]) -> list[str]:  # noqa: ARG002  all are here
+        """They are there."""
+        return self.names(folder)
 
     def move_to_trash(self, path: Path, trash: Path) -> None:
         """Rename."""

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -124,7 +124,7 @@ class RemoteFiles:
     def modified(self, path: Path) -> float:
         """The newest time of all objects, by the store's clock."""
         with self._asking(path):
-            return max(map(self._time, self._fs.find(self._name(path))), default=time.time())
+            return max(map(_modified, self._fs.find(self._name(path), detail=True).values()), default=time.time())
 
     def read(self, path: Path) -> bytes:
         """The content."""
@@ -224,6 +224,22 @@ class RemoteFiles:
         for file in files_below(path):
             self.write(file, file.read_bytes())
 
+    def gather(self, folder: Path, names: Collection[str]) -> list[str]:
+        """Fetch those that are newer there than here."""
+        above, folders = self._name(folder), set[str]()
+        with self._asking(folder):
+            found = self._fs.find(above, detail=True)
+        for name, info in found.items():
+            path = folder / name.removeprefix(above).lstrip("/")
+            if path.parent == folder:
+                continue
+            folders.add(path.relative_to(folder).parts[0])
+            if path.name in names and _written(path) < (modified := _modified(info)):
+                with suppress(FileNotFoundError):  # removed since
+                    LocalFiles(self._folder).write(path, self.read(path))
+                    os.utime(path, (modified, modified))
+        return sorted(folders)
+
     def move_to_trash(self, path: Path, trash: Path) -> None:
         """Move aside and delete; in an object store, delete one object after the other, the rest the next time."""
         LocalFiles(self._folder).move_to_trash(path, trash)  # if it was shared
@@ -253,13 +269,6 @@ class RemoteFiles:
     def _name(self, path: Path) -> str:
         return self._root.joinpath(*path.relative_to(self._folder).parts).path
 
-    def _time(self, name: str) -> float:
-        try:
-            found = self._fs.modified(name)
-        except NotImplementedError:
-            found = self._fs.info(name).get("mtime", time.time())
-        return found.timestamp() if isinstance(found, datetime) else float(found)
-
     def _compare(self, path: Path, expected: int, found: int) -> None:
         if expected != found:
             raise OutputError(
@@ -283,6 +292,16 @@ class RemoteFiles:
         except Exception as error:  # noqa: BLE001  every package has errors of its own
             found = f"the store does not answer as it should ({_said(error, self._secrets)})"
             raise StoreError(self.address(path), found, action=_ASK_AGAIN) from None
+
+
+def _modified(info: Mapping[str, Any]) -> float:
+    """When an object was written, by the store's clock: seconds since the epoch. File systems name it in many ways."""
+    found = next((info[name] for name in ("LastModified", "mtime", "updated", "created") if name in info), time.time())
+    return found.timestamp() if isinstance(found, datetime) else float(found)
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
 
 
 @cache

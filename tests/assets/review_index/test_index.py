@@ -143,3 +143,20 @@ def test_a_key_in_any_script_is_a_link_that_works(reviews: Path) -> None:
     html = index_of(reviews).read_text()
     assert 'href="%EC%9D%B8%ED%84%B0%EB%B7%B0-%C3%A9-0123456789/index.html"' in html
     assert 'src="%EC%9D%B8%ED%84%B0%EB%B7%B0-%C3%A9-0123456789/thumbnail.jpg"' in html
+
+
+def test_the_index_shows_what_another_host_has_made_and_not_what_it_has_removed(tmp_path: Path) -> None:
+    first = "a-0123456789"
+    one, other = (
+        VideoStore(root=f"lan://{tmp_path}/far", inbox=str(tmp_path / "inbox"), work=str(tmp_path / name))
+        for name in ("one", "other")
+    )
+    for store, key in ((one, first), (other, "b-0123456789")):
+        page(key).write(store.page_folder(key))
+        store.files.share(store.page_folder(key))
+    assert first in rebuild_index(other).read_text()
+    failure(first, failed_at=NOON + timedelta(hours=1)).write(one.page_folder(first))
+    one.files.share(one.page_folder(first))
+    assert 'data-state="warning"' in rebuild_index(other).read_text()
+    one.files.move_to_trash(one.page_folder(first), one.private_folder("trash"))
+    assert first not in rebuild_index(other).read_text()

@@ -1,0 +1,51 @@
+"""Celery's application of a worker host: `celery --app dualface_assets.service.celery_app worker`.
+
+Belongs here: what a worker needs besides the settings of its instance, whose `dagster.yaml` names the broker: the task,
+and clearing up on its own host, as the sensor `recovery` does where the daemon is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+from typing import Any, Final
+
+import dagster as dg
+from celery.signals import task_postrun, task_prerun, worker_process_init
+from dagster_celery.tasks import create_execute_job_task
+
+from dualface_assets.housekeeping.recovery import end_idle_processes, remove_leftovers
+from dualface_assets.runs.celery_launcher import CeleryLauncher
+from dualface_assets.settings import ServiceSettings
+from dualface_assets.store.video_store import video_store
+from dualface_core.errors import SettingsError
+
+_PR_SET_PDEATHSIG: Final = 1
+
+with dg.DagsterInstance.get() as _instance:
+    if not isinstance(_instance.run_launcher, CeleryLauncher):
+        raise SettingsError("The run_launcher of dagster.yaml is not CeleryLauncher: see docs/scale.md.")
+    app = _instance.run_launcher.celery
+create_execute_job_task(app)
+
+
+def _end_with_the_worker(**_: Any) -> None:
+    """A run is not to go on when its worker was killed: it is tried again elsewhere."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _clear_up(**_: Any) -> None:
+    """Remove what runs that are over have left on this host, and end processes that go on with one.
+
+    Only in the processes of runs: they are forked, and a connection to the store would not survive that.
+    """
+    with dg.DagsterInstance.get() as instance:
+        store = video_store(ServiceSettings.load())
+        end_idle_processes(instance)
+        if not store.why_missing(instance):
+            remove_leftovers(store, instance)
+
+
+worker_process_init.connect(_end_with_the_worker)
+task_prerun.connect(_clear_up)
+task_postrun.connect(_clear_up)

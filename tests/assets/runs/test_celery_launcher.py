@@ -1,0 +1,74 @@
+"""The launcher of several hosts, with a real broker and no worker, as when every host is down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from deploy.local import servers
+from deploy.local.servers import Server
+from dualface_assets.runs.dagster_internals import WorkerStatus
+from dualface_assets.runs.tags import MAX_RETRIES
+from dualface_assets.service import doctor
+from dualface_core.settings import Settings
+from tests.own_instance import REPOSITORY, own_instance
+
+if reason := servers.why_unavailable("redis", "fleet"):
+    pytest.skip(reason, allow_module_level=True)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[tuple[Server, str]]:
+    with servers.redis(tmp_path / "redis") as found:
+        yield found
+
+
+@pytest.fixture
+def launching(
+    tmp_path: Path, broker: tuple[Server, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """An instance whose runs workers are to take."""
+    monkeypatch.setenv("DUALFACE_BROKER", broker[1])
+    launcher = yaml.safe_load((REPOSITORY / "deploy" / "hosts" / "dagster.yaml").read_text())["run_launcher"]
+    with own_instance(tmp_path / "home", run_launcher=launcher) as instance:
+        yield instance
+
+
+@pytest.fixture
+def run(launching: dg.DagsterInstance) -> dg.DagsterRun:
+    """A run that a worker has begun."""
+    tags = {"dagster-celery/task_id": "a-task", MAX_RETRIES: "4"}
+    return launching.create_run_for_job(dg.GraphDefinition(name="made").to_job(), tags=tags)
+
+
+def test_a_run_that_no_worker_has_is_ended_after_a_while_and_tried_again(
+    launching: dg.DagsterInstance, run: dg.DagsterRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = launching.run_launcher
+    assert launcher.check_run_worker_health(run).status == WorkerStatus.RUNNING  # its worker may only be slow to answer
+    monkeypatch.setattr("dualface_assets.runs.celery_launcher._PATIENCE", 0.0)
+    answer = launcher.check_run_worker_health(run)
+    assert answer.status == WorkerStatus.NOT_FOUND
+    assert "process that worked on this run is gone" in (answer.msg or "")
+    again = launching.get_run_by_id(run.run_id)
+    assert again is not None
+    assert again.tags[MAX_RETRIES] == "5"  # a host that goes down is no failure of the video's
+
+
+def test_the_doctor_leaves_how_many_sessions_all_hosts_have_to_the_settings(launching: dg.DagsterInstance) -> None:
+    answer = doctor.pool(launching, Settings(nvenc_max_sessions=1))
+    assert answer == doctor.Diagnosis("pool", "good", "nvenc: 2 at once, over all hosts")
+
+
+def test_no_run_is_ended_while_the_broker_is_away(
+    launching: dg.DagsterInstance, run: dg.DagsterRun, broker: tuple[Server, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualface_assets.runs.celery_launcher._PATIENCE", 0.0)
+    monkeypatch.setattr("dualface_assets.runs.celery_launcher._ANSWERS_LAST", 0.0)
+    broker[0].stop()
+    for _ in range(2):
+        assert launching.run_launcher.check_run_worker_health(run).status == WorkerStatus.RUNNING
