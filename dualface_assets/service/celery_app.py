@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import signal
+from multiprocessing import process
 from typing import Any, Final
 
 import dagster as dg
@@ -21,6 +22,8 @@ from dualface_assets.store.video_store import video_store
 from dualface_core.errors import SettingsError
 
 _PR_SET_PDEATHSIG: Final = 1
+_MAIN: Final = process.current_process()
+"""What multiprocessing takes this process for before Celery forks it."""
 
 with dg.DagsterInstance.get() as _instance:
     if not isinstance(_instance.run_launcher, CeleryLauncher):
@@ -29,8 +32,12 @@ with dg.DagsterInstance.get() as _instance:
 create_execute_job_task(app)
 
 
-def _end_with_the_worker(**_: Any) -> None:
-    """A run is not to go on when its worker was killed: it is tried again elsewhere."""
+def _be_a_run_s_process(**_: Any) -> None:
+    """Allow processes of its own, and end with the worker: what it was at work on is tried again elsewhere.
+
+    Celery's pool forks, and has multiprocessing believe that this is a daemon process, which may have no children.
+    """
+    process._current_process = _MAIN  # type: ignore[attr-defined]  # noqa: SLF001  there is no other way
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -46,6 +53,6 @@ def _clear_up(**_: Any) -> None:
             remove_leftovers(store, instance)
 
 
-worker_process_init.connect(_end_with_the_worker)
+worker_process_init.connect(_be_a_run_s_process)
 task_prerun.connect(_clear_up)
 task_postrun.connect(_clear_up)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from deploy.local.servers import Server
 from dualface_assets.runs.dagster_internals import WorkerStatus
 from dualface_assets.runs.tags import MAX_RETRIES
 from dualface_assets.service import doctor
+from dualface_assets.settings import ServiceSettings
+from dualface_assets.store.video_store import video_store
 from dualface_core.settings import Settings
 from tests.own_instance import REPOSITORY, own_instance
 
+task_postrun = pytest.importorskip("celery.signals", reason="celery is not installed").task_postrun
 if reason := servers.why_unavailable("redis", "fleet"):
     pytest.skip(reason, allow_module_level=True)
 
@@ -57,6 +61,28 @@ def test_a_run_that_no_worker_has_is_ended_after_a_while_and_tried_again(
     again = launching.get_run_by_id(run.run_id)
     assert again is not None
     assert again.tags[MAX_RETRIES] == "5"  # a host that goes down is no failure of the video's
+
+
+def test_a_worker_removes_what_runs_that_are_over_have_left(
+    launching: dg.DagsterInstance, run: dg.DagsterRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", launching.root_directory)
+    monkeypatch.setenv("DUALFACE_STORE", str(tmp_path / "store"))
+    copy = video_store(ServiceSettings.load()).scratch(run.run_id) / "a.mp4"
+    copy.touch()
+    importlib.import_module("dualface_assets.service.celery_app")
+    task_postrun.send(sender=None)
+    assert copy.exists()
+    launching.report_run_failed(run)
+    task_postrun.send(sender=None)
+    assert not copy.exists()
+
+
+def test_the_settings_of_several_hosts_differ_from_those_of_one_where_they_say_so() -> None:
+    files = (REPOSITORY / folder / "dagster.yaml" for folder in ("dagster_home", "deploy/hosts"))
+    one, several = (yaml.safe_load(file.read_text()) for file in files)
+    changed = {part for part in one.keys() | several.keys() if one.get(part) != several.get(part)}
+    assert changed == {"storage", "run_launcher", "concurrency", "run_monitoring"}
 
 
 def test_the_doctor_leaves_how_many_sessions_all_hosts_have_to_the_settings(launching: dg.DagsterInstance) -> None:
