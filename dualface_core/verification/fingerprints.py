@@ -89,14 +89,9 @@ class RegionFingerprint:
             _averaged(_halved(y), self.luma_shape),
             _averaged(_halved(u), self.chroma_shape),
             _averaged(_halved(v), self.chroma_shape),
-            np.array([round(_DETAIL_STEPS * math.log2(1 + _detail(y, self._curved)))], np.uint8),
+            np.array([round(_DETAIL_STEPS * math.log2(1 + _detail(y)))], np.uint8),
         ]
         return np.concatenate([part.ravel() for part in parts])
-
-    @cached_property
-    def _curved(self) -> NDArray[np.int16]:
-        """Where the Laplacian is put, the same for all frames: memory that the processor has at hand."""
-        return np.empty(self.region.halves[0], np.int16)
 
     def planes_in(self, halves: NDArray[np.uint8]) -> Planes:
         """Y, U and V of the region at half its size, which lie one after the other in uint8."""
@@ -115,11 +110,10 @@ def detail(kept: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.exp2(kept / _DETAIL_STEPS) - 1
 
 
-def _detail(half: NDArray[np.uint8], curved: NDArray[np.int16]) -> float:
-    """The root of the mean fourth power of the Laplacian, which is left in `curved`, squared."""
-    cv2.Laplacian(half, cv2.CV_16S, curved)
-    cv2.multiply(curved, curved, curved)  # what is over 32767 counts as that
-    return cv2.norm(curved) / math.sqrt(half.size)
+def _detail(half: NDArray[np.uint8]) -> float:
+    """The root of the mean fourth power of the Laplacian."""
+    curved = cv2.Laplacian(half, cv2.CV_16S)
+    return cv2.norm(cv2.multiply(curved, curved)) / math.sqrt(half.size)  # squares over 32767 count as that
 
 
 def _averaged(plane: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
