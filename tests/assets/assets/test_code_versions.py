@@ -13,9 +13,9 @@ JUDGE_OR_SERVE = {"errors", "gpu", "settings", "system", "verification"}
 DECIDE_NOTHING = {
     "raw_video": {"encoding"},  # for the writer
     "face_tracks": {"encoding"},
-    "composed_tiles": {"engine", "media"},  # for the types of frames and spans
+    "composed_tiles": {"media"},  # for the type of frames
     "encoded_video": {"advice"},  # in its report
-    "review_page": {"camera", "encoding", "engine", "rendering"},  # shown as they are in plan and report
+    "review_page": {"camera", "encoding", "rendering"},  # shown as they are in plan and report
 }
 
 
