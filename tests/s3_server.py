@@ -65,8 +65,12 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     """Run a server for the length of the block."""
     port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    with program([sys.executable, "-m", "tests.s3_server", str(port)], port, folder / "s3.log", environment):
-        yield S3Server(port)
+    command = [sys.executable, "-m", "tests.s3_server", str(port)]
+    with program(command, port, folder / "s3.log", environment) as process:
+        try:
+            yield S3Server(port)
+        finally:
+            process.kill()  # it keeps nothing, and would wait for clients that leave their connections open
 
 
 class Troubled:

@@ -87,7 +87,7 @@ def test_a_daemon_that_has_never_read_events_begins_with_the_next_one_and_warns_
         kinds, logger = event_log_consumer.DAGSTER_EVENT_TYPES, logging.getLogger()
         cursors = event_log_consumer._fetch_persisted_cursors(instance, kinds, logger)
     assert cursors == dict.fromkeys(kinds, begins)
-    assert caplog.messages == []
+    assert not [message for message in caplog.messages if "cursor" in message]
 
 
 WITHOUT_ITS_SERVER = """
