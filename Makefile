@@ -8,7 +8,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 # Threads of torch wait for one another by spinning, and the tests run side by side.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo up doctor soak bench matrix fuzz test audit lint types contracts tests kernels screenshots format clean
+.PHONY: help install demo up doctor soak bench matrix fuzz hosts test audit lint types contracts tests kernels screenshots format clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -56,7 +56,7 @@ contracts: install ## Check who may import whom.
 alone := $(BIN)/pytest --last-failed --last-failed-no-failures none -n 0 && echo 'UNSTEADY: the tests named under "short test summary" failed beside others and passed alone. Mend them.'
 
 tests: install ## Run the tests.
-	$(BIN)/pytest -n 2 --dist loadgroup -m 'not daemon and not matrix' || { $(alone); }
+	$(BIN)/pytest -n 2 --dist loadgroup -m 'not daemon and not matrix and not hosts' || { $(alone); }
 	$(BIN)/pytest -m daemon || { $(alone); }
 
 matrix: install ## Every kind of input: make it, run it, and ask ffprobe whether the result agrees (half an hour).
@@ -64,6 +64,9 @@ matrix: install ## Every kind of input: make it, run it, and ask ffprobe whether
 
 fuzz: install ## 2,000 damaged files, each in a process with limits: nothing may crash, hang or be left behind.
 	$(BIN)/python -m tests.fuzz
+
+hosts: install ## Runs on several hosts, one of which is killed: all on this machine, with PostgreSQL, Redis and S3 (minutes).
+	$(BIN)/pytest -m hosts
 
 soak: install ## The instance under load and under fire, at length (half an hour); writes docs/soak.md.
 	$(BIN)/python -m benchmarks.soak

@@ -23,7 +23,7 @@ from tests.end_to_end.running_instance import RunningInstance, unlike_any_other
 from tests.nvenc_emulator.driver import EmulatedDriver
 from tests.nvenc_emulator.libraries import build, why_unavailable
 
-pytestmark = [pytest.mark.emulator, pytest.mark.daemon, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.emulator, pytest.mark.hosts, pytest.mark.timeout(1800)]
 
 SampleClip = Callable[..., Path]
 
