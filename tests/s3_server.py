@@ -19,7 +19,8 @@ from urllib.parse import parse_qs
 
 import httpx
 
-from tests.web_server import REPOSITORY, free_port, program
+from deploy.local.servers import free_port
+from tests.web_server import REPOSITORY, program
 
 TROUBLE = "/tests/trouble"
 """A path that is no bucket's, since a bucket's name has three letters or more and this server is asked for its own."""

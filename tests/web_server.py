@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,15 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local.servers import free_port, listens
+
 REPOSITORY = Path(__file__).parents[1]
 PATIENCE = 240.0
 """Seconds until a test gives up on a server, which nobody waits for where all is well."""
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @contextmanager
@@ -32,7 +27,7 @@ def program(
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=log.parent)
         try:
             deadline = time.monotonic() + PATIENCE
-            while not _listening(port):
+            while not listens(port):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{command} does not listen on {port}: {log.read_text(errors='replace')}")
                 time.sleep(0.1)
@@ -40,14 +35,6 @@ def program(
         finally:
             process.terminate()
             process.wait(PATIENCE)
-
-
-def _listening(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)

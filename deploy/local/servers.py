@@ -7,7 +7,6 @@ extra `dev`).
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
 import shutil
@@ -19,18 +18,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+
+from dualface_core.system.child_processes import signal_with_parent
 
 PATIENCE: Final = 240.0
 """Seconds until a server that does not answer counts as broken. Long, since nobody waits for it where all is well."""
 
 _PATIENCE_AT_END: Final = 30.0
 """Seconds until one that does not end is killed, such as a worker whose broker is gone."""
-
-_prctl: Final = ctypes.CDLL(None).prctl
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def why_unavailable(*servers: str) -> str | None:
@@ -73,7 +72,7 @@ class Server:
         log: where it writes what it says.
         user: whose process it is; None for the caller's own.
         environment: variables besides the caller's.
-        ends_by: the signal that ends it, and that the kernel sends when this process dies (prctl(2)).
+        ends_by: the signal that ends it, and that the kernel sends when this process dies.
     """
 
     command: Sequence[str | Path]
@@ -100,7 +99,7 @@ class Server:
                 user=self.user,
                 cwd=self.log.parent,
                 process_group=0,
-                preexec_fn=self._die_with_parent,  # noqa: PLW1509  before exec there is one call of the kernel
+                preexec_fn=partial(signal_with_parent, self.ends_by),  # noqa: PLW1509  before exec there is one call of the kernel
             )
 
     def wait(self) -> None:
@@ -129,9 +128,6 @@ class Server:
             yield self
         finally:
             self.stop()
-
-    def _die_with_parent(self) -> None:
-        _prctl(_PR_SET_PDEATHSIG, self.ends_by)
 
 
 @contextmanager

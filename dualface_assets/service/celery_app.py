@@ -6,7 +6,6 @@ and clearing up on its own host, as the sensor `recovery` does where the daemon 
 
 from __future__ import annotations
 
-import ctypes
 import signal
 from multiprocessing import process
 from typing import Any, Final
@@ -20,8 +19,8 @@ from dualface_assets.runs.celery_launcher import CeleryLauncher
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import video_store
 from dualface_core.errors import SettingsError
+from dualface_core.system.child_processes import signal_with_parent
 
-_PR_SET_PDEATHSIG: Final = 1
 _MAIN: Final = process.current_process()
 """What multiprocessing takes this process for before Celery forks it."""
 
@@ -38,7 +37,7 @@ def _be_a_run_s_process(**_: Any) -> None:
     Celery's pool forks, and has multiprocessing believe that this is a daemon process, which may have no children.
     """
     process._current_process = _MAIN  # type: ignore[attr-defined]  # noqa: SLF001  there is no other way
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal_with_parent(signal.SIGKILL)
 
 
 def _clear_up(**_: Any) -> None:

@@ -17,7 +17,6 @@ import signal
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the imports take a second, and there is nothing to end yet
 
-import ctypes
 import errno
 import json
 import os
@@ -28,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +43,7 @@ from dualface_assets.settings import ServiceSettings, workspace
 from dualface_assets.store.video_store import video_store
 from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.settings import Settings
+from dualface_core.system.child_processes import signal_with_parent
 from dualface_core.system.locks import FileLock
 
 _LOCATION: Final = "dualface"
@@ -65,9 +66,6 @@ started are removed for it."""
 _LONGEST_SOCKET: Final = 100
 """Bytes. The kernel allows 107 in the name of a socket (unix(7))."""
 
-_prctl: Final = ctypes.CDLL(None).prctl
-_PR_SET_PDEATHSIG: Final = 1
-
 
 class Program:
     """One of Dagster's programs, running.
@@ -75,7 +73,7 @@ class Program:
     Args:
         name: for people.
         arguments: for this Python.
-        ends_by: the signal that ends it. The kernel sends it, too, when this process dies, even of SIGKILL (prctl(2)).
+        ends_by: the signal that ends it. The kernel sends it, too, when this process dies, even of SIGKILL.
     """
 
     def __init__(self, name: str, *arguments: str, ends_by: signal.Signals = signal.SIGTERM) -> None:
@@ -90,7 +88,8 @@ class Program:
         command = [sys.executable, "-W", _SILENCED, "-m", *self._arguments]
         # There may be threads (gRPC's), so between fork and exec nothing but one call of the kernel is made.
         # In a process group of its own, so that Ctrl-C reaches neither it nor the runs that it has started.
-        self.process = subprocess.Popen(command, preexec_fn=self._die_with_parent, process_group=0)  # noqa: PLW1509  one call of the kernel
+        first = partial(signal_with_parent, self._ends_by)
+        self.process = subprocess.Popen(command, preexec_fn=first, process_group=0)  # noqa: PLW1509  one call of the kernel
         self._started = time.monotonic()
         self._starts += 1
 
@@ -116,9 +115,6 @@ class Program:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-
-    def _die_with_parent(self) -> None:
-        _prctl(_PR_SET_PDEATHSIG, self._ends_by)
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
+_prctl: Final = ctypes.CDLL(None).prctl
 _PR_SET_PDEATHSIG: Final = 1
 _PARENT: Final = "DUALFACE_PARENT_PROCESS"
 
@@ -55,6 +56,14 @@ def environment(gpu: str | None) -> dict[str, str]:
     return changed
 
 
+def signal_with_parent(number: signal.Signals) -> None:
+    """Have the kernel send this process a signal when the thread that started it ends, even of SIGKILL (prctl(2)).
+
+    It is one call of the kernel, which may be made between fork and exec, and lasts through exec.
+    """
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
 def end_with_parent(*, orderly: bool = False) -> None:
     """Have the kernel end this process when the thread that started it does, even where a driver hangs in it.
 
@@ -63,10 +72,10 @@ def end_with_parent(*, orderly: bool = False) -> None:
             which takes the number of the signal, 3, for seconds, and needs neither Python nor its lock, which a driver
             that hangs may hold.
     """
-    libc = ctypes.CDLL(None)
     if orderly:
+        libc = ctypes.CDLL(None)
         libc.signal(signal.SIGQUIT, libc.alarm)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT if orderly else signal.SIGKILL)
+    signal_with_parent(signal.SIGQUIT if orderly else signal.SIGKILL)
     if os.environ.get(_PARENT) != str(os.getppid()):  # it has gone already
         os.kill(os.getpid(), signal.SIGKILL)
 

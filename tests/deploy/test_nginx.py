@@ -22,7 +22,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.web_server import REPOSITORY, WebPage, free_port, program, web_page
+from deploy.local.servers import free_port
+from tests.web_server import REPOSITORY, WebPage, program, web_page
 
 TEMPLATE = REPOSITORY / "deploy" / "nginx" / "dualface.conf.template"
 PASSWORD = {"Authorization": f"Basic {base64.b64encode(b'ann:open sesame').decode()}"}

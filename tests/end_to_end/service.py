@@ -16,12 +16,12 @@ from typing import Any, Final
 import dagster as dg
 import psutil
 
+from deploy.local.servers import free_port
 from dualface_core import pipeline
 from dualface_core.system.atomic_files import TEMPORARY_PREFIX
 from dualface_core.system.marked_folders import MARKER
 from tests.end_to_end.running_instance import PATIENCE, REPOSITORY, Host, RunningInstance, unlike_any_other
 from tests.own_instance import own_instance
-from tests.web_server import free_port
 
 IMPATIENT: Final[Mapping[str, Mapping[str, Any]]] = {
     "run_monitoring": {"poll_interval_seconds": 2, "free_slots_after_run_end_seconds": 1}

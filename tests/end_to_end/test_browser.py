@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 from playwright import sync_api as playwright
 
+from deploy.local.servers import free_port
 from dualface_assets.store.partitions import slug
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.intake import acknowledge, add
 from tests.browser import NO_CHROMIUM, browsing
 from tests.end_to_end.running_instance import RunningInstance, unlike_any_other
 from tests.own_instance import own_instance
-from tests.web_server import REPOSITORY, free_port, program
+from tests.web_server import REPOSITORY, program
 from tests.webhook_receiver import Receiver, receiving
 
 SCREENSHOTS = os.environ.get("DUALFACE_SCREENSHOTS")

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.local.servers import free_port
 from dualface_core.system.locks import FileLock
 from tests.own_instance import start
-from tests.web_server import free_port
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> None:
