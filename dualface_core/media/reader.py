@@ -60,7 +60,6 @@ class VideoReader:
         loop_filter: False skips the deblocking filter where the codec allows it: faster, with faint block edges. For
             looking, not for showing.
         span: the frames that iterating gives, one of `engine.spans.spans`; all of the video if None.
-        lead: so many frames before those of the span come first, as far as there are any.
         hardware: what decodes instead of the CPU.
 
     Raises UnreadableVideoError where the file cannot be opened or breaks off, or what `read_error` gives. Unless it is
@@ -75,7 +74,6 @@ class VideoReader:
         threads: int = 0,
         loop_filter: bool = True,
         span: Span | None = None,
-        lead: int = 0,
         hardware: HWAccel | None = None,
     ) -> None:
         self._video = video
@@ -84,7 +82,6 @@ class VideoReader:
         self._threads = 1 if video.salvage else threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._loop_filter = loop_filter
         self._span = span or Span(0, video.frame_count, video.first_pts, None)
-        self._lead = lead
         self._entry: int | None = None
         self._from = video.first_pts
         self.changes = Changes()
@@ -120,9 +117,9 @@ class VideoReader:
         self.notes += [*self.changes.notes(self._video), *self._damage.notes]
 
     def _numbered(self) -> Iterator[tuple[int, int, VideoFrame]]:
-        """The frames of the span and its lead, each with its number and pts."""
+        """The frames of the span, each with its number and pts."""
         span, last = self._span, None
-        number, self._from = (0, self._video.first_pts) if span.is_whole else self._begin(span)
+        number, self._from = (0, self._video.first_pts) if span.is_whole else (span.first, span.first_pts)
         for decoded in self._decoded() if span.is_whole else self._decoded_from(self._from):
             pts = self._pts(decoded, last)
             if pts < self._from and not span.is_whole:
@@ -142,40 +139,6 @@ class VideoReader:
             begin, end = (float(pts * video.time_base) for pts in (span.first_pts, span.stop_pts or 0))
             found = f"from {begin:.2f} to {end:.2f} s it has frames up to number {number - 1} and not {span.stop - 1}"
             raise UnreadableVideoError(video.path, found, action=SEND_AGAIN)
-
-    def _begin(self, span: Span) -> tuple[int, int]:
-        """Number and pts of the first frame of the lead, or of the span if it has none."""
-        lead = min(self._lead, span.first)
-        if not lead:
-            return span.first, span.first_pts
-        begin = span.first_pts
-        while begin > self._video.first_pts:
-            begin -= max(span.first_pts - begin, round(1 / self._video.time_base))
-            times = self._times_between(begin, span.first_pts)
-            if len(times) >= lead:
-                return span.first - lead, times[-lead]
-        found = f"it has only {len(times)} frames before {float(span.first_pts * self._video.time_base):.2f} s"
-        raise UnreadableVideoError(self._video.path, f"{found} and not {span.first}", action=SEND_AGAIN)
-
-    def _times_between(self, begin: int, end: int) -> list[int]:
-        """When frames are shown (pts): those from a key frame at `begin` or before up to `end`, ascending.
-
-        None of them, if the container finds no such key frame.
-        """
-        video = self._video
-        entry = video.first_pts if begin <= video.first_pts else None
-        if entry is None:
-            self._seek(begin)
-        else:
-            self._reopen()
-        times: list[int] = []
-        for packet in video.timeline.moved(demuxed(self._container, self._stream, salvage=False)):
-            entry = packet.pts if entry is None and packet.is_keyframe else entry
-            if entry is not None and packet.pts is not None and entry <= packet.pts < end and not packet.is_discard:
-                times.append(packet.pts)
-            if packet.dts is not None and packet.dts >= end:
-                break
-        return sorted(times) if entry is not None and entry <= max(begin, video.first_pts) else []
 
     def _refuse_damage(self, time: float) -> None:
         """Raise UnreadableVideoError for a damaged frame, unless it may be that of a last packet cut short."""

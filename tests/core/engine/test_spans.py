@@ -124,13 +124,6 @@ def test_the_frames_of_all_spans_are_those_of_one_pass(video: VideoInfo, choices
     assert [frame for span in parts for frame in read(video, span=span, **choices)] == read(video, **choices)
 
 
-def test_the_lead_of_a_span_is_the_end_of_the_one_before(video: VideoInfo) -> None:
-    everything = read(video)
-    _, second, *_, last = spans(video, seconds=SECONDS)
-    for span, lead in ((second, 1), (second, 99), (last, 15)):
-        assert read(video, span=span, lead=lead) == everything[max(0, span.first - lead) : span.stop]
-
-
 WHOLE: dict[str, tuple[dict[str, Any], ...]] = {
     "colors.ts": ({}, {"color": {"color_range": 2}}, {}),
     "shapes.ts": ({}, {"size": (64, 96)}),
@@ -174,8 +167,6 @@ def test_a_span_that_is_not_of_the_file_is_refused(tmp_path: Path) -> None:
     for wrong in (Span(12, 25, 12 * step, 24 * step), Span(12, 24, 13 * step, 24 * step)):
         with pytest.raises(UnreadableVideoError, match=r"other\.mp4: from 0\.8. to 1\.60 s it has frames up to number"):
             read(video, span=wrong)
-    with pytest.raises(UnreadableVideoError, match=r"only 12 frames before 0\.80 s and not 99"):
-        read(video, span=Span(99, 111, 12 * step, 24 * step), lead=50)
 
 
 def test_interlaced_frames_are_the_same_in_spans_unless_fields_are_split(tmp_path: Path) -> None:
