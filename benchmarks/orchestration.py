@@ -20,7 +20,8 @@ import dagster as dg
 import psutil
 
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import Intake, acknowledge, pending
+from dualface_assets.uploads.claims import acknowledge, pending
+from dualface_assets.uploads.intake import Intake
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings

@@ -55,6 +55,11 @@ class ServiceSettings(EnvironmentSettings):
     inbox: Path | None = Field(
         default=None, description="Where uploads are dropped. Without it, the folder `inbox` in a local store."
     )
+    inbox_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Objects below this URL of an object store, such as s3://bucket/inbox, are uploads, too.",
+    )
     work: Path | None = Field(
         default=None,
         description="Where uploads wait, and videos are worked on, if the store is remote. Without it, a folder of the "
@@ -92,7 +97,7 @@ class ServiceSettings(EnvironmentSettings):
             return self.inbox
         folder = local_folder(self.store)
         if folder is None:
-            raise SettingsError("The store is remote and no inbox is set. Set DUALFACE_INBOX.")
+            raise SettingsError("The store is remote and no folder is set as inbox. Set DUALFACE_INBOX.")
         return folder / "inbox"
 
     @property
@@ -102,7 +107,7 @@ class ServiceSettings(EnvironmentSettings):
             return None
         outbox = self.outbox.resolve()
         store = local_folder(self.store)
-        for folder in (self.inbox_folder, *([store] if store else [])):
+        for folder in filter(None, (self.inbox, store)):
             if outbox.is_relative_to(folder.resolve()):
                 raise SettingsError(f"The outbox {str(outbox)!r} is in {str(folder)!r}. Choose a folder elsewhere.")
         return outbox

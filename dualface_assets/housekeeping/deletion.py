@@ -24,7 +24,8 @@ from dualface_assets.store.files import empty
 from dualface_assets.store.partitions import is_key, videos
 from dualface_assets.store.tables import TABLES
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import claimed_keys, taking_uploads
+from dualface_assets.uploads.claims import claimed_keys
+from dualface_assets.uploads.intake import taking_uploads
 from dualface_core import pipeline
 
 Part = Literal["upload", "tables", "result", "page", "report"]

@@ -20,7 +20,8 @@ from dualface_assets.service.instance_home import prepared_home
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore, video_store
-from dualface_assets.uploads.intake import acknowledge, add
+from dualface_assets.uploads.claims import acknowledge
+from dualface_assets.uploads.intake import add
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
 from dualface_core.system.threads import limit_library_threads

@@ -122,7 +122,7 @@ def main() -> int:
     try:
         Settings.load()  # what is not allowed is said now, and not by every run
         store = video_store(ServiceSettings.load())
-        inbox, _ = store.inbox_folder, store.files
+        _ = store.inbox_folder, store.files, store.bucket
         home = prepared_home()
         lock = FileLock.attempt(home / "serve.lock")
         if lock is None:
@@ -142,7 +142,7 @@ def main() -> int:
                 return 1
             print(f"Web page: http://{host}:{port}")
             print(f"All videos, with their review pages: http://{host}:{port}/review/")
-            print(f"Put videos into {inbox}", flush=True)
+            print(f"Put videos into {store.upload_places}", flush=True)
             workspace = ("--workspace", str(_workspace(home, code_server)))
             address = ("--host", host, "--port", str(port))
             programs.append(Program("web page", "dualface_assets.service.web_page", *address, *workspace))

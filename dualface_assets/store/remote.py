@@ -29,7 +29,7 @@ from dualface_assets.store.files import LocalFiles, OpenedFile, StoreError, file
 from dualface_core.errors import FileError, MissingInputError, OutputError, SettingsError, one_line
 from dualface_core.system.atomic_files import atomic_write, output_error
 
-_OBJECT_STORES: Final = frozenset(
+OBJECT_STORES: Final = frozenset(
     {"abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "ocilake", "oss", "s3", "s3a", "tos", "tosfs"}
 )
 """Protocols of stores in which a new object is seen when it is complete, and not before."""
@@ -47,7 +47,7 @@ _NO_SECRETS: Final = frozenset({"host", "protocol", "target_protocol", "endpoint
 _MOST_SAID: Final = 300
 """Letters of what a client library says; some quote the whole page that a server sent."""
 
-_ASK_AGAIN: Final = "Check DUALFACE_STORE, the credentials and the network."
+_SETTING: Final = "DUALFACE_STORE"
 
 _CREDENTIALS: Final = re.compile(r"(?<=://)(?:[^/\s]*|[^/\s@:]*:(?!\d+(?:/|\s|$))[^\s@]*)@")
 """Name and password in a URL, with the @ behind them."""
@@ -77,10 +77,10 @@ class RemoteFiles:
     def __init__(self, url: str, folder: Path) -> None:
         self._folder = folder
         self._shown = without_password(url).rstrip("/")
-        self._root, self._fs = _root(url)
-        self._secrets = _secrets(url, self._fs.storage_options)
+        self._root, self._fs = open_url(url, _SETTING)
+        self._secrets = secrets_of(url, self._fs.storage_options)
         protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
-        self._atomic = bool(protocols & _OBJECT_STORES)
+        self._atomic = bool(protocols & OBJECT_STORES)
         self._has_folders = not self._atomic or "memory" in protocols
         if not self._atomic and type(self._fs).mv is AbstractFileSystem.mv:  # which copies and deletes
             raise SettingsError(
@@ -124,7 +124,7 @@ class RemoteFiles:
     def modified(self, path: Path) -> float:
         """The newest time of all objects, by the store's clock."""
         with self._asking(path):
-            return max(map(_modified, self._fs.find(self._name(path), detail=True).values()), default=time.time())
+            return max(map(modified_at, self._fs.find(self._name(path), detail=True).values()), default=time.time())
 
     def read(self, path: Path) -> bytes:
         """The content."""
@@ -234,7 +234,7 @@ class RemoteFiles:
             if path.parent == folder:
                 continue
             folders.add(path.relative_to(folder).parts[0])
-            if path.name in names and _written(path) < (modified := _modified(info)):
+            if path.name in names and _written(path) < (modified := modified_at(info)):
                 with suppress(FileNotFoundError):  # removed since
                     LocalFiles(self._folder).write(path, self.read(path))
                     os.utime(path, (modified, modified))
@@ -279,24 +279,42 @@ class RemoteFiles:
 
     @contextmanager
     def _asking(self, path: Path) -> Iterator[None]:
-        """Turn what a client library raises into a sentence. That there is no such file is an answer.
-
-        The error itself goes no further, not even as a cause: Dagster stores and shows causes, and the text of one may
-        hold the address with its password, or a signature that lets its reader into the store.
-        """
-        try:
+        with asking(self.address(path), self._secrets, _SETTING):
             self._fs.invalidate_cache()  # other processes write, too
             yield
-        except (FileNotFoundError, FileError):
-            raise
-        except Exception as error:  # noqa: BLE001  every package has errors of its own
-            found = f"the store does not answer as it should ({_said(error, self._secrets)})"
-            raise StoreError(self.address(path), found, action=_ASK_AGAIN) from None
 
 
-def _modified(info: Mapping[str, Any]) -> float:
+@contextmanager
+def asking(address: str, secrets: frozenset[str], setting: str) -> Iterator[None]:
+    """Turn what a client library raises into a sentence. That there is no such file is an answer.
+
+    The error itself goes no further, not even as a cause: Dagster stores and shows causes, and the text of one may
+    hold the address with its password, or a signature that lets its reader into the store.
+
+    Args:
+        address: what is asked for, for people.
+        secrets: what must not be seen.
+        setting: the variable that names the store.
+    """
+    try:
+        yield
+    except (FileNotFoundError, FileError):
+        raise
+    except Exception as error:  # noqa: BLE001  every package has errors of its own
+        found = f"the store does not answer as it should ({_said(error, secrets)})"
+        raise StoreError(address, found, action=_remedy(setting)) from None
+
+
+def _remedy(setting: str) -> str:
+    return f"Check {setting}, the credentials and the network."
+
+
+def modified_at(info: Mapping[str, Any]) -> float:
     """When an object was written, by the store's clock: seconds since the epoch. File systems name it in many ways."""
-    found = next((info[name] for name in ("LastModified", "mtime", "updated", "created") if name in info), time.time())
+    found = next(
+        (info[name] for name in ("LastModified", "last_modified", "mtime", "updated", "created") if name in info),
+        time.time(),
+    )
     return found.timestamp() if isinstance(found, datetime) else float(found)
 
 
@@ -312,8 +330,11 @@ def _transfers() -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_transfers.cache_clear)  # a child process has none of its parent's threads
 
 
-def _root(url: str) -> tuple[UPath, AbstractFileSystem]:
-    """The place that a URL names, and its file system."""
+def open_url(url: str, setting: str) -> tuple[UPath, AbstractFileSystem]:
+    """The place that a URL names, and its file system. `setting` is the variable that it comes from.
+
+    Raises SettingsError, or StoreError.
+    """
     protocol = url.partition("://")[0]
     try:
         root = UPath(url)
@@ -322,20 +343,20 @@ def _root(url: str) -> tuple[UPath, AbstractFileSystem]:
         package = known_implementations.get(protocol, {"class": "fsspec"})["class"].partition(".")[0]
         advice = f"Run: pip install {package}" if package != "fsspec" else f"{error}."
         raise SettingsError(
-            f"DUALFACE_STORE begins with {protocol}://, and the package for that is not installed. {advice}"
+            f"{setting} begins with {protocol}://, and the package for that is not installed. {advice}"
         ) from None
     except ValueError:  # which may quote a part of the URL, such as a password that it takes for a port
         found = "which fsspec does not know" if protocol not in known_implementations else "but is no address"
         raise SettingsError(
-            f"DUALFACE_STORE begins with {protocol}://, {found}. Use a folder, or a URL such as s3://bucket/prefix."
+            f"{setting} begins with {protocol}://, {found}. Use a folder, or a URL such as s3://bucket/prefix."
         ) from None
     except Exception as error:  # noqa: BLE001  some log in at once, as for sftp://
-        found = f"the store does not answer ({_said(error, _secrets(url, {}))})"
-        raise StoreError(without_password(url), found, action=_ASK_AGAIN) from None
+        found = f"the store does not answer ({_said(error, secrets_of(url, {}))})"
+        raise StoreError(without_password(url), found, action=_remedy(setting)) from None
     return root, file_system
 
 
-def _secrets(url: str, options: Any) -> frozenset[str]:
+def secrets_of(url: str, options: Any) -> frozenset[str]:
     """What must not be seen of an address, and of what its file system was made with."""
     credentials = _CREDENTIALS.search(url)
     address = credentials[0].removesuffix("@") if credentials else ""

@@ -23,6 +23,7 @@ import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from dualface_assets.settings import ServiceSettings, local_folder
+from dualface_assets.store.bucket import Bucket
 from dualface_assets.store.files import LocalFiles, StoreFiles, make_folder
 from dualface_assets.store.partitions import check_key, is_key
 from dualface_assets.store.remote import RemoteFiles, without_password
@@ -107,7 +108,9 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
     Attributes:
         root: a folder, which need not exist yet, or an fsspec URL; that of the settings without its password.
-        inbox: the folder for uploads; without it, `inbox` in `root`. A remote store must have one.
+        inbox: the folder for uploads; without it, `inbox` in `root`. A remote store must have one, or an `inbox_url`.
+        inbox_url: an fsspec URL of an object store, below which uploads are, too; that of the settings without its
+            password.
         work: the folder for claims, scratch and trash of a remote store; without it, one per store in the user's data
             folder. It must not be in the inbox, where others write.
     """
@@ -115,6 +118,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     root: str
     inbox: str | None = None
     work: str | None = None
+    inbox_url: str | None = None
     _run_id: str = PrivateAttr(default="no run")
 
     @property
@@ -127,7 +131,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
             digest = hashlib.sha256(self.root.encode()).hexdigest()
             return platformdirs.user_data_path("dualface") / f"work-{digest[:10]}"
         work = Path(self.work).absolute()
-        if work.is_relative_to(self._given_inbox()):
+        if (inbox := self._given_inbox()) and work.is_relative_to(inbox):
             raise SettingsError(
                 f"DUALFACE_WORK is {str(work)!r}, in the inbox, where others may write. Set it to another folder."
             )
@@ -136,7 +140,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     @property
     def inbox_folder(self) -> Path:
         """Where uploads are dropped. Raises SettingsError for a folder that the store uses itself."""
-        folder = self._given_inbox()
+        folder = self._given_inbox() or self.folder / "inbox"
         inside = folder.relative_to(self.folder).parts if folder.is_relative_to(self.folder) else ("",)
         if not inside or inside[0] in _OWN_FOLDERS:
             raise SettingsError(
@@ -144,16 +148,34 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
             )
         return folder
 
-    def _given_inbox(self) -> Path:
+    def _given_inbox(self) -> Path | None:
+        """The inbox where it isn't in `folder`, as one of a remote store that has a bucket for uploads may be."""
         if self.inbox:
             return Path(self.inbox).absolute()
-        local = local_folder(self.root)
-        if local is None:
+        if local_folder(self.root) is None and not self.inbox_url:
             raise SettingsError(
                 "DUALFACE_STORE is not a folder of this machine, so it cannot hold the inbox. Set DUALFACE_INBOX to a "
-                "folder of this machine where uploads are dropped."
+                "folder of this machine where uploads are dropped, or DUALFACE_INBOX_URL to a place in a bucket."
             )
-        return local.absolute() / "inbox"
+        return None
+
+    @property
+    def upload_places(self) -> str:
+        """Where videos may be put, for people."""
+        return " and ".join(map(str, filter(None, (self.inbox_folder, self.inbox_url))))
+
+    @property
+    def bucket(self) -> Bucket | None:
+        """Where others put uploads besides the inbox. Raises SettingsError for a place that the store uses itself."""
+        if not self.inbox_url:
+            return None
+        place, own = self.inbox_url.partition("://")[2].strip("/"), self.root.partition("://")[2].strip("/")
+        inside = place.removeprefix(f"{own}/").partition("/")[0] if place.startswith(f"{own}/") else None
+        if own and (f"{own}/".startswith(f"{place}/") or inside in _OWN_FOLDERS):
+            raise SettingsError(
+                f"DUALFACE_INBOX_URL is {self.inbox_url!r}, where the store keeps its own. Choose another prefix."
+            )
+        return _bucket(self.inbox_url)
 
     @property
     def files(self) -> StoreFiles:
@@ -403,10 +425,20 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 def video_store(settings: ServiceSettings) -> VideoStore:
     """The store that the settings name, without its password: Dagster stores and shows what a resource holds."""
     inbox, work = (None if folder is None else str(folder) for folder in (settings.inbox, settings.work))
-    return VideoStore(root=without_password(settings.store), inbox=inbox, work=work)
+    url = settings.inbox_url and without_password(settings.inbox_url)
+    return VideoStore(root=without_password(settings.store), inbox=inbox, work=work, inbox_url=url)
 
 
 @cache
 def _remote_files(root: str, folder: Path) -> RemoteFiles:
-    url = ServiceSettings.load().store  # with the password, which the resource does not hold
-    return RemoteFiles(url if without_password(url) == root else root, folder)
+    return RemoteFiles(_with_password(root, ServiceSettings.load().store), folder)
+
+
+@cache
+def _bucket(url: str) -> Bucket:
+    return Bucket(_with_password(url, ServiceSettings.load().inbox_url))
+
+
+def _with_password(shown: str, url: str | None) -> str:
+    """The URL with the password that a resource does not hold, if it is the one of the settings."""
+    return url if url and without_password(url) == shown else shown

@@ -28,6 +28,7 @@ from typing import Final, NamedTuple, Self
 from dualface_assets.settings import REPROCESS
 from dualface_assets.store.files import folder_below, reading
 from dualface_assets.uploads.containers import is_unfinished
+from dualface_assets.uploads.source import Scan
 
 _OF_BROWSERS: Final = (".part", ".crdownload", ".download", ".opdownload")
 _OF_OTHERS: Final = (".partial", ".tmp", ".temp", ".filepart", ".aria2", ".!ut", "~")
@@ -85,21 +86,6 @@ class StabilityWindow:
     unfinished: float = 60.0
 
 
-@dataclass(frozen=True)
-class Scan:
-    """What one scan of the inbox found.
-
-    Attributes:
-        complete: uploads that can be taken, smallest first.
-        waiting: paths of those that cannot (yet), and why.
-        backlog: how many more there are, which were not examined closely.
-    """
-
-    complete: dict[Path, FileState]
-    waiting: dict[str, str]
-    backlog: int
-
-
 class Inbox:
     """Scans a folder again and again, and remembers what it saw.
 
@@ -109,12 +95,12 @@ class Inbox:
     """
 
     def __init__(self, stability: StabilityWindow, *, clock: Callable[[], float] = time.time) -> None:
-        self._stability = stability
+        self.stability = stability
         self._clock = clock
         self._seen: dict[str, tuple[FileState, float]] = {}
         self._leases_work: dict[int, bool] = {}
 
-    def scan(self, folder: Path, *, beside: Path, most: int) -> Scan:
+    def scan(self, folder: Path, *, beside: Path, most: int) -> Scan[Path, FileState]:
         """Sort the files in `folder` and below into complete and waiting.
 
         Links, pipes and devices are no uploads, nor are hidden, temporary and half-downloaded files. The one hidden
@@ -155,9 +141,9 @@ class Inbox:
         """Why this file may not be complete yet; None if it is."""
         # By the file's own clock or by ours, whichever says longer: a file server's clock may be ahead.
         quiet = max(now - max(state.changed, state.modified) / 1e9, watched)
-        if state.size == 0 and quiet < self._stability.empty:
+        if state.size == 0 and quiet < self.stability.empty:
             return "empty so far"
-        if quiet < self._stability.quiet:
+        if quiet < self.stability.quiet:
             return "changed a moment ago"
         with folder_below(inbox, os.path.dirname(path)) as folder:  # noqa: PTH120  it is text, for speed
             if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
@@ -165,12 +151,12 @@ class Inbox:
             name = os.path.basename(path)  # noqa: PTH119  it is text, for speed
             writer = has_writer(name, folder) if self._kernel_knows(folder) else None
             more_to_come = False
-            if quiet < self._stability.unfinished:
+            if quiet < self.stability.unfinished:
                 with reading(name, folder) as file:
                     more_to_come = is_unfinished(file, state.size)
         if writer:
             return "another program is still writing it"
-        if writer is None and watched < self._stability.unknown:
+        if writer is None and watched < self.stability.unknown:
             return "being watched: it may still grow"
         if more_to_come:
             return "being watched: its container says that more is to come"
@@ -196,7 +182,7 @@ def files_in(inbox: Path, beside: Path, waiting: dict[str, str]) -> Iterator[tup
                 names = [entry.name.lower() for entry in entries]
                 unfinished = _unfinished(names)
                 for entry, name in zip(entries, names, strict=True):
-                    if _is_temporary(name) or name in unfinished:
+                    if is_temporary(name) or name in unfinished:
                         continue
                     path = f"{here}{os.sep}{entry.name}"
                     if entry.is_dir(follow_symlinks=False):
@@ -211,7 +197,7 @@ def files_in(inbox: Path, beside: Path, waiting: dict[str, str]) -> Iterator[tup
             waiting[here] = f"this folder cannot be read ({error.strerror})"
 
 
-def _is_temporary(name: str) -> bool:
+def is_temporary(name: str) -> bool:
     """Whether a program is at work on it, by its name in lower case."""
     if name.startswith(TAKEN):
         return False

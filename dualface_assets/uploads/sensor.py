@@ -1,4 +1,4 @@
-"""The sensor on the inbox: every few seconds it reconciles inbox, store, partitions and runs.
+"""The sensor on the inbox and the bucket: every few seconds it reconciles them, store, partitions and runs.
 
 Belongs here: what a tick asks for. The store is the truth. A tick registers a partition for every video in it, and
 asks for one run per upload until that run exists; only then is the upload's claim acknowledged. So a crash anywhere,
@@ -16,7 +16,8 @@ from dualface_assets.runs.process_video import process_video
 from dualface_assets.runs.tags import PARTITION, RUN_KEY
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import Upload, VideoStore
-from dualface_assets.uploads.intake import Intake, acknowledge, pending
+from dualface_assets.uploads.claims import acknowledge, pending
+from dualface_assets.uploads.intake import Intake
 
 _RUNS_PER_TICK: Final = 1
 """Noting a run is most of what a tick takes (docs/soak.md). More of them are asked for by the next ticks: twelve a
@@ -38,7 +39,7 @@ def upload_sensor(intake: Intake) -> dg.SensorDefinition:
         job=process_video,
         minimum_interval_seconds=_INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Takes new videos from the inbox and starts process_video for each.",
+        description="Takes new videos from the inbox and the bucket for uploads, and starts process_video for each.",
     )
     def uploads(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SensorResult | dg.SkipReason:
         if error := store.why_missing(context.instance):
@@ -56,7 +57,7 @@ def upload_sensor(intake: Intake) -> dg.SensorDefinition:
         if not requests and not missing:
             known = [f"{upload.name}: in the store already, as {upload.key}" for upload in report.taken]
             said = known[:_LINES] + waiting[:_LINES] + report.reasons(_LINES)
-            return dg.SkipReason("; ".join(said) or f"Nothing new in {store.inbox_folder}")
+            return dg.SkipReason("; ".join(said) or f"Nothing new in {store.upload_places}")
         return dg.SensorResult(
             run_requests=requests, dynamic_partitions_requests=[videos.build_add_request(missing)] if missing else []
         )

@@ -12,7 +12,8 @@ from dualface_assets.definitions import build_defs
 from dualface_assets.runs.failures import explanation_of
 from dualface_assets.store.partitions import UnsafeKeyError, is_key
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import Intake, acknowledge, add, pending
+from dualface_assets.uploads.claims import acknowledge, pending
+from dualface_assets.uploads.intake import Intake, add
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.errors import MissingInputError
 from tests.end_to_end.hostile import KEYS, NAMES

@@ -18,7 +18,8 @@ from playwright import sync_api as playwright
 from deploy.local.servers import free_port
 from dualface_assets.store.partitions import slug
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import acknowledge, add
+from dualface_assets.uploads.claims import acknowledge
+from dualface_assets.uploads.intake import add
 from tests.browser import NO_CHROMIUM, browsing
 from tests.end_to_end.running_instance import RunningInstance, unlike_any_other
 from tests.own_instance import own_instance

@@ -12,7 +12,8 @@ from websockets.sync.client import connect
 
 from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION, explanation_of
 from dualface_assets.runs.tags import MAX_RETRIES
-from dualface_assets.uploads.intake import acknowledge, add
+from dualface_assets.uploads.claims import acknowledge
+from dualface_assets.uploads.intake import add
 from tests.end_to_end.crashes import kill_at_random
 from tests.end_to_end.crowds import upload_many
 from tests.end_to_end.hostile import LAUNCH, ask

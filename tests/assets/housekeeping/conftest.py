@@ -9,7 +9,8 @@ import dagster as dg
 import pytest
 
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import acknowledge, add
+from dualface_assets.uploads.claims import acknowledge
+from dualface_assets.uploads.intake import add
 from dualface_core import pipeline
 from tests.assets.conftest import publish
 from tests.dagster_internals import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin

@@ -18,7 +18,8 @@ from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import PageRecord
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import Intake, acknowledge, pending
+from dualface_assets.uploads.claims import acknowledge, pending
+from dualface_assets.uploads.intake import Intake
 from tests.assets.housekeeping.conftest import Processed, add_run, what_is_left
 from tests.dagster_internals import BulkActionStatus, PartitionBackfill
 from tests.file_steps import crash_at

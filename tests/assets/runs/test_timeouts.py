@@ -14,7 +14,8 @@ from dualface_assets.definitions import build_defs
 from dualface_assets.runs.failures import explanation_of, failure_class, remedy
 from dualface_assets.runs.timeouts import StepTimeoutError, in_time, step_seconds
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import acknowledge, add
+from dualface_assets.uploads.claims import acknowledge
+from dualface_assets.uploads.intake import add
 from dualface_core import pipeline
 
 HANGS = """

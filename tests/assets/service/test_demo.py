@@ -8,7 +8,7 @@ from rich.console import Console
 
 from dualface_assets.service.demo import process
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import pending
+from dualface_assets.uploads.claims import pending
 
 
 def test_a_failure_is_told_in_a_sentence(store: VideoStore, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.files import LocalFiles, StoreError
 from dualface_assets.store.remote import without_password
 from dualface_assets.store.video_store import VideoStore, video_store
-from dualface_assets.uploads.intake import acknowledge, pending
+from dualface_assets.uploads.claims import acknowledge, pending
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.errors import MissingInputError, OutputError, SettingsError
 from tests.assets.conftest import eager, publish

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from dualface_assets.store.partitions import partition_key
 from dualface_assets.store.video_store import Upload, VideoStore
-from dualface_assets.uploads.inbox import Inbox, Scan
-from dualface_assets.uploads.intake import Intake, acknowledge, add, pending
+from dualface_assets.uploads.claims import acknowledge, pending
+from dualface_assets.uploads.inbox import Inbox
+from dualface_assets.uploads.intake import Intake, add
+from dualface_assets.uploads.source import Scan
 from dualface_core.errors import MissingInputError, SettingsError
 from tests.assets.conftest import eager
 from tests.file_steps import crash_at

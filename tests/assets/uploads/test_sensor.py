@@ -16,7 +16,8 @@ from dualface_assets.housekeeping.retention import Retention, delete_expired
 from dualface_assets.service.doctor import examine
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
-from dualface_assets.uploads.intake import Intake, pending
+from dualface_assets.uploads.claims import pending
+from dualface_assets.uploads.intake import Intake
 from dualface_assets.uploads.sensor import upload_sensor
 from dualface_core.pipeline import report_path
 from dualface_core.settings import Settings
