@@ -22,7 +22,6 @@ from dualface_assets.uploads.intake import Intake, add
 from dualface_assets.uploads.source import Scan
 from dualface_core.errors import MissingInputError, SettingsError
 from tests.assets.conftest import eager
-from tests.file_steps import crash_at
 from tests.permissions import another_user_can, public_folder
 
 Drop = Callable[..., Path]
@@ -61,21 +60,6 @@ def test_an_upload_on_another_disk_stays_there_until_there_is_room_for_it(small_
     assert files(store.inbox_folder) == {"talk.mp4": b"a video"}
 
 
-def test_an_upload_moves_into_the_store_under_its_key(store: VideoStore, drop: Drop, intake: Intake) -> None:
-    drop("team/Interview #3.MP4", b"a video")
-    (upload,) = intake.tick(store, seconds=AMPLE).taken
-    digest = hashlib.sha256(b"a video").hexdigest()
-    assert upload.key == f"interview-3-{digest[:10]}"
-    assert upload.name == "Interview #3.MP4"
-    assert (upload.sha256, upload.size_bytes) == (digest, 7)
-    assert store.video_path(upload.key).read_bytes() == b"a video"
-    assert store.video_path(upload.key).name == "interview-3.mp4"
-    assert store.upload(upload.key) == upload
-    assert store.video_keys() == [upload.key]
-    assert files(store.inbox_folder) == {}
-    assert pending(store) == [upload]
-
-
 def test_a_file_of_two_names_is_one_video(store: VideoStore, drop: Drop, intake: Intake) -> None:
     os.link(drop("a.mp4"), store.inbox_folder / "b.mp4")
     for _ in range(2):
@@ -92,17 +76,6 @@ def test_a_settled_claim_leaves_nothing_behind(store: VideoStore, drop: Drop, in
     acknowledge(store, upload)
     assert pending(store) == []
     assert files(store.claims_folder) == {}
-
-
-def test_the_same_content_twice_is_one_video_and_two_claims(store: VideoStore, drop: Drop, intake: Intake) -> None:
-    drop("first.mp4", b"same")
-    (first,) = intake.tick(store, seconds=AMPLE).taken
-    drop("second.mp4", b"same")
-    (second,) = intake.tick(store, seconds=AMPLE).taken
-    assert second.key == first.key
-    assert second.claim != first.claim
-    assert store.video_keys() == [first.key]
-    assert files(store.inbox_folder) == {}
 
 
 def test_a_copy_that_was_damaged_in_the_store_is_healed_by_uploading_again(
@@ -150,43 +123,6 @@ def test_any_name_is_stored_harmlessly(store: VideoStore, drop: Drop, intake: In
     assert store.video_path(upload.key).read_bytes() == b"a video"
 
 
-@pytest.mark.parametrize("name", ["a.mp4", ".reprocess/a.mp4"])
-def test_a_crash_at_any_step_loses_nothing(store: VideoStore, drop: Drop, name: str) -> None:
-    step, finished = 0, False
-    while not finished:
-        content = f"video {step}".encode()
-        drop(name, content)
-        finished = crash_at(step, lambda: eager().tick(store, seconds=AMPLE))
-        carry_on(store, content, reprocess=name.startswith("."))
-        step += 1
-    assert step > 15
-
-
-def test_a_crash_at_any_step_of_a_copy_loses_nothing(other_file_system: VideoStore) -> None:
-    step, finished = 0, False
-    while not finished:
-        content = f"video {step}".encode()
-        (other_file_system.inbox_folder / "a.mp4").write_bytes(content)
-        finished = crash_at(step, lambda: eager().tick(other_file_system, seconds=AMPLE))
-        carry_on(other_file_system, content)
-        step += 1
-    assert step > 15
-
-
-def carry_on(store: VideoStore, content: bytes, *, reprocess: bool = False) -> None:
-    """What the next ticks make of it: the video is in the store once, waits for one run, and nothing lies about."""
-    for _ in range(2):
-        eager().tick(store, seconds=AMPLE)
-    waiting = pending(store)
-    assert {upload.sha256 for upload in waiting} == {hashlib.sha256(content).hexdigest()}
-    assert all(upload.reprocess is reprocess for upload in waiting)
-    assert store.video_path(waiting[0].key).read_bytes() == content
-    assert files(store.inbox_folder) == {}
-    for upload in waiting:
-        acknowledge(store, upload)
-    assert files(store.claims_folder) == {}
-
-
 def test_an_upload_from_another_file_system_is_copied_and_then_removed(other_file_system: VideoStore) -> None:
     source = other_file_system.inbox_folder / "a.mp4"
     source.write_bytes(os.urandom(9 << 20))
@@ -198,15 +134,6 @@ def test_an_upload_from_another_file_system_is_copied_and_then_removed(other_fil
         pass
     assert other_file_system.video_path(taken[0].key).read_bytes() == content
     assert not source.exists()
-
-
-def test_a_video_is_made_again_only_if_it_lies_in_the_folder_for_that(
-    store: VideoStore, drop: Drop, intake: Intake
-) -> None:
-    for name in (".reprocess/a.mp4", ".reprocess/deep/b.mp4", "c.mp4", "reprocess/d.mp4", "team/.reprocess/e.mp4"):
-        drop(name, name.encode())
-    taken = {upload.name: upload.reprocess for upload in intake.tick(store, seconds=AMPLE).taken}
-    assert taken == {"a.mp4": True, "b.mp4": True, "c.mp4": False, "d.mp4": False}
 
 
 def test_a_large_file_is_read_beside_the_ticks(store: VideoStore, drop: Drop, intake: Intake) -> None:
@@ -366,19 +293,6 @@ def test_a_tick_without_time_takes_one_upload(store: VideoStore, drop: Drop, int
     report = intake.tick(store, seconds=0)
     assert [upload.name for upload in report.taken] == ["0.mp4"]
     assert (report.waiting, report.backlog) == ({}, 2)
-
-
-def test_many_uploads_wait_for_their_turn(store: VideoStore, drop: Drop) -> None:
-    intake = eager(claims_at_once=5)
-    for number in range(8):
-        drop(f"{number}.mp4", str(number).encode())
-    report = intake.tick(store, seconds=AMPLE)
-    assert len(report.taken) == 5
-    assert report.reasons(20) == ["3 more wait for their turn"]
-    assert intake.tick(store, seconds=AMPLE).taken == []
-    for upload in pending(store):
-        acknowledge(store, upload)
-    assert len(intake.tick(store, seconds=AMPLE).taken) == 3
 
 
 def test_two_processes_do_not_take_the_same_upload(store: VideoStore, drop: Drop) -> None:
