@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 
 import httpx
 
-from deploy.local.servers import free_port
+from deploy.local.servers import PATIENCE, free_port
 from tests.web_server import REPOSITORY, program
 
 TROUBLE = "/tests/trouble"
@@ -49,7 +49,7 @@ class S3Server:
 
     def create(self, bucket: str) -> None:
         """Make a bucket."""
-        httpx.put(f"http://127.0.0.1:{self.port}/{bucket}").raise_for_status()
+        httpx.put(f"http://127.0.0.1:{self.port}/{bucket}", timeout=PATIENCE).raise_for_status()
 
     def trouble(self, *, fail_every: int = 0, delay_ms: int = 0, flip_every: int = 0) -> dict[str, int]:
         """Have every so manieth request fail, each take so long, or a byte of every so manieth answer be wrong.
@@ -57,7 +57,7 @@ class S3Server:
         0 is never. Gives what has happened until now: how many requests there were, and how many have failed.
         """
         asked = {"fail_every": fail_every, "delay_ms": delay_ms, "flip_every": flip_every}
-        answer = httpx.post(f"http://127.0.0.1:{self.port}{TROUBLE}", params=asked)
+        answer = httpx.post(f"http://127.0.0.1:{self.port}{TROUBLE}", params=asked, timeout=PATIENCE)
         return dict(answer.raise_for_status().json())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from deploy.local.servers import PATIENCE
 from dualface_assets.store.files import StoreError
 from dualface_assets.store.video_store import VideoStore
 from tests.assets.conftest import S3Server
@@ -70,7 +71,9 @@ def test_a_video_that_has_changed_on_the_way_is_fetched_again_and_not_used(
 
 def test_the_server_of_these_tests_fails(s3: S3Server) -> None:
     before = s3.trouble(fail_every=2)
-    answers = [httpx.get(s3.environment["AWS_ENDPOINT_URL"] + "/videos").status_code for _ in range(2)]
+    answers = [
+        httpx.get(s3.environment["AWS_ENDPOINT_URL"] + "/videos", timeout=PATIENCE).status_code for _ in range(2)
+    ]
     after = s3.trouble()
     assert min(answers) == 200
     assert after["failed"] - before["failed"] == 1
