@@ -36,6 +36,7 @@ def test_what_dagster_stores_and_shows_of_them_holds_no_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DUALFACE_STORE", "sftp://ann:s3cret@host/x")
+    monkeypatch.setenv("DUALFACE_INBOX_URL", "s3://ann:s3cret@bucket/inbox")
     monkeypatch.setenv("DUALFACE_INBOX", str(tmp_path))
     shown = dg.serialize_value(RepositorySnap.from_def(build_defs().get_repository_def()))
     assert "sftp://host/x" in shown
