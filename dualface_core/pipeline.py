@@ -272,12 +272,9 @@ def plan_tiles(
         SettingsError: there is no such layout.
         TableFormatError: the tracks were made from another video.
     """
-    from dualface_core.camera.film import film
     from dualface_core.camera.parameters import CameraParameters
-    from dualface_core.directing.arrangement import arrange
-    from dualface_core.directing.director import direct
     from dualface_core.directing.parameters import Direction
-    from dualface_core.directing.transitions import eased
+    from dualface_core.directing.rehearsal import rehearsed
     from dualface_core.tables.layouts import layout as find_layout
     from dualface_core.tables.origins import check_tracks
     from dualface_core.tables.tile_plan import TilePlan
@@ -286,16 +283,14 @@ def plan_tiles(
     check_tracks(tracks, video.path, video.fingerprint)
     canvas, camera = find_layout(layout or settings.layout), camera or CameraParameters()
     direction = direction or Direction(scenes=settings.scenes, transition=settings.transition)
-    scenes = direct(tracks, canvas, camera, direction)
-    tiles = arrange(scenes, canvas, tracks, direction)
-    tiles, filmed = eased(scenes, canvas, tracks, tiles, film(tracks, scenes, tiles, camera), direction)
+    made = rehearsed(tracks, canvas, camera, direction)
     return TilePlan.of(
         tracks,
         canvas,
-        scenes=scenes,
-        tiles=tiles,
-        crop_windows=filmed.crop_windows,
-        states=filmed.states,
+        scenes=made.scenes,
+        tiles=made.tiles,
+        crop_windows=made.filmed.crop_windows,
+        states=made.filmed.states,
         camera=camera.model_dump(),
         direction=direction.model_dump(mode="json"),
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.directing.parameters import Direction
-from dualface_core.directing.prospects import PEOPLE, Choice, Footage, Prospects
+from dualface_core.directing.prospects import PEOPLE, Choice, Footage, Prospects, Refused
 from dualface_core.directing.reasons import reason
 from dualface_core.directing.sequence import best_sequence
 from dualface_core.tables.face_tracks import FaceTracks
@@ -23,7 +23,13 @@ from dualface_core.tables.layouts import Layout
 from dualface_core.tables.scenes import Scene
 
 
-def direct(tracks: FaceTracks, layout: Layout, camera: CameraParameters, direction: Direction) -> list[Scene]:
+def direct(
+    tracks: FaceTracks,
+    layout: Layout,
+    camera: CameraParameters,
+    direction: Direction,
+    refused: Refused | None = None,
+) -> list[Scene]:
     """Decide what is shown when.
 
     Args:
@@ -31,6 +37,7 @@ def direct(tracks: FaceTracks, layout: Layout, camera: CameraParameters, directi
         layout: whose tiles a split has, and their shapes.
         camera: how close and how wide a crop window may be, and which losses are brief.
         direction: how the director chooses.
+        refused: what turned out wrong when earlier choices were filmed; nothing if None.
 
     Returns:
         Scenes that cover every frame once, in order. Two that follow one another differ. Within a shot, none lasts
@@ -45,7 +52,7 @@ def direct(tracks: FaceTracks, layout: Layout, camera: CameraParameters, directi
     footage = Footage.of(tracks)
     chosen, prospects = [], []
     for shot in tracks.shots:
-        found = Prospects.of(footage, shot, layout, choices, camera, direction)
+        found = Prospects.of(footage, shot, layout, choices, camera, direction, refused)
         seconds = np.diff(footage.times[shot.first : shot.last + 2])
         costs = found.costs(choices, direction)
         chosen.append(best_sequence(costs, seconds, shortest=direction.shortest_scene, change=direction.switch))

@@ -35,6 +35,10 @@ _DOUBLED: Final = 1000.0
 _SURE: Final = 0.75
 """Score of the detector from which the face of anyone else counts: below it, many are a hand, a bag or a pattern."""
 
+_AT_EDGE: Final = 0.5
+"""Face heights from the middle of a face to the picture's left or right edge: nearer to it, half of the head is hair
+and ears that the edge cuts, or has cut already, and nobody can be shown well."""
+
 _APART: Final = 4.0
 """Face widths from which on a two-shot costs all that it can; the nearer they are, the better it suits."""
 
@@ -45,6 +49,42 @@ class Choice:
 
     kind: SceneKind
     cast: tuple[Subject, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What has turned out wrong with earlier films of the same tracks.
+
+    Attributes:
+        doubled: (frames,) where a split had somebody in the other's tile.
+        cut: for some choices, (frames,) where an edge went through somebody else's face.
+    """
+
+    doubled: Mask
+    cut: dict[Choice, Mask]
+
+    @classmethod
+    def nothing(cls, frames: int) -> Self:
+        """Where nothing was filmed yet."""
+        return cls(np.zeros(frames, bool), {})
+
+    @property
+    def none(self) -> Mask:
+        """No frame."""
+        return np.zeros_like(self.doubled)
+
+    @property
+    def count(self) -> int:
+        """In how many frames something is wrong, counted for each choice."""
+        return sum(int(mask.sum()) for mask in (self.doubled, *self.cut.values()))
+
+    def joined(self, other: Self) -> Self:
+        """What is wrong with either."""
+        cut = {
+            choice: self.cut.get(choice, self.none) | other.cut.get(choice, self.none)
+            for choice in self.cut | other.cut
+        }
+        return replace(self, doubled=self.doubled | other.doubled, cut=cut)
 
 
 @dataclass(frozen=True)
@@ -124,15 +164,18 @@ class Prospects:
         choices: Sequence[Choice],
         camera: CameraParameters,
         direction: Direction,
+        refused: Refused | None = None,
     ) -> Self:
-        """Those of a shot."""
+        """Those of a shot; nothing was refused if that is None."""
+        refused = refused or Refused.nothing(len(footage.times) - 1)
         tiles = {PEOPLE[tile.subject]: tile for tile in layout.tiles if tile.subject in PEOPLE}
         lead = direction.transition_seconds if direction.transition is Transition.EASED else 0.0
         times = footage.times[shot.first : shot.last + 2]
-        seen = {person: Presence.of(footage.boxes[person][shot.frames], times, camera, lead=lead) for person in tiles}
+        within = {person: _within(shot, footage.boxes[person][shot.frames], footage.frame_size) for person in tiles}
+        seen = {person: Presence.of(boxes, times, camera, lead=lead) for person, boxes in within.items()}
         there = {person: presence.there for person, presence in seen.items()}
         frames = len(shot)
-        apart, held, distance = np.ones(frames, bool), np.zeros(frames, bool), np.full(frames, np.nan)
+        apart, held, distance = ~refused.doubled[shot.frames], np.zeros(frames, bool), np.full(frames, np.nan)
         views = Views(shot, times, footage.frame_size, footage.others(shot), camera)
         faces = {person: one.boxes for person, one in seen.items()}
         canvas = layout.width, layout.height
@@ -150,9 +193,9 @@ class Prospects:
             distance = np.where(both, between / np.maximum((a[:, 2] + b[:, 2]) / 2, 1.0), np.nan)
         cut = {}
         for choice in choices:
-            cut[choice] = np.zeros(frames, bool)
+            cut[choice] = refused.cut.get(choice, refused.none)[shot.frames].copy()
             if choice.kind is SceneKind.TOGETHER:
-                cut[choice] = both & views.cut([a, b], canvas)
+                cut[choice] |= both & views.cut([a, b], canvas)
             for person in (PEOPLE[subject] for subject in choice.cast if subject in PEOPLE):
                 size = tiles[person].size if choice.kind is SceneKind.SPLIT else canvas
                 cut[choice] |= there[person] & views.cut([faces[person]], size)
@@ -219,6 +262,18 @@ class Prospects:
         if choice.kind is SceneKind.TOGETHER:
             return set(Person)
         return {PEOPLE[subject] for subject in choice.cast if subject in PEOPLE}
+
+
+def _within(shot: Shot, boxes: Boxes, frame_size: tuple[int, int]) -> Boxes:
+    """The faces that a tile could have in its middle, or near it: NaN where one is at the picture's left or right edge.
+
+    What is left of a face that the edge cuts is as high as the face; how wide it is says nothing.
+    """
+    left, _, width, _ = bounds(shot, boxes, frame_size).T
+    middle, height = boxes[:, 0] + boxes[:, 2] / 2, boxes[:, 3]
+    room = np.sort([middle - left, left + width - middle], axis=0)
+    inside = (room[0] >= _AT_EDGE * height) | (room[1] < height)
+    return np.where(inside[:, None], boxes, np.nan)
 
 
 def _around(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
