@@ -103,6 +103,15 @@ _TOGETHER: Final = 0.3
 _CLUSTERED: Final = 400
 """Tracklets, those with the most presence, that people are made of; the others are only labeled."""
 
+_CROWD: Final = 2.0
+_COMPARABLE: Final = 0.6
+_WITH_THE_OTHER: Final = 0.5
+"""Other faces beside somebody, on average over the time, from which on they are one of many; how large a face must be
+for that, by theirs; and the share of the time below which they are not with the other person. An audience is both."""
+
+_BRIEF: Final = 0.2
+"""Share of the first person's presence below which somebody who isn't with them is no second one, but an insert."""
+
 _ROUNDS: Final = 10
 
 
@@ -135,7 +144,12 @@ class EmbeddedTracklet:
 
         Somebody in focus who faces the camera counts for about twice as much as somebody in profile.
         """
-        return self.seconds * float(np.mean([size(box) for box in self.tracklet.boxes])) * math.sqrt(self.quality)
+        return self.seconds * self.face * math.sqrt(self.quality)
+
+    @property
+    def face(self) -> float:
+        """The size of the face, in pixels."""
+        return float(np.mean([size(box) for box in self.tracklet.boxes]))
 
     @property
     def clarity(self) -> float:
@@ -275,6 +289,7 @@ def _people(embedded: Sequence[EmbeddedTracklet], length: float, person_a: Portr
     presence = np.array([item.presence for item in ranked])
     together = np.array([[_seen_together(a.tracklet, b.tracklet) for b in ranked] for a in ranked])
     alive = np.ones(len(ranked), bool)
+    members = np.arange(len(ranked))
     while True:
         # The mean cosine between the members of two clusters is the product of the clusters' mean vectors.
         alike = same_person(means @ means.T, np.minimum(quality, quality[:, None]))
@@ -291,6 +306,7 @@ def _people(embedded: Sequence[EmbeddedTracklet], length: float, person_a: Portr
         together[kept] |= together[merged]
         together[:, kept] |= together[:, merged]
         alive[merged] = False
+        members[members == merged] = kept
     prototypes = means / np.linalg.norm(means, axis=1, keepdims=True)
     shortest = min(_SHORTEST_PRESENCE, _SHORTEST_SHARE * length)
     enough = _SOMEBODY * min(1.0, max(_LEAST_SHARE, length))
@@ -301,6 +317,18 @@ def _people(embedded: Sequence[EmbeddedTracklet], length: float, person_a: Portr
         alike = same_person(prototypes[known] @ prototypes[cluster], np.minimum(quality[known], quality[cluster]))
         distinct = alike * np.minimum(1, np.minimum(weight[known], weight[cluster]) / _CLEAR) < _DISTINCT
         return bool(somebody and np.all(together[cluster, known] | distinct))
+
+    def onlooker(cluster: int, first: int) -> bool:
+        """Whether a cluster is one of many or a brief insert, most of the time without the first person."""
+        own, main = ([ranked[item] for item in np.flatnonzero(members == each)] for each in (cluster, first))
+        least = _COMPARABLE * float(np.mean([item.face for item in own]))
+        others = [
+            item
+            for item, member in zip(ranked, members, strict=True)
+            if member not in (cluster, first) and item.doubt < -_DISTINCT and item.face >= least
+        ]
+        brief = presence[cluster] < _BRIEF * presence[first]
+        return _beside(own, main) < _WITH_THE_OTHER and bool(brief or _beside(own, others) >= _CROWD)
 
     clusters = sorted(np.flatnonzero(alive).tolist(), key=lambda cluster: -presence[cluster])
     if person_a is not None and (people := [cluster for cluster in clusters if is_new(cluster, [])]):
@@ -313,7 +341,19 @@ def _people(embedded: Sequence[EmbeddedTracklet], length: float, person_a: Portr
     for cluster in clusters:
         if is_new(cluster, known):
             known.append(cluster)
-    return _People(prototypes[known[:2]], prototypes[known[2:]])
+    second = next((cluster for cluster in known[1:] if not onlooker(cluster, known[0])), None)
+    persons = [*known[:1], *([] if second is None else [second])]
+    return _People(prototypes[persons], prototypes[[cluster for cluster in known if cluster not in persons]])
+
+
+def _beside(own: Sequence[EmbeddedTracklet], others: Sequence[EmbeddedTracklet]) -> float:
+    """How many of some others are seen beside somebody, on average over their time."""
+    seconds = 0.0
+    for one in own:
+        for other in others:
+            begin, end = (pick(one.tracklet.times[at], other.tracklet.times[at]) for pick, at in ((max, 0), (min, -1)))
+            seconds += max(0.0, end - begin)
+    return seconds / sum(one.seconds for one in own)
 
 
 def _seen_together(one: Tracklet, other: Tracklet) -> bool:

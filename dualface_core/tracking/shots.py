@@ -80,7 +80,11 @@ _UNLIKE: Final = 0.3
 wall makes 0.2, dissolves and wipes 0.4 and more."""
 
 _STRAY: Final = 0.2
-"""How far the frames of it may be from a mixture of the first and the last, as a share of the change between those."""
+_STRAY_LONG: Final = 0.13
+_LONG: Final = (0.4, 1.0)
+"""How far the frames of it may be from a mixture of the first and the last, as a share of the change between those;
+what lasts longer than the first of these seconds, less and less up to the second: in a second, people in the foreground
+who pass before a wall look much like a wipe."""
 
 _GOES_ON: Final = 0.9
 """Correlation of a face's pixels across a cut that is none."""
@@ -331,13 +335,14 @@ class ShotDetector:
         for begin in begins[far >= _STRAIGHT * (ways[at] - ways[begins])][::-1]:
             if self._plains[begin] or self._plains[at]:
                 continue
+            allowed = np.interp(self._times[at] - self._times[begin], _LONG, (_STRAY, _STRAY_LONG))
             if change(*map(_coarse, thumbnails[[begin, at]])) >= _UNLIKE and all(
                 changed_share(thumbnails[a], thumbnails[b]) >= _WHOLE
                 for a in (begin, max(0, begin - AROUND))
                 for b in (at, min(at + LOOK, len(thumbnails) - 1))
             ):
                 mixed, stray = _mixture(thumbnails[begin : at + 1])
-                if stray <= _STRAY:
+                if stray <= allowed:
                     latest = np.searchsorted(self._times, self._times[at] - _LATEST * _LONGEST)
                     return max(int(begin) + 1 + int(np.argmax(mixed >= 1 / 2)), int(latest))
         return None

@@ -227,6 +227,23 @@ def test_of_three_people_the_two_with_the_most_presence_are_a_and_b() -> None:
     assert persons(scene) == (None, "A", "B", None)
 
 
+def test_who_is_one_of_an_audience_is_nobody() -> None:
+    """However clear they are: never with the person on the stage, and never alone."""
+    audience = [Seen(person, 10, 15, x=3.0 * person, shot=1, clear=6) for person in (2, 3, 4, 5)]
+    assert persons([Seen(1, 0, 10, x=0), *audience]) == ("A", None, None, None, None)
+
+
+def test_three_of_a_panel_are_no_audience() -> None:
+    panel = [Seen(person, 0, 15, x=3.0 * person, clear=9 - person) for person in (1, 2, 3, 4)]
+    assert persons(panel) == ("A", "B", None, None)
+
+
+@pytest.mark.parametrize(("seconds", "person"), [(1.0, None), (5.0, "B")])
+def test_who_is_inserted_for_a_moment_is_nobody(seconds: float, person: str | None) -> None:
+    video = [Seen(1, 0, 10, x=0), Seen(2, 10, 10 + seconds, x=0, shot=1), Seen(1, 10 + seconds, 20, x=0, shot=2)]
+    assert persons(video) == ("A", person, "A")
+
+
 def test_a_clip_of_a_moment_has_people_too() -> None:
     scene = embedded_of([Seen(person=1, begin=0, end=0.2, x=4), Seen(person=2, begin=0, end=0.2, x=8)])
     assert identify(scene, 0.2).persons == ("A", "B")
