@@ -241,9 +241,9 @@ def _portrait(settings: Settings) -> Portrait | None:
     """
     if not any((settings.person_a, settings.detector_weights, settings.embedder_weights)):
         return None
+    from dualface_core.faces.detector import FaceDetector
+    from dualface_core.faces.embedder import FaceEmbedder
     from dualface_core.faces.portrait import Portrait
-    from dualface_core.faces.sface import FaceEmbedder
-    from dualface_core.faces.yunet import FaceDetector
 
     detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
     return Portrait.read(settings.person_a, detector, embedder) if settings.person_a else None

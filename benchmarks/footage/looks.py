@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.footage.windows import Faces
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.faces.detections import Detections
-from dualface_core.faces.yunet import FaceDetector
+from dualface_core.faces.detector import FaceDetector
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader

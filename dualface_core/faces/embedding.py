@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.engine.workers import Workers, advance
+from dualface_core.faces.embedder import FaceEmbedder
 
 _OF_TASK: Final = 2
 """Faces of one task, which takes some hundredths of a second: many times as long as handing it over."""
@@ -35,7 +36,5 @@ def embed(workers: Workers | None, faces: NDArray[np.uint8], weights: Path | Non
 
 
 def _embedded(task: _Task) -> NDArray[np.float32]:
-    from dualface_core.faces.sface import FaceEmbedder
-
     advance(0)
     return FaceEmbedder(task.weights).embed(task.faces)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import cmath
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 
 from dualface_core.faces.alignment import align_face, frontality
 from dualface_core.faces.detections import Detections
-
-if TYPE_CHECKING:
-    from dualface_core.faces.yunet import FaceDetector
+from dualface_core.faces.detector import FaceDetector
 
 SIDE: Final = 192
 """Pixels of a face crop's side; the face's longer side is half of it."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from dualface_core.errors import MachineError, ModelError
-from dualface_core.faces.sface import FaceEmbedder
-from dualface_core.faces.yunet import FaceDetector
+from dualface_core.faces.detector import FaceDetector
+from dualface_core.faces.embedder import FaceEmbedder
 
 for _model in (FaceDetector, FaceEmbedder):
     with suppress(ModelError, MachineError):

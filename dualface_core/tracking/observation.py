@@ -31,6 +31,7 @@ from dualface_core.engine.workers import CARD_THREADS, Workers, advance
 from dualface_core.errors import UnreadableVideoError
 from dualface_core.faces.attire import COLORS, attire
 from dualface_core.faces.detections import Detections
+from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.face_crops import SIDE, crop_square
 from dualface_core.media.changes import Changes
 from dualface_core.media.cuda_frames import DownloadingReader
@@ -45,7 +46,7 @@ from dualface_core.tracking.parameters import TrackParameters
 from dualface_core.tracking.shots import AROUND, CutSuspicion, Thumbnail, face_goes_on, make_thumbnail
 
 if TYPE_CHECKING:
-    from dualface_core.faces.yunet import FaceDetector
+    from dualface_core.faces.yunet import TorchFaceDetector
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -180,35 +181,28 @@ def observe(task: SpanTask) -> Observed:
         except CARD_FAILURES as error:
             _LOGGER.warning("%s: the processor looks at frames from %d on: %s", video.path, span.first, error)
     with VideoReader(video, threads=1, loop_filter=False, span=to_the_end) as reader:
-        return _observed(task, reader, _detector(task.detector_weights))
+        return _observed(task, reader, FaceDetector(task.detector_weights))
 
 
-def _detector(weights: Path | None) -> FaceDetector:
-    """What this process observes with; torch is loaded by the process that needs it."""
-    from dualface_core.faces.yunet import FaceDetector
-
-    return FaceDetector(weights)
-
-
-def _card(weights: Path | None) -> tuple[Card, FaceDetector]:
+def _card(weights: Path | None) -> tuple[Card, TorchFaceDetector]:
     """What this process observes with on the card. Raises CudaError where there is none that works."""
     with _SETTING_UP:
         return _card_of_process(weights)
 
 
 @cache
-def _card_of_process(weights: Path | None) -> tuple[Card, FaceDetector]:
+def _card_of_process(weights: Path | None) -> tuple[Card, TorchFaceDetector]:
     import torch
 
-    from dualface_core.faces.yunet import FaceDetector
+    from dualface_core.faces.yunet import TorchFaceDetector
 
     card = Card()
     if not torch.cuda.is_available():
         raise CudaError("Asking torch for the card", 0, "this build of torch has no CUDA, or finds no card")
-    return card, FaceDetector(weights, device="cuda", dtype=torch.float16)
+    return card, TorchFaceDetector(weights, device="cuda", dtype=torch.float16)
 
 
-def _observed(task: SpanTask, reader: VideoReader, detector: FaceDetector) -> Observed:
+def _observed(task: SpanTask, reader: VideoReader, detector: FaceDetector | TorchFaceDetector) -> Observed:
     """What is observed of one task by one reader."""
     span = task.span
     seen = []
@@ -301,7 +295,7 @@ class ObservedVideo:
 
     def _in_one_pass(self) -> Iterator[Seen]:
         with VideoReader(self._video, threads=self._threads, loop_filter=False) as reader:
-            for seen in observe_frames(reader, self._parameters, _detector(self._weights)):
+            for seen in observe_frames(reader, self._parameters, FaceDetector(self._weights)):
                 if self._progress is not None:
                     self._progress(seen.index + 1)
                 yield seen
@@ -326,7 +320,12 @@ def span_tasks(
 
 
 def observe_frames(
-    frames: Iterable[Frame], parameters: TrackParameters, detector: FaceDetector, *, lead: int = 0, to_end: bool = True
+    frames: Iterable[Frame],
+    parameters: TrackParameters,
+    detector: FaceDetector | TorchFaceDetector,
+    *,
+    lead: int = 0,
+    to_end: bool = True,
 ) -> Iterator[Seen]:
     """Observe frames that follow one another.
 
@@ -362,7 +361,7 @@ class _Found:
 class _Observer:
     """Takes frames in order, and holds the last one."""
 
-    def __init__(self, parameters: TrackParameters, detector: FaceDetector) -> None:
+    def __init__(self, parameters: TrackParameters, detector: FaceDetector | TorchFaceDetector) -> None:
         self._parameters = parameters
         self._detector = detector
         self._suspicion = CutSuspicion()

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.faces.alignment import align_face, frontality
 from dualface_core.faces.detections import Detections
+from dualface_core.faces.detector import FaceDetector
 from dualface_core.media.frames import Frame
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import CameraState, FaceSource, Person, Subject
@@ -29,9 +30,6 @@ from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.expected import evenly
 from dualface_core.verification.findings import Check, Finding, clock
 from dualface_core.verification.people import LEAST_QUALITY, SAME_PERSON, TileFaces, people_findings
-
-if TYPE_CHECKING:
-    from dualface_core.faces.yunet import FaceDetector
 
 Item = TypeVar("Item")
 

@@ -15,7 +15,7 @@ from fractions import Fraction
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from dualface_core.compositing.cpu import Compositor
 from dualface_core.compositing.cuda import Halver
 from dualface_core.engine.backend import CARD_FAILURES
 from dualface_core.engine.workers import advance
+from dualface_core.faces.detector import FaceDetector
 from dualface_core.media.cuda_frames import Canvas, CudaFrame, CudaReader, Downloads, in_flight
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo
@@ -48,9 +49,6 @@ from dualface_core.verification.findings import Finding
 from dualface_core.verification.fingerprints import fingerprint, fingerprint_of_halves, region_fingerprints
 from dualface_core.verification.identity import Face, FacesShown, FacesWanted, faces_in_tiles, faces_of_source
 from dualface_core.verification.streams import audio_findings
-
-if TYPE_CHECKING:
-    from dualface_core.faces.yunet import FaceDetector
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -243,7 +241,7 @@ def composed_fingerprints(task: ComposedTask) -> NDArray[np.uint8]:
 
 
 def _of_source(task: SourceTask, threads: int) -> Iterator[SourceSeen]:
-    detector, source = _detector(task.detector), Source(task.video, task.layout)
+    detector, source = FaceDetector(task.detector), Source(task.video, task.layout)
     parts = region_fingerprints(task.layout)
     for sample, frame in source_frames(task.video, task.samples, threads=threads):
         canvas = source.composed(frame, sample.shown)
@@ -259,7 +257,7 @@ def _of_source(task: SourceTask, threads: int) -> Iterator[SourceSeen]:
 
 def faces_of(task: SourceTask) -> list[dict[Person, Face]]:
     """The faces of known people in some frames of the source, and nothing else of them."""
-    detector = _detector(task.detector)
+    detector = FaceDetector(task.detector)
     return [
         faces_of_source(task.faces[sample.number], frame, detector)
         for sample, frame in source_frames(task.video, task.samples)
@@ -271,7 +269,7 @@ _Looked = tuple[int, int, NDArray[np.uint8], SampleSeen | None]
 
 
 def _of_result(task: ResultTask, threads: int) -> Iterator[ResultSeen]:
-    detector, parts = _detector(task.detector), region_fingerprints(task.layout)
+    detector, parts = FaceDetector(task.detector), region_fingerprints(task.layout)
     with VideoReader(task.result, threads=threads, span=task.span) as reader:
         yield from _put_together(
             _looked_at(task, detector, _number(task, frame.pts), frame.pts, fingerprint(frame.planes, parts), frame)
@@ -290,7 +288,7 @@ def _on_card(task: ResultTask) -> Iterator[_Looked]:
     card = _card()
     card.enter()
     halver, downloads = Halver(card), Downloads(card, task.result)
-    detector, parts = _detector(task.detector), region_fingerprints(task.layout)
+    detector, parts = FaceDetector(task.detector), region_fingerprints(task.layout)
     regions = [part.region for part in parts]
     size = sum(region.halved_size for region in regions)
     unused: list[NDArray[np.uint8]] = []
@@ -345,10 +343,3 @@ def _nearest(planned: Sequence[Fraction], time: Fraction) -> int:
     """The place of the planned time that is nearest, so that a lost frame doesn't put off all that follow."""
     after = bisect_left(planned, time)
     return min((n for n in (after - 1, after) if 0 <= n < len(planned)), key=lambda n: abs(planned[n] - time))
-
-
-def _detector(weights: Path | None) -> FaceDetector:
-    """What this process looks with; torch is loaded by the process that needs it."""
-    from dualface_core.faces.yunet import FaceDetector
-
-    return FaceDetector(weights)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dualface_core import pipeline
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.engine.workers import Workers
-from dualface_core.faces.yunet import FaceDetector
+from dualface_core.faces.detector import FaceDetector
 from dualface_core.media.conversion import FrameConverter
 from dualface_core.media.encoder import VideoEncoder
 from dualface_core.media.frames import Frame

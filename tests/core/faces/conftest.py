@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dualface_core.faces.sface import FaceEmbedder
-from dualface_core.faces.yunet import FaceDetector
+from dualface_core.faces.detector import FaceDetector
+from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dualface_core.faces.alignment import CROP, TEMPLATE, align_face, frontality
+from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.weights import SFACE, read_weights
-from dualface_core.faces.yunet import FaceDetector
 
 
 def similar(factor: complex, offset: complex) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dualface_core.faces.attire import COLORS, attire
-from dualface_core.faces.yunet import FaceDetector
+from dualface_core.faces.detector import FaceDetector
 
 
 def test_people_are_like_themselves_at_another_time_and_unlike_one_another(

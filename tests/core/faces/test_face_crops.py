@@ -6,9 +6,9 @@ import pytest
 from numpy.typing import NDArray
 
 from dualface_core.faces.detections import Detections
+from dualface_core.faces.detector import FaceDetector
+from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.faces.face_crops import SIDE, FaceCrop, crop_square, make_face_crop, upright
-from dualface_core.faces.sface import FaceEmbedder
-from dualface_core.faces.yunet import FaceDetector
 
 
 def face_crop_of(image: NDArray[np.uint8], faces: Detections, row: int) -> FaceCrop:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from dualface_core.errors import MissingInputError, PortraitError
 from dualface_core.faces.alignment import align_face
+from dualface_core.faces.detector import FaceDetector
+from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.faces.portrait import Portrait
-from dualface_core.faces.sface import FaceEmbedder
-from dualface_core.faces.yunet import FaceDetector
 
 
 def saved(image: NDArray[np.uint8], folder: Path) -> Path:

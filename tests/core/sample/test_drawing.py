@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dualface_core.faces.yunet import FaceDetector
+from dualface_core.faces.detector import FaceDetector
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.sample.color import COLOR
 from dualface_core.sample.drawing import Painter, Region

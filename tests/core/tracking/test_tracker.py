@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from dualface_core.faces.detector import FaceDetector
+from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.faces.portrait import Portrait
-from dualface_core.faces.sface import FaceEmbedder
 from dualface_core.faces.weights import WeightFiles
-from dualface_core.faces.yunet import FaceDetector
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import probe

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from dualface_core import pipeline
-from dualface_core.faces.sface import FaceEmbedder
-from dualface_core.faces.yunet import FaceDetector
+from dualface_core.faces.detector import FaceDetector
+from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import Person, SceneKind, Subject
