@@ -62,11 +62,12 @@ _HEAVY: Final = (
 _MOST_ON_CARD: Final = 8
 """Processes that look at videos on a card at once, over all videos in work."""
 
-_ROOM_TO_LOOK: Final = 6_000_000_000
+_ROOM_TO_LOOK: Final = 6 << 30
 """Bytes of a card's memory that they may take, where the settings say nothing of it."""
 
-_TO_LOOK: Final = 850_000_000
-"""Bytes that each of them takes, with two decoders and torch's kernels (H200, driver 580; benchmarks/observing.py)."""
+_TO_LOOK: Final = 768 << 20
+"""Bytes that each of them takes, with two decoders and torch's kernels (H200, driver 580; benchmarks/observing.py): 728
+MiB."""
 
 _WORTH_A_CARD: Final = 5000
 """Frames from which looking on a card pays, where the settings leave the choice: each process needs some 7 s of a

@@ -120,7 +120,7 @@ class Settings(EnvironmentSettings):
         default=None,
         ge=0,
         description="Bytes of a card's memory that processes which look at videos may take, and those which render "
-        "one. Without it, 6 GB, and three quarters of what is free when they begin.",
+        "one. Without it, 6 GiB, and three quarters of what is free when they begin.",
     )
     codec: Codec = Field(default="h264", description="Video codec of the result.")
     quality: int = Field(default=20, ge=0, le=51, description="Quality on x264's CRF scale; smaller is better.")

@@ -21,12 +21,12 @@ from dualface_core.compositing.composed import composed_frames
 from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.encoding.settings import EncoderSpec
 from dualface_core.engine.backend import CARD_FAILURES
+from dualface_core.engine.prefetch import prefetch
 from dualface_core.errors import TableFormatError
 from dualface_core.media.cuda_frames import CudaSurface
 from dualface_core.media.encoder import Surface
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.writer import VideoWriter
-from dualface_core.rendering.prefetch import prefetch
 from dualface_core.system.cuda import Card
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.fingerprints import (

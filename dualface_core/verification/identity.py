@@ -610,11 +610,11 @@ def _naming_finding(
     Two people who are told apart when they are seen at once must not be taken for one another at other times.
     """
     first, second = known
-    ssim = known[first] @ known[second].T
+    cosines = known[first] @ known[second].T
     numbers = [np.array([face.number for face in references[person]]) for person in (first, second)]
     at_once = numbers[0][:, None] == numbers[1][None]
-    together = float(ssim[at_once].mean()) if at_once.any() else 0.0
-    apart = np.where(at_once, -1.0, ssim)
+    together = float(cosines[at_once].mean()) if at_once.any() else 0.0
+    apart = np.where(at_once, -1.0, cosines)
     confused = float(np.mean(np.concatenate([apart.max(axis=0), apart.max(axis=1)]) > CONFUSED))
     alike = together >= SAME_PERSON
     passed = confused <= MOST_CONFUSED

@@ -234,6 +234,7 @@ class _Checks:
 
     def look_in_spans(self, workers: Workers, progress: Callable[[int, int], None] | None) -> bool:
         """Take all that is seen, side by side where the result can be split; False where it cannot."""
+        from dualface_core.engine.prefetch import prefetch
         from dualface_core.engine.spans import spans
         from dualface_core.media.reader import is_seekable
         from dualface_core.verification.observation import observed, without_card
@@ -247,16 +248,16 @@ class _Checks:
         about = self._result.path
         tasks = self._at_first(of_source)
         of_result: Iterator[Task] = map(self._result_task, parts)
-        if on_card:
-            for seen in workers.map(observed, tasks, about=about):
-                self._take(seen)
-            seen_there = workers.map_on_card(
+        if on_card:  # which looks at the result while the processor looks at the source
+            there = workers.map_on_card(
                 observed, list(of_result), without_card=without_card, progress=told, about=about
             )
+            with prefetch(there, depth=1) as seen_there:
+                for seen in chain(workers.map(observed, tasks, about=about), seen_there):
+                    self._take(seen)
         else:
-            seen_there = workers.map(observed, chain(tasks, of_result), progress=told, about=about)
-        for seen in seen_there:
-            self._take(seen)
+            for seen in workers.map(observed, chain(tasks, of_result), progress=told, about=about):
+                self._take(seen)
         return True
 
     def look_in_one_pass(self, progress: Callable[[int, int], None] | None) -> None:

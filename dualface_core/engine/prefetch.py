@@ -1,4 +1,4 @@
-"""Two stages of the streaming pass at once: one makes items in a thread of its own, the other takes them.
+"""Two stages at once: one makes items in a thread of its own, the other takes them.
 
 Belongs here: the hand-over between two threads and nothing of what is handed over. The one idea: the thread is at most
 a few items ahead, so memory stays bounded, and it has ended when the block ends, whatever ended it.

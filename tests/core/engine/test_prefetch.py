@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualface_core.rendering.prefetch import prefetch
+from dualface_core.engine.prefetch import prefetch
 
 
 class Counting:
