@@ -65,6 +65,12 @@ class ServiceSettings(EnvironmentSettings):
         description="Where uploads wait, and videos are worked on, if the store is remote. Without it, a folder of the "
         "user's data.",
     )
+    work_limit: int | None = Field(
+        default=None,
+        gt=0,
+        description="Bytes that copies, uploads and unfinished results in the folder for work may take, over all runs "
+        "of this host. A run for which there is too little left waits. Without it, as many as the disk has.",
+    )
     outbox: Path | None = Field(
         default=None,
         description="A folder for a copy of each verified result, under the name of its upload. Without it, none.",

@@ -1,6 +1,6 @@
 """An S3 server on loopback, for tests: moto's, whose answers may be made to fail or to be slow.
 
-`python -m tests.s3_server PORT` is the server. What is wrong with it is set from outside, by `S3Server.trouble`.
+`python -m tests.s3_server -p PORT` is the server. What is wrong with it is set from outside, by `S3Server.trouble`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class S3Server:
     def trouble(self, *, fail_every: int = 0, delay_ms: int = 0, flip_every: int = 0) -> dict[str, int]:
         """Have every so manieth request fail, each take so long, or a byte of every so manieth answer be wrong.
 
-        0 is never. Gives what has happened until now: how many requests there were, and how many have failed.
+        0 is never. Gives what has happened until now: how many requests there were, how many have failed, and how many
+        there were of each kind, such as "GET", or "GET list" for one that lists.
         """
         asked = {"fail_every": fail_every, "delay_ms": delay_ms, "flip_every": flip_every}
         answer = httpx.post(f"http://127.0.0.1:{self.port}{TROUBLE}", params=asked, timeout=PATIENCE)
@@ -66,7 +67,7 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     """Run a server for the length of the block."""
     port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "tests.s3_server", str(port)]
+    command = [sys.executable, "-m", "tests.s3_server", "-p", str(port)]
     with program(command, port, folder / "s3.log", environment) as process:
         try:
             yield S3Server(port)
@@ -93,6 +94,8 @@ class Troubled:
             start("200 OK", [("Content-Type", "application/json")])
             return [repr(self._seen).replace("'", '"').encode()]
         number = self._seen["requests"] = next(self._requests)
+        kind = request["REQUEST_METHOD"] + (" list" if "list-type=" in request["QUERY_STRING"] else "")
+        self._seen[kind] = self._seen.get(kind, 0) + 1  # one that is lost now and then matters to nobody
         time.sleep(self._wrong["delay_ms"] / 1000)
         fails, flips = self._wrong["fail_every"], self._wrong["flip_every"]
         if fails and number % fails == 0:
@@ -128,4 +131,4 @@ if __name__ == "__main__":
     from werkzeug.serving import run_simple
 
     troubled = Troubled(DomainDispatcherApplication(create_backend_app))
-    run_simple("127.0.0.1", int(sys.argv[1]), troubled, threaded=True, request_handler=MotoRequestHandler)
+    run_simple("127.0.0.1", int(sys.argv[-1]), troubled, threaded=True, request_handler=MotoRequestHandler)

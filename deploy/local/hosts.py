@@ -13,8 +13,8 @@ import shlex
 import signal
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,8 @@ from deploy.local.servers import Server, free_port
 
 REPOSITORY: Final = Path(__file__).parents[2]
 CONFIGURATION: Final = REPOSITORY / "deploy" / "hosts" / "dagster.yaml"
+
+_ALL_QUEUES: Final = "dualface,cpu"
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,29 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path, cards: Sequence[Mapping[str, str]], *, configuration: str | None = None) -> Iterator[Fleet]:
+def fleet(
+    folder: Path,
+    cards: Sequence[Mapping[str, str]],
+    *,
+    configuration: str | None = None,
+    queues: Sequence[str] = (),
+    s3: Callable[[Path], AbstractContextManager[tuple[Server, int]]] = servers.s3,
+) -> Iterator[Fleet]:
     """Run an instance for the length of the block.
 
     Args:
         folder: for its data, made unless it is there. Its name must be short: a socket's name holds it.
         cards: a worker for each of these: the variables of its host.
         configuration: text of `dagster.yaml`, if not that of `deploy/hosts`.
+        queues: those that each worker serves, separated by commas, if not all of them.
+        s3: starts the object store, given a folder. Gives its port, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # PostgreSQL may have to run as another user
     with ExitStack() as stack:
         postgres, database = stack.enter_context(servers.postgres(folder / "postgres"))
         redis, broker = stack.enter_context(servers.redis(folder / "redis"))
-        s3, port = stack.enter_context(servers.s3(folder / "s3"))
+        store, port = stack.enter_context(s3(folder / "s3"))
         endpoint = f"http://127.0.0.1:{port}"
         urllib.request.urlopen(urllib.request.Request(f"{endpoint}/videos", method="PUT")).close()
         shared = {
@@ -97,14 +108,14 @@ def fleet(folder: Path, cards: Sequence[Mapping[str, str]], *, configuration: st
         web_page = {"DAGSTER_WEBSERVER_PORT": os.environ.get("DAGSTER_WEBSERVER_PORT") or str(free_port())}
         service = host("service", serve, b"Put videos into", web_page, signal.SIGINT)
         service.wait()  # it makes the tables, which cannot be made twice at once
-        celery = [sys.executable, "-m", "celery", "--app", "dualface_assets.service.celery_app", "worker"]
+        celery = [sys.executable, "-m", "celery", "--app", "dualface_assets.service.celery_app", "worker", "-l", "INFO"]
         workers = [
-            host(name, [*celery, "-Q", "dualface", "-n", name, "--loglevel", "INFO"], b" ready.", card, signal.SIGQUIT)
-            for name, card in ((f"host-{number}", card) for number, card in enumerate(cards, start=1))
+            host(f"host-{number}", [*celery, "-n", f"host-{number}", "-Q", served], b" ready.", card, signal.SIGQUIT)
+            for number, (card, served) in enumerate(zip(cards, queues or [_ALL_QUEUES] * len(cards), strict=True), 1)
         ]
         for worker in workers:
             worker.wait()
-        named = {"postgres": postgres, "redis": redis, "s3": s3}
+        named = {"postgres": postgres, "redis": redis, "s3": store}
         yield Fleet(folder, folder / "inbox", folder / "service" / "home", shared, named, service, workers)
 
 

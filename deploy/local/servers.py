@@ -110,6 +110,11 @@ class Server:
                 raise RuntimeError(f"{self.command[0]} does not answer: {self.log.read_text(errors='replace')[-3000:]}")
             time.sleep(0.1)
 
+    def send(self, what: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None, "it runs"
+        self._process.send_signal(what)
+
     def stop(self) -> None:
         """End it, without waiting for its clients."""
         if self._process is not None:

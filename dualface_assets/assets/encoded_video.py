@@ -24,15 +24,23 @@ from dualface_assets.assets.config import EncoderConfig, encoder_config
 from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.metadata import Record, entries, image, link, stage_entries
 from dualface_assets.assets.progress import logged
-from dualface_assets.runs.failures import BUG, as_failure, class_name, failure_of, repeated
+from dualface_assets.runs.earlier_encodes import (
+    ENCODE_ON_GPU,
+    ENCODER_TAG,
+    NVENC,
+    SESSION_WAIT_TAG,
+    EarlierFailure,
+    earlier_nvenc_failure,
+)
+from dualface_assets.runs.failures import as_failure
 from dualface_assets.runs.timeouts import in_time, limit_runtime, step_seconds
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
-from dualface_core.encoding.failures import EncoderError, FailureClass, Reaction, reaction
+from dualface_core.encoding.failures import EncoderError
 from dualface_core.engine.stages import StageClock
 from dualface_core.engine.workers import Workers
-from dualface_core.errors import MissingInputError, VerificationError
+from dualface_core.errors import MissingInputError
 from dualface_core.rendering.choice import EncoderChoice
 from dualface_core.settings import Settings
 from dualface_core.system.kept_folders import removed_in_the_end
@@ -43,16 +51,6 @@ from dualface_core.verification.findings import Verification
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.media.probe import VideoInfo
     from dualface_core.rendering.report import EncodeReport
-
-ENCODER_TAG: Final = "dualface/encoder"
-"""Tag of a run: who encodes in it. It is set before the encoder is touched."""
-
-NVENC: Final = "nvenc"
-"""Value of that tag, and name of the pool."""
-
-SESSION_WAIT_TAG: Final = "dualface/session_wait"
-"""Tag of a run: the seconds that it waited for an NVENC session, known once NVENC has succeeded or failed."""
-
 
 _DURING: Final = {"render": "while encoding", "verify": "while checking"}
 """How the steps are called in metadata."""
@@ -72,14 +70,6 @@ class Order:
 
     choice: EncoderChoice
     config: EncoderConfig
-    waited: float = 0.0
-
-
-@dataclass(frozen=True)
-class EarlierFailure:
-    """An attempt with NVENC at this very video: how it ended, and the seconds that it waited for a session."""
-
-    cause: str
     waited: float = 0.0
 
 
@@ -111,42 +101,14 @@ def choose_encoder(
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
         with in_time(step_seconds(video)):
-            earlier = _earlier_failure(context)
+            earlier = earlier_nvenc_failure(context.run, context.instance)
             choice = after_failure(gpu.choose(settings), earlier, fallback=settings.software_fallback)
     context.log.info("Encoding %s. %s", "with NVENC" if choice.nvenc else "in software", choice.why or "")
     order = Order(choice, config, waited=earlier.waited if earlier else 0.0)
     yield dg.Output(order, output_name="for_gpu" if choice.nvenc else "for_software")
 
 
-def _earlier_failure(context: dg.OpExecutionContext) -> EarlierFailure | None:
-    """NVENC's failure in one of the runs that this one repeats; None if this repeats none, or it is not to blame."""
-    instance = context.instance
-    for run in repeated(context.run, instance):
-        if run.tags.get(ENCODER_TAG) == NVENC:
-            done = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS)
-            encoded = any(str(event.get_dagster_event().step_key).endswith(f".{encode_on_gpu.name}") for event in done)
-            if blamed := blamed_on_nvenc(failure_of(run.run_id, instance), encoded=encoded):
-                return EarlierFailure(blamed, float(run.tags.get(SESSION_WAIT_TAG, 0)))
-    return None
-
-
-def blamed_on_nvenc(failure: str | None, *, encoded: bool) -> str | None:
-    """What to say of a failed attempt with NVENC if NVENC may have been the cause; None if it was not.
-
-    Args:
-        failure: the class of the failure; None if the process ended without a word.
-        encoded: whether NVENC had done its work by then.
-    """
-    if failure is None:
-        return None if encoded else "its process ended without a word"
-    if failure == BUG:
-        return None if encoded else "an unexpected error"
-    if failure in set(FailureClass):
-        return failure if reaction(FailureClass(failure)) not in {Reaction.REPORT, Reaction.BUG} else None
-    return failure if failure == class_name(VerificationError) else None
-
-
-@dg.op(pool=NVENC)
+@dg.op(name=ENCODE_ON_GPU, pool=NVENC)
 def encode_on_gpu(
     context: dg.OpExecutionContext, store: VideoStore, gpu: GpuResource, order: Order, composed_tiles: TilePlan
 ) -> str:

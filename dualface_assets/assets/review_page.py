@@ -52,7 +52,6 @@ def review_page(
             write_page(page, about, store.page_folder(key))
             store.files.share(store.page_folder(key))
             index = rebuild_index(store)
-            store.files.share(index)
     path = store.page_folder(key) / index.name
     return dg.MaterializeResult(
         metadata=entries(

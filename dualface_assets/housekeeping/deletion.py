@@ -62,9 +62,9 @@ def why_kept(store: VideoStore, key: str, instance: dg.DagsterInstance, *, retri
 
 
 @contextmanager
-def undisturbed(store: VideoStore) -> Iterator[None]:
+def undisturbed(store: VideoStore, instance: dg.DagsterInstance) -> Iterator[None]:
     """For the length of the block, no upload is taken and no run begins its first step."""
-    with taking_uploads(store, wait=True), store.no_run_begins():
+    with taking_uploads(store, wait=True), store.no_run_begins(instance):
         yield
 
 
@@ -81,7 +81,7 @@ def empty_trash(store: VideoStore, instance: dg.DagsterInstance) -> None:
     folders = [path for path in store.trash_folder.glob("*") if is_key(path.name)]
     for folder in folders:
         empty(folder)
-        with undisturbed(store):
+        with undisturbed(store, instance):
             if why_kept(store, folder.name, instance):
                 continue  # the next scan finds out whether something of it is left
             if not any(parts_of(store, folder.name).values()):

@@ -19,17 +19,20 @@ from typing import Final
 
 import dagster as dg
 
-from dualface_assets.runs.dagster_internals import RunFailureReason, auto_reexecution_should_retry_run
+from dualface_assets.runs.dagster_internals import RunFailureReason, WorkerStatus, auto_reexecution_should_retry_run
 from dualface_assets.runs.failures import BACK_OFF, OVER, WAITING, repeated
 from dualface_assets.runs.in_use import CHECK_AGAIN
 from dualface_assets.runs.tags import AUTO_RETRY_RUN_ID, FAILURE_REASON, MAX_RETRIES, PARTITION, RETRY_ON_STEP_FAILURE
 from dualface_assets.runs.workers import workers
-from dualface_assets.store.video_store import VideoStore
+from dualface_assets.store.video_store import SPANS, VideoStore
 from dualface_core.errors import DualfaceError, one_line
 from dualface_core.system.atomic_files import TEMPORARY_PREFIX, remove_abandoned
 
 _END_PATIENCE: Final = 60.0
 """Seconds for which a process may go on after its run is over."""
+
+_BEGIN_PATIENCE: Final = 60.0
+"""Seconds in which a run that was launched begins, unless it waits for a host."""
 
 _RETRY_PATIENCE: Final = 60.0
 """Seconds in which the daemon starts a retry, if it will."""
@@ -54,6 +57,7 @@ def recovery(context: dg.SensorEvaluationContext, store: VideoStore) -> dg.SkipR
     """Clear up; what was done is in the tick's log and in its reason."""
     instance = context.instance
     done = [f"Ended the process of run {run_id}, which is over." for run_id in end_idle_processes(instance)]
+    done += [f"Run {run_id} never began: it was lost on its way to a host." for run_id in end_lost_runs(instance)]
     done += [f"Asked again for the retry of run {run_id}." for run_id in renew_retries(instance)]
     done += [f"Asked for the retry of run {run_id}, after a pause." for run_id in begin_retries(store, instance)]
     if missing := store.why_missing(instance):
@@ -85,6 +89,25 @@ def end_idle_processes(instance: dg.DagsterInstance, *, now: float | None = None
         elif now - updated.get(worker.run_id, now) > _END_PATIENCE:
             worker.kill()
             ended.append(worker.run_id)
+    return ended
+
+
+def end_lost_runs(instance: dg.DagsterInstance, *, now: float | None = None) -> list[str]:
+    """End runs that were launched and can never begin, so that they are tried again. Gives their ids.
+
+    The daemon asks the launcher for runs that have begun; it gives the others hours, since all hosts may be busy.
+    """
+    now = time.time() if now is None else now
+    if not instance.run_launcher.supports_check_run_worker_health:
+        return []
+    late = datetime.fromtimestamp(now - _BEGIN_PATIENCE, UTC)
+    ended = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING], updated_before=late)):
+        health = instance.run_launcher.check_run_worker_health(run)
+        current = instance.get_run_by_id(run.run_id)
+        if health.status is WorkerStatus.NOT_FOUND and current and current.status is run.status:
+            instance.report_run_failed(run, health.msg)
+            ended.append(run.run_id)
     return ended
 
 
@@ -177,7 +200,8 @@ def remove_leftovers(store: VideoStore, instance: dg.DagsterInstance, *, now: fl
 def _scratch_of_the_past(store: VideoStore, instance: dg.DagsterInstance, now: float) -> Iterator[Path]:
     """Scratch folders of runs that are over; without the notes, as long as somebody may need them.
 
-    A run that this instance does not know is another instance's, or was deleted; its folder is judged by its age.
+    A run that this instance does not know is another instance's, or was deleted; its folder is judged by its age. So
+    are spans of a video, unless they are not needed any more: its last run has succeeded, perhaps on another host.
     """
     folders = [path for path in store.scratch_folder.glob("*") if path.is_dir()]
     records = instance.get_run_records(dg.RunsFilter(run_ids=[path.name for path in folders])) if folders else []
@@ -187,8 +211,16 @@ def _scratch_of_the_past(store: VideoStore, instance: dg.DagsterInstance, now: f
         run = record.dagster_run if record else None
         if run and not run.is_finished:
             continue
+        if folder.name.startswith(SPANS) and _is_made(folder.name.removeprefix(SPANS), instance):
+            yield folder
+            continue
         over_since = record.update_timestamp.timestamp() if record else folder.stat().st_mtime
         if now - over_since > _NOTES_STAY or (run and (run.is_success or AUTO_RETRY_RUN_ID in run.tags)):
             yield folder
         elif run:
             yield from (path for path in folder.iterdir() if path.is_file() or path.name.startswith(TEMPORARY_PREFIX))
+
+
+def _is_made(key: str, instance: dg.DagsterInstance) -> bool:
+    last = next(iter(instance.get_runs(dg.RunsFilter(tags={PARTITION: key}), limit=1)), None)
+    return last is not None and last.is_success

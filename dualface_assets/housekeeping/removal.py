@@ -80,7 +80,7 @@ def remove(key: str, store: VideoStore, instance: dg.DagsterInstance) -> Removal
         VideoInUseError: a run of it is in flight or about to begin, or an upload of it waits for its run.
         MissingInputError: there is none.
     """
-    with undisturbed(store):
+    with undisturbed(store, instance):
         removal = removal_of(key, store, instance)
         if reason := why_kept(store, key, instance, retries_later=False):
             raise VideoInUseError(f"{key} is not removed: {reason}. Wait until that is over, or terminate it.")
@@ -92,5 +92,5 @@ def remove(key: str, store: VideoStore, instance: dg.DagsterInstance) -> Removal
             instance.compute_log_manager.delete_logs(prefix=[run_id])
     empty_trash(store, instance)
     if store.review_folder.exists():
-        store.files.share(rebuild_index(store))
+        rebuild_index(store)
     return removal

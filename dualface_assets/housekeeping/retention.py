@@ -93,7 +93,7 @@ def delete_expired(
         if "upload" in overdue and store.files.exists(store.result_path(key)) and not store.has_result(key):
             outcome.left_alone[key] = "its result is not what its report says, so it can only be made again"
             continue
-        with undisturbed(store):
+        with undisturbed(store, instance):
             if reason := why_kept(store, key, instance):
                 outcome.left_alone[key] = reason
                 continue
@@ -108,7 +108,7 @@ def delete_expired(
     if not dry_run:
         empty_trash(store, instance)
         if any(deletion.part in {"page", *_SHOWN} for deletion in outcome.deleted) and store.review_folder.exists():
-            store.files.share(rebuild_index(store))
+            rebuild_index(store)
     return outcome
 
 

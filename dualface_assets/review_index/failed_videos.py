@@ -65,5 +65,5 @@ def note_failure(run: dg.DagsterRun, store: VideoStore, instance: dg.DagsterInst
         tried_again=run.tags.get(WILL_RETRY) == "true" or run.tags.get(BACK_OFF) == WAITING,
     ).write(folder)
     store.files.share(folder)
-    store.files.share(rebuild_index(store))
+    rebuild_index(store)
     return None

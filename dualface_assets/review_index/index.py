@@ -2,7 +2,8 @@
 
 Belongs here: reading the records and writing `index.html`. It is always made anew from what the folder holds, under a
 lock, so that of two runs that end at once the later one shows both; and if it is deleted, the next run brings it back.
-Of two hosts that make it at once one may miss what the other has just made, until the next run.
+A lock is one host's. So where others may write, too, the records are read once more when the index is in its place, and
+it is made again if there is anything new: whoever is the last to put it there has seen what all have made.
 """
 
 from __future__ import annotations
@@ -22,19 +23,27 @@ INDEX_SCRIPT: Final = _TEMPLATES / "index.js"
 
 
 def rebuild_index(store: VideoStore) -> Path:
-    """Write `index.html` into the folder of all pages, made if it is not there. Gives its path.
+    """Put `index.html` into the folder of all pages, made if it is not there. Gives its path.
 
-    Raises OutputError or PrivateFolderError.
+    Raises OutputError, StoreError or PrivateFolderError.
     """
     folder = store.review_folder
     index = folder / PAGE
     with (store.private_folder("locks") / "index").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
-        keys = set(store.files.gather(folder, RECORDS))
-        known = [entry for entry in entries(folder) if entry.key in keys]
-        found = sorted(known, key=lambda entry: (entry.when, entry.key), reverse=True)
-        LocalFiles(folder).write(index, _html(found).encode())
+        shown, found = None, _entries(store)
+        while found != shown:
+            LocalFiles(folder).write(index, _html(found).encode())
+            store.files.share(index)
+            shown, found = found, _entries(store) if store.is_remote else found
     return index
+
+
+def _entries(store: VideoStore) -> list[Entry]:
+    """All videos, the latest first."""
+    keys = set(store.files.gather(store.review_folder, RECORDS))
+    known = [entry for entry in entries(store.review_folder) if entry.key in keys]
+    return sorted(known, key=lambda entry: (entry.when, entry.key), reverse=True)
 
 
 def _html(found: list[Entry]) -> str:

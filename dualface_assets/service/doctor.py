@@ -22,11 +22,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dualface_assets.assets.encoded_video import NVENC
 from dualface_assets.housekeeping.retention import Retention
 from dualface_assets.notifications.webhook import Webhook
+from dualface_assets.runs.earlier_encodes import NVENC
+from dualface_assets.runs.instance_locks import spans_hosts
 from dualface_assets.service.clock import TOLERATED, ticks_ahead
 from dualface_assets.service.instance_home import CONFIGURATION, instance_home, opened_instance
+from dualface_assets.service.only_daemon import daemon_host
 from dualface_assets.settings import ServiceSettings, WebhookSettings, local_folder
 from dualface_assets.store.video_store import VideoStore, video_store
 from dualface_core.engine.cores import CoreBudget
@@ -250,6 +252,11 @@ def daemon(instance: dg.DagsterInstance) -> Diagnosis:
     beats = instance.get_daemon_heartbeats()
     fresh = {kind for kind, beat in beats.items() if time.time() - beat.timestamp < _HEARTBEAT_PATIENCE}
     late = sorted(set(instance.get_required_daemon_types()) - fresh)
+    if not late and spans_hosts(instance):
+        if where := daemon_host(instance):
+            return Diagnosis("daemon", "good", f"running {where}")
+        advice = "Nothing keeps a second one away but care: its log says so when there is another."
+        return Diagnosis("daemon", "warning", f"One runs that `serve` has not started. {advice}")
     if not late:
         return Diagnosis("daemon", "good", "running")
     if beats.keys() - late:

@@ -39,6 +39,7 @@ from dualface_assets.runs.tags import PARTITION
 from dualface_assets.runs.workers import workers
 from dualface_assets.service.clock import WatchedClock, resume_sensors
 from dualface_assets.service.instance_home import opened_instance, prepared_home
+from dualface_assets.service.only_daemon import REFUSED
 from dualface_assets.settings import ServiceSettings, workspace
 from dualface_assets.store.video_store import video_store
 from dualface_core.errors import DualfaceError, SettingsError
@@ -99,6 +100,8 @@ class Program:
         if self.process.poll() is None or (self._starts > 1 and age < _BETWEEN_STARTS):
             return True
         print(f"The {self.name} has ended (exit code {self.process.returncode}).", file=sys.stderr, flush=True)
+        if self.process.returncode == REFUSED:
+            return False
         if self._starts == 1 and age < _STILL_STARTING and self.process.returncode >= 0:
             return False
         self.start()

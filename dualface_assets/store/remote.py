@@ -258,13 +258,30 @@ class RemoteFiles:
                 self._fs.rm(aside, recursive=True)
 
     def remove_forgotten(self) -> None:
-        """Remove what lies among the incoming files for a day."""
+        """Remove what lies among the incoming files for a day, and the parts of a file whose newest is as old."""
         incoming = self._folder / _INCOMING
         if self._atomic:
+            with suppress(StoreError):  # not everybody may list them; then a rule of the bucket has to do it
+                self._abort_forgotten_parts()
             return
         for name in self.names(incoming):
             if time.time() - self.modified(incoming / name) > _ABANDONED_AFTER:
                 self.move_to_trash(incoming / name, incoming)
+
+    def _abort_forgotten_parts(self) -> None:
+        """In S3, parts stay, unseen and paid for, until somebody ends what they were to become."""
+        if not hasattr(self._fs, "list_multipart_uploads"):  # s3fs has it
+            return
+        bucket, _, prefix = self._root.path.lstrip("/").partition("/")
+        with self._asking(self._folder):
+            for begun in self._fs.list_multipart_uploads(bucket):
+                key, upload_id = begun["Key"], begun["UploadId"]
+                if not key.startswith(prefix):
+                    continue  # it is another program's
+                parts = self._fs.call_s3("list_parts", Bucket=bucket, Key=key, UploadId=upload_id).get("Parts", [])
+                newest = max((part["LastModified"].timestamp() for part in parts), default=time.time())
+                if time.time() - newest > _ABANDONED_AFTER:
+                    self._fs.abort_mpu(bucket, key, upload_id)
 
     def _name(self, path: Path) -> str:
         return self._root.joinpath(*path.relative_to(self._folder).parts).path

@@ -22,9 +22,10 @@ import dagster as dg
 import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
+from dualface_assets.runs.instance_locks import InstanceLock, locked
 from dualface_assets.settings import ServiceSettings, local_folder
 from dualface_assets.store.bucket import Bucket
-from dualface_assets.store.files import LocalFiles, StoreFiles, make_folder
+from dualface_assets.store.files import LocalFiles, StoreFiles, files_below, make_folder
 from dualface_assets.store.partitions import check_key, is_key
 from dualface_assets.store.remote import RemoteFiles, without_password
 from dualface_core.errors import DualfaceError, MachineError, MissingInputError, OutputError, SettingsError
@@ -41,6 +42,12 @@ _OWN_FOLDERS: Final = frozenset(
 )
 _ROOM: Final = 256 << 20
 """Bytes that a run may need beside twice the size of its video: the result, and a copy of one of them."""
+SPANS: Final = "spans-"
+"""How the folder with the finished spans of a video begins; its key follows."""
+
+_PROMISE: Final = ".room"
+"""A file in a run's folder: how many bytes it may take in all."""
+
 _UPLOAD_AGAIN: Final = "Put the video into the inbox again."
 
 
@@ -113,12 +120,14 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
             password.
         work: the folder for claims, scratch and trash of a remote store; without it, one per store in the user's data
             folder. It must not be in the inbox, where others write.
+        work_limit: bytes that those may take; without it, as many as the disk has.
     """
 
     root: str
     inbox: str | None = None
     work: str | None = None
     inbox_url: str | None = None
+    work_limit: int | None = None
     _run_id: str = PrivateAttr(default="no run")
 
     @property
@@ -178,9 +187,14 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         return _bucket(self.inbox_url)
 
     @property
+    def is_remote(self) -> bool:
+        """Whether what it holds is elsewhere, where other hosts may write, too."""
+        return local_folder(self.root) is None
+
+    @property
     def files(self) -> StoreFiles:
         """What the store holds. Raises SettingsError for a URL of a kind that cannot be used."""
-        if local_folder(self.root) is not None:
+        if not self.is_remote:
             return LocalFiles(self.folder)
         make_private_folder(self.folder, action="Set DUALFACE_WORK to a folder of your own.")
         return _remote_files(self.root, self.folder)
@@ -231,7 +245,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         return self.folder / "trash"
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """At the beginning of a run, wait for what is being deleted at this moment."""
+        """At the beginning of a run, wait for what is being deleted at this moment, on whichever host."""
         if context.run is None:
             return
         self._run_id = context.run.run_id
@@ -241,22 +255,41 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
             if not missing and self.folder.exists():
                 with self._deletion_lock(fcntl.LOCK_SH):
                     pass
+        if context.instance:
+            with locked(context.instance, InstanceLock.DELETION, shared=True):
+                pass
 
     def why_missing(self, instance: dg.DagsterInstance) -> MachineError | None:
         """Why nothing may be written: this instance has worked on the store, and its disk is not mounted now."""
         return why_missing(self.folder, Path(instance.root_directory))
 
     def why_no_room(self, size_bytes: int) -> str | None:
-        """Why a run on a video of this size would fill the disk; None if there is room for it."""
-        needed, free = _ROOM + 2 * size_bytes, shutil.disk_usage(self.folder).free
-        if free >= needed:
+        """Why a run on a video of this size would fill the disk, or the folder for work; None if there is room for it.
+
+        What runs at work here were promised and have not taken yet is not free.
+        """
+        needed, folders = _needed(size_bytes), [self.claims_folder, self.trash_folder, *self.scratch_folder.glob("*")]
+        room = {"are free": shutil.disk_usage(self.folder).free}
+        if self.is_remote:  # in a local store a run takes its room elsewhere
+            taken = {folder: _size(folder) for folder in folders}
+            own = self.scratch_folder / self._run_id
+            promised = sum(max(0, _promised(folder) - taken[folder]) for folder in folders if folder != own)
+            needed = max(0, needed - taken.get(own, 0))
+            room["are free"] -= promised
+            if self.work_limit is not None:
+                room["of DUALFACE_WORK_LIMIT are left"] = self.work_limit - sum(taken.values()) - promised
+        which, least = min(room.items(), key=lambda known: known[1])
+        if least >= needed:
             return None
-        return f"waits for room: {needed / (1 << 30):.1f} GiB are needed, {free / (1 << 30):.1f} GiB are free"
+        return f"waits for room: {needed / (1 << 30):.1f} GiB are needed, {max(0, least) / (1 << 30):.1f} GiB {which}"
 
     def require_room(self, size_bytes: int) -> None:
-        """Raise NoRoomError if a run on a video of this size would fill the disk."""
-        if reason := self.why_no_room(size_bytes):
-            raise NoRoomError(self.folder, reason, action="Make room on this disk.")
+        """Have room for this run, on a video of this size, until it is over. Raises NoRoomError if there is none."""
+        with (self.private_folder("locks") / "room").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
+            if reason := self.why_no_room(size_bytes):
+                raise NoRoomError(self.folder, reason, action="Make room there.")
+            (self.scratch(self._run_id) / _PROMISE).write_text(str(_needed(size_bytes)))
 
     def mark(self, instance: dg.DagsterInstance) -> None:
         """Begin to work on the store, new or not. Raises MachineError for one that is not mounted, or OutputError."""
@@ -276,9 +309,9 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
             raise
 
     @contextmanager
-    def no_run_begins(self) -> Iterator[None]:
-        """For the length of the block, runs wait before their first step; Dagster knows of them by then."""
-        with self._deletion_lock(fcntl.LOCK_EX):
+    def no_run_begins(self, instance: dg.DagsterInstance) -> Iterator[None]:
+        """For the length of the block, runs on all hosts wait before their first step; Dagster knows them by then."""
+        with self._deletion_lock(fcntl.LOCK_EX), locked(instance, InstanceLock.DELETION):
             yield
 
     @contextmanager
@@ -401,7 +434,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
         Raises UnsafeKeyError.
         """
-        return self.scratch_folder / f"spans-{check_key(key)}"
+        return self.scratch_folder / f"{SPANS}{check_key(key)}"
 
     def private_folder(self, name: str) -> Path:
         """A folder of the store's that only this user's processes may enter, made if it is not there.
@@ -422,11 +455,32 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         return set(filter(is_key, (name.removesuffix(".parquet") for name in names)))
 
 
+def _needed(size_bytes: int) -> int:
+    """Bytes that a run on a video of this size may take: its copy, the result, and what is rendered meanwhile."""
+    return _ROOM + 2 * size_bytes
+
+
+def _promised(folder: Path) -> int:
+    """Bytes that the run of this folder may take in all; 0 if it is no run's, or is over."""
+    with suppress(FileNotFoundError, ValueError):
+        return int((folder / _PROMISE).read_text())
+    return 0
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files in a folder, some of which may vanish meanwhile."""
+    size = 0
+    for file in files_below(folder):
+        with suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size
+
+
 def video_store(settings: ServiceSettings) -> VideoStore:
     """The store that the settings name, without its password: Dagster stores and shows what a resource holds."""
     inbox, work = (None if folder is None else str(folder) for folder in (settings.inbox, settings.work))
-    url = settings.inbox_url and without_password(settings.inbox_url)
-    return VideoStore(root=without_password(settings.store), inbox=inbox, work=work, inbox_url=url)
+    url, limit = settings.inbox_url and without_password(settings.inbox_url), settings.work_limit
+    return VideoStore(root=without_password(settings.store), inbox=inbox, work=work, inbox_url=url, work_limit=limit)
 
 
 @cache

@@ -12,6 +12,7 @@ import pytest
 from dualface_assets.housekeeping.recovery import (
     begin_retries,
     end_idle_processes,
+    end_lost_runs,
     recovery,
     remove_leftovers,
     renew_retries,
@@ -225,6 +226,28 @@ def test_spans_of_a_killed_run_wait_a_day_for_the_run_that_carries_on(
     spans.mkdir()
     assert spans not in remove_leftovers(store, instance)
     assert spans in remove_leftovers(store, instance, now=time.time() + DAY + 60)
+
+
+def test_spans_of_a_video_that_another_host_has_made_are_removed(
+    store: VideoStore, instance: dg.DagsterInstance
+) -> None:
+    a_run(instance, dg.DagsterRunStatus.FAILURE)
+    a_run(instance, dg.DagsterRunStatus.SUCCESS)
+    scratch_of("spans-talk-0123456789", store)
+    assert remove_leftovers(store, instance) == [store.spans_folder("talk-0123456789")]
+
+
+def test_a_run_that_was_lost_on_its_way_to_a_host_is_ended_and_tried_again(instance: dg.DagsterInstance) -> None:
+    lost, _ = (a_run(instance, dg.DagsterRunStatus.STARTING) for _ in range(2))  # of the other it is not known yet
+    mark = Path(instance.root_directory) / "workers" / lost.run_id  # its process has ended before it could begin
+    mark.parent.mkdir()
+    mark.touch()
+    assert end_lost_runs(instance) == []
+    assert end_lost_runs(instance, now=time.time() + 120) == [lost.run_id]
+    found = instance.get_run_by_id(lost.run_id)
+    assert found is not None
+    assert found.is_failure
+    assert found.tags["dagster/max_retries"] == "5"
 
 
 @pytest.mark.parametrize("place", ["raw_video/a-0123456789", "face_tracks", "composed_tiles", "encoded_video/a-01"])

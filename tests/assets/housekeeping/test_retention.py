@@ -123,7 +123,7 @@ def test_the_index_says_which_of_the_two_videos_was_deleted_until_the_page_is_ma
     key = processed(store=any_store)
     a_page(key, time.time()).write(any_store.page_folder(key))
     any_store.files.share(any_store.page_folder(key))
-    any_store.files.share(rebuild_index(any_store))
+    rebuild_index(any_store)
     delete_expired(any_store, instance, retention, now=after(31))
     index = any_store.files.read(any_store.review_folder / "index.html").decode()
     assert key in index
@@ -266,7 +266,7 @@ def test_a_run_that_begins_during_a_deletion_waits_for_its_end(
 ) -> None:
     key = processed()
     command = [sys.executable, "-c", WORKER, instance.root_directory, store.root, key]
-    with store.no_run_begins():
+    with store.no_run_begins(instance):
         worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         while not waits_for_a_lock(worker.pid):
             assert worker.poll() is None, "it did not wait"

@@ -11,6 +11,7 @@ import pytest
 
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import FailureRecord, PageRecord
+from dualface_assets.store.remote import RemoteFiles
 from dualface_assets.store.video_store import VideoStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -160,3 +161,29 @@ def test_the_index_shows_what_another_host_has_made_and_not_what_it_has_removed(
     assert 'data-state="warning"' in rebuild_index(other).read_text()
     one.files.move_to_trash(one.page_folder(first), one.private_folder("trash"))
     assert first not in rebuild_index(other).read_text()
+
+
+def test_two_hosts_that_make_the_index_at_once_do_not_miss_one_another_s_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, quick = (
+        VideoStore(root=f"lan://{tmp_path}/far", inbox=str(tmp_path / "inbox"), work=str(tmp_path / name))
+        for name in ("slow", "quick")
+    )
+    share = RemoteFiles.share
+    for store, key in ((slow, "a-0123456789"), (quick, "b-0123456789")):
+        page(key).write(store.page_folder(key))
+    slow.files.share(slow.page_folder("a-0123456789"))
+
+    def meanwhile(files: RemoteFiles, path: Path) -> None:
+        """When one has read the records and is about to send its index, the other one does all that it has to do."""
+        monkeypatch.setattr(RemoteFiles, "share", share)
+        quick.files.share(quick.page_folder("b-0123456789"))
+        rebuild_index(quick)
+        files.share(path)
+
+    monkeypatch.setattr(RemoteFiles, "share", meanwhile)
+    rebuild_index(slow)
+    index = (tmp_path / "far" / "review" / "index.html").read_text()
+    assert "a-0123456789" in index
+    assert "b-0123456789" in index

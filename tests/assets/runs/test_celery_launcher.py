@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -61,6 +62,19 @@ def test_a_run_that_no_worker_has_is_ended_after_a_while_and_tried_again(
     again = launching.get_run_by_id(run.run_id)
     assert again is not None
     assert again.tags[MAX_RETRIES] == "5"  # a host that goes down is no failure of the video's
+
+
+def test_a_run_that_was_lost_on_its_way_is_told_from_one_that_waits(
+    launching: dg.DagsterInstance, run: dg.DagsterRun, broker: tuple[Server, str]
+) -> None:
+    launcher: Any = launching.run_launcher
+    launched = run.with_status(dg.DagsterRunStatus.STARTING)
+    launcher.celery.send_task("execute_job", queue="dualface")
+    assert launcher.check_run_worker_health(launched).status == WorkerStatus.RUNNING  # this may be the one that waits
+    launcher.celery.control.purge()
+    assert launcher.check_run_worker_health(launched).status == WorkerStatus.NOT_FOUND
+    broker[0].stop()
+    assert launcher.check_run_worker_health(launched).status == WorkerStatus.RUNNING  # nobody can say
 
 
 def test_a_worker_removes_what_runs_that_are_over_have_left(

@@ -14,13 +14,14 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from dualface_assets.assets.encoded_video import EarlierFailure, after_failure, blamed_on_nvenc
+from dualface_assets.assets.encoded_video import after_failure
 from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.metadata import IMAGE_BYTES
 from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.recovery import remove_leftovers
 from dualface_assets.review_index.failed_videos import note_failure
 from dualface_assets.review_index.records import entries
+from dualface_assets.runs.earlier_encodes import EarlierFailure, blamed_on_nvenc
 from dualface_assets.runs.failures import BACK_OFF, WAITING
 from dualface_assets.runs.timeouts import step_seconds
 from dualface_assets.store.partitions import videos

@@ -6,6 +6,8 @@ import fcntl
 import stat
 from datetime import UTC, datetime
 
+import dagster as dg
+
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import FailureRecord
 from dualface_assets.store.video_store import VideoStore
@@ -30,11 +32,13 @@ def test_a_store_is_its_users_to_write_and_its_groups_to_read(intake: Intake) ->
         assert not another_user_can(store.video_path(upload.key).read_bytes)
 
 
-def test_another_user_who_may_read_the_store_cannot_hold_up_uploads_and_runs(intake: Intake) -> None:
+def test_another_user_who_may_read_the_store_cannot_hold_up_uploads_and_runs(
+    intake: Intake, instance: dg.DagsterInstance
+) -> None:
     with public_folder() as folder:
         store = VideoStore(root=str(folder))
         intake.tick(store)
-        with store.no_run_begins():
+        with store.no_run_begins(instance):
             pass
         FailureRecord(
             key="talk-0123456789", name="talk.mp4", failed_at=datetime.now(UTC), failure="machine", reason="No.",

@@ -69,6 +69,27 @@ def test_a_video_that_has_changed_on_the_way_is_fetched_again_and_not_used(
     assert hashlib.sha256(copy.read_bytes()).hexdigest() == digest
 
 
+def test_parts_of_a_file_that_was_never_finished_are_removed_after_a_day_and_no_other_program_s(
+    s3_store: VideoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    system = s3fs.S3FileSystem(skip_instance_cache=True)
+    ours = s3_store.root.removeprefix("s3://videos/") + "/raw_video/a-0123456789/a.mp4"
+    for key in (ours, "another/a.mp4"):
+        begun = system.call_s3("create_multipart_upload", Bucket="videos", Key=key)
+        part = {"Bucket": "videos", "Key": key, "UploadId": begun["UploadId"], "PartNumber": 1, "Body": b"a part"}
+        system.call_s3("upload_part", **part)
+
+    def unfinished() -> set[str]:
+        return {upload["Key"] for upload in system.list_multipart_uploads("videos")}
+
+    s3_store.files.remove_forgotten()
+    assert unfinished() == {ours, "another/a.mp4"}
+    monkeypatch.setattr("dualface_assets.store.remote._ABANDONED_AFTER", -5.0)
+    s3_store.files.remove_forgotten()
+    assert unfinished() == {"another/a.mp4"}
+
+
 def test_the_server_of_these_tests_fails(s3: S3Server) -> None:
     before = s3.trouble(fail_every=2)
     answers = [
