@@ -8,7 +8,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 # Threads of torch wait for one another by spinning, and the tests run side by side.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo up doctor soak bench matrix fuzz hosts test audit lint types contracts tests kernels screenshots format clean
+.PHONY: help install demo up doctor fleet soak bench matrix fuzz hosts test audit lint types contracts tests kernels screenshots format clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ fuzz: install ## 2,000 damaged files, each in a process with limits: nothing may
 
 hosts: install ## Runs on several hosts, one of which is killed: all on this machine, with PostgreSQL, Redis and S3 (minutes).
 	$(BIN)/pytest -m hosts
+
+fleet: install ## Two hosts and their servers on this machine, 20 videos at a time, and what faults do to them (most of an hour).
+	$(BIN)/python -m benchmarks.fleet
 
 soak: install ## The instance under load and under fire, at length (half an hour); writes docs/soak.md.
 	$(BIN)/python -m benchmarks.soak

@@ -21,6 +21,7 @@ from dualface_assets.store.video_store import video_store
 from dualface_core.settings import Settings
 from tests.own_instance import REPOSITORY, own_instance
 
+redis = pytest.importorskip("redis", reason="redis is not installed")
 task_postrun = pytest.importorskip("celery.signals", reason="celery is not installed").task_postrun
 if reason := servers.why_unavailable("redis", "fleet"):
     pytest.skip(reason, allow_module_level=True)
@@ -71,7 +72,7 @@ def test_a_run_that_was_lost_on_its_way_is_told_from_one_that_waits(
     launched = run.with_status(dg.DagsterRunStatus.STARTING)
     launcher.celery.send_task("execute_job", queue="dualface")
     assert launcher.check_run_worker_health(launched).status == WorkerStatus.RUNNING  # this may be the one that waits
-    launcher.celery.control.purge()
+    redis.Redis.from_url(broker[1]).flushdb()
     assert launcher.check_run_worker_health(launched).status == WorkerStatus.NOT_FOUND
     broker[0].stop()
     assert launcher.check_run_worker_health(launched).status == WorkerStatus.RUNNING  # nobody can say
