@@ -96,6 +96,20 @@ class ServiceSettings(EnvironmentSettings):
         description="Where review pages and results are served, if not by the web page itself: https://host/dualface.",
     )
 
+    metrics: str | None = Field(
+        default=None,
+        pattern=r"^(\S+:)?[0-9]{1,5}$",
+        description="The port, or address and port, on which metrics can be had. A port alone is one of 127.0.0.1.",
+    )
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Address and port on which metrics can be had; None if they are not to be had."""
+        if self.metrics is None:
+            return None
+        address, _, port = self.metrics.rpartition(":")
+        return address.strip("[]") or "127.0.0.1", int(port)
+
     @property
     def inbox_folder(self) -> Path:
         """The folder for uploads. Raises SettingsError where the store is remote and no inbox is set."""

@@ -302,6 +302,8 @@ def _put_in_place(
                 path=path,
                 report=noted,
                 encoder=report.encoder_used,
+                stages=report.stages,
+                fallback=report.fallback,
             ).entry(),
         }
     )

@@ -79,7 +79,7 @@ def face_tracks(
                 **figures,
                 "seconds": seconds,
                 **stage_entries(stage, "while looking for faces"),
-                **Record(seconds={"track": seconds}, stage=stage).entry(),
+                **Record(seconds={"track": seconds}, stages=[stage]).entry(),
                 COLUMN_SCHEMA: columns(FaceTracks.SCHEMA, COLUMNS),
             }
         ),

@@ -30,18 +30,20 @@ class Record(BaseModel):
 
     Attributes:
         seconds: what its steps took, by the names of `dualface_core.review.page.PageContent`.
-        stage: the same step with what it used; None for what is not one, or is from before it was noted.
+        stages: the same steps with what they used, as far as that is noted.
         path, report: where a result and its report are, for people.
         encoder: FFmpeg's name of the encoder that made the result.
+        fallback: whether software did what NVENC should have done.
     """
 
     model_config = ConfigDict(frozen=True)
 
     seconds: dict[str, float] = {}
-    stage: Stage | None = None
+    stages: list[Stage] = []
     path: str | None = None
     report: str | None = None
     encoder: str | None = None
+    fallback: bool = False
 
     def entry(self) -> dict[str, dg.JsonMetadataValue]:
         """This record as metadata."""

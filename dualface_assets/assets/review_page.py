@@ -76,14 +76,14 @@ def _content(context: dg.AssetExecutionContext, store: VideoStore, tracks: FaceT
     key = context.partition_key
     source, result, report = store.video_place(key), store.result_path(key), store.report(key)
     records = _records(context)
-    tracked = [record.stage for record in records if record.stage]
+    noted = [*(stage for record in records for stage in record.stages), *report.stages]
     return PageContent(
         key=key,
         name=store.upload(key).name,
         video=store.video_info(key),
         tracks=tracks,
         plan=plan,
-        report=report.model_copy(update={"stages": [*tracked, *report.stages]}),
+        report=report.model_copy(update={"stages": list({stage.name: stage for stage in noted}.values())}),
         result=pipeline.probe(store.local(result)),
         seconds={step: seconds for record in records for step, seconds in record.seconds.items()},
         source_link=store.link(source, seen_from=store.page_folder(key)),

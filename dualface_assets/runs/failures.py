@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import dagster as dg
 
 from dualface_assets.runs.tags import MAX_RETRIES, PARTITION, RETRY_ON_STEP_FAILURE
-from dualface_core.encoding.failures import EncoderError
+from dualface_core.encoding.failures import EncoderError, FailureClass
 from dualface_core.errors import DualfaceError, FileError, NativeCrashError
 
 if TYPE_CHECKING:
@@ -162,6 +162,12 @@ def failure_class(error: DualfaceError) -> str:
 def class_name(kind: type[DualfaceError]) -> str:
     """The short name of a kind of error, such as `unreadable-video`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__.removesuffix("Error")).lower()
+
+
+def failure_classes() -> frozenset[str]:
+    """The classes of failures that this process knows of; others belong to steps, whose modules it has not loaded."""
+    kinds = (kind for kind in _all_kinds(DualfaceError) if not issubclass(kind, EncoderError))
+    return frozenset({MACHINE, BUG, SETUP, INTERRUPTED, *FailureClass, *map(class_name, kinds)})
 
 
 def failure_of(run_id: str, instance: dg.DagsterInstance) -> str | None:

@@ -124,7 +124,8 @@ def main() -> int:
     """Run until a signal comes, or a program cannot be kept alive, which is a failure. Gives the exit status."""
     try:
         Settings.load()  # what is not allowed is said now, and not by every run
-        store = video_store(ServiceSettings.load())
+        service = ServiceSettings.load()
+        store = video_store(service)
         _ = store.inbox_folder, store.files, store.bucket
         home = prepared_home()
         lock = FileLock.attempt(home / "serve.lock")
@@ -154,6 +155,8 @@ def main() -> int:
             begin_reading_events(instance)
             daemon = Program("daemon", _DAGSTER, "dagster-daemon", "run", "--log-level", "warning", *workspace)
             programs.append(daemon)
+            if service.metrics is not None:
+                programs.append(Program("exporter", "dualface_assets.service.exporter"))
             while all(program.keep_alive() for program in programs):
                 time.sleep(0.5)
                 if clock.was_set_back():

@@ -10,6 +10,7 @@ import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
@@ -17,6 +18,9 @@ from pydantic import BaseModel, ValidationError
 from dualface_assets.store.bucket import BucketObject
 from dualface_assets.store.files import LocalFiles
 from dualface_assets.store.video_store import Upload, VideoStore
+
+
+_MADE_AT: Final = "%Y%m%dT%H%M%S.%f"
 
 
 class Source(BaseModel):
@@ -35,7 +39,12 @@ class Original(BaseModel):
 
 def new_name(at: datetime, identity: str) -> str:
     """The name of a claim: when, in UTC, and twelve hex digits. Names in order are oldest first."""
-    return f"{at:%Y%m%dT%H%M%S.%f}-{identity[:12]}"
+    return f"{at:{_MADE_AT}}-{identity[:12]}"
+
+
+def made_at(claim: Path) -> datetime:
+    """When a claim was made, by its name; or, of one out of a bucket, when its object was."""
+    return datetime.strptime(claim.name.partition("-")[0], _MADE_AT).replace(tzinfo=UTC)
 
 
 def new_claim(

@@ -35,9 +35,9 @@ from dualface_assets.store.files import make_folder, reading
 from dualface_assets.store.partitions import DIGEST_DIGITS, partition_key, slug
 from dualface_assets.store.video_store import Upload, VideoStore
 from dualface_assets.uploads.bucket import BucketInbox, remove_originals
-from dualface_assets.uploads.claims import as_json, claims, new_claim, source_of, upload_of, write
+from dualface_assets.uploads.claims import as_json, claims, made_at, new_claim, source_of, upload_of, write
 from dualface_assets.uploads.folder import Folder
-from dualface_assets.uploads.inbox import FileState, Inbox, StabilityWindow
+from dualface_assets.uploads.inbox import FileState, Inbox, StabilityWindow, files_in
 from dualface_assets.uploads.resumable import ResumableTask
 from dualface_assets.uploads.source import CHUNK_BYTES, Source
 from dualface_core.errors import DualfaceError, MissingInputError
@@ -222,6 +222,16 @@ def add(store: VideoStore, source: Path) -> Upload:
         write(claim / "upload.json", upload)
         _install(store, claim, upload).result()
         return upload
+
+
+def oldest_upload(store: VideoStore) -> float | None:
+    """Since when the oldest upload without a run has waited, in the inbox or in its claim: seconds since the epoch.
+
+    One that is still in a bucket is not seen; its claim is as old as it is.
+    """
+    waiting = [state.changed / 1e9 for _, state in files_in(store.inbox_folder, store.folder, {})]
+    waiting += [made_at(claim).timestamp() for claim in claims(store)[:1]]
+    return min(waiting, default=None)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ PROGRAMS: Final[Mapping[str, str]] = {
     "code server": "dagster api grpc",
     "daemon": "dagster-daemon run",
     "web page": "dualface_assets.service.web_page",
+    "exporter": "dualface_assets.service.exporter",
     "run worker": "spawn_main",
     "everything": "",
 }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from websockets.sync.client import connect
 
+from deploy.local.servers import free_port
 from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION, explanation_of
 from dualface_assets.runs.tags import MAX_RETRIES
 from dualface_assets.uploads.claims import acknowledge
@@ -19,6 +21,7 @@ from tests.end_to_end.crowds import upload_many
 from tests.end_to_end.hostile import LAUNCH, ask
 from tests.end_to_end.running_instance import Host
 from tests.end_to_end.service import IMPATIENT, service
+from tests.metrics import scrape
 from tests.nvenc_emulator.driver import EmulatedDriver
 from tests.nvenc_emulator.libraries import build, why_unavailable
 
@@ -58,20 +61,26 @@ def test_many_uploads_at_once_are_one_run_each_and_never_too_many_at_a_time(
 def test_ctrl_c_leaves_runs_at_work_and_the_next_start_makes_up_for_one_that_is_ended_then(
     host: Host, clip: Path, tmp_path: Path
 ) -> None:
+    port = free_port()
+    host = replace(host, settings={"DUALFACE_METRICS": str(port)})
     with service(tmp_path / "service", host, IMPATIENT) as started:
         started.up()
         started.drop_many(clip, 1)
         started.wait_for(lambda: started.processes("run worker") and host.driver.open_now(), "the run to encode")
         (run,) = started.runs()
+        assert scrape(port)['dualface_runs{state="started"}'] == 1
         with connect(f"ws://127.0.0.1:{started.port}/graphql", subprotocols=["graphql-ws"], open_timeout=120):
             assert started.press_ctrl_c() == 0
         said = started.output.read_text(errors="replace")
         assert "Traceback" not in said
         assert f"Runs at work until they are done: {run.tags['dagster/partition']}." in said
-        assert not [name for name in ("code server", "daemon", "web page") if started.processes(name)]
+        assert not [name for name in ("code server", "daemon", "web page", "exporter") if started.processes(name)]
         assert started.kill("run worker") == 1
         started.up()
         started.wait_for(lambda: len(started.verified()) == 1 and started.at_rest(), "another run to make the video")
+        metrics = scrape(port)
+        assert metrics['dualface_videos_verified_total{encoder="h264_nvenc"}'] == 1
+        assert metrics['dualface_stage_frames_total{stage="render"}'] == 30
         said = started.output.read_text(errors="replace")
         assert "Traceback" not in said
         assert "resource_tracker" not in said
