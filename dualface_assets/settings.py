@@ -103,10 +103,10 @@ class ServiceSettings(EnvironmentSettings):
     )
 
     @property
-    def metrics_address(self) -> tuple[str, int] | None:
-        """Address and port on which metrics can be had; None if they are not to be had."""
+    def metrics_address(self) -> tuple[str, int]:
+        """Address and port on which metrics can be had. Raises SettingsError where they are not to be had."""
         if self.metrics is None:
-            return None
+            raise SettingsError("DUALFACE_METRICS is not set, so nobody is to be told. Set it to a port, such as 9464.")
         address, _, port = self.metrics.rpartition(":")
         return address.strip("[]") or "127.0.0.1", int(port)
 

@@ -7,7 +7,7 @@ does in itself (load, memory, temperature) is told by NVIDIA's own exporter.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from typing import Final
 
@@ -62,7 +62,7 @@ class HostMetrics(Collector):
 
 
 def _sessions(statuses: list[SessionStatus]) -> Iterator[Metric]:
-    now = {
+    now: dict[str, tuple[str, Callable[[SessionStatus], int]]] = {
         "dualface_nvenc_sessions": ("NVENC sessions in use", lambda status: len(status.holders)),
         "dualface_nvenc_sessions_limit": ("NVENC sessions that may be in use", lambda status: status.limit),
         "dualface_nvenc_sessions_waiting": ("Encodes that wait for a session", lambda status: status.waiting),

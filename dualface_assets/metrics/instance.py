@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Literal
 
 import dagster as dg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -26,7 +26,8 @@ from dualface_assets.uploads.intake import oldest_upload
 _PER_SCRAPE: Final = 100
 """Events of a kind. Where more have happened, the next scrapes catch up."""
 
-_ENDS: Final = {
+_EndOfRun = Literal[dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED]
+_ENDS: Final[Mapping[str, _EndOfRun]] = {
     "success": dg.DagsterEventType.RUN_SUCCESS,
     "failure": dg.DagsterEventType.RUN_FAILURE,
     "canceled": dg.DagsterEventType.RUN_CANCELED,
@@ -41,6 +42,12 @@ _WAITS: Final = {
 
 _PATIENCE: Final = 5.0
 """Seconds for which a scrape waits for one before it. Prometheus itself waits for ten."""
+
+_STAGE_FIGURES: Final = {
+    "frames": "Frames that a stage went through",
+    "seconds": "Seconds that a stage took",
+    "cpu_seconds": "Seconds of processors that a stage took",
+}
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -136,7 +143,7 @@ class _History:
         self._failures = Counter(dict.fromkeys(failure_classes(), 0))
         self._verified = Counter[str]()
         self._fallbacks = 0
-        self._stages: dict[str, Counter[str]] = {}
+        self._stages: dict[str, dict[str, float]] = {}
         before = instance.fetch_materializations(dg.AssetKey("encoded_video"), limit=1).records
         self._last_verified = before[0].timestamp if before else None
 
@@ -160,8 +167,9 @@ class _History:
 
     def _count(self, record: Record) -> None:
         for stage in record.stages:
-            counted = self._stages.setdefault(stage.name, Counter())
-            counted.update(frames=stage.frames, seconds=stage.seconds, cpu_seconds=stage.cpu_seconds)
+            counted = self._stages.setdefault(stage.name, dict.fromkeys(_STAGE_FIGURES, 0.0))
+            for figure in counted:
+                counted[figure] += getattr(stage, figure)
         if record.encoder:
             self._verified[record.encoder] += 1
             self._fallbacks += record.fallback
@@ -176,11 +184,7 @@ class _History:
             "dualface_videos_verified", "Results that were verified and published", "encoder", self._verified
         )
         yield CounterMetricFamily("dualface_fallbacks", "Results of software in place of NVENC", self._fallbacks)
-        for figure, what in (
-            ("frames", "Frames that a stage went through"),
-            ("seconds", "Seconds that a stage took"),
-            ("cpu_seconds", "Seconds of processors that a stage took"),
-        ):
+        for figure, what in _STAGE_FIGURES.items():
             by_stage = {stage: counted[figure] for stage, counted in self._stages.items()}
             yield _counter(f"dualface_stage_{figure}", what, "stage", by_stage)
         yield _gauge(
@@ -190,7 +194,7 @@ class _History:
         )
 
 
-def _counter(name: str, what: str, label: str, values: dict[str, int] | dict[str, float]) -> CounterMetricFamily:
+def _counter(name: str, what: str, label: str, values: Mapping[str, float]) -> CounterMetricFamily:
     counter = CounterMetricFamily(name, what, labels=[label])
     for value, number in sorted(values.items()):
         counter.add_metric([value], number)

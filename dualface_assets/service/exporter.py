@@ -32,14 +32,12 @@ def main() -> int:
     logging.basicConfig(format="%(message)s")
     try:
         settings, service = Settings.load(), ServiceSettings.load()
-        if service.metrics is None:
-            raise SettingsError("DUALFACE_METRICS is not set, so nobody is to be told. Set it to a port, such as 9464.")
+        address, port = service.metrics_address
         registry = CollectorRegistry()
         registry.register(HostMetrics(settings))
         if not arguments.host:
             read_migrations_once()
             registry.register(InstanceMetrics(opened_instance, video_store(service)))
-        address, port = service.metrics_address
         try:
             _, answering = start_http_server(port, address, registry)
         except OSError as error:

@@ -19,7 +19,6 @@ from dualface_assets.store.bucket import BucketObject
 from dualface_assets.store.files import LocalFiles
 from dualface_assets.store.video_store import Upload, VideoStore
 
-
 _MADE_AT: Final = "%Y%m%dT%H%M%S.%f"
 
 
