@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from dualface_core.tracking.panes import Bounds, Edges, Floats, Grays
 
-_IMAGES: Final = 5
-"""Images that are compared: one without it, one in which it may be on its way, and three in which it stands still."""
+_STILL_IMAGES: Final = 3
+_APART: Final = (2, 5)
+"""Images in which it stands still, and how far the one without it is from them: right before, with one in between in
+which it may be on its way, or so far that it may have faded in or out meanwhile."""
 
 _STILL: Final = 8
 """Levels of luma by which what stands still may differ from image to image: coding noise."""
@@ -66,7 +68,9 @@ _LINE_ASPECT: Final = 2.5
 """Share of the image's width, and heights, that a line of text is wide at least."""
 
 _INK: Final = 0.42
-"""Share of its pixels that change with a line of text."""
+_BROKEN_INK: Final = 0.3
+"""Share of its pixels that change with a line of text; and where it has so many sides of strokes as letters that stand
+(`_DENSE`) but a part of it is hardly to be seen, such as white words over a shirt."""
 
 _JOINED: Final = 0.55
 """The same with what lies between its strokes."""
@@ -114,19 +118,20 @@ class OverlayFinder:
     """Takes the images of one shot, some tenths of a second apart."""
 
     def __init__(self) -> None:
-        self._recent: deque[tuple[float, Grays]] = deque(maxlen=_IMAGES)
+        self._recent: deque[tuple[float, Grays]] = deque(maxlen=_STILL_IMAGES + max(_APART))
         self._places: list[Laid] = []
 
     def add(self, gray: Grays, time: float) -> None:
         """Take the next image, (h, w) uint8, and its time in seconds."""
         self._recent.append((time, gray))
-        if len(self._recent) < _IMAGES:
-            return
-        images = [image for _, image in self._recent]
-        for bounds in _laid_over(images):
-            self._take(Laid(bounds, self._recent[0][0], None))
-        for bounds in _laid_over(images[::-1]):
-            self._take(Laid(bounds, None, time))
+        times, images = zip(*self._recent, strict=True)
+        for apart in (apart for apart in _APART if _STILL_IMAGES + apart <= len(images)):
+            count = _STILL_IMAGES + apart
+            come = [Laid(bounds, times[-count], None) for bounds in _laid_over(images[-count], images[-_STILL_IMAGES:])]
+            gone = [Laid(bounds, None, time) for bounds in _laid_over(images[-1], images[-count:][:_STILL_IMAGES])]
+            for laid in (*come, *gone):
+                if apart == min(_APART) or not any(_is_one(laid.bounds, place.bounds) for place in self._places):
+                    self._take(laid)
 
     def found(self, across: Edges, total: NDArray[np.int32]) -> list[Laid]:
         """All that was laid over the shot; what comes again and again at one place is there all the time.
@@ -153,11 +158,10 @@ class OverlayFinder:
         self._places.append(Laid((left, top, right, bottom), begin, laid.end))
 
 
-def _laid_over(images: Sequence[Grays]) -> list[Bounds]:
-    """What lies over the last three of some images, and not over the first."""
-    without, last = images[0], images[2:]
-    middle = last[1]
-    range_ = cv2.subtract(cv2.max(cv2.max(last[0], middle), last[2]), cv2.min(cv2.min(last[0], middle), last[2]))
+def _laid_over(without: Grays, images: Sequence[Grays]) -> list[Bounds]:
+    """What lies over three images, and not over another one."""
+    first, middle, last = images
+    range_ = cv2.subtract(cv2.max(cv2.max(first, middle), last), cv2.min(cv2.min(first, middle), last))
     changed = np.asarray((range_ <= _STILL) & (cv2.absdiff(middle, without) >= _CHANGED), np.uint8)
     return [*_rectangles(changed, middle, without), *_lines_of_text(changed, middle)]
 
@@ -256,9 +260,11 @@ def _lines_of_text(changed: Grays, image: Grays) -> list[Bounds]:
     sides = np.zeros_like(changed)
     sides[:, 1:] = cv2.absdiff(image[:, 1:], image[:, :-1]) > _STROKE
     ink = np.minimum(changed, _ink(sides))
-    if cv2.reduce(ink, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < _INK * _LINE_WIDTH * width:
+    if cv2.reduce(ink, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < _BROKEN_INK * _LINE_WIDTH * width:
         return []  # no row of pixels has the ink that each row of the faintest and shortest line has on average
-    count, _, stats, _ = cv2.connectedComponentsWithStats(_joined(ink), connectivity=4)
+    across = np.ones((1, round(_LETTERS[0] * width) | 1))
+    rows = cv2.morphologyEx(_joined(ink), cv2.MORPH_OPEN, across)  # without what crosses a line, such as a lapel
+    count, _, stats, _ = cv2.connectedComponentsWithStats(rows, connectivity=4)
     lowest, highest = (share * height for share in _LINE_HEIGHTS)
     found = []
     for left, top, wide, high, area in stats[1:count].tolist():
@@ -266,7 +272,8 @@ def _lines_of_text(changed: Grays, image: Grays) -> list[Bounds]:
             continue
         part = slice(top, top + high), slice(left, left + wide)
         full = area >= _JOINED * wide * high
-        if full and ink[part].mean() >= _INK and sides[part].mean() >= _STROKES:
+        filled, strokes = float(ink[part].mean()), float(sides[part].mean())
+        if full and strokes >= _STROKES and (filled >= _INK or (filled >= _BROKEN_INK and strokes >= _DENSE)):
             found.append((left, top, left + wide, top + high))
     return found
 

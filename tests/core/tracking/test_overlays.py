@@ -65,6 +65,18 @@ def test_a_caption_that_goes_again_was_there_from_the_beginning() -> None:
     assert (found.begin, found.end) == (None, pytest.approx(10 / 3, abs=0.7))
 
 
+def test_a_caption_that_fades_out_over_a_second_is_found() -> None:
+    def faded(number: int) -> Image:
+        share = float(np.clip((number - 8) / 4, 0, 1))
+        plain = room(number / 3)
+        return cv2.addWeighted(plain, share, with_words(plain), 1 - share, 0).astype(np.uint8)
+
+    (found,) = watched([faded(number) for number in range(20)])
+    assert found.begin is None
+    assert found.end is not None
+    assert 8 / 3 <= found.end <= 14 / 3
+
+
 def test_letters_that_stand_from_the_first_frame_to_the_last_are_found_once() -> None:
     (found,) = watched([with_words(room(n / 3), 0.5, 4, 1) for n in range(20)])
     left, top, right, bottom = found.bounds
