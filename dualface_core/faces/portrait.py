@@ -26,6 +26,9 @@ _SIDES: Final = (640, 320, 160)
 _SCORE: Final = 0.6
 """Of the detection of a face."""
 
+_BESIDE: Final = 0.5
+"""Height of another face, by that of the largest one, below which it is in the background, or none at all."""
+
 _ACTION: Final = "Take an image of one face, from the front and sharp, or do without."
 
 
@@ -47,7 +50,7 @@ class Portrait:
 
         Raises:
             MissingInputError: there is no such file.
-            PortraitError: it is no image, shows no face or several.
+            PortraitError: it is no image, shows no face or several, none of which is much larger than the others.
             MachineError: it cannot be read now.
         """
         try:
@@ -61,10 +64,12 @@ class Portrait:
             raise PortraitError(path, "it is not an image that can be read", action="Take a JPEG or a PNG.")
         face = np.asarray(image, np.uint8)
         faces = _faces(face, detector)
-        if len(faces) != 1:
-            found = "no face was found in it" if not len(faces) else f"{len(faces)} faces were found in it, not one"
+        heights = faces.boxes[:, 3]
+        count = int(np.sum(heights >= _BESIDE * np.max(heights, initial=1.0)))
+        if count != 1:
+            found = "no face was found in it" if not count else f"{count} faces were found in it, not one"
             raise PortraitError(path, found, action=_ACTION)
-        return cls(path, embedder.embed(align_face(face, faces.landmarks[0])[None])[0])
+        return cls(path, embedder.embed(align_face(face, faces.landmarks[int(heights.argmax())])[None])[0])
 
     def unlike(self, cosine: float, least: float) -> PortraitError:
         """The error of a portrait that is like nobody of a video: the nearest has this cosine."""

@@ -130,7 +130,7 @@ class OverlayFinder:
             come = [Laid(bounds, times[-count], None) for bounds in _laid_over(images[-count], images[-_STILL_IMAGES:])]
             gone = [Laid(bounds, None, time) for bounds in _laid_over(images[-1], images[-count:][:_STILL_IMAGES])]
             for laid in (*come, *gone):
-                if apart == min(_APART) or not any(_is_one(laid.bounds, place.bounds) for place in self._places):
+                if apart == min(_APART) or not any(is_one(laid.bounds, place.bounds) for place in self._places):
                     self._take(laid)
 
     def found(self, across: Edges, total: NDArray[np.int32]) -> list[Laid]:
@@ -143,13 +143,13 @@ class OverlayFinder:
         standing = [
             Laid(bounds, None, None)
             for bounds in _standing(across, total)
-            if not any(_is_one(bounds, place.bounds) for place in self._places)
+            if not any(is_one(bounds, place.bounds) for place in self._places)
         ]
         return [*self._places, *standing]
 
     def _take(self, laid: Laid) -> None:
         """Take what comes or goes: what goes before anything has come at its place was there from the beginning."""
-        same = [place for place in self._places if _is_one(place.bounds, laid.bounds)]
+        same = [place for place in self._places if is_one(place.bounds, laid.bounds)]
         self._places = [place for place in self._places if place not in same]
         corners = np.array([place.bounds for place in (*same, laid)])
         (left, top), (right, bottom) = corners[:, :2].min(axis=0).tolist(), corners[:, 2:].max(axis=0).tolist()
@@ -290,7 +290,8 @@ def _joined(ink: Grays) -> Grays:
     return np.asarray(cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((down, across), np.uint8)), np.uint8)
 
 
-def _is_one(one: Bounds, other: Bounds) -> bool:
+def is_one(one: Bounds, other: Bounds) -> bool:
+    """Whether two overlays are one, by their places."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     areas = [(right - left) * (bottom - top) for left, top, right, bottom in (one, other)]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.tables.face_tracks import Box, Overlay, Shot
-from dualface_core.tracking.overlays import Laid, OverlayFinder
+from dualface_core.tracking.overlays import Laid, OverlayFinder, is_one
 from dualface_core.tracking.panes import Bounds, Edges, Floats, Grays, find_panes
 
 _SECONDS: Final = 0.3
@@ -51,6 +51,10 @@ _STAYS: Final = 0.5
 
 _MOVES: Final = 12.0
 """Range in levels of luma, on average, that a living face has over a shot; that of a photograph is coding noise."""
+
+
+_CORNER: Final = 0.35
+"""Share of the image's width and height beside two of its borders that is a corner, where stations have their logos."""
 
 
 @dataclass
@@ -264,6 +268,7 @@ class StageFinder:
         """There are no more images: the shots, of which `spans` are the first and last frames."""
         self._close()
         known = {number: summary.bars.sure() for number, summary in self._shots.items()}
+        logos = self._logos()
         shots = []
         for shot, (first, last) in enumerate(spans):
             others = [known[number] for number in sorted(known, key=lambda number: abs(number - shot))]
@@ -271,9 +276,28 @@ class StageFinder:
             depths = summary.bars.resolved(others) if summary is not None else next(iter(others), (0, 0, 0, 0))
             picture = self._box(self._bounds(depths)) if any(depths) else None
             panes = tuple(self._box(pane) for pane in summary.panes) if summary is not None else ()
-            overlays = tuple(map(self._overlay, summary.overlays)) if summary is not None else ()
+            laid = summary.overlays if summary is not None else []
+            laid = [*laid, *(logo for logo in logos if not any(is_one(logo.bounds, other.bounds) for other in laid))]
+            overlays = tuple(map(self._overlay, laid))
             shots.append(Shot(first=first, last=last, picture=picture, panes=panes, overlays=overlays))
         return shots
+
+    def _logos(self) -> list[Laid]:
+        """What stands in one corner of several shots: it is in all of them, also where it is hardly to be seen."""
+        standing = [laid for summary in self._shots.values() for laid in summary.overlays if self._in_corner(laid)]
+        logos: list[Laid] = []
+        for number, laid in enumerate(standing):
+            before = any(is_one(laid.bounds, other.bounds) for other in standing[:number])
+            if before and not any(is_one(laid.bounds, logo.bounds) for logo in logos):
+                logos.append(laid)
+        return logos
+
+    def _in_corner(self, laid: Laid) -> bool:
+        """Whether something stands in a corner throughout its shot."""
+        (left, top, right, bottom), (width, height) = laid.bounds, self._small
+        aside = right < _CORNER * width or left > (1 - _CORNER) * width
+        up_or_down = bottom < _CORNER * height or top > (1 - _CORNER) * height
+        return aside and up_or_down and laid.begin is None and laid.end is None
 
     def _close(self) -> None:
         """Sum up the shot that was watched."""

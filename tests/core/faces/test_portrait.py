@@ -51,3 +51,13 @@ def test_an_image_of_nobody_or_of_several_is_refused(
         Portrait.read(saved(np.full((90, 90, 3), 128, np.uint8), tmp_path), detector, embedder)
     with pytest.raises(PortraitError, match="2 faces were found in it, not one"):
         Portrait.read(saved(images[0], tmp_path), detector, embedder)
+
+
+def test_a_small_face_in_the_background_of_a_portrait_does_not_count(
+    detector: FaceDetector, embedder: FaceEmbedder, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    alone = np.asarray(cv2.resize(images[0, :, :320], None, fx=3, fy=3), np.uint8)
+    behind = alone.copy()
+    behind[:360, :320] = images[0, :, 320:]
+    own, with_another = (Portrait.read(saved(image, tmp_path), detector, embedder) for image in (alone, behind))
+    assert own.embedding @ with_another.embedding > 0.9

@@ -321,3 +321,19 @@ def test_an_edge_is_still_if_it_is_there_in_nearly_all_of_any_number_of_images()
     # The images' borders and what is right beside an edge count for it.
     assert np.flatnonzero(lines.still[-1]).tolist() == [7, 8, 9]
     assert lines.contrast[-1, 8] == 4 * 100
+
+
+def test_a_logo_that_stands_in_two_shots_is_in_the_third_one_too() -> None:
+    """It is white: before a bright window, nothing of it can be seen."""
+
+    def drawing(low: float, high: float) -> Drawing:
+        def draw(number: int) -> Drawn:
+            picture, faces = room(number, low, high)
+            cv2.putText(picture, "NEWS24", (WIDTH - 90, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 250, 2, cv2.LINE_AA)
+            return picture, faces
+
+        return draw
+
+    dark, bright, dim = shots_of(drawing(40, 90), drawing(235, 255), drawing(50, 110))
+    assert len(dark.overlays) == len(dim.overlays) == 1
+    assert bright.overlays == dark.overlays
