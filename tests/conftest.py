@@ -6,13 +6,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import filelock
 import pytest
 from hypothesis import HealthCheck, settings
 
-from dualface_core.sample import make_sample
+from dualface_core.sample import make_sample, people
 from dualface_core.settings import Settings
 
 SampleClip = Callable[..., Path]
@@ -101,7 +102,16 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sample_clip(run_folder: Path) -> SampleClip:
+def cut_out_once() -> Iterator[None]:
+    """The people of samples are cut out of their clips once per process: for a short sample that takes longest."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("Woman", "Man"):
+            patch.setattr(people, name, cache(getattr(people, name)))
+        yield
+
+
+@pytest.fixture(scope="session")
+def sample_clip(run_folder: Path, cut_out_once: None) -> SampleClip:
     """Make a sample video, or take the one that another test has made: `sample_clip("cross", seconds=6)`."""
 
     def clip(

@@ -18,5 +18,5 @@ def clips() -> dict[Actor, Path]:
 
 
 @pytest.fixture(scope="session")
-def people(clips: dict[Actor, Path]) -> dict[Actor, Person]:
+def people(clips: dict[Actor, Path], cut_out_once: None) -> dict[Actor, Person]:
     return make_people(clips, list(Actor))

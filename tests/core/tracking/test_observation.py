@@ -77,12 +77,7 @@ def edited(sample_clip: SampleClip, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
-    with Workers(CoreBudget(tmp_path_factory.mktemp("run"), cores=2), preload=["torch"]) as workers:
-        yield workers
-
-
-@pytest.fixture(scope="module")
-def with_card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    """Two processes, and one that would use a card."""
     cores = CoreBudget(tmp_path_factory.mktemp("run"), cores=2)
     with Workers(cores, preload=["torch"], card_processes=1) as workers:
         yield workers
@@ -181,13 +176,13 @@ def test_looks_lie_on_a_grid_of_time_at_the_last_frame_and_on_both_sides_of_a_cu
 
 
 def test_a_card_shows_what_the_processor_shows_which_observes_where_there_is_none(
-    edited: VideoInfo, with_card: Workers, monkeypatch: pytest.MonkeyPatch
+    edited: VideoInfo, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(observation, "_CARD_SPAN_SECONDS", KEYS / 15)
     monkeypatch.setattr(observation, "_SHORTEST_SPAN", KEYS / 15)
     done: list[int] = []
     here = in_one_pass(edited.path)
-    there = list(ObservedVideo(edited, PARAMETERS, workers=with_card, on_card=True, progress=done.append))
+    there = list(ObservedVideo(edited, PARAMETERS, workers=workers, on_card=True, progress=done.append))
     assert done[-1] == edited.frame_count
     assert [(seen.index, seen.pts) for seen in there] == [(seen.index, seen.pts) for seen in here]
     for ours, theirs in zip(there, here, strict=True):
