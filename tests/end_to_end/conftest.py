@@ -12,7 +12,7 @@ from tests.nvenc_emulator.libraries import build, why_unavailable
 
 @dataclass(frozen=True)
 class Hosts:
-    """Machines on which NVENC works, fails at the 50th picture, or encodes noise and reports success."""
+    """Machines on which NVENC works, fails at the 25th picture, or encodes noise and reports success."""
 
     healthy: Host
     failing: Host
@@ -36,11 +36,11 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Hosts:
 
     return Hosts(
         healthy=host("healthy", pace_ms=20, STALL_TIMEOUT="600"),
-        failing=host("failing", fault="error:20@50", SESSION_TIMEOUT="3"),
-        hanging=host("hanging", fault="hang@50", STALL_TIMEOUT="5"),
-        crashing=host("crashing", fault="crash@50"),
+        failing=host("failing", fault="error:20@25", SESSION_TIMEOUT="3"),
+        hanging=host("hanging", fault="hang@25", STALL_TIMEOUT="5"),
+        crashing=host("crashing", fault="crash@25"),
         noisy=host("noisy", fault="noise@20-25"),
-        nvenc_only=host("nvenc-only", fault="error:20@50", SOFTWARE_FALLBACK="false"),
+        nvenc_only=host("nvenc-only", fault="error:20@25", SOFTWARE_FALLBACK="false"),
     )
 
 

@@ -24,10 +24,19 @@ from dualface_core.sample.sources import fetch_clips
 from dualface_core.settings import Settings
 from tests.end_to_end.hostile import NAMES
 
+pytestmark = pytest.mark.xdist_group("command")  # what is processed once is so in one worker
+
+
+@pytest.fixture
+def talk(sample_clip) -> Path:
+    """Two people who talk for two seconds."""
+    return sample_clip("talk", seconds=2)
+
 
 @pytest.fixture
 def dualface(monkeypatch, capfd):
-    """Run the command in this process; gives its exit code and what it said."""
+    """Run the command in this process, with the fastest preset; gives its exit code and what it said."""
+    monkeypatch.setenv("DUALFACE_PRESET", "ultrafast")
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["dualface", *map(str, arguments)])
@@ -46,7 +55,7 @@ def dualface(monkeypatch, capfd):
 @pytest.fixture(scope="session")
 def processed(sample_clip, tmp_path_factory) -> tuple[Path, Path, dict, str]:
     """A sample, its result, its report and what was said, made once by the real command in a process of its own."""
-    video = sample_clip("talk")
+    video = sample_clip("talk", seconds=2)
     folder = tmp_path_factory.mktemp("processed")
     command = [sys.executable, "-m", "dualface_core.cli", "run", str(video), "-o", str(folder), "--encoder", "software"]
     done = subprocess.run([*command, "--review", "--json"], capture_output=True, text=True, check=False)
@@ -128,9 +137,9 @@ def test_the_page_links_to_both_videos_and_tells_how_long_each_step_took(process
     assert len(re.findall(r"<tr><td>[A-Z].*?</td><td><svg", page)) == 5
 
 
-def test_the_single_steps_make_what_run_makes(sample_clip, dualface, tmp_path):
+def test_the_single_steps_make_what_run_makes(talk, dualface, tmp_path):
     video = tmp_path / "talk.mp4"
-    video.write_bytes(sample_clip("talk").read_bytes())
+    video.write_bytes(talk.read_bytes())
     assert dualface("track", video)[:2] == (0, f"{tmp_path}/talk.tracks.parquet\n")
     code, out, err = dualface("tiles", video)
     assert code == 0
@@ -155,19 +164,22 @@ def test_verify_finds_a_result_of_112_bytes_out(processed, dualface, tmp_path):
     assert "FAILED" in out
 
 
-@pytest.mark.parametrize(("step", "option"), [("tiles", "--tracks"), ("render", "--plan"), ("verify", "--tracks")])
-def test_the_tables_of_another_video_are_refused_by_name(step, option, sample_clip, dualface, tmp_path):
+def test_the_tables_of_another_video_are_refused_by_name(sample_clip, dualface, tmp_path):
     a, b = tmp_path / "a.mp4", tmp_path / "b.mp4"
     for video, seed in ((a, 0), (b, 1)):
         video.write_bytes(sample_clip("talk", seconds=1, size=(320, 180), seed=seed).read_bytes())
         for earlier in ("track", "tiles"):
             assert dualface(earlier, video)[0] == 0
-    table = tmp_path / f"b.{'tiles' if option == '--plan' else 'tracks'}.parquet"
-    what = ("verify", a, "--video", a) if step == "verify" else (step, a)
-    code, _, err = dualface(*what, option, table)
-    assert code == 2
-    assert err.startswith(f"dualface: {a}: its SHA-256 is ")
-    assert f"but {table} was made from another video" in err
+    tracks, plan = tmp_path / "b.tracks.parquet", tmp_path / "b.tiles.parquet"
+    for command, table in (
+        (("tiles", a, "--tracks", tracks), tracks),
+        (("render", a, "--plan", plan), plan),
+        (("verify", a, "--video", a, "--tracks", tracks), tracks),
+    ):
+        code, _, err = dualface(*command)
+        assert code == 2
+        assert err.startswith(f"dualface: {a}: its SHA-256 is ")
+        assert f"but {table} was made from another video" in err
 
 
 def test_one_person_alone_is_no_error_and_has_the_canvas_to_themselves(dualface, tmp_path):
@@ -209,8 +221,8 @@ def bad_inputs(folder: Path, talk: Path) -> dict[str, tuple[Path, str]]:
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text", "half", "sound", "faceless"])
-def test_an_input_that_cannot_be_used_gets_one_line_and_leaves_nothing_behind(kind, sample_clip, dualface, tmp_path):
-    path, word = bad_inputs(tmp_path, sample_clip("talk"))[kind]
+def test_an_input_that_cannot_be_used_gets_one_line_and_leaves_nothing_behind(kind, talk, dualface, tmp_path):
+    path, word = bad_inputs(tmp_path, talk)[kind]
     before = sorted(tmp_path.rglob("*"))
     code, out, err = dualface("run", path)
     assert (code, out) == (2, "")
@@ -231,8 +243,8 @@ def test_an_input_that_cannot_be_used_gets_one_line_and_leaves_nothing_behind(ki
         (["--quality", "99"], "51"),
     ],
 )
-def test_an_unknown_option_value_is_told_with_what_is_allowed(options, word, sample_clip, dualface, tmp_path):
-    code, _, err = dualface("run", sample_clip("talk"), "-o", tmp_path, *options)
+def test_an_unknown_option_value_is_told_with_what_is_allowed(options, word, talk, dualface, tmp_path):
+    code, _, err = dualface("run", talk, "-o", tmp_path, *options)
     assert code == 2
     (line,) = err.strip().splitlines()
     assert word in line
@@ -244,14 +256,14 @@ def test_debug_shows_the_traceback(dualface, tmp_path):
         dualface("probe", tmp_path / "missing.mp4", "--debug")
 
 
-def test_an_output_folder_that_is_not_there_is_told_before_any_work(sample_clip, dualface, tmp_path):
-    code, _, err = dualface("run", sample_clip("talk"), "-o", tmp_path / "not there" / "out.mp4")
+def test_an_output_folder_that_is_not_there_is_told_before_any_work(talk, dualface, tmp_path):
+    code, _, err = dualface("run", talk, "-o", tmp_path / "not there" / "out.mp4")
     assert code == 2
     assert "folder does not exist" in err
 
 
-def test_a_full_disk_gets_one_line_and_leaves_nothing_behind(sample_clip, dualface, small_disk):
-    code, _, err = dualface("run", sample_clip("talk"), "-o", small_disk / "out.mp4")
+def test_a_full_disk_gets_one_line_and_leaves_nothing_behind(talk, dualface, small_disk):
+    code, _, err = dualface("run", talk, "-o", small_disk / "out.mp4")
     assert code == 2
     assert err.strip().splitlines() == [f"dualface: {small_disk / 'out.mp4'}: the disk is full. {FREE_SPACE}"]
     assert list(small_disk.iterdir()) == []
@@ -260,13 +272,13 @@ def test_a_full_disk_gets_one_line_and_leaves_nothing_behind(sample_clip, dualfa
 FREE_SPACE = "Free some space, or write to another disk, and run again."
 
 
-def test_a_result_never_takes_the_place_of_its_input(sample_clip, dualface, tmp_path):
+def test_a_result_never_takes_the_place_of_its_input(talk, dualface, tmp_path):
     video = tmp_path / "talk.mp4"
-    video.write_bytes(sample_clip("talk").read_bytes())
+    video.write_bytes(talk.read_bytes())
     code, _, err = dualface("run", video, "-o", video)
     assert code == 2
     assert "this is an input" in err
-    assert video.read_bytes() == sample_clip("talk").read_bytes()
+    assert video.read_bytes() == talk.read_bytes()
 
 
 def test_two_inputs_of_one_name_are_not_written_to_one_file(dualface, tmp_path):
@@ -278,9 +290,9 @@ def test_two_inputs_of_one_name_are_not_written_to_one_file(dualface, tmp_path):
     assert "both" in err
 
 
-def test_one_bad_video_does_not_keep_the_others_from_being_made(sample_clip, dualface, tmp_path):
+def test_one_bad_video_does_not_keep_the_others_from_being_made(talk, dualface, tmp_path):
     (tmp_path / "bad.mp4").write_text("no video")
-    (tmp_path / "good.mp4").write_bytes(sample_clip("talk").read_bytes())
+    (tmp_path / "good.mp4").write_bytes(talk.read_bytes())
     code, out, err = dualface("run", tmp_path, "--json")
     assert code == 2
     bad, good = json.loads(out)
@@ -296,8 +308,8 @@ def test_the_version_needs_no_command(dualface):
 
 
 @pytest.mark.parametrize("step", ["run", "render"])
-def test_a_result_that_would_be_no_mp4_is_refused(step, sample_clip, dualface, tmp_path):
-    code, _, err = dualface(step, sample_clip("talk"), "-o", tmp_path / "out.mov")
+def test_a_result_that_would_be_no_mp4_is_refused(step, talk, dualface, tmp_path):
+    code, _, err = dualface(step, talk, "-o", tmp_path / "out.mov")
     assert code == 2
     assert err.startswith(f"dualface: {tmp_path / 'out.mov'}: a result is an MP4. ")
     assert not list(tmp_path.iterdir())
@@ -367,11 +379,11 @@ def test_of_videos_of_one_name_that_are_submitted_at_once_one_is_accepted_and_no
     assert len(list((tmp_path / "inbox").iterdir())) == 1
 
 
-def test_probe_says_what_a_file_is(sample_clip, dualface):
-    code, out, _ = dualface("probe", sample_clip("talk"), "--json")
+def test_probe_says_what_a_file_is(talk, dualface):
+    code, out, _ = dualface("probe", talk, "--json")
     info = json.loads(out)
     assert code == 0
-    assert (info["width"], info["height"], info["frame_count"], info["codec"]) == (640, 360, 60, "h264")
+    assert (info["width"], info["height"], info["frame_count"], info["codec"]) == (640, 360, 30, "h264")
 
 
 @pytest.mark.parametrize("command", ["run", "probe", "track", "tiles", "render", "verify", "sample", "submit", "gpu"])

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.emulator, pytest.mark.daemon, pytest.mark.timeout(1800
 SampleClip = Callable[..., Path]
 
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
-FRAMES = 54
+FRAMES = 30
 MAKING_A_VIDEO = [
     "encoded_video.choose_encoder",
     "encoded_video.encode_in_software",
@@ -36,7 +36,7 @@ MAKING_A_VIDEO = [
 @pytest.fixture(scope="module")
 def clip(sample_clip: SampleClip) -> Path:
     """Small, so that everything but the encoded pictures is."""
-    return sample_clip("talk", seconds=FRAMES / 15, size=(320, 180), fps=15)
+    return sample_clip("talk", seconds=2, size=(320, 180), fps=15)
 
 
 @pytest.fixture(scope="module")

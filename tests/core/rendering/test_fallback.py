@@ -23,7 +23,7 @@ from tests.processes import children
 
 Emulated = Callable[..., EmulatedDriver]
 MakeSettings = Callable[..., Settings]
-FRAMES = 55
+FRAMES = 24
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def output(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("fault", "failure"),
     [
-        ("error:20@50", "encode-failed"),
-        ("hang@50", "stalled"),
-        ("crash@50", "crashed"),
+        ("error:20@20", "encode-failed"),
+        ("hang@20", "stalled"),
+        ("crash@20", "crashed"),
     ],
 )
 def test_nvenc_that_fails_half_way_ends_in_software_and_the_report_says_why(

@@ -233,7 +233,7 @@ def test_the_third_waits_for_its_turn_and_is_told_who_is_in_the_way(
 def test_a_sibling_that_encodes_for_longer_than_the_timeout_is_waited_for(
     emulated: Emulated, make_job: Callable[..., Job], tmp_path: Path
 ) -> None:
-    driver = emulated(sessions=1, pace_ms=300)
+    driver = emulated(sessions=1, pace_ms=200)
     first = InBackground(make_job(max_sessions=1))
     driver.wait_for(lambda events: any(event.name == "opened" for event in events))
     job = make_job(max_sessions=1, session_timeout=1.5, output=tmp_path / "out" / "b.mp4")
