@@ -21,12 +21,12 @@ WIDTH, HEIGHT = 1920, 1080
 PEOPLE = (Actor.WOMAN, Actor.MAN)
 
 
-def tracks_of(scene: Scene, seed: int) -> FaceTracks:
+def tracks_of(scene: Scene, seed: int, seconds: int = SECONDS) -> FaceTracks:
     """Tracks of the faces of a sample, from its choreography, as a detector would see them."""
-    played = choreograph(scene, seconds=SECONDS, seed=seed)
-    boxes = {actor: np.full((SECONDS * FPS, 4), np.nan) for actor in PEOPLE}
+    played, frames = choreograph(scene, seconds=seconds, seed=seed), seconds * FPS
+    boxes = {actor: np.full((frames, 4), np.nan) for actor in PEOPLE}
     shots = []
-    for frame in range(SECONDS * FPS):
+    for frame in range(frames):
         moment = played.at(frame / FPS)
         shots.append(moment.shot)
         for place in moment.placements:
@@ -34,9 +34,9 @@ def tracks_of(scene: Scene, seed: int) -> FaceTracks:
                 face = 0.7 * place.head * HEIGHT
                 corner = (place.x * WIDTH - 0.4 * face, HEIGHT / 2 + place.y * HEIGHT - 0.4 * face)
                 boxes[place.person][frame] = (*corner, 0.8 * face, face)
-    noise = np.random.default_rng(seed).normal(0, 1.5, (len(PEOPLE), SECONDS * FPS, 4))
+    noise = np.random.default_rng(seed).normal(0, 1.5, (len(PEOPLE), frames, 4))
     faces = [boxes[actor] + part for actor, part in zip(PEOPLE, noise, strict=True)]
-    first = next(frame for frame in range(SECONDS * FPS) if not np.isnan([face[frame, 0] for face in faces]).any())
+    first = next(frame for frame in range(frames) if not np.isnan([face[frame, 0] for face in faces]).any())
     faces.sort(key=lambda face: float(face[first, 0]))
     cuts = (np.flatnonzero(np.diff(shots)) + 1).tolist()
     return face_tracks(dict(zip(Person, faces, strict=True)), cuts=cuts)
@@ -75,3 +75,10 @@ def test_samples_are_filmed_calmly_and_nobody_is_lost(scene: Scene, step: float,
             seen = ~np.isnan(tracks.boxes(person)[:, 0])
             shown = plan.drawn[:, slot] & (plan.subjects[:, slot] == Subject(person)) & seen
             assert (plan.states[shown, slot] == "tracking").mean() > 0.97 if shown.any() else True
+
+
+@pytest.mark.parametrize(("scene", "crossings"), [(Scene.TALK, 0), (Scene.CROSS, 5)])
+def test_a_long_wide_shot_of_two_people_is_one_split_but_for_where_they_cross(scene: Scene, crossings: int) -> None:
+    scenes = direct(tracks_of(scene, 7, seconds=60), SIDE_BY_SIDE, CameraParameters(), Direction())
+    assert [each.kind for each in scenes] == ["split", *["together", "split"] * crossings]
+    assert sum(len(each) for each in scenes if each.kind == "together") < crossings * 2.5 * FPS + 1
