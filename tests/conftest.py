@@ -12,6 +12,8 @@ from pathlib import Path
 import filelock
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadGroupScheduling
 
 from dualface_core.sample import make_sample, people
 from dualface_core.settings import Settings
@@ -22,6 +24,17 @@ pytest_plugins = ["tests.nvenc_emulator.fixtures"]
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # a busy one takes longer for an example, or to think of one
+
+
+class ModuleScheduling(LoadGroupScheduling):
+    """The tests of a module run in one worker, so that what they share is made once, and those of a group do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return super()._split_scope(nodeid).partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModuleScheduling | None:
+    return ModuleScheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture
