@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, Final
 
 import sqlalchemy
 
+from dualface_assets.runs.failures import explanation_of
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings
 from tests.end_to_end.fleets import (
@@ -32,6 +34,7 @@ from tests.end_to_end.fleets import (
     kill_a_host,
     refuse_the_store,
     running_fleet,
+    start_a_second_service,
     stop_the_broker,
     stop_the_database,
     suspend_the_store,
@@ -40,7 +43,7 @@ from tests.end_to_end.fleets import (
 
 CALM: Final = "calm"
 STRUCK: Final[Mapping[str, Sequence[Fault]]] = {
-    "host": (kill_a_host,),
+    "host": (start_a_second_service, kill_a_host),
     "servers": (stop_the_broker, stop_the_database, refuse_the_store, suspend_the_store, empty_the_broker),
     "failing-store": (trouble_the_store,),
 }
@@ -101,7 +104,7 @@ def struck(faults: Sequence[Fault], clip: Path, uploads: int) -> dict[str, Any]:
             "uploads": uploads,
             "seconds": seconds,
             "runs": len(runs),
-            "runs_that_failed": sum(run.is_failure for run in runs),
+            "failures": Counter(explanation_of(run.run_id, running.instance).failure for run in runs if run.is_failure),
             "most_sessions_at_once_by_host": running.most_sessions(),
         }
 

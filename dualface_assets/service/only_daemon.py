@@ -44,6 +44,12 @@ def become_the_only_daemon(instance: dg.DagsterInstance) -> None:
         raise SettingsError(refused)
 
 
+def require_no_other_daemon(instance: dg.DagsterInstance) -> None:
+    """Raise SettingsError where a daemon has the lock: said before anything is started."""
+    if spans_hosts(instance) and (other := holder(instance, InstanceLock.DAEMON)):
+        raise SettingsError(_refusal(other))
+
+
 def daemon_host(instance: dg.DagsterInstance) -> str | None:
     """Where the daemon of an instance that spans hosts is, and since when; None if none has the lock."""
     found = holder(instance, InstanceLock.DAEMON)

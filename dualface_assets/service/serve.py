@@ -39,7 +39,7 @@ from dualface_assets.runs.tags import PARTITION
 from dualface_assets.runs.workers import workers
 from dualface_assets.service.clock import WatchedClock, resume_sensors
 from dualface_assets.service.instance_home import opened_instance, prepared_home
-from dualface_assets.service.only_daemon import REFUSED
+from dualface_assets.service.only_daemon import REFUSED, require_no_other_daemon
 from dualface_assets.settings import ServiceSettings, workspace
 from dualface_assets.store.video_store import video_store
 from dualface_core.errors import DualfaceError, SettingsError
@@ -142,6 +142,7 @@ def main() -> int:
             code_server = _folder_for_a_socket(home) / "code-server.sock"
             programs.append(_code_server(code_server))
             instance = opened_instance()  # open until the end, when there is no time to open it
+            require_no_other_daemon(instance)
             if not _answers(code_server, programs[0]):
                 return 1
             print(f"Web page: http://{host}:{port}")

@@ -6,7 +6,11 @@ fault strikes while runs are at work, and nobody helps but by starting again wha
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +26,7 @@ import yaml
 
 from deploy.local import servers
 from deploy.local.hosts import CONFIGURATION, Fleet, fleet
-from deploy.local.servers import Server
+from deploy.local.servers import Server, free_port
 from dualface_assets.runs.tags import PARTITION
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore, video_store
@@ -148,6 +152,25 @@ def running_fleet(*, pace_ms: float, fault: str | None = None, queues: Sequence[
 
 
 Fault = Callable[[RunningFleet], None]
+
+
+def start_a_second_service(running: RunningFleet) -> None:
+    """Somebody starts the service on another host, too, which must be told where the first one is, and end."""
+    home = running.fleet.folder / "second"
+    home.mkdir()
+    (home / "dagster.yaml").write_text((running.fleet.home / "dagster.yaml").read_text())
+    second = {"DAGSTER_HOME": str(home), "DAGSTER_WEBSERVER_PORT": str(free_port())}
+    done = subprocess.run(
+        [sys.executable, "-m", "dualface_assets.service.serve"],
+        env={**os.environ, **running.fleet.service.environment, **second},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done
+    expected = f"The daemon of this instance is running already, on {socket.gethostname()}, process "
+    assert done.stderr.startswith(expected), done.stderr
+    print(f"  it was told: {done.stderr.strip()}", flush=True)
 
 
 def kill_a_host(running: RunningFleet) -> None:

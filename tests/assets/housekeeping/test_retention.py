@@ -10,12 +10,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy
 
 from dualface_assets.definitions import build_defs
 from dualface_assets.housekeeping.retention import Retention, RetentionOutcome, delete_expired
 from dualface_assets.housekeeping.retention_job import retention_daily
 from dualface_assets.review_index.index import rebuild_index
 from dualface_assets.review_index.records import PageRecord
+from dualface_assets.runs.instance_locks import InstanceLock, locked
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import VideoStore
 from dualface_assets.uploads.claims import acknowledge, pending
@@ -274,6 +276,24 @@ def test_a_run_that_begins_during_a_deletion_waits_for_its_end(
         # From here on everybody sees that it is there.
         (run,) = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key}))
         assert run.status in {dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED}
+        store.video_folder(key).rename(store.folder / "gone")
+    assert worker.communicate()[0] == "absent\n"
+
+
+def test_a_run_that_begins_on_another_host_during_a_deletion_waits_for_its_end(
+    store: VideoStore, postgres_instance: dg.DagsterInstance
+) -> None:
+    key = "talk-0123456789"
+    store.video_folder(key).mkdir(parents=True)
+    postgres_instance.add_dynamic_partitions("videos", [key])
+    command = [sys.executable, "-c", WORKER, postgres_instance.root_directory, store.root, key]
+    waiting = sqlalchemy.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    url = postgres_instance.run_storage.postgres_url  # type: ignore[attr-defined]  # it is Postgres
+    with sqlalchemy.create_engine(url).connect() as asking, locked(postgres_instance, InstanceLock.DELETION):
+        worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        while not asking.scalar(waiting):
+            assert worker.poll() is None, "it did not wait"
+            time.sleep(0.05)
         store.video_folder(key).rename(store.folder / "gone")
     assert worker.communicate()[0] == "absent\n"
 
