@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -253,7 +253,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         # A lock that cannot be made, as on a full disk, is held by no process. The steps say what is the matter.
         with suppress(OSError):
             if not missing and self.folder.exists():
-                with self._deletion_lock(fcntl.LOCK_SH):
+                with self._lock("deletion", fcntl.LOCK_SH):
                     pass
         if context.instance:
             with locked(context.instance, InstanceLock.DELETION, shared=True):
@@ -285,11 +285,11 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
     def require_room(self, size_bytes: int) -> None:
         """Have room for this run, on a video of this size, until it is over. Raises NoRoomError if there is none."""
-        with (self.private_folder("locks") / "room").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
+        with self._lock("room", fcntl.LOCK_EX) if self.is_remote else nullcontext():
             if reason := self.why_no_room(size_bytes):
                 raise NoRoomError(self.folder, reason, action="Make room there.")
-            (self.scratch(self._run_id) / _PROMISE).write_text(str(_needed(size_bytes)))
+            if self.is_remote:
+                (self.scratch(self._run_id) / _PROMISE).write_text(str(_needed(size_bytes)))
 
     def mark(self, instance: dg.DagsterInstance) -> None:
         """Begin to work on the store, new or not. Raises MachineError for one that is not mounted, or OutputError."""
@@ -311,12 +311,13 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     @contextmanager
     def no_run_begins(self, instance: dg.DagsterInstance) -> Iterator[None]:
         """For the length of the block, runs on all hosts wait before their first step; Dagster knows them by then."""
-        with self._deletion_lock(fcntl.LOCK_EX), locked(instance, InstanceLock.DELETION):
+        with self._lock("deletion", fcntl.LOCK_EX), locked(instance, InstanceLock.DELETION):
             yield
 
     @contextmanager
-    def _deletion_lock(self, kind: int) -> Iterator[None]:
-        with (self.private_folder("locks") / "deletion").open("w") as lock:
+    def _lock(self, name: str, kind: int) -> Iterator[None]:
+        """Hold a lock of this host's for the length of the block, for which it waits."""
+        with (self.private_folder("locks") / name).open("w") as lock:
             fcntl.flock(lock, kind)
             yield
 
