@@ -14,7 +14,12 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 from dagster._core.remote_representation.external_data import RepositorySnap
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    SensorInstigatorData,
+    TickStatus,
+)
 from dagster._core.storage import sql
 from dagster._core.storage import tags as dagster_tags
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value

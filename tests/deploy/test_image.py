@@ -1,4 +1,4 @@
-"""What an image holds, made in a plain folder by the commands of the Dockerfile, and run as a user who may write nothing.
+"""What an image holds, made in a plain folder by the commands of the Dockerfile, and run as a user with no rights.
 
 The folder sees the packages that the tests run with: to install them a second time takes minutes (`make image`).
 """
@@ -74,7 +74,12 @@ def test_the_image_holds_this_release_and_its_models(image: Path) -> None:
     assert run(image, "python", "-c", prepare).stdout.startswith(f"{image}/environment/")
     assert version("dualface") in run(image, "dualface", "--version").stdout
     doctor = " ".join(run(image, "dualface", "doctor").stdout.split())
-    for found in ("model the YuNet face detector", "model the SFace face embedder", "recovery", f"runtime {image}/writable"):
+    for found in (
+        "model the YuNet face detector",
+        "model the SFace face embedder",
+        "recovery",
+        f"runtime {image}/writable",
+    ):
         assert f"good {found}" in doctor
 
 
@@ -85,7 +90,9 @@ def test_everything_that_an_image_installs_is_pinned() -> None:
         requirement = waiting.pop()
         for line in requires(requirement.name) or ():
             found = Requirement(line)
-            wanted = not found.marker or any(found.marker.evaluate({"extra": extra}) for extra in (*requirement.extras, ""))
+            wanted = not found.marker or any(
+                found.marker.evaluate({"extra": extra}) for extra in (*requirement.extras, "")
+            )
             key = f"{canonicalize_name(found.name)}{sorted(found.extras)}"
             if wanted and key not in needed:
                 needed.add(key)
