@@ -7,10 +7,12 @@ PyAV are loaded by the step that needs them.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
@@ -58,6 +60,16 @@ _HEAVY: Final = (
     "dualface_core.verification.observation",
 )
 """What tasks of the steps load, and processes for them have loaded already."""
+
+_LATER: Final = (
+    "scipy.optimize",
+    "dualface_core.directing.rehearsal",
+    "dualface_core.rendering.software",
+    "dualface_core.verification.identity",
+    "dualface_core.verification.observation",
+    "scipy.cluster.hierarchy",
+)
+"""What a video's own process loads while it waits for the first spans that are looked at: a second and more."""
 
 _MOST_ON_CARD: Final = 8
 """Processes that look at videos on a card at once, over all videos in work."""
@@ -724,6 +736,23 @@ class _Made:
     verification: Verification
 
 
+@cache
+def _load_for_later() -> threading.Thread:
+    """Begin to load what the steps after the first one need, once in a process; to be joined before they do so."""
+
+    def load() -> None:
+        import numpy as np
+        import pyarrow as pa
+
+        for module in _LATER:
+            import_module(module)
+        pa.array(np.zeros(1))  # with its first array, Arrow loads pandas, where that is installed
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    return thread
+
+
 def _make(
     video: VideoInfo,
     output: Path,
@@ -740,6 +769,11 @@ def _make(
     def step(name: str) -> Progress | None:
         return None if progress is None else lambda done, total: progress(name, done, total)
 
+    def tracking(done: int, total: int) -> None:
+        _load_for_later()
+        if progress is not None:
+            progress("track", done, total)
+
     def verified() -> tuple[Verification, Stage]:
         clock = StageClock("verify", workers)
         found = verify(
@@ -755,9 +789,10 @@ def _make(
         return found, clock.stop(plan.frame_count)
 
     clock = StageClock("track", workers)
-    tracks = track(video, settings=settings, workers=workers, progress=step("track"))
+    tracks = track(video, settings=settings, workers=workers, progress=tracking)
     tracked = clock.stop(tracks.frame_count)
     clock = StageClock("plan")
+    _load_for_later().join()
     plan = plan_tiles(video, tracks, settings=settings)
     planned = clock.stop(plan.frame_count)
     with temporary_file(output.parent, ".fingerprints") as prints:
