@@ -62,6 +62,9 @@ _SHORTEST_SPAN: Final = 2.0
 """The same of a video that has not as many spans as there are cores. Frames between a key frame and a seam are decoded
 for both of its sides, which takes less time than cores that have nothing to do."""
 
+_SPREAD: Final = 2
+"""Short spans for each core at the end of a long video, so that all cores end at about the same time."""
+
 _CARD_SPAN_SECONDS: Final = 16.0
 """Least seconds of a span of a long video on a card: to open a decoder there takes as long as a hundred frames."""
 
@@ -276,9 +279,7 @@ class ObservedVideo:
         workers = self._workers
         card = workers.on_card if workers and self._on_card else None
         at_once = card.most * CARD_THREADS if card else workers.most if workers else 1
-        longest = _CARD_SPAN_SECONDS if card else SPAN_SECONDS
-        seconds = min(longest, max(_SHORTEST_SPAN, self._video.duration / at_once))
-        parts = spans(self._video, seconds=seconds) if at_once > 1 else []
+        parts = self._parts(at_once, on_card=card is not None) if at_once > 1 else []
         if workers is None or len(parts) < 2:
             yield from self._in_one_pass()
             return
@@ -292,6 +293,21 @@ class ObservedVideo:
             yield from part.frames
             self._changes.append(part.changes)
         self.notes = Changes.joined(self._changes).notes(self._video)
+
+    def _parts(self, at_once: int, *, on_card: bool) -> list[Span]:
+        """The spans that tasks begin with: about equally long where there are few, else short ones in the end."""
+        longest = _CARD_SPAN_SECONDS if on_card else SPAN_SECONDS
+        of_each = self._video.duration / at_once
+        if on_card or of_each < _SPREAD * longest:
+            return spans(self._video, seconds=min(longest, max(_SHORTEST_SPAN, of_each)))
+        short, least = spans(self._video, seconds=_SHORTEST_SPAN), longest / self._video.time_base
+        begins: list[Span] = []
+        for left, part in zip(range(len(short), 0, -1), short, strict=True):
+            length = part.first_pts - begins[-1].first_pts if begins else math.inf
+            is_long = length >= least and (not part.to_reach or length >= 2 * least)
+            if is_long or (left <= _SPREAD * at_once and part.to_reach <= least):
+                begins.append(part)
+        return begins
 
     def _in_one_pass(self) -> Iterator[Seen]:
         with VideoReader(self._video, threads=self._threads, loop_filter=False) as reader:
@@ -310,7 +326,10 @@ def span_tasks(
     *,
     on_card: bool = False,
 ) -> list[SpanTask]:
-    """The tasks that in sum observe every frame of a video once; `parts` are its spans, and need not be long."""
+    """The tasks that in sum observe every frame of a video once.
+
+    `parts` are its spans, which need not be long; one that is left out belongs to the one before.
+    """
     # A span of which little would be observed is left to the one before: where a recording ends within a frame, the
     # last ones may be missing.
     begins = [part for part in parts if part.first == 0 or part.first + 2 * LEAD < video.frame_count]
