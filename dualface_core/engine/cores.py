@@ -21,7 +21,7 @@ from dualface_core.system.locks import FileLock
 from dualface_core.system.private_folders import PrivateFolderError, make_private_folder
 
 _WAITS: Final = 0.2
-"""Seconds since its last attempt in which one who waits is waited for. Each attempts about a hundred times a second, so
+"""Seconds since its last attempt in which one who waits is waited for. Each attempts about thirty times a second, so
 one that is silent for longer is stopped, has died, or is busy with something else than waiting."""
 
 _FORGOTTEN: Final = 60.0

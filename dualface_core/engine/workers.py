@@ -50,8 +50,8 @@ _LAST: Final = "dualface_core.engine.frozen"
 _BEAT: Final = 0.25
 """Seconds between two reports of progress."""
 
-_POLL: Final = 0.01
-"""Seconds between two attempts to get a core of which others have all; each takes well under a millisecond."""
+_POLL: Final = 0.03
+"""Seconds between two attempts to get a core of which others have all; each takes up to a millisecond."""
 
 _IDLE: Final = 5.0
 """Seconds for which a process that has nothing to do is kept: the cores may be others' for long, and its memory counts.

@@ -35,7 +35,7 @@ _GPU: Final = {
 }
 """The columns that may be null: where there are no counters, or no GPU."""
 
-_SHARE: Final = 0.05
+_SHARE: Final = 0.02
 """Of one core, what sampling takes at most: the memory of many processes takes the kernel tens of milliseconds each to
 count, and makes them wait meanwhile. Where it would take more, samples are further apart."""
 
