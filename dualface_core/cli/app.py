@@ -12,8 +12,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from importlib.metadata import entry_points
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -62,7 +60,9 @@ app.command(rich_help_panel=_STEPS, epilog="Example: dualface verify interview.s
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(package_version("dualface"))
+        from importlib.metadata import version
+
+        typer.echo(version("dualface"))
         raise typer.Exit
 
 
@@ -189,6 +189,8 @@ def remove(
 
 def _registered(name: str) -> Callable[..., Any]:
     """What the package above this one, which this one does not know, registers for a command in its metadata."""
+    from importlib.metadata import entry_points
+
     for found in entry_points(group="dualface", name=name):
         return found.load()  # type: ignore[no-any-return]  # an entry point
     raise SettingsError("The package dualface is not installed as a whole. Run: pip install --editable .")

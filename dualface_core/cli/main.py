@@ -1,18 +1,18 @@
 """The `dualface` program: the command in a process of its own, so that its crash is told in a sentence with the file.
 
-Belongs here: starting it, passing on what ends it, and its ending. It imports nothing that takes time.
+Belongs here: forking it, passing on what ends it, and its ending. It imports nothing that takes time.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
-import subprocess
 import sys
 from typing import Final
 
 from dualface_core.cli.exit_codes import EXIT_FAILED
-from dualface_core.system.child_processes import command, environment
+from dualface_core.system.child_processes import environment
 from dualface_core.system.crashes import crash
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP)
@@ -22,18 +22,20 @@ _OF_THE_USER: Final = frozenset({signal.SIGINT, *_PASSED_ON})
 
 def main() -> None:
     """Run the command that the arguments say, and end as it does."""
-    signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the command, too, which ends orderly
-    early: list[int] = []
-    for number in _PASSED_ON:
-        signal.signal(number, lambda got, _: early.append(got))
-    arguments = sys.argv[1:]
-    with subprocess.Popen(command("dualface_core.cli", *arguments), env=environment(None)) as process:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_USER)  # until it is known whom they are for
+    process = os.fork()
+    if process:
+        signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the command, too, which ends orderly
         for number in _PASSED_ON:
-            signal.signal(number, lambda got, _: process.send_signal(got))
-        for got in early:  # before there was a process to pass them on to
-            process.send_signal(got)
-        code = process.wait()
+            signal.signal(number, lambda got, _: os.kill(process, got))
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if not process:
+        from dualface_core.cli.app import main as command
+
+        os.environ.update(environment(None))  # for the processes that it starts
+        return command()
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     if code < 0 and -code not in _OF_THE_USER:
-        print(f"dualface: {crash(shlex.join(arguments), code)}", file=sys.stderr)
+        print(f"dualface: {crash(shlex.join(sys.argv[1:]), code)}", file=sys.stderr)
         code = EXIT_FAILED
     raise SystemExit(code if code >= 0 else 128 - code)

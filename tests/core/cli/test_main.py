@@ -23,8 +23,7 @@ def child_of(program: subprocess.Popen[str]) -> psutil.Process:
     """The process in which the command runs, as soon as it does."""
     while program.poll() is None:
         for child in psutil.Process(program.pid).children():
-            if "dualface_core.cli" in child.cmdline():
-                return child
+            return child
         time.sleep(0.01)
     raise AssertionError("no process has begun")
 
