@@ -53,7 +53,7 @@ _BEAT: Final = 0.25
 _POLL: Final = 0.03
 """Seconds between two attempts to get a core of which others have all; each takes up to a millisecond."""
 
-_IDLE: Final = 5.0
+_IDLE: Final = 2.0
 """Seconds for which a process that has nothing to do is kept: the cores may be others' for long, and its memory counts.
 Another one costs some hundredths of a second."""
 
