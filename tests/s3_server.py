@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -51,13 +53,17 @@ class S3Server:
         """Make a bucket."""
         httpx.put(f"http://127.0.0.1:{self.port}/{bucket}", timeout=PATIENCE).raise_for_status()
 
-    def trouble(self, *, fail_every: int = 0, delay_ms: int = 0, flip_every: int = 0) -> dict[str, int]:
+    def trouble(
+        self, *, fail_every: int = 0, delay_ms: int = 0, flip_every: int = 0, ahead_s: int = 0, refuse_puts: int = 0
+    ) -> dict[str, int]:
         """Have every so manieth request fail, each take so long, or a byte of every so manieth answer be wrong.
 
-        0 is never. Gives what has happened until now: how many requests there were, how many have failed, and how many
-        there were of each kind, such as "GET", or "GET list" for one that lists.
+        0 is never. Its clock may be ahead, and it may take no objects (1). Gives what has happened until now: how many
+        requests there were, how many have failed, and how many there were of each kind, such as "GET", or "GET list"
+        for one that lists.
         """
         asked = {"fail_every": fail_every, "delay_ms": delay_ms, "flip_every": flip_every}
+        asked |= {"ahead_s": ahead_s, "refuse_puts": refuse_puts}
         answer = httpx.post(f"http://127.0.0.1:{self.port}{TROUBLE}", params=asked, timeout=PATIENCE)
         return dict(answer.raise_for_status().json())
 
@@ -84,7 +90,7 @@ class Troubled:
 
     def __init__(self, server: Callable[..., Iterable[bytes]]) -> None:
         self._server = server
-        self._wrong = {"fail_every": 0, "delay_ms": 0, "flip_every": 0}
+        self._wrong = dict.fromkeys(("fail_every", "delay_ms", "flip_every", "ahead_s", "refuse_puts"), 0)
         self._requests = itertools.count(1)
         self._seen = {"requests": 0, "failed": 0}
 
@@ -101,7 +107,10 @@ class Troubled:
         if fails and number % fails == 0:
             self._seen["failed"] += 1
             return self._fail(number // fails % 3, request, start)
-        answer = self._server(request, start)
+        if self._wrong["refuse_puts"] and request["REQUEST_METHOD"] == "PUT":
+            start("403 Forbidden", [("Content-Length", "0")])
+            return [b""]
+        answer = self._server(request, partial(_dated, start, time.time() + self._wrong["ahead_s"]))
         return _flipped(answer) if flips and number % flips == 0 else answer
 
     def _fail(self, kind: int, request: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -111,6 +120,12 @@ class Troubled:
             list(self._server(request, lambda *_: None))
         start("500 Internal Error" if kind else "503 Slow Down", [("Content-Length", "0")])
         return [b""]
+
+
+def _dated(start: Callable[..., Any], now: float, status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+    """Have an answer say that it is so late."""
+    others = [(name, value) for name, value in headers if name.lower() != "date"]
+    return start(status, [*others, ("Date", formatdate(now, usegmt=True))], *rest)
 
 
 def _broken_off(answer: Iterable[bytes]) -> Iterator[bytes]:

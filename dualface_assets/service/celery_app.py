@@ -6,19 +6,25 @@ and clearing up on its own host, as the sensor `recovery` does where the daemon 
 
 from __future__ import annotations
 
+import platform
 import signal
+import time
+from importlib.metadata import version
 from multiprocessing import process
 from typing import Any, Final
 
 import dagster as dg
 from celery.signals import task_postrun, task_prerun, worker_process_init
+from celery.worker.control import inspect_command
 from dagster_celery.tasks import create_execute_job_task
 
 from dualface_assets.housekeeping.recovery import end_idle_processes, remove_leftovers
 from dualface_assets.runs.celery_launcher import CeleryLauncher
+from dualface_assets.service.doctor_of_hosts import Host, sessions_of_host
 from dualface_assets.settings import ServiceSettings
 from dualface_assets.store.video_store import video_store
 from dualface_core.errors import SettingsError
+from dualface_core.settings import Settings
 from dualface_core.system.child_processes import signal_with_parent
 
 _MAIN: Final = process.current_process()
@@ -50,6 +56,21 @@ def _clear_up(**_: Any) -> None:
         end_idle_processes(instance)
         if not store.why_missing(instance):
             remove_leftovers(store, instance)
+
+
+@inspect_command()  # type: ignore[untyped-decorator]  # of Celery
+def dualface_host(state: Any) -> dict[str, Any]:
+    """What the doctor asks each worker: what its host has."""
+    settings = Settings.load()
+    host = Host(
+        runs=state.consumer.controller.concurrency,
+        queues=[queue.name for queue in state.consumer.task_consumer.queues],
+        sessions=sessions_of_host(settings),
+        slots=f"{platform.node()}:{settings.runtime}",
+        clock=time.time(),
+        release=version("dualface"),
+    )
+    return host.model_dump()
 
 
 worker_process_init.connect(_be_a_run_s_process)

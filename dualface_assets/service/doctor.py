@@ -1,7 +1,8 @@
 """`python -m dualface_assets.service.doctor`: whether everything is set up, and what to do where it is not.
 
 Belongs here: questions about a machine and its instance, each with an answer for people. It changes nothing. What a
-setting means is said where the setting is; what NVENC can do is found out by those who use it.
+setting means is said where the setting is; what NVENC can do is found out by those who use it; what is asked of other
+machines is in `doctor_of_hosts`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final
 
 import dagster as dg
 import psutil
@@ -27,6 +27,7 @@ from dualface_assets.notifications.webhook import Webhook
 from dualface_assets.runs.earlier_encodes import NVENC
 from dualface_assets.runs.instance_locks import spans_hosts
 from dualface_assets.service.clock import TOLERATED, ticks_ahead
+from dualface_assets.service.diagnosis import Diagnosis, Verdict
 from dualface_assets.service.instance_home import CONFIGURATION, instance_home, opened_instance
 from dualface_assets.service.only_daemon import daemon_host
 from dualface_assets.settings import ServiceSettings, WebhookSettings, local_folder
@@ -36,8 +37,6 @@ from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.rendering.choice import choose_encoder
 from dualface_core.settings import Settings
 
-Verdict = Literal["good", "warning", "problem"]
-
 _COLORS: Final[Mapping[Verdict, str]] = {"good": "green", "warning": "yellow", "problem": "red"}
 _NETWORK_DRIVES: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph"})
 _HEARTBEAT_PATIENCE: Final = 120.0
@@ -46,21 +45,6 @@ _HEARTBEAT_PATIENCE: Final = 120.0
 _LOW_SPACE: Final = 10 << 30
 _NO_SPACE: Final = 1 << 30
 """Bytes. What a run renders lies in the store a second time until it is published."""
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """One answer.
-
-    Attributes:
-        subject: what was checked.
-        verdict: "problem" where something will not work, "warning" where it will work less well.
-        text: what was found, and what to do about it.
-    """
-
-    subject: str
-    verdict: Verdict
-    text: str
 
 
 def main() -> int:
@@ -99,10 +83,21 @@ def examine(settings: Settings, service: ServiceSettings, instance: dg.DagsterIn
     yield encoder(settings)
     yield from configuration(instance)
     yield pool(instance, settings)
+    if not missing and _has_several_hosts(instance, store):
+        from dualface_assets.service import doctor_of_hosts  # which others have no need of
+
+        yield from doctor_of_hosts.examine(instance, store)
     yield daemon(instance)
     yield sensors(instance)
     yield clock(instance)
     yield notifications()
+
+
+def _has_several_hosts(instance: dg.DagsterInstance, store: VideoStore) -> bool:
+    """Whether anything of the instance is on another machine, or may be."""
+    postgres = type(instance.run_storage).__name__.startswith("Postgres")
+    own_processes = isinstance(instance.run_launcher, dg.DefaultRunLauncher)
+    return postgres or not own_processes or local_folder(store.root) is None or store.inbox_url is not None
 
 
 def folders(settings: Settings, store: VideoStore, outbox: Path | None = None) -> Iterator[Diagnosis]:
@@ -258,13 +253,28 @@ def daemon(instance: dg.DagsterInstance) -> Diagnosis:
         advice = "Nothing keeps a second one away but care: its log says so when there is another."
         return Diagnosis("daemon", "warning", f"One runs that `serve` has not started. {advice}")
     if not late:
-        return Diagnosis("daemon", "good", "running")
+        return _one_daemon({kind: beats[kind] for kind in fresh}) or Diagnosis("daemon", "good", "running")
     if beats.keys() - late:
         advice = "If it stays like this, end `make up` and start it again."
         return Diagnosis("daemon", "problem", f"Parts of it do not answer: {', '.join(late).lower()}. {advice}")
     return Diagnosis(
         "daemon", "problem", "Not running: uploads stay where they are, and nothing is tried again. Start it: make up"
     )
+
+
+def _one_daemon(beats: Mapping[str, Any]) -> Diagnosis | None:
+    """Whether all parts of the daemon are of one process. Two of them start each run twice."""
+    ids: dict[str | None, list[float]] = {}
+    for beat in beats.values():
+        ids.setdefault(beat.daemon_id, []).append(beat.timestamp)
+    if len(ids) < 2:
+        return None
+    found = f"{len(ids)} daemons have shown themselves within {_HEARTBEAT_PATIENCE:.0f} s; expected: one"
+    *_, newest = sorted(ids.values(), key=max)
+    if all(max(times) < min(newest) for times in ids.values() if times is not newest):
+        return Diagnosis("daemon", "warning", f"{found}. If it was started again just now, ask again in two minutes.")
+    advice = "Have one host alone run dualface_assets.service.serve or dagster-daemon, and end the others."
+    return Diagnosis("daemon", "problem", f"{found}. {advice}")
 
 
 def sensors(instance: dg.DagsterInstance) -> Diagnosis:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from dualface_assets.store.files import StoreError
 from dualface_assets.store.remote import OBJECT_STORES, asking, modified_at, open_url, secrets_of, without_password
 from dualface_core.errors import SettingsError
 
@@ -80,7 +81,11 @@ class Bucket:
         Raises StoreError.
         """
         with self._asking():
-            return self._page_of_s3(after) if self._pages else self._page_of_all(after)
+            try:
+                return self._page_of_s3(after) if self._pages else self._page_of_all(after)
+            except FileNotFoundError:
+                advice = f"Create it, or set {_SETTING} to another one."
+                raise StoreError(self.url, "there is no such bucket", action=advice) from None
 
     def _page_of_s3(self, after: str) -> tuple[list[BucketObject], bool]:
         bucket, _, prefix = self._above.partition("/")

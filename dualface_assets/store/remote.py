@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -96,6 +97,24 @@ class RemoteFiles:
                 raise StoreError(
                     self._shown, "there is no such bucket", action="Create it, or set DUALFACE_STORE to another one."
                 )
+
+    def is_versioned(self) -> bool | None:
+        """Whether the bucket keeps what is replaced or removed; None where that is not S3. Raises StoreError."""
+        answer = self._ask_s3("get_bucket_versioning")
+        return None if answer is None else answer.get("Status") == "Enabled"
+
+    def clock(self) -> float | None:
+        """What time it is there, to the second, since the epoch; None where it is not said. Raises StoreError."""
+        answer = self._ask_s3("head_bucket")
+        said = answer["ResponseMetadata"]["HTTPHeaders"].get("date") if answer else None
+        return parsedate_to_datetime(said).timestamp() if said else None
+
+    def _ask_s3(self, question: str) -> dict[str, Any] | None:
+        """Ask something of the bucket itself."""
+        if "s3" not in self._fs.protocol:
+            return None
+        with self._asking(self._folder):
+            return dict(self._fs.call_s3(question, Bucket=self._root.path.lstrip("/").partition("/")[0]))
 
     def address(self, path: Path) -> str:
         """The URL."""

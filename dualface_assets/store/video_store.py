@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
 _OWN_FOLDERS: Final = frozenset(
     {"claims", "raw_video", "face_tracks", "composed_tiles", "encoded_video", "review", "scratch", "trash", "locks"}
 )
-_ROOM: Final = 256 << 20
+ROOM: Final = 256 << 20
 """Bytes that a run may need beside twice the size of its video: the result, and a copy of one of them."""
 SPANS: Final = "spans-"
 """How the folder with the finished spans of a video begins; its key follows."""
@@ -458,7 +458,7 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
 def _needed(size_bytes: int) -> int:
     """Bytes that a run on a video of this size may take: its copy, the result, and what is rendered meanwhile."""
-    return _ROOM + 2 * size_bytes
+    return ROOM + 2 * size_bytes
 
 
 def _promised(folder: Path) -> int:
