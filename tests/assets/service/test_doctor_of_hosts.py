@@ -189,7 +189,7 @@ def test_broker_and_workers_are_asked_and_named_when_they_do_not_answer(
             assert "No worker takes from the queue 'dualface'" in answers["hosts"].text
             assert answers["runs at once"].text.startswith("4 are given out, the workers have 2: runs wait in the")
             assert "software encodes" in answers["slots"].text
-            assert answers["clocks"].text == "within 5 s of this host's: one"
+            assert answers["clocks"].text == "within 5 s of this host's: celery@one"
         broker[0].stop()
         answers = ask(instance, store)
         assert answers["broker"].verdict == "problem"
