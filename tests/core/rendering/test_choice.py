@@ -21,7 +21,9 @@ def failed(failure: FailureClass) -> EncoderError:
 
 
 def test_software_that_was_asked_for_needs_no_explanation_and_no_look_at_the_gpu(settings: MakeSettings) -> None:
-    assert choose_encoder(settings(encoder="software")) == EncoderChoice(nvenc=False, why=None, gpu="", driver=None)
+    choice = choose_encoder(settings(encoder="software"))
+    assert choice == EncoderChoice(nvenc=False, why=None, gpu="", driver=None)
+    assert not choice.fallback
 
 
 def test_nvenc_is_chosen_where_a_picture_went_through_it(settings: MakeSettings, emulated: Emulated) -> None:
@@ -38,44 +40,26 @@ def test_sessions_that_are_all_in_use_are_a_reason_to_queue_and_not_to_give_up(
 
 
 @pytest.mark.parametrize(
-    ("card", "reason"),
+    ("card", "reason", "could_be_made_to_work"),
     [
-        (Card.NO_DRIVER, "install driver 570"),
-        (Card.NO_VIDEO_CAPABILITY, "NVIDIA_DRIVER_CAPABILITIES"),
-        (Card.OLD_DRIVER, "too old"),
-        (Card.NO_ENCODER, "has no engine for this codec"),
+        (Card.NO_DRIVER, "install driver 570", False),
+        (Card.NO_ENCODER, "has no engine for this codec", False),
+        (Card.OLD_DRIVER, "too old", True),
+        (Card.NO_VIDEO_CAPABILITY, "NVIDIA_DRIVER_CAPABILITIES", True),
     ],
 )
 def test_without_nvenc_it_is_software_and_says_why(
-    settings: MakeSettings, emulated: Emulated, card: Card, reason: str
+    settings: MakeSettings, emulated: Emulated, card: Card, reason: str, could_be_made_to_work: bool
 ) -> None:
     emulated(card=card)
-    for encoder in ("auto", "nvenc"):
+    for encoder, fallback in (("auto", could_be_made_to_work), ("nvenc", True)):
         choice = choose_encoder(settings(encoder=encoder))
-        assert not choice.nvenc
+        assert (choice.nvenc, choice.fallback) == (False, fallback)
         assert reason in choice.why
     with pytest.raises(EncoderError, match=reason):
         choose_encoder(settings(encoder="nvenc", software_fallback=False))
     # Nothing fails by it, so it needs no fallback.
     assert not choose_encoder(settings(encoder="auto", software_fallback=False)).nvenc
-
-
-@pytest.mark.parametrize(
-    ("card", "fallback"),
-    [
-        (Card.NO_DRIVER, False),
-        (Card.NO_ENCODER, False),
-        (Card.OLD_DRIVER, True),
-        (Card.NO_VIDEO_CAPABILITY, True),
-    ],
-)
-def test_software_is_a_fallback_where_nvenc_could_be_made_to_work_or_was_asked_for(
-    settings: MakeSettings, emulated: Emulated, card: Card, fallback: bool
-) -> None:
-    emulated(card=card)
-    assert choose_encoder(settings()).fallback is fallback
-    assert choose_encoder(settings(encoder="nvenc")).fallback
-    assert not choose_encoder(settings(encoder="software")).fallback
 
 
 def test_what_stays_so_is_asked_once_and_per_codec(settings: MakeSettings, emulated: Emulated) -> None:
