@@ -51,6 +51,12 @@ _EDGE_LENGTH: Final = 0.9
 """Levels of luma between two neighbors, all in one direction, and the share of a tile's extent along which they must
 stand to be a seam: an edge that goes from one side of the tile to the other."""
 
+_PARTS: Final = 24
+_STRAIGHT: Final = 0.35
+"""Parts of such an edge, and how far their places may be from one another: standard deviation, in pixels of the source.
+The edge of a box is straight, 0 to 0.3; what was filmed, such as a post or a door frame, hardly ever is: 0.45 and
+more."""
+
 _CELL: Final = 320
 
 
@@ -102,14 +108,15 @@ def look(video: VideoInfo, plan: TilePlan, tracks: FaceTracks) -> Looks:
         planes = compositor.compose(frame, plan.frame(number))
         canvas = replace(frame, planes=planes)
         seen: dict[str, tuple[float, float]] = {}
-        for tile, subject in zip(plan.tiles[number], plan.subjects[number].tolist(), strict=True):
+        shown = zip(plan.tiles[number], plan.subjects[number].tolist(), plan.crop_windows[number], strict=True)
+        for tile, subject, window in shown:
             if tile[2] == 0 or subject == Subject.FRAME:
                 continue
             x, y, width, height = tile.tolist()
             luma = planes[0][y : y + height, x : x + width]
             if has_bar(luma):
                 looks.bars.append(frame.time)
-            if has_seam(luma):
+            if has_seam(luma, width / float(window[2])):
                 looks.seams.append(frame.time)
             faces = _detected(detector, _tile_image(canvas, x, y, width, height), width)
             if subject in names and not len(faces):
@@ -144,16 +151,33 @@ def has_bar(luma: Image) -> bool:
     return False
 
 
-def has_seam(luma: Image) -> bool:
-    """Whether a straight edge, upright or level, goes through a tile from one side to the other."""
+def has_seam(luma: Image, scale: float = 1.0) -> bool:
+    """Whether a straight edge, upright or level, goes through a tile from one side to the other.
+
+    Args:
+        luma: the tile.
+        scale: pixels of the tile per pixel of the source.
+    """
     small = cv2.resize(luma, (luma.shape[1] // 3, luma.shape[0] // 3), interpolation=cv2.INTER_AREA).astype(np.float32)
-    for image in (small, small.T):
+    for image, whole in ((small, luma), (small.T, luma.T)):
         steps = image[:, 2:] - image[:, :-2]
         for sign in (1, -1):
             along = (sign * steps > _EDGE).mean(axis=0)
-            if along.max() >= _EDGE_LENGTH:
+            if any(
+                _straight(sign * whole.astype(np.float32), 3 * at, scale)
+                for at in np.flatnonzero(along >= _EDGE_LENGTH)
+            ):
                 return True
     return False
+
+
+def _straight(image: NDArray[np.float32], at: int, scale: float) -> bool:
+    """Whether the edge that rises from a column to some columns further on is straight to the pixel of the source."""
+    beside = round(3 * scale)
+    left = max(0, at - beside)
+    rises = np.diff(image[:, left : at + 9 + beside], axis=1).argmax(axis=1)
+    places = [float(np.median(part)) for part in np.array_split(rises, _PARTS)]
+    return float(np.std(places)) <= _STRAIGHT * scale
 
 
 def sheet(looks: Looks, count: int = 40) -> bytes:

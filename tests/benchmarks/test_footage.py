@@ -71,6 +71,14 @@ def test_an_edge_from_side_to_side_is_a_seam_and_one_that_ends_is_none() -> None
     assert not has_seam(image)
 
 
+def test_a_post_that_is_not_straight_to_the_pixel_is_no_seam() -> None:
+    image = np.full((540, 480), 100, np.uint8)
+    for row in range(540):
+        image[row, 300 + 3 * row // 540 :] = 140
+    assert not has_seam(image)
+    assert has_seam(image, scale=3.0)
+
+
 def plan(x: NDArray[np.float64], **where: Any) -> TilePlan:
     windows = np.full((len(x), 2, 4), [500, 300, 960 / 4, 1080 / 4])
     windows[:, 0, 0] = x
