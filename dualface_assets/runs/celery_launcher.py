@@ -17,7 +17,7 @@ from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG
 from kombu.exceptions import OperationalError
 
-from dualface_assets.runs.dagster_internals import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+from dualface_assets.runs.dagster_internals import CheckRunHealthResult, LaunchRunContext, WorkerStatus, run_of_task
 from dualface_assets.runs.earlier_encodes import earlier_nvenc_failure
 from dualface_assets.runs.launcher import process_gone, retry_tags
 
@@ -117,4 +117,4 @@ class CeleryLauncher(CeleryRunLauncher):
                 answers = [*(inspect.active() or {}).values(), *(inspect.reserved() or {}).values()]
             except (OperationalError, *connection.recoverable_connection_errors):
                 return None
-        return {task["kwargs"]["execute_job_args_packed"]["run_id"] for tasks in answers for task in tasks}
+        return {run_of_task(task["kwargs"]) for tasks in answers for task in tasks}

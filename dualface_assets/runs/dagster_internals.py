@@ -10,6 +10,7 @@ Dagster 1.13.27 and 1.13.28. The numbers are those of issues and pull requests o
 | `InstanceConcurrencyContext` | `runs.executor` | Claims of pool slots (#13770): asks without a pause while a run in one process waits. |
 | `CheckRunHealthResult`, `WorkerStatus`, `LaunchRunContext` | `runs.launcher` | What the methods of the exported `DefaultRunLauncher` take and give. It has no health check of its own (#4319). |
 | `RunFailureReason`, `auto_reexecution_should_retry_run` | `runs.launcher`, `housekeeping` | A retry is lost if the code server is down when it is due (#14605, #20730). |
+| `ExecuteRunArgs`, `unpack_value` | `runs.celery_launcher` | What a task of dagster-celery is given, which workers tell when they are asked. |
 | `BulkActionsFilter`, `BulkActionStatus` | `runs.in_use` | What the exported `DagsterInstance.get_backfills` is asked with. |
 | `SerializableErrorInfo` | `runs.failures` | What the event of a failed run holds of an error. |
 | `AssetCheckEvaluationTargetMaterializationData` | `assets.checks` | What the exported `AssetCheckEvaluation` says of the materialization that it is about. |
@@ -19,7 +20,7 @@ Dagster 1.13.27 and 1.13.28. The numbers are those of issues and pull requests o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ __all__ = [
     "code_server_answers",
     "inner_plan_execution_iterator",
     "read_migrations_once",
+    "run_of_task",
     "run_web_page",
 ]
 
@@ -94,6 +96,14 @@ def code_server_answers(socket: Path) -> bool:
     except DagsterUserCodeUnreachableError:
         return False
     return True
+
+
+def run_of_task(arguments: Mapping[str, Any]) -> str:
+    """The run that a task of dagster-celery's run launcher executes, given the arguments of the task."""
+    from dagster._grpc.types import ExecuteRunArgs
+    from dagster._serdes import unpack_value
+
+    return unpack_value(arguments["execute_job_args_packed"], as_type=ExecuteRunArgs).run_id
 
 
 def read_migrations_once() -> None:

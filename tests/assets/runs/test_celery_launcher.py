@@ -13,7 +13,7 @@ import yaml
 
 from deploy.local import servers
 from deploy.local.servers import Server
-from dualface_assets.runs.dagster_internals import WorkerStatus
+from dualface_assets.runs.dagster_internals import LaunchRunContext, WorkerStatus, run_of_task
 from dualface_assets.runs.tags import MAX_RETRIES
 from dualface_assets.service import doctor
 from dualface_assets.settings import ServiceSettings
@@ -63,6 +63,21 @@ def test_a_run_that_no_worker_has_is_ended_after_a_while_and_tried_again(
     again = launching.get_run_by_id(run.run_id)
     assert again is not None
     assert again.tags[MAX_RETRIES] == "5"  # a host that goes down is no failure of the video's
+
+
+def a_job() -> dg.JobDefinition:
+    """A job that another process could find."""
+    return dg.GraphDefinition(name="a_job").to_job()
+
+
+def test_the_run_of_a_task_is_known_from_what_workers_tell(launching: dg.DagsterInstance) -> None:
+    launcher: Any = launching.run_launcher
+    origin = dg.reconstructable(a_job).get_python_origin()
+    run = launching.create_run_for_job(a_job(), job_code_origin=origin)
+    launcher.launch_run(LaunchRunContext(run, workspace=None))
+    with launcher.celery.connection_for_read() as connection:
+        _, arguments, _ = connection.SimpleQueue("dualface").get(timeout=60).payload
+    assert run_of_task(arguments) == run.run_id
 
 
 def test_a_run_that_was_lost_on_its_way_is_told_from_one_that_waits(
