@@ -294,10 +294,13 @@ def fleets(uploads: int, overhead: float, patience: float, prices: dict[str, flo
 
 
 def sizes(overhead: float, hosts: int) -> list[list[str]]:
-    """Rows: videos a day, and how long they wait where the sensor asks for one run in a tick, or for eight."""
+    """Rows: videos a day, and how long they wait where the sensor asks for one run in a tick, or for eight.
+
+    There are twice the hosts that are needed, so that nothing waits for a host.
+    """
     rows = []
     for uploads in (1_000, 5_000, 7_000, 10_000, 15_000, 20_000):
-        enough = max(2, math.ceil(hosts * uploads / 10_000))
+        enough = math.ceil(2 * hosts * uploads / 10_000) + 2
         row = [f"{uploads:,}"]
         for runs_per_tick in (1, 8):
             parts = Parts(runs_per_tick=runs_per_tick, hosts=enough, places=CPU.runs, grows=False)
@@ -307,37 +310,44 @@ def sizes(overhead: float, hosts: int) -> list[list[str]]:
 
 
 def ages(uploads: int, overhead: float, hosts: int) -> list[list[str]]:
-    """Rows: videos that the store holds when a day begins; what a tick and an index take; how long videos wait."""
+    """Rows: videos that the store holds when a day begins; what tick and index take at noon; how long videos wait."""
     rows = []
     rate = uploads / DAY
     for videos in (0, 10_000, 30_000, 100_000):
         parts = Parts(runs_per_tick=8, hosts=hosts, places=CPU.runs, videos=videos)
-        index, tick = index_seconds(videos, rate), max(parts.tick, 2 * LIST_SECONDS * math.ceil(videos / LISTED))
-        sent = uploads * INDEX_BYTES * (videos + uploads / 2)
-        listings = DAY / tick * 2 * math.ceil(videos / LISTED) + uploads * 2 * math.ceil(PAGE_OBJECTS * videos / LISTED)
+        by_noon = videos + uploads // 2
+        index, tick = index_seconds(by_noon, rate), max(parts.tick, 2 * LIST_SECONDS * math.ceil(by_noon / LISTED))
+        sent = uploads * INDEX_BYTES * by_noon
+        listings = DAY / tick * math.ceil(by_noon / LISTED) + uploads * (
+            2 * math.ceil(PAGE_OBJECTS * by_noon / LISTED) + 1
+        )
         row = [f"{videos:,}", f"{tick:.0f} s", _minutes(index), f"{sent / 1e9:,.0f} GB", f"{listings:,.0f}"]
         rows.append([*row, *_waits(_one_day(CPU, uploads, overhead, parts))])
     return rows
 
 
-def asked_of_servers(whole: dict[str, Any], uploads: int) -> list[list[str]]:
+def asked_of_servers(measured: dict[str, Any], uploads: int) -> list[list[str]]:
     """Rows: what database and store are asked, for a run, on a day, and in a second of the busiest hour."""
-    idle, runs = whole["idle"], whole["uploads"]
+    whole, refused = measured["whole"], measured["refused"]
     busiest = max(BY_HOUR) / sum(BY_HOUR) * uploads / 3600
-    rows = []
+    rows, a_second = [], {}
     for name, shown in (
         ("rows of event_logs", "rows of the event log"),
         ("rows of run_tags", "rows of tags"),
         ("database bytes", "bytes of the database"),
-        ("database sessions", "connections, opened and closed"),
         ("database transactions", "transactions"),
         ("store requests", "requests to the store, without listings that grow"),
+        ("database sessions", "connections, opened and closed"),
     ):
-        resting = idle[name] / whole["idle_seconds"]
-        each = (whole["work"][name] - resting * whole["seconds"]) / runs
+        resting = whole["idle"][name] / whole["idle_seconds"]
+        each = (whole["work"][name] - resting * whole["seconds"]) / whole["uploads"]
+        a_second[name] = each * busiest + resting
         a_day = each * uploads + resting * DAY
-        rows.append([shown, f"{each:,.0f}", f"{resting:.1f}", f"{a_day:,.0f}", f"{each * busiest + resting:,.0f}"])
-    return rows
+        rows.append([shown, f"{each:,.0f}", f"{resting:.1f}", f"{a_day:,.0f}", f"{a_second[name]:,.0f}"])
+    last = refused["samples"][-1]
+    kept = refused["mean open connections"] * last["seconds"] / (last["connections"] - refused["before"]["connections"])
+    now, then = kept * resting, kept * a_second["database sessions"]
+    return [*rows, ["connections open at once, on average", "", f"{now:.1f}", "", f"{then:.0f}"]]
 
 
 def _table(head: str, rows: Sequence[Sequence[str]]) -> str:
@@ -364,7 +374,7 @@ def main() -> None:
     uploads, overhead = arguments.a_day, arguments.overhead
     needed = fleets(uploads, overhead, arguments.patience, prices)
     hosts = int(needed[0][1])
-    asked = asked_of_servers(measured["whole"], uploads)
+    asked = asked_of_servers(measured, uploads)
     waits = "wait, median | 95 %"
     print(_table(f"| hosts | how many | runs at once | busy | {waits} | an hour of video |", needed))
     print(_table("| | for a run | at rest, a second | a day | a second of the busiest hour |", asked))

@@ -51,7 +51,13 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
         asset_checks=check_again.definitions,
         jobs=[process_video, check_again.check_again, retention_job, remove_video],
         schedules=[retention_daily],
-        sensors=[upload_sensor(Intake()), recovery, failed_videos, video_finished, run_failed],
+        sensors=[
+            upload_sensor(Intake(), runs_per_tick=settings.runs_per_tick),
+            recovery,
+            failed_videos,
+            video_finished,
+            run_failed,
+        ],
         executor=one_process,
         resources={
             "store": store,

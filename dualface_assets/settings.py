@@ -96,6 +96,9 @@ class ServiceSettings(EnvironmentSettings):
         description="Where review pages and results are served, if not by the web page itself: https://host/dualface.",
     )
 
+    runs_per_tick: int = Field(
+        default=1, ge=1, description="Runs that the sensor on uploads asks for in a tick; there are twelve a minute."
+    )
     metrics: str | None = Field(
         default=None,
         pattern=r"^(\S+:)?[0-9]{1,5}$",

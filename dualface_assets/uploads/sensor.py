@@ -19,10 +19,6 @@ from dualface_assets.store.video_store import Upload, VideoStore
 from dualface_assets.uploads.claims import acknowledge, pending
 from dualface_assets.uploads.intake import Intake
 
-_RUNS_PER_TICK: Final = 1
-"""Noting a run is most of what a tick takes (docs/soak.md). More of them are asked for by the next ticks: twelve a
-minute, which four videos at a time hardly keep up with."""
-
 _INTERVAL: Final = 3
 """Seconds. Dagster checks every five whether a tick is due. One that has to wait five itself is not, if its last one
 began a moment late, and then waits ten."""
@@ -31,8 +27,12 @@ _LINES: Final = 20
 """Lines that the sensor's page has room for."""
 
 
-def upload_sensor(intake: Intake) -> dg.SensorDefinition:
-    """The sensor that takes uploads with `intake`."""
+def upload_sensor(intake: Intake, *, runs_per_tick: int = 1) -> dg.SensorDefinition:
+    """The sensor that takes uploads with `intake`.
+
+    Noting a run is most of what a tick takes (docs/soak.md). One in a tick is twelve a minute, which four videos at a
+    time hardly keep up with; many hosts do (docs/scale.md).
+    """
 
     @dg.sensor(
         name="uploads",
@@ -50,7 +50,8 @@ def upload_sensor(intake: Intake) -> dg.SensorDefinition:
         for upload in report.taken:
             context.log.info("Took %s as %s.", upload.name, upload.key)
         missing = _unregistered(store, context.instance)
-        requests, over, waiting = _run_requests(store, context.instance)
+        found, over, waiting = _run_requests(store, context.instance)
+        requests = found[:runs_per_tick]
         if not is_preview(context):
             for upload in over:
                 acknowledge(store, upload)
@@ -106,7 +107,7 @@ def _run_requests(
             requests[upload.key] = dg.RunRequest(
                 run_key=upload.claim, partition_key=upload.key, tags={"dualface/upload": upload.name}
             )
-    return list(requests.values())[:_RUNS_PER_TICK], over, waiting
+    return list(requests.values()), over, waiting
 
 
 def _launched(uploads: list[Upload], instance: dg.DagsterInstance) -> set[str]:

@@ -289,6 +289,19 @@ def test_of_many_uploads_one_run_per_tick_is_asked_for_and_all_in_the_end(
     assert sorted(key for keys in asked for key in keys if key) == sorted(store.video_keys())
 
 
+def test_more_runs_are_asked_for_in_a_tick_where_the_settings_say_so(
+    store: VideoStore, intake: Intake, drop: Drop, instance: dg.DagsterInstance
+) -> None:
+    for number in range(3):
+        drop(f"{number}.mp4", str(number).encode())
+    sensor = upload_sensor(intake, runs_per_tick=2)
+    while len(pending(store)) < 3:
+        context = dg.build_sensor_context(instance, definitions=build_defs(), resources={"store": store})
+        result = sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    assert len(result.run_requests or []) == 2
+
+
 PREVIEW = """
 mutation ($sensor: SensorSelector!) {
   sensorDryRun(selectorData: $sensor, cursor: null) {
