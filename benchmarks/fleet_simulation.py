@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import argparse
 import heapq
-import itertools
 import json
 import math
 import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median, quantiles
 from typing import Any, Final
@@ -84,7 +84,7 @@ class Parts:
         runs_per_tick: that it asks for at most.
         look: between two looks of the daemon at its queue.
         hand_out: the daemon's time for one run.
-        begin: from a run's being handed out to its first step.
+        begin: from a run's being handed out to its first step: one of these, by chance.
         hosts, places: how many hosts there are, and runs at once on each.
         videos: that the store holds at the beginning.
         grows: whether the cost of listings and of the index counts.
@@ -94,7 +94,7 @@ class Parts:
     runs_per_tick: int = 1
     look: float = 2.0
     hand_out: float = 0.25
-    begin: float = 3.0
+    begin: Sequence[float] = (3.0,)
     hosts: int = 2
     places: int = 2
     videos: int = 0
@@ -120,7 +120,7 @@ class Run:
 def simulate(uploads: Sequence[Run], parts: Parts) -> list[Run]:
     """What becomes of uploads, which are given in order. Gives their runs, in the order in which they end."""
     inbox, queue, over = deque(uploads), deque[Run](), list[Run]()
-    free = [parts.places] * parts.hosts
+    free, chance = [parts.places] * parts.hosts, random.Random(0)
     index_free = [0.0] * parts.hosts
     videos, rate = parts.videos, len(uploads) / max(DAY, uploads[-1].dropped)
     events: list[tuple[float, int, str, Any]] = [(parts.tick, 0, "tick", None), (parts.look, 1, "look", None)]
@@ -145,7 +145,7 @@ def simulate(uploads: Sequence[Run], parts: Parts) -> list[Run]:
                 free[host] -= 1
                 handed += 1
                 run = queue.popleft()
-                run.begun = now + handed * parts.hand_out + parts.begin
+                run.begun = now + handed * parts.hand_out + chance.choice(parts.begin)
                 heapq.heappush(events, (run.begun + run.seconds, number, "made", (run, host)))
                 number += 1
             heapq.heappush(events, (now + max(parts.look, handed * parts.hand_out), number, "look", None))
@@ -197,8 +197,8 @@ def _check_whole(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """Whole runs. From the first runs, which found places free, comes what a start takes; the others are predicted."""
     waits = [run["queue_wait"] for run in found["runs"]]
     seconds = [run["seconds"] for run in found["runs"]]
-    parts = Parts(hosts=2, places=2, grows=False)
-    parts = replace(parts, begin=median(waits[:4]) - parts.look / 2 - parts.hand_out)
+    parts = Parts(grows=False)
+    parts = replace(parts, begin=[median(waits[:4]) - parts.look / 2 - parts.hand_out])
     simulated = simulate([Run(0.0, median(seconds)) for _ in waits], parts)
     predicted = [run.begun - run.asked for run in simulated]
     size = f"{len(waits)} whole runs"
@@ -210,29 +210,41 @@ def _check_whole(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def _check_refused(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Short runs. What the parts take comes from the first 20; what becomes of the others is predicted."""
+    """Short runs. What each part takes by itself is that of all of them, since the machine was busy now and then."""
     runs = sorted(found["runs"], key=lambda run: run["asked_for"])
-    first, size = runs[:20], f"{len(runs)} short runs"
-    gaps = [later["asked_for"] - earlier["asked_for"] for earlier, later in itertools.pairwise(first)]
-    begin = median(run["begun"] - run["handed_out"] for run in first)
-    own = median(run["ended"] - run["begun"] for run in first)
-    parts = Parts(tick=mean(gaps), begin=begin, hosts=2, places=2, grows=False)
-    simulated = simulate([Run(0.0, own) for _ in runs], parts)
-    waits = [run["begun"] for run in runs]
-    predicted = [run.begun for run in simulated]
-    rows = [
-        _row(f"{size}: from the inbox to the first step, median", median(waits), median(predicted)),
-        _row(f"{size}: the same, 95th percentile", percentile(waits, 95), percentile(predicted, 95)),
-        _row(f"{size}: until the last is over", max(run["ended"] for run in runs), max(run.ended for run in simulated)),
-    ]
+    size = f"{len(runs)} short runs"
+    parts = Parts(
+        tick=mean(later["asked_for"] - earlier["asked_for"] for earlier, later in pairwise(runs)),
+        begin=[run["begun"] - run["handed_out"] for run in runs],
+        grows=False,
+    )
+    simulated = simulate([Run(0.0, run["ended"] - run["begun"]) for run in runs], parts)
+    rows = []
+    for what, measured, predicted in (
+        ("from the inbox to the first step", [run["begun"] for run in runs], [run.begun for run in simulated]),
+        (
+            "of that from being asked for",
+            [run["begun"] - run["asked_for"] for run in runs],
+            [run.begun - run.asked for run in simulated],
+        ),
+    ):
+        rows.append(_row(f"{size}: {what}, median", median(measured), median(predicted)))
+        rows.append(_row(f"{size}: {what}, 95th percentile", percentile(measured, 95), percentile(predicted, 95)))
+    last = max(run["ended"] for run in runs)
+    rows.append(_row(f"{size}: until the last is over", last, max(run.ended for run in simulated)))
     samples, idle = found["samples"], {name: count / found["idle_seconds"] for name, count in found["idle"].items()}
-    early = next(sample for sample in samples if sample["over"] >= len(first))
-    for name in ("rows of event_logs", "bytes", "connections", "requests"):
-
-        def spent(sample: dict[str, float], name: str = name) -> float:
-            return _figure(sample, name) - _figure(found["before"], name) - _figure(idle, name) * sample["seconds"]
-
-        rows.append(_row(f"{size}: {name}", spent(samples[-1]), spent(early) / early["over"] * samples[-1]["over"]))
+    early = samples[0]
+    for name, shown in (
+        ("rows of event_logs", "rows of the event log"),
+        ("bytes", "bytes of the database"),
+        ("requests", "requests to the store"),
+    ):
+        spent = [
+            _figure(sample, name) - _figure(found["before"], name) - _figure(idle, name) * sample["seconds"]
+            for sample in (early, samples[-1])
+        ]
+        predicted = spent[0] / early["over"] * samples[-1]["over"]
+        rows.append(_row(f"{size}: {shown}, from the first {early['over']}", spent[1], predicted))
     return rows
 
 

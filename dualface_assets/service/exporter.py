@@ -11,13 +11,10 @@ import logging
 import sys
 
 from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.registry import Collector
 
 from dualface_assets.metrics.host import HostMetrics
-from dualface_assets.metrics.instance import InstanceMetrics
-from dualface_assets.runs.dagster_internals import read_migrations_once
-from dualface_assets.service.instance_home import opened_instance
 from dualface_assets.settings import ServiceSettings
-from dualface_assets.store.video_store import video_store
 from dualface_core.errors import DualfaceError, SettingsError
 from dualface_core.settings import Settings
 
@@ -36,8 +33,7 @@ def main() -> int:
         registry = CollectorRegistry()
         registry.register(HostMetrics(settings))
         if not arguments.host:
-            read_migrations_once()
-            registry.register(InstanceMetrics(opened_instance, video_store(service)))
+            registry.register(_of_the_instance(service))
         try:
             _, answering = start_http_server(port, address, registry)
         except OSError as error:
@@ -50,6 +46,17 @@ def main() -> int:
     except KeyboardInterrupt:
         pass
     return 0
+
+
+def _of_the_instance(service: ServiceSettings) -> Collector:
+    """What asks the instance. Dagster is loaded here, which takes most of the memory."""
+    from dualface_assets.metrics.instance import InstanceMetrics
+    from dualface_assets.runs.dagster_internals import read_migrations_once
+    from dualface_assets.service.instance_home import opened_instance
+    from dualface_assets.store.video_store import video_store
+
+    read_migrations_once()
+    return InstanceMetrics(opened_instance, video_store(service))
 
 
 if __name__ == "__main__":
