@@ -30,9 +30,10 @@ def test_every_upload_is_made_once_in_order_and_never_more_of_them_at_once_than_
         assert sum(run.begun <= begin < run.ended for run in made) <= hosts * places
 
 
-def test_what_was_measured_is_met_within_a_quarter() -> None:
-    rows = check(json.loads(MEASURED.read_text()))
-    assert {what: error for what, _, _, error in rows if abs(int(error.removesuffix(" %"))) > 25} == {}
+def test_what_was_measured_is_met_within_a_tenth_but_for_the_first_pages_of_a_database() -> None:
+    errors = {what: abs(int(error.removesuffix(" %"))) for what, _, _, error in check(json.loads(MEASURED.read_text()))}
+    assert len(errors) > 10
+    assert {what for what, error in errors.items() if error > 10 and "bytes" not in what} == set()
 
 
 def test_an_index_of_more_videos_takes_longer_and_longer_still_where_others_write_it_too() -> None:
