@@ -2,9 +2,11 @@
 
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.definitions.metadata.metadata_set import TableMetadataSet
+from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.events import JobFailureData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.instance.config import dagster_instance_config
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.remote_origin import (
     InProcessCodeLocationOrigin,

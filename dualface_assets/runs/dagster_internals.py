@@ -9,6 +9,7 @@ Dagster 1.13.27 and 1.13.28. The numbers are those of issues and pull requests o
 | `ExecuteRunWithPlanIterable`, `PlanExecutionContextManager`, `inner_plan_execution_iterator`, `EngineEventData`, `RetryMode`, `PlanExecutionContext`, `PlanOrchestrationContext`, `ExecutionPlan` | `runs.executor` | What Dagster's own executors are made of. Its in-process executor takes no other claims of slots. |
 | `InstanceConcurrencyContext` | `runs.executor` | Claims of pool slots (#13770): asks without a pause while a run in one process waits. |
 | `CheckRunHealthResult`, `WorkerStatus`, `LaunchRunContext` | `runs.launcher` | What the methods of the exported `DefaultRunLauncher` take and give. It has no health check of its own (#4319). |
+| `RunLauncher` | `runs.launcher` | What all launchers are, those of dagster-celery, dagster-k8s and dagster-docker, too. |
 | `RunFailureReason`, `auto_reexecution_should_retry_run` | `runs.launcher`, `housekeeping` | A retry is lost if the code server is down when it is due (#14605, #20730). |
 | `ExecuteRunArgs`, `unpack_value` | `runs.celery_launcher` | What a task of dagster-celery is given, which workers tell when they are asked. |
 | `BulkActionsFilter`, `BulkActionStatus` | `runs.in_use` | What the exported `DagsterInstance.get_backfills` is asked with. |
@@ -35,7 +36,7 @@ from dagster._core.execution.context_creation_job import PlanExecutionContextMan
 from dagster._core.execution.plan.execute_plan import inner_plan_execution_iterator
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.execution.retries import RetryMode, auto_reexecution_should_retry_run
-from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -58,6 +59,7 @@ __all__ = [
     "PlanOrchestrationContext",
     "RetryMode",
     "RunFailureReason",
+    "RunLauncher",
     "SerializableErrorInfo",
     "WorkerStatus",
     "auto_reexecution_should_retry_run",

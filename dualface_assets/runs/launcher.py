@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import time
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
@@ -28,6 +28,7 @@ from dualface_assets.runs.dagster_internals import (
     CheckRunHealthResult,
     LaunchRunContext,
     RunFailureReason,
+    RunLauncher,
     WorkerStatus,
 )
 from dualface_assets.runs.failures import AFTER_AN_INTERRUPTION, BACK_OFF, NONE, OVER, repeated
@@ -41,14 +42,32 @@ _MOST_RETRIES: Final = 20
 _PROCESS_GONE: Final = "The process that worked on this run is gone: it was killed, or the machine went down."
 
 
-class WatchfulRunLauncher(dg.DefaultRunLauncher):
-    """Launches runs by their code server, as Dagster's default does, and knows whether their processes live."""
+class AsksForRetries(RunLauncher[Any]):
+    """In front of a launcher of Dagster's: runs ask for the retries that they may have."""
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Tag the run with the retries it may have, and launch it."""
         run = context.dagster_run
         self._instance.add_run_tags(run.run_id, retry_tags(run, self._instance))
-        super().launch_run(context)
+        super().launch_run(context)  # type: ignore[safe-super]
+
+
+class WorkerOfItsOwn(AsksForRetries):
+    """In front of a launcher that starts a worker for each run, and can be asked about it, such as a container."""
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Whether a run has its worker. That it has none any more does not count as a failure of the run's."""
+        answer = self._ask(run)
+        if answer.status in {WorkerStatus.RUNNING, WorkerStatus.SUCCESS}:
+            return answer
+        return process_gone(run, self._instance, answer.msg or "")
+
+    def _ask(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        return super().check_run_worker_health(run)
+
+
+class WatchfulRunLauncher(AsksForRetries, dg.DefaultRunLauncher):
+    """Launches runs by their code server, as Dagster's default does, and knows whether their processes live."""
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -73,12 +92,20 @@ class WatchfulRunLauncher(dg.DefaultRunLauncher):
         return on_this_machine and waited > self._instance.run_monitoring_start_timeout_seconds
 
 
-def process_gone(run: dg.DagsterRun, instance: dg.DagsterInstance) -> CheckRunHealthResult:
-    """The answer for a run whose process, and what has launched it, went down: it may be tried once more for that."""
+def process_gone(run: dg.DagsterRun, instance: dg.DagsterInstance, found: str = "") -> CheckRunHealthResult:
+    """The answer for a run whose process, and what has launched it, went down: it may be tried once more for that.
+
+    Args:
+        run: which is told so.
+        instance: that of the run.
+        found: what is known of its end.
+    """
     retries = run.tags.get(MAX_RETRIES, "")
     if retries.isdecimal() and 0 < int(retries) < _MOST_RETRIES:
         instance.add_run_tags(run.run_id, {MAX_RETRIES: str(int(retries) + 1)})
-    return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"{_PROCESS_GONE} {AFTER_AN_INTERRUPTION}")
+    return CheckRunHealthResult(
+        WorkerStatus.NOT_FOUND, " ".join(filter(None, (_PROCESS_GONE, found, AFTER_AN_INTERRUPTION)))
+    )
 
 
 def retry_tags(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dict[str, str]:
