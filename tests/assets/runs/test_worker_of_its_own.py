@@ -186,12 +186,16 @@ def test_a_run_may_ask_for_another_node_and_not_for_the_node_s_files(
     instance, api = cluster
     asked = {
         "container_config": {"resources": {"limits": {"cpu": "16"}}},
-        "pod_spec_config": {"node_selector": {"dualface/kind": "cpu"}},
+        "pod_spec_config": {"node_selector": {"kind": "cpu"}},
+        "merge_behavior": "SHALLOW",
     }
     launched(instance, **{"dagster-k8s/config": json.dumps(asked)})
     pod = api.sent("POST", "/jobs")["spec"]["template"]["spec"]
-    assert pod["nodeSelector"]["dualface/kind"] == "cpu"
-    assert pod["containers"][0]["resources"]["limits"]["cpu"] == "16"
+    assert pod["nodeSelector"] == {"kind": "cpu"}
+    (container,) = pod["containers"]
+    assert container["resources"] == {"limits": {"cpu": "16"}}  # and no card
+    assert {"runtime", "work"} <= {each["name"] for each in container["volumeMounts"]}
+    assert {"runtime", "work"} <= {each["name"] for each in pod["volumes"]}
     root = {"pod_spec_config": {"volumes": [{"name": "root", "host_path": {"path": "/"}}]}}
     with pytest.raises(Exception, match="volumes"):
         launched(instance, **{"dagster-k8s/config": json.dumps(root)})
