@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -19,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.permissions import public_folder
+from tests.plain_image import see_packages_of_the_tests
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKERFILE = REPOSITORY / "deploy" / "image" / "Dockerfile"
@@ -29,9 +29,7 @@ USER = "10001"
 def image() -> Iterator[Path]:
     with public_folder() as folder:
         environment = folder / "environment"
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-        (packages,) = environment.glob("lib/python3*/site-packages")
-        (packages / "of-the-tests.pth").write_text(sysconfig.get_path("purelib"))
+        see_packages_of_the_tests(environment)
         build = [REPOSITORY / "deploy" / "image" / "build", "package", environment]
         subprocess.run(build, check=True, env={**os.environ, "PYTHON": sys.executable}, cwd=folder)
         writable = folder / "writable"
