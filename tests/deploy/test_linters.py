@@ -32,3 +32,15 @@ def test_a_linter_has_nothing_to_say(program: str) -> None:
         pytest.skip(f"{program} is not installed")
     checked = subprocess.run([program, *CHECKS[program]], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_systemd_can_read_the_units(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    for unit in (REPOSITORY / "deploy" / "systemd").glob("*.service"):
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/dualface/current/bin/", "/bin/true "))
+    units = sorted(tmp_path.glob("*.service"))
+    assert len(units) == 2
+    verify = ["systemd-analyze", "verify", "--man=no", *units]
+    checked = subprocess.run(verify, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
