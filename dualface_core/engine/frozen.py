@@ -12,5 +12,5 @@ import warnings
 
 warnings.filterwarnings("ignore", ".* found in sys.modules after import of package", RuntimeWarning, "runpy")
 
-gc.collect()
 gc.freeze()
+gc.enable()

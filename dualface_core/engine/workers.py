@@ -45,6 +45,7 @@ Result = TypeVar("Result")
 HEAVY: Final = ("numpy", "cv2", "av")
 """Modules that every kind of task uses, and that take long to load."""
 
+_FIRST: Final = "dualface_core.engine.uncollected"
 _LAST: Final = "dualface_core.engine.frozen"
 
 _BEAT: Final = 0.25
@@ -177,7 +178,7 @@ class Workers:
         if (self.most > 1 or self._apart) and not self._prepared:
             self._prepared = True
             limit_library_threads()
-            forkserver.set_forkserver_preload([*self._preload, *_program(), _LAST])
+            forkserver.set_forkserver_preload([_FIRST, *self._preload, *_program(), _LAST])
             # A terminal sends Ctrl-C to all processes, and this one tells the others what ends.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
