@@ -1,8 +1,8 @@
 """Figures of the instance: its queue, how runs end, how fast the stages are, and how old what waits is.
 
 Belongs here: what the records of Dagster say. What is there now is counted by indexed queries. What has happened is
-read from the event log behind a cursor, so many events per scrape, beginning with the first scrape: counters begin at
-0 with this process, as Prometheus expects. A scrape takes the same number of queries however much there ever was.
+read from the event log behind a cursor, so many events per scrape: counters begin at 0 with this process, which asks
+once when it starts, as Prometheus expects. A scrape takes the same number of queries however much there ever was.
 """
 
 from __future__ import annotations

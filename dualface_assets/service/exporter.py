@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections import deque
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.registry import Collector
@@ -56,7 +57,9 @@ def _of_the_instance(service: ServiceSettings) -> Collector:
     from dualface_assets.store.video_store import video_store
 
     read_migrations_once()
-    return InstanceMetrics(opened_instance, video_store(service))
+    metrics = InstanceMetrics(opened_instance, video_store(service))
+    deque(metrics.collect(), maxlen=0)  # so that counters begin now, and not with the first scrape
+    return metrics
 
 
 if __name__ == "__main__":
