@@ -247,13 +247,15 @@ def daemon(instance: dg.DagsterInstance) -> Diagnosis:
     beats = instance.get_daemon_heartbeats()
     fresh = {kind for kind, beat in beats.items() if time.time() - beat.timestamp < _HEARTBEAT_PATIENCE}
     late = sorted(set(instance.get_required_daemon_types()) - fresh)
+    if not late and (two := _one_daemon({kind: beats[kind] for kind in fresh})):
+        return two
     if not late and spans_hosts(instance):
         if where := daemon_host(instance):
             return Diagnosis("daemon", "good", f"running {where}")
         advice = "Nothing keeps a second one away but care: its log says so when there is another."
         return Diagnosis("daemon", "warning", f"One runs that `serve` has not started. {advice}")
     if not late:
-        return _one_daemon({kind: beats[kind] for kind in fresh}) or Diagnosis("daemon", "good", "running")
+        return Diagnosis("daemon", "good", "running")
     if beats.keys() - late:
         advice = "If it stays like this, end `make up` and start it again."
         return Diagnosis("daemon", "problem", f"Parts of it do not answer: {', '.join(late).lower()}. {advice}")
