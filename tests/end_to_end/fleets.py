@@ -96,9 +96,9 @@ class RunningFleet:
         """NVENC sessions that were open at once, at most, by host."""
         return [card.most_open_at_once() for card in self.cards]
 
-    def hosts_at_work(self) -> list[Server]:
-        """The hosts whose card has an open session."""
-        return [worker for worker, card in zip(self.fleet.workers, self.cards, strict=True) if card.open_now()]
+    def encodes(self) -> list[int]:
+        """NVENC sessions that there have been, by host."""
+        return [sum(event.name == "opened" for event in card.events()) for card in self.cards]
 
     def require_all_made_once(self, uploads: int) -> None:
         """Assert what must hold at the end of each scenario."""
@@ -174,8 +174,14 @@ def start_a_second_service(running: RunningFleet) -> None:
 
 
 def kill_a_host(running: RunningFleet) -> None:
-    """End all processes of a host that encodes, at once, as when its power fails."""
-    runtime = running.wait_for(running.hosts_at_work, "a host to encode")[0].environment["DUALFACE_RUNTIME"]
+    """End all processes of a host that has begun to encode, at once, as when its power fails."""
+    before = running.encodes()
+
+    def encoding() -> list[Server]:
+        known = zip(running.fleet.workers, running.encodes(), before, strict=True)
+        return [host for host, now, then in known if now > then]
+
+    runtime = running.wait_for(encoding, "a host to encode")[0].environment["DUALFACE_RUNTIME"]
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get("DUALFACE_RUNTIME") == runtime:

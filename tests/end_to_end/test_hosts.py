@@ -36,7 +36,7 @@ def test_the_videos_of_a_host_that_is_killed_finish_on_the_other_one_and_none_is
         running.wait_until_all_is_made(UPLOADS)
         running.require_all_made_once(UPLOADS)
         assert any(run.parent_run_id for (run,) in running.made().values())  # of what the first host was at work on
-        assert all(card.events() for card in running.cards)
+        assert all(running.encodes())
 
 
 @pytest.mark.daemon
