@@ -51,6 +51,7 @@ from dualface_core.sample import make_sample
 from dualface_core.sample.scenes import Scene
 from dualface_core.sample.truth import SampleTruth, TruthMetadata, truth_path
 from dualface_core.settings import Settings
+from dualface_core.system.threads import limit_library_threads
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import CameraState, FaceSource, Person
 from dualface_core.tables.tile_plan import TilePlan
@@ -166,6 +167,7 @@ def without_hidden(centers: Signal, shown: Signal) -> Signal:
 
 def main() -> None:
     """Measure and print."""
+    limit_library_threads()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", nargs="+", type=Scene, choices=list(Scene), default=list(Scene), metavar="SCENE")
     parser.add_argument("--seconds", type=float, default=60, help="length of the samples")

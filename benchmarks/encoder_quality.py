@@ -21,6 +21,7 @@ from dualface_core import pipeline
 from dualface_core.encoding.settings import EncoderSettings, EncoderSpec, nvenc_encoder, software_encoder
 from dualface_core.rendering.stream import render_stream
 from dualface_core.settings import Settings
+from dualface_core.system.threads import limit_library_threads
 
 DUALFACE = (sys.executable, "-m", "dualface_core.cli")
 
@@ -37,6 +38,7 @@ def ssim(path: Path, reference: Path) -> float:
 
 def main() -> None:
     """Measure and print a table in Markdown."""
+    limit_library_threads()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--scene", default="talk")

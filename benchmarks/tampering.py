@@ -21,6 +21,7 @@ from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.sample import make_sample
 from dualface_core.sample.scenes import Scene
 from dualface_core.settings import Settings
+from dualface_core.system.threads import limit_library_threads
 from dualface_core.verification.findings import Check, Finding, Verification
 from tests.core.verification.results import Job, render
 from tests.core.verification.test_audio import TAMPERINGS, compared, speech
@@ -125,6 +126,7 @@ def write(name: str, content: str) -> None:
 
 def main() -> None:
     """Measure, and write the tables."""
+    limit_library_threads()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", default=",".join(Scene))
     parser.add_argument("--codecs", default="h264,hevc,av1")

@@ -21,6 +21,7 @@ from statistics import median
 from dualface_core import pipeline
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings
+from dualface_core.system.threads import limit_library_threads
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,6 +48,7 @@ def serve(folder: Path, seconds: float) -> None:
 
 def main() -> None:
     """Measure and print."""
+    limit_library_threads()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--repeat", type=int, default=5)

@@ -40,6 +40,7 @@ from benchmarks.footage.looks import RATE, Looks, look, sheet
 from benchmarks.footage.motion import motion
 from benchmarks.footage.windows import Faces, flaws
 from dualface_core import pipeline
+from dualface_core.system.threads import limit_library_threads
 from dualface_core.tables.declared import BOX
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
@@ -108,6 +109,7 @@ class Figures:
 
 def main() -> None:
     """Measure and print."""
+    limit_library_threads()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP")
     parser.add_argument("--layout", help="name of the layout")

@@ -25,6 +25,7 @@ from dualface_core.media.reader import VideoReader
 from dualface_core.sample import make_sample
 from dualface_core.sample.scenes import Scene
 from dualface_core.settings import Settings
+from dualface_core.system.threads import limit_library_threads
 from dualface_core.tables.labels import SceneMode
 from dualface_core.tables.tile_plan import TilePlan
 
@@ -55,6 +56,7 @@ PAIRS: Final = (
 
 def main() -> None:
     """Make the images."""
+    limit_library_threads()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where to write them")
     parser.add_argument("--seconds", type=float, default=10, help="length of the samples")
