@@ -92,7 +92,7 @@ def struck(faults: Sequence[Fault], clip: Path, uploads: int) -> dict[str, Any]:
         began = time.monotonic()
         running.upload(clip, uploads)
         for fault in faults:
-            running.wait_for_results(len(running.made()) + 2)
+            running.wait_for_results(min(len(running.made()) + 2, uploads - 1))
             print(f"  {time.monotonic() - began:.0f} s: {fault.__name__}", flush=True)
             fault(running)
         running.wait_until_all_is_made(uploads)
