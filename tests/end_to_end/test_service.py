@@ -79,6 +79,7 @@ def test_ctrl_c_leaves_runs_at_work_and_the_next_start_makes_up_for_one_that_is_
         assert started.kill("run worker") == 1
         started.up()
         started.wait_for(lambda: len(started.verified()) == 1 and started.at_rest(), "another run to make the video")
+        started.wait_for(lambda: listens(port), "the exporter to be up again")
         assert "dualface_last_verified_timestamp_seconds" in scrape(port)
         said = started.output.read_text(errors="replace")
         assert "Traceback" not in said
