@@ -75,7 +75,7 @@ def test_a_process_that_has_others_for_it_loads_no_network(sample_clip: SampleCl
 def test_weights_of_another_network_are_refused_before_the_work(made: tuple[VideoInfo, FaceTracks, TilePlan]) -> None:
     told: list[int] = []
     wrong = Settings(embedder_weights=read_weights(YUNET).path)
-    with pytest.raises(ModelError, match="not those of SFace"):
+    with pytest.raises(ModelError, match="this is not the SFace face embedder"):
         pipeline.track(made[0], settings=wrong, progress=lambda done, _: told.append(done))
     assert not told
 
@@ -205,7 +205,8 @@ def test_half_a_plan_is_refused_by_every_step(
 
 
 @pytest.mark.parametrize(
-    ("memory", "videos", "processes"), [(None, 1, 7), (None, 4, 1), (8 * 10**9, 4, 2), (10**12, 1, 8), (10**8, 2, 1)]
+    ("memory", "videos", "processes"),
+    [(None, 1, 8), (None, 4, 2), (4 * 10**9, 1, 4), (4 * 10**9, 4, 1), (10**12, 1, 8), (10**8, 2, 1)],
 )
 def test_processes_for_a_card_fit_into_its_memory_and_are_divided_among_videos(
     tmp_path: Path, memory: int | None, videos: int, processes: int

@@ -36,7 +36,7 @@ def run(site_packages: Path, folder: Path, module: str, *arguments: object) -> s
     given = {name: value for name, value in os.environ.items() if not name.startswith(("DUALFACE_", "DAGSTER_"))}
     environment = {**given, "PYTHONPATH": str(site_packages), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "500"}
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False)
 
 
 def test_what_is_installed_works_in_the_working_folder_with_retries(site_packages: Path, tmp_path: Path) -> None:
