@@ -1,11 +1,10 @@
 """What runs on several hosts cost: how long they wait, and what the database and the store that they share are asked.
 
 It runs what `deploy/local/up` does, in a folder of its own: PostgreSQL, Redis, an S3 server, the service and two
-workers, none with a card. So many small videos are dropped in one go, or files that are no videos, whose runs end in
-their first step. `benchmarks.fleet_simulation` starts from the figures.
+workers, none with a card. So many small videos are dropped in one go. `benchmarks.fleet_simulation` starts from the
+figures.
 
-    python -m benchmarks.fleet_costs --uploads 20 --output fleet-20.json
-    python -m benchmarks.fleet_costs --uploads 200 --no-videos --output fleet-200.json
+    python -m benchmarks.fleet_costs --uploads 200 --output fleet-200.json
 """
 
 from __future__ import annotations
@@ -81,8 +80,8 @@ def requests(started: Fleet) -> Counter[str]:
     return found
 
 
-def measured(*, uploads: int, whole: bool) -> dict[str, Any]:
-    """All figures of so many uploads; those that are not `whole` are no videos."""
+def measured(uploads: int) -> dict[str, Any]:
+    """All figures of so many uploads."""
     with tempfile.TemporaryDirectory(prefix="dualface-") as name:
         folder = Path(name)
         clip = folder / "clip.mp4"
@@ -102,7 +101,7 @@ def measured(*, uploads: int, whole: bool) -> dict[str, Any]:
             dropped = time.time()
             for number in range(uploads):
                 hidden = started.inbox / f".{number}"
-                hidden.write_bytes(unlike_any_other(clip) if whole else f"no video: {number}".encode())
+                hidden.write_bytes(unlike_any_other(clip))
                 hidden.rename(started.inbox / f"upload-{number:03}.mp4")
             samples = _until_over(started, database, uploads)
             with dg.DagsterInstance.get() as instance:
@@ -110,11 +109,10 @@ def measured(*, uploads: int, whole: bool) -> dict[str, Any]:
                 assert queue is not None
                 runs = [_moments(run, instance, dropped) for run in instance.get_runs(ascending=True)]
             return {
-                "command": f"python -m benchmarks.fleet_costs --uploads {uploads}{'' if whole else ' --no-videos'}",
+                "command": f"python -m benchmarks.fleet_costs --uploads {uploads}",
                 "versions": {"python": platform.python_version(), "dagster": dg.__version__},
                 "machine": f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / (1 << 30):.0f} GiB",
                 "uploads": uploads,
-                "whole": whole,
                 "slots": queue.max_concurrent_runs,
                 "idle_seconds": IDLE_SECONDS,
                 "idle": dict(idle),
@@ -156,10 +154,9 @@ def main() -> None:
     """Measure, and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--uploads", type=int, default=20)
-    parser.add_argument("--no-videos", action="store_true", help="files that are no videos")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    found = measured(uploads=arguments.uploads, whole=not arguments.no_videos)
+    found = measured(arguments.uploads)
     arguments.output.write_text(json.dumps(found, indent=1) + "\n")
     last = found["samples"][-1]
     print(f"{last['over']} of {arguments.uploads} runs in {last['seconds']} s: {arguments.output}")

@@ -190,18 +190,18 @@ def percentile(values: Sequence[float], share: int) -> float:
 
 def check(measured: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """Figures of both sizes: what, measured, simulated, error."""
-    return [*_check_whole(measured["whole"]), *_check_refused(measured["refused"])]
+    return [*_check_few(measured["twenty"]), *_check_many(measured["two_hundred"], measured["twenty"])]
 
 
-def _check_whole(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Whole runs. From the first runs, which found places free, comes what a start takes; the others are predicted."""
+def _check_few(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """From the first runs, which found places free, comes what a start takes; the others are predicted."""
     waits = [run["queue_wait"] for run in found["runs"]]
     seconds = [run["seconds"] for run in found["runs"]]
     parts = Parts(grows=False)
     parts = replace(parts, begin=[median(waits[:4]) - parts.look / 2 - parts.hand_out])
     simulated = simulate([Run(0.0, median(seconds)) for _ in waits], parts)
     predicted = [run.begun - run.asked for run in simulated]
-    size = f"{len(waits)} whole runs"
+    size = f"{len(waits)} runs"
     return [
         _row(f"{size}: wait in the queue, median", median(waits), median(predicted)),
         _row(f"{size}: the same, 95th percentile", percentile(waits, 95), percentile(predicted, 95)),
@@ -209,10 +209,10 @@ def _check_whole(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _check_refused(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Short runs. What each part takes by itself is that of all of them, since the machine was busy now and then."""
+def _check_many(found: dict[str, Any], few: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """What each part takes by itself is that of all runs; what they leave behind is so many times that of the few."""
     runs = sorted(found["runs"], key=lambda run: run["asked_for"])
-    size = f"{len(runs)} short runs"
+    size = f"{len(runs)} runs"
     parts = Parts(
         tick=mean(later["asked_for"] - earlier["asked_for"] for earlier, later in pairwise(runs)),
         begin=[run["begun"] - run["handed_out"] for run in runs],
@@ -232,27 +232,30 @@ def _check_refused(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         rows.append(_row(f"{size}: {what}, 95th percentile", percentile(measured, 95), percentile(predicted, 95)))
     last = max(run["ended"] for run in runs)
     rows.append(_row(f"{size}: until the last is over", last, max(run.ended for run in simulated)))
-    samples, idle = found["samples"], {name: count / found["idle_seconds"] for name, count in found["idle"].items()}
-    early = samples[0]
-    for name, shown in (
-        ("rows of event_logs", "rows of the event log"),
-        ("bytes", "bytes of the database"),
-        ("requests", "requests to the store but listings"),
+    last_sample, resting = found["samples"][-1], found["idle_seconds"]
+    for names, of_few, shown in (
+        (("rows of event_logs",), ("rows of event_logs",), "rows of the event log"),
+        (("bytes",), ("database bytes",), "bytes of the database"),
+        (
+            ("requests: PUT", "requests: GET", "requests: HEAD"),
+            ("store PUT", "store GET", "store HEAD"),
+            "requests to the store but listings",
+        ),
     ):
-        spent = [
-            _figure(sample, name) - _figure(found["before"], name) - _figure(idle, name) * sample["seconds"]
-            for sample in (early, samples[-1])
-        ]
-        predicted = spent[0] / early["over"] * samples[-1]["over"]
-        rows.append(_row(f"{size}: {shown}, from the first {early['over']}", spent[1], predicted))
+        spent = sum(
+            last_sample[name]
+            - found["before"].get(name, 0)
+            - found["idle"].get(name, 0) / resting * last_sample["seconds"]
+            for name in names
+        )
+        expected = len(runs) * sum(_for_a_run(few, name) for name in of_few)
+        rows.append(_row(f"{size}: {shown}, from those of {few['uploads']}", spent, expected))
     return rows
 
 
-def _figure(counted: dict[str, float], name: str) -> float:
-    """A counter, or the sum of those that begin so; without listings, which go on at rest."""
-    return sum(
-        count for key, count in counted.items() if key == name or (key.startswith(f"{name}:") and "LIST" not in key)
-    )
+def _for_a_run(few: dict[str, Any], name: str) -> float:
+    """What each of a few runs asks for, without what the service asks for anyway."""
+    return float((few["work"][name] - few["idle"].get(name, 0) / few["idle_seconds"] * few["seconds"]) / few["uploads"])
 
 
 def _row(what: str, measured: float, simulated: float) -> tuple[str, str, str, str]:
@@ -342,7 +345,7 @@ def ages(uploads: int, overhead: float, hosts: int) -> list[list[str]]:
 
 def asked_of_servers(measured: dict[str, Any], uploads: int) -> list[list[str]]:
     """Rows: what database and store are asked, for a run, on a day, and in a second of the busiest hour."""
-    whole, refused = measured["whole"], measured["refused"]
+    few, many = measured["twenty"], measured["two_hundred"]
     busiest = max(BY_HOUR) / sum(BY_HOUR) * uploads / 3600
     rows, a_second = [], {}
     for name, shown in (
@@ -353,13 +356,13 @@ def asked_of_servers(measured: dict[str, Any], uploads: int) -> list[list[str]]:
         ("store requests", "requests to the store, without listings that grow"),
         ("database sessions", "connections, opened and closed"),
     ):
-        resting = whole["idle"][name] / whole["idle_seconds"]
-        each = (whole["work"][name] - resting * whole["seconds"]) / whole["uploads"]
+        resting = few["idle"][name] / few["idle_seconds"]
+        each = _for_a_run(few, name)
         a_second[name] = each * busiest + resting
         a_day = each * uploads + resting * DAY
         rows.append([shown, f"{each:,.0f}", f"{resting:.1f}", f"{a_day:,.0f}", f"{a_second[name]:,.0f}"])
-    last = refused["samples"][-1]
-    kept = refused["mean open connections"] * last["seconds"] / (last["connections"] - refused["before"]["connections"])
+    last = many["samples"][-1]
+    kept = many["mean open connections"] * last["seconds"] / (last["connections"] - many["before"]["connections"])
     now, then = kept * resting, kept * a_second["database sessions"]
     return [*rows, ["connections open at once, on average", "", f"{now:.1f}", "", f"{then:.0f}"]]
 
