@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.local import servers
-from deploy.local.servers import Server, free_port
+from deploy.local.servers import REPOSITORY, Server, free_port
 
-REPOSITORY: Final = Path(__file__).parents[2]
 CONFIGURATION: Final = REPOSITORY / "deploy" / "hosts" / "dagster.yaml"
 
 _ALL_QUEUES: Final = "dualface,cpu"

@@ -25,6 +25,8 @@ from typing import Final
 
 from dualface_core.system.child_processes import signal_with_parent
 
+REPOSITORY: Final = Path(__file__).parents[2]
+
 PATIENCE: Final = 240.0
 """Seconds until a server that does not answer counts as broken. Long, since nobody waits for it where all is well."""
 
@@ -197,5 +199,6 @@ def s3(folder: Path, module: str = "moto.server") -> Iterator[tuple[Server, int]
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", module, "-p", str(port)]
-    with Server(command, lambda: listens(port), folder / "s3.log").running() as server:
+    ours = {"PYTHONPATH": str(REPOSITORY)}  # the module may be one of the tests
+    with Server(command, lambda: listens(port), folder / "s3.log", environment=ours).running() as server:
         yield server, port
