@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import shutil
 import signal
@@ -39,11 +40,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModuleS
 
 
 @pytest.fixture(autouse=True)
-def _signals_that_end_a_program() -> Iterator[None]:
-    """Put back what a library has set: whatever this process ignores, the programs that tests start would, too."""
-    yield
+def _as_a_program_begins() -> None:
+    """Put back what a library has set in this process: what it ignores, programs that tests start would ignore, too."""
     if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    locale.setlocale(locale.LC_CTYPE, "")
 
 
 @pytest.fixture
