@@ -49,7 +49,7 @@ class AsksForRetries(RunLauncher[Any]):
         """Tag the run with the retries it may have, and launch it."""
         run = context.dagster_run
         self._instance.add_run_tags(run.run_id, retry_tags(run, self._instance))
-        super().launch_run(context)  # type: ignore[safe-super]
+        super().launch_run(context)  # type: ignore[safe-super]  # it comes before a launcher that has one
 
 
 class WorkerOfItsOwn(AsksForRetries):

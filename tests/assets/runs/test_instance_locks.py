@@ -38,7 +38,7 @@ END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE applicat
 
 def asked(instance: dg.DagsterInstance, query: str) -> int:
     """What the database answers, in a session that is no lock's."""
-    engine = sqlalchemy.create_engine(instance.run_storage.postgres_url, poolclass=sqlalchemy.NullPool)  # type: ignore[attr-defined]
+    engine = sqlalchemy.create_engine(instance.run_storage.postgres_url, poolclass=sqlalchemy.NullPool)  # type: ignore[attr-defined]  # Postgres
     with engine.connect() as connection:
         return int(connection.execute(sqlalchemy.text(query)).scalar() or 0)
 

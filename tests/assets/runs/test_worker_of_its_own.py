@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -241,7 +242,7 @@ def test_a_run_whose_worker_is_gone_is_tried_again_and_that_is_no_failure_of_its
 ) -> None:
     instance, api = either
     kind = request.node.callspec.params["either"]
-    health: Callable[[], Any] = lambda: instance.run_launcher.check_run_worker_health(started)  # noqa: E731
+    health = partial(instance.run_launcher.check_run_worker_health, started)
     api.worker = AT_WORK[kind]
     assert health().status == WorkerStatus.RUNNING
     api.worker = "silent"

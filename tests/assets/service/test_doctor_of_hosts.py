@@ -33,7 +33,7 @@ def ask(instance: dg.DagsterInstance, store: VideoStore) -> dict[str, Diagnosis]
 
 
 def execute(instance: dg.DagsterInstance, *statements: str) -> None:
-    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]  # of SQL
         for statement in statements:
             connection.execute(sqlalchemy.text(statement))
         connection.commit()

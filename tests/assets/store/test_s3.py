@@ -33,7 +33,7 @@ def large(tmp_path: Path) -> Path:
 def test_a_file_in_parts_is_seen_when_all_have_arrived_and_not_before(
     s3_store: VideoStore, s3: S3Server, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    s3fs = pytest.importorskip("s3fs")
+    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
     path = s3_store.folder / "raw_video" / "large.mp4"
     digest, size = hashlib.sha256(large.read_bytes()).hexdigest(), large.stat().st_size
     asked, ask = [], s3fs.S3FileSystem._call_s3
@@ -72,7 +72,7 @@ def test_a_video_that_has_changed_on_the_way_is_fetched_again_and_not_used(
 def test_parts_of_a_file_that_was_never_finished_are_removed_after_a_day_and_no_other_program_s(
     s3_store: VideoStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    s3fs = pytest.importorskip("s3fs")
+    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
     system = s3fs.S3FileSystem(skip_instance_cache=True)
     ours = s3_store.root.removeprefix("s3://videos/") + "/raw_video/a-0123456789/a.mp4"
     for key in (ours, "another/a.mp4"):
