@@ -415,7 +415,8 @@ class _Parallel(Generic[Task, Result]):
         self._about = about
         self._order: deque[_Job[Task, Result]] = deque()  # of which the results have not been taken
         self._waiting: deque[_Job[Task, Result]] = deque()
-        self._running: set[_Job[Task, Result]] = set()
+        # Of what is in work. A future must know nothing of its job, or its result is held until garbage is collected.
+        self._running: dict[Future[Result], _Worker] = {}
         self._frames = 0
         self._waiting_since: float | None = None
         self._stopped = False
@@ -449,15 +450,13 @@ class _Parallel(Generic[Task, Result]):
         with self._pool.lock:
             self._stopped = True
             self._waiting.clear()
-            running = list(self._running)
-            for job in running:
-                if job.worker:
-                    job.worker.stop()
+            running = dict(self._running)
+            for worker in running.values():
+                worker.stop()
         self._turn.withdraw()
-        _, stuck = wait([job.future for job in running], _END_PATIENCE)
-        for job in running:
-            if job.worker and job.future in stuck:
-                job.worker.kill()
+        _, stuck = wait(running, _END_PATIENCE)
+        for future in stuck:
+            running[future].kill()
         while self._running:  # until each has been accounted for, a moment after its future is done
             self._changed.wait(_POLL)
             self._changed.clear()
@@ -490,15 +489,15 @@ class _Parallel(Generic[Task, Result]):
     def _begin(self, job: _Job[Task, Result], worker: _Worker, core: Core | None) -> None:
         job.worker = worker
         job.future = worker.submit(self._function, job.task)
-        self._running.add(job)
+        self._running[job.future] = worker
         begun = monotonic()
-        job.future.add_done_callback(lambda _: self._ended(job, worker, core, begun))
+        job.future.add_done_callback(lambda future: self._ended(future, worker, core, begun))
 
-    def _ended(self, job: _Job[Task, Result], worker: _Worker, core: Core | None, begun: float) -> None:
+    def _ended(self, future: Future[Result], worker: _Worker, core: Core | None, begun: float) -> None:
         """Go on with the next task; called in a thread of the worker's executor."""
-        broken = isinstance(job.future.exception(), BrokenProcessPool)
+        broken = isinstance(future.exception(), BrokenProcessPool)
         with self._pool.lock:
-            self._running.discard(job)
+            del self._running[future]
             self._frames += worker.frames
             self._pool.usage.working += monotonic() - begun
             self._pool.usage.cpu += worker.cpu
@@ -511,7 +510,7 @@ class _Parallel(Generic[Task, Result]):
 
     def _done(self) -> int:
         with self._pool.lock:
-            return self._frames + sum(job.worker.frames for job in self._running if job.worker)
+            return self._frames + sum(worker.frames for worker in self._running.values())
 
     def _result(self, job: _Job[Task, Result]) -> Result:
         try:

@@ -20,6 +20,10 @@ def square(number: int) -> int:
     return number * number
 
 
+def in_a_set(number: int) -> set[int]:
+    return {number}
+
+
 def burn(seconds: float) -> None:
     """Use up CPU time."""
     end = time.process_time() + seconds

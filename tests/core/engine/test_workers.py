@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +21,7 @@ from tests.core.engine.tasks import (
     crash_on_card,
     end_by,
     ignore_the_end,
+    in_a_set,
     leave_traces,
     library_threads,
     met,
@@ -50,6 +53,15 @@ def is_alive(process: psutil.Process) -> bool:
 
 def test_results_come_in_the_order_of_their_tasks(workers: Workers) -> None:
     assert list(workers.map(square, range(20))) == [number * number for number in range(20)]
+
+
+def test_a_result_takes_no_memory_once_it_was_taken(workers: Workers) -> None:
+    gc.disable()
+    try:
+        results = [weakref.ref(result) for result in workers.map(in_a_set, range(6))]
+        until(lambda: not any(result() for result in results))
+    finally:
+        gc.enable()
 
 
 def test_tasks_run_in_processes_that_are_kept_for_the_next(workers: Workers) -> None:
