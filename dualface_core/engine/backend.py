@@ -81,12 +81,12 @@ def choose_backend(
     """
     if wanted is BackendKind.CPU:
         return Backend(on_card=False, why="The settings say so.")
+    if wanted is BackendKind.AUTO and processes > 1:  # asked first, since the driver takes long to answer
+        return Backend(on_card=False, why="Spans are rendered as fast without a card.")
     if reason := why_unusable():
         return Backend(on_card=False, why=f"No CUDA card can be used: {reason}.")
     if reason := _unsuited(video, layout):
         return Backend(on_card=False, why=reason)
-    if wanted is BackendKind.AUTO and processes > 1:
-        return Backend(on_card=False, why="Spans are rendered as fast without a card.")
     needed = processes * (_CONTEXT + _FRAMES * video.width * video.height * 3 // 2)
     if room is not None and needed > room:
         found = f"{processes} processes would take {needed >> 20} MiB of the card's memory, of which they may have"

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dualface_core.media.packets import frame_packets
 from dualface_core.media.probe import VideoInfo
@@ -18,6 +23,9 @@ from dualface_core.media.reader import is_seekable
 from dualface_core.media.spans import Span
 
 __all__ = ["Span", "spans"]
+
+_KEPT: Final = 8
+"""Videos whose packets are remembered: each step splits its video anew, and a source and a result belong to a job."""
 
 
 def spans(video: VideoInfo, *, seconds: float) -> list[Span]:
@@ -27,30 +35,17 @@ def spans(video: VideoInfo, *, seconds: float) -> list[Span]:
     so much as that takes: frames between a key frame and a seam are decoded for both of its sides. A video that cannot
     be split is one span: one that is salvaged, whose fields are coded or become frames of their own, whose container or
     clock does not lead to a frame by its time, or whose size or color tags may change, since decoders remember the tags
-    of what came before. Every packet is looked at.
+    of what came before. Every packet is looked at, once for a file.
 
     Raises UnreadableVideoError where the file cannot be read.
     """
-    whole = [Span(0, video.frame_count, video.first_pts, None)]
-    if not is_seekable(video):
-        return whole
-    times: list[int] = []
-    keys: list[int] = []
-    parameters: set[bytes] = set()
-    for packet in frame_packets(video):
-        if packet.pts is None or packet.is_corrupt:
-            return whole
-        if packet.parameters:
-            parameters.add(packet.parameters)
-        if packet.pts >= video.first_pts:
-            times.append(packet.pts)
-            if packet.is_key:
-                keys.append(packet.pts)
-    pts = np.sort(np.array(times, np.int64))
-    if len(parameters) > 1 or len(pts) != video.frame_count or np.any(np.diff(pts) == 0):
-        return whole
+    file = _File(video.path, video.fingerprint, video.first_pts, video.frame_count, video)
+    packets = _packets(file) if is_seekable(video) else None
+    if packets is None:
+        return [Span(0, video.frame_count, video.first_pts, None)]
+    pts, keys = packets
     least = max(1, round(seconds / video.time_base))
-    seams = list(_seams(video.first_pts, sorted(keys), video.last_pts + video.last_duration, least))
+    seams = list(_seams(video.first_pts, keys, video.last_pts + video.last_duration, least))
     edges = np.unique([0, *np.searchsorted(pts, seams), len(pts)]).tolist()
     begins = [int(pts[edge]) for edge in edges[:-1]]
     entries = np.unique([video.first_pts, *keys])
@@ -61,6 +56,39 @@ def spans(video: VideoInfo, *, seconds: float) -> list[Span]:
             pairwise(edges), begins, [*begins[1:], None], to_reach.tolist(), strict=True
         )
     ]
+
+
+@dataclass(frozen=True)
+class _File:
+    """A video, which is the same one as long as its content is, and what is shown of it."""
+
+    path: Path
+    fingerprint: str
+    first_pts: int
+    frame_count: int
+    video: VideoInfo = field(compare=False)
+
+
+@lru_cache(_KEPT)
+def _packets(file: _File) -> tuple[NDArray[np.int64], list[int]] | None:
+    """When the frames of a file are shown, and those that are key frames, ascending; None if it cannot be split."""
+    video = file.video
+    times: list[int] = []
+    keys: list[int] = []
+    parameters: set[bytes] = set()
+    for packet in frame_packets(video):
+        if packet.pts is None or packet.is_corrupt:
+            return None
+        if packet.parameters:
+            parameters.add(packet.parameters)
+        if packet.pts >= video.first_pts:
+            times.append(packet.pts)
+            if packet.is_key:
+                keys.append(packet.pts)
+    pts = np.sort(np.array(times, np.int64))
+    if len(parameters) > 1 or len(pts) != video.frame_count or np.any(np.diff(pts) == 0):
+        return None
+    return pts, sorted(keys)
 
 
 def _seams(begin: int, keys: list[int], end: int, least: int) -> Iterator[int]:
