@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Final, TypeVar
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from dualface_core.faces.alignment import align_face, frontality
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.detector import FaceDetector
+from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.media.frames import Frame
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import CameraState, FaceSource, Person, Subject
@@ -121,11 +121,19 @@ _MOST_SHOTS: Final = 30
 
 @dataclass(frozen=True)
 class Face:
-    """A face that was found, aligned for the embedder; quality says how much it tells."""
+    """A face that was found.
+
+    Attributes:
+        number: of the frame in the plan.
+        crop: the face, aligned for the embedder.
+        quality: how much it tells.
+        embedding: (128,) where it was embedded when it was found.
+    """
 
     number: int
     crop: NDArray[np.uint8]
     quality: float
+    embedding: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +147,8 @@ class FacesWanted:
         boxes: where each person's face is in the source; NaN where it is not.
         due: people and slots of which the one must be seen in the other, and whether they have that tile alone.
         shrink: the factor by which source frames are shrunk for the detector.
+        all_embedded: whether the samples are so far apart that each face of a tile is embedded, but for the first. Then
+            whoever finds it does that.
     """
 
     number: int
@@ -147,6 +157,7 @@ class FacesWanted:
     boxes: Mapping[Person, Box]
     due: tuple[tuple[Person, int, bool], ...]
     shrink: float
+    all_embedded: bool
 
 
 @dataclass(frozen=True)
@@ -242,6 +253,7 @@ class IdentityCheck:
         self._times = tracks.times
         self._duration = float(self._times[-1] - self._times[0])
         self._gap = _gap(tracks)
+        self._embedded_gap = min(MOST_GAP, self._duration / _LEAST_EMBEDDED)
         any_due = np.any([due.any(axis=1) for due in self._due.values()], axis=0) if self._due else np.zeros(0, bool)
         self.frames = frozenset(_spread(any_due, tracks, self._gap))
         """Numbers of the frames in which faces are detected."""
@@ -250,6 +262,7 @@ class IdentityCheck:
         self._doubled: list[tuple[float, bool]] = []
         self._at_once = 0
         self._references: dict[Person, list[Face]] = {person: [] for person in self._people}
+        self._known: dict[Person, NDArray[np.float32]] = {}  # embeddings of the faces that stand for each person
 
     def wanted(self, number: int) -> FacesWanted:
         """What is to be looked for in a frame, of the source and of the result: its number in the plan."""
@@ -266,6 +279,7 @@ class IdentityCheck:
                 if self._due[person][number, slot]
             ),
             min(1.0, _SOURCE_WIDTH / self._plan.metadata.frame_width),
+            2 * self._gap > self._embedded_gap + 3 * _JITTER,
         )
 
     def learn(self, faces: Mapping[Person, Face]) -> None:
@@ -279,15 +293,11 @@ class IdentityCheck:
         return {person: _telling_frames(self._tracks, person) for person in few}
 
     def finish_learning(self) -> None:
-        """Choose the faces that stand for each person, once all are learned."""
+        """Choose the faces that stand for each person, and embed them, once all are learned."""
         self._references = {
             person: _best_of_parts(faces, _REFERENCES) for person, faces in self._references.items() if faces
         }
-
-    @cached_property
-    def _known(self) -> dict[Person, NDArray[np.float32]]:
-        """The embeddings of the faces that stand for each person."""
-        return {person: self._embedded(faces) for person, faces in self._references.items()}
+        self._known = {person: self._embedded(faces) for person, faces in self._references.items()}
 
     def look(self, shown: FacesShown) -> None:
         """Take what was found in a frame of the result, in the frames' order, once the people are known."""
@@ -312,7 +322,7 @@ class IdentityCheck:
         """Embed one of the faces that wait in two seconds, and then all around one that is more like another's."""
         waiting = faces.waiting
         since = faces.embedded[-1].time if faces.embedded else waiting[0].time
-        picked = _picked(waiting, since, min(MOST_GAP, self._duration / _LEAST_EMBEDDED))
+        picked = _picked(waiting, since, self._embedded_gap)
         self._compare(person, faces, [waiting[place] for place in picked])
         doubts = np.array([face.time for face in faces.embedded if face.other > face.own])
         around = [
@@ -358,7 +368,9 @@ class IdentityCheck:
         yield from people_findings({person: faces.own for person, faces in self._faces.items()}, self._at_once)
 
     def _embedded(self, faces: Sequence[Face]) -> NDArray[np.float32]:
-        return self._embed(np.stack([face.crop for face in faces]))
+        left = [face.crop for face in faces if face.embedding is None]
+        found = iter(self._embed(np.stack(left)) if left else ())
+        return np.stack([next(found) if face.embedding is None else face.embedding for face in faces])
 
 
 def faces_of_source(wanted: FacesWanted, frame: Frame, detector: FaceDetector) -> dict[Person, Face]:
@@ -375,7 +387,9 @@ def faces_of_source(wanted: FacesWanted, frame: Frame, detector: FaceDetector) -
     return {person: face for person, face in faces.items() if face is not None}
 
 
-def faces_in_tiles(wanted: FacesWanted, tiles: Sequence[Frame | None], detector: FaceDetector) -> FacesShown:
+def faces_in_tiles(
+    wanted: FacesWanted, tiles: Sequence[Frame | None], detector: FaceDetector, embedder: FaceEmbedder
+) -> FacesShown:
     """The faces in the tiles of a frame of the result; a tile that is not drawn is None."""
     places: list[Places] = []
     due: list[DueFace] = []
@@ -395,7 +409,10 @@ def faces_in_tiles(wanted: FacesWanted, tiles: Sequence[Frame | None], detector:
                 middle = box[:2] + box[2:] / 2
                 outside = not ((middle >= 0) & (middle <= (width, height))).all()
                 whole = tile.bgr(_LOOK_WIDTHS[1] if alone else 2 * _LOOK_WIDTHS[1])
-                due.append(DueFace(person, _cut_out(wanted.number, found, small, whole, box * scale), alone, outside))
+                face = _cut_out(wanted.number, found, small, whole, box * scale)
+                if face is not None and wanted.all_embedded:
+                    face = replace(face, embedding=embedder.embed(face.crop[np.newaxis])[0])
+                due.append(DueFace(person, face, alone, outside))
     return FacesShown(wanted.number, tuple(due), _shared(places) if len(places) > 1 else None)
 
 

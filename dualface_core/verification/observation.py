@@ -26,6 +26,7 @@ from dualface_core.compositing.cuda import Halver
 from dualface_core.engine.backend import CARD_FAILURES
 from dualface_core.engine.workers import advance
 from dualface_core.faces.detector import FaceDetector
+from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.media.cuda_frames import Canvas, CudaFrame, CudaReader, Downloads, in_flight
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo
@@ -123,6 +124,7 @@ class ResultTask:
         compared: those of them that are compared with the source.
         faces: those of them in which faces are looked for.
         detector: the weights of the detector.
+        embedder: the weights of the embedder.
         on_card: whether a CUDA card decodes it. What it gives up, the processor does.
     """
 
@@ -135,6 +137,7 @@ class ResultTask:
     compared: frozenset[int]
     faces: Mapping[int, FacesWanted]
     detector: Path | None
+    embedder: Path | None
     on_card: bool = False
 
 
@@ -335,7 +338,7 @@ def _sample(task: ResultTask, detector: FaceDetector, number: int, frame: Frame)
         frame.time,
         {slot: shown_tile(tile) for slot, tile in enumerate(tiles) if compared and tile is not None},
         canvas_shown(frame, places, task.layout.background) if compared else None,
-        None if faces is None else faces_in_tiles(faces, tiles, detector),
+        None if faces is None else faces_in_tiles(faces, tiles, detector, FaceEmbedder(task.embedder)),
     )
 
 

@@ -43,10 +43,9 @@ _SOURCE_FRAMES_AT_ONCE: Final = 4
 _CARD_SPAN_SECONDS: Final = 16.0
 """The same on a card, where opening a decoder takes as long as a hundred frames."""
 
-_SPAN_SECONDS: Final = (2.0, 6.0)
-"""Seconds of a result that are looked at in one task, at the least: the first if all seams are at key frames then, as
-in a result that was rendered in spans. Encoders that are left alone set one every 250 frames: within twice the
-second."""
+_SPAN_SECONDS: Final = (2.0, 3.0, 4.5, 6.0)
+"""Seconds of a result that are looked at in one task, at the least: the first of these with which all seams are at key
+frames, as those of spans are; or the last. Encoders that are left alone set a key frame every 250 frames."""
 
 
 def verify_output(
@@ -186,9 +185,12 @@ def _spans(video: VideoInfo) -> list[Span]:
     """How a video is split, so that little is decoded twice."""
     from dualface_core.engine.spans import spans
 
-    short, long = _SPAN_SECONDS
-    parts = spans(video, seconds=short)
-    return spans(video, seconds=long) if any(span.to_reach for span in parts) else parts
+    found: list[Span] = []
+    for seconds in _SPAN_SECONDS:
+        found = spans(video, seconds=seconds)
+        if not any(span.to_reach for span in found):
+            break
+    return found
 
 
 class _Checks:
@@ -220,7 +222,7 @@ class _Checks:
 
         self._result, self._video, self._plan, self._planned = result, video, plan, planned
         self._workers = workers
-        self._detector = settings.detector_weights
+        self._detector, self._embedder = settings.detector_weights, settings.embedder_weights
         self._on_card = on_card
         self._sampled = sampled_frames(video, plan, _SOURCE_FRAMES)
         self._people = IdentityCheck(tracks, plan, partial(embed, workers, weights=settings.embedder_weights))
@@ -312,6 +314,7 @@ class _Checks:
             compared,
             {number: self._people.wanted(number) for number in faces},
             self._detector,
+            self._embedder,
             self._on_card,
         )
 

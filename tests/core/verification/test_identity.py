@@ -35,7 +35,7 @@ def faceless(tiles: Sequence[Frame]) -> Sequence[Frame]:
 def judged(good: Job) -> Callable[..., dict[tuple[Check, str], Finding]]:
     """Judges the tiles of the good result, shown slowly, some of them tampered with. Findings by check and tile."""
     settings = Settings()
-    detector, embed = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights).embed
+    detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
     learned = [frame for _, frame in source_frames(good.video, Sample.of(good.plan, range(0, 30, 4)))]
     with VideoReader(probe(good.output)) as reader:
         shown = [[tile_frame(frame.planes, tile, frame.color) for tile in good.plan.tiles[0]] for frame in reader]
@@ -44,13 +44,13 @@ def judged(good: Job) -> Callable[..., dict[tuple[Check, str], Finding]]:
         slower = round(frame_seconds * 10)
         pts = [value * slower for value in good.tracks.metadata.frame_pts]
         tracks = FaceTracks(good.tracks.table, good.tracks.metadata.model_copy(update={"frame_pts": pts}))
-        check = IdentityCheck(tracks, good.plan, embed)
+        check = IdentityCheck(tracks, good.plan, embedder.embed)
         for frame in learned:
             check.learn(faces_of_source(check.wanted(frame.index), frame, detector))
         check.finish_learning()
         for number in sorted(check.frames):
             tiles = tamper(shown[number]) if number in frames else shown[number]
-            check.look(faces_in_tiles(check.wanted(number), tiles, detector))
+            check.look(faces_in_tiles(check.wanted(number), tiles, detector, embedder))
         findings = list(check.findings())
         return {
             (finding.check, tile): finding for finding in findings for tile in "AB" if f"ile {tile}" in finding.message
@@ -102,3 +102,24 @@ def test_of_a_right_result_one_face_in_two_seconds_is_embedded(
         finding = findings[Check.IDENTITY, tile]
         embedded = int(finding.message.split()[1])
         assert 8 <= embedded <= 15, finding.message
+
+
+@pytest.mark.parametrize(("frame_seconds", "embedded"), [(0.5, False), (2, True)])
+def test_a_face_is_embedded_where_it_is_found_if_samples_are_so_far_apart_that_all_are(
+    good: Job, frame_seconds: float, embedded: bool
+) -> None:
+    embedder = FaceEmbedder()
+    pts = [value * round(frame_seconds * 10) for value in good.tracks.metadata.frame_pts]
+    tracks = FaceTracks(good.tracks.table, good.tracks.metadata.model_copy(update={"frame_pts": pts}))
+    check = IdentityCheck(tracks, good.plan, embedder.embed)
+    number = min(check.frames)
+    with VideoReader(probe(good.output)) as reader:
+        frame = next(frame for frame in reader if frame.index == number)
+    tiles = [tile_frame(frame.planes, tile, frame.color) for tile in good.plan.tiles[number]]
+    faces = [due.face for due in faces_in_tiles(check.wanted(number), tiles, FaceDetector(), embedder).due]
+    assert faces
+    for face in faces:
+        assert face is not None
+        own = embedder.embed(face.crop[np.newaxis])[0]
+        assert (face.embedding is not None) == embedded
+        assert face.embedding is None or np.array_equal(face.embedding, own)

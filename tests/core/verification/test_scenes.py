@@ -79,10 +79,10 @@ def twice(tracks: FaceTracks, scenes: str = "auto") -> TilePlan:
 def judged(good: Job) -> Callable[[FaceTracks, TilePlan], list[Finding]]:
     """What is found in the tiles that a plan makes of the good job's source."""
     settings = Settings()
-    detector, embed = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights).embed
+    detector, embedder = FaceDetector(settings.detector_weights), FaceEmbedder(settings.embedder_weights)
 
     def judge(tracks: FaceTracks, wrong: TilePlan) -> list[Finding]:
-        check, source = IdentityCheck(tracks, wrong, embed), Source(good.video, wrong.layout)
+        check, source = IdentityCheck(tracks, wrong, embedder.embed), Source(good.video, wrong.layout)
         frames = list(source_frames(good.video, Sample.of(wrong, sorted({*check.frames, *range(0, 30, 6)}))))
         for sample, frame in frames[::2]:
             check.learn(faces_of_source(check.wanted(sample.number), frame, detector))
@@ -91,7 +91,7 @@ def judged(good: Job) -> Callable[[FaceTracks, TilePlan], list[Finding]]:
             if sample.number in check.frames:
                 canvas = source.composed(frame, sample.shown)
                 tiles = [tile_frame(canvas, tile, frame.color) if tile[2] else None for tile in sample.shown.tiles]
-                check.look(faces_in_tiles(check.wanted(sample.number), tiles, detector))
+                check.look(faces_in_tiles(check.wanted(sample.number), tiles, detector, embedder))
         return [finding for finding in check.findings() if not finding.passed]
 
     return judge
