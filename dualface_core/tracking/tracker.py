@@ -13,6 +13,7 @@ import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
@@ -41,6 +42,9 @@ _CROPS: Final = 6
 
 _CROP_SECONDS: Final = 0.3
 """Face crops of a tracklet are the best of stretches at least this long."""
+
+_MOST_UNWATCHED: Final = 64
+"""Looks whose images wait for `StageFinder`: some 15 MB."""
 
 _LEAST_QUALITY: Final = 0.01
 """The worst face crop still counts for so much."""
@@ -121,6 +125,9 @@ class FaceTracker:
         image_size = look_size(frame_size, parameters)
         self._shrunk = frame_size[0] / image_size[0], frame_size[1] / image_size[1]
         self._stage = StageFinder(frame_size, image_size)
+        # It knows nothing of faces linked so far, so a thread of its own watches while they are linked.
+        self._watching = ThreadPoolExecutor(1, "stage")
+        self._watched: deque[Future[None]] = deque()
         self._linker = TrackletLinker(start_score=parameters.score_threshold)
         self._heads = HeadFollower(frame_size)
         self._pts: list[int] = []
@@ -162,6 +169,8 @@ class FaceTracker:
         labeling = identify(self._embedded, length, person_a=self._person_a)
         prototypes = {person: vector.tolist() for person, vector in labeling.prototypes.items()}
         width, height = self._frame_size
+        self._watch_until(0)
+        self._watching.shutdown()
         metadata = TracksMetadata(
             fingerprint=self._fingerprint,
             time_base=f"{self._time_base.numerator}/{self._time_base.denominator}",
@@ -190,7 +199,10 @@ class FaceTracker:
         self._shots.judge(look.index, look.goes_on)
         shot = bisect_right(self._shots.starts, look.index) - 1
         clear = look.faces.scores >= self._parameters.score_threshold
-        self._stage.add(shot, look.time, look.image, look.faces.boxes[clear])
+        self._watched.append(
+            self._watching.submit(self._stage.add, shot, look.time, look.image, look.faces.boxes[clear])
+        )
+        self._watch_until(_MOST_UNWATCHED)
         faces = look.faces.scaled(*self._shrunk)
         before = self._linker.open
         for tracklet, row in self._linker.add(look.index, look.time, shot, faces):
@@ -207,6 +219,11 @@ class FaceTracker:
         )
         self._heads.end(tracklet for tracklet in before if tracklet.number not in still_open)
         self._heads.settle(look.time, self._shots.starts, frame=look.index)
+
+    def _watch_until(self, left: int) -> None:
+        """Wait until no more than so many looks are yet to be watched."""
+        while len(self._watched) > left:
+            self._watched.popleft().result()
 
     def _close(self, still_open: Collection[int]) -> None:
         """Put the face crops of the tracklets that have ended aside, and describe them once they are many."""
