@@ -1,8 +1,9 @@
-"""FaceEmbedder: SFace on the processor, where OpenCV runs it.
+"""FaceEmbedder: SFace, which OpenCV runs on the processor.
 
-Belongs here: running the file of the model as it is. The faces that it takes are cut out by `alignment`; what describes
-them on a card is `sface`'s business. Two faces of one person have a cosine of about 0.363 or more, by OpenCV Zoo's
-measure.
+Belongs here: running the file of the model as it is. The faces that it takes are cut out by `alignment`. SFace is a
+MobileNet as OpenCV Zoo publishes it ("2021dec"; Zhong, Deng, Hu, Zhao, Li and Wen, "SFace: Sigmoid-Constrained
+Hypersphere Loss for Robust Face Recognition", 2021). Two faces of one person have a cosine of about 0.363 or more, by
+OpenCV Zoo's measure.
 """
 
 from __future__ import annotations

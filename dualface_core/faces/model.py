@@ -1,4 +1,4 @@
-"""A network of torch with its weights, on a card: what detector and embedder have in common."""
+"""A network of torch with its weights, on a card."""
 
 from __future__ import annotations
 
@@ -23,13 +23,6 @@ _WARM_UP: Final = 3
 
 class Convolution(nn.Conv2d):
     """A convolution without values, until they are read: torch would make random ones, which takes longer."""
-
-    def reset_parameters(self) -> None:
-        """Make no values."""
-
-
-class Linear(nn.Linear):
-    """The same for a matrix."""
 
     def reset_parameters(self) -> None:
         """Make no values."""

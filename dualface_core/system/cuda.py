@@ -48,11 +48,6 @@ class CudaError(Exception):
         call, _, said = self.args
         return f"{call} failed: {said}"
 
-    @property
-    def out_of_memory(self) -> bool:
-        """Whether memory of the device ran out."""
-        return self.code == OUT_OF_MEMORY
-
 
 @cache
 def _driver(kind: type[ctypes.CDLL] = ctypes.CDLL) -> ctypes.CDLL:

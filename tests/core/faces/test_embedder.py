@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from dualface_core.faces.alignment import CROP, align_face
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.embedder import FaceEmbedder
-from dualface_core.faces.sface import TorchFaceEmbedder
 
 
 @pytest.fixture(scope="session")
@@ -30,14 +28,3 @@ def test_one_person_looks_alike_and_two_people_don_t(embedder: FaceEmbedder, cro
 
 def test_no_faces_have_no_embeddings(embedder: FaceEmbedder) -> None:
     assert embedder.embed(np.zeros((0, CROP, CROP, 3), np.uint8)).shape == (0, 128)
-
-
-@pytest.mark.parametrize(
-    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
-)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_torch_gives_the_same_embeddings_in_every_precision(
-    embedder: FaceEmbedder, crops: NDArray[np.uint8], device: str, dtype: torch.dtype
-) -> None:
-    found = TorchFaceEmbedder(device=device, dtype=dtype).embed(crops[:2])
-    assert np.min(np.sum(found * embedder.embed(crops[:2]), axis=1)) > 0.999
