@@ -75,8 +75,16 @@ fleet: install ## Two hosts and their servers on this machine, 20 videos at a ti
 soak: install ## The instance under load and under fire, at length (half an hour); writes docs/soak.md.
 	$(BIN)/python -m benchmarks.soak
 
-bench: install ## Time, memory and size beside other programs, at length (hours, with the machine to itself); writes docs/benchmarks.md.
-	$(BIN)/python -m benchmarks.speed --all
+# What is measured goes here; what is here already, of this machine, these versions and this code, is not measured again.
+measured := benchmarks/speed_measured.jsonl
+
+bench: install $(VENV)/deface ## Time, memory and size beside other programs (hours, with the machine to itself; goes on where it was stopped); writes docs/benchmarks.md.
+	PATH="$$PATH:$(CURDIR)/$(VENV)/deface/bin" $(BIN)/python -m benchmarks.speed --results $(measured)
+	$(BIN)/python -m benchmarks.speed --page $(measured)
+
+$(VENV)/deface:
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet deface==1.5.0 onnxruntime || echo "deface cannot be had: the page says so."
 
 kernels: install ## Compile the CUDA kernels anew, after a change of their source.
 	$(BIN)/python -m dualface_core.compositing.compile_kernels

@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
 
 import psutil
@@ -35,35 +34,6 @@ class Cost:
     seconds: float
     cpu_seconds: float
     peak_memory: int
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is measured: so many videos at once, of one size (as WIDTHxHEIGHT) and length, with one preset of x264."""
-
-    size: str
-    seconds: float
-    videos: int
-    preset: str
-    crf: int = 20
-
-    def __str__(self) -> str:
-        return f"{self.videos} x {self.seconds:g} s of {self.size}, {self.preset}"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A case: of each program the cost of each round, the bytes of its results, and their SSIM where it is known."""
-
-    case: Case
-    costs: dict[str, list[Cost]]
-    bytes: dict[str, int]
-    ssim: dict[str, float]
-
-    def ratio(self, program: str) -> float:
-        """Its time by ffmpeg's, in the median of the rounds."""
-        pairs = zip(self.costs[program], self.costs["ffmpeg"], strict=True)
-        return median(ours.seconds / theirs.seconds for ours, theirs in pairs)
 
 
 def cost(*commands: Sequence[str], environment: Mapping[str, str] | None = None) -> Cost:

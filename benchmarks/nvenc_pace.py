@@ -23,7 +23,7 @@ from pathlib import Path
 
 import av
 
-from benchmarks.memory import repeated
+from benchmarks.samples import repeated
 from dualface_core.engine.stages import Stage, time_line
 from tests.nvenc_emulator import EmulatedDriver, Event
 from tests.nvenc_emulator.replay import bare_stream

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.memory import repeated
+from benchmarks.samples import repeated
 from dualface_core import pipeline
 from dualface_core.gpu.nvml import find_gpus, load_reader
 from dualface_core.settings import Settings

