@@ -5,7 +5,7 @@ verified result, made once, with two NVENC sessions at once on a host at most; a
 assertion. The scenarios are those of tests/end_to_end/fleets.py. It wants the machine for itself; NVENC is the emulated
 driver's, PostgreSQL, Redis and the S3 server (moto's) are real ones on loopback.
 
-    python -m benchmarks.fleet --only calm --figures figures.json
+    python -m benchmarks.fleet --only calm --figures figures.json     # what `benchmarks.fleet_simulation` starts from
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import mean
 from typing import Any, Final
 
+import dagster as dg
 import sqlalchemy
 
 from dualface_assets.runs.failures import explanation_of
@@ -48,6 +50,12 @@ STRUCK: Final[Mapping[str, Sequence[Fault]]] = {
     "failing-store": (trouble_the_store,),
 }
 _IDLE_SECONDS: Final = 60.0
+_MOMENTS: Final = {
+    dg.DagsterEventType.RUN_ENQUEUED: "asked_for",
+    dg.DagsterEventType.RUN_STARTING: "handed_out",
+    dg.DagsterEventType.RUN_START: "begun",
+    dg.DagsterEventType.RUN_SUCCESS: "ended",
+}
 
 
 def calm(clip: Path, uploads: int) -> dict[str, Any]:
@@ -56,7 +64,7 @@ def calm(clip: Path, uploads: int) -> dict[str, Any]:
         before = _counted(running)
         time.sleep(_IDLE_SECONDS)
         idle = _differences(before, _counted(running))
-        before, began = _counted(running), time.monotonic()
+        before, began, dropped = _counted(running), time.monotonic(), time.time()
         with _watching(running) as connections:
             running.upload(clip, uploads)
             running.wait_until_all_is_made(uploads)
@@ -71,6 +79,7 @@ def calm(clip: Path, uploads: int) -> dict[str, Any]:
             "encodes_by_host": sessions,
             "most_sessions_at_once_by_host": running.most_sessions(),
             "most_connections": max(connections),
+            "mean_connections": mean(connections),
             "idle_seconds": _IDLE_SECONDS,
             "idle": idle,
             "work": counted,
@@ -78,6 +87,7 @@ def calm(clip: Path, uploads: int) -> dict[str, Any]:
                 {
                     "queue_wait": (record.start_time or 0.0) - record.create_timestamp.timestamp(),
                     "seconds": (record.end_time or 0.0) - (record.start_time or 0.0),
+                    **_moments(running, record.dagster_run.run_id, dropped),
                     "events": len(running.instance.all_logs(record.dagster_run.run_id)),
                     "tags": len(record.dagster_run.tags),
                 }
@@ -107,6 +117,12 @@ def struck(faults: Sequence[Fault], clip: Path, uploads: int) -> dict[str, Any]:
             "failures": Counter(explanation_of(run.run_id, running.instance).failure for run in runs if run.is_failure),
             "most_sessions_at_once_by_host": running.most_sessions(),
         }
+
+
+def _moments(running: RunningFleet, run_id: str, dropped: float) -> dict[str, float]:
+    """When what happened to a run, in seconds since the videos were dropped."""
+    events = running.instance.all_logs(run_id, of_type=set(_MOMENTS))
+    return {_MOMENTS[event.get_dagster_event().event_type]: event.timestamp - dropped for event in events}
 
 
 @contextmanager

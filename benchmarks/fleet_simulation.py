@@ -3,7 +3,7 @@
 A discrete-event simulation of what uploads pass: the sensor, which asks for so many runs in a tick; the daemon, which
 looks at the queue and hands runs out one after the other; the workers' places; and the index of videos, which each run
 writes anew and of which one writes at a time on a host. How long each takes is what was measured
-(`benchmarks/fleet_measured.json`, from `benchmarks.fleet` and `benchmarks.fleet_costs`). What was not measured, such as
+(`benchmarks/fleet_measured.json`, from `benchmarks.fleet`). What was not measured, such as
 prices, is an argument, and the page says so.
 
     python -m benchmarks.fleet_simulation --check      # against what was measured
@@ -232,30 +232,20 @@ def _check_many(found: dict[str, Any], few: dict[str, Any]) -> list[tuple[str, s
         rows.append(_row(f"{size}: {what}, 95th percentile", percentile(measured, 95), percentile(predicted, 95)))
     last = max(run["ended"] for run in runs)
     rows.append(_row(f"{size}: until the last is over", last, max(run.ended for run in simulated)))
-    last_sample, resting = found["samples"][-1], found["idle_seconds"]
-    for names, of_few, shown in (
-        (("rows of event_logs",), ("rows of event_logs",), "rows of the event log"),
-        (("bytes",), ("database bytes",), "bytes of the database"),
-        (
-            ("requests: PUT", "requests: GET", "requests: HEAD"),
-            ("store PUT", "store GET", "store HEAD"),
-            "requests to the store but listings",
-        ),
+    for names, shown in (
+        (("rows of event_logs",), "rows of the event log"),
+        (("database bytes",), "bytes of the database"),
+        (("store PUT", "store GET", "store HEAD"), "requests to the store but listings"),
     ):
-        spent = sum(
-            last_sample[name]
-            - found["before"].get(name, 0)
-            - found["idle"].get(name, 0) / resting * last_sample["seconds"]
-            for name in names
-        )
-        expected = len(runs) * sum(_for_a_run(few, name) for name in of_few)
+        spent, expected = (len(runs) * sum(_for_a_run(each, name) for name in names) for each in (found, few))
         rows.append(_row(f"{size}: {shown}, from those of {few['uploads']}", spent, expected))
     return rows
 
 
-def _for_a_run(few: dict[str, Any], name: str) -> float:
-    """What each of a few runs asks for, without what the service asks for anyway."""
-    return float((few["work"][name] - few["idle"].get(name, 0) / few["idle_seconds"] * few["seconds"]) / few["uploads"])
+def _for_a_run(found: dict[str, Any], name: str) -> float:
+    """What each run asks for, without what the service asks for anyway."""
+    resting = found["idle"].get(name, 0) / found["idle_seconds"]
+    return float((found["work"][name] - resting * found["seconds"]) / found["uploads"])
 
 
 def _row(what: str, measured: float, simulated: float) -> tuple[str, str, str, str]:
@@ -361,8 +351,7 @@ def asked_of_servers(measured: dict[str, Any], uploads: int) -> list[list[str]]:
         a_second[name] = each * busiest + resting
         a_day = each * uploads + resting * DAY
         rows.append([shown, f"{each:,.0f}", f"{resting:.1f}", f"{a_day:,.0f}", f"{a_second[name]:,.0f}"])
-    last = many["samples"][-1]
-    kept = many["mean open connections"] * last["seconds"] / (last["connections"] - many["before"]["connections"])
+    kept = many["mean_connections"] * many["seconds"] / many["work"]["database sessions"]
     now, then = kept * resting, kept * a_second["database sessions"]
     return [*rows, ["connections open at once, on average", "", f"{now:.1f}", "", f"{then:.0f}"]]
 
