@@ -16,7 +16,7 @@ from av.stream import Stream
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings
 
-DRAWN_SIZE: Final = (1920, 1080)
+DRAWN_SIZE: Final = "1920x1080"
 DRAWN_SECONDS: Final = 60
 
 
@@ -30,18 +30,19 @@ def sample(folder: Path, size: str, seconds: float) -> Path:
         return path
     if seconds > DRAWN_SECONDS:
         repeated(sample(folder, size, DRAWN_SECONDS), round(seconds / DRAWN_SECONDS), path)
-    elif seconds < DRAWN_SECONDS:
-        _ffmpeg(sample(folder, size, DRAWN_SECONDS), path, "-t", str(seconds), "-c", "copy")
-    else:
-        scale = ["-vf", f"scale={size.replace('x', ':')}", "-c:v", "libx264", "-preset", "veryfast", "-crf", "16"]
-        _ffmpeg(drawn(folder), path, *scale, "-c:a", "copy")
+        return path
+    scale = ["-vf", f"scale={size.replace('x', ':')}", "-c:v", "libx264", "-preset", "veryfast", "-crf", "16"]
+    draft = path.with_name(f".{path.name}")
+    command = ["ffmpeg", "-v", "error", "-y", "-i", str(drawn(folder)), "-t", str(seconds), "-c", "copy"]
+    subprocess.run([*command, *([] if size == DRAWN_SIZE else scale), "-f", "mp4", str(draft)], check=True)
+    draft.replace(path)
     return path
 
 
 def drawn(folder: Path) -> Path:
     """The one that is drawn: a minute at 1920x1080, with 30 frames a second."""
-    width, height = DRAWN_SIZE
-    path = folder / f"{width}x{height}-{DRAWN_SECONDS}s.mp4"
+    width, height = map(int, DRAWN_SIZE.split("x"))
+    path = folder / f"{DRAWN_SIZE}-{DRAWN_SECONDS}s.mp4"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         size = {"width": width, "height": height, "fps": 30}
@@ -65,11 +66,3 @@ def repeated(video: Path, times: int, output: Path) -> None:
                         packet.stream = streams[chosen.index(packet.stream)]
                         target.mux(packet)
                 begin += max(Fraction(stream.duration or 0) * Fraction(stream.time_base or 1) for stream in chosen)
-
-
-def _ffmpeg(source: Path, output: Path, *options: str) -> None:
-    """Have ffmpeg make a file, which appears under its name when it is complete."""
-    draft = output.with_name(f".{output.name}")
-    command = ["ffmpeg", "-v", "error", "-y", "-i", str(source), *options, "-f", "mp4", str(draft)]
-    subprocess.run(command, check=True)
-    draft.replace(output)

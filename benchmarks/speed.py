@@ -233,11 +233,10 @@ def planned(video: Path) -> tuple[VideoInfo, TilePlan]:
 @cache
 def framing(folder: Path, size: str) -> list[str]:
     """The crops of dualface's own cameras, at a size: of each the median over the whole video that is drawn."""
-    if size != "x".join(map(str, DRAWN_SIZE)):
-        scale = int(size.partition("x")[0]) / DRAWN_SIZE[0]
+    if size != DRAWN_SIZE:
+        scale = int(size.partition("x")[0]) / int(DRAWN_SIZE.partition("x")[0])
         return [
-            ":".join(f"{float(part) * scale:.0f}" for part in crop.split(":"))
-            for crop in framing(folder, "x".join(map(str, DRAWN_SIZE)))
+            ":".join(f"{int(part) * scale:.0f}" for part in crop.split(":")) for crop in framing(folder, DRAWN_SIZE)
         ]
     crops = []
     for x, y, width, height in np.nanmedian(planned(drawn(folder))[1].crop_windows, axis=0)[:2]:
