@@ -58,6 +58,10 @@ _IDLE: Final = 2.0
 """Seconds for which a process that has nothing to do is kept: the cores may be others' for long, and its memory counts.
 Another one costs some hundredths of a second."""
 
+_SWITCH: Final = 0.0005
+"""Seconds for which a thread may keep Python's lock from others. Results come through pipes in pieces of 64 kB, and for
+each a thread waits for the lock: with Python's 5 ms, megabytes of many workers took most of a second."""
+
 CARD_THREADS: Final = 2
 """Tasks at once in a process that uses a card: while one waits for the card, the other goes on."""
 
@@ -178,6 +182,7 @@ class Workers:
         if (self.most > 1 or self._apart) and not self._prepared:
             self._prepared = True
             limit_library_threads()
+            sys.setswitchinterval(_SWITCH)
             forkserver.set_forkserver_preload([_FIRST, *self._preload, *_program(), _LAST])
             # A terminal sends Ctrl-C to all processes, and this one tells the others what ends.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
