@@ -42,7 +42,9 @@ class Compositor:
             np.full(half, 128, np.uint8),
         )
 
-    def compose(self, frame: Frame, shown: FramePlan, canvas: Planes | None = None) -> Planes:
+    def compose(
+        self, frame: Frame, shown: FramePlan, canvas: Planes | None = None, *, axes: NDArray[np.void] | None = None
+    ) -> Planes:
         """Render one canvas.
 
         Args:
@@ -50,6 +52,7 @@ class Compositor:
             shown: where the tiles are, and what of the frame each shows. They are drawn in their order, and the
                 layout's background where none is. What of a crop window lies outside the frame shows its repeated edge.
             canvas: Y, U and V to draw on, of the layout's size; the compositor's own if None.
+            axes: what `plan_axes` gives for these tiles, if it is known.
 
         Returns:
             Y, U and V of the canvas, its chroma sited `LEFT`. The compositor's own is overwritten by the next call.
@@ -64,7 +67,7 @@ class Compositor:
         opaque = tuple(part for tile in tiles for part in self.finish.opaque(tile))
         parts = uncovered(opaque, layout.width, layout.height)
         draw_background(canvas, parts, layout.background, frame, crop_windows)
-        axes = self._axes_of(shown.tiles[drawn], crop_windows, frame.siting)
+        axes = self._axes_of(shown.tiles[drawn], crop_windows, frame.siting) if axes is None else axes[drawn]
         for tile, tile_axes, subject in zip(tiles, axes, shown.subjects[drawn].tolist(), strict=True):
             under = self.finish.corners(canvas, tile)
             x, y, width, height = tile

@@ -65,7 +65,9 @@ class Finish:
         return [(x, y + radius, width, height - 2 * radius), (x + radius, y, width - 2 * radius, height)]
 
     def corners(self, canvas: Planes, tile: Rectangle) -> Corners:
-        """What lies on the canvas where the tile's corners will be."""
+        """What lies on the canvas where the tile's corners will be; nothing if they are not round."""
+        if not self.radius(tile):
+            return []
         return [patch.copy() for plane in self._patches(canvas, tile) for patch in plane]
 
     def draw(self, canvas: Planes, tile: Rectangle, subject: str, under: Corners, coded: ColorInfo) -> None:

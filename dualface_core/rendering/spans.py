@@ -2,7 +2,8 @@
 
 Belongs here: how a video is split for it, what a worker does with a span, and putting the spans together. A worker has
 one thread, which does everything to a frame before it takes the next, so that nothing is handed over and one surface
-does for all frames. What is kept of spans if the job is killed is the business of `finished_spans`.
+does for all frames. Only where cores would have nothing to do, two threads share a span. What is kept of spans if the
+job is killed is the business of `finished_spans`.
 """
 
 from __future__ import annotations
@@ -10,17 +11,22 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.compositing.on_card import composed_on_card
+from dualface_core.compositing.sampling import plan_axes
 from dualface_core.encoding.settings import EncoderSpec, on_one_core
+from dualface_core.engine.prefetch import prefetch
 from dualface_core.engine.spans import Span, spans
 from dualface_core.engine.workers import Workers, advance
 from dualface_core.media.cuda_frames import CudaSurface
@@ -52,6 +58,10 @@ less; a video whose only key frame is its first would be decoded many times over
 
 _SPREAD: Final = 2
 """Spans for each core that are decoded one by one in the end, so that all cores end at about the same time."""
+
+
+_FRAMES_AHEAD: Final = 2
+"""Frames that wait for the encoder where two threads share a span."""
 
 
 def rendering_spans(video: VideoInfo) -> list[Span]:
@@ -100,6 +110,8 @@ class SpansTask:
         coding: what encodes.
         places: where the files of each go.
         fingerprints: whether the frames leave their fingerprints.
+        shared: whether one thread decodes and composes while another one encodes, which ends a task a third sooner if a
+            core is free.
     """
 
     video: VideoInfo
@@ -109,22 +121,26 @@ class SpansTask:
     coding: Coding
     places: Sequence[SpanPlace]
     fingerprints: bool
+    shared: bool = False
 
 
 def render_spans(task: SpansTask) -> list[FinishedSpan]:
-    """Decode, compose and encode spans, in this thread alone, or with a card.
+    """Decode, compose and encode spans, in this thread alone, or with another one, or with a card.
 
     Raises UnreadableVideoError if the source has other frames than when it was tracked; EncoderError, OutputError;
     CudaError, NotOnCardError.
     """
     first, last = task.spans[0], task.spans[-1]
     span = replace(first, stop=last.stop, stop_pts=last.stop_pts)
-    drawn = (
-        composed_on_card(task.video, task.plan, _card(), span=span, encoded_there=False)
-        if task.on_card
-        else _drawn(task.video, task.plan, span)
-    )
-    with closing(drawn) as surfaces:
+    with ExitStack() as stack:
+        if task.on_card:
+            drawn = composed_on_card(task.video, task.plan, _card(), span=span, encoded_there=False)
+            surfaces: Iterator[tuple[Surface | CudaSurface, int]] = stack.enter_context(closing(drawn))
+        elif task.shared:
+            ahead = _drawn(task.video, task.plan, span, surfaces=_FRAMES_AHEAD + 2)
+            surfaces = stack.enter_context(prefetch(ahead, depth=_FRAMES_AHEAD))
+        else:
+            surfaces = stack.enter_context(closing(_drawn(task.video, task.plan, span, surfaces=1)))
         finished = [
             _encoded(islice(surfaces, part.stop - part.first), task, place)
             for part, place in zip(task.spans, task.places, strict=True)
@@ -150,16 +166,20 @@ def _encoded(surfaces: Iterator[tuple[Surface | CudaSurface, int]], task: SpansT
     return place.finish(encoded, packets, fingerprints)
 
 
-def _drawn(video: VideoInfo, plan: PlanPart, span: Span) -> Generator[tuple[Surface, int]]:
-    """The frames of a span, each on the same surface."""
+def _drawn(video: VideoInfo, plan: PlanPart, span: Span, *, surfaces: int) -> Generator[tuple[Surface, int]]:
+    """The frames of a span, on so many surfaces in turn: each stays as it is until all others have been drawn on."""
     layout, times, done = plan.layout, plan.pts.tolist(), 0
     compositor = Compositor(layout, video.width, video.height)
-    surface = Surface.blank(layout.width, layout.height)
+    turn = [Surface.blank(layout.width, layout.height) for _ in range(surfaces)]
+    axes: NDArray[np.void] | None = None
     with VideoReader(video, threads=1, span=span) as reader:
         for frame in reader:
             if done == len(times) or frame.pts != times[done]:
                 raise changed(video, frame.index)
-            compositor.compose(frame, plan.frame(frame.index), surface.planes)
+            if axes is None:  # of all frames at once, which takes a tenth of the time of one after the other
+                axes = plan_axes(plan.tiles, plan.crop_windows.astype(np.float64), frame.siting)
+            surface = turn[done % surfaces]
+            compositor.compose(frame, plan.frame(frame.index), surface.planes, axes=axes[done])
             yield surface, frame.pts
             done += 1
     if done != len(times):
@@ -231,6 +251,7 @@ def render_in_spans(
     places, finished = take_stock(folder, manifest)
     there = sum(parts[number].stop - parts[number].first for number in finished)
     left = [place.number for place in places if place.number not in finished]
+    together = list(decoded_at_once(parts, left, workers.most))
     tasks = (
         SpansTask(
             video=video,
@@ -240,8 +261,9 @@ def render_in_spans(
             coding=coding,
             places=[places[number] for number in numbers],
             fingerprints=fingerprints is not None,
+            shared=len(together) - place < workers.most,  # no other task waits for a core when this one begins
         )
-        for numbers in decoded_at_once(parts, left, workers.most)
+        for place, numbers in enumerate(together)
     )
 
     def told(done: int) -> None:

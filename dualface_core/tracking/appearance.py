@@ -22,8 +22,8 @@ from dualface_core.faces.weights import WeightFiles
 AT_ONCE: Final = 64
 """Face crops that are gathered before they are described: 7 MB, and work for several processes."""
 
-_OF_TASK: Final = 4
-"""Face crops of one task, which takes a tenth of a second or so: a hundred times as long as handing it over."""
+_OF_TASK: Final = 2
+"""Face crops of one task, which takes half a tenth of a second or so: many times as long as handing it over."""
 
 
 @dataclass(frozen=True)
