@@ -86,5 +86,5 @@ def _cost(windows: Boxes, move: Boxes, framing: Framing, faces: Boxes) -> NDArra
     used = np.abs(move[:, 0]) / (ASIDE * width) + np.abs(move[:, 1]) / (UP_OR_DOWN * height)
     moved = windows + move
     x, y, _, _ = moved.T
-    inside = np.abs(framing.inside(x, y, height) - moved).max(axis=1) < 0.5
+    inside = np.abs(framing.including(framing.inside(x, y, height)) - moved).max(axis=1) < 0.5
     return np.where((used <= _FREEDOM) & inside & framing.shows(moved, faces), used, np.inf)

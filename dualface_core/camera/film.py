@@ -193,10 +193,11 @@ def _framing(
     pane = panes[0] if len(np.unique(panes[: len(usual)], axis=0)) == 1 else panes[-1]
     width, height = tiles[:, 2:].T.astype(np.float64)
     first, last = tracks.times[span.start], tracks.times[span.stop - 1]
-    overlays = laid_over(shot, pane, first, last)
+    overlays, included = laid_over(shot, pane, first, last), None
     if overlays and seen:
-        pane = clear_of(overlays, pane, seen, (float(np.median(width)), float(np.median(height))), parameters)
-    return Framing(np.tile(pane, (len(tiles), 1)), width / height, height, parameters, composition)
+        clearing = clear_of(overlays, pane, seen, (float(np.median(width)), float(np.median(height))), parameters)
+        pane, included = clearing.bounds, clearing.included(tracks.times[span])
+    return Framing(np.tile(pane, (len(tiles), 1)), width / height, height, parameters, composition, included)
 
 
 def _widest(framing: Framing, others: list[Boxes]) -> Boxes:
@@ -292,9 +293,12 @@ def _film_axis(
         _cross(target, weight, gap, waits, *_ends(target, gap))
 
     nearest, farthest = room[0] + size / 2, room[1] - size / 2
+    first, last = framing.centers(height)[axis]
 
     def around(near: Signal, far: Signal) -> Limits:
         lower, upper = np.clip(far - size / 2, nearest, farthest), np.clip(near + size / 2, nearest, farthest)
+        free = np.maximum(lower, first) <= np.minimum(upper, last)
+        lower, upper = np.where(free, np.maximum(lower, first), lower), np.where(free, np.minimum(upper, last), upper)
         return take.between(np.where(take.followed, lower, nearest), np.where(take.followed, upper, farthest))
 
     held = around(*face)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.tables.face_tracks import Box, Shot
+from dualface_core.tables.face_tracks import Overlay, Shot
 
 Boxes = NDArray[np.float64]
 """(frames, 4), NaN where there is none."""
@@ -53,6 +53,12 @@ _ROUNDING: Final = 0.01
 
 AROUND: Final = 0.05
 """Share of its width and height that there is around an overlay that a crop window holds."""
+
+WIDER: Final = 1.35
+"""How much smaller than usual a face may become so that its tile holds an overlay that it cannot leave out."""
+
+BEFORE_AND_AFTER: Final = 2.5
+"""Seconds for which an overlay is held before it comes and after it is gone: the camera opens and closes meanwhile."""
 
 OCCUPIED: Final = 0.7
 """Share of a tile's width or height that the faces of its subject may take together, from the first to the last."""
@@ -133,6 +139,8 @@ class Framing:
         tile_height: in pixels of the canvas; one for all frames, or (frames,).
         parameters: of the cameras.
         composition: what the tile has in common with another one; None if it is on its own.
+        included: (frames, 4) boxes that the crop window must hold besides, NaN where there is none; None if there never
+            is one.
     """
 
     bounds: Boxes
@@ -140,11 +148,13 @@ class Framing:
     tile_height: int | Values
     parameters: CameraParameters
     composition: Composition | None = None
+    included: Boxes | None = None
 
     def part(self, frames: slice) -> Framing:
         """That of some of the frames, which has no composition."""
         aspect, height = (np.broadcast_to(part, len(self.bounds))[frames] for part in (self.aspect, self.tile_height))
-        return Framing(self.bounds[frames], aspect, height, self.parameters)
+        included = None if self.included is None else self.included[frames]
+        return Framing(self.bounds[frames], aspect, height, self.parameters, included=included)
 
     @property
     def rows(self) -> Values:
@@ -159,12 +169,20 @@ class Framing:
     @property
     def closest(self) -> Values:
         """The least height of a crop window."""
-        return np.minimum(self.tile_height / self.parameters.max_upscale, self.widest * self.parameters.closest)
+        closest = np.minimum(self.tile_height / self.parameters.max_upscale, self.widest * self.parameters.closest)
+        return np.clip(self._including, closest, self.widest)
+
+    @property
+    def _including(self) -> Values:
+        """The least height of a crop window that holds what it must besides the faces; 0 where there is nothing."""
+        if self.included is None:
+            return np.zeros(len(self.bounds))
+        return np.nan_to_num(np.maximum(self.included[:, 3], self.included[:, 2] / self.aspect))
 
     def least(self, boxes: Boxes) -> Values:
-        """The least height of a crop window that holds the faces with their margin; it may exceed the widest."""
+        """The least height of a crop window that holds all that it must; it may exceed the widest."""
         x0, y0, x1, y1 = self.kept(boxes)
-        return np.maximum(y1 - y0, (x1 - x0) / self.aspect)
+        return np.maximum(np.maximum(y1 - y0, (x1 - x0) / self.aspect), np.minimum(self._including, self.widest))
 
     def kept(self, boxes: Boxes) -> Edges:
         """Left, top, right and bottom of what a tile must show of the faces: with their margin, inside the bounds."""
@@ -250,7 +268,31 @@ class Framing:
         lead = self.parameters.lead_room * sights.gaze * self.aspect * height
         eye_line = self._composed("eyes", self.eye_line(sights.face / height))
         x = sights.boxes[:, 0] + sights.boxes[:, 2] / 2 + lead
-        return self.inside(x, sights.eyes + (0.5 - eye_line) * height, height)
+        return self.including(self.inside(x, sights.eyes + (0.5 - eye_line) * height, height))
+
+    def including(self, windows: Boxes) -> Boxes:
+        """The same windows, moved as little as possible to hold what they must besides the faces."""
+        if self.included is None:
+            return windows
+        moved = windows.copy()
+        for axis, (near, far) in enumerate(self.centers(windows[:, 3])):
+            moved[:, axis] = np.where(
+                near <= far, np.clip(windows[:, axis], near, np.maximum(near, far)), moved[:, axis]
+            )
+        return moved
+
+    def centers(self, height: Values) -> list[tuple[Values, Values]]:
+        """For both axes, between what centers windows of these heights hold what they must besides the faces.
+
+        Infinitely far apart where there is nothing, and the far one first where a window is too small for it.
+        """
+        sizes = self.aspect * height, height
+        if self.included is None:
+            return [(np.full(len(height), -np.inf), np.full(len(height), np.inf))] * 2
+        return [
+            (np.nan_to_num(far - size / 2, nan=-np.inf), np.nan_to_num(near + size / 2, nan=np.inf))
+            for near, far, size in zip(self.included[:, :2].T, _ends(self.included).T, sizes, strict=True)
+        ]
 
     def eye_line(self, face: Values) -> Values:
         """How far the eyes are from the top, as a share of the tile's height: the smaller the face, the less headroom.
@@ -310,24 +352,55 @@ def bounds(shot: Shot, boxes: Boxes, frame_size: tuple[int, int]) -> Boxes:
     return result
 
 
-def laid_over(shot: Shot, pane: Values, first: float, last: float) -> list[Box]:
+def laid_over(shot: Shot, pane: Values, first: float, last: float) -> list[Overlay]:
     """What lies over a part of a shot's picture: captions and the like, between two times, and the boxes inside it."""
     left, top, right, bottom = (*pane[:2], *(pane[:2] + pane[2:]))
     inside = [
-        (x, y, width, height)
+        Overlay(box=(x, y, width, height))
         for x, y, width, height in shot.panes
         if x >= left and y >= top and x + width <= right and y + height <= bottom and width * height < pane[2] * pane[3]
     ]
-    return [overlay.box for overlay in shot.overlays if overlay.during(first, last)] + inside
+    return [overlay for overlay in shot.overlays if overlay.during(first, last)] + inside
+
+
+@dataclass(frozen=True)
+class Clearing:
+    """How a camera deals with what is laid over the picture.
+
+    Attributes:
+        bounds: (4,) box that it stays inside, so that the rest is left out.
+        held: what its window holds whole.
+    """
+
+    bounds: Values
+    held: list[Overlay]
+
+    def included(self, times: Values) -> Boxes | None:
+        """What must be in a window at each time: (frames, 4) boxes around all of it; see `Framing`."""
+        if not self.held:
+            return None
+        corners = np.full((len(times), 4), np.nan)
+        for overlay in self.held:
+            there = (times >= (overlay.begin or -np.inf) - BEFORE_AND_AFTER) & (
+                times <= (np.inf if overlay.end is None else overlay.end + BEFORE_AND_AFTER)
+            )
+            x0, y0, x1, y1 = _with_room(overlay, self.bounds)
+            corners[there, :2] = np.fmin(corners[there, :2], (x0, y0))
+            corners[there, 2:] = np.fmax(corners[there, 2:], (x1, y1))
+        return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
 def clear_of(
-    overlays: Sequence[Box], bounds: Values, faces: Sequence[Boxes], tile: tuple[float, float], camera: CameraParameters
-) -> Values:
-    """The largest part of some bounds that holds the faces throughout, and nothing that is laid over the picture.
+    overlays: Sequence[Overlay],
+    bounds: Values,
+    faces: Sequence[Boxes],
+    tile: tuple[float, float],
+    camera: CameraParameters,
+) -> Clearing:
+    """The largest part of some bounds that holds the faces throughout, and no part of what is laid over the picture.
 
-    An overlay stays in where the usual crop window holds it whole, and where its absence would cut a head, or make a
-    face larger than in a close-up.
+    An overlay is held where the usual crop window holds it whole. It is held, too, by a wider one, where its absence
+    would cut a head or make a face larger than in a close-up, and its presence makes no face too small. Else it is cut.
 
     Args:
         overlays: where they are.
@@ -346,11 +419,10 @@ def clear_of(
     left, top, right, bottom = (bounds[0], bounds[1], bounds[0] + bounds[2], bounds[1] + bounds[3])
     near = np.clip(np.percentile(heads[:, :2], _SELDOM, axis=0), (left, top), (right, bottom))
     far = np.clip(np.percentile(heads[:, 2:], 100 - _SELDOM, axis=0), (left, top), (right, bottom))
-    room = (far - near) / (aspect, 1.0)
-    least = max(face / (camera.face_height * CLOSER), *room)
-    for x, y, width, height in sorted(overlays, key=lambda box: -box[2] * box[3]):
-        if holds(usual, edges(np.array([[x, y, width, height]]), AROUND))[0]:
-            continue
+    most = min(WIDER * float(usual[0, 3]), float(framing.widest[0]))
+    held = []
+    for overlay in sorted(overlays, key=lambda overlay: -overlay.box[2] * overlay.box[3]):
+        x, y, width, height = overlay.box
         if not (x < right and x + width > left and y < bottom and y + height > top):
             continue
         parts = [(left, top, x, bottom), (x + width, top, right, bottom)]
@@ -361,9 +433,26 @@ def clear_of(
             else 0.0
             for part in parts
         ]
-        if max(heights) >= least:
+        whole = _with_room(overlay, bounds)
+        around = np.minimum(near, whole[:2]), np.maximum(far, whole[2:])
+        inside = (around[0] >= (left, top)).all() and (around[1] <= (right, bottom)).all()
+        holdable = inside and max((around[1] - around[0]) / (aspect, 1.0)) <= most
+        if holds(usual, edges(np.array([overlay.box]), AROUND))[0]:
+            pass
+        elif max(heights) >= max(face / (camera.face_height * CLOSER), *(far - near) / (aspect, 1.0)):
             left, top, right, bottom = parts[int(np.argmax(heights))]
-    return np.array([left, top, right - left, bottom - top])
+            continue
+        if holdable:
+            near, far = around
+            held.append(overlay)
+    return Clearing(np.array([left, top, right - left, bottom - top]), held)
+
+
+def _with_room(overlay: Overlay, bounds: Values) -> Values:
+    """Left, top, right and bottom of an overlay with some room around it, inside the bounds."""
+    low, high = bounds[:2], bounds[:2] + bounds[2:]
+    x0, y0, x1, y1 = np.ravel(edges(np.array([overlay.box]), AROUND))
+    return np.concatenate([np.clip((x0, y0), low, high), np.clip((x1, y1), low, high)])
 
 
 def edges(boxes: Boxes, margin: float) -> Edges:
@@ -386,6 +475,7 @@ def holds(windows: Boxes, edges: Edges) -> NDArray[np.bool_]:
     """Whether each window holds all of what lies between these edges."""
     x, y, width, height = windows.T
     left, top, right, bottom = edges
+    width, height = width + 2 * _ROUNDING, height + 2 * _ROUNDING
     whole: NDArray[np.bool_] = (
         (left >= x - width / 2) & (right <= x + width / 2) & (top >= y - height / 2) & (bottom <= y + height / 2)
     )
@@ -396,3 +486,8 @@ def _filled(boxes: Boxes) -> Boxes:
     """The same boxes, on straight lines where there is none."""
     known = np.flatnonzero(~np.isnan(boxes[:, 0]))
     return np.stack([np.interp(np.arange(len(boxes)), known, column[known]) for column in boxes.T], axis=1)
+
+
+def _ends(boxes: Boxes) -> NDArray[np.float64]:
+    """The right and lower ends of boxes: (frames, 2)."""
+    return np.asarray(boxes[:, :2] + boxes[:, 2:])

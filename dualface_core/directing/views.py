@@ -61,12 +61,16 @@ class Views:
         for boxes in faces[1:]:
             apart = (room != bounds(self.shot, boxes, self.frame_size)).any(axis=1)
             room[apart] = bounds(self.shot, np.full((1, 4), np.nan), self.frame_size)
+        included = np.full_like(room, np.nan)
         if not np.isnan(faces[0][:, 0]).all():
             for pane in np.unique(room, axis=0):
                 here = (room == pane).all(axis=1)
                 overlays = laid_over(self.shot, pane, self.times[0], self.times[-1])
-                room[here] = clear_of(overlays, pane, [boxes[here] for boxes in faces], size, self.camera)
-        return Framing(room, aspect, size[1], self.camera)
+                clearing = clear_of(overlays, pane, [boxes[here] for boxes in faces], size, self.camera)
+                room[here] = clearing.bounds
+                if (held := clearing.included(self.times[:-1][here])) is not None:
+                    included[here] = held
+        return Framing(room, aspect, size[1], self.camera, included=included)
 
     def cut(self, faces: Sequence[Boxes], size: tuple[int, int]) -> Mask:
         """Where an edge of the window would go through what is laid over the picture, a box or somebody else's face."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dualface_core.camera.framing import EYES_IN_BOX, Boxes, Framing, bounds, clear_of
 from dualface_core.camera.parameters import CameraParameters
-from dualface_core.tables.face_tracks import Box, Shot
+from dualface_core.tables.face_tracks import Box, Overlay, Shot
 
 SIZE = (1920, 1080)
 
@@ -101,9 +101,38 @@ def test_a_crop_window_holds_its_face_and_nothing_of_the_other_or_there_is_none(
     assert left >= x + width - 1e-6 or right <= x + 1e-6 or top >= y + height - 1e-6 or bottom <= y + 1e-6
 
 
+FRAME = np.array([0.0, 0.0, *SIZE])
+
+
 @pytest.mark.parametrize(
-    ("caption", "left"), [((1300.0, 120.0, 200.0, 60.0), True), ((1560.0, 120.0, 200.0, 60.0), False)]
+    ("caption", "held"), [((1300.0, 120.0, 200.0, 60.0), True), ((1560.0, 120.0, 200.0, 60.0), False)]
 )
-def test_what_the_usual_window_holds_whole_is_not_left_out(caption: Box, left: bool) -> None:
-    part = clear_of([caption], np.array([0.0, 0.0, *SIZE]), [face(960, 430, 260)], SIZE, CameraParameters())
-    assert (part[2:] == SIZE).all() == left
+def test_what_the_usual_window_holds_whole_is_not_left_out(caption: Box, held: bool) -> None:
+    overlay = Overlay(box=caption)
+    clearing = clear_of([overlay], FRAME, [face(960, 430, 260)], SIZE, CameraParameters())
+    assert (clearing.bounds[2:] == SIZE).all() == held
+    assert clearing.held == ([overlay] if held else [])
+
+
+@pytest.mark.parametrize(
+    ("caption", "held"), [((230.0, 600.0, 740.0, 80.0), True), ((60.0, 600.0, 1200.0, 80.0), False)]
+)
+def test_a_caption_under_the_chin_is_held_by_a_wider_window_unless_it_is_too_wide(caption: Box, held: bool) -> None:
+    overlay = Overlay(box=caption, begin=3.0, end=6.0)
+    own = face(600, 450, 240)
+    clearing = clear_of([overlay], FRAME, [own], (960, 1080), CameraParameters())
+    assert clearing.held == ([overlay] if held else [])
+    if not held:
+        return
+    included = clearing.included(np.array([0.0, 4.0, 9.0]))
+    assert included is not None
+    assert np.isnan(included[[0, 2]]).all()
+    framing = replace(half(), bounds=np.tile(FRAME, (3, 1)), included=included)
+    without, during, after = framing.wanted(np.repeat(own, 3, axis=0))
+    assert (without == after).all()
+    left, top, right, bottom = edges(during[None])
+    assert left <= caption[0]
+    assert top <= caption[1]
+    assert right >= caption[0] + caption[2]
+    assert bottom >= caption[1] + caption[3]
+    assert without[3] < during[3] <= 1.35 * without[3]

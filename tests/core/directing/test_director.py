@@ -201,12 +201,30 @@ def test_a_title_bar_that_the_cameras_can_leave_out_changes_nothing() -> None:
     assert [kind for kind, *_ in told(directed(overlaid(tracks, (100, 800, 1700, 120))))] == [SPLIT]
 
 
-def test_a_title_bar_that_would_be_cut_in_two_is_shown_whole_from_when_it_comes() -> None:
+def test_a_name_under_a_chin_is_held_by_its_tile_while_it_is_there_and_the_split_stays() -> None:
+    caption = (250.0, 600.0, 640.0, 70.0)
+    tracks = overlaid(face_tracks({"A": person(560, 450, 240), "B": person(1400, 450, 240)}), caption, begin=4.0)
+    found = directed(tracks)
+    assert told(found) == [(SPLIT, 0, 10)]
+    x, y, width, height = film(tracks, found, arrange(found, SIDE_BY_SIDE, tracks, Direction())).crop_windows[:, 0].T
+    there = np.arange(len(x)) >= 4 * FPS
+    assert (x - width / 2)[there].max() <= caption[0]
+    assert (x + width / 2)[there].min() >= caption[0] + caption[2]
+    assert (y + height / 2)[there].min() >= caption[1] + caption[3]
+    assert np.abs(np.diff(width)).max() < 960 / 200
+
+
+def test_a_title_bar_that_would_be_cut_in_two_is_held_by_a_two_shot_from_when_it_comes() -> None:
     tracks = overlaid(face_tracks({"A": person(500, 300), "B": person(1400, 300)}), (100, 420, 1700, 120), begin=4.0)
     (split, *_), (kind, begin, _) = told(scenes := directed(tracks))
     assert split == SPLIT
-    assert (kind, begin) == (WHOLE, pytest.approx(4, abs=0.1))
+    assert (kind, begin) == (TOGETHER, pytest.approx(4, abs=0.1))
     assert "would cut a caption" in scenes[1].reason
+
+
+def test_a_title_bar_from_side_to_side_is_shown_in_the_whole_picture() -> None:
+    tracks = overlaid(face_tracks({"A": person(500, 300), "B": person(1400, 300)}), (0, 420, 1920, 120), begin=4.0)
+    assert [kind for kind, *_ in told(directed(tracks))] == [SPLIT, WHOLE]
 
 
 def test_one_alone_is_not_filmed_so_that_an_edge_goes_through_a_bystander() -> None:
