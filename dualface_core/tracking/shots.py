@@ -294,7 +294,7 @@ class ShotDetector:
         self._looked = frame + 1
         while self.settled < frame and self._times[self.settled - first] < self._times[at] - _LATEST * _LONGEST:
             self.settled += 1
-        while len(self._times) > 2 * LOOK + 1 and self._times[0] < self._times[at] - _LONGEST:
+        while len(self._times) > 2 * LOOK + 1 and self._times[AROUND] < self._times[at] - _LONGEST:
             for values in (self._thumbnails, self._times, self._steps, self._ways, self._plains):
                 values.popleft()
             at -= 1
@@ -320,7 +320,9 @@ class ShotDetector:
     def _slow_cut(self, at: int) -> int | None:
         """The middle of a dissolve, wipe or blended frame that ends at one of the frames that are kept."""
         ways = np.array(self._ways)
-        begins = np.arange(max(0, self._since - (self._count - len(ways))), at - 1)
+        # What led to its first frame must be known: the rest of a wipe is no wipe.
+        first = self._count - len(ways)
+        begins = np.arange(max(AROUND if first else 0, self._since - first), at - 1)
         if not len(begins):
             return None
         within = (ways[at] - ways[begins]) / (at - begins)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dualface_core.tracking.shots import (
+    AROUND,
     LOOK,
     CutSuspicion,
     ShotDetector,
@@ -119,7 +120,7 @@ def test_all_but_the_last_second_is_settled_and_little_is_kept(rate: int) -> Non
     assert 8.5 * rate <= detector.settled < 10 * rate
     kept = [deque for deque in vars(detector).values() if isinstance(deque, collections.deque)]
     assert kept
-    assert max(map(len, kept)) <= 2 * rate
+    assert max(map(len, kept)) <= 2 * rate + AROUND
 
 
 def blend(before: NDArray[np.uint8], after: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
@@ -171,6 +172,24 @@ def test_lights_that_go_out_and_on_again_are_no_cut() -> None:
     shares = [*np.linspace(1, 0, 12), *np.linspace(0, 1, 12)]
     frames = [(still * share).astype(np.uint8) for share in shares]
     assert starts_of(noisy([still] * 10 + frames + [still] * 20)) == [0]
+
+
+def test_what_is_left_of_a_wipe_and_a_movement_right_after_it_are_no_second_cut() -> None:
+    before, person = view(scenery(15)), cv2.resize(scenery(19), (110, 130))
+
+    def after(x: float) -> NDArray[np.uint8]:
+        frame = np.full((SIZE[1], SIZE[0]), 60, np.uint8)
+        frame[50:180, round(x) : round(x) + 110] = person
+        return frame
+
+    wiped = []
+    for edge in SIZE[0] * np.concatenate([np.linspace(0.12, 0.6, 5), np.linspace(0.633, 1, 12)]):
+        frame = before.copy()
+        frame[:, : round(edge)] = after(60)[:, : round(edge)]
+        wiped.append(frame)
+    moving = [after(x) for x in np.linspace(60, 68, 20)]
+    _, start = starts_of(noisy([before] * 40 + wiped + moving + [after(68)] * 40))
+    assert 40 < start < 57
 
 
 def test_somebody_who_leans_over_before_a_plain_wall_is_no_cut() -> None:
