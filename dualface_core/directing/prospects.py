@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -95,8 +96,9 @@ class Footage:
         frame_size: width and height of a frame, in pixels.
         times: when each frame begins, and when the last one ends: (frames + 1,), in seconds.
         boxes: the faces of the people, (frames, 4) each, NaN where they are not seen.
-        other_frames, other_tracklets, other_boxes: what is surely a face of anyone else: frame, tracklet and box of
-            each, in the order of the frames.
+        other_frames, other_tracklets, other_boxes: what is a face of anyone else: frame, tracklet and box of each, in
+            the order of the frames.
+        other_sure: whether the detector is sure of it in that very frame.
     """
 
     frame_size: tuple[int, int]
@@ -105,12 +107,13 @@ class Footage:
     other_frames: NDArray[np.int32]
     other_tracklets: NDArray[np.int32]
     other_boxes: Boxes
+    other_sure: NDArray[np.bool_]
 
     @classmethod
     def of(cls, tracks: FaceTracks) -> Self:
         """What the tracks say."""
-        table, times = tracks.table, tracks.times
-        others = table.filter(pc.and_(pc.is_null(table["person"]), pc.greater_equal(table["score"], _SURE)))
+        times = tracks.times
+        others = _surely_others(tracks.table)
         return cls(
             tracks.metadata.frame_size,
             np.append(times, 2 * times[-1] - times[-2:].min()),
@@ -118,6 +121,7 @@ class Footage:
             others["frame"].to_numpy(),
             others["tracklet"].to_numpy(),
             np.stack([others[name].to_numpy() for name in BOX], axis=1).astype(np.float64),
+            others["score"].to_numpy() >= _SURE,
         )
 
     def others(self, shot: Shot) -> list[Other]:
@@ -264,6 +268,17 @@ class Prospects:
         return {PEOPLE[subject] for subject in choice.cast if subject in PEOPLE}
 
 
+def _surely_others(table: pa.Table) -> pa.Table:
+    """The faces of anyone else, from the first to the last frame in which a tracklet is surely one."""
+    others = table.filter(pc.is_null(table["person"]))
+    frames, sure = others["frame"].to_numpy(), others["score"].to_numpy() >= _SURE
+    tracklets, number = np.unique(others["tracklet"].to_numpy(), return_inverse=True)
+    first, last = np.full(len(tracklets), np.iinfo(np.int32).max), np.full(len(tracklets), -1)
+    np.minimum.at(first, number[sure], frames[sure])
+    np.maximum.at(last, number[sure], frames[sure])
+    return others.filter(pa.array((first[number] <= frames) & (frames <= last[number]), pa.bool_()))
+
+
 def _within(shot: Shot, boxes: Boxes, frame_size: tuple[int, int]) -> Boxes:
     """The faces that a tile could have in its middle, or near it: NaN where one is at the picture's left or right edge.
 
@@ -285,7 +300,8 @@ def _around(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float6
 def _crowd(footage: Footage, shot: Shot, seen: dict[Person, Presence], direction: Direction) -> NDArray[np.intp]:
     """See `Prospects.crowd`."""
     first, stop = np.searchsorted(footage.other_frames, [shot.first, shot.last + 1])
-    frame, height = footage.other_frames[first:stop] - shot.first, footage.other_boxes[first:stop, 3]
+    sure = np.flatnonzero(footage.other_sure[first:stop]) + first
+    frame, height = footage.other_frames[sure] - shot.first, footage.other_boxes[sure, 3]
     main = np.max([np.where(one.there, one.boxes[:, 3], 0.0) for one in seen.values()], axis=0)
     comparable = np.bincount(frame[height * direction.stands_out >= main[frame]], minlength=len(shot))
     count = comparable + np.sum([one.there for one in seen.values()], axis=0)

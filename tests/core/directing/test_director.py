@@ -4,6 +4,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -232,6 +234,22 @@ def test_one_alone_is_not_filmed_so_that_an_edge_goes_through_a_bystander() -> N
     assert kinds(person(700), nobody(10)) == [SOLO_A]
     tracks = face_tracks({"A": person(700, 400, 150), "B": nobody(10), "someone": bystander})
     assert [kind for kind, *_ in told(directed(tracks))] == [WHOLE]
+
+
+def test_a_bystander_of_whom_the_detector_is_sure_now_and_then_is_there_in_between() -> None:
+    people = {"A": person(700, 400, 150), "B": nobody(10), "someone": person(700, 730, 110)}
+    tracks = face_tracks(people)
+    table = tracks.table
+    unsure = pc.and_(pc.is_null(table["person"]), pc.not_equal(pc.bit_wise_and(table["frame"], 31), 0))
+    score = pc.if_else(unsure, pa.scalar(0.6, pa.float32()), table["score"])
+    table = table.set_column(table.schema.get_field_index("score"), table.schema.field("score"), score)
+    assert [kind for kind, *_ in told(directed(FaceTracks(table, tracks.metadata)))] == [WHOLE]
+    unsure_of_all = table.set_column(
+        table.schema.get_field_index("score"),
+        table.schema.field("score"),
+        pc.multiply(score, pa.scalar(0.8, pa.float32())),
+    )
+    assert [kind for kind, *_ in told(directed(FaceTracks(unsure_of_all, tracks.metadata)))] == [SOLO_A]
 
 
 def test_the_picture_in_the_corner_of_the_picture_is_in_nobody_elses_tile() -> None:
