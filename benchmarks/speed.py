@@ -167,7 +167,8 @@ def measure(
         "DUALFACE_PRESET": case.preset,
         "DUALFACE_QUALITY": str(CRF),
     }
-    video, crops = sample(folder, case.size, case.seconds), framing(folder, case.size)
+    video = sample(folder, case.size, case.seconds)
+    crops = framing(folder, case.size) if "ffmpeg" in missing else []
     with tempfile.TemporaryDirectory(dir=folder) as name:
         copies = [Path(name) / f"{copy}.mp4" for copy in range(case.videos)]
         for copy in copies:
@@ -232,14 +233,20 @@ def planned(video: Path) -> tuple[VideoInfo, TilePlan]:
 
 @cache
 def framing(folder: Path, size: str) -> list[str]:
-    """The crops of dualface's own cameras, at a size: of each the median over the whole video that is drawn."""
+    """The crops of dualface's own cameras, at a size: of each the median over the whole video that is drawn.
+
+    The plan is kept in the folder, for the next command that measures the same code.
+    """
     if size != DRAWN_SIZE:
         scale = int(size.partition("x")[0]) / int(DRAWN_SIZE.partition("x")[0])
         return [
             ":".join(f"{int(part) * scale:.0f}" for part in crop.split(":")) for crop in framing(folder, DRAWN_SIZE)
         ]
+    kept = folder / f"{machine()['commit']}.tiles.parquet"
+    if not kept.exists():
+        planned(drawn(folder))[1].write(kept)
     crops = []
-    for x, y, width, height in np.nanmedian(planned(drawn(folder))[1].crop_windows, axis=0)[:2]:
+    for x, y, width, height in np.nanmedian(TilePlan.read(kept).crop_windows, axis=0)[:2]:
         crops.append(f"{width:.0f}:{height:.0f}:{max(0, x - width / 2):.0f}:{max(0, y - height / 2):.0f}")
     return crops
 
