@@ -1,8 +1,8 @@
 """How many frames a second tracking and verification go through: several videos at once, on a CUDA card or without it.
 
 Each video has a process, as in `dualface run`, which begins when all have loaded what they need and have tracked the
-video once, so that processes for a card are there. Then all track it, and all verify one result of it. Each prints what
-it took; the rate is of all frames by the time from the first begin to the last end.
+video once, so that the processes for a card, which they share, are there. Then all track it, and all verify one result
+of it. Each prints what it took; the rate is of all frames by the time from the first begin to the last end.
 
     python -m benchmarks.observing VIDEO --videos 4 --times 10
 """
@@ -19,14 +19,16 @@ from time import perf_counter
 
 from benchmarks.samples import repeated
 from dualface_core import pipeline
+from dualface_core.engine.card import CardAccess
 from dualface_core.gpu.nvml import find_gpus, load_reader
 from dualface_core.settings import Settings
 
 
-def child(video: Path, result: Path, made: Path) -> None:
+def child(video: Path, result: Path, made: Path, card: CardAccess | None, place: int) -> None:
     """Track once; then, for each line that comes, do a step."""
     settings = Settings()
-    with pipeline.worker_processes(settings) as workers:
+    with pipeline.workers_of_batch(settings, card) as workers:
+        workers.place = place
         source = pipeline.probe(video)
         tracks = pipeline.track(source, settings=settings, workers=workers)
         plan = pipeline.plan_tiles(source, tracks, settings=settings)
@@ -64,22 +66,30 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=4, help="how many at once")
     parser.add_argument("--times", type=int, default=1, help="play the video so many times")
     parser.add_argument("--repeat", type=int, default=2, help="rounds")
-    parser.add_argument("--child", nargs=2, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.video, *options.child)
+        result, made, card, place = options.child
+        access = CardAccess.model_validate_json(card) if card else None
+        child(options.video, Path(result), Path(made), access, int(place))
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, pipeline.worker_processes(Settings()) as workers:
         video, result, prints = (Path(folder) / name for name in ("video.mp4", "result.mp4", "fingerprints"))
         repeated(options.video, options.times, video)
         frames = options.videos * pipeline.probe(video).frame_count
         command = [sys.executable, "-m", "benchmarks.observing", str(video), "--child", str(result), str(prints)]
+        card = workers.card.model_dump_json() if workers.card else ""
         environment = os.environ | {"DUALFACE_STREAMS": str(options.videos)}
         children: list[subprocess.Popen[str]] = []
         for number in range(options.videos):
             children.append(
                 subprocess.Popen(
-                    command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+                    [*command, card, str(number)],
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    bufsize=1,
                 )
             )
             if number == 0:  # which makes the result

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dualface_core.camera.parameters import CameraParameters
     from dualface_core.directing.parameters import Direction
     from dualface_core.encoding.settings import EncoderSettings, EncoderSpec
+    from dualface_core.engine.card import CardAccess, CardProcesses
     from dualface_core.engine.stages import Stage
     from dualface_core.engine.workers import Workers
     from dualface_core.faces.portrait import Portrait
@@ -71,19 +72,25 @@ _LATER: Final = (
 )
 """What a video's own process loads while it waits for the first spans that are looked at: a second and more."""
 
-_MOST_ON_CARD: Final = 8
-"""Processes that look at videos on a card at once, over all videos in work."""
+_ON_CARD: Final = (6, 3)
+"""Processes that look at videos on a card, for all videos in work, and the spans that each looks at at once."""
 
 _ROOM_TO_LOOK: Final = 6 << 30
 """Bytes of a card's memory that they may take, where the settings say nothing of it."""
 
-_TO_LOOK: Final = 768 << 20
-"""Bytes that each of them takes, with two decoders and torch's kernels (H200, driver 580; benchmarks/observing.py): 728
-MiB."""
+_TO_LOOK: Final = 800 << 20
+"""Bytes that each of them takes besides its decoders, with torch's kernels (H200, driver 580)."""
+
+_DECODER: Final = 20 * 1920 * 1080 * 3 // 2
+"""Bytes that each of their decoders takes, for the usual size of videos; see `backend.decoder_memory`."""
 
 _WORTH_A_CARD: Final = 5000
 """Frames from which looking on a card pays, where the settings leave the choice: each process needs some 7 s of a
 processor to set it up."""
+
+_LARGE_FOR_CARD: Final = 12_000_000
+"""Bytes of a file from which the processes begin to set up the card before it is known how long it is: those of some
+5,000 frames that can be looked at."""
 
 _SPLIT: Final = 10.0
 """Seconds from which a video has enough spans that processes are made ready for them while it is looked at."""
@@ -104,28 +111,72 @@ class Preview:
 def worker_processes(settings: Settings) -> Workers:
     """Processes for the steps of all videos that this process works on: a context manager, made once.
 
-    They share the cores of the host with all other processes whose settings name the same runtime folder.
+    They share the cores of the host with all other processes whose settings name the same runtime folder. Those for a
+    card begin when they are needed, or with `prepare_card`.
     """
+    return _workers(settings, _card_processes(settings))
+
+
+def workers_of_batch(settings: Settings, card: CardAccess | None) -> Workers:
+    """The same for a process that works on one of several videos, which share the processes for a card."""
+    return _workers(settings, card)
+
+
+def _workers(settings: Settings, card: CardProcesses | CardAccess | None) -> Workers:
     from dualface_core.engine.cores import CoreBudget
     from dualface_core.engine.workers import Workers
 
+    return Workers(CoreBudget(settings.runtime, cores=settings.cores), preload=_HEAVY, card=card)
+
+
+def _card_processes(settings: Settings) -> CardProcesses | None:
+    """Processes for a card, as many as fit into its memory; None where there is no card, or it is not to be used."""
+    from dualface_core.encoding.settings import BackendKind
+    from dualface_core.engine.card import CardProcesses, torch_knows_cards
+    from dualface_core.gpu.nvml import find_gpus
+
+    if settings.backend is BackendKind.CPU or not torch_knows_cards() or not find_gpus().gpus:
+        return None
     room = _ROOM_TO_LOOK if settings.gpu_memory is None else settings.gpu_memory
-    streams = settings.streams or profile(settings).streams
-    return Workers(
-        CoreBudget(settings.runtime, cores=settings.cores),
-        preload=_HEAVY,
-        card_processes=max(1, min(_MOST_ON_CARD, room // _TO_LOOK) // streams),
+    free = _room_on_card(settings)
+    processes, threads, memory = _fitting(room if free is None else min(room, free))
+    if not processes:
+        return None
+    return CardProcesses(
+        processes=processes,
+        threads=threads,
+        memory=memory,
+        set_up="dualface_core.tracking.observation:set_up_card",
+        runtime=settings.runtime,
+        cores=settings.cores,
     )
+
+
+def _fitting(room: int) -> tuple[int, int, int]:
+    """Processes that fit into so many bytes of a card, tasks at once in each, and the bytes left for their frames."""
+    most, threads = _ON_CARD
+    processes = min(most, max(room // (_TO_LOOK + threads * _DECODER), int(room >= _TO_LOOK + _DECODER)))
+    memory = room // processes - _TO_LOOK if processes else 0
+    return processes, min(threads, memory // _DECODER), memory
 
 
 def prepare(workers: Workers, path: Path) -> None:
     """Have processes load what they will need for a file, before it is known what it is, if it is large."""
-    try:
-        large = path.stat().st_size >= _LARGE
-    except OSError:  # told by `probe`
-        return
-    if large:
+    if _size(path) >= _LARGE:
         workers.prepare()
+
+
+def prepare_card(workers: Workers, paths: Sequence[Path]) -> None:
+    """Have processes set up the card, before it is known what the files are, if one of them is large."""
+    if max(map(_size, paths), default=0) >= _LARGE_FOR_CARD:
+        workers.prepare_card()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # told by `probe`
+        return 0
 
 
 def probe(path: Path, *, settings: Settings | None = None) -> VideoInfo:
@@ -202,7 +253,6 @@ def track(
     if workers is not None and video.duration >= _SPLIT:
         workers.prepare()
 
-    from dualface_core.engine.backend import torch_knows_cards
     from dualface_core.faces.weights import WeightFiles
     from dualface_core.media.audio_frames import damage_in_copies
     from dualface_core.media.opening import SEND_AGAIN
@@ -229,7 +279,7 @@ def track(
         detector_weights=settings.detector_weights,
         threads=suited.decode_threads,
         workers=workers,
-        on_card=torch_knows_cards() and _looks_on_card(video, settings, workers),
+        on_card=_looks_on_card(video, settings, workers),
         progress=_of(progress, video.frame_count),
     )
     with _unchanged(video):
@@ -497,15 +547,14 @@ def render_with_software(
 def _looks_on_card(video: VideoInfo, settings: Settings, workers: Workers | None) -> bool:
     """Whether processes for a card look at a video."""
     from dualface_core.encoding.settings import BackendKind
-    from dualface_core.engine.backend import choose_backend
+    from dualface_core.engine.backend import choose_backend, decoder_memory
 
-    card = workers.on_card if workers else None
+    card = workers.card if workers else None
     if card is None or settings.backend is BackendKind.CPU:
         return False
     if settings.backend is BackendKind.AUTO and video.frame_count < _WORTH_A_CARD:
         return False
-    # With torch's kernels and two decoders, a process takes as much of the card as two that compose.
-    return choose_backend(BackendKind.CUDA, video, processes=2 * card.most, room=_room_on_card(settings)).on_card
+    return decoder_memory(video) <= card.memory and choose_backend(BackendKind.CUDA, video).on_card
 
 
 def _room_on_card(settings: Settings, name: str | None = None) -> int | None:

@@ -37,7 +37,7 @@ _END_PATIENCE: Final = 30.0
 class Batch:
     """How videos are worked on: see `pipeline.process`. With `debug`, every failure shows its traceback.
 
-    `workers` are for a video that is alone; several have theirs in processes of their own.
+    `workers` are for a video that is alone; several have theirs in processes of their own, and share those for a card.
     """
 
     settings: Settings
@@ -51,11 +51,14 @@ class Batch:
         with progress_bars() as bars:
             batch = BatchBar(bars, len(jobs))
             if len(jobs) == 1:
-                return [self._outcome(jobs[0], bars, batch, partial(work, self.workers))]
+                return [self._outcome(jobs[0], 0, bars, batch, partial(work, self.workers))]
             processes = _Processes()
             with ThreadPoolExecutor(self.settings.streams) as pool:
                 try:
-                    pending = [pool.submit(self._outcome, job, bars, batch, processes.work) for job in jobs]
+                    pending = [
+                        pool.submit(self._outcome, job, place, bars, batch, processes.work)
+                        for place, job in enumerate(jobs)
+                    ]
                     return [outcome.result() for outcome in pending]
                 except BaseException:  # Ctrl-C: nothing new begins, and what is in work ends
                     processes.stopped.set()
@@ -67,6 +70,7 @@ class Batch:
     def _outcome(
         self,
         job: Job,
+        place: int,
         bars: Progress,
         batch: BatchBar,
         work: Callable[[Task, VideoBar], Made | NotMade],
@@ -80,6 +84,8 @@ class Batch:
                     settings=self.settings,
                     keep_load=self.keep_load,
                     review=self.review,
+                    card=self.workers.card,
+                    place=place,
                 ),
                 bar,
             )

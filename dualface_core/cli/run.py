@@ -80,6 +80,7 @@ def run(
     jobs = jobs_for(inputs.videos, output)
     started = perf_counter()
     with pipeline.worker_processes(settings) as workers:
+        pipeline.prepare_card(workers, [job.video for job in jobs])
         if len(jobs) == 1:
             pipeline.prepare(workers, jobs[0].video)
         from dualface_core.cli.batch import Batch

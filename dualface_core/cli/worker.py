@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from pydantic import BaseModel, Field
 
 from dualface_core import pipeline
+from dualface_core.engine.card import CardAccess
 from dualface_core.errors import DualfaceError
 from dualface_core.rendering.messages import Failed
 from dualface_core.rendering.report import EncodeReport
@@ -39,13 +40,18 @@ _REPORT_EVERY: Final = 0.1
 
 
 class Task(BaseModel):
-    """A video to work on, as the parent hands it over: see `pipeline.process`."""
+    """A video to work on, as the parent hands it over: see `pipeline.process`.
+
+    `card` are the processes for a card that all videos share, and `place` is that of the video among them.
+    """
 
     video: Path
     output: Path
     settings: Settings
     keep_load: bool
     review: bool
+    card: CardAccess | None
+    place: int
 
 
 class Progressed(BaseModel):
@@ -97,7 +103,7 @@ def main() -> None:
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         threading.Thread(target=_hear, args=[tasks], daemon=True).start()
         task = tasks.get()
-        workers = stack.enter_context(pipeline.worker_processes(task.settings))
+        workers = stack.enter_context(pipeline.workers_of_batch(task.settings, task.card))
         while True:
             say(work(workers, task, _Reporter(say)).model_dump_json())
             task = tasks.get()
@@ -112,6 +118,7 @@ def _hear(tasks: queue.SimpleQueue[Task]) -> None:
 
 def work(workers: Workers, task: Task, progress: Callable[[str, int, int], None]) -> Made | NotMade:
     """Make the result of a video; `progress` is called as `pipeline.process` does, and may raise to stop the work."""
+    workers.place = task.place
     try:
         report = pipeline.process(
             task.video,

@@ -7,8 +7,6 @@ processor by whoever uses it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Final
 
 from dualface_core.encoding.settings import BackendKind
@@ -43,8 +41,11 @@ file is not told from damage: the processor finds out which it was."""
 _CONTEXT: Final = 450 << 20
 """Bytes of the card's memory that a process takes before its first frame (H200, driver 580; benchmarks/on_card.py)."""
 
-_FRAMES: Final = 40
-"""Frames of 8 bits that a process holds on the card at once, at most: those of the decoder, and surfaces."""
+_OF_DECODER: Final = 20
+"""Frames that a decoder, and what is made of its frames, hold on the card at once, at most (H200: 15 of 1080p)."""
+
+_SURFACES: Final = 20
+"""Frames that a process which draws holds besides."""
 
 _FORMATS: Final = {
     "h264": {"yuv420p", "yuvj420p"},
@@ -54,10 +55,13 @@ _FORMATS: Final = {
 """Codecs whose usual decoder in FFmpeg can use a card, and their pixel formats there. That of AV1 cannot."""
 
 
-def torch_knows_cards() -> bool:
-    """Whether the torch that is installed was built for CUDA. It is not loaded for the answer."""
-    found = find_spec("torch")
-    return found is not None and any(Path(found.origin or "").parent.glob("lib/libtorch_cuda.so"))
+def decoder_memory(video: VideoInfo) -> int:
+    """Bytes of the card's memory that the frames of one decoder take at most."""
+    return _OF_DECODER * _frame_size(video)
+
+
+def _frame_size(video: VideoInfo) -> int:
+    return video.width * video.height * 3 // 2 * (2 if "10" in video.pixel_format else 1)
 
 
 def choose_backend(
@@ -87,7 +91,7 @@ def choose_backend(
         return Backend(on_card=False, why=f"No CUDA card can be used: {reason}.")
     if reason := _unsuited(video, layout):
         return Backend(on_card=False, why=reason)
-    needed = processes * (_CONTEXT + _FRAMES * video.width * video.height * 3 // 2)
+    needed = processes * (_CONTEXT + decoder_memory(video) + _SURFACES * _frame_size(video))
     if room is not None and needed > room:
         found = f"{processes} processes would take {needed >> 20} MiB of the card's memory, of which they may have"
         return Backend(on_card=False, why=f"{found} {max(room, 0) >> 20}.")

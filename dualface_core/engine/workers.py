@@ -22,9 +22,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextvars import ContextVar, copy_context
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import chain, islice
 from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
@@ -32,8 +32,8 @@ from os import PathLike
 from time import monotonic
 from typing import Any, Final, Generic, Self, TypeVar
 
+from dualface_core.engine.card import Answer, CardAccess, CardProcessEndedError, CardProcesses, CardTasks, GivenUp
 from dualface_core.engine.cores import Core, CoreBudget, Turn
-from dualface_core.errors import MachineError, NativeCrashError
 from dualface_core.system.cpu_time import cpu_seconds
 from dualface_core.system.crashes import crash
 from dualface_core.system.memory import keep_freed_memory
@@ -58,12 +58,9 @@ _IDLE: Final = 2.0
 """Seconds for which a process that has nothing to do is kept: the cores may be others' for long, and its memory counts.
 Another one costs some hundredths of a second."""
 
-_SWITCH: Final = 0.0005
+SWITCH: Final = 0.0005
 """Seconds for which a thread may keep Python's lock from others. Results come through pipes in pieces of 64 kB, and for
 each a thread waits for the lock: with Python's 5 ms, megabytes of many workers took most of a second."""
-
-CARD_THREADS: Final = 2
-"""Tasks at once in a process that uses a card: while one waits for the card, the other goes on."""
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -102,7 +99,7 @@ class Usage:
         return Usage(self.working - earlier.working, self.cpu - earlier.cpu, self.waiting - earlier.waiting)
 
 
-class _Stopped(BaseException):
+class Stopped(BaseException):
     """The caller wants no more of this task; not an Exception, so that no task takes it for a failure of its own."""
 
 
@@ -118,13 +115,14 @@ def advance(frames: int) -> None:
         told(frames)
 
 
-def at_once(function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
-    """Do several tasks in one process, each in a thread of its own: for tasks that mostly wait for a card.
-
-    Raises what the first task that fails raises, when all have ended.
-    """
-    with ThreadPoolExecutor(len(tasks)) as threads:
-        return [future.result() for future in [threads.submit(copy_context().run, function, task) for task in tasks]]
+@contextmanager
+def advancing(told: Callable[[int], None]) -> Iterator[None]:
+    """Have `advance` call this within a block, in threads that copy this one's context, too."""
+    token = _advance.set(told)
+    try:
+        yield
+    finally:
+        _advance.reset(token)
 
 
 class Workers:
@@ -134,16 +132,13 @@ class Workers:
         cores: the budget whose cores its tasks hold, one each; None to do everything in the calling process.
         most: tasks at once; None for as many as there are cores.
         preload: modules that are loaded once, for all processes together, besides those that every task needs.
-        card_processes: processes for tasks that use a CUDA card, see `on_card`; 0 for none.
+        card: processes for tasks that use a CUDA card: its own, which end with it, or others'; None for none.
 
     Attributes:
         most: tasks at once.
-        on_card: few more processes, since each takes a context of the card, which costs memory and seconds: they are
-            kept to the end, and no task for them runs in the calling process. None where there are none.
+        card: how tasks are handed to processes for a card; None where there are none.
+        place: of the video in work among all those that share the card; tasks of the lowest go first there.
     """
-
-    _apart = False
-    """Whether its processes are kept to the end, and no task runs in the calling process."""
 
     def __init__(
         self,
@@ -151,21 +146,22 @@ class Workers:
         *,
         most: int | None = None,
         preload: Sequence[str] = (),
-        card_processes: int = 0,
+        card: CardProcesses | CardAccess | None = None,
     ) -> None:
         self.most = 1 if cores is None else min(cores.cores, most or cores.cores)
-        self.on_card = _CardWorkers(cores, most=card_processes, preload=preload) if cores and card_processes else None
+        self.card = card.access if isinstance(card, CardProcesses) else card
+        self.place = 0
+        self._card_processes = card if isinstance(card, CardProcesses) else None
         self._cores = cores
         self._preload = [*HEAVY, *preload]
-        self._pool = _Pool(self.most, kept=self._apart)
+        self._pool = _Pool(self.most)
         self._prepared = False
 
     @property
     def usage(self) -> Usage:
         """What the tasks of all maps that have ended, or are in work, have taken so far."""
         with self._pool.lock:
-            own = replace(self._pool.usage)
-        return own + self.on_card.usage if self.on_card else own
+            return replace(self._pool.usage)
 
     def __enter__(self) -> Self:
         return self
@@ -174,15 +170,15 @@ class Workers:
         for parallel in list(self._pool.maps):
             parallel.stop()
         self._pool.end_idle(0.0)
-        if self.on_card:
-            self.on_card.__exit__(*_)
+        if self._card_processes:
+            self._card_processes.__exit__(*_)
 
     def prepare(self) -> None:
         """Load what processes will need, while the caller goes on: for one who knows that there will be many tasks."""
-        if (self.most > 1 or self._apart) and not self._prepared:
+        if self.most > 1 and not self._prepared:
             self._prepared = True
             limit_library_threads()
-            sys.setswitchinterval(_SWITCH)
+            sys.setswitchinterval(SWITCH)
             forkserver.set_forkserver_preload([_FIRST, *self._preload, *_program(), _LAST])
             # A terminal sends Ctrl-C to all processes, and this one tells the others what ends.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -221,8 +217,7 @@ class Workers:
         rest = iter(tasks)
         first = list(islice(rest, 2))
         tasks = chain(first, rest)
-        here = self.most == 1 or (len(first) < 2 and not self._prepared)
-        if self._cores is None or (here and not self._apart):
+        if self._cores is None or self.most == 1 or (len(first) < 2 and not self._prepared):
             yield from self._here(function, tasks, progress)
             return
         self.prepare()
@@ -236,30 +231,43 @@ class Workers:
             with self._pool.lock:
                 self._pool.maps.remove(parallel)
 
+    def prepare_card(self) -> None:
+        """Have own processes for a card set it up, while the caller goes on."""
+        if self._card_processes:
+            self._card_processes.begin()
+
     def map_on_card(
         self,
         function: Callable[[Task], Result],
         tasks: Sequence[Task],
         *,
+        memory: int,
         without_card: Callable[[Task], Task],
         progress: Callable[[int], None] | None = None,
         about: str | PathLike[str] = "a video",
     ) -> Generator[Result]:
-        """Like `map`, in the processes for a card, `CARD_THREADS` tasks at once in each.
+        """Like `map`, in the processes for a card.
 
-        If one of them crashes, as drivers make them, the others do what is left, as `without_card` makes it of each
-        task; and nothing is told of its progress.
+        What the card gives up, for one of `CARD_FAILURES`, and what a process was at work on that ends, as drivers make
+        them, the processor does, as `without_card` makes it of each task; the log says why. `memory` are the bytes of
+        the card that the frames of a task may take.
         """
-        assert self.on_card is not None, "there are processes for a card"
-        together = [tasks[first : first + CARD_THREADS] for first in range(0, len(tasks), CARD_THREADS)]
-        done = 0
-        try:
-            for results in self.on_card.map(partial(at_once, function), together, progress=progress, about=about):
-                done += len(results)
-                yield from results
-        except (NativeCrashError, MachineError) as error:
-            _LOGGER.warning("%s: the processor does the rest: %s", about, error)
-            yield from self.map(function, map(without_card, tasks[done:]), about=about)
+        assert self.card is not None, "there are processes for a card"
+        self.prepare_card()
+        on_card = CardTasks(self.card, self.place, memory, function, tasks, progress, self._account)
+        with closing(on_card.outcomes()) as outcomes:
+            for outcome in outcomes:
+                if isinstance(outcome, GivenUp):
+                    _check_given_up(outcome.why)
+                    _LOGGER.warning("%s: the processor does a part of it: %s", about, outcome.why)
+                    rest = map(without_card, outcome.tasks)
+                    yield from self.map(function, rest, progress=on_card.elsewhere(), about=about)
+                else:
+                    yield outcome
+
+    def _account(self, answer: Answer) -> None:
+        with self._pool.lock:
+            self._pool.usage += Usage(working=answer.working, cpu=answer.cpu)
 
     def _here(
         self, function: Callable[[Task], Result], tasks: Iterable[Task], progress: Callable[[int], None] | None
@@ -274,20 +282,15 @@ class Workers:
 
         for task in tasks:
             core = None if self._cores is None else self._cores.attempt()
-            token = _advance.set(told)
             begun = monotonic()
             try:
-                result = function(task)
+                with advancing(told):
+                    result = function(task)
             finally:
-                _advance.reset(token)
                 self._pool.usage.working += monotonic() - begun
                 if core is not None:
                     core.release()
             yield result
-
-
-class _CardWorkers(Workers):
-    _apart = True
 
 
 class _Worker:
@@ -341,12 +344,11 @@ class _Pool:
     `maps` are those whose results are being taken, the oldest first.
     """
 
-    def __init__(self, most: int, *, kept: bool) -> None:
+    def __init__(self, most: int) -> None:
         self.lock = threading.RLock()
         self.usage = Usage()
         self.maps: list[_Parallel[Any, Any]] = []
         self._left = most
-        self._kept = kept
         self._idle: list[tuple[float, _Worker]] = []  # since when, ascending
 
     @property
@@ -377,9 +379,8 @@ class _Pool:
                 parallel.hand_out()
 
     def end_superfluous(self) -> None:
-        """End those that have had nothing to do for long, unless all are kept."""
-        if not self._kept:
-            self.end_idle(_IDLE)
+        """End those that have had nothing to do for long."""
+        self.end_idle(_IDLE)
 
     def end_idle(self, seconds: float) -> None:
         """End those that have had nothing to do for so many seconds."""
@@ -525,6 +526,14 @@ class _Parallel(Generic[Task, Result]):
             raise crash(self._about, job.worker.end()) from error
 
 
+def _check_given_up(why: Exception) -> None:
+    """Raise what came of a task in a process for a card, unless it is a reason to do the task without one."""
+    from dualface_core.engine.backend import CARD_FAILURES
+
+    if not isinstance(why, (*CARD_FAILURES, CardProcessEndedError)):
+        raise why
+
+
 def _program() -> list[str]:
     """The program's main module, if multiprocessing runs it anew in each process: what it imports is to be there."""
     spec = sys.modules["__main__"].__spec__
@@ -564,12 +573,11 @@ def _run(function: Callable[[Task], Result], task: Task) -> Result:
         with lock:  # a task may have threads
             board[_FRAMES] += frames
         if board[_STOP]:
-            raise _Stopped
+            raise Stopped
 
     before = cpu_seconds()
-    token = _advance.set(told)
     try:
-        return function(task)
+        with advancing(told):
+            return function(task)
     finally:
-        _advance.reset(token)
         board[_CPU] = cpu_seconds() - before

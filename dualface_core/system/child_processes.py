@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
@@ -103,9 +103,10 @@ class ChildProcess:
     Args:
         module: what it runs; see `command`.
         gpu: the only card that it may see; see `environment`.
+        keep: descriptors that stay open in it, under the same numbers.
     """
 
-    def __init__(self, module: str, *, gpu: str | None = None) -> None:
+    def __init__(self, module: str, *, gpu: str | None = None, keep: Sequence[int] = ()) -> None:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed by `end`
         self._process = subprocess.Popen(
@@ -118,6 +119,7 @@ class ChildProcess:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
+            pass_fds=keep,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -11,7 +11,6 @@ once with its lead, and the same is found however a video is split.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,9 +24,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.engine.backend import CARD_FAILURES
+from dualface_core.engine.backend import decoder_memory
 from dualface_core.engine.spans import Span, spans
-from dualface_core.engine.workers import CARD_THREADS, Workers, advance
+from dualface_core.engine.workers import Workers, advance
 from dualface_core.errors import UnreadableVideoError
 from dualface_core.faces.attire import COLORS, attire
 from dualface_core.faces.detections import Detections
@@ -48,8 +47,6 @@ from dualface_core.tracking.shots import AROUND, CutSuspicion, Thumbnail, face_g
 if TYPE_CHECKING:
     from dualface_core.faces.yunet import TorchFaceDetector
 
-_LOGGER: Final = logging.getLogger(__name__)
-
 LEAD: Final = AROUND + 2
 """Frames before a frame on which it depends what is observed of it: `CutSuspicion` compares so many, and so many tell
 whether the one before it was looked at."""
@@ -68,6 +65,7 @@ _SPREAD: Final = 2
 _CARD_SPAN_SECONDS: Final = 16.0
 """Least seconds of a span of a long video on a card: to open a decoder there takes as long as a hundred frames."""
 
+_USUAL_SIZE: Final = (1920, 1080)
 _SETTING_UP: Final = Lock()
 
 _ON_TIME: Final = 0.01
@@ -146,7 +144,7 @@ class SpanTask:
             video's) up to as many frames after its last one.
         parameters: how faces are looked for.
         detector_weights: of the model; None for the packaged file.
-        on_card: whether a CUDA card decodes and looks for faces. What it gives up, the processor observes.
+        on_card: whether a CUDA card decodes and looks for faces.
     """
 
     video: VideoInfo
@@ -171,20 +169,27 @@ class Observed:
 def observe(task: SpanTask) -> Observed:
     """Observe the frames of one task.
 
-    Raises what `VideoReader` does, and ModelError.
+    Raises what `VideoReader` does, and ModelError; on a card, one of `CARD_FAILURES` where it gives up.
     """
     video, span = task.video, task.span
     to_the_end = Span(span.first, video.frame_count, span.first_pts, None)
     if task.on_card:
-        try:
-            card, detector = _card(task.detector_weights)
-            card.enter()
-            with DownloadingReader(video, card, span=to_the_end) as reader:
-                return _observed(task, reader, detector)
-        except CARD_FAILURES as error:
-            _LOGGER.warning("%s: the processor looks at frames from %d on: %s", video.path, span.first, error)
+        card, detector = _card(task.detector_weights)
+        card.enter()
+        with DownloadingReader(video, card, span=to_the_end) as reader:
+            return _observed(task, reader, detector)
     with VideoReader(video, threads=1, loop_filter=False, span=to_the_end) as reader:
         return _observed(task, reader, FaceDetector(task.detector_weights))
+
+
+def set_up_card() -> None:
+    """Make a process ready for tasks on the card: what takes seconds there is done, for videos of the usual shape.
+
+    Raises CudaError where there is no card that works.
+    """
+    _, detector = _card(None)
+    width, height = look_size(_USUAL_SIZE, TrackParameters())
+    detector.detect(np.zeros((1, height, width, 3), np.uint8), score_threshold=1.0)
 
 
 def _card(weights: Path | None) -> tuple[Card, TorchFaceDetector]:
@@ -277,8 +282,8 @@ class ObservedVideo:
     def __iter__(self) -> Iterator[Seen]:
         """Every frame, in order. Raises what `observe` does."""
         workers = self._workers
-        card = workers.on_card if workers and self._on_card else None
-        at_once = card.most * CARD_THREADS if card else workers.most if workers else 1
+        card = workers.card if workers and self._on_card else None
+        at_once = card.at_once if card else workers.most if workers else 1
         parts = self._parts(at_once, on_card=card is not None) if at_once > 1 else []
         if workers is None or len(parts) < 2:
             yield from self._in_one_pass()
@@ -286,7 +291,14 @@ class ObservedVideo:
         tasks = span_tasks(self._video, parts, self._parameters, self._weights, on_card=card is not None)
         told, about = self._progress, self._video.path
         for part in (
-            workers.map_on_card(observe, tasks, without_card=_without_card, progress=told, about=about)
+            workers.map_on_card(
+                observe,
+                tasks,
+                memory=decoder_memory(self._video),
+                without_card=_without_card,
+                progress=told,
+                about=about,
+            )
             if card
             else workers.map(observe, tasks, progress=told, about=about)
         ):

@@ -7,7 +7,6 @@ the frames' order.
 
 from __future__ import annotations
 
-import logging
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,6 @@ from numpy.typing import NDArray
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.compositing.cuda import Halver
-from dualface_core.engine.backend import CARD_FAILURES
 from dualface_core.engine.workers import advance
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.embedder import FaceEmbedder
@@ -50,8 +48,6 @@ from dualface_core.verification.findings import Finding
 from dualface_core.verification.fingerprints import fingerprint, fingerprint_of_halves, region_fingerprints
 from dualface_core.verification.identity import Face, FacesShown, FacesWanted, faces_in_tiles, faces_of_source
 from dualface_core.verification.streams import audio_findings
-
-_LOGGER: Final = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 16
 """Frames of a result that are given at once."""
@@ -125,7 +121,7 @@ class ResultTask:
         faces: those of them in which faces are looked for.
         detector: the weights of the detector.
         embedder: the weights of the embedder.
-        on_card: whether a CUDA card decodes it. What it gives up, the processor does.
+        on_card: whether a CUDA card decodes it.
     """
 
     result: VideoInfo
@@ -206,12 +202,12 @@ Seen = AudioSeen | SourceSeen | ResultSeen
 
 
 def observed(task: Task) -> list[Seen]:
-    """All that is seen in a task, whose span is short. Raises UnreadableVideoError where a file cannot be read."""
+    """All that is seen in a task, whose span is short.
+
+    Raises UnreadableVideoError where a file cannot be read; on a card, one of `CARD_FAILURES` where it gives up.
+    """
     if isinstance(task, ResultTask) and task.on_card:
-        try:
-            return [*_put_together(_on_card(task))]
-        except CARD_FAILURES as error:
-            _LOGGER.warning("%s: the processor decodes a part of it: %s", task.result.path, error)
+        return [*_put_together(_on_card(task))]
     return list(observations(task, threads=1))
 
 

@@ -236,12 +236,13 @@ class _Checks:
 
     def look_in_spans(self, workers: Workers, progress: Callable[[int, int], None] | None) -> bool:
         """Take all that is seen, side by side where the result can be split; False where it cannot."""
+        from dualface_core.engine.backend import decoder_memory
         from dualface_core.engine.prefetch import prefetch
         from dualface_core.engine.spans import spans
         from dualface_core.media.reader import is_seekable
         from dualface_core.verification.observation import observed, without_card
 
-        on_card = self._on_card and workers.on_card is not None
+        on_card = self._on_card and workers.card is not None
         parts = spans(self._result, seconds=_CARD_SPAN_SECONDS) if on_card else _spans(self._result)
         if len(parts) < 2:
             return False
@@ -252,7 +253,12 @@ class _Checks:
         of_result: Iterator[Task] = map(self._result_task, parts)
         if on_card:  # which looks at the result while the processor looks at the source
             there = workers.map_on_card(
-                observed, list(of_result), without_card=without_card, progress=told, about=about
+                observed,
+                list(of_result),
+                memory=decoder_memory(self._result),
+                without_card=without_card,
+                progress=told,
+                about=about,
             )
             with prefetch(there, depth=1) as seen_there:
                 for seen in chain(workers.map(observed, tasks, about=about), seen_there):

@@ -13,6 +13,7 @@ import av
 import pytest
 
 from dualface_core import pipeline
+from dualface_core.engine.card import CardAccess
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import (
     ChangedVideoError,
@@ -205,26 +206,23 @@ def test_half_a_plan_is_refused_by_every_step(
 
 
 @pytest.mark.parametrize(
-    ("memory", "videos", "processes"),
-    [(None, 1, 8), (None, 4, 2), (4 * 10**9, 1, 4), (4 * 10**9, 4, 1), (10**12, 1, 8), (10**8, 2, 1)],
+    ("memory", "processes", "threads"),
+    [(10**12, 6, 3), (6 << 30, 6, 3), (4 * 10**9, 3, 3), (10**9, 1, 2), (901 << 20, 1, 1), (5 * 10**8, 0, 0)],
 )
-def test_processes_for_a_card_fit_into_its_memory_and_are_divided_among_videos(
-    tmp_path: Path, memory: int | None, videos: int, processes: int
-) -> None:
-    settings = Settings(runtime=tmp_path, cores=16, streams=videos, gpu_memory=memory)
-    with pipeline.worker_processes(settings) as workers:
-        assert workers.on_card is not None
-        assert workers.on_card.most == processes
+def test_processes_for_a_card_fit_into_its_memory(memory: int, processes: int, threads: int) -> None:
+    found = pipeline._fitting(memory)
+    assert found[:2] == (processes, threads)
+    assert processes * (pipeline._TO_LOOK + found[2]) <= memory
 
 
 @pytest.mark.parametrize(
     ("backend", "frames", "memory", "looks"),
     [
-        ("auto", 5000, None, True),
-        ("auto", 4999, None, False),
-        ("cuda", 25, None, True),
-        ("cuda", 25, 10**8, False),
-        ("cpu", 5000, None, False),
+        ("auto", 5000, 10**8, True),
+        ("auto", 4999, 10**8, False),
+        ("cuda", 25, 10**8, True),
+        ("cuda", 25, 10**6, False),
+        ("cpu", 5000, 10**8, False),
     ],
 )
 def test_a_card_looks_at_long_videos_and_at_others_where_it_is_asked_for_and_has_room(
@@ -233,12 +231,14 @@ def test_a_card_looks_at_long_videos_and_at_others_where_it_is_asked_for_and_has
     monkeypatch: pytest.MonkeyPatch,
     backend: str,
     frames: int,
-    memory: int | None,
+    memory: int,
     looks: bool,
 ) -> None:
     monkeypatch.setattr("dualface_core.engine.backend.why_unusable", lambda: None)
     video = replace(made[0], frame_count=frames)
-    settings = Settings(runtime=tmp_path, cores=2, streams=1, backend=backend, gpu_memory=memory)
-    with pipeline.worker_processes(settings) as workers:
+    settings = Settings(runtime=tmp_path, cores=2, streams=1, backend=backend)
+    card = CardAccess(folder=tmp_path, processes=1, threads=1, memory=memory)
+    with pipeline.workers_of_batch(settings, card) as workers:
         assert pipeline._looks_on_card(video, settings, workers) is looks
-        assert not pipeline._looks_on_card(video, settings, None)
+    with pipeline.workers_of_batch(settings, None) as workers:
+        assert not pipeline._looks_on_card(video, settings, workers)

@@ -9,10 +9,19 @@ import signal
 import sys
 import time
 from pathlib import Path
+from pkgutil import resolve_name
 
+from dualface_core.engine.card import CardProcesses
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers, advance
-from dualface_core.errors import UnreadableVideoError
+from dualface_core.errors import ModelError, UnreadableVideoError
+from dualface_core.system.cuda import CudaError
+
+
+def card_processes(runtime: Path, *, processes: int = 1, threads: int = 2) -> CardProcesses:
+    """Processes for a card, whose tasks need none."""
+    set_up = "tests.core.engine.tasks:set_up"
+    return CardProcesses(processes=processes, threads=threads, memory=100, set_up=set_up, runtime=runtime)
 
 
 def square(number: int) -> int:
@@ -76,6 +85,29 @@ def crash_on_card(task: tuple[int, bool]) -> int:
     return number
 
 
+def give_up_on_card(task: tuple[int, bool]) -> tuple[int, bool]:
+    number, on_card = task
+    if on_card and number % 2:
+        raise CudaError("cuMemAlloc", 2, "out of memory")
+    return task
+
+
+def refuse_weights(_: int) -> int:
+    raise ModelError("weights.onnx: another network")
+
+
+def set_up() -> None:
+    """Load what takes long."""
+    set_ups.append(os.getpid())
+
+
+def times_set_up(_: int) -> int:
+    return len(set_ups)
+
+
+set_ups: list[int] = []
+
+
 def read_null(_: int) -> None:
     ctypes.string_at(0)
 
@@ -103,6 +135,11 @@ def program_is_loaded(_: int) -> bool:
 
 def main() -> None:
     folder, cores = Path(sys.argv[1]), int(sys.argv[2])
+    if sys.argv[3:] == ["on a card"]:
+        with Workers(CoreBudget(folder / "run", cores=cores), card=card_processes(folder / "run")) as workers:
+            named = resolve_name("tests.core.engine.tasks:leave_traces")  # which this module, as a program, is not
+            print(*workers.map_on_card(named, [(folder, 0), (folder, 1)], memory=1, without_card=tuple))
+        return
     if sys.argv[3:]:
         with Workers(CoreBudget(folder / "run", cores=cores)) as workers:
             print(*workers.map(program_is_loaded, range(2)))

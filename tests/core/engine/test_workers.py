@@ -18,13 +18,11 @@ from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers, advance
 from dualface_core.errors import MachineError, NativeCrashError, UnreadableVideoError
 from tests.core.engine.tasks import (
-    crash_on_card,
     end_by,
     ignore_the_end,
     in_a_set,
     leave_traces,
     library_threads,
-    met,
     objects_never_visited,
     own_process,
     read_null,
@@ -74,31 +72,6 @@ def test_a_process_that_has_nothing_to_do_for_long_ends(workers: Workers, monkey
     before = set(workers.map(own_process, range(8)))
     monkeypatch.setattr("dualface_core.engine.workers._IDLE", 0.0)
     until(lambda: not before & set(workers.map(own_process, range(8))))
-
-
-@pytest.fixture(scope="module")
-def with_card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
-    cores = CoreBudget(tmp_path_factory.mktemp("run"), cores=2)
-    with Workers(cores, preload=["tests.core.engine.tasks"], card_processes=1) as workers:
-        yield workers
-
-
-def test_two_tasks_for_a_card_share_a_process_which_is_another_one_and_is_kept(
-    with_card: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dualface_core.engine.workers._IDLE", 0.0)
-    done: list[int] = []
-    tasks = [(tmp_path, number) for number in range(6)]
-    processes = {*with_card.map_on_card(met, tasks, without_card=list, progress=done.append)}
-    assert len(processes) == 1
-    assert os.getpid() not in processes
-    assert done[-1] == 6
-    assert processes == {*with_card.map_on_card(own_process, [1], without_card=abs)}
-
-
-def test_what_a_process_for_a_card_that_crashes_leaves_is_done_without_it(with_card: Workers) -> None:
-    tasks = [(number, True) for number in range(7)]
-    assert [*with_card.map_on_card(crash_on_card, tasks, without_card=lambda task: (task[0], False))] == [*range(7)]
 
 
 def test_libraries_have_one_thread_in_a_worker(workers: Workers) -> None:

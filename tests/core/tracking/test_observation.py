@@ -13,6 +13,7 @@ import pytest
 
 from dualface_core import pipeline
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
+from dualface_core.engine.card import CardProcesses
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import Workers
@@ -24,7 +25,6 @@ from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
 from dualface_core.media.writer import VideoWriter
-from dualface_core.system.cuda import CudaError
 from dualface_core.tracking import appearance, observation
 from dualface_core.tracking.observation import ObservedVideo, Seen, observe, span_tasks
 from dualface_core.tracking.parameters import TrackParameters
@@ -78,8 +78,16 @@ def edited(sample_clip: SampleClip, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     """Two processes, and one that would use a card."""
-    cores = CoreBudget(tmp_path_factory.mktemp("run"), cores=2)
-    with Workers(cores, preload=["torch"], card_processes=1) as workers:
+    folder = tmp_path_factory.mktemp("run")
+    card = CardProcesses(
+        processes=1,
+        threads=2,
+        memory=10**9,
+        set_up="dualface_core.tracking.observation:set_up_card",
+        runtime=folder,
+        cores=2,
+    )
+    with Workers(CoreBudget(folder, cores=2), card=card) as workers:
         yield workers
 
 
@@ -190,12 +198,3 @@ def test_a_card_shows_what_the_processor_shows_which_observes_where_there_is_non
         for on_card, on_cpu in zip(ours.looks, theirs.looks, strict=True):
             clear = on_cpu.faces.scores >= 0.7
             np.testing.assert_allclose(on_card.faces.boxes[: clear.sum()], on_cpu.faces.boxes[clear], atol=4)
-
-
-def test_what_a_card_gives_up_the_processor_observes(edited: VideoInfo, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(_: object) -> None:
-        raise CudaError("cuStreamSynchronize", 4, "CUDA_ERROR_DEINITIALIZED")
-
-    monkeypatch.setattr(observation, "_card", gone)
-    (task,) = span_tasks(edited, spans(edited, seconds=1000), PARAMETERS, on_card=True)
-    assert content(observe(task).frames) == content(observe(replace(task, on_card=False)).frames)

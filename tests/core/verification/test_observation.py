@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dualface_core import pipeline
+from dualface_core.engine.card import CardProcesses
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import Workers
@@ -50,8 +51,16 @@ def right(good: Job, composed: Sequence[tuple[Surface, int]], tmp_path_factory: 
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     """Two processes, and one that would use a card."""
-    cores = CoreBudget(tmp_path_factory.mktemp("run"), cores=2)
-    with Workers(cores, preload=["torch"], card_processes=1) as workers:
+    folder = tmp_path_factory.mktemp("run")
+    card = CardProcesses(
+        processes=1,
+        threads=2,
+        memory=10**9,
+        set_up="dualface_core.tracking.observation:set_up_card",
+        runtime=folder,
+        cores=2,
+    )
+    with Workers(CoreBudget(folder, cores=2), card=card) as workers:
         yield workers
 
 

@@ -1,0 +1,362 @@
+"""Processes that do tasks on a CUDA card: one set of them for all videos of a command.
+
+Belongs here: starting them, handing tasks to them, and what becomes of one that ends. What happens in one of them is in
+`card_process`. The one idea: each sets up a context of the card, which takes seconds and memory, so there are few of
+them, with several threads each, and they serve every process that works on a video, over sockets in a private folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from multiprocessing import connection
+from multiprocessing.connection import Client, Connection
+from pathlib import Path
+from typing import Any, Final, Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from dualface_core.system.child_processes import ChildProcess
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+BEAT: Final = 0.25
+"""Seconds between two reports of progress."""
+
+_WAITING: Final = 1
+"""Tasks of a video, for each process, that are there when another one ends."""
+
+_BACKLOG: Final = 256
+"""Connections that may be made to a process before it is set up."""
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+class CardAccess(BaseModel):
+    """How tasks are handed to the processes of a card.
+
+    Attributes:
+        folder: where their sockets are.
+        processes: how many there are.
+        threads: tasks at once in each.
+        memory: bytes of the card that the frames of these may take, in each.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Path
+    processes: int
+    threads: int
+    memory: int
+
+    @property
+    def at_once(self) -> int:
+        """Tasks at once in all of them."""
+        return self.processes * self.threads
+
+    def socket(self, number: int) -> str:
+        """That of one process."""
+        return str(self.folder / f"{number}")
+
+
+class Service(BaseModel):
+    """What a process is told at its start.
+
+    Attributes:
+        listener: descriptor of the socket on which it is asked.
+        threads, memory: see `CardAccess`.
+        set_up: what it calls before its first task, as "module:function".
+        runtime, cores: the host's budget of cores, of which it holds one while it works; see `CoreBudget`.
+    """
+
+    listener: int
+    threads: int
+    memory: int
+    set_up: str
+    runtime: Path
+    cores: int | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A task for such a process.
+
+    Attributes:
+        place: of the video among those of the command; tasks of the lowest go first.
+        number: of the task among those of the video.
+        memory: bytes of the card that its frames may take.
+        function: what is called with `task`.
+        task: what is to be done.
+    """
+
+    place: int
+    number: int
+    memory: int
+    function: Callable[[Any], Any]
+    task: Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a task; before it, numbers of frames come that are done meanwhile.
+
+    Attributes:
+        result: what the function gave.
+        error: what it raised; None if it did not.
+        frames: that are done since the last number.
+        cpu, working: seconds that it took, of a processor and in all.
+    """
+
+    result: Any
+    error: Exception | None
+    frames: int
+    cpu: float
+    working: float
+
+
+class CardProcesses:
+    """The processes, each begun when it is asked for the first time; a context manager, at whose end they end.
+
+    They end with this process, too, however that ends.
+
+    Args:
+        processes, threads, memory: see `CardAccess`.
+        set_up, runtime, cores: see `Service`.
+
+    Attributes:
+        access: how tasks are handed to them.
+    """
+
+    def __init__(
+        self, *, processes: int, threads: int, memory: int, set_up: str, runtime: Path, cores: int | None = None
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="dualface-card-")
+        self.access = CardAccess(folder=Path(self._folder.name), processes=processes, threads=threads, memory=memory)
+        self._set_up, self._runtime, self._cores = set_up, runtime, cores
+        self._ended = threading.Event()
+        self._threads = [
+            # The kernel ends a process with the thread that started it, which therefore stays.
+            threading.Thread(target=self._keep, args=[self._listener(number)], name="card process", daemon=True)
+            for number in range(processes)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.begin()
+        for thread in self._threads:
+            thread.join()
+        self._folder.cleanup()
+
+    def begin(self) -> None:
+        """Have them set up the card, if they have not begun to, and go on at once."""
+        for number in range(self.access.processes):
+            with suppress(ConnectionRefusedError):  # it has ended
+                Client(self.access.socket(number), "AF_UNIX").close()
+
+    def _listener(self, number: int) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.access.socket(number))
+        listener.listen(_BACKLOG)
+        return listener
+
+    def _keep(self, listener: socket.socket) -> None:
+        """Start a process when it is asked for the first time, and say so if it ends before it is to."""
+        with listener:
+            connection.wait([listener])
+            if self._ended.is_set():
+                return
+            self._run(listener)
+
+    def _run(self, listener: socket.socket) -> None:
+        with ChildProcess("dualface_core.engine.card_process", keep=[listener.fileno()]) as process:
+            service = Service(
+                listener=listener.fileno(),
+                threads=self.access.threads,
+                memory=self.access.memory,
+                set_up=self._set_up,
+                runtime=self._runtime,
+                cores=self._cores,
+            )
+            process.send(service.model_dump_json())
+            listener.close()  # what connects to a process that has ended is refused then
+            try:
+                while process.next_line(self._beat) is not None:
+                    self._beat()
+            except _Ended:
+                return
+            code, last_words = process.ending()
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            _LOGGER.warning("A process that works on the card has ended: %s", ": ".join([how, *last_words[-1:]]))
+
+    def _beat(self) -> None:
+        if self._ended.is_set():
+            raise _Ended
+
+
+class _Ended(BaseException):
+    """The processes are to end."""
+
+
+def torch_knows_cards() -> bool:
+    """Whether the torch that is installed was built for CUDA. It is not loaded for the answer."""
+    found = find_spec("torch")
+    return found is not None and any(Path(found.origin or "").parent.glob("lib/libtorch_cuda.so"))
+
+
+@dataclass
+class _Line:
+    """A connection to a process, on which one task is on its way at a time: that of this number.
+
+    `frames` of it are done.
+    """
+
+    connection: Connection[Request, Answer | int]
+    number: int | None = None
+    frames: int = 0
+
+
+class CardProcessEndedError(Exception):
+    """A process for a card has ended, with the task that it was at work on."""
+
+
+@dataclass(frozen=True)
+class GivenUp(Generic[Task]):
+    """In place of results: tasks in a row that the card did not do, and why it did not do the first."""
+
+    tasks: Sequence[Task]
+    why: Exception
+
+
+class CardTasks(Generic[Task, Result]):
+    """Tasks on their way to the processes of a card, for one caller.
+
+    Args:
+        access: the processes.
+        place, memory, function: see `Request`.
+        tasks: what the function is called with; picklable, as the results are.
+        progress: called with the frames of all tasks so far, in the caller's thread; it may raise.
+        account: called with what came of each.
+    """
+
+    def __init__(
+        self,
+        access: CardAccess,
+        place: int,
+        memory: int,
+        function: Callable[[Task], Result],
+        tasks: Sequence[Task],
+        progress: Callable[[int], None] | None,
+        account: Callable[[Answer], None],
+    ) -> None:
+        self._access = access
+        self._place, self._memory, self._function = place, memory, function
+        self._tasks = tasks
+        self._progress = progress
+        self._account = account
+        self._waiting = deque(range(len(tasks)))
+        self._found: dict[int, Result | Exception] = {}
+        self._frames = 0
+        self._told = 0
+
+    def outcomes(self) -> Generator[Result | GivenUp[Task]]:
+        """What came of the tasks, in their order. What is in work stops at its next `advance` when this is closed."""
+        number = 0
+        with ExitStack() as stack:
+            lines = [_Line(stack.enter_context(opened)) for opened in self._open()]
+            while number < len(self._tasks):
+                while number not in self._found:
+                    lines = self._go_on(lines, number)
+                first, outcome = number, self._found.pop(number)
+                number += 1
+                if isinstance(outcome, Exception):
+                    while isinstance(self._found.get(number), Exception):
+                        del self._found[number]
+                        number += 1
+                    yield GivenUp(self._tasks[first:number], outcome)
+                else:
+                    yield outcome
+
+    def elsewhere(self) -> Callable[[int], None]:
+        """What is called with the frames that are done of tasks that were given up, now that others do them."""
+        before = self._frames
+
+        def told(frames: int) -> None:
+            self._frames = before + frames
+            self._tell(self._frames)
+
+        return told
+
+    def _tell(self, done: int) -> None:
+        if self._progress is not None and done > self._told:
+            self._told = done
+            self._progress(done)
+
+    def _open(self) -> Generator[Connection[Request, Answer | int]]:
+        """Connections to all processes: first one to each, so that all of them have the same to do."""
+        for _ in range(self._access.threads + _WAITING):
+            for number in range(self._access.processes):
+                try:
+                    yield Client(self._access.socket(number), "AF_UNIX")
+                except (FileNotFoundError, ConnectionRefusedError):  # it has ended
+                    continue
+
+    def _go_on(self, lines: list[_Line], needed: int) -> list[_Line]:
+        """Hand out tasks, and wait until one is done or a moment has passed; gives the lines that are left."""
+        for line in lines:
+            # Few results wait to be taken: each is of many frames.
+            if line.number is None and self._waiting and self._waiting[0] <= needed + len(lines):
+                self._hand_out(line)
+        lines = [line for line in lines if not line.connection.closed]
+        if not lines:
+            self._found.update(dict.fromkeys(self._waiting, CardProcessEndedError("no process for a card is left")))
+            self._waiting.clear()
+        busy = {line.connection: line for line in lines if line.number is not None}
+        for ready in connection.wait(busy, BEAT):
+            self._hear(busy[ready])  # type: ignore[index]  # only what was given
+        self._tell(self._frames + sum(line.frames for line in lines))
+        return [line for line in lines if not line.connection.closed]
+
+    def _hand_out(self, line: _Line) -> None:
+        number = self._waiting.popleft()
+        line.number, line.frames = number, 0
+        try:
+            task = self._tasks[number]
+            line.connection.send(Request(self._place, number, self._memory, self._function, task))
+        except (BrokenPipeError, ConnectionResetError):
+            self._lose(line)
+
+    def _hear(self, line: _Line) -> None:
+        assert line.number is not None, "only those that are busy are heard"
+        try:
+            said = line.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self._lose(line)
+            return
+        if isinstance(said, int):
+            line.frames += said
+            return
+        self._account(said)
+        if said.error is None:
+            self._frames += line.frames + said.frames
+        self._found[line.number] = said.result if said.error is None else said.error
+        line.number, line.frames = None, 0
+
+    def _lose(self, line: _Line) -> None:
+        """A process has ended: what it was at work on is given up, and others do what is left."""
+        line.connection.close()
+        assert line.number is not None, "it was asked something, or was to be"
+        self._found[line.number] = CardProcessEndedError("a process for the card has ended")
+        line.number, line.frames = None, 0

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dualface_core.engine.card_process import Gate
+from dualface_core.engine.cores import CoreBudget
+from dualface_core.engine.workers import Workers
+from dualface_core.errors import ModelError
+from tests.core.engine.tasks import (
+    card_processes,
+    crash_on_card,
+    give_up_on_card,
+    leave_traces,
+    met,
+    own_process,
+    refuse_weights,
+    square,
+    times_set_up,
+)
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Workers]:
+    with Workers(CoreBudget(tmp_path / "run", cores=1), card=card_processes(tmp_path / "run")) as workers:
+        yield workers
+
+
+def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        time.sleep(0.005)
+
+
+def test_tasks_at_once_share_a_process_that_is_set_up_once_and_serves_others_too(
+    workers: Workers, tmp_path: Path
+) -> None:
+    assert not psutil.Process().children()  # before it is needed
+    done: list[int] = []
+    tasks = [(tmp_path, number) for number in range(2)]
+    (process,) = {*workers.map_on_card(met, tasks, memory=1, without_card=list, progress=done.append)}
+    assert process != os.getpid()
+    assert done[-1] == 2
+    assert workers.usage.working > 0
+    others = Workers(CoreBudget(tmp_path / "run", cores=1), card=workers.card)
+    assert [*others.map_on_card(own_process, [1], memory=1, without_card=abs)] == [process]
+    assert [*others.map_on_card(times_set_up, [1], memory=1, without_card=abs)] == [1]
+
+
+def test_results_come_in_the_order_of_their_tasks_and_few_wait(tmp_path: Path) -> None:
+    card = card_processes(tmp_path / "run", processes=2)
+    with Workers(CoreBudget(tmp_path / "run", cores=1), card=card) as workers:
+        workers.prepare_card()
+        squares = workers.map_on_card(square, range(50), memory=1, without_card=abs)
+        assert [*squares] == [number * number for number in range(50)]
+        assert len({*workers.map_on_card(own_process, range(50), memory=1, without_card=abs)}) == 2
+
+
+def test_what_a_process_that_crashes_leaves_is_done_without_it(
+    workers: Workers, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks = [(number, True) for number in range(7)]
+    found = workers.map_on_card(crash_on_card, tasks, memory=1, without_card=lambda task: (task[0], False), about="a")
+    with caplog.at_level(logging.WARNING):
+        assert [*found] == [*range(7)]
+        until(lambda: "A process that works on the card has ended: signal 11" in caplog.text)
+    assert "a: the processor does a part of it: " in caplog.text
+    assert [*workers.map_on_card(square, [3], memory=1, without_card=abs)] == [9]  # and what comes later
+
+
+def test_a_process_that_crashes_is_no_end_of_the_others(tmp_path: Path) -> None:
+    card = card_processes(tmp_path / "run", processes=2)
+    with Workers(CoreBudget(tmp_path / "run", cores=1), card=card) as workers:
+        [*workers.map_on_card(crash_on_card, [(2, True)], memory=1, without_card=lambda task: (task[0], False))]
+        assert os.getpid() not in {*workers.map_on_card(own_process, range(9), memory=1, without_card=abs)}
+
+
+def test_what_the_card_gives_up_is_done_without_it_and_other_errors_are_raised(workers: Workers) -> None:
+    tasks = [(number, True) for number in range(6)]
+    found = workers.map_on_card(give_up_on_card, tasks, memory=1, without_card=lambda task: (task[0], False))
+    assert [*found] == [(number, number % 2 == 0) for number in range(6)]
+    with pytest.raises(ModelError, match="another network"):
+        [*workers.map_on_card(refuse_weights, [1], memory=1, without_card=abs)]
+
+
+def test_tasks_stop_when_the_caller_wants_no_more(workers: Workers, tmp_path: Path) -> None:
+    def stop(_: int) -> None:
+        if len(list(tmp_path.glob("begun-*"))) == 2:
+            raise KeyboardInterrupt
+
+    tasks = [(tmp_path, number) for number in range(9)]
+    with pytest.raises(KeyboardInterrupt):
+        [*workers.map_on_card(leave_traces, tasks, memory=1, without_card=tuple, progress=stop)]
+    assert [*workers.map_on_card(square, [1, 2], memory=1, without_card=abs)] == [1, 4]  # which had to wait for them
+
+
+def test_nothing_is_left_of_a_parent_that_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.core.engine.tasks", tmp_path, "1", "on a card"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        until(lambda: len(list(tmp_path.glob("begun-*"))) == 2)
+        (process,) = psutil.Process(parent.pid).children()
+        parent.kill()
+    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+def begun(gate: Gate, asked: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Tasks, by place of the video and number, in the order in which they begin behind one that takes everything."""
+    order: list[tuple[int, int]] = []
+
+    def work(place: tuple[int, int]) -> None:
+        with gate.turn(place, 1):
+            order.append(place)
+
+    with ThreadPoolExecutor(len(asked)) as threads, gate.turn((9, 9), 100):
+        for number, one in enumerate(asked, start=1):
+            threads.submit(work, one)
+            until(lambda number=number: len(gate._waiting) == number)
+        assert not order
+    return order
+
+
+def test_tasks_of_the_video_that_came_first_go_first(tmp_path: Path) -> None:
+    gate = Gate(1, 100, CoreBudget(tmp_path, cores=1))
+    assert begun(gate, [(2, 1), (1, 5), (2, 0), (0, 4), (1, 2)]) == [(0, 4), (1, 2), (1, 5), (2, 0), (2, 1)]
+
+
+def test_tasks_at_once_take_no_more_memory_than_there_is(tmp_path: Path) -> None:
+    gate = Gate(8, 100, CoreBudget(tmp_path, cores=1))
+    together: list[int] = []
+
+    def work(memory: int) -> None:
+        with gate.turn((0, 0), memory):
+            together.append(sum(gate._working) if len(gate._working) > 1 else 0)
+            time.sleep(0.001)
+
+    with ThreadPoolExecutor(16) as threads:
+        [*threads.map(work, [30, 60, 200, 50, 50, 10] * 5)]
+    assert len(together) == 30
+    assert max(together) <= 100
+
+
+def test_a_core_of_the_budget_is_held_while_there_is_work(tmp_path: Path) -> None:
+    cores = CoreBudget(tmp_path, cores=4)
+    gate = Gate(2, 100, cores)
+    with gate.turn((0, 0), 1), gate.turn((0, 1), 1):
+        assert cores.in_use == 1
+    assert cores.in_use == 0
