@@ -440,7 +440,8 @@ def render_with_nvenc(
     """
     import tempfile
 
-    from dualface_core.engine.backend import choose_backend
+    from dualface_core.compositing.on_card import FRAMES_AHEAD
+    from dualface_core.engine.backend import choose_backend, with_two_decoders
     from dualface_core.rendering.isolated import render_isolated
     from dualface_core.rendering.messages import Job
     from dualface_core.system.atomic_files import atomic_write
@@ -448,7 +449,9 @@ def render_with_nvenc(
 
     encoder = settings.encoder_settings(preset=choice.preset)
     suited = profile(settings)
-    backend = choose_backend(settings.backend, video, plan.layout, room=_room_on_card(settings, choice.gpu))
+    room = _room_on_card(settings, choice.gpu)
+    backend = choose_backend(settings.backend, video, plan.layout, room=room)
+    backend = with_two_decoders(backend, video, ahead=FRAMES_AHEAD, room=room)
     check_plan(plan, video.path, video.fingerprint)
     with (
         atomic_write(output) as temporary,
@@ -464,6 +467,7 @@ def render_with_nvenc(
             encoder=encoder,
             fingerprints=fingerprints,
             on_card=backend.on_card,
+            turns=list(backend.turns),
             decode_threads=suited.decode_threads,
             compose_threads=suited.compose_threads,
             runtime=settings.runtime,

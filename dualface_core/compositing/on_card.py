@@ -7,23 +7,40 @@ nor Python waits for the other.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
-from typing import Final
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
+from itertools import islice
+from typing import Final, TypeVar
 
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cuda import CudaCompositor, Halver
+from dualface_core.engine.prefetch import prefetch
 from dualface_core.media.cuda_frames import CudaFrame, CudaReader, CudaSurface, Pool
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.spans import Span
 from dualface_core.system.cuda import Card
 from dualface_core.tables.tile_plan import PlanPart
 
+AnyFrame = TypeVar("AnyFrame")
+
 _ON_THEIR_WAY: Final = 3
 """Frames that the card has yet to finish while the next is decoded."""
 
+_DECODERS: Final = 2
+"""Of a video whose spans are taken in turn."""
+
+FRAMES_AHEAD: Final = 48
+"""Decoded frames that may wait on the card for each of them, until it is their turn."""
+
 
 def composed_on_card(
-    video: VideoInfo, plan: PlanPart, card: Card, *, span: Span | None = None, encoded_there: bool
+    video: VideoInfo,
+    plan: PlanPart,
+    card: Card,
+    *,
+    span: Span | None = None,
+    turns: Sequence[Span] = (),
+    encoded_there: bool,
 ) -> Generator[tuple[CudaSurface, int]]:
     """Frames of the result, not encoded, each with its pts in units of the source's time base.
 
@@ -32,6 +49,7 @@ def composed_on_card(
         plan: what each tile shows in these frames.
         card: what decodes and composes.
         span: the frames; all of the video if None.
+        turns: all of them, in spans that two decoders take in turn; none for one decoder.
         encoded_there: whether NVENC takes the surfaces as they are. Otherwise they are copied to the host, and have
             planes. Those for NVENC have the regions of the layout at half their size in `host`.
 
@@ -53,8 +71,8 @@ def composed_on_card(
         return surface, frame.pts
 
     composed = 0
-    with CudaReader(video, span=span) as reader:
-        for frame in reader.frames():
+    with closing(_in_turn(video, turns, card) if turns else _decoded(video, span)) as frames:
+        for frame in frames:
             if composed == len(times) or frame.pts != times[composed]:
                 raise changed(video, frame.index)
             surface = pool.take()
@@ -72,3 +90,31 @@ def composed_on_card(
             raise changed(video, plan.first + composed)
         while on_their_way:
             yield finished()
+
+
+def _decoded(video: VideoInfo, span: Span | None) -> Generator[CudaFrame]:
+    with CudaReader(video, span=span) as reader:
+        yield from reader.frames()
+
+
+def _in_turn(video: VideoInfo, turns: Sequence[Span], card: Card) -> Generator[CudaFrame]:
+    def decoded(spans: Sequence[Span]) -> Generator[CudaFrame]:
+        card.enter()
+        with CudaReader(video) as reader:
+            for span in spans:
+                yield from reader.of(span).frames()
+
+    yield from in_turn(decoded, turns)
+
+
+def in_turn(decoded: Callable[[Sequence[Span]], Generator[AnyFrame]], turns: Sequence[Span]) -> Generator[AnyFrame]:
+    """The frames of spans, of which two decoders, each in a thread of its own, take every other one."""
+    with ExitStack() as stack:
+        decoders = [
+            stack.enter_context(prefetch(decoded(turns[first::_DECODERS]), depth=FRAMES_AHEAD))
+            for first in range(_DECODERS)
+        ]
+        for number, span in enumerate(turns):
+            yield from islice(decoders[number % _DECODERS], span.stop - span.first)
+        for decoder in decoders:  # which have no more, unless the video is longer than it was
+            yield from decoder

@@ -6,10 +6,11 @@ processor by whoever uses it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dualface_core.encoding.settings import BackendKind
+from dualface_core.engine.spans import Span, spans
 from dualface_core.errors import InputError, MachineError
 from dualface_core.media.cuda_frames import NotOnCardError
 from dualface_core.media.orientation import Orientation
@@ -20,10 +21,14 @@ from dualface_core.tables.layouts import BLURRED, Layout
 
 @dataclass(frozen=True)
 class Backend:
-    """What decodes and composes a video, and why: a sentence."""
+    """What decodes and composes a video, and why: a sentence or two.
+
+    `turns` are spans of the video that two decoders of the card take in turn; none for one decoder.
+    """
 
     on_card: bool
     why: str
+    turns: tuple[Span, ...] = ()
 
     def without_card(self, error: BaseException | str) -> Backend:
         """What takes its place when the card has given up."""
@@ -47,12 +52,43 @@ _OF_DECODER: Final = 20
 _SURFACES: Final = 20
 """Frames that a process which draws holds besides."""
 
+_TURN: Final = 2.0
+"""Least seconds of a span that one of two decoders takes: behind each, some frames are decoded in vain."""
+
 _FORMATS: Final = {
     "h264": {"yuv420p", "yuvj420p"},
     "hevc": {"yuv420p", "yuvj420p", "yuv420p10le"},
     "vp9": {"yuv420p", "yuv420p10le"},
 }
 """Codecs whose usual decoder in FFmpeg can use a card, and their pixel formats there. That of AV1 cannot."""
+
+
+def with_two_decoders(backend: Backend, video: VideoInfo, *, ahead: int, room: int | None = None) -> Backend:
+    """The same with two decoders of the card, where it is used and they may be of use, for an encoder on the card.
+
+    One decoder of 1080p is slower than NVENC on some cards, and NVENC must not wait.
+
+    Args:
+        backend: what was chosen.
+        video: the source.
+        ahead: decoded frames that may wait on the card, of each decoder.
+        room: bytes of the card's memory that the process may take; None where that is not known.
+    """
+    if not backend.on_card:
+        return backend
+    needed = _CONTEXT + 2 * (decoder_memory(video) + ahead * _frame_size(video)) + _SURFACES * _frame_size(video)
+    turns = _from_key_frames(video)
+    if len(turns) < 2 or (room is not None and needed > room):
+        found = "it has few key frames" if len(turns) < 2 else f"two would take {needed >> 20} MiB of its memory"
+        return replace(backend, why=f"{backend.why} It has one decoder: {found}.")
+    return replace(backend, why=f"{backend.why} Two decoders take turns.", turns=turns)
+
+
+def _from_key_frames(video: VideoInfo) -> tuple[Span, ...]:
+    """Spans that begin at key frames, all of them together the whole video."""
+    parts = [part for part in spans(video, seconds=_TURN) if not part.to_reach]
+    ends = [*((part.first, part.first_pts) for part in parts[1:]), (video.frame_count, None)]
+    return tuple(replace(part, stop=stop, stop_pts=pts) for part, (stop, pts) in zip(parts, ends, strict=True))
 
 
 def decoder_memory(video: VideoInfo) -> int:

@@ -116,6 +116,11 @@ class VideoReader:
         self.concealed = self._damage.concealed.seconds(self._video.time_base)
         self.notes += [*self.changes.notes(self._video), *self._damage.notes]
 
+    def of(self, span: Span) -> Self:
+        """The same reader, whose next frames are those of another span: on a card, to open one takes long."""
+        self._span = span
+        return self
+
     def _numbered(self) -> Iterator[tuple[int, int, VideoFrame]]:
         """The frames of the span, each with its number and pts."""
         span, last = self._span, None

@@ -35,6 +35,7 @@ from dualface_core.errors import (
 )
 from dualface_core.media.joining import UnjoinableSpansError
 from dualface_core.media.probe import VideoInfo
+from dualface_core.media.spans import Span
 from dualface_core.system.private_folders import PrivateFolderError
 
 _ENCODER_ERRORS: Final = {kind.__name__: kind for kind in (EncoderError, RuntimeFolderError, SessionTimeoutError)}
@@ -77,6 +78,7 @@ class Job(BaseModel):
         encoder: quality, codec and preset.
         fingerprints: where every composed frame leaves its fingerprint; None for nowhere.
         on_card: whether the card decodes and composes, too.
+        turns: spans of the source that two decoders of the card take in turn; none for one decoder.
         decode_threads: CPU threads of the source's decoder; see `VideoReader`.
         compose_threads: threads that compose.
         runtime: folder of the slot files.
@@ -93,6 +95,7 @@ class Job(BaseModel):
     encoder: EncoderSettings
     fingerprints: Path | None = None
     on_card: bool = False
+    turns: list[Span] = []
     decode_threads: int = 0
     compose_threads: int = 1
     runtime: Path

@@ -26,6 +26,7 @@ from dualface_core.errors import TableFormatError
 from dualface_core.media.cuda_frames import CudaSurface
 from dualface_core.media.encoder import Surface
 from dualface_core.media.probe import VideoInfo
+from dualface_core.media.spans import Span
 from dualface_core.media.writer import VideoWriter
 from dualface_core.system.cuda import Card
 from dualface_core.tables.tile_plan import TilePlan
@@ -54,6 +55,7 @@ def render_stream(
     compose_threads: int = 1,
     encode_threads: int = 0,
     card: Card | None = None,
+    turns: Sequence[Span] = (),
     fingerprints: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
@@ -68,6 +70,7 @@ def render_stream(
         compose_threads: threads that compose; see `composed_frames`.
         encode_threads: CPU threads of a software encoder; 0 lets it choose.
         card: what decodes and composes instead of the CPU.
+        turns: spans that two decoders of the card take in turn; see `composed_on_card`.
         fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
         progress: called with the number of frames that have been handed to the encoder.
 
@@ -88,7 +91,7 @@ def render_stream(
     frames_of: Generator[tuple[Surface | CudaSurface, int]] = (
         composed_frames(video, plan, threads=decode_threads, composers=compose_threads)
         if card is None
-        else composed_on_card(video, plan.part(0, plan.frame_count), card, encoded_there=encoder.hardware)
+        else composed_on_card(video, plan.part(0, plan.frame_count), card, turns=turns, encoded_there=encoder.hardware)
     )
     with (
         closing(frames_of) as composed,
@@ -124,13 +127,20 @@ class Rendered:
 
 
 def render_on_card_or_not(
-    video: VideoInfo, plan: TilePlan, path: Path, encoder: EncoderSpec, *, on_card: bool, **more: Any
+    video: VideoInfo,
+    plan: TilePlan,
+    path: Path,
+    encoder: EncoderSpec,
+    *,
+    on_card: bool,
+    turns: Sequence[Span] = (),
+    **more: Any,
 ) -> Rendered:
     """Like `render_stream`, on the card of this process; if that gives up, on the processor, from the start."""
     reason = None
     if on_card:
         try:
-            return Rendered(render_stream(video, plan, path, encoder, card=Card(), **more))
+            return Rendered(render_stream(video, plan, path, encoder, card=Card(), turns=turns, **more))
         except CARD_FAILURES as error:
             reason = str(error)
     return Rendered(render_stream(video, plan, path, encoder, **more), reason)

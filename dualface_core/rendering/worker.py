@@ -18,6 +18,7 @@ from typing import Final
 
 from dualface_core.encoding.failures import EncoderError, Reaction, classify, explain, reaction
 from dualface_core.encoding.sessions import NvencSessions, Slot
+from dualface_core.engine.workers import SWITCH
 from dualface_core.errors import DualfaceError
 from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Queued, Refused
 from dualface_core.rendering.stream import render_on_card_or_not
@@ -37,6 +38,7 @@ Send = Callable[[Message], None]
 def main() -> None:
     """Do the job that comes as one line of JSON on standard input, and report on standard output."""
     limit_library_threads()
+    sys.setswitchinterval(SWITCH)
     end_with_parent(orderly=True)
     say = message_channel()
 
@@ -84,6 +86,7 @@ def _attempts(job: Job, plan: TilePlan, slot: Slot, send: Send) -> Done:
                 job.output,
                 job.spec(),
                 on_card=job.on_card,
+                turns=job.turns,
                 decode_threads=job.decode_threads,
                 compose_threads=job.compose_threads,
                 fingerprints=job.fingerprints,

@@ -10,7 +10,7 @@ import pytest
 
 from dualface_core.encoding.settings import BackendKind
 from dualface_core.engine import backend
-from dualface_core.engine.backend import choose_backend
+from dualface_core.engine.backend import Backend, choose_backend, with_two_decoders
 from dualface_core.engine.workers import Workers
 from dualface_core.media.color import BT2020, PQ, ColorInfo
 from dualface_core.media.cuda_frames import NotOnCardError
@@ -90,6 +90,25 @@ def test_processes_that_would_take_more_of_the_cards_memory_than_they_may_leave_
     chosen = choose_backend(BackendKind.CUDA, video, SPLIT, processes=16, room=2 << 30)
     assert str(chosen).startswith("cpu: 16 processes would take 72")
     assert chosen.why.endswith("of which they may have 2048.")
+
+
+@pytest.mark.usefixtures("some_card")
+def test_an_encoder_on_the_card_has_two_decoders_where_key_frames_and_memory_allow_it(
+    video: VideoInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = choose_backend(BackendKind.AUTO, video, SPLIT)
+    parts = [Span(0, 4, 0, 40), Span(4, 6, 40, 60, to_reach=20), Span(6, 9, 60, 90), Span(9, 12, 90, None, to_reach=5)]
+    monkeypatch.setattr(backend, "spans", lambda *_, **__: parts)
+    two = with_two_decoders(chosen, video, ahead=9)
+    assert two.turns == (Span(0, 6, 0, 60), Span(6, 12, 60, None))
+    assert str(two) == "cuda: A card is there, and suits the video. Two decoders take turns."
+    few = with_two_decoders(chosen, video, ahead=9, room=100 << 20)
+    assert not few.turns
+    assert few.why.endswith("It has one decoder: two would take 451 MiB of its memory.")
+    monkeypatch.setattr(backend, "spans", lambda *_, **__: parts[:2])
+    assert with_two_decoders(chosen, video, ahead=9).why.endswith("It has one decoder: it has few key frames.")
+    without = Backend(on_card=False, why="")
+    assert with_two_decoders(without, video, ahead=9) is without
 
 
 def test_without_a_card_the_reason_is_what_the_driver_says(video: VideoInfo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ sink makes a file with one frame for each surface, at its time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dualface_core.compositing.composed import composed_frames
-from dualface_core.compositing.on_card import composed_on_card
+from dualface_core.compositing.on_card import composed_on_card, in_turn
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import Workers
@@ -127,11 +127,13 @@ def on_host(frame: Frame | CudaFrame, card: Card | None) -> Planes:
     return planes[0], planes[1][:, ::2], planes[1][:, 1::2]
 
 
-def surfaces(video: VideoInfo, plan: TilePlan, card: Card | None) -> Iterator[tuple[Planes, int]]:
+def surfaces(
+    video: VideoInfo, plan: TilePlan, card: Card | None, turns: Sequence[Span] = ()
+) -> Iterator[tuple[Planes, int]]:
     composed = (
         composed_frames(video, plan)
         if card is None
-        else composed_on_card(video, plan.part(0, FRAMES), card, encoded_there=False)
+        else composed_on_card(video, plan.part(0, FRAMES), card, turns=turns, encoded_there=False)
     )
     with closing(composed):
         for surface, pts in composed:
@@ -165,6 +167,27 @@ def test_the_spans_of_a_source_are_the_whole(video: VideoInfo, card: Card | None
     assert len(parts) > 2
     read = [[(frame.index, frame.pts) for frame in source(video, card, part)] for part in parts]
     assert [item for part in read for item in part] == list(enumerate(plan_of(video).pts.tolist()))
+
+
+def test_a_source_may_be_read_by_two_decoders_in_turn(video: VideoInfo, card: Card | None) -> None:
+    def decoded(turns: Sequence[Span]) -> Generator[Frame | CudaFrame]:
+        if card is None:
+            with VideoReader(video) as reader:
+                for span in turns:
+                    yield from reader.of(span)
+        else:
+            card.enter()
+            with CudaReader(video) as reader:
+                for span in turns:
+                    yield from reader.of(span).frames()
+
+    parts = spans(video, seconds=0.4)
+    for few in (parts, parts[:1]):
+        read = in_turn(decoded, few)
+        for frame, other in zip(read, source(video, card), strict=few is parts):
+            assert (frame.index, frame.pts) == (other.index, other.pts)
+            for ours, theirs in zip(on_host(frame, card), on_host(other, card), strict=True):
+                np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("layout", [SPLIT, TALL, APART], ids=lambda layout: layout.name)
@@ -231,6 +254,15 @@ def test_nvenc_takes_what_is_drawn_where_it_lies(
     parts = region_fingerprints(layout)
     expected = [np.concatenate([part.of(drawn) for part in parts]) for drawn, _ in surfaces(video, plan, None)]
     assert np.abs(read_fingerprints(prints, layout, FRAMES).astype(int) - expected).max() <= 1
+
+
+def test_two_decoders_make_the_same_surfaces_as_one(video: VideoInfo) -> None:
+    card, plan = real_card(), plan_of(video)
+    for ours, theirs in zip(
+        surfaces(video, plan, card, spans(video, seconds=0.4)), surfaces(video, plan, card), strict=True
+    ):
+        assert ours[1] == theirs[1]
+        assert all((one == other).all() for one, other in zip(ours[0], theirs[0], strict=True))
 
 
 def test_a_plan_of_other_times_is_refused(video: VideoInfo, card: Card | None) -> None:
