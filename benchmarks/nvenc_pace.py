@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--video", type=Path, help="play this video instead of a sample of 57.2 s at 1080p")
     parser.add_argument("--times", type=int, default=10, help="play it so many times (default: 10, so 9 min 32 s)")
     parser.add_argument("--videos", type=int, default=4, help="how many of them")
-    parser.add_argument("--rate", type=float, default=708, help="pictures a second of a session")
+    parser.add_argument("--rate", type=float, default=708, help="pictures a second of a session; 0 for no pace")
     parser.add_argument("--sessions", type=int, default=2, help="sessions at once")
     parser.add_argument("--real-cuda", action="store_true", help="use this machine's card for all but the encoder")
     parser.add_argument("--keep", type=Path, help="keep the made videos and streams here, and use those that are there")
@@ -96,7 +96,7 @@ def main() -> None:
         driver = EmulatedDriver(
             Path(temporary) / "host",
             sessions=options.sessions,
-            pace_ms=1000 / options.rate,
+            pace_ms=1000 / options.rate if options.rate else 0,
             replay=stream,
             checksum_every=CHECKED,
             real_cuda=options.real_cuda,
@@ -104,9 +104,9 @@ def main() -> None:
         own = {"DUALFACE_RUNTIME": f"{temporary}/runtime", "DUALFACE_NVENC_MAX_SESSIONS": str(options.sessions)}
         job = [*DUALFACE, "run", *map(str, copies), "-o", f"{temporary}/out", "--encoder", "nvenc", "--json"]
         environment = os.environ | driver.environment() | own
-        start = time.perf_counter()
+        start = time.monotonic()
         done = subprocess.run(job, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-        seconds = time.perf_counter() - start
+        seconds = time.monotonic() - start
         reports = [result.get("report") or {} for result in json.loads(done.stdout or "[]")]
         with av.open(str(video)) as container:
             lasts = (container.duration or 0) / av.time_base
@@ -121,6 +121,7 @@ def main() -> None:
         "frames_a_second": len(pictures) / seconds,
         "feed_of_all_sessions": rate(pictures),
         "feed_of_each": [rate(session) for session in sessions],
+        "seconds_of_each": [[picture.time - start for picture in (session[0], session[-1])] for session in sessions],
         "stages": [report.get("stages") for report in reports],
         "at_once": driver.sessions,
         "encoders": encoders,
@@ -130,7 +131,10 @@ def main() -> None:
         print(json.dumps(result, indent=2))
     else:
         print(f"{options.videos} videos of {lasts:.0f} s: {seconds:.1f} s, {len(pictures) / seconds:.0f} frames/s")
-        each = ", ".join(f"{rate(session):.0f}" for session in sessions)
+        each = ", ".join(
+            f"{rate(session):.0f} ({session[0].time - start:.1f} to {session[-1].time - start:.1f} s)"
+            for session in sessions
+        )
         print(f"feed of sessions at {options.rate:g}: {rate(pictures):.0f} pictures a second in all; each: {each}")
         stages = [Stage.model_validate(stage) for report in reports for stage in report.get("stages", [])]
         print(f"where the time went: {time_line(stages)}")
