@@ -56,6 +56,9 @@ _FAINT_NOISE: Final = 100.0
 _NOTICEABLE_MOTION: Final = 0.3
 """Levels (root mean square) that two fingerprints must differ for one to be told from the other."""
 
+_ROUNDING: Final = 1.5
+"""Levels by which a sample of them must differ: one level may be rounding's, which the least noise turns around."""
+
 _MOTION_TO_NOISE: Final = 1.5
 """How often the power of that difference must be that of coding noise, which the best matches around tell."""
 
@@ -435,11 +438,12 @@ def _displaced(
     best = distance.argmin(axis=1)
     frames = np.arange(len(shown))
     nearest, ours = distance[frames, best], distance[frames, places]
-    moved = np.square(around[best] - around[places]).mean(axis=1)
+    changes = np.abs(around[best] - around[places])
+    moved = np.square(changes).mean(axis=1)
     noise = max(float(np.median(nearest)), 1 / 12)
     with np.errstate(divide="ignore", invalid="ignore"):
         way = (ours + moved - nearest) / (2 * moved)
-    clear = moved > max(_NOTICEABLE_MOTION**2, _MOTION_TO_NOISE * noise)
+    clear = (moved > max(_NOTICEABLE_MOTION**2, _MOTION_TO_NOISE * noise)) & (changes.max(axis=1) > _ROUNDING)
     return np.where(clear & (way > _NEARER) & (nearest < _MUCH_NEARER * ours), best, -1)
 
 

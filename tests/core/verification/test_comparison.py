@@ -133,6 +133,21 @@ def test_one_cell_that_differs_is_found_in_a_busy_picture() -> None:
     assert "in 1 of 5 frames, from 0:02.0 (frame 2) on: by up to 40 levels" in failures[0].message
 
 
+@pytest.mark.parametrize(("levels", "found"), [(1, []), (3, [Check.LIP_SYNC])])
+def test_a_frame_is_told_from_the_next_by_more_than_what_rounding_does(levels: int, found: list[Check]) -> None:
+    part, rng = region_fingerprints(layout("side-by-side"))[0], np.random.default_rng(0)
+    composed = rng.integers(100, 120, part.size, np.uint8) + levels * (rng.random((12, part.size)) < 0.2).astype(
+        np.uint8
+    )
+    shown = composed.copy()
+    shown[5] = composed[6]
+    comparison = RegionComparison(part, composed, [number / 25 for number in range(13)], ColorInfo())
+    for number, frame in enumerate(shown):
+        comparison.look(number, number / 25, frame)
+    comparison.finish()
+    assert [finding.check for finding in comparison.findings() if not finding.passed] == found
+
+
 def test_after_a_lost_frame_pictures_are_still_matched_by_their_time(slides: Job, tmp_path: Path) -> None:
     path = render(slides, tmp_path / "r.mp4", edit=lambda number, planes: None if number == 2 else planes)
     failures = slides.verify(path).failures
