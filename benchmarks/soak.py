@@ -10,22 +10,31 @@ itself, for about half an hour; NVENC is the emulated driver's, since its slots 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
+import random
+import re
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import dagster as dg
 import psutil
 
 from benchmarks import orchestration
+from dualface_core.engine.cores import machine_cores
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings
+from dualface_core.system.kept_folders import kept_folder
 from tests.end_to_end.crashes import kill_at_random
 from tests.end_to_end.crowds import upload_many
 from tests.end_to_end.hostile import KEYS, NAMES, type_in
@@ -34,6 +43,9 @@ from tests.end_to_end.service import Service, service
 from tests.nvenc_emulator.driver import EmulatedDriver
 
 Rows = list[tuple[str, str]]
+
+_SPANS: Final = 16
+"""Of a video of 40 s, when it is rendered."""
 
 
 @contextmanager
@@ -92,6 +104,52 @@ def killed(clip: Path, seed: int) -> Rows:
         ]
 
 
+def killed_renders(_: Path, seed: int) -> Rows:
+    """20 kills of `dualface render`, each of which the next one follows to its end."""
+    chance, cores = random.Random(seed), machine_cores()
+    with tempfile.TemporaryDirectory(prefix="dualface-") as name:
+        clip, output = Path(name) / "clip.mp4", Path(name) / "clip.split.mp4"
+        make_sample(clip, scene="talk", seconds=40, width=320, height=180, fps=15, seed=0, cache=Settings().cache)
+        command = [sys.executable, "-m", "dualface_core.cli"]
+        render = [*command, "render", str(clip), "-o", str(output), "--encoder", "software", "--json"]
+        for step in ("track", "tiles"):
+            subprocess.run([*command, step, str(clip)], check=True, stdout=subprocess.DEVNULL)
+        seconds = json.loads(subprocess.check_output(render))["wall_seconds"]
+        uninterrupted, kills, lost, goes_on = output.read_bytes(), 0, [], []
+        while kills < 20:
+            output.unlink(missing_ok=True)
+            with subprocess.Popen(render, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+                begun = ["manifest.json", *(f"span-{number:05}.json" for number in range(chance.randrange(_SPANS)))]
+                while process.poll() is None and not all((kept_folder(output) / name).exists() for name in begun):
+                    time.sleep(0.01)
+                time.sleep(chance.uniform(0, seconds / _SPANS))
+                if process.poll() is None and chance.random() < 0.5:
+                    process.kill()
+                elif process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+            if process.returncode == 0:
+                continue
+            kills += 1
+            finished = len(list(kept_folder(output).glob("span-*.json")))
+            lost.append(len(list(kept_folder(output).glob("*.packets"))) - finished)
+            assert lost[-1] <= cores, f"{lost[-1]} spans were lost on {cores} cores"
+            how = json.loads(subprocess.check_output(render))["backend"]
+            goes_on.append(int(found[1]) if (found := re.search(r"(\d+) of them from a killed run", how)) else 0)
+            assert goes_on[-1] >= finished, f"{finished} spans were finished: {how}"
+            assert output.read_bytes() == uninterrupted, f"another result after kill {kills}"
+            assert not kept_folder(output).exists()
+    return [
+        (
+            f"{kills} times `kill -9` at random moments (seed {seed}) of `dualface render`, of one process or all",
+            f"{kills} times the same file, byte for byte, as without a kill",
+        ),
+        (
+            f"spans that were begun and lost (of {_SPANS}, on {cores} cores); finished ones, all of which were used",
+            f"{min(lost)} to {max(lost)}; {min(goes_on)} to {max(goes_on)}",
+        ),
+    ]
+
+
 def strange_names(clip: Path, _: int) -> Rows:
     """Hostile names as uploads, every fourth of them a video, and as keys that are typed in on the web page."""
     hidden = [name for name in NAMES if name.startswith((b".", b"~"))]
@@ -133,7 +191,13 @@ def costs(_: Path, __: int) -> Rows:
     return orchestration.measured(videos=10, files=10_000)
 
 
-PARTS: dict[str, Callable[[Path, int], Rows]] = {"many": many, "killed": killed, "names": strange_names, "costs": costs}
+PARTS: dict[str, Callable[[Path, int], Rows]] = {
+    "many": many,
+    "killed": killed,
+    "renders": killed_renders,
+    "names": strange_names,
+    "costs": costs,
+}
 
 
 def main() -> None:
