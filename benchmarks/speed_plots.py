@@ -74,13 +74,13 @@ def lines(panels: Mapping[str, Sequence[Line]]) -> str:
     machines = list(dict.fromkeys(line.machine for line in every))
     parts = _legend({line.program: COLORS[line.program] for line in every})
     for number, machine in enumerate(machines):
-        x = 330 + 170 * number
-        parts += [_line(x, 11, x + 30, 11, "#50565e", 2, DASHES[number]), _text(x + 36, 15, machine)]
+        x = 280 * number
+        parts += [_line(x, 33, x + 30, 33, "#50565e", 2, DASHES[number]), _text(x + 36, 37, machine)]
     lengths = sorted({seconds for line in every for seconds, _ in line.points})
     first, span = math.log(lengths[0]), math.log(lengths[-1] / lengths[0])
     width = _LABELS + _PANEL - 2 * _GAP - 20
     for number, (title, of_panel) in enumerate(panels.items()):
-        left, top = _GAP + number % 2 * (width + 2 * _GAP), 60 + number // 2 * (_HEIGHT + 70)
+        left, top = _GAP + number % 2 * (width + 2 * _GAP), 84 + number // 2 * (_HEIGHT + 70)
         most = _round(max(value for line in of_panel for _, value in line.points))
         parts.append(_text(left, top - 12, title, title=True))
         for share in (0, 0.5, 1):
@@ -101,7 +101,7 @@ def lines(panels: Mapping[str, Sequence[Line]]) -> str:
                 f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"/>'
             )
             parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in points]
-    return _svg(parts, 2 * (width + 2 * _GAP), 60 + -(-len(panels) // 2) * (_HEIGHT + 70) - 20)
+    return _svg(parts, 2 * (width + 2 * _GAP), 84 + -(-len(panels) // 2) * (_HEIGHT + 70) - 20)
 
 
 def _round(value: float) -> float:
