@@ -10,6 +10,7 @@ import ctypes
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Final, TypeVar
 from weakref import finalize
 
@@ -20,10 +21,11 @@ from numpy.typing import NDArray
 
 from dualface_core.media.color import tags_until_key_frames
 from dualface_core.media.frames import Frame, Planes
+from dualface_core.media.kept_readers import KeptReaders
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
-from dualface_core.system.cuda import Card, DeviceMemory, Mark
+from dualface_core.system.cuda import Card, DeviceMemory, Mark, card_of_process
 
 _IN_TURN: Final = 2
 _PITCH: Final = 256
@@ -31,6 +33,9 @@ _PITCH: Final = 256
 
 _ON_THEIR_WAY: Final = 3
 """Frames that are copied to the host while the next is decoded."""
+
+_KEPT_READERS: Final = 4
+"""Decoders of a process that are open on the card, unless it reads more spans at a time."""
 
 _OF_CURRENT_CONTEXT: Final[dict[str, object]] = {"primary_ctx": "0", "current_ctx": "1"}
 _BYTES: Final = {"nv12": 1, "p010le": 2, "p016le": 2}
@@ -173,6 +178,12 @@ class DownloadingReader(CudaReader):
         downloads = Downloads(self._card, self._video)
         for _, frame in in_flight(self._card, ((frame, downloads.start(frame)) for frame in self.frames())):
             yield frame
+
+
+@cache
+def card_readers() -> KeptReaders[DownloadingReader]:
+    """The readers of this process."""
+    return KeptReaders(partial(DownloadingReader, card=card_of_process()), most=_KEPT_READERS)
 
 
 Started = TypeVar("Started")

@@ -118,7 +118,9 @@ class VideoReader:
 
     def of(self, span: Span) -> Self:
         """The same reader, whose next frames are those of another span: on a card, to open one takes long."""
-        self._span = span
+        self._span, self.changes = span, Changes()
+        if span.is_whole:
+            self._reopen()
         return self
 
     def _numbered(self) -> Iterator[tuple[int, int, VideoFrame]]:

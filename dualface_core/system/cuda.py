@@ -164,6 +164,12 @@ class Card:
         _call("cuStreamSynchronize", None)
 
 
+@cache
+def card_of_process() -> Card:
+    """The first device, for all in this process that share what is made there. Raises CudaError; then, each time."""
+    return Card()
+
+
 class Kernel:
     """A function that runs on the device."""
 

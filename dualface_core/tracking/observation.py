@@ -33,13 +33,13 @@ from dualface_core.faces.detections import Detections
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.face_crops import SIDE, crop_square
 from dualface_core.media.changes import Changes
-from dualface_core.media.cuda_frames import DownloadingReader
+from dualface_core.media.cuda_frames import card_readers
 from dualface_core.media.frames import Frame
 from dualface_core.media.opening import SEND_AGAIN
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.salvage import Stretch
-from dualface_core.system.cuda import Card, CudaError
+from dualface_core.system.cuda import Card, CudaError, card_of_process
 from dualface_core.tracking.heads import GRAYS_PER_SECOND, gray_size
 from dualface_core.tracking.parameters import TrackParameters
 from dualface_core.tracking.shots import AROUND, CutSuspicion, Thumbnail, face_goes_on, make_thumbnail
@@ -176,7 +176,7 @@ def observe(task: SpanTask) -> Observed:
     if task.on_card:
         card, detector = _card(task.detector_weights)
         card.enter()
-        with DownloadingReader(video, card, span=to_the_end) as reader:
+        with card_readers().of(video, to_the_end) as reader:
             return _observed(task, reader, detector)
     with VideoReader(video, threads=1, loop_filter=False, span=to_the_end) as reader:
         return _observed(task, reader, FaceDetector(task.detector_weights))
@@ -204,7 +204,7 @@ def _card_of_process(weights: Path | None) -> tuple[Card, TorchFaceDetector]:
 
     from dualface_core.faces.yunet import TorchFaceDetector
 
-    card = Card()
+    card = card_of_process()
     if not torch.cuda.is_available():
         raise CudaError("Asking torch for the card", 0, "this build of torch has no CUDA, or finds no card")
     return card, TorchFaceDetector(weights, device="cuda", dtype=torch.float16)

@@ -11,7 +11,6 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -25,12 +24,12 @@ from dualface_core.compositing.cuda import Halver
 from dualface_core.engine.workers import advance
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.embedder import FaceEmbedder
-from dualface_core.media.cuda_frames import Canvas, CudaFrame, CudaReader, Downloads, in_flight
+from dualface_core.media.cuda_frames import Canvas, CudaFrame, Downloads, card_readers, in_flight
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
-from dualface_core.system.cuda import Card
+from dualface_core.system.cuda import card_of_process
 from dualface_core.tables.labels import Person
 from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import FramePlan
@@ -284,7 +283,7 @@ def _put_together(looked_at: Iterator[_Looked]) -> Iterator[ResultSeen]:
 
 def _on_card(task: ResultTask) -> Iterator[_Looked]:
     """Of every frame the card shrinks what a fingerprint is made of; only those that are looked at come back whole."""
-    card = _card()
+    card = card_of_process()
     card.enter()
     halver, downloads = Halver(card), Downloads(card, task.result)
     detector, parts = FaceDetector(task.detector), region_fingerprints(task.layout)
@@ -298,17 +297,12 @@ def _on_card(task: ResultTask) -> Iterator[_Looked]:
         number = _number(task, frame.pts)
         return frame, number, halves, downloads.start(frame) if number in task.shown else None
 
-    with CudaReader(task.result, span=task.span) as reader:
-        for decoded, number, halves, whole in in_flight(card, map(started, reader.frames())):
+    whole = Span(0, task.result.frame_count, task.result.first_pts, None)
+    with card_readers().of(task.result, task.span or whole) as reader:
+        for decoded, number, halves, copied in in_flight(card, map(started, reader.frames())):
             taken = fingerprint_of_halves(halves, parts)
             unused.append(halves)
-            yield _looked_at(task, detector, number, decoded.pts, taken, whole)
-
-
-@cache
-def _card() -> Card:
-    """That of this process. Raises CudaError where there is none that works."""
-    return Card()
+            yield _looked_at(task, detector, number, decoded.pts, taken, copied)
 
 
 def _looked_at(
