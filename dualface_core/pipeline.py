@@ -55,10 +55,11 @@ StepProgress = Callable[[str, int, int], None]
 
 
 _HEAVY: Final = (
-    "dualface_core.faces.loaded",
+    "dualface_core.faces.loading",
     "dualface_core.tracking.observation",
     "dualface_core.rendering.spans",
     "dualface_core.verification.observation",
+    "dualface_core.faces.loaded",
 )
 """What tasks of the steps load, and processes for them have loaded already."""
 

@@ -1,16 +1,10 @@
-"""Importing this module loads both networks, for the processes that are forked from this one: they share the memory.
+"""Importing this module waits until both networks are loaded: `loading` is to be imported long before.
 
-Belongs here: nothing else. A file that is missing or wrong is told by the task that needs it.
+Belongs here: nothing else.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from dualface_core.faces.loading import LOADING
 
-from dualface_core.errors import MachineError, ModelError
-from dualface_core.faces.detector import FaceDetector
-from dualface_core.faces.embedder import FaceEmbedder
-
-for _model in (FaceDetector, FaceEmbedder):
-    with suppress(ModelError, MachineError):
-        _model()
+LOADING.join()

@@ -37,7 +37,7 @@ __all__ = ["Check", "Finding", "Verification", "verify_output"]
 _SOURCE_FRAMES: Final = 24
 """Frames that are compared with the source itself, however long it is; and as many more, where scenes have none."""
 
-_SOURCE_FRAMES_AT_ONCE: Final = 4
+_SOURCE_FRAMES_AT_ONCE: Final = 2
 """Frames of the source that are looked at in one task."""
 
 _CARD_SPAN_SECONDS: Final = 16.0
