@@ -5,7 +5,10 @@ H.264 at preset P3 on Blackwell, and gives the packets of a stream that x264 mad
 results are real files. All else is this machine's: with `--real-cuda` its card decodes and composes. One `dualface run`
 works on all videos. The feed is what the sessions took, from the first picture of any to the last one.
 
+With `--feed`, the plan is made once, and all videos are rendered from it at once: what can be fed to so many sessions.
+
     python -m benchmarks.nvenc_pace --real-cuda
+    python -m benchmarks.nvenc_pace --real-cuda --feed --videos 8 --sessions 8 --rate 0 --times 3
     python -m benchmarks.nvenc_pace --video talk.mp4 --times 1 --videos 2
 """
 
@@ -19,12 +22,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
 
 from benchmarks.samples import repeated
+from dualface_core import pipeline
 from dualface_core.engine.stages import Stage, time_line
+from dualface_core.rendering.choice import choose_encoder
+from dualface_core.rendering.report import EncodeReport
+from dualface_core.settings import Settings
 from tests.nvenc_emulator import EmulatedDriver, Event
 from tests.nvenc_emulator.replay import bare_stream
 
@@ -62,6 +70,21 @@ def rate(pictures: list[Event]) -> float:
     return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
 
 
+def feed(video: Path, folder: Path, times: int) -> list[EncodeReport]:
+    """Render a video with NVENC so many times at once."""
+    settings = Settings.load().overlaid(encoder="nvenc")
+    with pipeline.worker_processes(settings) as workers:
+        source = pipeline.probe(video)
+        plan = pipeline.plan_tiles(source, pipeline.track(source, settings=settings, workers=workers))
+    choice = choose_encoder(settings)
+
+    def rendered(number: int) -> EncodeReport:
+        return pipeline.render_with_nvenc(source, plan, folder / f"{number}.mp4", choice, settings=settings)
+
+    with ThreadPoolExecutor(times) as threads:
+        return [*threads.map(rendered, range(times))]
+
+
 def main() -> None:
     """Measure and print; end with 1 where a result is not a verified one of NVENC's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -72,8 +95,14 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=2, help="sessions at once")
     parser.add_argument("--real-cuda", action="store_true", help="use this machine's card for all but the encoder")
     parser.add_argument("--keep", type=Path, help="keep the made videos and streams here, and use those that are there")
+    parser.add_argument("--feed", action="store_true", help="render all at once from one plan, and nothing else")
+    parser.add_argument("--feeding", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
+    if options.feeding:
+        reports = feed(options.video, options.feeding, options.videos)
+        print(json.dumps([{"report": report.model_dump(mode="json")} for report in reports]))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         made = options.keep or Path(temporary)
         made.mkdir(exist_ok=True)
@@ -103,6 +132,9 @@ def main() -> None:
         )
         own = {"DUALFACE_RUNTIME": f"{temporary}/runtime", "DUALFACE_NVENC_MAX_SESSIONS": str(options.sessions)}
         job = [*DUALFACE, "run", *map(str, copies), "-o", f"{temporary}/out", "--encoder", "nvenc", "--json"]
+        if options.feed:
+            program = (sys.executable, "-m", "benchmarks.nvenc_pace")
+            job = [*program, "--feeding", temporary, "--video", str(video), "--videos", str(options.videos)]
         environment = os.environ | driver.environment() | own
         start = time.monotonic()
         done = subprocess.run(job, env=environment, stdout=subprocess.PIPE, text=True, check=False)
