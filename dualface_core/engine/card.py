@@ -193,7 +193,8 @@ class CardProcesses:
             process.send(service.model_dump_json())
             listener.close()  # what connects to a process that has ended is refused then
             try:
-                while process.next_line(self._beat) is not None:
+                while (said := process.next_line(self._beat)) is not None:
+                    _LOGGER.warning("%s", said.strip())
                     self._beat()
             except _Ended:
                 return

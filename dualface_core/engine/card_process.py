@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from multiprocessing.connection import Connection
@@ -82,18 +82,28 @@ def main() -> None:
     keep_freed_memory()
     sys.setswitchinterval(SWITCH)
     end_with_parent()
-    say = message_channel()
+    logging.basicConfig(handlers=[_Said(message_channel())])
     service = Service.model_validate_json(sys.stdin.readline())
     try:
         resolve_name(service.set_up)()
     except Exception as error:  # noqa: BLE001  each task meets it again, and its caller is told
         _LOGGER.warning("%s", error)
-    say("set up")
     gate = Gate(service.threads, service.memory, CoreBudget(service.runtime, cores=service.cores))
     with socket.socket(fileno=service.listener) as listener:
         while True:
             asked, _ = listener.accept()
             threading.Thread(target=_serve, args=[Connection(asked.detach()), gate], daemon=True).start()
+
+
+class _Said(logging.Handler):
+    """Hands what is logged to the process that started this one, a line each."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(" ".join(record.getMessage().split()))
 
 
 def _serve(asked: Connection[Answer | int, Request], gate: Gate) -> None:

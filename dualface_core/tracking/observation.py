@@ -18,7 +18,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -29,6 +29,7 @@ from dualface_core.engine.spans import Span, spans
 from dualface_core.engine.workers import Workers, advance
 from dualface_core.errors import UnreadableVideoError
 from dualface_core.faces.attire import COLORS, attire
+from dualface_core.faces.card_detector import CardFaceDetector
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.face_crops import SIDE, crop_square
@@ -39,13 +40,10 @@ from dualface_core.media.opening import SEND_AGAIN
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.salvage import Stretch
-from dualface_core.system.cuda import Card, CudaError, card_of_process
+from dualface_core.system.cuda import card_of_process
 from dualface_core.tracking.heads import GRAYS_PER_SECOND, gray_size
 from dualface_core.tracking.parameters import TrackParameters
 from dualface_core.tracking.shots import AROUND, CutSuspicion, Thumbnail, face_goes_on, make_thumbnail
-
-if TYPE_CHECKING:
-    from dualface_core.faces.yunet import TorchFaceDetector
 
 LEAD: Final = AROUND + 2
 """Frames before a frame on which it depends what is observed of it: `CutSuspicion` compares so many, and so many tell
@@ -174,43 +172,30 @@ def observe(task: SpanTask) -> Observed:
     video, span = task.video, task.span
     to_the_end = Span(span.first, video.frame_count, span.first_pts, None)
     if task.on_card:
-        card, detector = _card(task.detector_weights)
-        card.enter()
+        card_of_process().enter()
         with card_readers().of(video, to_the_end) as reader:
-            return _observed(task, reader, detector)
+            return _observed(task, reader, _card_detector(task.detector_weights))
     with VideoReader(video, threads=1, loop_filter=False, span=to_the_end) as reader:
         return _observed(task, reader, FaceDetector(task.detector_weights))
 
 
 def set_up_card() -> None:
-    """Make a process ready for tasks on the card: what takes seconds there is done, for videos of the usual shape.
-
-    Raises CudaError where there is no card that works.
-    """
-    _, detector = _card(None)
-    width, height = look_size(_USUAL_SIZE, TrackParameters())
-    detector.detect(np.zeros((1, height, width, 3), np.uint8), score_threshold=1.0)
+    """Begin to make a process ready for tasks on the card. Raises CudaError where there is none that works."""
+    card_of_process()
+    _card_detector(None)
 
 
-def _card(weights: Path | None) -> tuple[Card, TorchFaceDetector]:
-    """What this process observes with on the card. Raises CudaError where there is none that works."""
+def _card_detector(weights: Path | None) -> CardFaceDetector:
     with _SETTING_UP:
-        return _card_of_process(weights)
+        return _detector_of_process(weights)
 
 
 @cache
-def _card_of_process(weights: Path | None) -> tuple[Card, TorchFaceDetector]:
-    import torch
-
-    from dualface_core.faces.yunet import TorchFaceDetector
-
-    card = card_of_process()
-    if not torch.cuda.is_available():
-        raise CudaError("Asking torch for the card", 0, "this build of torch has no CUDA, or finds no card")
-    return card, TorchFaceDetector(weights, device="cuda", dtype=torch.float16)
+def _detector_of_process(weights: Path | None) -> CardFaceDetector:
+    return CardFaceDetector(weights, size=look_size(_USUAL_SIZE, TrackParameters()))
 
 
-def _observed(task: SpanTask, reader: VideoReader, detector: FaceDetector | TorchFaceDetector) -> Observed:
+def _observed(task: SpanTask, reader: VideoReader, detector: FaceDetector | CardFaceDetector) -> Observed:
     """What is observed of one task by one reader."""
     span = task.span
     seen = []
@@ -353,7 +338,7 @@ def span_tasks(
 def observe_frames(
     frames: Iterable[Frame],
     parameters: TrackParameters,
-    detector: FaceDetector | TorchFaceDetector,
+    detector: FaceDetector | CardFaceDetector,
     *,
     lead: int = 0,
     to_end: bool = True,
@@ -392,7 +377,7 @@ class _Found:
 class _Observer:
     """Takes frames in order, and holds the last one."""
 
-    def __init__(self, parameters: TrackParameters, detector: FaceDetector | TorchFaceDetector) -> None:
+    def __init__(self, parameters: TrackParameters, detector: FaceDetector | CardFaceDetector) -> None:
         self._parameters = parameters
         self._detector = detector
         self._suspicion = CutSuspicion()

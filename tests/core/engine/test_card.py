@@ -26,6 +26,7 @@ from tests.core.engine.tasks import (
     refuse_weights,
     square,
     times_set_up,
+    warn_of,
 )
 
 
@@ -110,6 +111,12 @@ def test_nothing_is_left_of_a_parent_that_is_killed(tmp_path: Path) -> None:
         (process,) = psutil.Process(parent.pid).children()
         parent.kill()
     until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_what_a_process_logs_is_logged_here(workers: Workers, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert [*workers.map_on_card(warn_of, [7], memory=1, without_card=abs)] == [7]
+        until(lambda: "it is 7" in caplog.text)
 
 
 def begun(gate: Gate, asked: list[tuple[int, int]]) -> list[tuple[int, int]]:
