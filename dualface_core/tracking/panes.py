@@ -133,6 +133,10 @@ class Edges:
         strong = np.abs(self._steps(total)) > levels * self._images
         return strong & (rises >= share * self._images), strong & (falls >= share * self._images)
 
+    def share(self) -> Floats:
+        """The share of the images in which each pixel differs from the one before it: (h, w)."""
+        return np.asarray(np.sum(self._counted(), axis=0, dtype=np.float64) / max(1, self._images))
+
     def lines(self, total: NDArray[np.int32]) -> Lines:
         """Still edges and their contrast, each summed along them: with columns in the place of rows if that is down.
 

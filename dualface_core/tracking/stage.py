@@ -46,6 +46,21 @@ _LEAST_BAR: Final = 0.012
 _BLACK: Final = 40
 """Luma up to which a bar on one side alone is believed; those of another color come in pairs."""
 
+_MARGIN_EDGE: Final = 0.7
+"""Share of the steps from pixel to pixel along the edge of a margin that are no noise. What mirrors in the middle of a
+room, such as the posts of a door, has up to as much, but then as much goes on beside it as between."""
+
+_SMOOTHER: Final = 0.3
+"""The same of all steps in both margins, letters included, by that of the picture between them: what is blurred, plain
+or shaded has few; rooms have 0.7 and more."""
+
+_LEAST_MARGIN: Final = 0.04
+_MOST_MARGIN: Final = 0.42
+"""Shares of the image's width or height that each of two margins has."""
+
+_MIRROR: Final = 2
+"""Pixels by which two margins may differ."""
+
 _STAYS: Final = 0.5
 """Share of a shot's images in which a face must be found to hold a box."""
 
@@ -138,7 +153,20 @@ class _Watched:
             _Bar.of(*down),
             _Bar.of(across[0][::-1], across[1][::-1]),
             _Bar.of(down[0][::-1], down[1][::-1]),
+            self._margins(),
         )
+
+    def _margins(self) -> Bounds:
+        """The margins on the left, at the top, on the right and at the bottom, without faces."""
+        if self.images < _LEAST_IMAGES:
+            return 0, 0, 0, 0
+        height, width = self.darkest.shape
+        faces = np.array([face.pixels(width, height) for face in self.faces if face.count >= _STAYS * self.looks])
+        middles = (faces.reshape(-1, 4)[:, :2] + faces.reshape(-1, 4)[:, 2:]) // 2
+        across, down = self.across.share(), self.down.share()
+        left, right = _margin(across, down, min((*middles[:, 0], *(width - middles[:, 0])), default=width))
+        top, bottom = _margin(down.T, across.T, min((*middles[:, 1], *(height - middles[:, 1])), default=height))
+        return left, top, right, bottom
 
     def panes(self, picture: Bounds) -> list[Bounds]:
         """The boxes that hold a face, in pixels of the small image, within the active picture."""
@@ -182,12 +210,18 @@ class _Bar:
 
 @dataclass(frozen=True)
 class _Bars:
-    """What may be bars around the picture of one shot."""
+    """What may be bars around the picture of one shot.
+
+    Attributes:
+        left, top, right, bottom: of one color.
+        margins: lines on each side that are no bar of one color, and yet not the picture; see `_margin`.
+    """
 
     left: _Bar
     top: _Bar
     right: _Bar
     bottom: _Bar
+    margins: Bounds
 
     @property
     def sides(self) -> tuple[_Bar, _Bar, _Bar, _Bar]:
@@ -201,6 +235,9 @@ class _Bars:
         for bar, other in zip(self.sides, opposite, strict=True):
             pair = other.depth and abs(bar.color - other.color) <= _OF_BAR
             depths.append(bar.depth if pair or bar.color <= _BLACK else 0)
+        for one, two in ((0, 2), (1, 3)):
+            if not (depths[one] and depths[two]):
+                depths[one], depths[two] = (max(depths[side], self.margins[side]) for side in (one, two))
         left, top, right, bottom = depths
         return left, top, right, bottom
 
@@ -213,6 +250,36 @@ class _Bars:
                 depths[side] = next(fitting, 0)
         left, top, right, bottom = depths
         return left, top, right, bottom
+
+
+def _margin(across: Floats, along: Floats, most: int) -> tuple[int, int]:
+    """How many lines of two margins there are: columns on the left and on the right beside a picture in the middle.
+
+    Many videos have another shape than what they show, and beside that a blurred copy of it, a color or a shading,
+    often with words. Its edges are straight and mirror one another, and less is to be seen in it than between them.
+
+    Args:
+        across: (lines, columns) share of the images in which each pixel differs from the one on its left.
+        along: the same, from the one above it.
+        most: columns that may belong to a margin.
+    """
+    columns = across.shape[1]
+    depths = np.arange(math.ceil(_LEAST_MARGIN * columns), min(most, math.floor(_MOST_MARGIN * columns)))
+    edge = across.mean(axis=0)
+    sides = np.stack([edge, np.append(0.0, edge[:0:-1])])  # from the left, and from the right
+    near = np.max([sides[:, depths + shift] for shift in range(-_MIRROR, _MIRROR + 1)], axis=0)
+    busy = np.cumsum((across + along).mean(axis=0) / 2)
+    outside = (busy[depths - _MIRROR] + busy[-1] - busy[columns - depths + _MIRROR]) / (2 * (depths - _MIRROR))
+    inside = (busy[columns - depths - 1] - busy[depths]) / (columns - 2 * depths)
+    found = depths[(near >= _MARGIN_EDGE).all(axis=0) & (outside <= _SMOOTHER * inside)]
+    if not len(found):
+        return 0, 0
+    last = int(found[-1])
+    left, right = (
+        last - _MIRROR + int(np.flatnonzero(side[last - _MIRROR : last + _MIRROR + 1] >= _MARGIN_EDGE)[-1])
+        for side in sides
+    )
+    return left, right
 
 
 def _first(true: NDArray[np.bool_]) -> int:

@@ -105,6 +105,57 @@ def test_bars_may_have_another_color_where_there_are_two() -> None:
     assert shot.picture == (220, 0, WIDTH - 440, HEIGHT)
 
 
+def lettered(backdrop: Callable[[Gray], Gray], region: Region) -> Drawing:
+    """A room in a region of the frame, before what is made of it, with words beside it."""
+
+    def draw(number: int) -> Drawn:
+        picture, faces = room(number)
+        frame = backdrop(picture)
+        into(frame, region, picture)
+        left, top, right, bottom = region
+        place = (20, HEIGHT // 2) if left else (150, top // 2 + 8)
+        cv2.putText(frame, "THE TALK", place, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 255, 3, cv2.LINE_AA)
+        across, down = (right - left) / WIDTH, (bottom - top) / HEIGHT
+        inside = [(left + across * x, top + down * y, across * w, down * h) for x, y, w, h in faces]
+        return frame, inside
+
+    return draw
+
+
+def blurred(picture: Gray) -> Gray:
+    """What phones and editors put behind a picture of another shape: itself, larger and out of focus."""
+    large = cv2.resize(picture[60:300, 107:533], (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.GaussianBlur(large, (0, 0), 25), np.uint8)
+
+
+def shaded(picture: Gray) -> Gray:
+    return np.tile(np.linspace(40, 200, picture.shape[1]).astype(np.uint8), (len(picture), 1))
+
+
+@pytest.mark.parametrize("backdrop", [blurred, shaded, lambda picture: np.full_like(picture, 30)])
+@pytest.mark.parametrize("region", [PILLARBOX, (0, 70, WIDTH, HEIGHT - 70)])
+def test_a_picture_between_margins_with_words_is_found(backdrop: Callable[[Gray], Gray], region: Region) -> None:
+    (shot,) = shots_of(lettered(backdrop, region))
+    assert shot.picture is not None
+    left, top, right, bottom = region
+    x, y, width, height = shot.picture
+    apart = np.array([x - left, y - top, right - x - width, bottom - y - height])
+    assert (apart[np.array(region) % [WIDTH, HEIGHT, WIDTH, HEIGHT] == 0] == 0).all()
+    assert apart.min() >= 0
+    assert apart.max() <= 3
+
+
+def test_two_posts_of_a_room_are_no_edges_of_margins() -> None:
+    def draw(number: int) -> Drawn:
+        picture = np.tile(scenery(1, WIDTH // 5, HEIGHT // 5), (5, 5))
+        for left in (100, WIDTH - 112):
+            picture[:, left : left + 12] = 20
+        return picture, [draw_person(picture, number, 230, 130, 70), draw_person(picture, number, 430, 140, 70)]
+
+    (shot,) = shots_of(draw)
+    assert shot.picture is None
+
+
 def test_a_plain_strip_on_one_side_is_no_bar() -> None:
     (shot,) = shots_of(lambda number: barred(room(number), (0, 0, WIDTH, 300), 200))
     assert shot.picture is None
