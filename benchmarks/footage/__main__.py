@@ -12,7 +12,8 @@ A CLIP may be a JSON file: a list of `{"clip": "path from the list", "cuts": [fi
 - doubled: a face is in two tiles. both: two tiles show the same two faces.
 - empty: a person is in the frame, and their own tile does not show them; found anew: it shows no face.
 - sliced: a tile's edge goes through the face of its own person, strangers: through somebody else's.
-- bars, seams: a black bar along an edge of a tile; a straight edge from one side to the other, straight to the pixel.
+- bars, seams: a black bar along an edge of a tile; an edge from one side to the other, straight to the pixel, that is
+  at the same place of the source a quarter of a second before or after.
 - eyes: median height of A's and of B's eyes in a split, and of their difference; size: the larger face by the smaller.
 - jerk: root mean square, as a share of that of a one-euro follow of the same faces.
 - step: the largest movement of a crop window's edge from one frame to the next, as one part of so many of its width.

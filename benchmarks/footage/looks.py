@@ -6,7 +6,7 @@ small images for the contact sheet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -57,7 +57,13 @@ _STRAIGHT: Final = 0.35
 The edge of a box is straight, 0 to 0.3; what was filmed, such as a post or a door frame, hardly ever is: 0.45 and
 more."""
 
+_STANDS: Final = 1.0
+"""Pixels of the source by which an edge may be elsewhere a quarter of a second before or after."""
+
 _CELL: Final = 320
+
+Seam = tuple[int, float]
+"""Whether an edge is upright (0) or level (1), and where: pixels of the source."""
 
 
 @dataclass
@@ -69,7 +75,7 @@ class Looks:
         found: faces in the source, named by the tracks where they tell of the same face.
         empty: times of tiles without a face although their person's face is found in the source.
         bars: times of tiles with a black bar along an edge.
-        seams: times of tiles with a straight edge from one side to the other.
+        seams: times of tiles with a straight edge from one side to the other; see `standing`.
         eyes: for each sample with a split in which both faces are found: height of A's and of B's eyes in their tiles,
             from the top, as shares, and the heights of their faces.
         cells: an image of each sample, with its time and scene.
@@ -98,7 +104,9 @@ def look(video: VideoInfo, plan: TilePlan, tracks: FaceTracks) -> Looks:
     boxes = {person: tracks.boxes(person) for person in tracks.people}
     scenes = np.repeat(np.arange(len(plan.scenes)), [len(scene) for scene in plan.scenes])
     looks = Looks()
+    edges: list[list[Seam]] = []
     for frame in sampled(video):
+        edges.append([])
         number = frame.index
         looks.frames.append(number)
         source = _detected(detector, frame.bgr(_SOURCE_WIDTH), frame.width)
@@ -116,8 +124,7 @@ def look(video: VideoInfo, plan: TilePlan, tracks: FaceTracks) -> Looks:
             luma = planes[0][y : y + height, x : x + width]
             if has_bar(luma):
                 looks.bars.append(frame.time)
-            if has_seam(luma, width / float(window[2])):
-                looks.seams.append(frame.time)
+            edges[-1] += seams(luma, window)
             faces = _detected(detector, _tile_image(canvas, x, y, width, height), width)
             if subject in names and not len(faces):
                 looks.empty.append(frame.time)
@@ -128,6 +135,7 @@ def look(video: VideoInfo, plan: TilePlan, tracks: FaceTracks) -> Looks:
         if set(seen) == set(Person):
             looks.eyes.append((seen["A"][0], seen["B"][0], seen["A"][1], seen["B"][1]))
         looks.cells.append((frame.time, _cell(canvas, plan, int(scenes[number]))))
+    looks.seams += [looks.cells[sample][0] for sample in standing(edges)]
     return looks
 
 
@@ -151,33 +159,53 @@ def has_bar(luma: Image) -> bool:
     return False
 
 
-def has_seam(luma: Image, scale: float = 1.0) -> bool:
-    """Whether a straight edge, upright or level, goes through a tile from one side to the other.
+def seams(luma: Image, window: NDArray[np.floating]) -> list[Seam]:
+    """The straight edges, upright or level, that go through a tile from one side to the other.
 
     Args:
         luma: the tile.
-        scale: pixels of the tile per pixel of the source.
+        window: center x, center y, width and height of what it shows, in pixels of the source.
     """
+    scale = luma.shape[1] / float(window[2])
     small = cv2.resize(luma, (luma.shape[1] // 3, luma.shape[0] // 3), interpolation=cv2.INTER_AREA).astype(np.float32)
-    for image, whole in ((small, luma), (small.T, luma.T)):
+    found = []
+    for axis, (image, whole) in enumerate(((small, luma), (small.T, luma.T))):
         steps = image[:, 2:] - image[:, :-2]
         for sign in (1, -1):
             along = (sign * steps > _EDGE).mean(axis=0)
-            if any(
-                _straight(sign * whole.astype(np.float32), 3 * at, scale)
-                for at in np.flatnonzero(along >= _EDGE_LENGTH)
-            ):
-                return True
-    return False
+            for at in np.flatnonzero(along >= _EDGE_LENGTH):
+                place = _straight(sign * whole.astype(np.float32), 3 * int(at), scale)
+                if place is not None:
+                    found.append((axis, float(window[axis] - window[axis + 2] / 2) + place / scale))
+    return found
 
 
-def _straight(image: NDArray[np.float32], at: int, scale: float) -> bool:
-    """Whether the edge that rises from a column to some columns further on is straight to the pixel of the source."""
+def _straight(image: NDArray[np.float32], at: int, scale: float) -> float | None:
+    """Where the edge that rises from a column to some columns further on is, if straight to the pixel of the source."""
     beside = round(3 * scale)
     left = max(0, at - beside)
     rises = np.diff(image[:, left : at + 9 + beside], axis=1).argmax(axis=1)
     places = [float(np.median(part)) for part in np.array_split(rises, _PARTS)]
-    return float(np.std(places)) <= _STRAIGHT * scale
+    return left + float(np.mean(places)) if float(np.std(places)) <= _STRAIGHT * scale else None
+
+
+def standing(edges: Sequence[Sequence[Seam]]) -> list[int]:
+    """The samples with a seam: an edge that is at the same place of the source in the sample before or after.
+
+    What is put together of several pictures stands still, or stays for a moment where it comes; a post of the room
+    that meets a row of pixels once, while the camera or the light moves, is none.
+    """
+    return [
+        number
+        for number, own in enumerate(edges)
+        if any(
+            axis == other_axis and abs(place - other) <= _STANDS
+            for axis, place in own
+            for near in (number - 1, number + 1)
+            if 0 <= near < len(edges)
+            for other_axis, other in edges[near]
+        )
+    ]
 
 
 def sheet(looks: Looks, count: int = 40) -> bytes:

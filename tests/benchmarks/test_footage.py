@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.footage.looks import has_bar, has_seam
+from benchmarks.footage.looks import has_bar, seams, standing
 from benchmarks.footage.motion import motion, one_euro
 from benchmarks.footage.windows import Faces, flaws
 from dualface_core.tables.tile_plan import TilePlan
@@ -66,17 +66,23 @@ def test_darkness_is_no_bar() -> None:
 def test_an_edge_from_side_to_side_is_a_seam_and_one_that_ends_is_none() -> None:
     image = np.full((540, 480), 100, np.uint8)
     image[:, 300:] = 140
-    assert has_seam(image)
+    found = seams(image, np.array([340.0, 270.0, 480.0, 540.0]))
+    assert {axis for axis, _ in found} == {0}
+    assert [place for _, place in found] == pytest.approx([400] * len(found), abs=1.5)
     image[:200] = 100
-    assert not has_seam(image)
+    assert not seams(image, np.array([340.0, 270.0, 480.0, 540.0]))
 
 
 def test_a_post_that_is_not_straight_to_the_pixel_is_no_seam() -> None:
     image = np.full((540, 480), 100, np.uint8)
     for row in range(540):
         image[row, 300 + 3 * row // 540 :] = 140
-    assert not has_seam(image)
-    assert has_seam(image, scale=3.0)
+    assert not seams(image, np.array([240.0, 270.0, 480.0, 540.0]))
+    assert seams(image, np.array([80.0, 90.0, 160.0, 180.0]))
+
+
+def test_a_seam_stays_where_it_is_in_the_source() -> None:
+    assert standing([[(0, 400.0)], [], [(0, 100.0)], [(0, 100.5), (1, 9.0)], [(1, 100.0)], [(0, 9.0)]]) == [2, 3]
 
 
 def plan(x: NDArray[np.float64], **where: Any) -> TilePlan:
