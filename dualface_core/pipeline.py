@@ -73,13 +73,13 @@ _LATER: Final = (
 )
 """What a video's own process loads while it waits for the first spans that are looked at: a second and more."""
 
-_ON_CARD: Final = (6, 3)
+_ON_CARD: Final = (5, 4)
 """Processes that look at videos on a card, for all videos in work, and the spans that each looks at at once."""
 
 _ROOM_TO_LOOK: Final = 6 << 30
 """Bytes of a card's memory that they may take, where the settings say nothing of it."""
 
-_TO_LOOK: Final = 800 << 20
+_TO_LOOK: Final = 740 << 20
 """Bytes that each of them takes besides its decoders, with torch's kernels (H200, driver 580)."""
 
 _DECODER: Final = 20 * 1920 * 1080 * 3 // 2

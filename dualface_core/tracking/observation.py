@@ -60,9 +60,6 @@ for both of its sides, which takes less time than cores that have nothing to do.
 _SPREAD: Final = 2
 """Short spans for each core at the end of a long video, so that all cores end at about the same time."""
 
-_CARD_SPAN_SECONDS: Final = 16.0
-"""Least seconds of a span of a long video on a card: to open a decoder there takes as long as a hundred frames."""
-
 _USUAL_SIZE: Final = (1920, 1080)
 _SETTING_UP: Final = Lock()
 
@@ -269,7 +266,7 @@ class ObservedVideo:
         workers = self._workers
         card = workers.card if workers and self._on_card else None
         at_once = card.at_once if card else workers.most if workers else 1
-        parts = self._parts(at_once, on_card=card is not None) if at_once > 1 else []
+        parts = self._parts(at_once) if at_once > 1 else []
         if workers is None or len(parts) < 2:
             yield from self._in_one_pass()
             return
@@ -291,11 +288,11 @@ class ObservedVideo:
             self._changes.append(part.changes)
         self.notes = Changes.joined(self._changes).notes(self._video)
 
-    def _parts(self, at_once: int, *, on_card: bool) -> list[Span]:
+    def _parts(self, at_once: int) -> list[Span]:
         """The spans that tasks begin with: about equally long where there are few, else short ones in the end."""
-        longest = _CARD_SPAN_SECONDS if on_card else SPAN_SECONDS
+        longest = SPAN_SECONDS
         of_each = self._video.duration / at_once
-        if on_card or of_each < _SPREAD * longest:
+        if of_each < _SPREAD * longest:
             return spans(self._video, seconds=min(longest, max(_SHORTEST_SPAN, of_each)))
         short, least = spans(self._video, seconds=_SHORTEST_SPAN), longest / self._video.time_base
         begins: list[Span] = []

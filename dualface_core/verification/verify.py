@@ -40,9 +40,6 @@ _SOURCE_FRAMES: Final = 24
 _SOURCE_FRAMES_AT_ONCE: Final = 2
 """Frames of the source that are looked at in one task."""
 
-_CARD_SPAN_SECONDS: Final = 16.0
-"""The same on a card, where opening a decoder takes as long as a hundred frames."""
-
 _SPAN_SECONDS: Final = (2.0, 3.0, 4.5, 6.0)
 """Seconds of a result that are looked at in one task, at the least: the first of these with which all seams are at key
 frames, as those of spans are; or the last. Encoders that are left alone set a key frame every 250 frames."""
@@ -243,7 +240,7 @@ class _Checks:
         from dualface_core.verification.observation import observed, without_card
 
         on_card = self._on_card and workers.card is not None
-        parts = spans(self._result, seconds=_CARD_SPAN_SECONDS) if on_card else _spans(self._result)
+        parts = spans(self._result, seconds=_SPAN_SECONDS[-1]) if on_card else _spans(self._result)
         if len(parts) < 2:
             return False
         of_source = _SOURCE_FRAMES_AT_ONCE if is_seekable(self._video) else len(self._sampled)

@@ -186,7 +186,7 @@ def test_looks_lie_on_a_grid_of_time_at_the_last_frame_and_on_both_sides_of_a_cu
 def test_a_card_shows_what_the_processor_shows_which_observes_where_there_is_none(
     edited: VideoInfo, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(observation, "_CARD_SPAN_SECONDS", KEYS / 15)
+    monkeypatch.setattr(observation, "SPAN_SECONDS", KEYS / 15)
     monkeypatch.setattr(observation, "_SHORTEST_SPAN", KEYS / 15)
     done: list[int] = []
     here = in_one_pass(edited.path)

@@ -108,7 +108,7 @@ def test_what_is_wrong_at_a_seam_is_found_as_in_one_pass(
 def test_findings_are_the_same_with_a_card_and_where_it_gives_up(
     good: Job, right: Right, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dualface_core.verification.verify._CARD_SPAN_SECONDS", 1.0)
+    monkeypatch.setattr("dualface_core.verification.verify._SPAN_SECONDS", (1.0, 1.0))
     monkeypatch.setattr(pipeline, "_looks_on_card", lambda *_, **__: True)
     calls: list[int] = []
     assert verified(good, right.output, workers=workers, calls=calls) == right.whole
