@@ -36,7 +36,7 @@ from dualface_core.engine.card import Answer, CardAccess, CardProcessEndedError,
 from dualface_core.engine.cores import Core, CoreBudget, Turn
 from dualface_core.system.cpu_time import cpu_seconds
 from dualface_core.system.crashes import crash
-from dualface_core.system.memory import keep_freed_memory
+from dualface_core.system.memory import keep_freed_memory, use_one_heap
 from dualface_core.system.threads import limit_library_threads
 
 Task = TypeVar("Task")
@@ -179,6 +179,7 @@ class Workers:
             self._prepared = True
             limit_library_threads()
             sys.setswitchinterval(SWITCH)
+            use_one_heap()  # or each thread that brings results keeps the memory of some
             forkserver.set_forkserver_preload([_FIRST, *self._preload, *_program(), _LAST])
             # A terminal sends Ctrl-C to all processes, and this one tells the others what ends.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -554,6 +555,7 @@ def _begin(board: _Board) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     limit_library_threads()
     keep_freed_memory()
+    use_one_heap()
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=[parent.sentinel], daemon=True).start()

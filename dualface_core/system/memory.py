@@ -9,10 +9,12 @@ longer than the arithmetic of whole layers.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import Final
 
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
+_ARENA_MAX: Final = -8
 """What `mallopt` calls its parameters."""
 
 _KEPT: Final = 128 << 20
@@ -24,7 +26,16 @@ _LARGEST: Final = 32 << 20
 
 def keep_freed_memory() -> None:
     """Let this process, and those forked from it, use memory again that was freed. Does nothing without glibc."""
+    _mallopt({_TRIM_THRESHOLD: _KEPT, _MMAP_THRESHOLD: _LARGEST})
+
+
+def use_one_heap() -> None:
+    """Let the threads of this process share what each has freed: on its own, each would keep that to itself."""
+    _mallopt({_ARENA_MAX: 1})
+
+
+def _mallopt(values: Mapping[int, int]) -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_TRIM_THRESHOLD, _KEPT)
-        mallopt(_MMAP_THRESHOLD, _LARGEST)
+        for parameter, value in values.items():
+            mallopt(parameter, value)

@@ -33,3 +33,38 @@ def pages_a_round(what: str) -> float:
 def test_memory_that_was_freed_is_used_again_and_not_mapped_anew() -> None:
     assert pages_a_round("given back") > 1000
     assert pages_a_round("kept") < 10
+
+
+HEAPS = """
+import sys, threading
+import numpy as np
+from dualface_core.system.memory import use_one_heap
+
+if sys.argv[1] == "one":
+    use_one_heap()
+at_once = threading.Barrier(8)
+def allocate():
+    at_once.wait()
+    block = np.ones(64 << 10, np.uint8)
+    at_once.wait()
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+# glibc reserves 64 MB of addresses, of which little is mapped, for each heap but the first.
+lines = open("/proc/self/maps").read().splitlines()
+sizes = [int(end, 16) - int(begin, 16) for begin, end in (line.split()[0].split("-") for line in lines)]
+print(sum(32 << 20 < size < 64 << 20 for size in sizes))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="it is not glibc")
+def test_threads_share_the_memory_that_each_has_freed() -> None:
+    heaps = {
+        what: int(
+            subprocess.run([sys.executable, "-c", HEAPS, what], check=True, capture_output=True, text=True).stdout
+        )
+        for what in ("one", "several")
+    }
+    assert heaps["one"] == 0 < heaps["several"]
