@@ -239,15 +239,15 @@ def test_spans_that_are_rendered_one_by_one_have_every_frame(
     assert (read_fingerprints(prints, plan.layout, FRAMES) == expected).all()
 
 
-@pytest.mark.parametrize("layout", [SPLIT, NARROW], ids=lambda layout: layout.name)
+@pytest.mark.parametrize(("layout", "decoders"), [(SPLIT, 1), (NARROW, 1), (SPLIT, 2)])
 def test_nvenc_takes_what_is_drawn_where_it_lies(
-    video: VideoInfo, layout: Layout, emulated_driver: Callable[..., EmulatedDriver], tmp_path: Path
+    video: VideoInfo, layout: Layout, decoders: int, emulated_driver: Callable[..., EmulatedDriver], tmp_path: Path
 ) -> None:
     card, plan = real_card(), plan_of(video, layout)
     table, output, prints = (tmp_path / name for name in ("plan.parquet", "out.mp4", "prints"))
     plan.write(table)
     driver = emulated_driver(real_cuda=True)  # which encodes without a loss
-    driver.python("-m", "tests.core.engine.encode_on_card", video.path, table, output, prints)
+    driver.python("-m", "tests.core.engine.encode_on_card", video.path, table, output, prints, str(decoders))
     with VideoReader(probe(output)) as reader:
         for frame, (drawn, _) in zip(reader, surfaces(video, plan, card), strict=True):
             assert all((ours == theirs).all() for ours, theirs in zip(frame.planes, drawn, strict=True))
