@@ -94,18 +94,20 @@ def verify_output(
 
     layout = plan.layout
     planned = [pts * plan.metadata.seconds_per_pts for pts in plan.pts.tolist()]
+    samples = _Samples(video, tracks, plan, settings)
     try:
-        result = probe(output, settings.limits)
-        streams = list(stream_findings(result, video, layout))
-        metadata = metadata_finding(result, video)
-        if (result.width, result.height) != (layout.width, layout.height):
-            # No tile is where it should be, so nothing can be said about tiles.
-            return Verification(findings=[*streams, *audio_findings(result, video), metadata])
-        with _composed(video, plan, fingerprints, workers) as composed:
-            checks = partial(
-                _Checks, result, video, tracks, plan, planned, composed, settings, workers, suits_card(result)
-            )
-            seen = _looked_at(checks, output, workers, progress)
+        with _observed_by(workers, samples) as of_source:
+            result = probe(output, settings.limits)
+            streams = list(stream_findings(result, video, layout))
+            metadata = metadata_finding(result, video)
+            if (result.width, result.height) != (layout.width, layout.height):
+                # No tile is where it should be, so nothing can be said about tiles.
+                return Verification(findings=[*streams, *audio_findings(result, video), metadata])
+            with _composed(video, plan, fingerprints, workers) as composed:
+                checks = partial(
+                    _Checks, result, samples, tracks, plan, planned, composed, settings, workers, suits_card(result)
+                )
+                seen = _looked_at(checks, output, workers, of_source, progress)
     except InputError as error:
         if Path(error.path) != output:
             raise
@@ -122,20 +124,71 @@ def _looked_at(
     checks: Callable[[], _Checks],
     output: Path,
     workers: Workers | None,
+    of_source: Iterator[list[Seen]] | None,
     progress: Callable[[int, int], None] | None,
 ) -> _Checks:
     """Let checks take all that is seen. Of a result that cannot be read in spans, one pass says what is wrong."""
-    if workers is not None and workers.most > 1:
+    if workers is not None and of_source is not None:
         try:
             spread = checks()
-            if spread.look_in_spans(workers, progress):
-                return spread
+            if not spread.look_in_spans(workers, of_source, progress):
+                spread.look_in_one_pass(of_source, progress)
         except InputError as error:
             if Path(error.path) != output:
                 raise
+        else:
+            return spread
     whole = checks()
-    whole.look_in_one_pass(progress)
+    whole.look_in_one_pass(None, progress)
     return whole
+
+
+class _Samples:
+    """The frames of the source that are looked at, and what is to be seen in them: that takes no result."""
+
+    def __init__(self, video: VideoInfo, tracks: FaceTracks, plan: TilePlan, settings: Settings) -> None:
+        from dualface_core.faces.embedding import embed
+        from dualface_core.verification.expected import sampled_frames
+        from dualface_core.verification.identity import IdentityCheck
+
+        self.video = video
+        self.numbers = sampled_frames(video, plan, _SOURCE_FRAMES)
+        self._plan = plan
+        self._detector = settings.detector_weights
+        self.people = IdentityCheck(tracks, plan, partial(embed, None, weights=settings.embedder_weights))
+
+    def tasks(self, at_once: int) -> list[SourceTask]:
+        """Tasks of so many frames each."""
+        parts = range(0, len(self.numbers), at_once)
+        return [self.task(self.numbers[first : first + at_once]) for first in parts]
+
+    def task(self, numbers: Sequence[int]) -> SourceTask:
+        """A task of these frames of the plan."""
+        from dualface_core.verification.expected import Sample
+        from dualface_core.verification.observation import SourceTask
+
+        return SourceTask(
+            self.video,
+            self._plan.layout,
+            tuple(Sample.of(self._plan, numbers)),
+            {number: self.people.wanted(number) for number in numbers},
+            self._detector,
+        )
+
+
+@contextmanager
+def _observed_by(workers: Workers | None, samples: _Samples) -> Iterator[Iterator[list[Seen]] | None]:
+    """What is seen in the samples by workers, which begin now; None without them."""
+    from dualface_core.engine.prefetch import prefetch
+    from dualface_core.verification.observation import observed
+
+    if workers is None or workers.most == 1:
+        yield None
+        return
+    at_once = _SOURCE_FRAMES_AT_ONCE if len(_spans(samples.video)) > 1 else max(1, len(samples.numbers))
+    tasks = samples.tasks(at_once)
+    with prefetch(workers.map(observed, tasks, about=samples.video.path), depth=max(1, len(tasks))) as seen:
+        yield seen
 
 
 @contextmanager
@@ -201,7 +254,7 @@ class _Checks:
     def __init__(
         self,
         result: VideoInfo,
-        video: VideoInfo,
+        samples: _Samples,
         tracks: FaceTracks,
         plan: TilePlan,
         planned: Sequence[Fraction],
@@ -213,15 +266,14 @@ class _Checks:
         from dualface_core.faces.embedding import embed
         from dualface_core.verification.canvas import CanvasCheck
         from dualface_core.verification.comparison import RegionComparison
-        from dualface_core.verification.expected import CropCheck, sampled_frames
+        from dualface_core.verification.expected import CropCheck
         from dualface_core.verification.fingerprints import region_fingerprints
         from dualface_core.verification.identity import IdentityCheck
 
-        self._result, self._video, self._plan, self._planned = result, video, plan, planned
+        self._result, self._samples, self._plan, self._planned = result, samples, plan, planned
         self._workers = workers
         self._detector, self._embedder = settings.detector_weights, settings.embedder_weights
         self._on_card = on_card
-        self._sampled = sampled_frames(video, plan, _SOURCE_FRAMES)
         self._people = IdentityCheck(tracks, plan, partial(embed, workers, weights=settings.embedder_weights))
         self._canvas = CanvasCheck(tracks, plan)
         times = [*map(float, planned), float(result.first_pts * result.time_base) + result.duration]
@@ -231,22 +283,22 @@ class _Checks:
         self.shown: list[Fraction] = []
         self.audio: Sequence[Finding] = ()
 
-    def look_in_spans(self, workers: Workers, progress: Callable[[int, int], None] | None) -> bool:
-        """Take all that is seen, side by side where the result can be split; False where it cannot."""
+    def look_in_spans(
+        self, workers: Workers, of_source: Iterator[list[Seen]], progress: Callable[[int, int], None] | None
+    ) -> bool:
+        """Take all that is seen, of the source and side by side, where the result can be split; False where not."""
         from dualface_core.engine.backend import decoder_memory
         from dualface_core.engine.prefetch import prefetch
         from dualface_core.engine.spans import spans
-        from dualface_core.media.reader import is_seekable
-        from dualface_core.verification.observation import observed, without_card
+        from dualface_core.verification.observation import AudioTask, observed, without_card
 
         on_card = self._on_card and workers.card is not None
         parts = spans(self._result, seconds=_SPAN_SECONDS[-1]) if on_card else _spans(self._result)
         if len(parts) < 2:
             return False
-        of_source = _SOURCE_FRAMES_AT_ONCE if is_seekable(self._video) else len(self._sampled)
         told = None if progress is None else lambda done: progress(done, len(self._planned))
         about = self._result.path
-        tasks = self._at_first(of_source)
+        audio: list[Task] = [AudioTask(self._result, self._samples.video)]
         of_result: Iterator[Task] = map(self._result_task, parts)
         if on_card:  # which looks at the result while the processor looks at the source
             there = workers.map_on_card(
@@ -258,42 +310,29 @@ class _Checks:
                 about=about,
             )
             with prefetch(there, depth=1) as seen_there:
-                for seen in chain(workers.map(observed, tasks, about=about), seen_there):
+                for seen in chain(of_source, workers.map(observed, audio, about=about), seen_there):
                     self._take(seen)
         else:
-            for seen in workers.map(observed, chain(tasks, of_result), progress=told, about=about):
+            there = workers.map(observed, chain(audio, of_result), progress=told, about=about)
+            for seen in chain(of_source, there):
                 self._take(seen)
         return True
 
-    def look_in_one_pass(self, progress: Callable[[int, int], None] | None) -> None:
-        """Take all that is seen, in this process."""
-        from dualface_core.verification.observation import observations
+    def look_in_one_pass(
+        self, of_source: Iterator[list[Seen]] | None, progress: Callable[[int, int], None] | None
+    ) -> None:
+        """Take all that is seen, in this process; of the source what others see, if they do."""
+        from dualface_core.verification.observation import AudioTask, observations
 
-        for task in [*self._at_first(len(self._sampled)), self._result_task(None)]:
-            for seen in observations(task):
-                self._take([seen])
-                if progress is not None and self.shown:
-                    progress(len(self.shown), len(self._planned))
-
-    def _at_first(self, of_source: int) -> list[Task]:
-        """What is to be looked at before the result: people must be known. Of the source, so many frames at once."""
-        from dualface_core.verification.observation import AudioTask
-
-        numbers = range(0, len(self._sampled), of_source)
-        of_frames = [self._source_task(self._sampled[first : first + of_source]) for first in numbers]
-        return [AudioTask(self._result, self._video), *of_frames]
-
-    def _source_task(self, numbers: Sequence[int]) -> SourceTask:
-        from dualface_core.verification.expected import Sample
-        from dualface_core.verification.observation import SourceTask
-
-        return SourceTask(
-            self._video,
-            self._plan.layout,
-            tuple(Sample.of(self._plan, numbers)),
-            {number: self._people.wanted(number) for number in numbers},
-            self._detector,
-        )
+        here: list[Task] = [AudioTask(self._result, self._samples.video), self._result_task(None)]
+        if of_source is None:
+            here[:0] = self._samples.tasks(max(1, len(self._samples.numbers)))
+        for taken in of_source or ():
+            self._take(taken)
+        for seen in chain.from_iterable(map(observations, here)):
+            self._take([seen])
+            if progress is not None and self.shown:
+                progress(len(self.shown), len(self._planned))
 
     def _result_task(self, span: Span | None) -> ResultTask:
         from dualface_core.verification.observation import ResultTask
@@ -305,7 +344,7 @@ class _Checks:
             if span.stop_pts is not None:
                 stop = min(stop, bisect_left(self._planned, span.stop_pts * self._result.time_base) + 1)
         numbers = range(first, stop)
-        compared = frozenset(number for number in self._sampled if number in numbers)
+        compared = frozenset(number for number in self._samples.numbers if number in numbers)
         faces = [number for number in self._people.frames if number in numbers]
         return ResultTask(
             self._result,
@@ -347,7 +386,7 @@ class _Checks:
         from dualface_core.verification.observation import faces_of
 
         unknown = self._people.unknown()
-        tasks = [self._source_task(numbers) for numbers in unknown.values()]
+        tasks = [self._samples.task(numbers) for numbers in unknown.values()]
         found = map(faces_of, tasks) if self._workers is None else self._workers.map(faces_of, tasks)
         for person, frames in zip(unknown, found, strict=True):
             for faces in frames:
