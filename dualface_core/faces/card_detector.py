@@ -1,7 +1,7 @@
 """CardFaceDetector: YuNet on a card, and on the processor until the card is set up for it.
 
 Belongs here: the change from the one to the other. Torch takes seconds to load and to prepare its kernels; meanwhile
-the card decodes, and the processor finds the same faces.
+the card decodes, and the processor finds the same faces. So that they are the same, the card works in single precision.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class CardFaceDetector:
 
             from dualface_core.faces.yunet import TorchFaceDetector
 
-            half = torch.float32 if device == "cpu" else torch.float16
-            detector = TorchFaceDetector(weights, device=device, dtype=half)
+            torch.backends.cudnn.allow_tf32 = False  # whose ten bits would move boxes
+            detector = TorchFaceDetector(weights, device=device)
             detector.detect(np.zeros((1, size[1], size[0], 3), np.uint8), score_threshold=1.0)
         except (CudaError, RuntimeError, AssertionError, OSError) as error:  # what torch raises where it has no CUDA
             _LOGGER.warning("The processor looks for faces in frames that the card decodes: %s", error)

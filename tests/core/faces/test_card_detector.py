@@ -31,7 +31,7 @@ def test_the_processor_finds_faces_until_the_card_is_set_up(sample_clip: SampleC
     np.testing.assert_array_equal(first.boxes, expected.boxes)
     until(lambda: isinstance(detector._detector, TorchFaceDetector))
     (then,) = detector.detect(image, score_threshold=0.6)
-    np.testing.assert_allclose(then.boxes, expected.boxes, atol=1)
+    np.testing.assert_allclose(then.boxes, expected.boxes, atol=0.01)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
