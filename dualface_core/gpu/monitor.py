@@ -191,8 +191,7 @@ class LoadMonitor:
                     begun = time.thread_time()
                     latest = self._sample(host, gpu_load())
                     due = max(due + self._interval, latest + (time.thread_time() - begun) / _SHARE)
-                # Rates over no time at all would say nothing.
-                if time.monotonic() - latest > self._interval / 4:
+                if latest == -math.inf:  # looking at many processes takes a moment, for which nobody waits in the end
                     self._sample(host, gpu_load())
         except Exception:
             # A job must not fail because it could not be watched.
