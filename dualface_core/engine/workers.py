@@ -136,6 +136,7 @@ class Workers:
 
     Attributes:
         most: tasks at once.
+        budget: the budget, for tasks that make use of a core which has nothing to do.
         card: how tasks are handed to processes for a card; None where there are none.
         place: of the video in work among all those that share the card; tasks of the lowest go first there.
     """
@@ -152,7 +153,7 @@ class Workers:
         self.card = card.access if isinstance(card, CardProcesses) else card
         self.place = 0
         self._card_processes = card if isinstance(card, CardProcesses) else None
-        self._cores = cores
+        self.budget = cores
         self._preload = [*HEAVY, *preload]
         self._pool = _Pool(self.most)
         self._prepared = False
@@ -218,11 +219,11 @@ class Workers:
         rest = iter(tasks)
         first = list(islice(rest, 2))
         tasks = chain(first, rest)
-        if self._cores is None or self.most == 1 or (len(first) < 2 and not self._prepared):
+        if self.budget is None or self.most == 1 or (len(first) < 2 and not self._prepared):
             yield from self._here(function, tasks, progress)
             return
         self.prepare()
-        parallel = _Parallel(self._pool, self._cores.turn(), function, tasks, self.most + ahead, str(about))
+        parallel = _Parallel(self._pool, self.budget.turn(), function, tasks, self.most + ahead, str(about))
         with self._pool.lock:
             self._pool.maps.append(parallel)
         try:
@@ -282,7 +283,7 @@ class Workers:
                 progress(done)
 
         for task in tasks:
-            core = None if self._cores is None else self._cores.attempt()
+            core = None if self.budget is None else self.budget.attempt()
             begun = monotonic()
             try:
                 with advancing(told):

@@ -2,8 +2,8 @@
 
 Belongs here: how a video is split for it, what a worker does with a span, and putting the spans together. A worker has
 one thread, which does everything to a frame before it takes the next, so that nothing is handed over and one surface
-does for all frames. Only where cores would have nothing to do, two threads share a span. What is kept of spans if the
-job is killed is the business of `finished_spans`.
+does for all frames. Only where a core has nothing to do, a second thread helps. What is kept of spans if the job is
+killed is the business of `finished_spans`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from dualface_core.compositing.cpu import Compositor
 from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.compositing.sampling import plan_axes
 from dualface_core.encoding.settings import EncoderSpec, on_one_core
+from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.prefetch import prefetch
 from dualface_core.engine.spans import Span, spans
 from dualface_core.engine.workers import Workers, advance
@@ -61,7 +62,10 @@ _SPREAD: Final = 2
 
 
 _FRAMES_AHEAD: Final = 2
-"""Frames that wait for the encoder where two threads share a span."""
+"""Frames that wait for the encoder where a second thread draws them."""
+
+_ASKED_EVERY: Final = 8
+"""Frames after which it is asked again whether a core has nothing to do: a question takes up to a millisecond."""
 
 
 def rendering_spans(video: VideoInfo) -> list[Span]:
@@ -110,8 +114,7 @@ class SpansTask:
         coding: what encodes.
         places: where the files of each go.
         fingerprints: whether the frames leave their fingerprints.
-        shared: whether one thread decodes and composes while another one encodes, which ends a task a third sooner if a
-            core is free.
+        budget: whose cores a second thread may take; None if there is to be none, since other tasks wait for a core.
     """
 
     video: VideoInfo
@@ -121,7 +124,7 @@ class SpansTask:
     coding: Coding
     places: Sequence[SpanPlace]
     fingerprints: bool
-    shared: bool = False
+    budget: CoreBudget | None = None
 
 
 def render_spans(task: SpansTask) -> list[FinishedSpan]:
@@ -136,9 +139,9 @@ def render_spans(task: SpansTask) -> list[FinishedSpan]:
         if task.on_card:
             drawn = composed_on_card(task.video, task.plan, _card(), span=span, encoded_there=False)
             surfaces: Iterator[tuple[Surface | CudaSurface, int]] = stack.enter_context(closing(drawn))
-        elif task.shared:
-            ahead = _drawn(task.video, task.plan, span, surfaces=_FRAMES_AHEAD + 2)
-            surfaces = stack.enter_context(prefetch(ahead, depth=_FRAMES_AHEAD))
+        elif task.budget is not None:
+            drawn_ahead = _drawn(task.video, task.plan, span, surfaces=_FRAMES_AHEAD + 2)
+            surfaces = stack.enter_context(closing(_helped(drawn_ahead, task.budget)))
         else:
             surfaces = stack.enter_context(closing(_drawn(task.video, task.plan, span, surfaces=1)))
         finished = [
@@ -164,6 +167,26 @@ def _encoded(surfaces: Iterator[tuple[Surface | CudaSurface, int]], task: SpansT
             advance(1)
         encoded = encoder.finish()
     return place.finish(encoded, packets, fingerprints)
+
+
+def _helped(drawn: Generator[tuple[Surface, int]], budget: CoreBudget) -> Generator[tuple[Surface, int]]:
+    """The same frames. From when a core is free on, a second thread draws them, ahead of the caller, and holds it."""
+    core, turn = None, budget.turn()
+    with closing(drawn):
+        for number, frame in enumerate(drawn, 1):
+            yield frame
+            if number % _ASKED_EVERY == 0:
+                core = turn.attempt()
+                turn.withdraw()  # who waits for a core comes first
+            if core is not None:
+                break
+        else:
+            return
+        try:
+            with prefetch(drawn, depth=_FRAMES_AHEAD) as ahead:
+                yield from ahead
+        finally:
+            core.release()
 
 
 def _drawn(video: VideoInfo, plan: PlanPart, span: Span, *, surfaces: int) -> Generator[tuple[Surface, int]]:
@@ -261,7 +284,7 @@ def render_in_spans(
             coding=coding,
             places=[places[number] for number in numbers],
             fingerprints=fingerprints is not None,
-            shared=len(together) - place < workers.most,  # no other task waits for a core when this one begins
+            budget=workers.budget if len(together) - place < workers.most else None,
         )
         for place, numbers in enumerate(together)
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -84,9 +87,7 @@ def test_a_result_does_not_depend_on_the_number_of_processes(
     video = still_video(tmp_path / "still.mp4", PTS, key_every=key_every)
     plan = moving_plan(video, PTS)
     assert any(span.to_reach for span in rendering_spans(video)) == (key_every == 8)
-    many = Workers()
-    many.most = 16  # in this process: two threads share each span
-    for name, workers in (("one", Workers()), ("two", two_workers), ("many", many), ("pass", None)):
+    for name, workers in (("one", Workers()), ("two", two_workers), ("pass", None)):
         output = tmp_path / f"{name}.mp4"
         prints = tmp_path / f"{name}.fingerprints"
         chosen = settings(preset="veryfast")
@@ -96,8 +97,46 @@ def test_a_result_does_not_depend_on_the_number_of_processes(
         assert report.backend.startswith(
             f"cpu, {parts} spans" if workers else "cpu, one pass: it was to be done in one process"
         )
-    assert len({(tmp_path / f"{name}.mp4").read_bytes() for name in ("one", "two", "many")}) == 1
-    assert len({(tmp_path / f"{name}.fingerprints").read_bytes() for name in ("one", "two", "many", "pass")}) == 1
+    assert len({(tmp_path / f"{name}.mp4").read_bytes() for name in ("one", "two")}) == 1
+    assert len({(tmp_path / f"{name}.fingerprints").read_bytes() for name in ("one", "two", "pass")}) == 1
+
+
+def test_a_second_thread_draws_from_when_a_core_is_free_and_holds_it(tmp_path: Path) -> None:
+    budget = CoreBudget(tmp_path / "runtime", cores=1)
+    others = budget.attempt()
+    assert others is not None
+    drawn_by: list[str] = []
+
+    def drawn() -> Iterator[Any]:
+        for number in range(64):
+            drawn_by.append(threading.current_thread().name)
+            yield number
+
+    taken: list[Any] = []
+    with closing(spans._helped(cast("Any", drawn()), budget)) as frames:
+        for number in frames:
+            taken.append(number)
+            if number == 20:
+                others.release()
+            elif number == 40:
+                assert budget.attempt() is None
+    assert taken == [*range(64)]
+    assert {*drawn_by[:21]} == {threading.current_thread().name}
+    assert {*drawn_by[30:]} == {"prefetch"}
+    assert budget.attempt() is not None
+
+
+def test_what_a_second_thread_draws_stays_until_it_was_encoded(
+    video: VideoInfo, plan: TilePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "_ASKED_EVERY", 1)
+    whole, part = Span(0, len(PTS), video.first_pts, None), plan.part(0, len(PTS))
+    frames = spans._drawn(video, part, whole, surfaces=spans._FRAMES_AHEAD + 2)
+    with closing(spans._helped(frames, CoreBudget(tmp_path / "runtime", cores=1))) as drawn:
+        for (surface, pts), (alone, own) in zip(drawn, composed_frames(video, plan), strict=True):
+            assert pts == own
+            for shown, expected in zip(surface.planes, alone.planes, strict=True):
+                np.testing.assert_array_equal(shown, expected)
 
 
 def test_the_frames_of_a_lossless_result_are_the_composed_ones(
