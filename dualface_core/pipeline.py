@@ -478,6 +478,8 @@ def render_with_nvenc(
         )
         done = render_isolated(job, stall_timeout=settings.stall_timeout, progress=_of(progress, plan.frame_count))
         size = temporary.stat().st_size
+    if done.not_in_turn:
+        backend = backend.with_one_decoder(done.not_in_turn)
     if done.not_on_card:
         backend = backend.without_card(done.not_on_card)
     return _report(

@@ -34,6 +34,10 @@ class Backend:
         """What takes its place when the card has given up."""
         return Backend(on_card=False, why=f"The card gave up: {str(error).rstrip('.')}.")
 
+    def with_one_decoder(self, error: BaseException | str) -> Backend:
+        """What takes its place when two decoders have given up."""
+        return replace(self, why=f"Two decoders gave up: {str(error).rstrip('.')}. It had one.", turns=())
+
     def __str__(self) -> str:
         """For reports."""
         return f"{'cuda' if self.on_card else 'cpu'}: {self.why}"

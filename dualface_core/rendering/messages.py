@@ -147,13 +147,15 @@ class Finishing(BaseModel):
 class Done(BaseModel):
     """The file is complete: frames, seconds waited for the session, seconds of work.
 
-    If the card was to decode and compose and could not, `not_on_card` says why the processor did.
+    If the card was to decode and compose and could not, `not_on_card` says why the processor did; `not_in_turn`, why it
+    did not with two decoders.
     """
 
     kind: Literal["done"] = "done"
     frames: int
     waited: float
     seconds: float
+    not_in_turn: str | None = None
     not_on_card: str | None = None
 
 

@@ -120,9 +120,10 @@ def render_stream(
 
 @dataclass(frozen=True)
 class Rendered:
-    """Frames written, and why the card did not decode and compose them although it was to; None otherwise."""
+    """Frames written; and why the card did not do it with two decoders, or not at all, although it was to."""
 
     frames: int
+    not_in_turn: str | None = None
     not_on_card: str | None = None
 
 
@@ -136,14 +137,15 @@ def render_on_card_or_not(
     turns: Sequence[Span] = (),
     **more: Any,
 ) -> Rendered:
-    """Like `render_stream`, on the card of this process; if that gives up, on the processor, from the start."""
-    reason = None
-    if on_card:
+    """Like `render_stream`, on the card of this process; if that gives up, from the start with one decoder less."""
+    reasons: dict[str, str] = {}
+    ways = {"not_in_turn": turns, "not_on_card": ()} if turns else {"not_on_card": ()}
+    for name, spans in ways.items() if on_card else ():
         try:
-            return Rendered(render_stream(video, plan, path, encoder, card=Card(), turns=turns, **more))
+            return Rendered(render_stream(video, plan, path, encoder, card=Card(), turns=spans, **more), **reasons)
         except CARD_FAILURES as error:
-            reason = str(error)
-    return Rendered(render_stream(video, plan, path, encoder, **more), reason)
+            reasons[name] = str(error)
+    return Rendered(render_stream(video, plan, path, encoder, **more), **reasons)
 
 
 def _fingerprinted(

@@ -104,7 +104,13 @@ def _attempts(job: Job, plan: TilePlan, slot: Slot, send: Send) -> Done:
             send(Refused(times=refusals, reason=error.reason))
         else:
             seconds = time.monotonic() - started
-            return Done(frames=made.frames, waited=waited, seconds=seconds, not_on_card=made.not_on_card)
+            return Done(
+                frames=made.frames,
+                waited=waited,
+                seconds=seconds,
+                not_in_turn=made.not_in_turn,
+                not_on_card=made.not_on_card,
+            )
         time.sleep(_TRY_AGAIN_AFTER)
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dualface_core.compositing.composed import composed_frames
 from dualface_core.encoding.settings import BackendKind
 from dualface_core.engine import backend
 from dualface_core.engine.backend import Backend, choose_backend, with_two_decoders
 from dualface_core.engine.workers import Workers
 from dualface_core.media.color import BT2020, PQ, ColorInfo
 from dualface_core.media.cuda_frames import NotOnCardError
+from dualface_core.media.encoder import Surface
 from dualface_core.media.orientation import Orientation
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.spans import Span
 from dualface_core.pipeline import render
 from dualface_core.rendering.stream import Rendered, render_on_card_or_not
 from dualface_core.settings import Settings
+from dualface_core.system.cuda import CudaError
 from dualface_core.tables.layouts import LAYOUTS
 from tests.core.rendering.still_scene import still_plan, still_video
 from tests.core.rendering.test_stream import X264
@@ -132,8 +136,24 @@ def test_a_card_that_gives_up_in_the_middle_is_replaced_by_the_processor_from_th
     output, told = tmp_path / "out.mp4", []
     plan = still_plan(video, PTS)
     made = render_on_card_or_not(video, plan, output, X264, on_card=True, progress=told.append)
-    assert made == Rendered(len(PTS), "Frame 7 is interlaced.")
+    assert made == Rendered(len(PTS), not_on_card="Frame 7 is interlaced.")
     assert probe(output).frame_count == told[-1] == len(PTS)
+
+
+def test_two_decoders_that_give_up_are_replaced_by_one(
+    video: VideoInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(source: VideoInfo, *_: object, turns: Sequence[Span], **__: object) -> Iterator[tuple[Surface, int]]:
+        if turns:
+            raise CudaError("cuMemAlloc", 2, "CUDA_ERROR_OUT_OF_MEMORY")
+        return composed_frames(source, plan)
+
+    monkeypatch.setattr("dualface_core.rendering.stream.Card", object)
+    monkeypatch.setattr("dualface_core.rendering.stream.composed_on_card", drawn)
+    monkeypatch.setattr("dualface_core.rendering.stream.composed_frames", GivesUp)
+    plan, output = still_plan(video, PTS), tmp_path / "out.mp4"
+    made = render_on_card_or_not(video, plan, output, X264, on_card=True, turns=[Span(0, 12, 0, None)])
+    assert made == Rendered(len(PTS), not_in_turn="cuMemAlloc failed: CUDA_ERROR_OUT_OF_MEMORY")
 
 
 @pytest.mark.usefixtures("some_card")
