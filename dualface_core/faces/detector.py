@@ -5,8 +5,9 @@ Belongs here: running the file of the model as it is. What finds faces on a card
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 import cv2
@@ -25,9 +26,6 @@ _MOST: Final = 5000
 _NMS_IOU: Final = 0.3
 """Of two boxes that overlap by more than this, the better one stays."""
 
-_TURNS: Final = Lock()
-"""A network holds the image that it looks at: threads take turns."""
-
 
 class FaceDetector:
     """Finds faces of about 10 to 300 pixels: shrink images with larger ones.
@@ -39,7 +37,7 @@ class FaceDetector:
     """
 
     def __init__(self, weights: Path | None = None) -> None:
-        self._network = loaded(YUNET, _load, weights)
+        self._networks = loaded(YUNET, _Networks, weights)
 
     def detect(self, images: NDArray[np.uint8], *, score_threshold: float) -> list[Detections]:
         """Find the faces of each image.
@@ -51,17 +49,32 @@ class FaceDetector:
         Returns:
             B times Detections, in pixels of `images`, best first.
         """
-        network = self._network
-        with _TURNS:
+        with self._networks.one() as network:
             network.setInputSize((images.shape[2], images.shape[1]))
             network.setScoreThreshold(score_threshold)
             return [_faces(network.detect(image)[1]) for image in images]
 
 
-def _load(path: str) -> cv2.FaceDetectorYN:
-    network = cv2.FaceDetectorYN.create(path, "", (_SMALLEST, _SMALLEST), 0.5, _NMS_IOU, _MOST)
-    network.detect(np.zeros((_SMALLEST, _SMALLEST, 3), np.uint8))
-    return network
+class _Networks:
+    """As many as are used at a time: each holds the image that it looks at, and threads have one each."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._unused = [self._made()]
+
+    @contextmanager
+    def one(self) -> Iterator[cv2.FaceDetectorYN]:
+        try:
+            network = self._unused.pop()
+        except IndexError:
+            network = self._made()
+        yield network
+        self._unused.append(network)
+
+    def _made(self) -> cv2.FaceDetectorYN:
+        network = cv2.FaceDetectorYN.create(self._path, "", (_SMALLEST, _SMALLEST), 0.5, _NMS_IOU, _MOST)
+        network.detect(np.zeros((_SMALLEST, _SMALLEST, 3), np.uint8))
+        return network
 
 
 def _faces(found: NDArray[np.float32] | None) -> Detections:
