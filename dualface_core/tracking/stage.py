@@ -28,6 +28,12 @@ _LEAST_IMAGES: Final = 4
 _OF_BAR: Final = 6
 """Levels of luma by which a pixel of a bar may differ from its color, in any image."""
 
+_OF_LETTERS: Final = 24
+"""Range in levels of luma over a shot up to which a pixel of letters stands still, with the noise that coding adds."""
+
+_LIVES: Final = 0.3
+"""Share of the pixels of the picture's first line that move, beyond letters in a bar."""
+
 _PLAIN: Final = 0.02
 """Share of a line of pixels that may differ more in the inside of a bar."""
 
@@ -199,13 +205,32 @@ class _Bar:
         """The bar at the first line of an image."""
         color = (float(np.median(darkest[0])) + float(np.median(brightest[0]))) / 2
         off = np.maximum(brightest - color, color - darkest)
-        differs = (off > _OF_BAR).mean(axis=1)
-        plain = _first(differs > _PLAIN)
-        edge = plain + _first(differs[plain : plain + _RINGING + 1] >= _PICTURE)
-        if plain < _LEAST_BAR * len(off) or edge > plain + _RINGING or edge + 1 >= len(off):
-            return cls(plain, 0, color)
-        step = np.median(off[edge + 1]) - np.median(off[max(0, plain - 2)])
-        return cls(plain, edge if step >= _SHARP else 0, color)
+        differs, moves = off > _OF_BAR, brightest - darkest > _OF_LETTERS
+        share, living = differs.mean(axis=1), (differs & moves).mean(axis=1)
+        plain = _first(share > _PLAIN)
+        depth = _edge(off, share, plain)
+        if color <= _BLACK:  # it may go on beyond letters that stand in it, up to where the picture lives
+            ends = np.flatnonzero((share[:-1] <= _PLAIN) & (share[1:] > _PLAIN)) + 1
+            for end in ends[ends < _first(living > _PLAIN) + _RINGING].tolist():
+                beyond = _edge(off, share, end)
+                if beyond and living[beyond + 1] >= _LIVES:
+                    return cls(plain, beyond, color)
+        return cls(plain, depth, color)
+
+
+def _edge(off: Floats, share: Floats, plain: int) -> int:
+    """Lines up to the straight edge of a picture that begins where plain lines end; 0 where there is none.
+
+    Args:
+        off: (lines, pixels) levels of luma by which each differs from the color of the bar.
+        share: (lines,) of the pixels of each that differ.
+        plain: lines of the bar, before the edge.
+    """
+    edge = plain + _first(share[plain : plain + _RINGING + 1] >= _PICTURE)
+    if plain < _LEAST_BAR * len(off) or edge > plain + _RINGING or edge + 1 >= len(off):
+        return 0
+    step = np.median(off[edge + 1]) - np.median(off[max(0, plain - 2)])
+    return edge if step >= _SHARP else 0
 
 
 @dataclass(frozen=True)

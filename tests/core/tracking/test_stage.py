@@ -145,6 +145,20 @@ def test_a_picture_between_margins_with_words_is_found(backdrop: Callable[[Gray]
     assert apart.max() <= 3
 
 
+def test_a_black_bar_on_one_side_goes_on_beyond_its_letters() -> None:
+    def draw(number: int) -> Drawn:
+        picture = np.roll(scenery(1, WIDTH, HEIGHT), 9 * number, axis=1)
+        faces = [draw_person(picture, number, 180, 100, 60), draw_person(picture, number, 450, 100, 60)]
+        picture[300:] = 16
+        for x in (30, 400):
+            cv2.putText(picture, "ANNA BELL", (x, 332), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 235, 2, cv2.LINE_AA)
+            picture[342:344, x : x + 220] = 235
+        return picture, faces
+
+    (shot,) = shots_of(draw)
+    assert shot.picture == (0, 0, WIDTH, 299)
+
+
 def test_two_posts_of_a_room_are_no_edges_of_margins() -> None:
     def draw(number: int) -> Drawn:
         picture = np.tile(scenery(1, WIDTH // 5, HEIGHT // 5), (5, 5))
