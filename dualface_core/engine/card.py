@@ -34,6 +34,9 @@ BEAT: Final = 0.25
 _WAITING: Final = 1
 """Tasks of a video, for each process, that are there when another one ends."""
 
+_LONGEST_FOLDER: Final = 75
+"""Letters of the name of a folder in which sockets can be: theirs have 107 at most."""
+
 _BACKLOG: Final = 256
 """Connections that may be made to a process before it is set up."""
 
@@ -138,10 +141,12 @@ class CardProcesses:
     def __init__(
         self, *, processes: int, threads: int, memory: int, set_up: str, runtime: Path, cores: int | None = None
     ) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="dualface-card-")
+        place = None if len(tempfile.gettempdir()) < _LONGEST_FOLDER else "/tmp"  # noqa: S108  in a folder of its own
+        self._folder = tempfile.TemporaryDirectory(prefix="dualface-card-", dir=place)
         self.access = CardAccess(folder=Path(self._folder.name), processes=processes, threads=threads, memory=memory)
         self._set_up, self._runtime, self._cores = set_up, runtime, cores
         self._ended = threading.Event()
+        self._end, self._ends = socket.socketpair()
         self._threads = [
             # The kernel ends a process with the thread that started it, which therefore stays.
             threading.Thread(target=self._keep, args=[self._listener(number)], name="card process", daemon=True)
@@ -155,15 +160,16 @@ class CardProcesses:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self.begin()
+        self._end.close()
         for thread in self._threads:
             thread.join()
+        self._ends.close()
         self._folder.cleanup()
 
     def begin(self) -> None:
         """Have them set up the card, if they have not begun to, and go on at once."""
         for number in range(self.access.processes):
-            with suppress(ConnectionRefusedError):  # it has ended
+            with suppress(FileNotFoundError, ConnectionRefusedError):  # it has ended
                 Client(self.access.socket(number), "AF_UNIX").close()
 
     def _listener(self, number: int) -> socket.socket:
@@ -175,7 +181,7 @@ class CardProcesses:
     def _keep(self, listener: socket.socket) -> None:
         """Start a process when it is asked for the first time, and say so if it ends before it is to."""
         with listener:
-            connection.wait([listener])
+            connection.wait([listener, self._ends])
             if self._ended.is_set():
                 return
             self._run(listener)

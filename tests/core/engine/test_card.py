@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -111,6 +113,23 @@ def test_nothing_is_left_of_a_parent_that_is_killed(tmp_path: Path) -> None:
         (process,) = psutil.Process(parent.pid).children()
         parent.kill()
     until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_where_the_folder_of_the_sockets_is_gone_all_is_done_without_a_card(workers: Workers) -> None:
+    assert workers.card is not None
+    shutil.rmtree(workers.card.folder)
+    assert {*workers.map_on_card(own_process, range(4), memory=1, without_card=abs)} == {os.getpid()}
+
+
+def test_sockets_are_where_their_names_are_short_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with Workers(CoreBudget(tmp_path / "run", cores=1), card=card_processes(tmp_path / "run")) as workers:
+        assert [*workers.map_on_card(square, [3], memory=1, without_card=abs)] == [9]
+        assert workers.card is not None
+        found = workers.card.folder
+    assert not found.exists()
 
 
 def test_what_a_process_logs_is_logged_here(workers: Workers, caplog: pytest.LogCaptureFixture) -> None:
