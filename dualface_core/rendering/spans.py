@@ -39,6 +39,7 @@ from dualface_core.media.writer import Carried
 from dualface_core.rendering.finished_spans import FinishedSpan, Manifest, SpanPlace, take_stock
 from dualface_core.system.atomic_files import output_error
 from dualface_core.system.cuda import Card
+from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import PlanPart, TilePlan
 from dualface_core.verification.fingerprints import FingerprintWriter
 
@@ -139,11 +140,11 @@ def render_spans(task: SpansTask) -> list[FinishedSpan]:
         if task.on_card:
             drawn = composed_on_card(task.video, task.plan, _card(), span=span, encoded_there=False)
             surfaces: Iterator[tuple[Surface | CudaSurface, int]] = stack.enter_context(closing(drawn))
-        elif task.budget is not None:
-            drawn_ahead = _drawn(task.video, task.plan, span, surfaces=_FRAMES_AHEAD + 2)
-            surfaces = stack.enter_context(closing(_helped(drawn_ahead, task.budget)))
         else:
-            surfaces = stack.enter_context(closing(_drawn(task.video, task.plan, span, surfaces=1)))
+            turn = _blank(task.plan.layout, 1)
+            alone = _drawn(task.video, task.plan, span, turn)
+            frames = alone if task.budget is None else _helped(alone, turn, task.plan.layout, task.budget)
+            surfaces = stack.enter_context(closing(frames))
         finished = [
             _encoded(islice(surfaces, part.stop - part.first), task, place)
             for part, place in zip(task.spans, task.places, strict=True)
@@ -169,31 +170,40 @@ def _encoded(surfaces: Iterator[tuple[Surface | CudaSurface, int]], task: SpansT
     return place.finish(encoded, packets, fingerprints)
 
 
-def _helped(drawn: Generator[tuple[Surface, int]], budget: CoreBudget) -> Generator[tuple[Surface, int]]:
-    """The same frames. From when a core is free on, a second thread draws them, ahead of the caller, and holds it."""
-    core, turn = None, budget.turn()
+def _blank(layout: Layout, number: int) -> list[Surface]:
+    return [Surface.blank(layout.width, layout.height) for _ in range(number)]
+
+
+def _helped(
+    drawn: Generator[tuple[Surface, int]], turn: list[Surface], layout: Layout, budget: CoreBudget
+) -> Generator[tuple[Surface, int]]:
+    """The same frames. From when a core is free on, a second thread draws them, ahead of the caller, and holds it.
+
+    `turn` are the surfaces that they are drawn on; more are added then.
+    """
+    core, wanted = None, budget.turn()
     with closing(drawn):
         for number, frame in enumerate(drawn, 1):
             yield frame
             if number % _ASKED_EVERY == 0:
-                core = turn.attempt()
-                turn.withdraw()  # who waits for a core comes first
+                core = wanted.attempt()
+                wanted.withdraw()  # who waits for a core comes first
             if core is not None:
                 break
         else:
             return
         try:
+            turn += _blank(layout, _FRAMES_AHEAD + 1)
             with prefetch(drawn, depth=_FRAMES_AHEAD) as ahead:
                 yield from ahead
         finally:
             core.release()
 
 
-def _drawn(video: VideoInfo, plan: PlanPart, span: Span, *, surfaces: int) -> Generator[tuple[Surface, int]]:
-    """The frames of a span, on so many surfaces in turn: each stays as it is until all others have been drawn on."""
-    layout, times, done = plan.layout, plan.pts.tolist(), 0
-    compositor = Compositor(layout, video.width, video.height)
-    turn = [Surface.blank(layout.width, layout.height) for _ in range(surfaces)]
+def _drawn(video: VideoInfo, plan: PlanPart, span: Span, turn: list[Surface]) -> Generator[tuple[Surface, int]]:
+    """The frames of a span, on surfaces in turn: each stays as it is until all others have been drawn on."""
+    times, done = plan.pts.tolist(), 0
+    compositor = Compositor(plan.layout, video.width, video.height)
     axes: NDArray[np.void] | None = None
     with VideoReader(video, threads=1, span=span) as reader:
         for frame in reader:
@@ -201,7 +211,7 @@ def _drawn(video: VideoInfo, plan: PlanPart, span: Span, *, surfaces: int) -> Ge
                 raise changed(video, frame.index)
             if axes is None:  # of all frames at once, which takes a tenth of the time of one after the other
                 axes = plan_axes(plan.tiles, plan.crop_windows.astype(np.float64), frame.siting)
-            surface = turn[done % surfaces]
+            surface = turn[done % len(turn)]
             compositor.compose(frame, plan.frame(frame.index), surface.planes, axes=axes[done])
             yield surface, frame.pts
             done += 1

@@ -21,6 +21,7 @@ from dualface_core.encoding.settings import Codec
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import OutputError, UnreadableVideoError
+from dualface_core.media.encoder import Surface
 from dualface_core.media.joining import UnjoinableSpansError
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
@@ -101,7 +102,7 @@ def test_a_result_does_not_depend_on_the_number_of_processes(
     assert len({(tmp_path / f"{name}.fingerprints").read_bytes() for name in ("one", "two", "pass")}) == 1
 
 
-def test_a_second_thread_draws_from_when_a_core_is_free_and_holds_it(tmp_path: Path) -> None:
+def test_a_second_thread_draws_from_when_a_core_is_free_and_holds_it(plan: TilePlan, tmp_path: Path) -> None:
     budget = CoreBudget(tmp_path / "runtime", cores=1)
     others = budget.attempt()
     assert others is not None
@@ -113,7 +114,7 @@ def test_a_second_thread_draws_from_when_a_core_is_free_and_holds_it(tmp_path: P
             yield number
 
     taken: list[Any] = []
-    with closing(spans._helped(cast("Any", drawn()), budget)) as frames:
+    with closing(spans._helped(cast("Any", drawn()), [], plan.layout, budget)) as frames:
         for number in frames:
             taken.append(number)
             if number == 20:
@@ -131,8 +132,9 @@ def test_what_a_second_thread_draws_stays_until_it_was_encoded(
 ) -> None:
     monkeypatch.setattr(spans, "_ASKED_EVERY", 1)
     whole, part = Span(0, len(PTS), video.first_pts, None), plan.part(0, len(PTS))
-    frames = spans._drawn(video, part, whole, surfaces=spans._FRAMES_AHEAD + 2)
-    with closing(spans._helped(frames, CoreBudget(tmp_path / "runtime", cores=1))) as drawn:
+    turn = [Surface.blank(plan.layout.width, plan.layout.height)]
+    frames = spans._drawn(video, part, whole, turn)
+    with closing(spans._helped(frames, turn, plan.layout, CoreBudget(tmp_path / "runtime", cores=1))) as drawn:
         for (surface, pts), (alone, own) in zip(drawn, composed_frames(video, plan), strict=True):
             assert pts == own
             for shown, expected in zip(surface.planes, alone.planes, strict=True):
