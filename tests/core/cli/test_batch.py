@@ -12,9 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dualface_core import pipeline
 from dualface_core.cli.batch import Batch
 from dualface_core.cli.inputs import Job
 from dualface_core.cli.show import Outcome
+from dualface_core.cli.worker import NotMade, Task, work
+from dualface_core.engine.card import CardAccess
 from dualface_core.engine.workers import Workers
 from dualface_core.settings import Settings
 from tests.conftest import SampleClip
@@ -91,3 +94,21 @@ def test_a_batch_that_is_ended_while_it_hands_out_videos_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         Batch(Settings(streams=1), Workers(), keep_load=False, review=False, debug=False).run(jobs)
     assert sorted(tmp_path.iterdir()) == videos
+
+
+def test_tasks_of_a_video_that_came_later_wait_behind_those_of_earlier_ones(tmp_path: Path) -> None:
+    card = CardAccess(folder=tmp_path, processes=1, threads=1, memory=1)
+    with pipeline.workers_of_batch(Settings(runtime=tmp_path), card) as workers:
+        for place in (2, 3):
+            task = Task(
+                video=tmp_path / "missing.mp4",
+                output=tmp_path / "out.mp4",
+                settings=Settings(runtime=tmp_path),
+                keep_load=False,
+                review=False,
+                card=card,
+                place=place,
+            )
+            again = Task.model_validate_json(task.model_dump_json())
+            assert isinstance(work(workers, again, lambda *_: None), NotMade)
+            assert (workers.place, workers.card) == (place, card)
