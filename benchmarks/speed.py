@@ -316,10 +316,14 @@ def main() -> None:
         return
     if shutil.which("ffmpeg") is None:
         sys.exit("There is no ffmpeg command on this machine. Install it first.")
+    try:
+        cases = chosen(options.cases)
+    except ValueError as error:
+        parser.error(str(error))
     there = options.results is not None and options.results.exists()
     results = Results.read(options.results) if there else Results([])
     for number in range(1, options.rounds + 1):
-        for case in chosen(options.cases):
+        for case in cases:
             suited = WHOLE if case.seconds > DRAWN_SECONDS else tuple(PROGRAMS)
             programs = [name for name in options.programs or suited if name != "deface" or shutil.which("deface")]
             measure(case, programs, number, options.folder, results, options.results, similar=not options.no_ssim)
