@@ -73,8 +73,10 @@ class _Machines:
 def page(results: Results) -> Page:
     """What was measured, on which machines."""
     found = _Machines(results, _named(results.machines))
-    parts = [_HEAD, _table_of_machines(found), _BESIDE, _table_of_ratios(found)]
-    plots = {"benchmarks-time.svg": _plot_of_ratios(found)}
+    parts, plots = [_HEAD, _table_of_machines(found)], {}
+    if any(result.program == BASE for machine in found.names.values() for result in results.of(machine)):
+        parts += [_BESIDE, _table_of_ratios(found)]
+        plots["benchmarks-time.svg"] = _plot_of_ratios(found)
     if of_length := _by_length(results):
         parts += [_LENGTHS, *(_table_of_lengths(found, cases) for cases in of_length)]
         plots["benchmarks-length.svg"] = _plot_of_lengths(found, of_length)

@@ -121,5 +121,11 @@ def test_the_page_says_what_longer_videos_take_by_a_minutes_time() -> None:
     assert circles(made.plots["benchmarks-length.svg"]) == 2 + 2 * 3  # ffmpeg is known of one length
 
 
+def test_a_page_can_do_without_what_others_take() -> None:
+    made = page(Results(results(SMALL, "1x60s@854x480:veryfast", {"dualface": [33.0]})))
+    assert "| 2 cores | dualface | 33.0 s |  | 1.8 |" in made.text
+    assert not made.plots
+
+
 def circles(plot: str) -> int:
     return len(ET.fromstring(plot).findall(".//{http://www.w3.org/2000/svg}circle"))
