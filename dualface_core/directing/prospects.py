@@ -58,7 +58,8 @@ class Refused:
 
     Attributes:
         doubled: (frames,) where a split had somebody in the other's tile.
-        cut: for some choices, (frames,) where an edge went through somebody else's face.
+        cut: for some choices, (frames,) where an edge went through somebody else's face, or through what is laid over
+            the picture.
     """
 
     doubled: Mask

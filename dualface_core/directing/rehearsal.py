@@ -3,7 +3,7 @@
 Belongs here: what is wrong with the crop windows of a plan. The one idea: the director judges every frame by the window
 that a camera would like, and a real camera is elsewhere while it waits for a movement to end or is on its way. So a
 split in which somebody turns out to be in the other's tile is none, and an edge that turns out to go through somebody
-else's face counts as one.
+else's face or a caption counts as one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.camera.film import Filmed, film
-from dualface_core.camera.framing import Boxes, Values
+from dualface_core.camera.framing import Boxes, Values, edges, holds, overlap
 from dualface_core.camera.parameters import CameraParameters
 from dualface_core.directing.arrangement import arrange
 from dualface_core.directing.director import direct
@@ -33,6 +33,10 @@ _ROUNDS: Final = 4
 
 _SLICED: Final = (0.15, 0.85)
 """A face of which a window holds a share between these is cut by its edge: less is a rim, more is nearly all of it."""
+
+
+_FOUND_TO: Final = 0.01
+"""Share of its width and height to which an overlay is found."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def rehearsed(tracks: FaceTracks, layout: Layout, camera: CameraParameters, dire
         for glide in glides(scenes, tracks, direction):
             resting[glide.frames] = False
         before = refused.count
-        refused = refused.joined(_wrong(scenes, tiles, filmed, footage, resting, whole=number >= _ROUNDS - 1))
+        refused = refused.joined(_wrong(scenes, tiles, filmed, footage, tracks, resting, whole=number >= _ROUNDS - 1))
         if direction.scenes is SceneMode.OFF or refused.count == before:
             break
     return Rehearsed(scenes, tiles, filmed)
@@ -73,6 +77,7 @@ def _wrong(
     tiles: NDArray[np.int32],
     filmed: Filmed,
     footage: Footage,
+    tracks: FaceTracks,
     resting: NDArray[np.bool_],
     *,
     whole: bool,
@@ -88,7 +93,8 @@ def _wrong(
             found = _elsewhere(scene, windows, drawn, footage) & resting[scene.frames]
             doubled[scene.frames] = found.any() if whole else found
         sliced = np.zeros(len(tiles), bool)
-        sliced[scene.frames] = _slices(scene, windows, drawn, footage) & resting[scene.frames]
+        found = _slices(scene, windows, drawn, footage) | _through(scene, windows, drawn, tracks)
+        sliced[scene.frames] = found & resting[scene.frames]
         choice = Choice(scene.kind, scene.cast)
         cut[choice] = cut.get(choice, sliced) | sliced
     return Refused(doubled, cut)
@@ -112,6 +118,21 @@ def _slices(scene: Scene, windows: Boxes, drawn: NDArray[np.bool_], footage: Foo
     for slot in range(windows.shape[1]):
         shares = _shares(windows[frames, slot], boxes)
         found[frames[drawn[frames, slot] & (shares > _SLICED[0]) & (shares < _SLICED[1])]] = True
+    return found
+
+
+def _through(scene: Scene, windows: Boxes, drawn: NDArray[np.bool_], tracks: FaceTracks) -> NDArray[np.bool_]:
+    """Where an edge of any tile goes through what is laid over the picture."""
+    found = np.zeros(len(windows), bool)
+    times = tracks.times[scene.frames]
+    for shot in tracks.shots:
+        part = slice(max(shot.first - scene.first, 0), max(shot.last + 1 - scene.first, 0))
+        for overlay in shot.overlays:
+            there = (times[part] >= (overlay.begin or -np.inf)) & (times[part] <= (overlay.end or np.inf))
+            box = edges(np.tile(overlay.box, (len(times[part]), 1)), -_FOUND_TO)
+            for slot in range(windows.shape[1]):
+                seen = windows[part, slot]
+                found[part] |= there & drawn[part, slot] & overlap(seen, box) & ~holds(seen, box)
     return found
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from dualface_core.camera.film import Filmed, film
 from dualface_core.camera.parameters import CameraParameters
+from dualface_core.directing.arrangement import arrange
 from dualface_core.directing.parameters import Direction
 from dualface_core.directing.rehearsal import rehearsed
+from dualface_core.tables.face_tracks import Overlay
 from dualface_core.tables.labels import SceneKind, SceneMode
+from dualface_core.tables.scenes import Scene
 from tests.core.directing.people import FPS, SIDE_BY_SIDE, Boxes, directed, person
 from tests.core.made_tracks import face_tracks
 
@@ -43,6 +50,29 @@ def test_a_split_in_which_a_camera_is_too_slow_to_leave_somebody_out_is_none() -
     assert [scene.kind for scene in directed(tracks)] == [SceneKind.SPLIT]
     assert in_the_others_tile(SceneMode.OFF) > 0
     assert in_the_others_tile(SceneMode.AUTO) == 0
+
+
+def test_a_caption_that_a_camera_on_its_way_would_cut_is_cut_by_no_tile() -> None:
+    """The windows that are wanted hold it or leave it out; a camera that follows somebody who sways does neither."""
+    name = (150.0, 760.0, 480.0, 60.0)
+    swaying = person(560 + 240 * np.sin(2.6 * TIMES), height=240, seconds=SECONDS)
+    tracks = face_tracks({"A": swaying, "B": person(1490, height=240, seconds=SECONDS)})
+    shots = [shot.model_copy(update={"overlays": (Overlay(box=name),)}) for shot in tracks.shots]
+    tracks = replace(tracks, metadata=tracks.metadata.model_copy(update={"shots": shots}))
+
+    def cut(scenes: Sequence[Scene], filmed: Filmed) -> int:
+        x, y, width, height = filmed.crop_windows.T
+        left, top = np.maximum(x - width / 2, name[0]), np.maximum(y - height / 2, name[1])
+        right, bottom = np.minimum(x + width / 2, name[0] + name[2]), np.minimum(y + height / 2, name[1] + name[3])
+        shown = np.maximum(right - left, 0) * np.maximum(bottom - top, 0) / (name[2] * name[3])
+        split = np.concatenate([np.full(len(scene), scene.kind is SceneKind.SPLIT) for scene in scenes])
+        return int((((shown > 0.02) & (shown < 0.98)).any(axis=0) & split).sum())
+
+    first = directed(tracks)
+    tiles = arrange(first, SIDE_BY_SIDE, tracks, Direction())
+    assert cut(first, film(tracks, first, tiles)) > 0
+    after = rehearsed(tracks, SIDE_BY_SIDE, CameraParameters(), Direction())
+    assert cut(after.scenes, after.filmed) == 0
 
 
 def test_what_was_right_at_once_is_filmed_as_it_was_chosen() -> None:
