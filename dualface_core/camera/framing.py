@@ -225,6 +225,8 @@ class Framing:
 
         found = self.placed(Sights.of([boxes]), np.where(possible, size, wanted[:, 3]))
         half_width, half_height = found[:, 2] / 2, found[:, 3] / 2
+        _, upper, _, lower = self.kept(boxes)
+        found[:, 1] = np.where(possible, np.clip(found[:, 1], lower - half_height, upper + half_height), found[:, 1])
         found[:, 0] = np.where(side == 0, np.minimum(found[:, 0], x0 - half_width), found[:, 0])
         found[:, 0] = np.where(side == 1, np.maximum(found[:, 0], x1 + half_width), found[:, 0])
         found[:, 1] = np.where(side == 2, np.minimum(found[:, 1], y0 - half_height), found[:, 1])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dualface_core.camera.framing import EYES_IN_BOX, Boxes, Framing, bounds, clear_of
@@ -79,6 +79,7 @@ places = st.tuples(st.floats(0, 1920), st.floats(0, 1080), st.floats(20, 700))
 
 
 @settings(deadline=None, max_examples=300)
+@example(own=(0.0, 453.0, 579.0), other=(647.0, 0.0, 328.0), aspect=9 / 16)
 @given(own=places, other=places, aspect=st.sampled_from([960 / 1080, 1080 / 960, 16 / 9, 9 / 16]))
 def test_a_crop_window_holds_its_face_and_nothing_of_the_other_or_there_is_none(
     own: tuple[float, float, float], other: tuple[float, float, float], aspect: float
