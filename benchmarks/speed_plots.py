@@ -74,8 +74,8 @@ def lines(panels: Mapping[str, Sequence[Line]]) -> str:
     machines = list(dict.fromkeys(line.machine for line in every))
     parts = _legend({line.program: COLORS[line.program] for line in every})
     for number, machine in enumerate(machines):
-        x = 280 * number
-        parts += [_line(x, 33, x + 30, 33, "#50565e", 2, DASHES[number]), _text(x + 36, 37, machine)]
+        x, y = 560 * (number % 2), 30 + 16 * (number // 2)
+        parts += [_line(x, y, x + 30, y, "#50565e", 2, DASHES[number]), _text(x + 36, y + 4, machine)]
     lengths = sorted({seconds for line in every for seconds, _ in line.points})
     first, span = math.log(lengths[0]), math.log(lengths[-1] / lengths[0])
     width = _LABELS + _PANEL - 2 * _GAP - 20
