@@ -7,7 +7,7 @@ exactly its frames, whatever a container finds when it seeks, is `VideoReader`'s
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -22,7 +22,7 @@ from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import is_seekable
 from dualface_core.media.spans import Span
 
-__all__ = ["Span", "spans"]
+__all__ = ["Span", "found_by_time", "spans"]
 
 _KEPT: Final = 8
 """Videos whose packets are remembered: each step splits its video anew, and a source and a result belong to a job."""
@@ -35,18 +35,18 @@ def spans(video: VideoInfo, *, seconds: float) -> list[Span]:
     so much as that takes: frames between a key frame and a seam are decoded for both of its sides. A video that cannot
     be split is one span: one that is salvaged, whose fields are coded or become frames of their own, whose container or
     clock does not lead to a frame by its time, or whose size or color tags may change, since decoders remember the tags
-    of what came before. Every packet is looked at, once for a file.
+    of what came before. Where recordings were joined so that their times overlap, no span begins among frames that do,
+    nor before each frame is shown at its own time again. Every packet is looked at, once for a file.
 
     Raises UnreadableVideoError where the file cannot be read.
     """
-    file = _File(video.path, video.fingerprint, video.first_pts, video.frame_count, video)
-    packets = _packets(file) if is_seekable(video) else None
-    if packets is None:
+    found = _found(video)
+    if found is None:
         return [Span(0, video.frame_count, video.first_pts, None)]
-    pts, keys = packets
-    least = max(1, round(seconds / video.time_base))
-    seams = list(_seams(video.first_pts, keys, video.last_pts + video.last_duration, least))
-    edges = np.unique([0, *np.searchsorted(pts, seams), len(pts)]).tolist()
+    pts, clear, keys = found
+    least, end = max(1, round(seconds / video.time_base)), video.last_pts + video.last_duration
+    seams = list(_seams(video.first_pts, np.intersect1d(keys, pts[clear]).tolist(), end, least))
+    edges = np.unique([0, *np.append(clear, len(pts))[np.searchsorted(pts[clear], seams)], len(pts)]).tolist()
     begins = [int(pts[edge]) for edge in edges[:-1]]
     entries = np.unique([video.first_pts, *keys])
     to_reach = begins - entries[np.searchsorted(entries, begins, side="right") - 1]
@@ -56,6 +56,26 @@ def spans(video: VideoInfo, *, seconds: float) -> list[Span]:
             pairwise(edges), begins, [*begins[1:], None], to_reach.tolist(), strict=True
         )
     ]
+
+
+def found_by_time(video: VideoInfo, numbers: Iterable[int]) -> list[int]:
+    """Frames that are found by seeking their times: those of these numbers, or the next ones, ascending, each once.
+
+    The times of others are taken by frames of another recording, where several were joined so that they overlap.
+    Raises UnreadableVideoError where the file cannot be read.
+    """
+    found = _found(video)
+    if found is None:
+        return sorted(set(numbers))
+    clear = found[1]
+    places = np.minimum(np.searchsorted(clear, [*numbers]), len(clear) - 1)
+    return sorted(set(clear[places].tolist()))
+
+
+def _found(video: VideoInfo) -> tuple[NDArray[np.int64], NDArray[np.intp], list[int]] | None:
+    """What `_packets` gives; None, too, where no frame is found by its time."""
+    file = _File(video.path, video.fingerprint, video.first_pts, video.frame_count, video)
+    return _packets(file) if is_seekable(video) else None
 
 
 @dataclass(frozen=True)
@@ -70,25 +90,37 @@ class _File:
 
 
 @lru_cache(_KEPT)
-def _packets(file: _File) -> tuple[NDArray[np.int64], list[int]] | None:
-    """When the frames of a file are shown, and those that are key frames, ascending; None if it cannot be split."""
+def _packets(file: _File) -> tuple[NDArray[np.int64], NDArray[np.intp], list[int]] | None:
+    """The pts of a file's frames, the numbers of those at which a span may begin, and the pts of key frames.
+
+    All ascend, but for the first where recordings were joined so that they overlap. None if the file cannot be split.
+    """
     video = file.video
-    times: list[int] = []
+    joined: list[list[int]] = [[]]
     keys: list[int] = []
     parameters: set[bytes] = set()
+    latest = video.first_pts - 1
     for packet in frame_packets(video):
         if packet.pts is None or packet.is_corrupt:
             return None
         if packet.parameters:
             parameters.add(packet.parameters)
         if packet.pts >= video.first_pts:
-            times.append(packet.pts)
             if packet.is_key:
                 keys.append(packet.pts)
-    pts = np.sort(np.array(times, np.int64))
-    if len(parameters) > 1 or len(pts) != video.frame_count or np.any(np.diff(pts) == 0):
+                if packet.pts <= latest:  # of a frame that is shown before this one, since the decoder begins anew
+                    joined.append([])
+            joined[-1].append(packet.pts)
+            latest = max(latest, packet.pts)
+    parts = [np.sort(np.array(times, np.int64)) for times in joined]
+    pts = np.concatenate(parts)
+    if len(parameters) > 1 or len(pts) != video.frame_count or any(np.any(np.diff(times) == 0) for times in parts):
         return None
-    return pts, sorted(keys)
+    numbers = np.arange(len(pts))
+    shown = np.maximum.accumulate(pts - numbers) + numbers  # by `VideoReader`: later than the frame before
+    following = np.minimum.accumulate(np.append(pts[1:], latest + 1)[::-1])[::-1]
+    clear = np.flatnonzero((pts == shown) & (pts < following))
+    return (pts, clear, sorted(keys)) if len(clear) else None
 
 
 def _seams(begin: int, keys: list[int], end: int, least: int) -> Iterator[int]:

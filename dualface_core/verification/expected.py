@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dualface_core.compositing.background import Rectangle
 from dualface_core.compositing.cpu import Compositor
+from dualface_core.engine.spans import found_by_time
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.frames import LEFT, Frame, Planes, Siting
 from dualface_core.media.packets import key_frames
@@ -102,10 +103,14 @@ Plane = TypeVar("Plane", NDArray[np.uint8], NDArray[np.float32])
 
 
 def sampled_frames(video: VideoInfo, plan: TilePlan, count: int) -> list[int]:
-    """Up to `count` cheap frames, and up to as many from the middle of scenes that have none of these."""
+    """Up to `count` cheap frames, and up to as many from the middle of scenes that have none of these.
+
+    None of them shares its time with another frame of a video that was joined.
+    """
     cheap = cheap_frames(video, plan, count)
     scenes = [scene for scene in plan.scenes if not any(scene.first <= each <= scene.last for each in cheap)]
-    return sorted({*cheap, *evenly([(scene.first + scene.last) // 2 for scene in scenes], count)})
+    middles = evenly([(scene.first + scene.last) // 2 for scene in scenes], count)
+    return found_by_time(video, [*cheap, *middles])
 
 
 def cheap_frames(video: VideoInfo, plan: TilePlan, count: int) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualface_core.engine.spans import Span, _seams, spans
+from dualface_core.engine.spans import Span, _seams, found_by_time, spans
 from dualface_core.errors import UnreadableVideoError
 from dualface_core.media.changes import Changes
 from dualface_core.media.frames import Frame
@@ -67,9 +67,19 @@ SECONDS = 0.7
 """Of a span; key frames of the clips are 0.8 s apart."""
 
 
-def copied(path: Path, *parts: Path, start: Fraction = Fraction(0)) -> None:
-    """Copy the packets of clips into one file, one clip after the other. Of what is before 0, an MP4 shows nothing."""
-    with av.open(str(path), "w") as output:
+def copied(
+    path: Path,
+    *parts: Path,
+    start: Fraction = Fraction(0),
+    without: int = 0,
+    later: Fraction = Fraction(0),
+    options: dict[str, str] | None = None,
+) -> None:
+    """Copy the packets of clips into one file, one clip after the other. Of what is before 0, an MP4 shows nothing.
+
+    Of each clip so many packets at its end are left out, and the next one begins so many frames later.
+    """
+    with av.open(str(path), "w", options=options or {}) as output:
         streams: list[av.VideoStream] = []
         for part in parts:
             with av.open(str(part)) as container:
@@ -77,12 +87,13 @@ def copied(path: Path, *parts: Path, start: Fraction = Fraction(0)) -> None:
                 streams = streams or [output.add_stream_from_template(source)]
                 begin = source.start_time or 0
                 packets = [packet for packet in container.demux(source) if packet.dts is not None]
+                packets = packets[: len(packets) - without]
                 for packet in packets:
                     shift = round(start / packet.time_base) - begin
                     packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                     packet.stream = streams[0]
                     output.mux(packet)
-            start += Fraction(len(packets), 15)
+            start += (len(packets) + later) / 15
 
 
 @pytest.fixture(scope="module", params=SPLIT)
@@ -196,6 +207,36 @@ def test_what_changes_at_a_seam_is_told_once(tmp_path: Path) -> None:
     joined = Changes.joined(each for _, each in halves)
     assert joined == changes
     assert joined.notes(video)[0].startswith("The picture changes its shape once, first at 1.6 s")
+
+
+@pytest.mark.parametrize("later", [Fraction(0), Fraction(1, 3)], ids=["at the same times", "between them"])
+@pytest.mark.parametrize("name", ["joined.mp4", "joined.ts"])
+def test_recordings_that_were_joined_so_that_they_overlap_are_split(tmp_path: Path, name: str, later: Fraction) -> None:
+    part, path = tmp_path / "part.mp4", tmp_path / name
+    write_clip(part, pts=range(48), options=CLOSED)
+    copied(path, part, part, part, without=2, later=later)  # which are shown before the last one that is left
+    video = probe(path)
+    parts = spans(video, seconds=SECONDS)
+    assert len(parts) >= 9
+    everything = read(video)
+    assert [frame for span in parts for frame in read(video, span=span)] == everything
+    numbers = found_by_time(video, range(video.frame_count))
+    assert len(everything) - 12 <= len(numbers) < len(everything)
+    with VideoReader(video, threads=1) as reader:
+        sought = seen(reader.at(numbers, [everything[number][1] for number in numbers]))
+    assert sought == [everything[number] for number in numbers]
+
+
+def test_no_span_begins_while_frames_are_shown_later_than_they_say_since_others_take_their_times(
+    tmp_path: Path,
+) -> None:
+    part, path = tmp_path / "part.mp4", tmp_path / "joined.mp4"
+    write_clip(part, pts=range(48), options=CLOSED)
+    copied(path, part, part, without=1, options={"video_track_timescale": "15"})
+    video = probe(path)
+    parts = spans(video, seconds=SECONDS)
+    assert [frame for span in parts for frame in read(video, span=span)] == read(video)
+    assert [span.first for span in parts[-2:]] == [36, 93]  # one frame is missing before the last one
 
 
 @given(st.lists(st.integers(1, 200), max_size=60), st.integers(1, 50), st.integers(1, 300))

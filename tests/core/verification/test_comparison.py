@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.frames import Planes
 from dualface_core.media.probe import probe
+from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tables.layouts import layout
 from dualface_core.verification.comparison import RegionComparison, ssim
-from dualface_core.verification.expected import Sample, cheap_frames, evenly, source_frames
+from dualface_core.verification.expected import Sample, cheap_frames, evenly, sampled_frames, source_frames
 from dualface_core.verification.fingerprints import region_fingerprints
 from dualface_core.verification.verify import Check
+from tests.core.engine.test_spans import copied
 from tests.core.made_tracks import face_tracks, plan_camera
+from tests.core.media.conftest import write_clip
 from tests.core.verification.results import ENCODER, Job, render
 
 RATE = 4
@@ -96,6 +99,23 @@ def test_a_source_whose_pictures_all_depend_on_one_is_still_looked_at_in_several
     few = cheap_frames(slides.video, slides.plan, 3)
     assert few[0] == 0
     assert len(few) <= 3
+
+
+def test_frames_of_recordings_that_were_joined_so_that_they_overlap_are_not_taken_for_others(tmp_path: Path) -> None:
+    write_clip(tmp_path / "part.mp4", pts=range(48), options={"g": "12", "bf": "3"})
+    copied(tmp_path / "joined.mp4", *[tmp_path / "part.mp4"] * 2, without=1)
+    video = probe(tmp_path / "joined.mp4")
+    with VideoReader(video) as reader:
+        frames = list(reader)
+    pts = [frame.pts for frame in frames]
+    nobody = {"A": np.full((len(pts), 4), np.nan)}
+    tracks = face_tracks(nobody, size=(96, 64), pts=pts, time_base=str(video.time_base), fingerprint=video.fingerprint)
+    plan = plan_camera(tracks, layout("side-by-side"))
+    numbers = sampled_frames(video, plan, 24)
+    assert len(numbers) >= 8
+    for number in numbers:
+        ((_, found),) = source_frames(video, Sample.of(plan, [number]))
+        assert all(map(np.array_equal, found.planes, frames[number].planes))
 
 
 @given(st.integers(0, 200), st.integers(1, 50))
