@@ -53,7 +53,7 @@ def drawn(folder: Path) -> Path:
 def repeated(video: Path, times: int, output: Path) -> None:
     """Write a video that plays another one so many times, its packets as they are."""
     with av.open(str(output), "w") as target:
-        begin = Fraction(0)
+        begin = end = Fraction(0)
         streams: list[Stream] = []
         for _ in range(times):
             with av.open(str(video)) as source:
@@ -63,6 +63,7 @@ def repeated(video: Path, times: int, output: Path) -> None:
                     if packet.dts is not None and packet.pts is not None and packet.time_base is not None:
                         shift = round(begin / packet.time_base)
                         packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                        end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
                         packet.stream = streams[chosen.index(packet.stream)]
                         target.mux(packet)
-                begin += max(Fraction(stream.duration or 0) * Fraction(stream.time_base or 1) for stream in chosen)
+                begin = end  # a video that was cut may say that it ends before its last frame does
