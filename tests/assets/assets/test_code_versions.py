@@ -13,9 +13,9 @@ JUDGE_OR_SERVE = {"errors", "gpu", "settings", "system", "verification"}
 DECIDE_NOTHING = {
     "raw_video": {"encoding"},  # for the writer
     "face_tracks": {"encoding"},
-    "composed_tiles": {"media"},  # for the type of frames
+    "composed_tiles": {"engine", "media"},  # which hands frames over, and for their type
     "encoded_video": {"advice"},  # in its report
-    "review_page": {"camera", "encoding", "rendering"},  # shown as they are in plan and report
+    "review_page": {"camera", "encoding", "engine", "rendering"},  # shown as in plan and report
 }
 
 

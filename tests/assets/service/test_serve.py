@@ -58,6 +58,7 @@ def test_ctrl_c_ends_it_at_any_moment_without_a_traceback(tmp_path: Path, moment
     try:
         while serve.poll() is None and not signs[moment]():
             time.sleep(0.01)
+        assert serve.poll() is None, output.read_text()
         os.killpg(serve.pid, signal.SIGINT)
         status = serve.wait(240)
     finally:
