@@ -263,11 +263,12 @@ def _ended(programs: list[Program]) -> Iterator[None]:
     finally:
         for impatience in (signal.SIGINT, signal.SIGTERM):
             signal.signal(impatience, signal.SIG_IGN)
-        for program in programs:
-            program.end()
         deadline = time.monotonic() + _SECONDS_TO_END
-        for program in programs:
-            program.wait(deadline - time.monotonic())
+        for together in (programs[1:], programs[:1]):  # the code server last: the daemon may be asking it something
+            for program in together:
+                program.end()
+            for program in together:
+                program.wait(deadline - time.monotonic())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ MAIN = "from dualface_core.cli.main import main; main()"
 
 def started(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", MAIN, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 
 
 def child_of(program: subprocess.Popen[str]) -> psutil.Process:
