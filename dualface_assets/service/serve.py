@@ -139,10 +139,12 @@ def main() -> int:
     instance: dg.DagsterInstance | None = None
     try:
         with _ended(programs):
+            # Before any program: of two that make a new instance's tables at once, each adds its revision, and no other
+            # one can open them. It is open until the end, when there is no time for that.
+            instance = opened_instance()
+            require_no_other_daemon(instance)
             code_server = _folder_for_a_socket(home) / "code-server.sock"
             programs.append(_code_server(code_server))
-            instance = opened_instance()  # open until the end, when there is no time to open it
-            require_no_other_daemon(instance)
             if not _answers(code_server, programs[0]):
                 return 1
             print(f"Web page: http://{host}:{port}")
