@@ -16,7 +16,7 @@ def test_threads_find_side_by_side_what_one_finds(sample_clip: SampleClip) -> No
     detector = FaceDetector()
 
     def boxes(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> list[list[float]]:
-        return detector.detect(image, score_threshold=0.5)[0].boxes.tolist()  # type: ignore[no-any-return]
+        return detector.detect(image, score_threshold=0.5)[0].boxes.tolist()  # type: ignore[no-any-return]  # of NumPy
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(boxes, images)) == list(map(boxes, images))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -13,8 +13,6 @@ import pytest
 
 from dualface_core import pipeline
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
-from dualface_core.engine.card import CardProcesses
-from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import UnreadableVideoError
@@ -73,22 +71,6 @@ def edited(sample_clip: SampleClip, tmp_path_factory: pytest.TempPathFactory) ->
         for frame in reader:
             writer.write(edited_planes(frame), frame.index)
     return probe(path)
-
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
-    """Two processes, and one that would use a card."""
-    folder = tmp_path_factory.mktemp("run")
-    card = CardProcesses(
-        processes=1,
-        threads=2,
-        memory=10**9,
-        set_up="dualface_core.tracking.observation:set_up_card",
-        runtime=folder,
-        cores=2,
-    )
-    with Workers(CoreBudget(folder, cores=2), card=card) as workers:
-        yield workers
 
 
 def content(value: object) -> object:

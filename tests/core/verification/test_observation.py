@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from dualface_core import pipeline
-from dualface_core.engine.card import CardProcesses
-from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import Workers
 from dualface_core.media.encoder import Surface
@@ -46,22 +44,6 @@ def right(good: Job, composed: Sequence[tuple[Surface, int]], tmp_path_factory: 
     whole = verified(good, output)
     assert whole.passed
     return Right(output, whole)
-
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
-    """Two processes, and one that would use a card."""
-    folder = tmp_path_factory.mktemp("run")
-    card = CardProcesses(
-        processes=1,
-        threads=2,
-        memory=10**9,
-        set_up="dualface_core.tracking.observation:set_up_card",
-        runtime=folder,
-        cores=2,
-    )
-    with Workers(CoreBudget(folder, cores=2), card=card) as workers:
-        yield workers
 
 
 def verified(job: Job, output: Path, *, workers: Workers | None = None, calls: list[int] | None = None) -> Verification:
