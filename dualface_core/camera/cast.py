@@ -124,7 +124,7 @@ def _seen(tracks: FaceTracks, person: Person) -> tuple[NDArray[np.integer], Boxe
     rows = tracks.rows(person)
     seen = rows["source"].to_numpy(zero_copy_only=False) != FaceSource.FOLLOWED
     boxes = np.stack([rows[name].to_numpy() for name in BOX], axis=1).astype(np.float64)
-    points = np.array(rows["landmarks"].to_pylist(), np.float64).reshape(-1, 5, 2)
+    points = rows["landmarks"].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(-1, 5, 2)
     return rows["frame"].to_numpy()[seen], boxes[seen], points[seen]
 
 

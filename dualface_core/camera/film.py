@@ -13,6 +13,7 @@ zone, and the path of least jerk to them (`path`). Zoom goes first, apart and sl
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -56,6 +57,9 @@ hair and shoulders."""
 
 _NOBODY: Final = np.full((1, 4), np.nan)
 
+_AT_ONCE: Final = 2
+"""Runs that are filmed at once, and axes besides those that these are at: the solver leaves Python to others."""
+
 
 @dataclass(frozen=True)
 class Filmed:
@@ -94,23 +98,32 @@ def film(
     compositions = _composed(cast, tracks, subjects, tiles, parameters)
     crop_windows = np.empty((*subjects.shape, 4))
     states = np.full(subjects.shape, WIDE, np.int8)
-    for slot in range(subjects.shape[1]):
-        for span in _runs(cast, tracks, subjects[:, slot], tiles[:, slot]):
-            shot = tracks.shots[int(np.searchsorted(tracks.cuts, span.start, side="right"))]
-            size = tracks.metadata.frame_size
-            if not tiles[span.start, slot, 2]:
-                crop_windows[span, slot] = Framing(bounds(shot, _NOBODY, size), size[0] / size[1], 1, parameters).whole
-                continue
-            subject = Subject(subjects[span.start, slot])
-            faces, others = cast.faces(subject, span), cast.others(subject, span)
-            composition = Composition(*compositions[:, span, slot])
-            framing = _framing(tracks, span, faces, tiles[span, slot], parameters, composition)
-            eyes = cast.eyes_in_box(subject, span)
-            sights = Sights.of(faces, cast.gaze(subject, span), eyes) if faces else None
-            if sights and (take := Take.of(cast.times[span], sights, parameters)):
-                crop_windows[span, slot], states[span, slot] = _film(take, framing, others)
-            else:
-                crop_windows[span, slot] = _widest(framing, [other.boxes for other in others if not other.welcome])
+
+    def shoot(slot: int, span: slice) -> None:
+        shot = tracks.shots[int(np.searchsorted(tracks.cuts, span.start, side="right"))]
+        size = tracks.metadata.frame_size
+        if not tiles[span.start, slot, 2]:
+            crop_windows[span, slot] = Framing(bounds(shot, _NOBODY, size), size[0] / size[1], 1, parameters).whole
+            return
+        subject = Subject(subjects[span.start, slot])
+        faces, others = cast.faces(subject, span), cast.others(subject, span)
+        composition = Composition(*compositions[:, span, slot])
+        framing = _framing(tracks, span, faces, tiles[span, slot], parameters, composition)
+        eyes = cast.eyes_in_box(subject, span)
+        sights = Sights.of(faces, cast.gaze(subject, span), eyes) if faces else None
+        if sights and (take := Take.of(cast.times[span], sights, parameters)):
+            crop_windows[span, slot], states[span, slot] = _film(take, framing, others, axes)
+        else:
+            crop_windows[span, slot] = _widest(framing, [other.boxes for other in others if not other.welcome])
+
+    with ThreadPoolExecutor(_AT_ONCE, "axis") as axes, ThreadPoolExecutor(_AT_ONCE, "run") as threads:
+        begun = [
+            threads.submit(shoot, slot, span)
+            for slot in range(subjects.shape[1])
+            for span in _runs(cast, tracks, subjects[:, slot], tiles[:, slot])
+        ]
+        for future in begun:
+            future.result()
     return Filmed(crop_windows, states)
 
 
@@ -209,16 +222,20 @@ def _widest(framing: Framing, others: list[Boxes]) -> Boxes:
     return framing.placed(Sights.of([np.broadcast_to(usual, framing.bounds.shape)]), framing.widest)
 
 
-def _film(take: Take, framing: Framing, others: list[Other]) -> tuple[Boxes, NDArray[np.int8]]:
-    """The crop windows of one run, (frames, 4) of center x, center y, width, height, and its states."""
+def _film(take: Take, framing: Framing, others: list[Other], axes: Executor) -> tuple[Boxes, NDArray[np.int8]]:
+    """The crop windows of one run, (frames, 4) of center x, center y, width, height, and its states.
+
+    `axes` are threads for what may be done beside it.
+    """
     faces = take.sights.boxes
     left, top, right, bottom = framing.kept(faces)
     height = _film_zoom(take, framing)
     wanted = aside(framing.placed(take.sights, height), framing, faces, others)
     near_x, near_y, room_x, room_y = framing.bounds.T
-    x = _film_axis(take, wanted[:, 0], (left, right), (near_x, near_x + room_x), framing, height, axis=0)
+    sides = (left, right), (near_x, near_x + room_x)
+    x = axes.submit(_film_axis, take, wanted[:, 0], *sides, framing, height, axis=0)
     y = _film_axis(take, wanted[:, 1], (top, bottom), (near_y, near_y + room_y), framing, height, axis=1)
-    windows = framing.inside(x, y, height)
+    windows = framing.inside(x.result(), y, height)
     states = take.states(framing.parameters)
     states[(states == TRACKING) & ~framing.shows(windows, faces)] = HOLDING
     return windows, states

@@ -6,7 +6,7 @@ Belongs here: pure functions of arrays. Doesn't: persons, shots and tiles.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import clarabel
 import numpy as np
@@ -93,49 +93,56 @@ def least_jerk(
         [pace.fastest / extent, calm, *(np.abs(np.diff(wall)) / STEP for wall in (left, right))]
     )
 
-    one, move = sparse.eye_array(samples), sparse.diags_array([-1.0, 1.0], offsets=[0, 1], shape=(samples - 1, samples))
+    aimed = np.flatnonzero(weight)
+    aim, still, zero = target[aimed], np.zeros(samples - 1), np.zeros(samples)
+    # The unknowns: the path, how far it is off target, how far outside of what should be held and of what should have
+    # room, its speed, its haste.
+    sizes = samples, len(aimed), samples, samples, samples - 1, samples - 1
+    path, off, lost, narrow, speed, haste = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    faster = (path[1:], 1 / STEP), (path[:-1], -1 / STEP)
+    slower = (path[1:], -1 / STEP), (path[:-1], 1 / STEP)
+    # Each a row of inequalities: the sum of some unknowns, with their factors, is at most a bound.
+    rows: list[tuple[tuple[tuple[NDArray[np.intp], float], ...], Signal]] = [
+        (((path[aimed], 1), (off, -1)), aim),
+        (((path[aimed], -1), (off, -1)), -aim),
+        (((path, 1), (lost, -1)), upper),
+        (((path, -1), (lost, -1)), -lower),
+        (((lost, -1),), zero),
+        (((path, 1), (narrow, -1)), high),
+        (((path, -1), (narrow, -1)), -low),
+        (((narrow, -1),), zero),
+        (((path, 1),), right),
+        (((path, -1),), -left),
+        ((*faster, (speed, -1)), still),
+        ((*slower, (speed, -1)), still),
+        (((speed, 1), (haste, -1)), calm),
+        (((speed, 1),), fastest),
+        (((haste, -1),), still),
+    ]
+    wrong, tight = np.full(samples, _LOST), np.full(samples, _NARROW)
+    traveled, hasty = np.full(samples - 1, _TRAVEL), np.full(samples - 1, _HASTE)
+    linear = STEP * np.concatenate([zero, weight[aimed], wrong, tight, traveled, hasty])
     third = sparse.diags_array([-1.0, 3.0, -3.0, 1.0], offsets=[0, 1, 2, 3], shape=(samples - 3, samples))
     jerk = third * (np.sqrt(2 * _JERK * STEP) / STEP**3)
-    aimed = np.flatnonzero(weight)
-    off, near, aim = one.tocsr()[aimed], sparse.eye_array(len(aimed)), target[aimed]
-    each = sparse.eye_array(samples - 1)
-    velocity, still = move / STEP, np.zeros(samples - 1)
-    # Unknown: the path, how far it is off target, how far outside of what should be held and of what should have room,
-    # its speed, its haste.
-    rows: list[tuple[list[Any], Signal]] = [
-        ([off, -near, None, None, None, None], aim),
-        ([-off, -near, None, None, None, None], -aim),
-        ([one, None, -one, None, None, None], upper),
-        ([-one, None, -one, None, None, None], -lower),
-        ([None, None, -one, None, None, None], np.zeros(samples)),
-        ([one, None, None, -one, None, None], high),
-        ([-one, None, None, -one, None, None], -low),
-        ([None, None, None, -one, None, None], np.zeros(samples)),
-        ([one, None, None, None, None, None], right),
-        ([-one, None, None, None, None, None], -left),
-        ([velocity, None, None, None, -each, None], still),
-        ([-velocity, None, None, None, -each, None], still),
-        ([None, None, None, None, each, -each], calm),
-        ([None, None, None, None, each, None], fastest),
-        ([None, None, None, None, None, -each], still),
-    ]
-    wrong, narrow = np.full(samples, _LOST), np.full(samples, _NARROW)
-    traveled, hasty = np.full(samples - 1, _TRAVEL), np.full(samples - 1, _HASTE)
-    linear = STEP * np.concatenate([np.zeros(samples), weight[aimed], wrong, narrow, traveled, hasty])
-    slack = len(linear) - samples
-    quadratic = sparse.block_diag([jerk.T @ jerk, sparse.csc_array((slack, slack))])
+    quadratic = sparse.triu(jerk.T @ jerk, format="csc")
+    quadratic.resize((len(linear), len(linear)))
     settings = clarabel.DefaultSettings()
     settings.verbose, settings.max_threads = False, 1
-    matrix = sparse.block_array([blocks for blocks, _ in rows], format="csc")
     bounds = np.concatenate([bound for _, bound in rows])
+    ends = np.cumsum([len(bound) for _, bound in rows])
+    terms = [(end, *term) for end, (sums, _) in zip(ends, rows, strict=True) for term in sums]
+    row = np.concatenate([np.arange(end - len(at), end) for end, at, _ in terms])
+    column = np.concatenate([at for _, at, _ in terms])
+    factors = np.concatenate([np.full(len(at), factor) for _, at, factor in terms])
+    matrix = sparse.csc_array((factors, (row, column)), shape=(len(bounds), len(linear)))
     cones = [clarabel.NonnegativeConeT(len(bounds))]
-    solver = clarabel.DefaultSolver(sparse.triu(quadratic, format="csc"), linear, matrix, bounds, cones, settings)
+    solver = clarabel.DefaultSolver(quadratic, linear, matrix, bounds, cones, settings)
     solution = solver.solve()
     if solution.status not in (clarabel.SolverStatus.Solved, clarabel.SolverStatus.AlmostSolved):
         raise ArithmeticError(f"a camera path of {samples} samples was not found: {solution.status}")
-    path = np.array(solution.x[:samples])
-    path = np.where((weight > 0) & (np.abs(path - target) < 1e-4), target, path)
-    return np.asarray(middle + extent * np.clip(path, left, right))
+    found = np.array(solution.x[:samples])
+    found = np.where((weight > 0) & (np.abs(found - target) < 1e-4), target, found)
+    return np.asarray(middle + extent * np.clip(found, left, right))
 
 
 def hold(target: Signal, dead_zone: Signal, shortest: float) -> Signal:
