@@ -2,15 +2,12 @@
 
 Belongs here: what is done once all is loaded. It is the last that the fork server loads. The collector visits every
 object that may hold others, and writes into it: each process would copy the memory of all that was loaded, and look
-through it in vain. That a program's main module is loaded already when a process runs it as its own is meant.
+through it in vain.
 """
 
 from __future__ import annotations
 
 import gc
-import warnings
-
-warnings.filterwarnings("ignore", ".* found in sys.modules after import of package", RuntimeWarning, "runpy")
 
 gc.freeze()
 gc.enable()

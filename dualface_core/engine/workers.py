@@ -25,6 +25,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from importlib.machinery import ModuleSpec
 from itertools import chain, islice
 from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
@@ -61,6 +62,9 @@ Another one costs some hundredths of a second."""
 SWITCH: Final = 0.0005
 """Seconds for which a thread may keep Python's lock from others. Results come through pipes in pieces of 64 kB, and for
 each a thread waits for the lock: with Python's 5 ms, megabytes of many workers took most of a second."""
+
+_PROGRAM: Final = threading.Lock()
+"""Of the program's main module, which is changed while a process begins."""
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -181,7 +185,7 @@ class Workers:
             limit_library_threads()
             sys.setswitchinterval(SWITCH)
             use_one_heap()  # or each thread that brings results keeps the memory of some
-            forkserver.set_forkserver_preload([_FIRST, *self._preload, *_program(), _LAST])
+            forkserver.set_forkserver_preload([_FIRST, *self._preload, _LAST])
             # A terminal sends Ctrl-C to all processes, and this one tells the others what ends.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
@@ -206,7 +210,7 @@ class Workers:
         returns.
 
         Args:
-            function: a function of a module, which may be called in any process.
+            function: a function of a module other than the program's main one, which may be called in any process.
             tasks: what it is called with, one at a time; picklable, as the results are. Taken as they are needed.
             ahead: how many tasks, beyond those that can run, may wait for their turn or for being taken.
             progress: called in this thread with the frames of all tasks so far (see `advance`); it may raise.
@@ -307,7 +311,8 @@ class _Worker:
     def submit(self, function: Callable[[Task], Result], task: Task) -> Future[Result]:
         """Have it do a task. It must have none."""
         self._board[_STOP] = self._board[_FRAMES] = self._board[_CPU] = 0
-        future = self._executor.submit(_run, function, task)
+        with _without_program():
+            future = self._executor.submit(_run, function, task)
         self._children = self._children or multiprocessing.active_children()
         return future
 
@@ -536,10 +541,20 @@ def _check_given_up(why: Exception) -> None:
         raise why
 
 
-def _program() -> list[str]:
-    """The program's main module, if multiprocessing runs it anew in each process: what it imports is to be there."""
-    spec = sys.modules["__main__"].__spec__
-    return [] if spec is None or spec.name.endswith("__main__") else [spec.name]
+@contextmanager
+def _without_program() -> Iterator[None]:
+    """Let a process that begins leave the program's main module alone, and all that it imports, such as Dagster.
+
+    multiprocessing has each process run that module anew, unless it is the `__main__` of a package. Tasks are functions
+    of other modules.
+    """
+    program = sys.modules["__main__"]
+    with _PROGRAM:
+        spec, program.__spec__ = program.__spec__, ModuleSpec("program.__main__", None)
+        try:
+            yield
+        finally:
+            program.__spec__ = spec
 
 
 # In the workers.

@@ -134,21 +134,20 @@ def ignore_the_end(task: tuple[Path, int]) -> None:
     signal.pause()
 
 
-def program_is_loaded(_: int) -> bool:
-    """Whether the program's main module is there under its own name, as only what this was forked from loads it."""
-    return "tests.core.engine.tasks" in sys.modules
+def program_is_run(_: int) -> bool:
+    """Whether the program's main module was run in this process, as multiprocessing does by itself."""
+    return hasattr(sys.modules["__main__"], "program_is_run")
 
 
 def main() -> None:
     folder, cores = Path(sys.argv[1]), int(sys.argv[2])
     if sys.argv[3:] == ["on a card"]:
         with Workers(CoreBudget(folder / "run", cores=cores), card=card_processes(folder / "run")) as workers:
-            named = resolve_name("tests.core.engine.tasks:leave_traces")  # which this module, as a program, is not
-            print(*workers.map_on_card(named, [(folder, 0), (folder, 1)], memory=1, without_card=tuple))
+            print(*workers.map_on_card(leave_traces, [(folder, 0), (folder, 1)], memory=1, without_card=tuple))
         return
     if sys.argv[3:]:
         with Workers(CoreBudget(folder / "run", cores=cores)) as workers:
-            print(*workers.map(program_is_loaded, range(2)))
+            print(*workers.map(program_is_run, range(2)))
         return
     with Workers(CoreBudget(folder / "run", cores=cores)) as workers:
         for number in workers.map(leave_traces, [(folder, number) for number in range(4)]):
@@ -156,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    resolve_name("tests.core.engine.tasks:main")()  # whose functions are not the program's

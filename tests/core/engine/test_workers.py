@@ -215,10 +215,10 @@ def program(folder: Path, *, cores: int) -> subprocess.Popen[str]:
     )
 
 
-def test_what_a_program_imports_is_loaded_once_for_all_its_processes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.core.engine.tasks", tmp_path, "2", "only tell what is loaded"]
+def test_no_process_runs_the_program_s_main_module_anew(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.core.engine.tasks", tmp_path, "2", "only tell what is run"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("True True\n", "")
+    assert (done.stdout, done.stderr) == ("False False\n", "")
 
 
 def test_nothing_is_left_of_a_parent_that_is_killed(tmp_path: Path) -> None:
