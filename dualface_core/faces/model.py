@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -94,8 +95,12 @@ class Graphs:
                 function(given)
         torch.cuda.current_stream(self._device).wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may decode meanwhile
-            result = function(given)
+        gc.disable()  # what it destroys may be a thread's memory of the card, and giving that back ends the capture
+        try:
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may decode meanwhile
+                result = function(given)
+        finally:
+            gc.enable()
         return graph, given, result
 
 

@@ -20,6 +20,7 @@ from dualface_core.encoding.failures import EncoderError, Reaction, classify, ex
 from dualface_core.encoding.sessions import NvencSessions, Slot
 from dualface_core.engine.workers import SWITCH
 from dualface_core.errors import DualfaceError
+from dualface_core.media.ffmpeg_log import log_to_stderr
 from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Queued, Refused
 from dualface_core.rendering.stream import render_on_card_or_not
 from dualface_core.system.child_processes import end_with_parent, message_channel
@@ -41,6 +42,7 @@ def main() -> None:
     sys.setswitchinterval(SWITCH)
     end_with_parent(orderly=True)
     say = message_channel()
+    log_to_stderr()
 
     def send(message: Message) -> None:
         say(message.model_dump_json())

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import av.logging
 import pytest
@@ -75,3 +78,22 @@ def test_an_error_in_the_block_ends_the_listening() -> None:
     with pytest.raises(KeyError), captured_log():
         raise KeyError
     assert av.logging.get_level() is None
+
+
+def test_a_process_of_its_own_reads_what_ffmpeg_wrote_to_its_standard_error_since(tmp_path: Path) -> None:
+    script = """
+import av.logging
+from dualface_core.media.ffmpeg_log import captured_log, log_to_stderr
+log_to_stderr()
+av.logging.log(av.logging.WARNING, "h264_nvenc", "an older failure\\n")
+with captured_log() as lines:
+    av.logging.log(av.logging.INFO, "h264_nvenc", "nothing to see\\n")
+    av.logging.log(av.logging.WARNING, "h264_nvenc", "Width 8192 exceeds 4096\\n")
+    print([(name, text) for _, name, text in lines])
+"""
+    with (tmp_path / "stderr").open("w+") as stderr:
+        done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=stderr, check=True)
+        piped = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout == b"[('h264_nvenc', 'Width 8192 exceeds 4096')]\n"
+    assert "an older failure" in (tmp_path / "stderr").read_text()
+    assert piped.stdout == b"[]\n"
