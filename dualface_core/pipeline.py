@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dualface_core.faces.portrait import Portrait
     from dualface_core.gpu.monitor import LoadMonitor
     from dualface_core.gpu.profiles import Profile
+    from dualface_core.media.joining import SpanPackets
     from dualface_core.media.probe import VideoInfo
     from dualface_core.rendering.choice import EncoderChoice
     from dualface_core.rendering.report import EncodeReport
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from dualface_core.tables.face_tracks import FaceTracks
     from dualface_core.tables.tile_plan import TilePlan
     from dualface_core.tracking.parameters import TrackParameters
+    from dualface_core.verification.ahead import Ahead
     from dualface_core.verification.verify import Verification
 
 Progress = Callable[[int, int], None]
@@ -58,7 +60,7 @@ _HEAVY: Final = (
     "dualface_core.faces.loading",
     "dualface_core.tracking.observation",
     "dualface_core.rendering.spans",
-    "dualface_core.verification.observation",
+    "dualface_core.verification.ahead",
     "dualface_core.faces.loaded",
 )
 """What tasks of the steps load, and processes for them have loaded already."""
@@ -67,8 +69,7 @@ _LATER: Final = (
     "scipy.optimize",
     "dualface_core.directing.rehearsal",
     "dualface_core.rendering.software",
-    "dualface_core.verification.identity",
-    "dualface_core.verification.observation",
+    "dualface_core.verification.ahead",
     "scipy.cluster.hierarchy",
 )
 """What a video's own process loads while it waits for the first spans that are looked at: a second and more."""
@@ -368,6 +369,7 @@ def render(
     settings: Settings | None = None,
     fingerprints: Path | None = None,
     kept: Path | None = None,
+    encoded: Callable[[SpanPackets], None] | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
@@ -385,6 +387,7 @@ def render(
         kept: a folder, made if need be, in which finished spans outlive a process that is killed, for the next one that
             renders the same. The caller removes it (`removed_in_the_end`) when the result is in its place. None for a
             hidden one beside the output (`kept_folder`), which is gone when this returns.
+        encoded: called, with `kept`, with each span that software has encoded, in any order and thread.
         workers: processes that render the video's spans in software; None to do all in this process.
         progress: called after every frame.
 
@@ -418,6 +421,7 @@ def render(
         settings=settings,
         fingerprints=fingerprints,
         kept=kept,
+        encoded=encoded,
         workers=workers,
         progress=progress,
     )
@@ -505,6 +509,7 @@ def render_with_software(
     settings: Settings,
     fingerprints: Path | None = None,
     kept: Path | None = None,
+    encoded: Callable[[SpanPackets], None] | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
@@ -542,6 +547,7 @@ def render_with_software(
             kept=kept or own,
             workers=workers,
             fingerprints=fingerprints,
+            encoded=encoded,
             progress=_of(progress, plan.frame_count),
         )
         seconds = perf_counter() - start
@@ -633,6 +639,7 @@ def verify(
     plan: TilePlan,
     settings: Settings | None = None,
     fingerprints: Path | None = None,
+    ahead: Ahead | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Verification:
@@ -648,6 +655,7 @@ def verify(
         plan: what each tile shows.
         settings: where the model files are; read from the environment if None.
         fingerprints: those that the composed frames left; None to compose the plan anew.
+        ahead: what was seen of it while it was rendered (`looking_ahead`); None to look at all of it now.
         workers: processes that decode the spans of result and source; None to do all in this process.
         progress: called every few frames.
 
@@ -669,6 +677,7 @@ def verify(
             plan=plan,
             settings=settings,
             fingerprints=fingerprints,
+            ahead=ahead,
             workers=workers,
             suits_card=partial(_looks_on_card, settings=settings, workers=workers),
             progress=progress,
@@ -830,7 +839,7 @@ def _make(
         if progress is not None:
             progress("track", done, total)
 
-    def verified() -> tuple[Verification, Stage]:
+    def verified(ahead: Ahead | None) -> tuple[Verification, Stage]:
         clock = StageClock("verify", workers)
         found = verify(
             output,
@@ -839,10 +848,11 @@ def _make(
             plan=plan,
             settings=settings,
             fingerprints=prints,
+            ahead=ahead,
             workers=workers,
             progress=step("verify"),
         )
-        return found, clock.stop(plan.frame_count)
+        return found, clock.stop(plan.frame_count, ahead=ahead.cpu_seconds if ahead else 0.0)
 
     clock = StageClock("track", workers)
     tracks = track(video, settings=settings, workers=workers, progress=tracking)
@@ -853,18 +863,20 @@ def _make(
     planned = clock.stop(plan.frame_count)
     with temporary_file(output.parent, ".fingerprints") as prints:
         clock = StageClock("render", workers)
-        report = render(
-            video,
-            plan,
-            output,
-            settings=settings,
-            fingerprints=prints,
-            kept=kept,
-            workers=workers,
-            progress=step("render"),
-        )
-        rendered = clock.stop(report.frames_out)
-        verification, checked = verified()
+        with _looking_ahead(video, tracks, plan, settings, workers) as ahead:
+            report = render(
+                video,
+                plan,
+                output,
+                settings=settings,
+                fingerprints=prints,
+                kept=kept,
+                encoded=None if ahead is None else ahead.add,
+                workers=workers,
+                progress=step("render"),
+            )
+            rendered = clock.stop(report.frames_out)
+            verification, checked = verified(ahead)
         if not verification.passed and may_encode_again(report.encoder_used, settings):
             clock = StageClock("render", workers)
             report = render_with_software(
@@ -885,11 +897,24 @@ def _make(
                 }
             )
             rendered = clock.stop(report.frames_out)
-            verification, checked = verified()
+            verification, checked = verified(None)
     report = verified_report(report, verification, video, tracks, plan).model_copy(
         update={"sha256": fingerprint(output), "stages": [tracked, planned, rendered, checked]}
     )
     return _Made(tracks, plan, report, verification)
+
+
+def _looking_ahead(
+    video: VideoInfo, tracks: FaceTracks, plan: TilePlan, settings: Settings, workers: Workers | None
+) -> AbstractContextManager[Ahead | None]:
+    """Look at a result while it is rendered, where that is done in spans, and no card is to look at it in the end."""
+    from dualface_core.rendering.spans import rendering_spans
+    from dualface_core.verification.ahead import looking_ahead
+
+    in_spans = workers is not None and workers.most > 1 and len(rendering_spans(video)) > 1
+    if workers is None or not in_spans or _looks_on_card(video, settings, workers):
+        return nullcontext()
+    return looking_ahead(video, tracks, plan, settings, workers)
 
 
 def _write_review(output: Path, settings: Settings, video: VideoInfo, made: _Made, probed: float) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _WORTH_SAYING: Final = 0.1
-"""Seconds of waiting that are worth a word."""
+"""Seconds that are worth a word."""
 
 
 class Stage(BaseModel):
@@ -32,6 +32,7 @@ class Stage(BaseModel):
         cpu_seconds: of processors, in all threads and processes that worked for it.
         workers: tasks at work at once, on average over the step; 0 where it had none.
         core_wait_seconds: in which a task could have begun, had other videos not had all cores.
+        ahead_cpu_seconds: of processors besides, which worked for it while the step before was not done.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +43,7 @@ class Stage(BaseModel):
     cpu_seconds: float
     workers: float = 0.0
     core_wait_seconds: float = 0.0
+    ahead_cpu_seconds: float = 0.0
 
     @property
     def frames_per_second(self) -> float:
@@ -69,11 +71,11 @@ class StageClock:
         self._cpu = cpu_seconds()
         self._started = perf_counter()
 
-    def stop(self, frames: int) -> Stage:
-        """The step has ended, and went through so many frames."""
+    def stop(self, frames: int, *, ahead: float = 0.0) -> Stage:
+        """The step has ended, and went through so many frames; `ahead` are CPU seconds before it began."""
         seconds, cpu = perf_counter() - self._started, cpu_seconds() - self._cpu
         if self._workers is None or self._usage is None:
-            return Stage(name=self._name, frames=frames, seconds=seconds, cpu_seconds=cpu)
+            return Stage(name=self._name, frames=frames, seconds=seconds, cpu_seconds=cpu, ahead_cpu_seconds=ahead)
         used = self._workers.usage - self._usage
         return Stage(
             name=self._name,
@@ -82,6 +84,7 @@ class StageClock:
             cpu_seconds=cpu + used.cpu,
             workers=used.working / seconds,
             core_wait_seconds=used.waiting,
+            ahead_cpu_seconds=ahead,
         )
 
 
@@ -94,6 +97,8 @@ def time_line(stages: Iterable[Stage]) -> str:
     for name, found in by_name.items():
         seconds, cpu = sum(stage.seconds for stage in found), sum(stage.cpu_seconds for stage in found)
         frames = sum(stage.frames for stage in found)
-        parts.append(f"{name} {seconds:.1f} s ({frames / seconds:.0f} frames/s, {cpu / seconds:.1f} cores)")
+        before = sum(stage.ahead_cpu_seconds for stage in found)
+        ahead = f"; {before:.1f} CPU s before it began" if before >= _WORTH_SAYING else ""
+        parts.append(f"{name} {seconds:.1f} s ({frames / seconds:.0f} frames/s, {cpu / seconds:.1f} cores{ahead})")
     waited = sum(stage.core_wait_seconds for found in by_name.values() for stage in found)
     return ", ".join(parts) + (f"; {waited:.1f} s of it for want of a core" if waited >= _WORTH_SAYING else "")

@@ -200,6 +200,7 @@ class Workers:
         *,
         ahead: int = 2,
         progress: Callable[[int], None] | None = None,
+        as_done: Callable[[Result], None] | None = None,
         about: str | PathLike[str] = "a video",
     ) -> Generator[Result]:
         """Do tasks in parallel; their results come in the order of the tasks.
@@ -214,6 +215,7 @@ class Workers:
             tasks: what it is called with, one at a time; picklable, as the results are. Taken as they are needed.
             ahead: how many tasks, beyond those that can run, may wait for their turn or for being taken.
             progress: called in this thread with the frames of all tasks so far (see `advance`); it may raise.
+            as_done: called with each result as soon as it is there, in any order and thread; it must not raise.
             about: what the work is on, such as the video's path, for the message about a crash.
 
         Raises:
@@ -224,14 +226,37 @@ class Workers:
         first = list(islice(rest, 2))
         tasks = chain(first, rest)
         if self.budget is None or self.most == 1 or (len(first) < 2 and not self._prepared):
-            yield from self._here(function, tasks, progress)
+            yield from self._here(function, tasks, progress, as_done)
             return
         self.prepare()
-        parallel = _Parallel(self._pool, self.budget.turn(), function, tasks, self.most + ahead, str(about))
+        parallel = _Parallel(self._pool, self.budget.turn(), function, tasks, self.most + ahead, str(about), as_done)
+        with self._in_work(parallel):
+            yield from parallel.results(progress)
+
+    @contextmanager
+    def spare(
+        self, function: Callable[[Task], Result], *, about: str | PathLike[str] = "a video"
+    ) -> Iterator[SpareTasks[Task, Result]]:
+        """Tasks for cores that have nothing else to do. What is in work when the block ends stops as in `map`.
+
+        Args:
+            function: as in `map`.
+            about: as in `map`.
+        """
+        assert self.budget is not None, "one core is never idle"
+        self.prepare()
+        parallel: _Parallel[Task, Result] = _Parallel(
+            self._pool, self.budget.turn(), function, (), 0, str(about), spare=True
+        )
+        with self._in_work(parallel):
+            yield SpareTasks(parallel)
+
+    @contextmanager
+    def _in_work(self, parallel: _Parallel[Any, Any]) -> Iterator[None]:
         with self._pool.lock:
             self._pool.maps.append(parallel)
         try:
-            yield from parallel.results(progress)
+            yield
         finally:
             parallel.stop()
             with self._pool.lock:
@@ -276,7 +301,11 @@ class Workers:
             self._pool.usage += Usage(working=answer.working, cpu=answer.cpu)
 
     def _here(
-        self, function: Callable[[Task], Result], tasks: Iterable[Task], progress: Callable[[int], None] | None
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        progress: Callable[[int], None] | None,
+        as_done: Callable[[Result], None] | None,
     ) -> Iterator[Result]:
         done = 0
 
@@ -296,7 +325,38 @@ class Workers:
                 self._pool.usage.working += monotonic() - begun
                 if core is not None:
                     core.release()
+            if as_done is not None:
+                as_done(result)
             yield result
+
+
+class SpareTasks(Generic[Task, Result]):
+    """Tasks that wait until a core has nothing else to do: no other task of this process, and nobody who waits for one.
+
+    To be had of `Workers.spare`. They begin in the order in which they are added.
+    """
+
+    def __init__(self, parallel: _Parallel[Task, Result]) -> None:
+        self._parallel = parallel
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of processors, that tasks have taken until they were wanted. It is in no `Usage`."""
+        return self._parallel.spared.cpu
+
+    def add(self, task: Task) -> Callable[[], Result]:
+        """Have one more task done, from any thread.
+
+        Gives what waits for its result, and raises as `map` does. Whoever calls that wants the tasks: from then on they
+        are like any others.
+        """
+        job = self._parallel.add(task)
+
+        def result() -> Result:
+            self._parallel.want()
+            return self._parallel.result(job)
+
+        return result
 
 
 class _Worker:
@@ -380,9 +440,12 @@ class _Pool:
                 self._idle.append((monotonic(), worker))
 
     def hand_out(self) -> None:
-        """Let tasks begin: first those of the map that was begun last, for which the caller of the others waits."""
+        """Let tasks begin: first those of the map that was begun last, for which the caller of the others waits.
+
+        Spare ones begin when none of the others is left to begin.
+        """
         with self.lock:
-            for parallel in reversed(self.maps):
+            for parallel in sorted(self.maps, key=lambda each: not each.spare)[::-1]:
                 parallel.hand_out()
 
     def end_superfluous(self) -> None:
@@ -419,6 +482,9 @@ class _Parallel(Generic[Task, Result]):
         tasks: Iterable[Task],
         most: int,
         about: str,
+        as_done: Callable[[Result], None] | None = None,
+        *,
+        spare: bool = False,
     ) -> None:
         self._pool = pool
         self._turn = turn
@@ -426,6 +492,9 @@ class _Parallel(Generic[Task, Result]):
         self._tasks = iter(tasks)
         self._most = most
         self._about = about
+        self._as_done = as_done
+        self.spare = spare
+        self.spared = Usage()
         self._order: deque[_Job[Task, Result]] = deque()  # of which the results have not been taken
         self._waiting: deque[_Job[Task, Result]] = deque()
         # Of what is in work. A future must know nothing of its job, or its result is held until garbage is collected.
@@ -442,12 +511,7 @@ class _Parallel(Generic[Task, Result]):
             self._take_tasks()
             if not self._order:
                 return
-            job = self._order[0]
-            while not job.future.done():
-                self._changed.wait(_BEAT if self._waiting_since is None else _POLL)
-                self._changed.clear()
-                self.hand_out()
-                self._pool.end_superfluous()
+            for _ in self._until_done(job := self._order[0]):
                 if progress is not None and (done := self._done()) > told:
                     told = done
                     progress(done)
@@ -457,6 +521,34 @@ class _Parallel(Generic[Task, Result]):
                 progress(done)
             self._order.popleft()
             yield result
+
+    def add(self, task: Task) -> _Job[Task, Result]:
+        """Let one more task wait for its turn."""
+        job: _Job[Task, Result] = _Job(task)
+        with self._pool.lock:
+            self._waiting.append(job)
+        self._pool.hand_out()
+        return job
+
+    def want(self) -> None:
+        """Let tasks that were spare be like those of any other map."""
+        with self._pool.lock:
+            self.spare = False
+
+    def result(self, job: _Job[Task, Result]) -> Result:
+        """Wait for the result of a task that was added."""
+        for _ in self._until_done(job):
+            pass
+        return self._result(job)
+
+    def _until_done(self, job: _Job[Task, Result]) -> Iterator[None]:
+        """Wait until a task has ended; now and then the caller has the word."""
+        while not job.future.done():
+            self._changed.wait(_BEAT if self._waiting_since is None else _POLL)
+            self._changed.clear()
+            self._pool.hand_out()
+            self._pool.end_superfluous()
+            yield
 
     def stop(self) -> None:
         """End what is in work. Safe to call again."""
@@ -486,6 +578,8 @@ class _Parallel(Generic[Task, Result]):
         with self._pool.lock:
             while self._waiting and not self._stopped and self._pool.available:
                 core = self._turn.attempt()
+                if core is None and self.spare:
+                    break
                 self._note_wait(waits=core is None)
                 if core is None and self._running:
                     return
@@ -509,11 +603,14 @@ class _Parallel(Generic[Task, Result]):
     def _ended(self, future: Future[Result], worker: _Worker, core: Core | None, begun: float) -> None:
         """Go on with the next task; called in a thread of the worker's executor."""
         broken = isinstance(future.exception(), BrokenProcessPool)
+        if self._as_done is not None and not future.exception():
+            self._as_done(future.result())  # before the map can end
         with self._pool.lock:
             del self._running[future]
             self._frames += worker.frames
-            self._pool.usage.working += monotonic() - begun
-            self._pool.usage.cpu += worker.cpu
+            usage = self.spared if self.spare else self._pool.usage
+            usage.working += monotonic() - begun
+            usage.cpu += worker.cpu
             self._pool.give_back(worker, broken=broken)
             if core is not None:
                 core.release()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, cast
@@ -62,6 +63,21 @@ class EncodedSpan(BaseModel):
         """Whether a file holds these packets undamaged. Raises OSError if it cannot be read."""
         with file.open("rb") as packets:
             return file_digest(packets, "sha256").hexdigest() == self.sha256
+
+
+@dataclass(frozen=True)
+class SpanPackets:
+    """A span that is encoded, and all that it takes to make a file of it.
+
+    Attributes:
+        encoded: what is in the file of packets.
+        file: that file.
+        coding: what it is coded with.
+    """
+
+    encoded: EncodedSpan
+    file: Path
+    coding: Coding
 
 
 class SpanEncoder:
@@ -209,3 +225,13 @@ class SpanJoiner:
         early = times[numbers] - (times[delay] - times[0])
         decoded: list[int] = np.where(numbers < delay, early, times[np.maximum(numbers - delay, 0)]).tolist()
         return decoded
+
+
+def join_alone(span: SpanPackets, path: Path) -> None:
+    """Make an MP4 of one span, in which its frames have the times that they have among the others.
+
+    How long the last one is shown is not known. Raises as `SpanJoiner` does.
+    """
+    times = np.sort(np.array(span.encoded.pts, np.int64))
+    with SpanJoiner(path, span.coding, Carried(), pts=times, end=int(times[-1]) + 1) as joiner:
+        joiner.add(span.encoded, span.file)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -86,6 +87,29 @@ def frame_packets(video: VideoInfo) -> Iterator[FramePacket]:
                     if found.has_sidedata("new_extradata"):
                         parameters = bytes(found.get_sidedata("new_extradata"))
                 yield FramePacket(pts, is_key, is_corrupt, parameters)
+
+
+def decoder_input(video: VideoInfo) -> Iterator[bytes]:
+    """Checksums (SHA-256) of what a decoder of a video's frames is given: of each packet, in the order of the file.
+
+    Equal ones mean that the headers beside the stream are equal, and the packet's payload, flags and side data, and
+    when it is presented in a result. When it is decoded, how long it lasts and where it lies may differ.
+
+    Raises UnreadableVideoError where the file cannot be read.
+    """
+    with opened(video.path) as container:
+        stream = video_stream(container, video.path)
+        headers = sha256(stream.codec_context.extradata or b"")
+        for packet in video.timeline.moved(demuxed(container, stream, salvage=video.salvage)):
+            if packet.size:
+                digest = headers.copy()
+                about = (packet.pts, packet.is_keyframe, packet.is_corrupt, packet.is_discard, packet.size)
+                digest.update(repr(about).encode())
+                digest.update(packet)
+                for data in packet.iter_sidedata():
+                    digest.update(repr(data.data_type).encode())
+                    digest.update(data)
+                yield digest.digest()
 
 
 def key_frames(video: VideoInfo) -> list[int]:

@@ -13,7 +13,7 @@ from dualface_core.engine.backend import CARD_FAILURES, Backend
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import OutputError
 from dualface_core.gpu.profiles import Profile
-from dualface_core.media.joining import UnjoinableSpansError
+from dualface_core.media.joining import SpanPackets, UnjoinableSpansError
 from dualface_core.media.probe import VideoInfo
 from dualface_core.rendering.spans import SpansRendered, render_in_spans, rendering_spans
 from dualface_core.rendering.stream import render_stream
@@ -35,6 +35,7 @@ def render_in_software(
     kept: Path,
     workers: Workers | None = None,
     fingerprints: Path | None = None,
+    encoded: Callable[[SpanPackets], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> str:
     """Render a plan into a file. If a card was to decode and compose and cannot, the processor begins anew.
@@ -50,6 +51,7 @@ def render_in_software(
             (`taken_over`).
         workers: do the spans; None for one pass in this process.
         fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
+        encoded: called with each span as soon as it is, in any order and thread; not in one pass.
         progress: called with the number of frames that are encoded.
 
     Returns:
@@ -59,7 +61,7 @@ def render_in_software(
     """
 
     def rendered(*, on_card: bool) -> str:
-        made = _in_spans(video, plan, path, encoder, on_card, kept, workers, fingerprints, progress)
+        made = _in_spans(video, plan, path, encoder, on_card, kept, workers, fingerprints, encoded, progress)
         if isinstance(made, SpansRendered):
             return f"{made.spans} spans" + (f", {made.found} of them from a killed run" if made.found else "")
         render_stream(
@@ -93,6 +95,7 @@ def _in_spans(
     kept: Path,
     workers: Workers | None,
     fingerprints: Path | None,
+    encoded: Callable[[SpanPackets], None] | None,
     progress: Callable[[int], None] | None,
 ) -> SpansRendered | str:
     """Render in spans; why not, if it cannot be done so."""
@@ -115,6 +118,7 @@ def _in_spans(
                 folder=kept,
                 workers=workers,
                 fingerprints=fingerprints,
+                encoded=encoded,
                 progress=progress,
             )
     except (UnjoinableSpansError, PrivateFolderError) as error:

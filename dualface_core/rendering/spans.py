@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
@@ -32,7 +32,7 @@ from dualface_core.engine.spans import Span, spans
 from dualface_core.engine.workers import Workers, advance
 from dualface_core.media.cuda_frames import CudaSurface
 from dualface_core.media.encoder import Coding, Surface, library_versions
-from dualface_core.media.joining import SpanEncoder, SpanJoiner
+from dualface_core.media.joining import SpanEncoder, SpanJoiner, SpanPackets
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import Carried
@@ -242,6 +242,7 @@ def render_in_spans(
     folder: Path,
     workers: Workers,
     fingerprints: Path | None = None,
+    encoded: Callable[[SpanPackets], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SpansRendered:
     """Render a plan into a file, span by span.
@@ -256,6 +257,7 @@ def render_in_spans(
         folder: a kept folder that is this process's: what is in it of the same job is used and not made again.
         workers: do the spans.
         fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
+        encoded: called with each span as soon as it is, in any order and thread.
         progress: called with the number of frames that are encoded.
 
     Raises:
@@ -304,8 +306,16 @@ def render_in_spans(
             progress(there + done)
 
     end, carried = video.last_pts + video.last_duration, Carried(video.path, video.audio, video.metadata)
+
+    def there_are(spans: Iterable[FinishedSpan]) -> None:
+        if encoded is not None:
+            for span in spans:
+                encoded(SpanPackets(span.encoded, span.packets, coding))
+
+    there_are(finished.values())
+    rendered = workers.map(render_spans, tasks, progress=told, as_done=there_are, about=video.path)
     with (
-        closing(workers.map(render_spans, tasks, progress=told, about=video.path)) as made,
+        closing(rendered) as made,
         SpanJoiner(path, coding, carried, pts=plan.pts, end=end) as joiner,
     ):
         told(0)

@@ -106,12 +106,10 @@ class SourceSeen:
 
 
 @dataclass(frozen=True)
-class ResultTask:
-    """Look at a span of the result.
+class Wanted:
+    """What is to be seen in a span of the result.
 
     Attributes:
-        result: the result.
-        span: which frames of it; None for all.
         layout: the canvas.
         first: the number in the plan of the first of `planned`.
         planned: when frames of the plan are shown, in seconds: those among which are the ones nearest to the span's.
@@ -120,11 +118,8 @@ class ResultTask:
         faces: those of them in which faces are looked for.
         detector: the weights of the detector.
         embedder: the weights of the embedder.
-        on_card: whether a CUDA card decodes it.
     """
 
-    result: VideoInfo
-    span: Span | None
     layout: Layout
     first: int
     planned: Sequence[Fraction]
@@ -133,6 +128,22 @@ class ResultTask:
     faces: Mapping[int, FacesWanted]
     detector: Path | None
     embedder: Path | None
+
+
+@dataclass(frozen=True)
+class ResultTask:
+    """Look at a span of the result.
+
+    Attributes:
+        result: the result.
+        span: which frames of it; None for all.
+        wanted: what is to be seen in it.
+        on_card: whether a CUDA card decodes it.
+    """
+
+    result: VideoInfo
+    span: Span | None
+    wanted: Wanted
     on_card: bool = False
 
 
@@ -267,7 +278,7 @@ _Looked = tuple[int, int, NDArray[np.uint8], SampleSeen | None]
 
 
 def _of_result(task: ResultTask, threads: int) -> Iterator[ResultSeen]:
-    detector, parts = FaceDetector(task.detector), region_fingerprints(task.layout)
+    detector, parts = FaceDetector(task.wanted.detector), region_fingerprints(task.wanted.layout)
     with VideoReader(task.result, threads=threads, span=task.span) as reader:
         yield from _put_together(
             _looked_at(task, detector, _number(task, frame.pts), frame.pts, fingerprint(frame.planes, parts), frame)
@@ -286,7 +297,7 @@ def _on_card(task: ResultTask) -> Iterator[_Looked]:
     card = card_of_process()
     card.enter()
     halver, downloads = Halver(card), Downloads(card, task.result)
-    detector, parts = FaceDetector(task.detector), region_fingerprints(task.layout)
+    detector, parts = FaceDetector(task.wanted.detector), region_fingerprints(task.wanted.layout)
     regions = [part.region for part in parts]
     size = sum(region.halved_size for region in regions)
     unused: list[NDArray[np.uint8]] = []
@@ -295,7 +306,7 @@ def _on_card(task: ResultTask) -> Iterator[_Looked]:
         halves = unused.pop() if unused else card.locked(size)
         halver.start(Canvas.of(frame), regions, halves.ctypes.data)
         number = _number(task, frame.pts)
-        return frame, number, halves, downloads.start(frame) if number in task.shown else None
+        return frame, number, halves, downloads.start(frame) if number in task.wanted.shown else None
 
     whole = Span(0, task.result.frame_count, task.result.first_pts, None)
     with card_readers().of(task.result, task.span or whole) as reader:
@@ -309,26 +320,27 @@ def _looked_at(
     task: ResultTask, detector: FaceDetector, number: int, pts: int, taken: NDArray[np.uint8], frame: Frame | None
 ) -> _Looked:
     """What is seen of a frame, which may be missing where it is not looked at more closely."""
-    sample = _sample(task, detector, number, frame) if number in task.shown and frame is not None else None
+    wanted = task.wanted
+    sample = _sample(wanted, detector, number, frame) if number in wanted.shown and frame is not None else None
     advance(1)
     return number, pts, taken, sample
 
 
 def _number(task: ResultTask, pts: int) -> int:
     """The number in the plan of the frame that is nearest in time."""
-    return task.first + _nearest(task.planned, pts * task.result.time_base)
+    return task.wanted.first + _nearest(task.wanted.planned, pts * task.result.time_base)
 
 
-def _sample(task: ResultTask, detector: FaceDetector, number: int, frame: Frame) -> SampleSeen:
-    places = task.shown[number].tiles
+def _sample(wanted: Wanted, detector: FaceDetector, number: int, frame: Frame) -> SampleSeen:
+    places = wanted.shown[number].tiles
     tiles = [tile_frame(frame.planes, place, frame.color) if place[2] else None for place in places]
-    compared, faces = number in task.compared, task.faces.get(number)
+    compared, faces = number in wanted.compared, wanted.faces.get(number)
     return SampleSeen(
         number,
         frame.time,
         {slot: shown_tile(tile) for slot, tile in enumerate(tiles) if compared and tile is not None},
-        canvas_shown(frame, places, task.layout.background) if compared else None,
-        None if faces is None else faces_in_tiles(faces, tiles, detector, FaceEmbedder(task.embedder)),
+        canvas_shown(frame, places, wanted.layout.background) if compared else None,
+        None if faces is None else faces_in_tiles(faces, tiles, detector, FaceEmbedder(wanted.embedder)),
     )
 
 

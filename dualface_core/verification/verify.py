@@ -8,9 +8,8 @@ encoder says about its work counts, only what can be read back. Importing this m
 from __future__ import annotations
 
 import tempfile
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from fractions import Fraction
 from functools import partial
 from itertools import chain
@@ -30,15 +29,11 @@ if TYPE_CHECKING:
     from dualface_core.settings import Settings
     from dualface_core.tables.face_tracks import FaceTracks
     from dualface_core.tables.tile_plan import TilePlan
-    from dualface_core.verification.observation import ResultSeen, ResultTask, Seen, SourceSeen, SourceTask, Task
+    from dualface_core.verification.ahead import Ahead
+    from dualface_core.verification.observation import ResultSeen, ResultTask, Seen, SourceSeen, Task
+    from dualface_core.verification.samples import Samples
 
 __all__ = ["Check", "Finding", "Verification", "verify_output"]
-
-_SOURCE_FRAMES: Final = 24
-"""Frames that are compared with the source itself, however long it is; and as many more, where scenes have none."""
-
-_SOURCE_FRAMES_AT_ONCE: Final = 2
-"""Frames of the source that are looked at in one task."""
 
 _SPAN_SECONDS: Final = (2.0, 3.0, 4.5, 6.0)
 """Seconds of a result that are looked at in one task, at the least: the first of these with which all seams are at key
@@ -53,6 +48,7 @@ def verify_output(
     plan: TilePlan,
     settings: Settings,
     fingerprints: Path | None = None,
+    ahead: Ahead | None = None,
     workers: Workers | None = None,
     suits_card: Callable[[VideoInfo], bool] = lambda _: False,
     progress: Callable[[int, int], None] | None = None,
@@ -70,6 +66,8 @@ def verify_output(
         plan: what each tile shows.
         settings: where the model files are.
         fingerprints: those that the composed frames left when the result was rendered; None to compose them anew.
+        ahead: what was seen of the spans that the result should be made of; it counts where it is proven that the
+            result has them. None if nothing was.
         workers: look at spans of the result, and at the source, side by side, where it can be split; None for one
             pass in this process.
         suits_card: whether processes for a card may decode the result, once it is known what it is.
@@ -85,6 +83,7 @@ def verify_output(
         Nothing for a wrong result: that is a finding.
     """
     from dualface_core.media.probe import probe
+    from dualface_core.verification.samples import Samples
     from dualface_core.verification.streams import (
         audio_findings,
         metadata_finding,
@@ -93,10 +92,9 @@ def verify_output(
     )
 
     layout = plan.layout
-    planned = [pts * plan.metadata.seconds_per_pts for pts in plan.pts.tolist()]
-    samples = _Samples(video, tracks, plan, settings)
+    samples = Samples(video, tracks, plan, settings) if ahead is None else ahead.samples
     try:
-        with _observed_by(workers, samples) as of_source:
+        with nullcontext(ahead.of_source()) if ahead else _observed_by(workers, samples) as of_source:
             result = probe(output, settings.limits)
             streams = list(stream_findings(result, video, layout))
             metadata = metadata_finding(result, video)
@@ -105,9 +103,9 @@ def verify_output(
                 return Verification(findings=[*streams, *audio_findings(result, video), metadata])
             with _composed(video, plan, fingerprints, workers) as composed:
                 checks = partial(
-                    _Checks, result, samples, tracks, plan, planned, composed, settings, workers, suits_card(result)
+                    _Checks, result, samples, tracks, plan, composed, settings, workers, suits_card(result)
                 )
-                seen = _looked_at(checks, output, workers, of_source, progress)
+                seen = _looked_at(checks, output, workers, of_source, ahead, progress)
     except InputError as error:
         if Path(error.path) != output:
             raise
@@ -116,7 +114,7 @@ def verify_output(
     if lost := sum(end - begin for begin, end in tracks.metadata.lost):
         message += f" Those of {lost:.2f} s are held ones, as the source is damaged there."
     readable = _readable(passed=True, value=len(seen.shown), message=message)
-    timing = timing_findings(seen.shown, planned)
+    timing = timing_findings(seen.shown, samples.planned)
     return Verification(findings=[readable, *timing, *streams, *seen.audio, metadata, *seen.findings()])
 
 
@@ -125,11 +123,22 @@ def _looked_at(
     output: Path,
     workers: Workers | None,
     of_source: Iterator[list[Seen]] | None,
+    ahead: Ahead | None,
     progress: Callable[[int, int], None] | None,
 ) -> _Checks:
     """Let checks take all that is seen. Of a result that cannot be read in spans, one pass says what is wrong."""
+    from dualface_core.verification.ahead import NotSeenError
+
     if workers is not None and of_source is not None:
         try:
+            if ahead is not None and ahead.has_spans:
+                try:
+                    early = checks()
+                    early.take_ahead(workers, ahead, progress)
+                except NotSeenError:
+                    of_source = ahead.of_source()
+                else:
+                    return early
             spread = checks()
             if not spread.look_in_spans(workers, of_source, progress):
                 spread.look_in_one_pass(of_source, progress)
@@ -143,41 +152,8 @@ def _looked_at(
     return whole
 
 
-class _Samples:
-    """The frames of the source that are looked at, and what is to be seen in them: that takes no result."""
-
-    def __init__(self, video: VideoInfo, tracks: FaceTracks, plan: TilePlan, settings: Settings) -> None:
-        from dualface_core.faces.embedding import embed
-        from dualface_core.verification.expected import sampled_frames
-        from dualface_core.verification.identity import IdentityCheck
-
-        self.video = video
-        self.numbers = sampled_frames(video, plan, _SOURCE_FRAMES)
-        self._plan = plan
-        self._detector = settings.detector_weights
-        self.people = IdentityCheck(tracks, plan, partial(embed, None, weights=settings.embedder_weights))
-
-    def tasks(self, at_once: int) -> list[SourceTask]:
-        """Tasks of so many frames each."""
-        parts = range(0, len(self.numbers), at_once)
-        return [self.task(self.numbers[first : first + at_once]) for first in parts]
-
-    def task(self, numbers: Sequence[int]) -> SourceTask:
-        """A task of these frames of the plan."""
-        from dualface_core.verification.expected import Sample
-        from dualface_core.verification.observation import SourceTask
-
-        return SourceTask(
-            self.video,
-            self._plan.layout,
-            tuple(Sample.of(self._plan, numbers)),
-            {number: self.people.wanted(number) for number in numbers},
-            self._detector,
-        )
-
-
 @contextmanager
-def _observed_by(workers: Workers | None, samples: _Samples) -> Iterator[Iterator[list[Seen]] | None]:
+def _observed_by(workers: Workers | None, samples: Samples) -> Iterator[Iterator[list[Seen]] | None]:
     """What is seen in the samples by workers, which begin now; None without them."""
     from dualface_core.engine.prefetch import prefetch
     from dualface_core.verification.observation import observed
@@ -185,8 +161,7 @@ def _observed_by(workers: Workers | None, samples: _Samples) -> Iterator[Iterato
     if workers is None or workers.most == 1:
         yield None
         return
-    at_once = _SOURCE_FRAMES_AT_ONCE if len(_spans(samples.video)) > 1 else max(1, len(samples.numbers))
-    tasks = samples.tasks(at_once)
+    tasks = samples.of_source(split=len(_spans(samples.video)) > 1)
     with prefetch(workers.map(observed, tasks, about=samples.video.path), depth=max(1, len(tasks))) as seen:
         yield seen
 
@@ -254,10 +229,9 @@ class _Checks:
     def __init__(
         self,
         result: VideoInfo,
-        samples: _Samples,
+        samples: Samples,
         tracks: FaceTracks,
         plan: TilePlan,
-        planned: Sequence[Fraction],
         composed: NDArray[np.uint8],
         settings: Settings,
         workers: Workers | None,
@@ -270,18 +244,33 @@ class _Checks:
         from dualface_core.verification.fingerprints import region_fingerprints
         from dualface_core.verification.identity import IdentityCheck
 
-        self._result, self._samples, self._plan, self._planned = result, samples, plan, planned
+        self._result, self._samples = result, samples
         self._workers = workers
-        self._detector, self._embedder = settings.detector_weights, settings.embedder_weights
         self._on_card = on_card
         self._people = IdentityCheck(tracks, plan, partial(embed, workers, weights=settings.embedder_weights))
         self._canvas = CanvasCheck(tracks, plan)
-        times = [*map(float, planned), float(result.first_pts * result.time_base) + result.duration]
+        times = [*map(float, samples.planned), float(result.first_pts * result.time_base) + result.duration]
         parts = region_fingerprints(plan.layout)
         self._crops = [CropCheck(tile.subject, parts, composed, times) for tile in plan.layout.tiles]
         self._comparisons = [RegionComparison(part, composed, times, result.color) for part in parts]
         self.shown: list[Fraction] = []
         self.audio: Sequence[Finding] = ()
+
+    def take_ahead(self, workers: Workers, ahead: Ahead, progress: Callable[[int, int], None] | None) -> None:
+        """Take what was seen ahead. Raises NotSeenError where that is not what the result is made of."""
+        from dualface_core.engine.prefetch import prefetch
+        from dualface_core.verification.observation import AudioTask, observed
+
+        audio = [AudioTask(self._result, self._samples.video)]
+        with prefetch(workers.map(observed, audio, about=self._result.path), depth=1) as of_audio:
+            for seen in ahead.of_source():
+                self._take(seen)
+            for seen_ahead in ahead.of_result(self._result):
+                self._take(seen_ahead)
+                if progress is not None:
+                    progress(len(self.shown), len(self._samples.planned))
+            for seen in of_audio:
+                self._take(seen)
 
     def look_in_spans(
         self, workers: Workers, of_source: Iterator[list[Seen]], progress: Callable[[int, int], None] | None
@@ -296,7 +285,7 @@ class _Checks:
         parts = spans(self._result, seconds=_SPAN_SECONDS[-1]) if on_card else _spans(self._result)
         if len(parts) < 2:
             return False
-        told = None if progress is None else lambda done: progress(done, len(self._planned))
+        told = None if progress is None else lambda done: progress(done, len(self._samples.planned))
         about = self._result.path
         audio: list[Task] = [AudioTask(self._result, self._samples.video)]
         of_result: Iterator[Task] = map(self._result_task, parts)
@@ -326,39 +315,21 @@ class _Checks:
 
         here: list[Task] = [AudioTask(self._result, self._samples.video), self._result_task(None)]
         if of_source is None:
-            here[:0] = self._samples.tasks(max(1, len(self._samples.numbers)))
+            here[:0] = self._samples.of_source(split=False)
         for taken in of_source or ():
             self._take(taken)
         for seen in chain.from_iterable(map(observations, here)):
             self._take([seen])
             if progress is not None and self.shown:
-                progress(len(self.shown), len(self._planned))
+                progress(len(self.shown), len(self._samples.planned))
 
     def _result_task(self, span: Span | None) -> ResultTask:
         from dualface_core.verification.observation import ResultTask
 
-        first, stop = 0, len(self._planned)
-        if span is not None:
-            # The planned times on either side are the nearest ones, where none is within.
-            first = max(0, bisect_left(self._planned, span.first_pts * self._result.time_base) - 1)
-            if span.stop_pts is not None:
-                stop = min(stop, bisect_left(self._planned, span.stop_pts * self._result.time_base) + 1)
-        numbers = range(first, stop)
-        compared = frozenset(number for number in self._samples.numbers if number in numbers)
-        faces = [number for number in self._people.frames if number in numbers]
-        return ResultTask(
-            self._result,
-            span,
-            self._plan.layout,
-            first,
-            self._planned[first:stop],
-            {number: self._plan.frame(number) for number in compared.union(faces)},
-            compared,
-            {number: self._people.wanted(number) for number in faces},
-            self._detector,
-            self._embedder,
-            self._on_card,
-        )
+        begin, stop = (None, None) if span is None else (span.first_pts, span.stop_pts)
+        unit = self._result.time_base
+        wanted = self._samples.wanted(None if begin is None else begin * unit, None if stop is None else stop * unit)
+        return ResultTask(self._result, span, wanted, self._on_card)
 
     def _take(self, seen: Sequence[Seen]) -> None:
         """Take what was seen, in the order of the tasks."""

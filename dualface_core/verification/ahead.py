@@ -1,0 +1,211 @@
+"""What is seen of a result before it is written: of each span when it is encoded, by cores with nothing else to do.
+
+Belongs here: looking at a span for itself, and the proof that a result has it. The one idea: what was seen ahead
+counts only where a decoder of the published file is given, packet by packet and bit by bit, what it was given then. If
+anything differs, all of the file is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from dualface_core.engine.workers import SpareTasks, Workers
+from dualface_core.errors import DualfaceError
+from dualface_core.media.joining import SpanPackets, join_alone
+from dualface_core.media.limits import Limits
+from dualface_core.media.metadata import Metadata
+from dualface_core.media.packets import decoder_input
+from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.settings import Settings
+from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.observation import ResultSeen, ResultTask, Seen, SourceTask, Wanted, observed
+from dualface_core.verification.samples import Samples
+
+_NO_FINGERPRINTS: Final = np.empty((0, 0), np.uint8)
+
+
+class NotSeenError(Exception):
+    """A result is not made of what was seen ahead, or not all of it was."""
+
+
+@dataclass(frozen=True)
+class AheadTask:
+    """Look at a span of a result that is to be.
+
+    Attributes:
+        span: its packets.
+        wanted: what is to be seen in it.
+        limits: what a result may have at most.
+    """
+
+    span: SpanPackets
+    wanted: Wanted
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class SpanSeen:
+    """A span that was looked at.
+
+    Attributes:
+        video: what it is as a file of its own, in which each frame has its time in the result.
+        packets: how many its decoder was given.
+        given: SHA-256 of what that is; see `decoder_input`.
+        seen: of its frames, without fingerprints.
+        fingerprints: a file of these, so that memory does not grow with the length of a video.
+    """
+
+    video: VideoInfo
+    packets: int
+    given: bytes
+    seen: tuple[ResultSeen, ...]
+    fingerprints: Path
+
+    def is_next_in(self, result: VideoInfo, given: Iterator[bytes]) -> bool:
+        """Whether a result goes on with this span, from where it stands in what its decoder is given."""
+        alike = _how_decoded(self.video) == _how_decoded(result)
+        return alike and _checksum(islice(given, self.packets)) == self.given
+
+    def whole(self) -> list[ResultSeen]:
+        """What was seen of its frames. Raises OSError if the file is gone."""
+        stops = np.cumsum([len(each.pts) for each in self.seen])
+        fingerprints = np.split(np.load(self.fingerprints), stops[:-1])
+        return [replace(each, fingerprints=its) for each, its in zip(self.seen, fingerprints, strict=True)]
+
+
+def observed_ahead(task: SourceTask | AheadTask) -> list[Seen] | SpanSeen | None:
+    """What is seen of frames of the source, or of a span; None where the span has not what it should have.
+
+    What is wrong with it the result has, too, and there it is found.
+    """
+    if isinstance(task, SourceTask):
+        return observed(task)
+    file = task.span.file.with_suffix(".mp4")
+    try:
+        join_alone(task.span, file)
+        video = probe(file, task.limits)
+        given = _checksum(decoder_input(video))
+        seen = [each for each in observed(ResultTask(video, None, task.wanted)) if isinstance(each, ResultSeen)]
+        if [pts for each in seen for pts in each.pts] != sorted(task.span.encoded.pts):
+            return None
+        fingerprints = file.with_suffix(".npy")
+        np.save(fingerprints, np.concatenate([each.fingerprints for each in seen]))
+    except (DualfaceError, OSError):
+        return None
+    finally:
+        file.unlink(missing_ok=True)
+    without = tuple(replace(each, fingerprints=_NO_FINGERPRINTS) for each in seen)
+    return SpanSeen(video, len(task.span.encoded.pts), given, without, fingerprints)
+
+
+class Ahead:
+    """What is seen of a result before it is written. To be had of `looking_ahead`.
+
+    Args:
+        samples: what is looked at more closely.
+        limits: what a result may have at most.
+        spare: does `observed_ahead`.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        limits: Limits,
+        spare: SpareTasks[SourceTask | AheadTask, list[Seen] | SpanSeen | None],
+    ) -> None:
+        self.samples = samples
+        self._limits = limits
+        self._spare = spare
+        self._of_source = [spare.add(task) for task in samples.of_source(split=True)]
+        self._spans: dict[int, Callable[[], list[Seen] | SpanSeen | None]] = {}
+
+    def add(self, span: SpanPackets) -> None:
+        """Have a span looked at, in place of one that began with the same frame. To be called from any thread.
+
+        Its file must stay until the result has been verified.
+        """
+        first, last, unit = min(span.encoded.pts), max(span.encoded.pts), span.coding.time_base
+        wanted = self.samples.wanted(first * unit, (last + 1) * unit)
+        self._spans[first] = self._spare.add(AheadTask(span, wanted, self._limits))
+
+    @property
+    def has_spans(self) -> bool:
+        """Whether any was added."""
+        return bool(self._spans)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of processors, until what is seen was asked for."""
+        return self._spare.cpu_seconds
+
+    def of_source(self) -> Iterator[list[Seen]]:
+        """What is seen of the source. Raises as `observed` does."""
+        for result in self._of_source:
+            seen = result()
+            assert isinstance(seen, list)
+            yield seen
+
+    def of_result(self, result: VideoInfo) -> Iterator[list[ResultSeen]]:
+        """What is seen of the spans that a result is made of, in order.
+
+        Raises NotSeenError where it is made of something else, or a part was not seen; UnreadableVideoError where the
+        result cannot be read.
+        """
+        given = decoder_input(result)
+        for first in sorted(self._spans):
+            span = self._spans[first]()
+            if not isinstance(span, SpanSeen) or not span.is_next_in(result, given):
+                raise NotSeenError
+            try:
+                yield span.whole()
+            except OSError as error:
+                raise NotSeenError from error
+        if next(given, None) is not None:
+            raise NotSeenError
+
+
+@contextmanager
+def looking_ahead(
+    video: VideoInfo, tracks: FaceTracks, plan: TilePlan, settings: Settings, workers: Workers
+) -> Iterator[Ahead]:
+    """Look at the source now, and at each span of a result when it is added, when cores have nothing else to do."""
+    samples = Samples(video, tracks, plan, settings)
+    with workers.spare(observed_ahead, about=video.path) as spare:
+        yield Ahead(samples, settings.limits, spare)
+
+
+def _how_decoded(video: VideoInfo) -> VideoInfo:
+    """How the frames of a video are read, without what it is as a whole, nor what is beside its frames."""
+    return replace(
+        video,
+        path=Path(),
+        fingerprint="",
+        size_bytes=0,
+        frame_count=0,
+        first_pts=0,
+        last_pts=0,
+        last_duration=0,
+        duration=0.0,
+        average_rate=video.time_base,
+        constant_rate=True,
+        bit_rate=0,
+        audio=(),
+        metadata=Metadata(),
+        notes=(),
+    )
+
+
+def _checksum(given: Iterable[bytes]) -> bytes:
+    digest = sha256()
+    for each in given:
+        digest.update(each)
+    return digest.digest()
