@@ -47,8 +47,10 @@ def test_one_line_says_where_the_time_of_several_videos_went() -> None:
         Stage(name="track", frames=100, seconds=1.0, cpu_seconds=1.5),
         Stage(name="render", frames=100, seconds=2.0, cpu_seconds=4.0, core_wait_seconds=0.5),
         Stage(name="track", frames=200, seconds=3.0, cpu_seconds=4.5),
+        Stage(name="verify", frames=100, seconds=0.5, cpu_seconds=0.5, ahead_cpu_seconds=1.5),
     ]
     assert time_line(stages) == (
-        "track 4.0 s (75 frames/s, 1.5 cores), render 2.0 s (50 frames/s, 2.0 cores); 0.5 s of it for want of a core"
+        "track 4.0 s (75 frames/s, 1.5 cores), render 2.0 s (50 frames/s, 2.0 cores), "
+        "verify 0.5 s (200 frames/s, 1.0 cores; 1.5 CPU s before it began); 0.5 s of it for want of a core"
     )
     assert time_line([]) == ""

@@ -18,6 +18,7 @@ from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers, advance
 from dualface_core.errors import MachineError, NativeCrashError, UnreadableVideoError
 from tests.core.engine.tasks import (
+    burn,
     end_by,
     ignore_the_end,
     in_a_set,
@@ -125,6 +126,73 @@ def test_tasks_for_which_a_caller_of_others_waits_come_first(workers: Workers, t
         (folders["second"] / "go").touch()
         outer.result()
     assert begun["inner"].stat().st_mtime_ns < begun["third"].stat().st_mtime_ns
+
+
+def test_what_is_to_be_told_as_soon_as_it_is_done_is_told_in_any_order(workers: Workers, tmp_path: Path) -> None:
+    (tmp_path / "quick").mkdir()
+    (tmp_path / "quick" / "go").touch()
+    told: list[int] = []
+
+    def done(number: int) -> None:
+        told.append(number)
+        (tmp_path / "go").touch()
+
+    tasks = [(tmp_path, 0), (tmp_path / "quick", 1)]
+    assert list(workers.map(leave_traces, tasks, as_done=done)) == [0, 1]
+    assert told == [1, 0]
+
+
+def test_a_spare_task_waits_until_no_other_is_left_to_begin(workers: Workers, tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("first", "second", "third", "spare")}
+    for folder in folders.values():
+        folder.mkdir()
+    begun = {name: folder / "begun-0" for name, folder in folders.items()}
+    with ThreadPoolExecutor(1) as threads, workers.spare(leave_traces) as spare:
+        tasks = [(folders[name], 0) for name in ("first", "second", "third")]
+        others = threads.submit(lambda: list(workers.map(leave_traces, tasks)))
+        until(lambda: begun["first"].exists() and begun["second"].exists())
+        result = spare.add((folders["spare"], 0))
+        for name in ("third", "spare", "first"):
+            (folders[name] / "go").touch()
+        until(begun["spare"].exists)
+        (folders["second"] / "go").touch()
+        others.result()
+        assert result() == 0
+    assert begun["third"].stat().st_mtime_ns < begun["spare"].stat().st_mtime_ns
+
+
+def test_a_spare_task_leaves_cores_to_others_until_it_is_wanted(tmp_path: Path) -> None:
+    budget = CoreBudget(tmp_path, cores=2)
+    of_others = [budget.attempt(), budget.attempt()]
+    (tmp_path / "go").touch()
+    with Workers(CoreBudget(tmp_path, cores=2)) as workers, workers.spare(leave_traces) as spare:
+        result = spare.add((tmp_path, 0))
+        assert list(workers.map(square, range(3))) == [0, 1, 4]
+        assert not (tmp_path / "begun-0").exists()
+        assert result() == 0
+    assert all(of_others)
+
+
+def test_what_spare_tasks_take_is_told_apart_until_they_are_wanted(workers: Workers) -> None:
+    before = workers.usage
+    with workers.spare(burn) as spare:
+        results = [spare.add(0.05)]
+        until(lambda: spare.cpu_seconds >= 0.05)
+        assert workers.usage == before
+        results[0]()
+        apart = spare.cpu_seconds
+        spare.add(0.05)()
+        assert spare.cpu_seconds == apart
+    assert workers.usage.cpu - before.cpu >= 0.05
+
+
+def test_spare_tasks_stop_when_nobody_wants_them_any_more(workers: Workers, tmp_path: Path) -> None:
+    with workers.spare(leave_traces) as spare:
+        for number in range(3):
+            spare.add((tmp_path, number))
+        until(lambda: len(list(tmp_path.glob("begun-*"))) == 2)
+    assert list(workers.map(square, [1, 2])) == [1, 4]
+    assert not (tmp_path / "begun-2").exists()
 
 
 def test_an_error_of_a_task_is_raised_where_its_result_would_be(workers: Workers) -> None:
