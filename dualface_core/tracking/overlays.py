@@ -9,7 +9,6 @@ strokes side by side, each as wide as the next, are hardly found in a room.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +31,12 @@ _CHANGED: Final = 24
 
 _FULL: Final = 0.7
 """Share of a rectangle's outermost line that has changed: what else has changed beside it is left out."""
+
+_JOINS: Final = np.ones((5, 5), np.uint8)
+_SOLID: Final = np.ones((7, 7), np.uint8)
+_REACH: Final = 4
+"""What has changed is joined over gaps that are narrower than this, and solid where all of this has changed; and pixels
+beside all that has changed from which on neither makes a difference."""
 
 _FILLED: Final = 0.85
 """Share of a rectangle that has changed, with what its outline encloses."""
@@ -114,21 +119,69 @@ class Laid:
     end: float | None
 
 
+@dataclass(frozen=True)
+class _Image:
+    """An image of a shot, and what is the same of it whatever it is compared with.
+
+    Attributes:
+        time: in seconds.
+        gray: (h, w) uint8.
+        sides: (h, w) of 0 and 1, the sides of strokes.
+        ink: likewise what belongs to strokes.
+    """
+
+    time: float
+    gray: Grays
+    sides: Grays
+    ink: Grays
+
+    @classmethod
+    def of(cls, gray: Grays, time: float) -> _Image:
+        """The image at a time."""
+        sides = np.zeros_like(gray)
+        steps = cv2.absdiff(gray[:, 1:], gray[:, :-1])
+        cv2.threshold(steps, _STROKE, 1, cv2.THRESH_BINARY, dst=sides[:, 1:])
+        return cls(time, gray, sides, _ink(sides))
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """Some images in a row.
+
+    Attributes:
+        images: from the first to the last.
+        still: (h, w) uint8, 1 where a pixel stands still in them.
+    """
+
+    images: tuple[_Image, ...]
+    still: Grays
+
+    @classmethod
+    def of(cls, *images: _Image) -> _Moment:
+        """That of three images."""
+        first, middle, last = (image.gray for image in images)
+        range_ = cv2.subtract(cv2.max(cv2.max(first, middle), last), cv2.min(cv2.min(first, middle), last))
+        return cls(images, np.asarray(cv2.threshold(range_, _STILL, 1, cv2.THRESH_BINARY_INV)[1], np.uint8))
+
+
 class OverlayFinder:
     """Takes the images of one shot, some tenths of a second apart."""
 
     def __init__(self) -> None:
-        self._recent: deque[tuple[float, Grays]] = deque(maxlen=_STILL_IMAGES + max(_APART))
+        self._images: deque[_Image] = deque(maxlen=_STILL_IMAGES + max(_APART))
+        self._moments: deque[_Moment] = deque(maxlen=1 + max(_APART))
         self._places: list[Laid] = []
 
     def add(self, gray: Grays, time: float) -> None:
         """Take the next image, (h, w) uint8, and its time in seconds."""
-        self._recent.append((time, gray))
-        times, images = zip(*self._recent, strict=True)
+        self._images.append(_Image.of(gray, time))
+        images = list(self._images)
+        if len(images) >= _STILL_IMAGES:
+            self._moments.append(_Moment.of(*images[-_STILL_IMAGES:]))
         for apart in (apart for apart in _APART if _STILL_IMAGES + apart <= len(images)):
-            count = _STILL_IMAGES + apart
-            come = [Laid(bounds, times[-count], None) for bounds in _laid_over(images[-count], images[-_STILL_IMAGES:])]
-            gone = [Laid(bounds, None, time) for bounds in _laid_over(images[-1], images[-count:][:_STILL_IMAGES])]
+            before = images[-_STILL_IMAGES - apart]
+            come = [Laid(bounds, before.time, None) for bounds in _laid_over(before, self._moments[-1])]
+            gone = [Laid(bounds, None, time) for bounds in _laid_over(images[-1], self._moments[-1 - apart])]
             for laid in (*come, *gone):
                 if apart == min(_APART) or not any(is_one(laid.bounds, place.bounds) for place in self._places):
                     self._take(laid)
@@ -158,12 +211,12 @@ class OverlayFinder:
         self._places.append(Laid((left, top, right, bottom), begin, laid.end))
 
 
-def _laid_over(without: Grays, images: Sequence[Grays]) -> list[Bounds]:
-    """What lies over three images, and not over another one."""
-    first, middle, last = images
-    range_ = cv2.subtract(cv2.max(cv2.max(first, middle), last), cv2.min(cv2.min(first, middle), last))
-    changed = np.asarray((range_ <= _STILL) & (cv2.absdiff(middle, without) >= _CHANGED), np.uint8)
-    return [*_rectangles(changed, middle, without), *_lines_of_text(changed, middle)]
+def _laid_over(without: _Image, moment: _Moment) -> list[Bounds]:
+    """What lies over the images of a moment, and not over another one."""
+    middle = moment.images[1]
+    _, other = cv2.threshold(cv2.absdiff(middle.gray, without.gray), _CHANGED - 1, 1, cv2.THRESH_BINARY)
+    changed = np.asarray(cv2.bitwise_and(moment.still, other), np.uint8)
+    return [*_rectangles(changed, middle.gray, without.gray), *_lines_of_text(changed, middle)]
 
 
 def _standing(across: Edges, total: NDArray[np.int32]) -> list[Bounds]:
@@ -195,9 +248,13 @@ def _standing(across: Edges, total: NDArray[np.int32]) -> list[Bounds]:
 def _rectangles(changed: Grays, image: Grays, without: Grays) -> list[Bounds]:
     """Rectangles with sharp sides that have changed, and that have an outline which was not there before."""
     height, width = changed.shape
-    solid = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
-    outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    x, y, wide, high = cv2.boundingRect(changed)
+    if wide < _NARROWEST * width or high < _LOWEST * height:
+        return []
+    x, y, right, bottom = max(0, x - _REACH), max(0, y - _REACH), x + wide + _REACH, y + high + _REACH
+    solid = cv2.morphologyEx(changed[y:bottom, x:right], cv2.MORPH_CLOSE, _JOINS)
+    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, _SOLID)
+    outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x, y))
     found = []
     for outline in outlines:
         left, top, wide, high = cv2.boundingRect(outline)
@@ -254,12 +311,10 @@ def _sides(image: Floats, bounds: Bounds) -> list[tuple[Floats, Floats]]:
     return sides
 
 
-def _lines_of_text(changed: Grays, image: Grays) -> list[Bounds]:
+def _lines_of_text(changed: Grays, image: _Image) -> list[Bounds]:
     """Rows of strokes that have changed, close to one another."""
     height, width = changed.shape
-    sides = np.zeros_like(changed)
-    sides[:, 1:] = cv2.absdiff(image[:, 1:], image[:, :-1]) > _STROKE
-    ink = np.minimum(changed, _ink(sides))
+    ink = np.minimum(changed, image.ink)
     if cv2.reduce(ink, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < _BROKEN_INK * _LINE_WIDTH * width:
         return []  # no row of pixels has the ink that each row of the faintest and shortest line has on average
     across = np.ones((1, round(_LETTERS[0] * width) | 1))
@@ -272,7 +327,7 @@ def _lines_of_text(changed: Grays, image: Grays) -> list[Bounds]:
             continue
         part = slice(top, top + high), slice(left, left + wide)
         full = area >= _JOINED * wide * high
-        filled, strokes = float(ink[part].mean()), float(sides[part].mean())
+        filled, strokes = float(ink[part].mean()), float(image.sides[part].mean())
         if full and strokes >= _STROKES and (filled >= _INK or (filled >= _BROKEN_INK and strokes >= _DENSE)):
             found.append((left, top, left + wide, top + high))
     return found
