@@ -24,7 +24,9 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster._core.storage import sql
 from dagster._core.storage import tags as dagster_tags
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget, create_test_daemon_workspace_context
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget, PythonFileTarget

@@ -66,6 +66,7 @@ __all__ = [
     "begin_reading_events",
     "code_server_answers",
     "inner_plan_execution_iterator",
+    "keep_databases_open",
     "read_migrations_once",
     "run_of_task",
     "run_web_page",
@@ -125,6 +126,40 @@ def read_migrations_once() -> None:
     ScriptDirectory.from_config = once  # type: ignore[method-assign]  # patched on purpose
     if getattr(sql, "ScriptDirectory", None) is not ScriptDirectory:
         raise RuntimeError("This Dagster reads its migrations in another way: see runs/dagster_internals.py.")
+
+
+def keep_databases_open() -> None:
+    """Let this process, which works on one run, open each of Dagster's databases once, where they are SQLite's.
+
+    For each event and each question Dagster makes an engine and a connection, and both forget what they know of
+    statements and tables; and when the last connection of all processes is closed, SQLite puts its log away, which
+    waits for the disk again. No issue of Dagster's is known. A process that sees many runs must not keep their files.
+
+    Raises:
+        RuntimeError: this Dagster opens its databases in another way.
+    """
+    from dagster._core.storage.event_log.sqlite import sqlite_event_log
+    from dagster._core.storage.runs.sqlite import sqlite_run_storage
+    from sqlalchemy import Engine, QueuePool, create_engine
+
+    class Kept(QueuePool):
+        def dispose(self) -> None:
+            """Leave it as it is: Dagster does so after each use."""
+
+        def recreate(self) -> QueuePool:
+            return self
+
+    engines: dict[str, Engine] = {}
+
+    def opened_once(address: str, **options: Any) -> Engine:
+        if address not in engines:
+            engines[address] = create_engine(address, **options | {"poolclass": Kept, "pool_size": 1})
+        return engines[address]
+
+    for storage in (sqlite_event_log, sqlite_run_storage):
+        if getattr(storage, "create_engine", None) is not create_engine:
+            raise RuntimeError("This Dagster opens its databases in another way: see runs/dagster_internals.py.")
+        storage.create_engine = opened_once  # type: ignore[attr-defined]  # patched on purpose
 
 
 def run_web_page(guard: Callable[[Any], Any]) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dualface_assets.runs.dagster_internals import keep_databases_open, read_migrations_once
 from dualface_assets.runs.tags import RUN_KEY
 from dualface_assets.service.instance_home import prepared_home
 from dualface_assets.settings import ServiceSettings
@@ -24,6 +25,7 @@ from dualface_assets.uploads.claims import acknowledge
 from dualface_assets.uploads.intake import add
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
+from dualface_core.system.garbage import collect_rarely
 from dualface_core.system.threads import limit_library_threads
 
 _SAMPLE_SECONDS: Final = 10
@@ -31,7 +33,10 @@ _SAMPLE_SECONDS: Final = 10
 
 def main() -> int:
     """Process the video that is named, or a sample. The exit status is 0 if there is a verified result."""
+    collect_rarely()
     limit_library_threads()
+    read_migrations_once()
+    keep_databases_open()
     try:
         store = video_store(ServiceSettings.load())
         prepared_home()

@@ -5,7 +5,6 @@ Belongs here: forking it, passing on what ends it, and its ending. It imports no
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
 import signal
@@ -15,19 +14,16 @@ from typing import Final
 from dualface_core.cli.exit_codes import EXIT_FAILED
 from dualface_core.system.child_processes import environment
 from dualface_core.system.crashes import crash
+from dualface_core.system.garbage import collect_rarely
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP)
-_UNCOLLECTED: Final = 50_000
-"""Objects that may hold others, made and kept since the last time, at which Python looks for garbage. At its own 700, a
-tenth of the time of a short command goes into looking through the modules that are being loaded."""
-
 _OF_THE_USER: Final = frozenset({signal.SIGINT, *_PASSED_ON})
 """Signals by which a person ends a program, and those of them that reach the command only by way of this process."""
 
 
 def main() -> None:
     """Run the command that the arguments say, and end as it does."""
-    gc.set_threshold(_UNCOLLECTED)
+    collect_rarely()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_USER)  # until it is known whom they are for
     process = os.fork()
     if process:

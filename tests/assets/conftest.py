@@ -149,12 +149,12 @@ def drop(store: VideoStore) -> Callable[..., Path]:
 
 @pytest.fixture
 def opened() -> Iterator[list[str]]:
-    """The files that Python opens while the test runs, each time that it does."""
+    """The files that Python opens while the test runs, and the databases of SQLite, each time that it does."""
     paths: list[str] = []
     listening = True
 
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and listening and isinstance(arguments[0], str | os.PathLike):
+        if event in {"open", "sqlite3.connect"} and listening and isinstance(arguments[0], str | os.PathLike):
             paths.append(os.fspath(arguments[0]))
 
     sys.addaudithook(hear)  # there is no way to remove one

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 
 from dualface_assets.runs import dagster_internals as internals
 from dualface_assets.runs import tags
-from tests.dagster_internals import TableMetadataSet, dagster_tags, event_log_consumer, sql
+from tests.dagster_internals import TableMetadataSet, dagster_tags, event_log_consumer, sql, sqlite_run_storage
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,9 @@ def test_migrations_that_are_read_in_another_way_are_no_silent_loss(monkeypatch:
     monkeypatch.delattr(sql, "ScriptDirectory")  # as if Dagster asked another class
     with pytest.raises(RuntimeError, match="migrations in another way"):
         internals.read_migrations_once()
+
+
+def test_databases_that_are_opened_in_another_way_are_no_silent_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(sqlite_run_storage, "create_engine")  # as if Dagster asked something else
+    with pytest.raises(RuntimeError, match="databases in another way"):
+        internals.keep_databases_open()
