@@ -56,15 +56,6 @@ StepProgress = Callable[[str, int, int], None]
 """Called with the name of the step, the frames done and the frames in all."""
 
 
-_HEAVY: Final = (
-    "dualface_core.faces.loading",
-    "dualface_core.tracking.observation",
-    "dualface_core.rendering.spans",
-    "dualface_core.verification.ahead",
-    "dualface_core.faces.loaded",
-)
-"""What tasks of the steps load, and processes for them have loaded already."""
-
 _LATER: Final = (
     "scipy.optimize",
     "dualface_core.directing.rehearsal",
@@ -97,10 +88,6 @@ _LARGE_FOR_CARD: Final = 12_000_000
 _SPLIT: Final = 10.0
 """Seconds from which a video has enough spans that processes are made ready for them while it is looked at."""
 
-_LARGE: Final = 4_000_000
-"""Bytes of a file from which that begins before it is known how long it is. What is so large takes longer to decode
-than processes take to be ready, even if it is short: then they are made in vain, but on a core that is idle."""
-
 
 @dataclass(frozen=True)
 class Preview:
@@ -126,9 +113,10 @@ def workers_of_batch(settings: Settings, card: CardAccess | None) -> Workers:
 
 def _workers(settings: Settings, card: CardProcesses | CardAccess | None) -> Workers:
     from dualface_core.engine.cores import CoreBudget
+    from dualface_core.engine.preload import OF_STEPS
     from dualface_core.engine.workers import Workers
 
-    return Workers(CoreBudget(settings.runtime, cores=settings.cores), preload=_HEAVY, card=card)
+    return Workers(CoreBudget(settings.runtime, cores=settings.cores), preload=OF_STEPS, card=card)
 
 
 def _card_processes(settings: Settings) -> CardProcesses | None:
@@ -164,7 +152,9 @@ def _fitting(room: int) -> tuple[int, int, int]:
 
 def prepare(workers: Workers, path: Path) -> None:
     """Have processes load what they will need for a file, before it is known what it is, if it is large."""
-    if _size(path) >= _LARGE:
+    from dualface_core.engine.preload import is_large
+
+    if is_large(path):
         workers.prepare()
 
 

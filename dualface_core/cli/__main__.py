@@ -1,5 +1,5 @@
 """`python -m dualface_core.cli`."""
 
-from dualface_core.cli.app import main
+from dualface_core.cli.main import command
 
-main()
+command()

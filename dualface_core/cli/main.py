@@ -1,6 +1,7 @@
 """The `dualface` program: the command in a process of its own, so that its crash is told in a sentence with the file.
 
-Belongs here: forking it, passing on what ends it, and its ending. It imports nothing that takes time.
+Belongs here: forking it, passing on what ends it, its ending, and what begins before anything else is loaded. It
+imports nothing that takes time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from dualface_core.cli.exit_codes import EXIT_FAILED
@@ -32,8 +35,6 @@ def main() -> None:
             signal.signal(number, lambda got, _: os.kill(process, got))
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if not process:
-        from dualface_core.cli.app import main as command
-
         os.environ.update(environment(None))  # for the processes that it starts
         return command()
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
@@ -41,3 +42,26 @@ def main() -> None:
         print(f"dualface: {crash(shlex.join(sys.argv[1:]), code)}", file=sys.stderr)
         code = EXIT_FAILED
     raise SystemExit(code if code >= 0 else 128 - code)
+
+
+def command() -> None:
+    """Run the command that the arguments say, in this process."""
+    _load_early(sys.argv[1:])
+
+    from dualface_core.cli.app import main as run
+
+    run()
+
+
+def _load_early(arguments: Sequence[str]) -> None:
+    """Where the arguments name one large video to work on, begin to load what processes for that will need.
+
+    Several videos are worked on in processes of their own. What else is wrong with the arguments is found out later.
+    """
+    if not {"run", "track"} & {*arguments[:1]}:
+        return
+    from dualface_core.engine.cores import machine_cores
+    from dualface_core.engine.preload import OF_STEPS, begin_to_load, is_large
+
+    if machine_cores() > 1 and sum(is_large(Path(argument)) for argument in arguments[1:]) == 1:
+        begin_to_load(OF_STEPS)

@@ -21,10 +21,10 @@ from time import monotonic, thread_time
 
 from dualface_core.engine.card import BEAT, Answer, Request, Service
 from dualface_core.engine.cores import Core, CoreBudget
-from dualface_core.engine.workers import SWITCH, Stopped, advancing
+from dualface_core.engine.workers import Stopped, advancing
 from dualface_core.system.child_processes import end_with_parent, message_channel
 from dualface_core.system.memory import keep_freed_memory
-from dualface_core.system.threads import limit_library_threads
+from dualface_core.system.threads import SWITCH, limit_library_threads
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from importlib.machinery import ModuleSpec
 from itertools import chain, islice
-from multiprocessing import connection, forkserver
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from os import PathLike
 from time import monotonic
@@ -35,6 +35,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 from dualface_core.engine.card import Answer, CardAccess, CardProcessEndedError, CardProcesses, CardTasks, GivenUp
 from dualface_core.engine.cores import Core, CoreBudget, Turn
+from dualface_core.engine.preload import begin_to_load
 from dualface_core.system.cpu_time import cpu_seconds
 from dualface_core.system.crashes import crash
 from dualface_core.system.memory import keep_freed_memory, use_one_heap
@@ -42,12 +43,6 @@ from dualface_core.system.threads import limit_library_threads
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-HEAVY: Final = ("numpy", "cv2", "av")
-"""Modules that every kind of task uses, and that take long to load."""
-
-_FIRST: Final = "dualface_core.engine.uncollected"
-_LAST: Final = "dualface_core.engine.frozen"
 
 _BEAT: Final = 0.25
 """Seconds between two reports of progress."""
@@ -58,10 +53,6 @@ _POLL: Final = 0.03
 _IDLE: Final = 2.0
 """Seconds for which a process that has nothing to do is kept: the cores may be others' for long, and its memory counts.
 Another one costs some hundredths of a second."""
-
-SWITCH: Final = 0.0005
-"""Seconds for which a thread may keep Python's lock from others. Results come through pipes in pieces of 64 kB, and for
-each a thread waits for the lock: with Python's 5 ms, megabytes of many workers took most of a second."""
 
 _PROGRAM: Final = threading.Lock()
 """Of the program's main module, which is changed while a process begins."""
@@ -158,7 +149,7 @@ class Workers:
         self.place = 0
         self._card_processes = card if isinstance(card, CardProcesses) else None
         self.budget = cores
-        self._preload = [*HEAVY, *preload]
+        self._preload = preload
         self._pool = _Pool(self.most)
         self._prepared = False
 
@@ -182,16 +173,7 @@ class Workers:
         """Load what processes will need, while the caller goes on: for one who knows that there will be many tasks."""
         if self.most > 1 and not self._prepared:
             self._prepared = True
-            limit_library_threads()
-            sys.setswitchinterval(SWITCH)
-            use_one_heap()  # or each thread that brings results keeps the memory of some
-            forkserver.set_forkserver_preload([_FIRST, *self._preload, _LAST])
-            # A terminal sends Ctrl-C to all processes, and this one tells the others what ends.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                forkserver.ensure_running()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            begin_to_load(self._preload)
 
     def map(
         self,

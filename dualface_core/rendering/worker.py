@@ -18,13 +18,12 @@ from typing import Final
 
 from dualface_core.encoding.failures import EncoderError, Reaction, classify, explain, reaction
 from dualface_core.encoding.sessions import NvencSessions, Slot
-from dualface_core.engine.workers import SWITCH
 from dualface_core.errors import DualfaceError
 from dualface_core.media.ffmpeg_log import log_to_stderr
 from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Queued, Refused
 from dualface_core.rendering.stream import render_on_card_or_not
 from dualface_core.system.child_processes import end_with_parent, message_channel
-from dualface_core.system.threads import limit_library_threads
+from dualface_core.system.threads import SWITCH, limit_library_threads
 from dualface_core.tables.tile_plan import TilePlan
 
 _REPORT_EVERY: Final = 0.1

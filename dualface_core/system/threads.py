@@ -1,4 +1,4 @@
-"""What libraries do to the threads of a process: how many their pools have, and how those are scheduled.
+"""What libraries do to the threads of a process: how many their pools have, how those are scheduled, and Python's lock.
 
 Belongs here: the two rules that keep a library from taking the machine. A count of threads is the whole process's, and
 several videos may be in work in it; so nothing on the way may change it. Threads of torch wait for one another by
@@ -12,6 +12,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+SWITCH: Final = 0.0005
+"""Seconds for which a thread may keep Python's lock from others. Results come through pipes in pieces of 64 kB, and for
+each a thread waits for the lock: with Python's 5 ms, megabytes of many workers took most of a second."""
 
 
 def limit_library_threads() -> None:

@@ -86,7 +86,7 @@ def test_weights_of_another_network_are_refused_before_the_work(made: tuple[Vide
 
 
 def test_what_processes_load_for_their_tasks_is_not_what_only_the_logic_over_them_needs() -> None:
-    code = "import sys; from dualface_core import pipeline; [__import__(name) for name in pipeline._HEAVY[1:]]; "
+    code = "import sys; from dualface_core.engine.preload import OF_STEPS; [__import__(name) for name in OF_STEPS]; "
     code += "print({'scipy', 'torch', 'dualface_core.gpu.monitor'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
 

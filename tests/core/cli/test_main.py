@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dualface_core.engine.cores import machine_cores
 from tests.conftest import SampleClip
 
 MAIN = "from dualface_core.cli.main import main; main()"
@@ -75,6 +76,23 @@ def test_what_takes_long_to_load_is_loaded_by_the_command_that_needs_it() -> Non
     heavy = "{'numpy', 'av', 'cv2', 'pydantic', 'pyarrow', 'torch'}"
     code = f"import sys, dualface_core.cli.app; print({heavy} & {{*sys.modules}})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
+
+
+@pytest.mark.skipif(machine_cores() < 2, reason="with one core there are no processes for tasks")
+def test_processes_for_one_large_video_begin_to_load_before_the_command_has_loaded_anything(tmp_path: Path) -> None:
+    large, another, small = tmp_path / "large.mp4", tmp_path / "another.mp4", tmp_path / "small.mp4"
+    for path, size in ((large, 5_000_000), (another, 5_000_000), (small, 1000)):
+        path.write_bytes(bytes(size))
+    code = "import sys; from multiprocessing import forkserver; from dualface_core.cli.main import _load_early; "
+    code += "_load_early(sys.argv[1:]); assert not {'numpy', 'pydantic', 'typer'} & {*sys.modules}; "
+    code += "print(forkserver._forkserver._forkserver_pid is not None)"
+
+    def begins(*arguments: object) -> bool:
+        program = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, check=True)
+        return program.stdout == b"True\n"
+
+    assert begins("run", "--layout", "stacked", large)
+    assert not any((begins("run", large, another), begins("run", small), begins("probe", large), begins()))
 
 
 def test_a_probe_loads_neither_arrow_nor_torch(video: Path) -> None:
