@@ -792,8 +792,11 @@ class _Made:
 
 
 @cache
-def _load_for_later() -> threading.Thread:
-    """Begin to load what the steps after the first one need, once in a process; to be joined before they do so."""
+def load_for_later() -> threading.Thread:
+    """Begin to load what the steps after the first one need, once in a process; to be joined before they do so.
+
+    To be called when the first step has begun to wait for its workers, which is when it tells of progress.
+    """
 
     def load() -> None:
         import numpy as np
@@ -825,7 +828,7 @@ def _make(
         return None if progress is None else lambda done, total: progress(name, done, total)
 
     def tracking(done: int, total: int) -> None:
-        _load_for_later()
+        load_for_later()
         if progress is not None:
             progress("track", done, total)
 
@@ -848,7 +851,7 @@ def _make(
     tracks = track(video, settings=settings, workers=workers, progress=tracking)
     tracked = clock.stop(tracks.frame_count)
     clock = StageClock("plan")
-    _load_for_later().join()
+    load_for_later().join()
     plan = plan_tiles(video, tracks, settings=settings)
     planned = clock.stop(plan.frame_count)
     with temporary_file(output.parent, ".fingerprints") as prints:

@@ -79,6 +79,7 @@ def composed_tiles(
     started = time.monotonic()
     with as_failure(context), store.mounted(context.instance):
         video = store.video_info(context.partition_key)
+        pipeline.load_for_later().join()
         with in_time(step_seconds(video)):
             plan = pipeline.plan_tiles(video, face_tracks, settings=config.settings())
             preview = pipeline.preview(video, face_tracks, plan)

@@ -65,7 +65,12 @@ def face_tracks(
         video = store.video_info(context.partition_key)
         limit_runtime(context, video)
         with in_time(step_seconds(video)) as watched:
-            progress = watched(logged(context, "Detecting faces"))
+            told = watched(logged(context, "Detecting faces"))
+
+            def progress(done: int, total: int) -> None:
+                pipeline.load_for_later()  # while nothing is to be done here but wait
+                told(done, total)
+
             clock = StageClock("track", workers)
             tracks = pipeline.track(video, settings=settings, workers=workers, progress=progress)
             stage = clock.stop(tracks.frame_count)

@@ -16,6 +16,7 @@ from dualface_assets.runs.timeouts import in_time, limit_runtime, reading_second
 from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore
 from dualface_core import pipeline
+from dualface_core.engine.workers import Workers
 from dualface_core.errors import ChangedVideoError
 
 
@@ -27,7 +28,10 @@ from dualface_core.errors import ChangedVideoError
     code_version=code_version("raw_video"),
 )
 def raw_video(
-    context: dg.AssetExecutionContext, config: RawVideoConfig, store: VideoStore
+    context: dg.AssetExecutionContext,
+    config: RawVideoConfig,
+    store: VideoStore,
+    workers: dg.ResourceParam[Workers],
 ) -> dg.MaterializeResult[None]:
     """A video as it was uploaded, and what it is: exact frame count, timestamps, rotation, color and audio.
 
@@ -37,12 +41,16 @@ def raw_video(
     key = context.partition_key
     started = time.monotonic()
     with as_failure(context), store.mounted(context.instance):
-        upload = store.upload(key)
-        if dg.AssetKey("encoded_video") in context.job_def.asset_layer.executable_asset_keys:
+        upload, made = store.upload(key), context.job_def.asset_layer.executable_asset_keys
+        if dg.AssetKey("encoded_video") in made:
             store.require_room(upload.size_bytes)  # before any of the work, for runs that the sensor has not held back
         context.log.info("Probing %s, uploaded %s.", upload.name, upload.claimed_at)
         with in_time(reading_seconds(upload.size_bytes)):
-            info = pipeline.probe(store.video_path(key), settings=config.settings())
+            path = store.video_path(key)
+            if dg.AssetKey("face_tracks") in made:
+                pipeline.prepare(workers, path)
+                pipeline.prepare_card(workers, [path])
+            info = pipeline.probe(path, settings=config.settings())
         limit_runtime(context, info)
         if info.fingerprint != upload.sha256:
             raise ChangedVideoError(
