@@ -1,4 +1,4 @@
-"""Two stages at once: one makes items in a thread of its own, the other takes them.
+"""Two stages at once: one makes items in a thread of its own, the other takes them; always, or once a core is free.
 
 Belongs here: the hand-over between two threads and nothing of what is handed over. The one idea: the thread is at most
 a few items ahead, so memory stays bounded, and it has ended when the block ends, whatever ended it.
@@ -8,14 +8,52 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import Final, Generic, TypeVar
+
+from dualface_core.engine.cores import CoreBudget
 
 Item = TypeVar("Item")
 
 _ABANDONED_AFTER: Final = 0.1
 """Seconds between two checks whether the block has ended."""
+
+
+def helped(
+    items: Generator[Item],
+    budget: CoreBudget,
+    *,
+    depth: int,
+    every: int,
+    beginning: Callable[[], None] = lambda: None,
+) -> Generator[Item]:
+    """The same items. From when a core is free on, a second thread makes them, ahead of the consumer, and holds it.
+
+    Args:
+        items: makes the items, each a frame's work or so; closed in the end.
+        budget: whose cores they are.
+        depth: finished items that may wait.
+        every: items after which it is asked again whether a core has nothing to do, which takes up to a millisecond.
+        beginning: called before the second thread begins.
+    """
+    core, wanted = None, budget.turn()
+    with closing(items):
+        for number, item in enumerate(items, 1):
+            yield item
+            if number % every == 0:
+                core = wanted.attempt()
+                wanted.withdraw()  # who waits for a core comes first
+            if core is not None:
+                break
+        else:
+            return
+        try:
+            beginning()
+            with prefetch(items, depth=depth) as ahead:
+                yield from ahead
+        finally:
+            core.release()
 
 
 @contextmanager

@@ -183,6 +183,7 @@ class Workers:
         ahead: int = 2,
         progress: Callable[[int], None] | None = None,
         as_done: Callable[[Result], None] | None = None,
+        cores_each: int = 1,
         about: str | PathLike[str] = "a video",
     ) -> Generator[Result]:
         """Do tasks in parallel; their results come in the order of the tasks.
@@ -198,6 +199,7 @@ class Workers:
             ahead: how many tasks, beyond those that can run, may wait for their turn or for being taken.
             progress: called in this thread with the frames of all tasks so far (see `advance`); it may raise.
             as_done: called with each result as soon as it is there, in any order and thread; it must not raise.
+            cores_each: cores that a task makes use of where there are free ones, before spare tasks do.
             about: what the work is on, such as the video's path, for the message about a crash.
 
         Raises:
@@ -211,7 +213,8 @@ class Workers:
             yield from self._here(function, tasks, progress, as_done)
             return
         self.prepare()
-        parallel = _Parallel(self._pool, self.budget.turn(), function, tasks, self.most + ahead, str(about), as_done)
+        parallel = _Parallel(self._pool, self.budget.turn(), function, tasks, self.most + ahead, str(about))
+        parallel.as_done, parallel.cores_each = as_done, cores_each
         with self._in_work(parallel):
             yield from parallel.results(progress)
 
@@ -397,6 +400,7 @@ class _Pool:
         self.lock = threading.RLock()
         self.usage = Usage()
         self.maps: list[_Parallel[Any, Any]] = []
+        self._most = most
         self._left = most
         self._idle: list[tuple[float, _Worker]] = []  # since when, ascending
 
@@ -404,6 +408,11 @@ class _Pool:
     def available(self) -> bool:
         """Whether one more task may begin."""
         return bool(self._idle or self._left)
+
+    @property
+    def has_spare_core(self) -> bool:
+        """Whether tasks that are in work leave a core."""
+        return sum(len(parallel.running) * parallel.cores_each for parallel in self.maps) < self._most
 
     def take(self) -> _Worker:
         """A process that has nothing to do, if one is available."""
@@ -464,7 +473,6 @@ class _Parallel(Generic[Task, Result]):
         tasks: Iterable[Task],
         most: int,
         about: str,
-        as_done: Callable[[Result], None] | None = None,
         *,
         spare: bool = False,
     ) -> None:
@@ -474,13 +482,14 @@ class _Parallel(Generic[Task, Result]):
         self._tasks = iter(tasks)
         self._most = most
         self._about = about
-        self._as_done = as_done
+        self.as_done: Callable[[Result], None] | None = None
+        self.cores_each = 1
         self.spare = spare
         self.spared = Usage()
         self._order: deque[_Job[Task, Result]] = deque()  # of which the results have not been taken
         self._waiting: deque[_Job[Task, Result]] = deque()
         # Of what is in work. A future must know nothing of its job, or its result is held until garbage is collected.
-        self._running: dict[Future[Result], _Worker] = {}
+        self.running: dict[Future[Result], _Worker] = {}
         self._frames = 0
         self._waiting_since: float | None = None
         self._stopped = False
@@ -537,14 +546,14 @@ class _Parallel(Generic[Task, Result]):
         with self._pool.lock:
             self._stopped = True
             self._waiting.clear()
-            running = dict(self._running)
+            running = dict(self.running)
             for worker in running.values():
                 worker.stop()
         self._turn.withdraw()
         _, stuck = wait(running, _END_PATIENCE)
         for future in stuck:
             running[future].kill()
-        while self._running:  # until each has been accounted for, a moment after its future is done
+        while self.running:  # until each has been accounted for, a moment after its future is done
             self._changed.wait(_POLL)
             self._changed.clear()
 
@@ -559,11 +568,11 @@ class _Parallel(Generic[Task, Result]):
         """Begin as many tasks as there are cores for; but one goes on whoever has the cores."""
         with self._pool.lock:
             while self._waiting and not self._stopped and self._pool.available:
-                core = self._turn.attempt()
+                core = None if self.spare and not self._pool.has_spare_core else self._turn.attempt()
                 if core is None and self.spare:
                     break
                 self._note_wait(waits=core is None)
-                if core is None and self._running:
+                if core is None and self.running:
                     return
                 self._begin(self._waiting.popleft(), self._pool.take(), core)
             self._note_wait(waits=False)
@@ -578,17 +587,17 @@ class _Parallel(Generic[Task, Result]):
     def _begin(self, job: _Job[Task, Result], worker: _Worker, core: Core | None) -> None:
         job.worker = worker
         job.future = worker.submit(self._function, job.task)
-        self._running[job.future] = worker
+        self.running[job.future] = worker
         begun = monotonic()
         job.future.add_done_callback(lambda future: self._ended(future, worker, core, begun))
 
     def _ended(self, future: Future[Result], worker: _Worker, core: Core | None, begun: float) -> None:
         """Go on with the next task; called in a thread of the worker's executor."""
         broken = isinstance(future.exception(), BrokenProcessPool)
-        if self._as_done is not None and not future.exception():
-            self._as_done(future.result())  # before the map can end
+        if self.as_done is not None and not future.exception():
+            self.as_done(future.result())  # before the map can end
         with self._pool.lock:
-            del self._running[future]
+            del self.running[future]
             self._frames += worker.frames
             usage = self.spared if self.spare else self._pool.usage
             usage.working += monotonic() - begun
@@ -602,7 +611,7 @@ class _Parallel(Generic[Task, Result]):
 
     def _done(self) -> int:
         with self._pool.lock:
-            return self._frames + sum(worker.frames for worker in self._running.values())
+            return self._frames + sum(worker.frames for worker in self.running.values())
 
     def _result(self, job: _Job[Task, Result]) -> Result:
         try:

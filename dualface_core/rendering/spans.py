@@ -27,7 +27,7 @@ from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.compositing.sampling import plan_axes
 from dualface_core.encoding.settings import EncoderSpec, on_one_core
 from dualface_core.engine.cores import CoreBudget
-from dualface_core.engine.prefetch import prefetch
+from dualface_core.engine.prefetch import helped
 from dualface_core.engine.spans import Span, spans
 from dualface_core.engine.workers import Workers, advance
 from dualface_core.media.cuda_frames import CudaSurface
@@ -66,7 +66,7 @@ _FRAMES_AHEAD: Final = 2
 """Frames that wait for the encoder where a second thread draws them."""
 
 _ASKED_EVERY: Final = 8
-"""Frames after which it is asked again whether a core has nothing to do: a question takes up to a millisecond."""
+"""Frames after which such a thread asks again for a core."""
 
 
 def rendering_spans(video: VideoInfo) -> list[Span]:
@@ -177,27 +177,12 @@ def _blank(layout: Layout, number: int) -> list[Surface]:
 def _helped(
     drawn: Generator[tuple[Surface, int]], turn: list[Surface], layout: Layout, budget: CoreBudget
 ) -> Generator[tuple[Surface, int]]:
-    """The same frames. From when a core is free on, a second thread draws them, ahead of the caller, and holds it.
+    """The same frames, by a second thread once a core is free. `turn` are the surfaces that they are drawn on."""
 
-    `turn` are the surfaces that they are drawn on; more are added then.
-    """
-    core, wanted = None, budget.turn()
-    with closing(drawn):
-        for number, frame in enumerate(drawn, 1):
-            yield frame
-            if number % _ASKED_EVERY == 0:
-                core = wanted.attempt()
-                wanted.withdraw()  # who waits for a core comes first
-            if core is not None:
-                break
-        else:
-            return
-        try:
-            turn += _blank(layout, _FRAMES_AHEAD + 1)
-            with prefetch(drawn, depth=_FRAMES_AHEAD) as ahead:
-                yield from ahead
-        finally:
-            core.release()
+    def add_surfaces() -> None:
+        turn.extend(_blank(layout, _FRAMES_AHEAD + 1))
+
+    return helped(drawn, budget, depth=_FRAMES_AHEAD, every=_ASKED_EVERY, beginning=add_surfaces)
 
 
 def _drawn(video: VideoInfo, plan: PlanPart, span: Span, turn: list[Surface]) -> Generator[tuple[Surface, int]]:
@@ -313,7 +298,10 @@ def render_in_spans(
                 encoded(SpanPackets(span.encoded, span.packets, coding))
 
     there_are(finished.values())
-    rendered = workers.map(render_spans, tasks, progress=told, as_done=there_are, about=video.path)
+    cores_each = 1 if on_card else 2  # which a second thread takes near the end
+    rendered = workers.map(
+        render_spans, tasks, progress=told, as_done=there_are, cores_each=cores_each, about=video.path
+    )
     with (
         closing(rendered) as made,
         SpanJoiner(path, coding, carried, pts=plan.pts, end=end) as joiner,

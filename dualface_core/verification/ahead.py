@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import numpy as np
 
+from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import SpareTasks, Workers
 from dualface_core.errors import DualfaceError
 from dualface_core.media.joining import SpanPackets, join_alone
@@ -45,11 +48,13 @@ class AheadTask:
         span: its packets.
         wanted: what is to be seen in it.
         limits: what a result may have at most.
+        budget: whose cores a second thread may take.
     """
 
     span: SpanPackets
     wanted: Wanted
     limits: Limits
+    budget: CoreBudget | None
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,11 @@ def observed_ahead(task: SourceTask | AheadTask) -> list[Seen] | SpanSeen | None
         join_alone(task.span, file)
         video = probe(file, task.limits)
         given = _checksum(decoder_input(video))
-        seen = [each for each in observed(ResultTask(video, None, task.wanted)) if isinstance(each, ResultSeen)]
+        seen = [
+            each
+            for each in observed(ResultTask(video, None, task.wanted, budget=task.budget))
+            if isinstance(each, ResultSeen)
+        ]
         if [pts for each in seen for pts in each.pts] != sorted(task.span.encoded.pts):
             return None
         fingerprints = file.with_suffix(".npy")
@@ -111,22 +120,38 @@ class Ahead:
     """What is seen of a result before it is written. To be had of `looking_ahead`.
 
     Args:
-        samples: what is looked at more closely.
+        samples: finds out what is looked at more closely, once the first span is there: until then, somebody waits for
+            all that this process does.
         limits: what a result may have at most.
         spare: does `observed_ahead`.
+        budget: whose cores a second thread of a task may take.
     """
 
     def __init__(
         self,
-        samples: Samples,
+        samples: Callable[[], Samples],
         limits: Limits,
         spare: SpareTasks[SourceTask | AheadTask, list[Seen] | SpanSeen | None],
+        budget: CoreBudget | None,
     ) -> None:
-        self.samples = samples
+        self._budget = budget
+        self._find_samples = samples
         self._limits = limits
         self._spare = spare
-        self._of_source = [spare.add(task) for task in samples.of_source(split=True)]
+        self._lock = Lock()  # held only while nothing is asked of workers, who may call back
+        self._samples: Samples | None = None
+        self._of_source: list[Callable[[], list[Seen] | SpanSeen | None]] = []
         self._spans: dict[int, Callable[[], list[Seen] | SpanSeen | None]] = {}
+
+    @property
+    def samples(self) -> Samples:
+        """What is looked at more closely."""
+        with self._lock:
+            samples, first = self._samples or self._find_samples(), self._samples is None
+            self._samples = samples
+        if first:
+            self._of_source = [self._spare.add(task) for task in samples.of_source(split=True)]
+        return samples
 
     def add(self, span: SpanPackets) -> None:
         """Have a span looked at, in place of one that began with the same frame. To be called from any thread.
@@ -135,7 +160,7 @@ class Ahead:
         """
         first, last, unit = min(span.encoded.pts), max(span.encoded.pts), span.coding.time_base
         wanted = self.samples.wanted(first * unit, (last + 1) * unit)
-        self._spans[first] = self._spare.add(AheadTask(span, wanted, self._limits))
+        self._spans[first] = self._spare.add(AheadTask(span, wanted, self._limits, self._budget))
 
     @property
     def has_spans(self) -> bool:
@@ -177,10 +202,9 @@ class Ahead:
 def looking_ahead(
     video: VideoInfo, tracks: FaceTracks, plan: TilePlan, settings: Settings, workers: Workers
 ) -> Iterator[Ahead]:
-    """Look at the source now, and at each span of a result when it is added, when cores have nothing else to do."""
-    samples = Samples(video, tracks, plan, settings)
+    """Look at each span of a result when it is added, and at the source, when cores have nothing else to do."""
     with workers.spare(observed_ahead, about=video.path) as spare:
-        yield Ahead(samples, settings.limits, spare)
+        yield Ahead(partial(Samples, video, tracks, plan, settings), settings.limits, spare, workers.budget)
 
 
 def _how_decoded(video: VideoInfo) -> VideoInfo:

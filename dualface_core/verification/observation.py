@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cpu import Compositor
 from dualface_core.compositing.cuda import Halver
+from dualface_core.engine.cores import CoreBudget
+from dualface_core.engine.prefetch import helped
 from dualface_core.engine.workers import advance
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.embedder import FaceEmbedder
@@ -50,6 +53,12 @@ from dualface_core.verification.streams import audio_findings
 
 _AT_ONCE: Final = 16
 """Frames of a result that are given at once."""
+
+_FRAMES_AHEAD: Final = 2
+"""Frames that wait to be looked at where a second thread decodes."""
+
+_ASKED_EVERY: Final = 24
+"""Frames after which such a thread asks again for a core. Rendering does so about as often, and comes first."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +148,14 @@ class ResultTask:
         span: which frames of it; None for all.
         wanted: what is to be seen in it.
         on_card: whether a CUDA card decodes it.
+        budget: whose cores a second thread may take, which decodes; None if there is to be none.
     """
 
     result: VideoInfo
     span: Span | None
     wanted: Wanted
     on_card: bool = False
+    budget: CoreBudget | None = None
 
 
 @dataclass(frozen=True)
@@ -279,10 +290,14 @@ _Looked = tuple[int, int, NDArray[np.uint8], SampleSeen | None]
 
 def _of_result(task: ResultTask, threads: int) -> Iterator[ResultSeen]:
     detector, parts = FaceDetector(task.wanted.detector), region_fingerprints(task.wanted.layout)
-    with VideoReader(task.result, threads=threads, span=task.span) as reader:
+    with VideoReader(task.result, threads=threads, span=task.span) as reader, ExitStack() as stack:
+        frames = iter(reader)
+        if task.budget is not None:
+            alone = (frame for frame in reader)
+            frames = stack.enter_context(closing(helped(alone, task.budget, depth=_FRAMES_AHEAD, every=_ASKED_EVERY)))
         yield from _put_together(
             _looked_at(task, detector, _number(task, frame.pts), frame.pts, fingerprint(frame.planes, parts), frame)
-            for frame in reader
+            for frame in frames
         )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dualface_core.engine.cores import CoreBudget
     from dualface_core.engine.workers import Workers
     from dualface_core.media.probe import VideoInfo
     from dualface_core.media.spans import Span
@@ -288,7 +289,10 @@ class _Checks:
         told = None if progress is None else lambda done: progress(done, len(self._samples.planned))
         about = self._result.path
         audio: list[Task] = [AudioTask(self._result, self._samples.video)]
-        of_result: Iterator[Task] = map(self._result_task, parts)
+        of_result: Iterator[Task] = (
+            self._result_task(part, workers.budget if len(parts) - place < workers.most else None)
+            for place, part in enumerate(parts)
+        )
         if on_card:  # which looks at the result while the processor looks at the source
             there = workers.map_on_card(
                 observed,
@@ -323,13 +327,13 @@ class _Checks:
             if progress is not None and self.shown:
                 progress(len(self.shown), len(self._samples.planned))
 
-    def _result_task(self, span: Span | None) -> ResultTask:
+    def _result_task(self, span: Span | None, budget: CoreBudget | None = None) -> ResultTask:
         from dualface_core.verification.observation import ResultTask
 
         begin, stop = (None, None) if span is None else (span.first_pts, span.stop_pts)
         unit = self._result.time_base
         wanted = self._samples.wanted(None if begin is None else begin * unit, None if stop is None else stop * unit)
-        return ResultTask(self._result, span, wanted, self._on_card)
+        return ResultTask(self._result, span, wanted, self._on_card, budget)
 
     def _take(self, seen: Sequence[Seen]) -> None:
         """Take what was seen, in the order of the tasks."""

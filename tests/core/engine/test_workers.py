@@ -161,6 +161,18 @@ def test_a_spare_task_waits_until_no_other_is_left_to_begin(workers: Workers, tm
     assert begun["third"].stat().st_mtime_ns < begun["spare"].stat().st_mtime_ns
 
 
+def test_a_spare_task_leaves_a_task_the_second_core_that_it_may_take(workers: Workers, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as threads, workers.spare(own_process) as spare:
+        other = threads.submit(lambda: list(workers.map(leave_traces, [(tmp_path, 0)], cores_each=2)))
+        until((tmp_path / "begun-0").exists)
+        spare.add(0)
+        workers._pool.hand_out()
+        assert spare._parallel._waiting
+        (tmp_path / "go").touch()
+        other.result()
+        until(lambda: not spare._parallel._waiting)
+
+
 def test_a_spare_task_leaves_cores_to_others_until_it_is_wanted(tmp_path: Path) -> None:
     budget = CoreBudget(tmp_path, cores=2)
     of_others = [budget.attempt(), budget.attempt()]
