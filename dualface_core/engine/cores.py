@@ -24,6 +24,12 @@ _WAITS: Final = 0.2
 """Seconds since its last attempt in which one who waits is waited for. Each attempts about thirty times a second, so
 one that is silent for longer is stopped, has died, or is busy with something else than waiting."""
 
+_HELPERS: Final = "9"
+"""What signs of those begin with who would only be helped. Others begin with a zero, and so come first."""
+
+_LONGEST_LEFT: Final = 10**12
+"""Milliseconds: so much is nobody expected to have left."""
+
 _FORGOTTEN: Final = 60.0
 """Seconds after which a sign of waiting that nobody renews is removed by whoever sees it."""
 
@@ -132,6 +138,7 @@ class Turn:
     """Wants cores, one after the other, and waits for each behind those who have waited longer.
 
     While it waits, a file whose name is the time since when, and whose own time is that of its last attempt, says so.
+    Who would only be helped by a core names instead of that time how long it takes without.
     """
 
     def __init__(self, budget: CoreBudget, waits: float) -> None:
@@ -139,8 +146,16 @@ class Turn:
         self._waits = waits
         self._sign: Path | None = None
 
-    def attempt(self) -> Core | None:
-        """Take a core if one is free and nobody else's turn comes first; None if not, and then it waits."""
+    def attempt(self, *, left: float | None = None) -> Core | None:
+        """Take a core if one is free and nobody else's turn comes first; None if not, and then it waits.
+
+        Args:
+            left: seconds that work in hand takes without another core, for one who would be helped by it. Such come
+                after all who need one, and who takes longest comes first among them.
+        """
+        if left is not None:
+            self.withdraw()
+            self._wait(f"{_HELPERS}{_LONGEST_LEFT - round(1000 * left):012}")
         core = None if self._others_come_first() else self._budget.attempt()
         if core is None:
             self._wait()
@@ -155,12 +170,13 @@ class Turn:
                 self._sign.unlink(missing_ok=True)
             self._sign = None
 
-    def _wait(self) -> None:
+    def _wait(self, place: str | None = None) -> None:
+        """Say that it waits: at a place among the others that sorts as its name does, or behind them."""
         folder = self._budget.folder
         if folder is None:
             return
         if self._sign is None:
-            self._sign = folder / "waiting" / f"{time.time_ns():020}-{uuid4().hex}"
+            self._sign = folder / "waiting" / f"{place or f'{time.time_ns():020}'}-{uuid4().hex}"
         with suppress(OSError):
             self._sign.touch(mode=0o600)
 
@@ -168,10 +184,10 @@ class Turn:
         folder = self._budget.folder
         if folder is None:
             return False
-        now = time.time()
+        now, own = time.time(), _HELPERS if self._sign is None else self._sign.name
         try:
             for sign in sorted((folder / "waiting").iterdir()):
-                if self._sign is not None and sign.name >= self._sign.name:
+                if sign.name >= own:
                     return False
                 with suppress(FileNotFoundError):  # it is gone since the folder was listed
                     silent = abs(now - sign.stat().st_mtime)

@@ -10,11 +10,15 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from time import monotonic
 from typing import Final, Generic, TypeVar
 
 from dualface_core.engine.cores import CoreBudget
 
 Item = TypeVar("Item")
+
+_ASKS: Final = 2.0
+"""Seconds since it asked in which one who takes longer is waited for: several large frames."""
 
 _ABANDONED_AFTER: Final = 0.1
 """Seconds between two checks whether the block has ended."""
@@ -24,30 +28,37 @@ def helped(
     items: Generator[Item],
     budget: CoreBudget,
     *,
+    count: int,
     depth: int,
     every: int,
     beginning: Callable[[], None] = lambda: None,
 ) -> Generator[Item]:
     """The same items. From when a core is free on, a second thread makes them, ahead of the consumer, and holds it.
 
+    Among several who are helped so, in any process, who will take longest gets the core.
+
     Args:
         items: makes the items, each a frame's work or so; closed in the end.
+        count: how many there are.
         budget: whose cores they are.
         depth: finished items that may wait.
         every: items after which it is asked again whether a core has nothing to do, which takes up to a millisecond.
         beginning: called before the second thread begins.
     """
-    core, wanted = None, budget.turn()
+    core, wanted, begun = None, budget.turn(waits=_ASKS), 0.0
     with closing(items):
-        for number, item in enumerate(items, 1):
-            yield item
-            if number % every == 0:
-                core = wanted.attempt()
-                wanted.withdraw()  # who waits for a core comes first
-            if core is not None:
-                break
-        else:
-            return
+        try:
+            for number, item in enumerate(items, 1):
+                begun = begun or monotonic()  # what leads to the first one is no measure of others
+                yield item
+                if number % every == 0:
+                    core = wanted.attempt(left=(monotonic() - begun) / number * (count - number))
+                if core is not None:
+                    break
+            else:
+                return
+        finally:
+            wanted.withdraw()
         try:
             beginning()
             with prefetch(items, depth=depth) as ahead:

@@ -143,7 +143,7 @@ def render_spans(task: SpansTask) -> list[FinishedSpan]:
         else:
             turn = _blank(task.plan.layout, 1)
             alone = _drawn(task.video, task.plan, span, turn)
-            frames = alone if task.budget is None else _helped(alone, turn, task.plan.layout, task.budget)
+            frames = alone if task.budget is None else _helped(alone, turn, task.plan, task.budget)
             surfaces = stack.enter_context(closing(frames))
         finished = [
             _encoded(islice(surfaces, part.stop - part.first), task, place)
@@ -175,14 +175,15 @@ def _blank(layout: Layout, number: int) -> list[Surface]:
 
 
 def _helped(
-    drawn: Generator[tuple[Surface, int]], turn: list[Surface], layout: Layout, budget: CoreBudget
+    drawn: Generator[tuple[Surface, int]], turn: list[Surface], plan: PlanPart, budget: CoreBudget
 ) -> Generator[tuple[Surface, int]]:
     """The same frames, by a second thread once a core is free. `turn` are the surfaces that they are drawn on."""
 
     def add_surfaces() -> None:
-        turn.extend(_blank(layout, _FRAMES_AHEAD + 1))
+        turn.extend(_blank(plan.layout, _FRAMES_AHEAD + 1))
 
-    return helped(drawn, budget, depth=_FRAMES_AHEAD, every=_ASKED_EVERY, beginning=add_surfaces)
+    count = len(plan.pts)
+    return helped(drawn, budget, count=count, depth=_FRAMES_AHEAD, every=_ASKED_EVERY, beginning=add_surfaces)
 
 
 def _drawn(video: VideoInfo, plan: PlanPart, span: Span, turn: list[Surface]) -> Generator[tuple[Surface, int]]:

@@ -293,8 +293,10 @@ def _of_result(task: ResultTask, threads: int) -> Iterator[ResultSeen]:
     with VideoReader(task.result, threads=threads, span=task.span) as reader, ExitStack() as stack:
         frames = iter(reader)
         if task.budget is not None:
-            alone = (frame for frame in reader)
-            frames = stack.enter_context(closing(helped(alone, task.budget, depth=_FRAMES_AHEAD, every=_ASKED_EVERY)))
+            alone, span = (frame for frame in reader), task.span
+            count = task.result.frame_count if span is None else span.stop - span.first
+            ahead = helped(alone, task.budget, count=count, depth=_FRAMES_AHEAD, every=_ASKED_EVERY)
+            frames = stack.enter_context(closing(ahead))
         yield from _put_together(
             _looked_at(task, detector, _number(task, frame.pts), frame.pts, fingerprint(frame.planes, parts), frame)
             for frame in frames

@@ -38,6 +38,28 @@ def test_a_core_goes_to_who_has_waited_longest(tmp_path: Path) -> None:
     assert not list((tmp_path / "run" / "cores" / "waiting").iterdir())
 
 
+def test_a_core_that_would_only_help_goes_to_who_takes_longest_unless_somebody_needs_it(tmp_path: Path) -> None:
+    budget = CoreBudget(tmp_path / "run", cores=1)
+    long, short, needing = (budget.turn(waits=FOR_EVER) for _ in range(3))
+    held = budget.attempt()
+    assert held
+    assert long.attempt(left=100.0) is None
+    assert short.attempt(left=99.0) is None
+    held.release()
+    core = needing.attempt()  # which has not waited
+    assert core
+    assert needing.attempt() is None
+    core.release()
+    assert long.attempt(left=98.5) is None
+    needing.withdraw()
+    assert long.attempt(left=98.5) is None
+    core = short.attempt(left=98.8)
+    assert core
+    core.release()
+    assert long.attempt(left=98.0)
+    assert not list((tmp_path / "run" / "cores" / "waiting").iterdir())
+
+
 def test_who_waits_and_is_silent_is_not_waited_for(tmp_path: Path) -> None:
     budget = CoreBudget(tmp_path / "run", cores=1)
     core = budget.attempt()

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualface_core.engine.prefetch import prefetch
+from dualface_core.engine.cores import CoreBudget
+from dualface_core.engine.prefetch import helped, prefetch
 
 
 class Counting:
@@ -66,3 +69,36 @@ def test_a_block_that_fails_ends_the_thread_and_closes_the_generator_there() -> 
     assert maker.closed_in is maker.thread
     assert maker.thread is not None
     assert not maker.thread.is_alive()
+
+
+def test_a_second_thread_helps_from_when_a_core_is_free_and_holds_it(tmp_path: Path) -> None:
+    budget = CoreBudget(tmp_path / "runtime", cores=1)
+    others = budget.attempt()
+    assert others is not None
+    made_by: list[str] = []
+
+    def made() -> Generator[int]:
+        for number in range(64):
+            made_by.append(threading.current_thread().name)
+            yield number
+
+    taken: list[int] = []
+    with closing(helped(made(), budget, count=64, depth=2, every=8)) as items:
+        for number in items:
+            taken.append(number)
+            if number == 20:
+                others.release()
+            elif number == 40:
+                assert budget.attempt() is None
+    assert taken == [*range(64)]
+    assert {*made_by[:21]} == {threading.current_thread().name}
+    assert {*made_by[30:]} == {"prefetch"}
+    assert budget.attempt() is not None
+
+
+def test_who_was_not_helped_waits_for_no_core_when_it_has_ended(tmp_path: Path) -> None:
+    budget = CoreBudget(tmp_path / "runtime", cores=1)
+    others = budget.attempt()
+    assert others is not None
+    assert [*helped(Counting(9).items(), budget, count=9, depth=2, every=1)] == [*range(9)]
+    assert not list((tmp_path / "runtime" / "cores" / "waiting").iterdir())

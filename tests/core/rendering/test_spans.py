@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -102,31 +100,6 @@ def test_a_result_does_not_depend_on_the_number_of_processes(
     assert len({(tmp_path / f"{name}.fingerprints").read_bytes() for name in ("one", "two", "pass")}) == 1
 
 
-def test_a_second_thread_draws_from_when_a_core_is_free_and_holds_it(plan: TilePlan, tmp_path: Path) -> None:
-    budget = CoreBudget(tmp_path / "runtime", cores=1)
-    others = budget.attempt()
-    assert others is not None
-    drawn_by: list[str] = []
-
-    def drawn() -> Iterator[Any]:
-        for number in range(64):
-            drawn_by.append(threading.current_thread().name)
-            yield number
-
-    taken: list[Any] = []
-    with closing(spans._helped(cast("Any", drawn()), [], plan.layout, budget)) as frames:
-        for number in frames:
-            taken.append(number)
-            if number == 20:
-                others.release()
-            elif number == 40:
-                assert budget.attempt() is None
-    assert taken == [*range(64)]
-    assert {*drawn_by[:21]} == {threading.current_thread().name}
-    assert {*drawn_by[30:]} == {"prefetch"}
-    assert budget.attempt() is not None
-
-
 def test_what_a_second_thread_draws_stays_until_it_was_encoded(
     video: VideoInfo, plan: TilePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +107,7 @@ def test_what_a_second_thread_draws_stays_until_it_was_encoded(
     whole, part = Span(0, len(PTS), video.first_pts, None), plan.part(0, len(PTS))
     turn = [Surface.blank(plan.layout.width, plan.layout.height)]
     frames = spans._drawn(video, part, whole, turn)
-    with closing(spans._helped(frames, turn, plan.layout, CoreBudget(tmp_path / "runtime", cores=1))) as drawn:
+    with closing(spans._helped(frames, turn, part, CoreBudget(tmp_path / "runtime", cores=1))) as drawn:
         for (surface, pts), (alone, own) in zip(drawn, composed_frames(video, plan), strict=True):
             assert pts == own
             for shown, expected in zip(surface.planes, alone.planes, strict=True):
