@@ -1,7 +1,7 @@
 """How many frames a second a CUDA card decodes and composes, alone and for x264, and how much of its memory that takes.
 
-Videos at once are the same file several times, each with two tiles whose cameras pan. Rows of x264 are made in spans,
-one on each core, with the card and without it.
+Videos at once are the same file several times, each with two tiles whose cameras pan. Rows of x264 are made in spans:
+by the processor alone, and in the processes for a card, which have set it up before.
 
     python -m benchmarks.on_card VIDEO
 """
@@ -20,16 +20,16 @@ from time import perf_counter
 
 import numpy as np
 
+from dualface_core import pipeline
 from dualface_core.compositing.cuda import CudaCompositor
 from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.encoding.settings import EncoderSettings, software_encoder
-from dualface_core.engine.cores import CoreBudget
-from dualface_core.engine.workers import Workers
 from dualface_core.gpu.nvml import find_gpus, load_reader
 from dualface_core.media.cuda_frames import CudaReader, Pool
 from dualface_core.media.packets import frame_packets
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.rendering.spans import render_in_spans, rendering_spans
+from dualface_core.settings import Settings
 from dualface_core.system.cuda import Card
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
 from dualface_core.tables.labels import Person
@@ -71,7 +71,7 @@ def kernel(video: VideoInfo, plan: TilePlan, card: Card) -> None:
     """Say how fast the kernel is alone."""
     compositor, pool = (
         CudaCompositor(card, plan.part(0, plan.frame_count), video.color),
-        Pool(card, 1920, 1080, beside=0),
+        Pool(card, 1920, 1080, copied=False, beside=0),
     )
     with CudaReader(video) as reader:
         frame, surface = next(reader.frames()), pool.take()
@@ -125,9 +125,9 @@ def child(video: VideoInfo, plan: TilePlan, videos: int) -> None:
 def encoded(video: VideoInfo, plan: TilePlan, folder: Path) -> None:
     """x264, one on each core."""
     parts = rendering_spans(video)
-    with Workers(CoreBudget(folder / "run"), preload=["dualface_core.rendering.spans"]) as workers:
+    with pipeline.worker_processes(Settings(runtime=folder / "run")) as workers:
         for preset, videos, on_card in (
-            ("ultrafast", 1, True),  # in which the processes make their contexts
+            ("ultrafast", 1, True),  # in which the processes set up the card
             *((preset, videos, on_card) for preset, videos in ROWS for on_card in (False, True)),
         ):
 

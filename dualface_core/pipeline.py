@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dualface_core.camera.parameters import CameraParameters
     from dualface_core.directing.parameters import Direction
     from dualface_core.encoding.settings import EncoderSettings, EncoderSpec
+    from dualface_core.engine.backend import Backend
     from dualface_core.engine.card import CardAccess, CardProcesses
     from dualface_core.engine.stages import Stage
     from dualface_core.engine.workers import Workers
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from dualface_core.rendering.report import EncodeReport
     from dualface_core.review.page import Page, PageContent
     from dualface_core.tables.face_tracks import FaceTracks
+    from dualface_core.tables.layouts import Layout
     from dualface_core.tables.tile_plan import TilePlan
     from dualface_core.tracking.parameters import TrackParameters
     from dualface_core.verification.ahead import Ahead
@@ -505,7 +507,6 @@ def render_with_software(
 ) -> EncodeReport:
     """Like `render`, in software. `why` says in the report why it isn't NVENC."""
     from dualface_core.encoding.settings import EncoderKind, software_encoder, software_equivalent
-    from dualface_core.engine.backend import choose_backend
     from dualface_core.rendering.software import render_in_software
     from dualface_core.system.atomic_files import atomic_write
     from dualface_core.system.kept_folders import kept_folder, removed_in_the_end
@@ -526,13 +527,7 @@ def render_with_software(
             plan,
             temporary,
             spec,
-            backend=choose_backend(
-                settings.backend,
-                video,
-                plan.layout,
-                processes=workers.most if workers else 1,
-                room=_room_on_card(settings),
-            ),
+            backend=_composed_by(video, plan.layout, settings, workers),
             suited=profile(settings),
             kept=kept or own,
             workers=workers,
@@ -547,17 +542,41 @@ def render_with_software(
     )
 
 
+def _composed_by(video: VideoInfo, layout: Layout, settings: Settings, workers: Workers | None) -> Backend:
+    """What decodes and composes a video for a software encoder: in spans where there are workers."""
+    from dualface_core.encoding.settings import BackendKind
+    from dualface_core.engine.backend import Backend, choose_backend, composing_memory
+
+    if workers is None:
+        return choose_backend(settings.backend, video, layout, room=_room_on_card(settings))
+    if settings.backend is BackendKind.CPU:
+        return choose_backend(settings.backend, video, layout)
+    if not _worth_a_card(video, settings):
+        return Backend(on_card=False, why="Spans of so short a video are rendered as fast without a card.")
+    chosen = choose_backend(BackendKind.CUDA, video, layout)
+    if chosen.on_card and workers.card is None:
+        return Backend(on_card=False, why="Processes for a card need a torch that knows it, and memory there.")
+    if chosen.on_card and workers.card and composing_memory(video, layout) > workers.card.memory:
+        return Backend(on_card=False, why="A process for the card may not take as much of its memory as it would need.")
+    return chosen
+
+
 def _looks_on_card(video: VideoInfo, settings: Settings, workers: Workers | None) -> bool:
     """Whether processes for a card look at a video."""
     from dualface_core.encoding.settings import BackendKind
     from dualface_core.engine.backend import choose_backend, decoder_memory
 
     card = workers.card if workers else None
-    if card is None or settings.backend is BackendKind.CPU:
-        return False
-    if settings.backend is BackendKind.AUTO and video.frame_count < _WORTH_A_CARD:
+    if card is None or settings.backend is BackendKind.CPU or not _worth_a_card(video, settings):
         return False
     return decoder_memory(video) <= card.memory and choose_backend(BackendKind.CUDA, video).on_card
+
+
+def _worth_a_card(video: VideoInfo, settings: Settings) -> bool:
+    """Whether it pays to have processes set up a card for a video, or they are asked for."""
+    from dualface_core.encoding.settings import BackendKind
+
+    return settings.backend is BackendKind.CUDA or video.frame_count >= _WORTH_A_CARD
 
 
 def _room_on_card(settings: Settings, name: str | None = None) -> int | None:

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cuda import CudaCompositor, Halver
 from dualface_core.engine.prefetch import prefetch
-from dualface_core.media.cuda_frames import CudaFrame, CudaReader, CudaSurface, Pool
+from dualface_core.media.cuda_frames import CudaFrame, CudaReader, CudaSurface, Pool, card_readers
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.spans import Span
 from dualface_core.system.cuda import Card
@@ -48,10 +48,10 @@ def composed_on_card(
         video: the source.
         plan: what each tile shows in these frames.
         card: what decodes and composes.
-        span: the frames; all of the video if None.
+        span: the frames, read by a decoder that the process keeps for others; all of the video if None.
         turns: all of them, in spans that two decoders take in turn; none for one decoder.
         encoded_there: whether NVENC takes the surfaces as they are. Otherwise they are copied to the host, and have
-            planes. Those for NVENC have the regions of the layout at half their size in `host`.
+            planes. All have the regions of the layout at half their size in `beside`.
 
     Raises:
         UnreadableVideoError: the source breaks off, or has other frames than when it was tracked.
@@ -61,8 +61,8 @@ def composed_on_card(
     card.enter()
     canvas, times = plan.layout, plan.pts.tolist()
     compositor, halver = CudaCompositor(card, plan, video.color), Halver(card)
-    beside = sum(region.halved_size for region in canvas.regions) if encoded_there else None
-    pool = Pool(card, canvas.width, canvas.height, beside=beside)
+    halves = sum(region.halved_size for region in canvas.regions)
+    pool = Pool(card, canvas.width, canvas.height, copied=not encoded_there, beside=halves)
     on_their_way: deque[tuple[CudaSurface, CudaFrame]] = deque()
 
     def finished() -> tuple[CudaSurface, int]:
@@ -77,10 +77,9 @@ def composed_on_card(
                 raise changed(video, frame.index)
             surface = pool.take()
             compositor.draw(frame, surface.canvas)
-            if encoded_there:
-                halver.start(surface.canvas, canvas.regions, surface.host.ctypes.data)
-            else:
-                card.start_download(surface.memory.address, surface.host)
+            halver.start(surface.canvas, canvas.regions, surface.beside.ctypes.data)
+            if not encoded_there:
+                card.start_download(surface.memory.address, surface.picture)
             surface.drawn.set()
             on_their_way.append((surface, frame))
             composed += 1
@@ -93,7 +92,7 @@ def composed_on_card(
 
 
 def _decoded(video: VideoInfo, span: Span | None) -> Generator[CudaFrame]:
-    with CudaReader(video, span=span) as reader:
+    with CudaReader(video) if span is None else card_readers().of(video, span) as reader:
         yield from reader.frames()
 
 

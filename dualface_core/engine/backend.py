@@ -34,13 +34,22 @@ class Backend:
         """What takes its place when the card has given up."""
         return Backend(on_card=False, why=f"The card gave up: {str(error).rstrip('.')}.")
 
+    def without(self, spans: int, error: BaseException | str) -> Backend:
+        """What it has been when the card has given up some spans."""
+        return replace(self, why=f"{self.why} The card gave up {spans} of them: {str(error).rstrip('.')}.")
+
     def with_one_decoder(self, error: BaseException | str) -> Backend:
         """What takes its place when two decoders have given up."""
         return replace(self, why=f"Two decoders gave up: {str(error).rstrip('.')}. It had one.", turns=())
 
+    @property
+    def kind(self) -> str:
+        """In a word, for reports."""
+        return "cuda" if self.on_card else "cpu"
+
     def __str__(self) -> str:
         """For reports."""
-        return f"{'cuda' if self.on_card else 'cpu'}: {self.why}"
+        return f"{self.kind}: {self.why}"
 
 
 CARD_FAILURES: Final = (CudaError, NotOnCardError, InputError, MachineError)
@@ -54,7 +63,10 @@ _OF_DECODER: Final = 20
 """Frames that a decoder, and what is made of its frames, hold on the card at once, at most (H200: 15 of 1080p)."""
 
 _SURFACES: Final = 20
-"""Frames that a process which draws holds besides."""
+"""Frames that a process which draws for an encoder on the card holds besides."""
+
+_COPIED: Final = 6
+"""Frames that are drawn for an encoder elsewhere and held on the card at once, at most."""
 
 _TURN: Final = 2.0
 """Least seconds of a span that one of two decoders takes: behind each, some frames are decoded in vain."""
@@ -100,6 +112,11 @@ def decoder_memory(video: VideoInfo) -> int:
     return _OF_DECODER * _frame_size(video)
 
 
+def composing_memory(video: VideoInfo, layout: Layout) -> int:
+    """The same of a decoder and of what is composed of its frames, for an encoder that is not on the card."""
+    return decoder_memory(video) + _COPIED * layout.width * layout.height * 3 // 2
+
+
 def _frame_size(video: VideoInfo) -> int:
     return video.width * video.height * 3 // 2 * (2 if "10" in video.pixel_format else 1)
 
@@ -109,7 +126,6 @@ def choose_backend(
     video: VideoInfo,
     layout: Layout | None = None,
     *,
-    processes: int = 1,
     room: int | None = None,
 ) -> Backend:
     """Decide who decodes a video, and composes it in a layout if one is given.
@@ -120,21 +136,19 @@ def choose_backend(
         wanted: what the settings say.
         video: the source.
         layout: of the result.
-        processes: how many will be at work on it at once.
-        room: bytes of the card's memory that they may take; None where that is not known.
+        room: bytes of the card's memory that this process may take; None where that is not known, or other processes
+            do it.
     """
     if wanted is BackendKind.CPU:
         return Backend(on_card=False, why="The settings say so.")
-    if wanted is BackendKind.AUTO and processes > 1:  # asked first, since the driver takes long to answer
-        return Backend(on_card=False, why="Spans are rendered as fast without a card.")
     if reason := why_unusable():
         return Backend(on_card=False, why=f"No CUDA card can be used: {reason}.")
     if reason := _unsuited(video, layout):
         return Backend(on_card=False, why=reason)
-    needed = processes * (_CONTEXT + decoder_memory(video) + _SURFACES * _frame_size(video))
+    needed = _CONTEXT + decoder_memory(video) + _SURFACES * _frame_size(video)
     if room is not None and needed > room:
-        found = f"{processes} processes would take {needed >> 20} MiB of the card's memory, of which they may have"
-        return Backend(on_card=False, why=f"{found} {max(room, 0) >> 20}.")
+        found = f"It would take {needed >> 20} MiB of the card's memory, of which {max(room, 0) >> 20} may be taken."
+        return Backend(on_card=False, why=found)
     return Backend(on_card=True, why="A card is there, and suits the video.")
 
 

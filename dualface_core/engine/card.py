@@ -8,6 +8,7 @@ them, with several threads each, and they serve every process that works on a vi
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import tempfile
 import threading
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from multiprocessing import connection
 from multiprocessing.connection import Client, Connection
@@ -33,6 +35,9 @@ BEAT: Final = 0.25
 
 _WAITING: Final = 1
 """Tasks of a video, for each process, that are there when another one ends."""
+
+_END_PATIENCE: Final = 10.0
+"""Seconds in which a task that is told to stop must have stopped, or it is waited for no more."""
 
 _LONGEST_FOLDER: Final = 75
 """Letters of the name of a folder in which sockets can be: theirs have 107 at most."""
@@ -96,6 +101,7 @@ class Request:
         place: of the video among those of the command; tasks of the lowest go first.
         number: of the task among those of the video.
         memory: bytes of the card that its frames may take.
+        computes: whether it keeps a core busy, too, as a software encoder does.
         function: what is called with `task`.
         task: what is to be done.
     """
@@ -103,6 +109,7 @@ class Request:
     place: int
     number: int
     memory: int
+    computes: bool
     function: Callable[[Any], Any]
     task: Any
 
@@ -227,12 +234,26 @@ def torch_knows_cards() -> bool:
 class _Line:
     """A connection to a process, on which one task is on its way at a time: that of this number.
 
-    `frames` of it are done.
+    It is in work if it has `begun`, and `frames` of it are done.
     """
 
     connection: Connection[Request, Answer | int]
     number: int | None = None
+    begun: bool = False
     frames: int = 0
+
+    def stop(self) -> None:
+        """Have its task end, if it is in work, and not begin, if not."""
+        if self.number is not None:
+            with socket.socket(fileno=os.dup(self.connection.fileno())) as said, suppress(OSError):
+                said.shutdown(socket.SHUT_WR)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a task that is in work has ended, for so long at most."""
+        with suppress(EOFError, OSError):
+            while self.number is not None and self.connection.poll(seconds if self.begun else 0):
+                self.begun = True
+                self.connection.recv()
 
 
 class CardProcessEndedError(Exception):
@@ -252,7 +273,7 @@ class CardTasks(Generic[Task, Result]):
 
     Args:
         access: the processes.
-        place, memory, function: see `Request`.
+        place, memory, computes, function: see `Request`.
         tasks: what the function is called with; picklable, as the results are.
         progress: called with the frames of all tasks so far, in the caller's thread; it may raise.
         account: called with what came of each.
@@ -263,13 +284,14 @@ class CardTasks(Generic[Task, Result]):
         access: CardAccess,
         place: int,
         memory: int,
+        computes: bool,
         function: Callable[[Task], Result],
         tasks: Sequence[Task],
         progress: Callable[[int], None] | None,
         account: Callable[[Answer], None],
     ) -> None:
         self._access = access
-        self._place, self._memory, self._function = place, memory, function
+        self._request = partial(Request, place, memory=memory, computes=computes, function=function)
         self._tasks = tasks
         self._progress = progress
         self._account = account
@@ -279,10 +301,11 @@ class CardTasks(Generic[Task, Result]):
         self._told = 0
 
     def outcomes(self) -> Generator[Result | GivenUp[Task]]:
-        """What came of the tasks, in their order. What is in work stops at its next `advance` when this is closed."""
+        """What came of the tasks, in their order. When this is closed, what is in work ends at its next `advance`."""
         number = 0
         with ExitStack() as stack:
             lines = [_Line(stack.enter_context(opened)) for opened in self._open()]
+            stack.callback(_stop, lines)
             while number < len(self._tasks):
                 while number not in self._found:
                     lines = self._go_on(lines, number)
@@ -340,8 +363,7 @@ class CardTasks(Generic[Task, Result]):
         number = self._waiting.popleft()
         line.number, line.frames = number, 0
         try:
-            task = self._tasks[number]
-            line.connection.send(Request(self._place, number, self._memory, self._function, task))
+            line.connection.send(self._request(number, task=self._tasks[number]))
         except (BrokenPipeError, ConnectionResetError):
             self._lose(line)
 
@@ -353,17 +375,26 @@ class CardTasks(Generic[Task, Result]):
             self._lose(line)
             return
         if isinstance(said, int):
+            line.begun = True
             line.frames += said
             return
         self._account(said)
         if said.error is None:
             self._frames += line.frames + said.frames
         self._found[line.number] = said.result if said.error is None else said.error
-        line.number, line.frames = None, 0
+        line.number, line.begun, line.frames = None, False, 0
 
     def _lose(self, line: _Line) -> None:
         """A process has ended: what it was at work on is given up, and others do what is left."""
         line.connection.close()
         assert line.number is not None, "it was asked something, or was to be"
         self._found[line.number] = CardProcessEndedError("a process for the card has ended")
-        line.number, line.frames = None, 0
+        line.number, line.begun, line.frames = None, False, 0
+
+
+def _stop(lines: Sequence[_Line]) -> None:
+    """End what is in work, and wait for it."""
+    for line in lines:
+        line.stop()
+    for line in lines:
+        line.wait(_END_PATIENCE)

@@ -47,7 +47,7 @@ Result = TypeVar("Result")
 _BEAT: Final = 0.25
 """Seconds between two reports of progress."""
 
-_POLL: Final = 0.03
+POLL: Final = 0.03
 """Seconds between two attempts to get a core of which others have all; each takes up to a millisecond."""
 
 _IDLE: Final = 2.0
@@ -259,23 +259,27 @@ class Workers:
         *,
         memory: int,
         without_card: Callable[[Task], Task],
+        computes: bool = False,
+        given_up: Callable[[GivenUp[Task]], object] = lambda _: None,
         progress: Callable[[int], None] | None = None,
         about: str | PathLike[str] = "a video",
     ) -> Generator[Result]:
         """Like `map`, in the processes for a card.
 
         What the card gives up, for one of `CARD_FAILURES`, and what a process was at work on that ends, as drivers make
-        them, the processor does, as `without_card` makes it of each task; the log says why. `memory` are the bytes of
-        the card that the frames of a task may take.
+        them, the processor does, as `without_card` makes it of each task; the log says why, and `given_up` is told
+        first. `memory` are the bytes of the card that the frames of a task may take; one that `computes` holds a core
+        of the budget, as tasks of `map` do.
         """
         assert self.card is not None, "there are processes for a card"
         self.prepare_card()
-        on_card = CardTasks(self.card, self.place, memory, function, tasks, progress, self._account)
+        on_card = CardTasks(self.card, self.place, memory, computes, function, tasks, progress, self._account)
         with closing(on_card.outcomes()) as outcomes:
             for outcome in outcomes:
                 if isinstance(outcome, GivenUp):
                     _check_given_up(outcome.why)
                     _LOGGER.warning("%s: the processor does a part of it: %s", about, outcome.why)
+                    given_up(outcome)
                     rest = map(without_card, outcome.tasks)
                     yield from self.map(function, rest, progress=on_card.elsewhere(), about=about)
                 else:
@@ -535,7 +539,7 @@ class _Parallel(Generic[Task, Result]):
     def _until_done(self, job: _Job[Task, Result]) -> Iterator[None]:
         """Wait until a task has ended; now and then the caller has the word."""
         while not job.future.done():
-            self._changed.wait(_BEAT if self._waiting_since is None else _POLL)
+            self._changed.wait(_BEAT if self._waiting_since is None else POLL)
             self._changed.clear()
             self._pool.hand_out()
             self._pool.end_superfluous()
@@ -554,7 +558,7 @@ class _Parallel(Generic[Task, Result]):
         for future in stuck:
             running[future].kill()
         while self.running:  # until each has been accounted for, a moment after its future is done
-            self._changed.wait(_POLL)
+            self._changed.wait(POLL)
             self._changed.clear()
 
     def _take_tasks(self) -> None:

@@ -237,35 +237,33 @@ class CudaSurface:
     Attributes:
         canvas: where it is drawn.
         memory: that of the card.
-        host: page-locked memory: the picture once it is copied, Y, U and V one after the other; or, of a surface for
-            NVENC, what a `Pool` was asked for.
+        picture: page-locked memory for Y, U and V, one after the other, once they are copied; none of a surface for
+            NVENC.
+        beside: page-locked memory for what comes with it, as much as a `Pool` was asked for.
         frame: what an encoder takes: the memory of the host, or that of the card for NVENC.
         drawn: where in the card's work it is complete.
     """
 
     canvas: Canvas
     memory: DeviceMemory
-    host: NDArray[np.uint8]
+    picture: NDArray[np.uint8]
+    beside: NDArray[np.uint8]
     frame: VideoFrame
     drawn: Mark
-
-    @property
-    def stays(self) -> bool:
-        """Whether it is for NVENC, and has no planes."""
-        return self.canvas.apart == _IN_TURN
 
     @property
     def planes(self) -> Planes:
         """Y, U and V as views of the host's memory, of a surface that is copied there."""
         luma = self.frame.width * self.frame.height
         return (
-            self.host[:luma].reshape(self.frame.height, -1),
-            self.host[luma : luma * 5 // 4].reshape(self.frame.height // 2, -1),
-            self.host[luma * 5 // 4 :].reshape(self.frame.height // 2, -1),
+            self.picture[:luma].reshape(self.frame.height, -1),
+            self.picture[luma : luma * 5 // 4].reshape(self.frame.height // 2, -1),
+            self.picture[luma * 5 // 4 :].reshape(self.frame.height // 2, -1),
         )
 
 
-_Parts = tuple[Canvas, DeviceMemory, NDArray[np.uint8], VideoFrame, Mark]
+_NOTHING: Final = np.empty(0, np.uint8)
+_Parts = tuple[Canvas, DeviceMemory, NDArray[np.uint8], NDArray[np.uint8], VideoFrame, Mark]
 
 
 class Pool:
@@ -274,20 +272,20 @@ class Pool:
     Args:
         card: the device.
         width, height: of the surfaces, in pixels, both even.
-        beside: bytes of page-locked memory that come with each surface for NVENC; None for surfaces that are copied to
-            the host.
+        copied: whether surfaces are copied to the host; otherwise they are for NVENC.
+        beside: bytes of page-locked memory that come with each.
     """
 
-    def __init__(self, card: Card, width: int, height: int, *, beside: int | None) -> None:
+    def __init__(self, card: Card, width: int, height: int, *, copied: bool, beside: int) -> None:
         self._card = card
         self._size = (width, height)
-        self._beside = beside
+        self._copied, self._beside = copied, max(beside, 1)
         self._context = CudaContext(0, primary_ctx=False, current_ctx=True)
         self._free: list[_Parts] = []
 
     def take(self) -> CudaSurface:
         """A surface that nobody else has; what is on it is undefined."""
-        parts = self._free.pop() if self._free else self._in_turn() if self._beside is not None else self._apart()
+        parts = self._free.pop() if self._free else self._apart() if self._copied else self._in_turn()
         surface = CudaSurface(*parts)
         finalize(surface, self._free.append, parts).atexit = False
         return surface
@@ -295,21 +293,21 @@ class Pool:
     def _apart(self) -> _Parts:
         width, height = self._size
         luma, chroma = width * height, width * height // 4
-        memory, host = self._card.allocate(luma + 2 * chroma), self._card.locked(luma + 2 * chroma)
+        memory, picture = self._card.allocate(luma + 2 * chroma), self._card.locked(luma + 2 * chroma)
         y = memory.address
         canvas = Canvas((y, y + luma, y + luma + chroma), (width, width // 2, width // 2), 1)
-        frame = VideoFrame.from_numpy_buffer(host.reshape(-1, width), format="yuv420p")
-        return canvas, memory, host, frame, Mark(self._card)
+        frame = VideoFrame.from_numpy_buffer(picture.reshape(-1, width), format="yuv420p")
+        return canvas, memory, picture, self._card.locked(self._beside), frame, Mark(self._card)
 
     def _in_turn(self) -> _Parts:
         width, height = self._size
         pitch = -(-width // _PITCH) * _PITCH
-        memory, host = self._card.allocate(pitch * height * 3 // 2), self._card.locked(max(self._beside or 0, 1))
+        memory = self._card.allocate(pitch * height * 3 // 2)
         y, uv = memory.address, memory.address + pitch * height
         planes = [_capsule(y, (height, width), (pitch, 1)), _capsule(uv, (height // 2, width // 2, 2), (pitch, 2, 1))]
         frame = VideoFrame.from_dlpack(planes, format="nv12", cuda_context=self._context)
         canvas = Canvas((y, uv, uv + 1), (pitch, pitch, pitch), _IN_TURN)
-        return canvas, memory, host, frame, Mark(self._card)
+        return canvas, memory, _NOTHING, self._card.locked(self._beside), frame, Mark(self._card)
 
 
 _Deleter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

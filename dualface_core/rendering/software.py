@@ -9,16 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dualface_core.encoding.settings import EncoderSpec
-from dualface_core.engine.backend import CARD_FAILURES, Backend
+from dualface_core.engine.backend import Backend
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import OutputError
 from dualface_core.gpu.profiles import Profile
 from dualface_core.media.joining import SpanPackets, UnjoinableSpansError
 from dualface_core.media.probe import VideoInfo
 from dualface_core.rendering.spans import SpansRendered, render_in_spans, rendering_spans
-from dualface_core.rendering.stream import render_stream
+from dualface_core.rendering.stream import render_on_card_or_not
 from dualface_core.system.atomic_files import output_error
-from dualface_core.system.cuda import Card
 from dualface_core.system.kept_folders import taken_over
 from dualface_core.system.private_folders import PrivateFolderError
 from dualface_core.tables.tile_plan import TilePlan
@@ -38,7 +37,7 @@ def render_in_software(
     encoded: Callable[[SpanPackets], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> str:
-    """Render a plan into a file. If a card was to decode and compose and cannot, the processor begins anew.
+    """Render a plan into a file. What a card was to decode and compose and gives up, the processor does.
 
     Args:
         video: the source.
@@ -49,7 +48,7 @@ def render_in_software(
         suited: numbers of threads for one pass.
         kept: the folder in which finished spans outlive a process that is killed; it stays, except after an error
             (`taken_over`).
-        workers: do the spans; None for one pass in this process.
+        workers: do the spans, on a card if they have processes for it; None for one pass in this process.
         fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
         encoded: called with each span as soon as it is, in any order and thread; not in one pass.
         progress: called with the number of frames that are encoded.
@@ -59,31 +58,29 @@ def render_in_software(
 
     Raises as `render_stream` and `render_in_spans` do.
     """
-
-    def rendered(*, on_card: bool) -> str:
-        made = _in_spans(video, plan, path, encoder, on_card, kept, workers, fingerprints, encoded, progress)
-        if isinstance(made, SpansRendered):
-            return f"{made.spans} spans" + (f", {made.found} of them from a killed run" if made.found else "")
-        render_stream(
+    made = _in_spans(video, plan, path, encoder, backend.on_card, kept, workers, fingerprints, encoded, progress)
+    if isinstance(made, SpansRendered):
+        how = f"{made.spans} spans" + (f", {made.found} of them from a killed run" if made.found else "")
+        if made.given_up:
+            all_of_it = made.given_up == made.spans - made.found
+            backend = backend.without_card(made.why) if all_of_it else backend.without(made.given_up, made.why)
+    else:
+        how = f"one pass: {made}"
+        rendered = render_on_card_or_not(
             video,
             plan,
             path,
             encoder,
+            on_card=backend.on_card,
             decode_threads=suited.decode_threads,
             compose_threads=suited.compose_threads,
             encode_threads=suited.encode_threads,
-            card=Card() if on_card else None,
             fingerprints=fingerprints,
             progress=progress,
         )
-        return f"one pass: {made}"
-
-    if backend.on_card:
-        try:
-            return f"cuda, {rendered(on_card=True)}. {backend.why}"
-        except CARD_FAILURES as error:
-            backend = backend.without_card(error)
-    return f"cpu, {rendered(on_card=False)}. {backend.why}"
+        if rendered.not_on_card:
+            backend = backend.without_card(rendered.not_on_card)
+    return f"{backend.kind}, {how}. {backend.why}"
 
 
 def _in_spans(

@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final
@@ -26,6 +25,8 @@ from dualface_core.compositing.cpu import Compositor
 from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.compositing.sampling import plan_axes
 from dualface_core.encoding.settings import EncoderSpec, on_one_core
+from dualface_core.engine.backend import composing_memory
+from dualface_core.engine.card import GivenUp
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.prefetch import helped
 from dualface_core.engine.spans import Span, spans
@@ -37,11 +38,12 @@ from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import Carried
 from dualface_core.rendering.finished_spans import FinishedSpan, Manifest, SpanPlace, take_stock
+from dualface_core.rendering.stream import surface_fingerprint
 from dualface_core.system.atomic_files import output_error
-from dualface_core.system.cuda import Card
+from dualface_core.system.cuda import card_of_process
 from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import PlanPart, TilePlan
-from dualface_core.verification.fingerprints import FingerprintWriter
+from dualface_core.verification.fingerprints import FingerprintWriter, region_fingerprints
 
 _CORES: Final = 16
 """Spans are as many as this or a multiple of it, so that so many cores have equally much to do; it is no core count of
@@ -138,7 +140,7 @@ def render_spans(task: SpansTask) -> list[FinishedSpan]:
     span = replace(first, stop=last.stop, stop_pts=last.stop_pts)
     with ExitStack() as stack:
         if task.on_card:
-            drawn = composed_on_card(task.video, task.plan, _card(), span=span, encoded_there=False)
+            drawn = composed_on_card(task.video, task.plan, card_of_process(), span=span, encoded_there=False)
             surfaces: Iterator[tuple[Surface | CudaSurface, int]] = stack.enter_context(closing(drawn))
         else:
             turn = _blank(task.plan.layout, 1)
@@ -155,7 +157,7 @@ def render_spans(task: SpansTask) -> list[FinishedSpan]:
 
 def _encoded(surfaces: Iterator[tuple[Surface | CudaSurface, int]], task: SpansTask, place: SpanPlace) -> FinishedSpan:
     """Encode one span."""
-    packets = place.draft(".packets")
+    packets, parts = place.draft(".packets"), region_fingerprints(task.plan.layout)
     fingerprints = place.draft(".fingerprints") if task.fingerprints else None
     with (
         SpanEncoder(packets, task.coding) as encoder,
@@ -163,7 +165,7 @@ def _encoded(surfaces: Iterator[tuple[Surface | CudaSurface, int]], task: SpansT
     ):
         for surface, pts in surfaces:
             if prints is not None:
-                prints.add(surface.planes)
+                prints.write(surface_fingerprint(surface, parts))
             encoder.encode(surface, pts)
             advance(1)
         encoded = encoder.finish()
@@ -205,16 +207,18 @@ def _drawn(video: VideoInfo, plan: PlanPart, span: Span, turn: list[Surface]) ->
         raise changed(video, span.first + done)
 
 
-_card: Final = cache(Card)
-"""That of this process, which is taken when the first span needs it."""
-
-
 @dataclass(frozen=True)
 class SpansRendered:
-    """How many spans a video was made of, and how many of them a killed job had left."""
+    """How many spans a video was made of, how many of them a killed job had left or a card gave up, and why it did."""
 
     spans: int
     found: int
+    given_up: int = 0
+    why: str = ""
+
+
+def _without_card(task: SpansTask) -> SpansTask:
+    return replace(task, on_card=False)
 
 
 def render_in_spans(
@@ -239,7 +243,8 @@ def render_in_spans(
         path: where to write; the caller publishes it.
         encoder: what encodes.
         parts: the spans.
-        on_card: whether a card decodes and composes.
+        on_card: whether a card decodes and composes, in the workers' processes for it, which encode, too. What it gives
+            up the processor does.
         folder: a kept folder that is this process's: what is in it of the same job is used and not made again.
         workers: do the spans.
         fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
@@ -250,7 +255,6 @@ def render_in_spans(
         UnjoinableSpansError: the encoder does not code spans alike.
         UnreadableVideoError: the source breaks off, or has other frames than when it was tracked.
         EncoderError, OutputError, NativeCrashError, MachineError: as `VideoWriter` and `Workers` raise them.
-        CudaError, NotOnCardError: the card cannot do it.
     """
     from dualface_core.rendering.report import versions  # with Arrow and NVML, which who only encodes does not need
 
@@ -273,7 +277,7 @@ def render_in_spans(
     there = sum(parts[number].stop - parts[number].first for number in finished)
     left = [place.number for place in places if place.number not in finished]
     together = list(decoded_at_once(parts, left, workers.most))
-    tasks = (
+    tasks = [
         SpansTask(
             video=video,
             spans=[parts[number] for number in numbers],
@@ -285,7 +289,8 @@ def render_in_spans(
             budget=workers.budget if len(together) - place < workers.most else None,
         )
         for place, numbers in enumerate(together)
-    )
+    ]
+    given_up: list[GivenUp[SpansTask]] = []
 
     def told(done: int) -> None:
         if progress is not None:
@@ -299,9 +304,19 @@ def render_in_spans(
                 encoded(SpanPackets(span.encoded, span.packets, coding))
 
     there_are(finished.values())
-    cores_each = 1 if on_card else 2  # which a second thread takes near the end
-    rendered = workers.map(
-        render_spans, tasks, progress=told, as_done=there_are, cores_each=cores_each, about=video.path
+    rendered = (
+        workers.map_on_card(
+            render_spans,
+            tasks,
+            memory=composing_memory(video, canvas),
+            without_card=_without_card,
+            computes=True,
+            given_up=given_up.append,
+            progress=told,
+            about=video.path,
+        )
+        if on_card
+        else workers.map(render_spans, tasks, progress=told, as_done=there_are, cores_each=2, about=video.path)
     )
     with (
         closing(rendered) as made,
@@ -314,7 +329,8 @@ def render_in_spans(
             joiner.add(span.encoded, span.packets)
             if fingerprints and span.fingerprints:
                 _append(span.fingerprints, fingerprints, place.number)
-    return SpansRendered(len(parts), len(finished))
+    lost = sum(len(task.spans) for part in given_up for task in part.tasks)
+    return SpansRendered(len(parts), len(finished), lost, str(given_up[0].why) if given_up else "")
 
 
 def _append(part: Path, whole: Path, number: int) -> None:

@@ -159,7 +159,7 @@ def _fingerprinted(
     with FingerprintWriter(path, plan.layout) as writer, ThreadPoolExecutor(_FINGERPRINTS, "fingerprint") as threads:
         taken: deque[Future[NDArray[np.uint8]]] = deque()
         for surface, pts in composed:
-            taken.append(threads.submit(_fingerprint, surface, parts))
+            taken.append(threads.submit(surface_fingerprint, surface, parts))
             if len(taken) > _FRAMES_AHEAD:
                 writer.write(taken.popleft().result())
             yield surface, pts
@@ -167,7 +167,8 @@ def _fingerprinted(
             writer.write(each.result())
 
 
-def _fingerprint(surface: Surface | CudaSurface, parts: Sequence[RegionFingerprint]) -> NDArray[np.uint8]:
-    if isinstance(surface, CudaSurface) and surface.stays:
-        return fingerprint_of_halves(surface.host, parts)
+def surface_fingerprint(surface: Surface | CudaSurface, parts: Sequence[RegionFingerprint]) -> NDArray[np.uint8]:
+    """Take the fingerprint of a composed frame, (samples,) uint8: from what a card has halved, or from the planes."""
+    if isinstance(surface, CudaSurface):
+        return fingerprint_of_halves(surface.beside, parts)
     return fingerprint(surface.planes, parts)

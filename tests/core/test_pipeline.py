@@ -26,6 +26,7 @@ from dualface_core.faces.weights import YUNET, read_weights
 from dualface_core.media.probe import VideoInfo
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
+from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
 from tests.conftest import SampleClip
 
@@ -229,7 +230,7 @@ def test_processes_for_a_card_fit_into_its_memory(memory: int, processes: int, t
         ("cpu", 5000, 10**8, False),
     ],
 )
-def test_a_card_looks_at_long_videos_and_at_others_where_it_is_asked_for_and_has_room(
+def test_a_card_takes_long_videos_and_others_where_it_is_asked_for_and_has_room(
     made: tuple[VideoInfo, FaceTracks, TilePlan],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -244,5 +245,12 @@ def test_a_card_looks_at_long_videos_and_at_others_where_it_is_asked_for_and_has
     card = CardAccess(folder=tmp_path, processes=1, threads=1, memory=memory)
     with pipeline.workers_of_batch(settings, card) as workers:
         assert pipeline._looks_on_card(video, settings, workers) is looks
+        composed_by = pipeline._composed_by(video, LAYOUTS["side-by-side"], settings, workers)
+        assert composed_by.on_card is looks
+        assert looks or ("memory" in composed_by.why) is (memory < 10**8)
     with pipeline.workers_of_batch(settings, None) as workers:
         assert not pipeline._looks_on_card(video, settings, workers)
+        assert not pipeline._composed_by(video, LAYOUTS["side-by-side"], settings, workers).on_card
+    assert pipeline._composed_by(video, LAYOUTS["side-by-side"], settings, None).on_card is (
+        backend != "cpu"
+    )  # in one pass

@@ -19,10 +19,10 @@ from dualface_core.errors import ModelError, UnreadableVideoError
 from dualface_core.system.cuda import CudaError
 
 
-def card_processes(runtime: Path, *, processes: int = 1, threads: int = 2) -> CardProcesses:
-    """Processes for a card, whose tasks need none."""
+def card_processes(runtime: Path, *, processes: int = 1, threads: int = 2, memory: int = 100) -> CardProcesses:
+    """Processes for a card, whose tasks need none, or set it up by themselves."""
     set_up = "tests.core.engine.tasks:set_up"
-    return CardProcesses(processes=processes, threads=threads, memory=100, set_up=set_up, runtime=runtime)
+    return CardProcesses(processes=processes, threads=threads, memory=memory, set_up=set_up, runtime=runtime)
 
 
 def square(number: int) -> int:
@@ -126,6 +126,26 @@ def leave_traces(task: tuple[Path, int]) -> int:
         advance(1)
         time.sleep(0.001)
     return number
+
+
+def end_slowly(task: tuple[Path, int]) -> None:
+    """Fail, if it is the first task, once the next is at work; that takes a while to end."""
+    folder, number = task
+    begun = folder / "begun-1"
+    if number == 0:
+        while not begun.exists():
+            time.sleep(0.005)
+        raise ModelError("weights.onnx: another network")
+    at_work = folder / f"at-work-{number}"
+    at_work.touch()
+    begun.touch()
+    try:
+        while True:
+            advance(1)
+            time.sleep(0.001)
+    finally:
+        time.sleep(0.2)
+        at_work.unlink()
 
 
 def ignore_the_end(task: tuple[Path, int]) -> None:

@@ -13,6 +13,7 @@ from dualface_core.compositing.composed import composed_frames
 from dualface_core.encoding.settings import BackendKind
 from dualface_core.engine import backend
 from dualface_core.engine.backend import Backend, choose_backend, with_two_decoders
+from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers
 from dualface_core.media.color import BT2020, PQ, ColorInfo
 from dualface_core.media.cuda_frames import NotOnCardError
@@ -23,8 +24,9 @@ from dualface_core.media.spans import Span
 from dualface_core.pipeline import render
 from dualface_core.rendering.stream import Rendered, render_on_card_or_not
 from dualface_core.settings import Settings
-from dualface_core.system.cuda import CudaError
+from dualface_core.system.cuda import CudaError, why_unusable
 from dualface_core.tables.layouts import LAYOUTS
+from tests.core.engine.tasks import card_processes
 from tests.core.rendering.still_scene import still_plan, still_video
 from tests.core.rendering.test_stream import X264
 
@@ -79,21 +81,10 @@ def test_a_blurred_background_is_drawn_by_the_processor(video: VideoInfo) -> Non
 
 
 @pytest.mark.usefixtures("some_card")
-def test_many_processes_do_without_a_card_unless_the_settings_ask_for_it(video: VideoInfo) -> None:
-    chosen = choose_backend(BackendKind.AUTO, video, SPLIT, processes=16)
-    assert str(chosen) == "cpu: Spans are rendered as fast without a card."
-    assert choose_backend(BackendKind.AUTO, video, SPLIT).on_card
-    assert choose_backend(BackendKind.CUDA, video, SPLIT, processes=16).on_card
-
-
-@pytest.mark.usefixtures("some_card")
-def test_processes_that_would_take_more_of_the_cards_memory_than_they_may_leave_it_to_the_processor(
-    video: VideoInfo,
-) -> None:
-    assert choose_backend(BackendKind.CUDA, video, SPLIT, processes=4, room=2 << 30).on_card
-    chosen = choose_backend(BackendKind.CUDA, video, SPLIT, processes=16, room=2 << 30)
-    assert str(chosen).startswith("cpu: 16 processes would take 72")
-    assert chosen.why.endswith("of which they may have 2048.")
+def test_what_would_take_more_of_the_cards_memory_than_it_may_is_done_by_the_processor(video: VideoInfo) -> None:
+    assert choose_backend(BackendKind.CUDA, video, SPLIT, room=1 << 30).on_card
+    chosen = choose_backend(BackendKind.CUDA, video, SPLIT, room=100 << 20)
+    assert str(chosen) == "cpu: It would take 450 MiB of the card's memory, of which 100 may be taken."
 
 
 @pytest.mark.usefixtures("some_card")
@@ -157,19 +148,35 @@ def test_two_decoders_that_give_up_are_replaced_by_one(
 
 
 @pytest.mark.usefixtures("some_card")
-@pytest.mark.parametrize("workers", [None, Workers()], ids=["one pass", "spans"])
 def test_a_software_encoder_gets_its_frames_from_the_processor_if_the_card_gives_up_and_the_report_says_so(
-    video: VideoInfo, workers: Workers | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    video: VideoInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in ("stream", "spans"):
-        monkeypatch.setattr(f"dualface_core.rendering.{place}.composed_on_card", GivesUp)
-    monkeypatch.setattr("dualface_core.rendering.software.Card", object)
-    monkeypatch.setattr("dualface_core.rendering.spans._card", object)
-    halves = [Span(0, 6, 0, video.first_pts + 6 * (video.last_pts - video.first_pts) // 11), Span(6, 12, 0, None)]
-    halves[1] = replace(halves[1], first_pts=halves[0].stop_pts)
-    monkeypatch.setattr("dualface_core.rendering.software.rendering_spans", lambda _: halves)
+    monkeypatch.setattr("dualface_core.rendering.stream.Card", object)
+    monkeypatch.setattr("dualface_core.rendering.stream.composed_on_card", GivesUp)
     settings = Settings(runtime=tmp_path, preset="ultrafast", encoder="software", backend="cuda")
-    report = render(video, still_plan(video, PTS), tmp_path / "out.mp4", settings=settings, workers=workers)
-    how = "2 spans" if workers else "one pass: it was to be done in one process"
+    report = render(video, still_plan(video, PTS), tmp_path / "out.mp4", settings=settings)
+    how = "one pass: it was to be done in one process"
     assert report.backend == f"cpu, {how}. The card gave up: Frame 7 is interlaced."
     assert report.frames_out == len(PTS)
+
+
+@pytest.mark.usefixtures("some_card")
+def test_spans_that_processes_for_a_card_give_up_are_rendered_without_it_and_the_report_says_so(
+    video: VideoInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if why_unusable() is None:
+        pytest.skip("this machine has a card, which does not give up")
+    middle = video.first_pts + 6 * (video.last_pts - video.first_pts) // 11
+    halves = [Span(0, 6, video.first_pts, middle), Span(6, 12, middle, None)]
+    monkeypatch.setattr("dualface_core.rendering.software.rendering_spans", lambda _: halves)
+    settings = Settings(runtime=tmp_path, preset="ultrafast", encoder="software", backend="cuda")
+    budget, card = CoreBudget(tmp_path, cores=1), card_processes(tmp_path, memory=1 << 30)
+    with Workers(budget, card=card) as workers:
+        report = render(video, still_plan(video, PTS), tmp_path / "out.mp4", settings=settings, workers=workers)
+    assert report.backend.startswith("cpu, 2 spans. The card gave up: Loading the driver failed: ")
+    assert probe(tmp_path / "out.mp4").frame_count == report.frames_out == len(PTS)
+
+
+def test_a_report_says_how_many_spans_a_card_gave_up() -> None:
+    backend = Backend(on_card=True, why="A card is there.").without(2, NotOnCardError("Frame 7 is interlaced."))
+    assert str(backend) == "cuda: A card is there. The card gave up 2 of them: Frame 7 is interlaced."

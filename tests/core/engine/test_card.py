@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from dualface_core.errors import ModelError
 from tests.core.engine.tasks import (
     card_processes,
     crash_on_card,
+    end_slowly,
     give_up_on_card,
     leave_traces,
     met,
@@ -138,6 +140,14 @@ def test_what_a_process_logs_is_logged_here(workers: Workers, caplog: pytest.Log
         until(lambda: "it is 7" in caplog.text)
 
 
+def test_what_is_in_work_has_ended_when_the_caller_goes_on(workers: Workers, tmp_path: Path) -> None:
+    tasks = [(tmp_path, number) for number in range(9)]
+    with pytest.raises(ModelError):
+        [*workers.map_on_card(end_slowly, tasks, memory=1, without_card=tuple)]
+    assert (tmp_path / "begun-1").exists()
+    assert not [*tmp_path.glob("at-work-*")]
+
+
 def begun(gate: Gate, asked: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Tasks, by place of the video and number, in the order in which they begin behind one that takes everything."""
     order: list[tuple[int, int]] = []
@@ -165,7 +175,7 @@ def test_tasks_at_once_take_no_more_memory_than_there_is(tmp_path: Path) -> None
 
     def work(memory: int) -> None:
         with gate.turn((0, 0), memory):
-            together.append(sum(gate._working) if len(gate._working) > 1 else 0)
+            together.append(sum(one.memory for one in gate._working) if len(gate._working) > 1 else 0)
             time.sleep(0.001)
 
     with ThreadPoolExecutor(16) as threads:
@@ -180,3 +190,61 @@ def test_a_core_of_the_budget_is_held_while_there_is_work(tmp_path: Path) -> Non
     with gate.turn((0, 0), 1), gate.turn((0, 1), 1):
         assert cores.in_use == 1
     assert cores.in_use == 0
+
+
+def test_tasks_that_compute_hold_a_core_each_but_one_goes_on_whoever_has_the_cores(tmp_path: Path) -> None:
+    cores = CoreBudget(tmp_path, cores=2)
+    gate, done = Gate(4, 100, cores), threading.Semaphore(0)
+
+    def compute(number: int) -> None:
+        with gate.turn((0, number), 1, computes=True):
+            done.acquire()
+
+    with ThreadPoolExecutor(4) as threads:
+        others = [cores.attempt() for _ in range(2)]
+        tasks = [threads.submit(compute, number) for number in range(4)]
+        until(lambda: gate._lacks_cores)
+        assert len(gate._working) == 1
+        for core in others:
+            assert core is not None
+            core.release()
+        until(lambda: len(gate._working) == 3)
+        assert cores.in_use == 2
+        done.release(4)
+        [task.result() for task in tasks]
+    assert cores.in_use == 0
+    assert not [*(tmp_path / "cores" / "waiting").iterdir()]
+
+
+def test_of_tasks_of_both_kinds_that_wait_one_looks_and_the_others_compute(tmp_path: Path) -> None:
+    gate, done = Gate(3, 100, CoreBudget(tmp_path, cores=9)), threading.Semaphore(0)
+
+    def work(number: int) -> None:
+        with gate.turn((0, number), 1, computes=number < 6):
+            done.acquire()
+
+    with ThreadPoolExecutor(12) as threads:
+        with gate.turn((9, 9), 100):
+            tasks = [threads.submit(work, number) for number in range(12)]
+            until(lambda: len(gate._waiting) == 12)
+        for ended in range(4):
+            until(lambda ended=ended: len(gate._waiting) == 9 - ended and len(gate._working) == 3)
+            assert sorted(one.computes for one in gate._working) == [False, True, True]
+            done.release()
+        done.release(8)
+        [task.result() for task in tasks]
+
+
+def test_while_there_is_no_core_for_those_that_compute_the_others_go_on(tmp_path: Path) -> None:
+    cores = CoreBudget(tmp_path, cores=1)
+    gate, order = Gate(2, 100, cores), []
+
+    def work(number: int) -> None:
+        with gate.turn((0, number), 1, computes=number < 2):
+            order.append(number)
+
+    with ThreadPoolExecutor(6) as threads, gate.turn((0, 9), 1, computes=True):
+        [threads.submit(work, number) for number in range(6)]
+        until(lambda: len(order) == 4)
+        assert order == [2, 3, 4, 5]
+    assert sorted(order) == [*range(6)]

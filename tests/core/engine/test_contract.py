@@ -26,7 +26,7 @@ from dualface_core.media.frames import Frame, Planes
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
-from dualface_core.rendering.spans import render_in_spans
+from dualface_core.rendering.spans import SpansRendered, render_in_spans
 from dualface_core.rendering.stream import render_stream
 from dualface_core.system.cuda import Card
 from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
@@ -36,6 +36,7 @@ from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.fingerprints import read_fingerprints, region_fingerprints
 from tests.core.compositing.emulated_card import real_card
 from tests.core.compositing.test_cuda import APART, SPLIT, TALL, assert_alike, picture
+from tests.core.engine.tasks import card_processes
 from tests.core.made_tracks import split_plan
 from tests.nvenc_emulator import EmulatedDriver
 
@@ -220,18 +221,20 @@ def test_spans_that_are_rendered_one_by_one_have_every_frame(
 ) -> None:
     plan, output, prints = plan_of(video), tmp_path / "out.mp4", tmp_path / "prints"
     parts = spans(video, seconds=0.4)
-    made = render_in_spans(
-        video,
-        plan,
-        output,
-        X264,
-        parts,
-        on_card=card is not None,
-        folder=tmp_path,
-        workers=Workers(),
-        fingerprints=prints,
-    )
-    assert made.spans == len(parts)
+    processes = None if card is None else card_processes(tmp_path / "run", memory=1 << 30)
+    with Workers(card=processes) as workers:
+        made = render_in_spans(
+            video,
+            plan,
+            output,
+            X264,
+            parts,
+            on_card=card is not None,
+            folder=tmp_path,
+            workers=workers,
+            fingerprints=prints,
+        )
+    assert made == SpansRendered(len(parts), 0)
     with VideoReader(probe(output)) as reader:
         assert sum(1 for _ in reader) == FRAMES
     kinds = region_fingerprints(plan.layout)
