@@ -44,6 +44,12 @@ class EmulatedCard:
 
         return start
 
+    def enter(self) -> None:
+        pass
+
+    def allocate(self, size: int) -> HostMemory:
+        return self.upload(np.empty(size, np.uint8))
+
     def locked(self, size: int) -> NDArray[np.uint8]:
         return np.empty(size, np.uint8)
 

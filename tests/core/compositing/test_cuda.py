@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import platform
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from dualface_core.compositing.compile_kernels import SOURCE, compiled, heading
 from dualface_core.compositing.cpu import Compositor
@@ -20,7 +18,7 @@ from dualface_core.tables.labels import Person, Subject
 from dualface_core.tables.layouts import Border, Layout, Tile
 from dualface_core.tables.tile_plan import PlanPart
 from dualface_core.verification.fingerprints import fingerprint, fingerprint_of_halves, region_fingerprints
-from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, real_card
+from tests.core.compositing.emulated_card import AnyCard
 
 SPLIT = Layout("split", 320, 180, (Tile(Subject.A, 0, 0, 160, 180), Tile(Subject.B, 160, 0, 160, 180)))
 TALL = Layout("tall", 108, 192, (Tile(Subject.A, 0, 0, 108, 96), Tile(Subject.B, 0, 96, 108, 96)))
@@ -35,15 +33,6 @@ FINISHED = Layout(
     captions={Person.A: "Anna", Person.B: "Bo"},
 )
 APART = replace(FINISHED, name="apart", tiles=(Tile(Subject.A, 16, 16, 216, 288), Tile(Subject.B, 248, 16, 216, 288)))
-
-
-@pytest.fixture(scope="session", params=["emulated", "real"])
-def card(request: pytest.FixtureRequest, run_folder: Path) -> AnyCard:
-    """What runs the kernels: a processor, and a card where there is one."""
-    if request.param == "real":
-        return real_card()
-    with FileLock(run_folder / "kernels.lock"):
-        return EmulatedCard(run_folder)
 
 
 def picture(width: int, height: int, *, seed: int = 0) -> Planes:
