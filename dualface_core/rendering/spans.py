@@ -64,6 +64,10 @@ _SPREAD: Final = 2
 """Spans for each core that are decoded one by one in the end, so that all cores end at about the same time."""
 
 
+_THREADS_BY_CARD: Final = 2
+"""Of the encoder of a span that a card draws: one encodes while Python, whose lock the others of the process want, too,
+hands over the next frame."""
+
 _FRAMES_AHEAD: Final = 2
 """Frames that wait for the encoder where a second thread draws them."""
 
@@ -262,7 +266,13 @@ def render_in_spans(
     if parts[-1].stop != plan.frame_count:
         raise changed(video, min(parts[-1].stop, plan.frame_count))
     coding = Coding(
-        on_one_core(encoder), canvas.width, canvas.height, video.time_base, video.average_rate, video.color, threads=1
+        on_one_core(encoder),
+        canvas.width,
+        canvas.height,
+        video.time_base,
+        video.average_rate,
+        video.color,
+        threads=_THREADS_BY_CARD if on_card else 1,
     )
     manifest = Manifest(
         source=video.fingerprint,

@@ -154,6 +154,11 @@ class Card:
         _call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), _PORTABLE)
         return np.asarray(_Locked(address.value or 0, size, self))
 
+    def start_upload(self, address: int, source: NDArray[np.uint8]) -> None:
+        """Copy an array of `locked` memory, which is to stay as it is until that is done: see `start_download`."""
+        origin, size = ctypes.c_void_p(source.ctypes.data), ctypes.c_size_t(source.nbytes)
+        _start("cuMemcpyHtoDAsync_v2", ctypes.c_uint64(address), origin, size, None)
+
     def start_download(self, address: int, target: NDArray[np.uint8]) -> None:
         """Copy as many bytes as `target`, an array of `locked` memory, has. It has them after `finish`, or a `Mark`."""
         to, size = ctypes.c_void_p(target.ctypes.data), ctypes.c_size_t(target.nbytes)

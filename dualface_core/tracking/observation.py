@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 import cv2
@@ -29,10 +28,10 @@ from dualface_core.engine.spans import Span, spans
 from dualface_core.engine.workers import Workers, advance
 from dualface_core.errors import UnreadableVideoError
 from dualface_core.faces.attire import COLORS, attire
-from dualface_core.faces.card_detector import CardFaceDetector
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.face_crops import SIDE, crop_square
+from dualface_core.faces.yunet import CardFaceDetector
 from dualface_core.media.changes import Changes
 from dualface_core.media.cuda_frames import card_readers
 from dualface_core.media.frames import Frame
@@ -59,9 +58,6 @@ for both of its sides, which takes less time than cores that have nothing to do.
 
 _SPREAD: Final = 2
 """Short spans for each core at the end of a long video, so that all cores end at about the same time."""
-
-_USUAL_SIZE: Final = (1920, 1080)
-_SETTING_UP: Final = Lock()
 
 _ON_TIME: Final = 0.01
 """Share of a grid's step by which a frame may be early: timestamps are rounded."""
@@ -177,19 +173,13 @@ def observe(task: SpanTask) -> Observed:
 
 
 def set_up_card() -> None:
-    """Begin to make a process ready for tasks on the card. Raises CudaError where there is none that works."""
-    card_of_process()
+    """Make a process ready for tasks on the card. Raises CudaError where there is none that works."""
     _card_detector(None)
 
 
-def _card_detector(weights: Path | None) -> CardFaceDetector:
-    with _SETTING_UP:
-        return _detector_of_process(weights)
-
-
 @cache
-def _detector_of_process(weights: Path | None) -> CardFaceDetector:
-    return CardFaceDetector(weights, size=look_size(_USUAL_SIZE, TrackParameters()))
+def _card_detector(weights: Path | None) -> CardFaceDetector:
+    return CardFaceDetector(card_of_process(), weights)
 
 
 def _observed(task: SpanTask, reader: VideoReader, detector: FaceDetector | CardFaceDetector) -> Observed:

@@ -1,12 +1,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from dualface_core.engine.card import CardProcesses
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers
+from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, real_card
+
+
+@pytest.fixture(scope="session", params=["emulated", "real"])
+def card(request: pytest.FixtureRequest, run_folder: Path) -> AnyCard:
+    """What runs the kernels: a processor, and a card where there is one."""
+    if request.param == "real":
+        return real_card()
+    with FileLock(run_folder / "kernels.lock"):
+        return EmulatedCard(run_folder)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dualface_core.compositing.compile_kernels import SOURCE
 from dualface_core.compositing.cuda import SLOT, Halving, Job
 from dualface_core.compositing.sampling import AXIS
+from dualface_core.faces.yunet import Layer, Stem
+from dualface_core.system.compile_kernels import SOURCES
 from dualface_core.system.cuda import Card, CudaError
 
 
@@ -29,11 +30,12 @@ class EmulatedCard:
     def __init__(self, folder: Path) -> None:
         library = folder / "kernels.so"
         source = Path(__file__).with_name("emulated_kernels.cpp")
-        options = ["-O2", "-shared", "-fPIC", f'-DTILES="{SOURCE}"', "-o", library]
+        kernels = [f'-D{path.stem.upper()}="{path}"' for path in SOURCES]
+        options = ["-O2", "-shared", "-fPIC", *kernels, "-o", library]
         subprocess.run(["g++", *options, source], check=True)
         self._library = ctypes.CDLL(str(library))
-        declared = [AXIS.itemsize, SLOT.itemsize, ctypes.sizeof(Job), ctypes.sizeof(Halving)]
-        assert list((ctypes.c_size_t * 4).in_dll(self._library, "sizes")) == declared
+        declared = [AXIS.itemsize, SLOT.itemsize, *map(ctypes.sizeof, (Job, Halving, Stem, Layer))]
+        assert list((ctypes.c_size_t * len(declared)).in_dll(self._library, "sizes")) == declared
 
     def kernels(self, _: bytes, *names: str) -> list[object]:
         return [self._kernel(getattr(self._library, f"run_{name}")) for name in names]
@@ -53,6 +55,9 @@ class EmulatedCard:
     def locked(self, size: int) -> NDArray[np.uint8]:
         return np.empty(size, np.uint8)
 
+    def start_upload(self, address: int, source: NDArray[np.uint8]) -> None:
+        ctypes.memmove(address, source.ctypes.data, source.nbytes)
+
     def start_download(self, address: int, target: NDArray[np.uint8]) -> None:
         ctypes.memmove(target.ctypes.data, address, target.nbytes)
 
@@ -62,6 +67,19 @@ class EmulatedCard:
     def upload(self, values: NDArray[np.generic]) -> HostMemory:
         values = np.ascontiguousarray(values)
         return HostMemory(values.ctypes.data, values)
+
+
+class NoMark:
+    """What is asked of an emulated card is done at once."""
+
+    def __init__(self, _: object) -> None:
+        pass
+
+    def set(self) -> None:
+        pass
+
+    def wait(self) -> None:
+        pass
 
 
 AnyCard = Card | EmulatedCard

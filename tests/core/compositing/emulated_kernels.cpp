@@ -1,4 +1,4 @@
-/* The kernels of tiles.cu for a processor: each thread of a block is a fiber that runs until the next barrier. */
+/* The kernels of tiles.cu and yunet.cu for a processor: each thread of a block is a fiber that runs until the next barrier. */
 
 #include <math.h>
 #include <stddef.h>
@@ -21,10 +21,11 @@ static void __syncthreads(void)
 #define __global__
 #define __device__
 #define __forceinline__ inline
-#define __launch_bounds__(threads, blocks)
+#define __launch_bounds__(...)
 #define __shared__ static
 
 #include TILES
+#include YUNET
 
 static bool ended[1024];
 static void (*body)(void);
@@ -77,4 +78,16 @@ extern "C" void run_halve(const unsigned *blocks, unsigned threads, const Halvin
     run([] { halve(*(const Halving *)given); }, blocks, threads);
 }
 
-extern "C" const size_t sizes[] = {sizeof(Axis), sizeof(Slot), sizeof(Job), sizeof(Halving)};
+extern "C" void run_stem(const unsigned *blocks, unsigned threads, const Stem *job)
+{
+    given = job;
+    run([] { stem(*(const Stem *)given); }, blocks, threads);
+}
+
+extern "C" void run_separable(const unsigned *blocks, unsigned threads, const Layer *job)
+{
+    given = job;
+    run([] { separable(*(const Layer *)given); }, blocks, threads);
+}
+
+extern "C" const size_t sizes[] = {sizeof(Axis), sizeof(Slot), sizeof(Job), sizeof(Halving), sizeof(Stem), sizeof(Layer)};

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from dualface_core.compositing.compile_kernels import SOURCE, compiled, heading
 from dualface_core.compositing.cpu import Compositor
-from dualface_core.compositing.cuda import PTX, CudaCompositor, Halver
+from dualface_core.compositing.cuda import CudaCompositor, Halver
 from dualface_core.media.color import SDR
 from dualface_core.media.cuda_frames import Canvas, CudaFrame
 from dualface_core.media.frames import Frame, Planes
@@ -165,12 +163,3 @@ def test_fingerprints_of_halves_made_by_the_kernel_are_those_of_the_canvas(card:
     Halver(card).start(drawn.canvas, APART.regions, halves.ctypes.data)
     card.finish()
     np.testing.assert_array_equal(fingerprint_of_halves(halves, parts), fingerprint(drawn.planes(), parts))
-
-
-def test_the_compiled_kernels_are_those_of_the_source() -> None:
-    assert PTX.read_bytes().startswith(heading(SOURCE.read_bytes()))
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the pinned compiler is for x86-64 alone")
-def test_whoever_compiles_the_kernels_gets_the_same_bytes() -> None:
-    assert PTX.read_bytes() == compiled(SOURCE.read_bytes())

@@ -17,7 +17,7 @@ from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
 from dualface_core.rendering.stream import surface_fingerprint
 from dualface_core.verification.fingerprints import fingerprint, region_fingerprints
-from tests.core.compositing.emulated_card import AnyCard, EmulatedCard
+from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, NoMark
 from tests.core.compositing.test_cuda import assert_alike
 from tests.core.rendering.still_scene import moving_plan, still_video
 
@@ -33,19 +33,6 @@ def decoded_on_host(video: VideoInfo, span: Span | None) -> Generator[CudaFrame]
             height, width = luma.shape
             addresses = luma.ctypes.data, both.ctypes.data
             yield CudaFrame(frame.index, frame.pts, addresses, (width, width), width, height, 1, (luma, both))
-
-
-class NoMark:
-    """What is asked of an emulated card is done at once."""
-
-    def __init__(self, _: object) -> None:
-        pass
-
-    def set(self) -> None:
-        pass
-
-    def wait(self) -> None:
-        pass
 
 
 def test_what_is_copied_for_a_software_encoder_is_what_the_processor_draws_with_its_fingerprint(

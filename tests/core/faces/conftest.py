@@ -6,19 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.media.probe import probe
 from dualface_core.media.reader import VideoReader
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Test workers run side by side."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

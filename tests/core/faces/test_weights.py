@@ -15,7 +15,8 @@ from dualface_core.faces import loaded, loading, weights
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.faces.weights import CARRIER, SFACE, YUNET, ModelFile, WeightFiles, read_weights
-from dualface_core.faces.yunet import TorchFaceDetector
+from dualface_core.faces.yunet import CardFaceDetector
+from tests.core.compositing.emulated_card import AnyCard
 
 
 @pytest.fixture
@@ -74,9 +75,9 @@ def test_the_other_model_is_refused() -> None:
         FaceEmbedder(read_weights(YUNET).path)
 
 
-def test_torch_refuses_the_other_model() -> None:
+def test_what_finds_faces_on_a_card_refuses_the_other_model(card: AnyCard) -> None:
     with pytest.raises(ModelError, match="found 27 convolutions, not those of YuNet"):
-        TorchFaceDetector(read_weights(SFACE).path)
+        CardFaceDetector(card, read_weights(SFACE).path)  # type: ignore[arg-type]  # an emulated one does as well
 
 
 def test_a_copy_of_the_weights_elsewhere_does_the_same(tmp_path: Path) -> None:

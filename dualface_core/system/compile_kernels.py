@@ -1,4 +1,4 @@
-"""Makes `tiles.ptx` of `tiles.cu`: `python -m dualface_core.compositing.compile_kernels`, after every change of it.
+"""Makes a `.ptx` of each `.cu`: `python -m dualface_core.system.compile_kernels`, after every change of one.
 
 Belongs here: calling NVIDIA's compiler, which is a library of the package nvidia-cuda-nvrtc-cu12 and needs no card.
 Nobody but a developer needs it. Its version is pinned, so that the same source gives the same bytes.
@@ -12,26 +12,25 @@ from importlib.metadata import files
 from pathlib import Path
 from typing import Final
 
-from dualface_core.compositing.cuda import PTX
-
-SOURCE: Final = PTX.with_suffix(".cu")
-"""The kernels."""
+SOURCES: Final = sorted(Path(__file__).parents[1].rglob("*.cu"))
+"""The kernels of all rooms."""
 
 _PACKAGE: Final = "nvidia-cuda-nvrtc-cu12"
 _OPTIONS: Final = (b"--gpu-architecture=compute_75", b"--std=c++17")
 """Turing is the oldest architecture that NVIDIA's present drivers know."""
 
 
-def heading(source: bytes) -> bytes:
+def heading(source: Path) -> bytes:
     """The first line of the PTX, which tells of which source it is."""
-    return f"// of tiles.cu with the SHA-256 {hashlib.sha256(source).hexdigest()}\n".encode()
+    return f"// of {source.name} with the SHA-256 {hashlib.sha256(source.read_bytes()).hexdigest()}\n".encode()
 
 
-def compiled(source: bytes) -> bytes:
+def compiled(source: Path) -> bytes:
     """The PTX of a source, with its heading. Raises RuntimeError with what the compiler says of a wrong one."""
     compiler = _compiler()
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    compiler.nvrtcCreateProgram(ctypes.byref(program), source, b"tiles.cu", 0, None, None)
+    text, name = source.read_bytes(), source.name.encode()
+    compiler.nvrtcCreateProgram(ctypes.byref(program), text, name, 0, None, None)
     failed = compiler.nvrtcCompileProgram(program, len(_OPTIONS), (ctypes.c_char_p * len(_OPTIONS))(*_OPTIONS))
     kind = "ProgramLog" if failed else "PTX"
     getattr(compiler, f"nvrtcGet{kind}Size")(program, ctypes.byref(size))
@@ -50,4 +49,5 @@ def _compiler() -> ctypes.CDLL:
 
 
 if __name__ == "__main__":
-    PTX.write_bytes(compiled(SOURCE.read_bytes()))
+    for each in SOURCES:
+        each.with_suffix(".ptx").write_bytes(compiled(each))
