@@ -23,6 +23,7 @@ from time import monotonic, thread_time
 from dualface_core.engine.card import BEAT, Answer, Request, Service
 from dualface_core.engine.cores import Core, CoreBudget
 from dualface_core.engine.workers import POLL, Stopped, advancing
+from dualface_core.media.ffmpeg_log import log_to_stderr
 from dualface_core.system.child_processes import end_with_parent, message_channel
 from dualface_core.system.memory import keep_freed_memory
 from dualface_core.system.threads import SWITCH, limit_library_threads
@@ -137,6 +138,7 @@ def main() -> None:
     sys.setswitchinterval(SWITCH)
     end_with_parent()
     logging.basicConfig(handlers=[_Said(message_channel())])
+    log_to_stderr()
     service = Service.model_validate_json(sys.stdin.readline())
     try:
         resolve_name(service.set_up)()

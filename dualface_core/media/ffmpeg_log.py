@@ -4,8 +4,8 @@ Belongs here: switching PyAV's log on and off. Without it an exception carries n
 can hang the program: a line logged by one of FFmpeg's own threads waits for Python's global lock, and PyAV holds that
 lock while it closes a codec and waits for that very thread. So it is on for as short a time as possible, and never
 while a decoder of the same video is closed. Where a card encodes, it would be on all the while: a thread that logs and
-holds the lock of a decoder's pool waits for one that holds Python's lock and gives a frame back to that pool. There
-FFmpeg writes its log itself, to the standard error of a process of its own.
+holds the lock of a decoder's pool waits for one that holds Python's lock and gives a frame back to that pool. There,
+and where many threads use a card, FFmpeg writes its log itself, to the standard error of a process of its own.
 """
 
 from __future__ import annotations
