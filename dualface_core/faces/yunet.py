@@ -135,7 +135,7 @@ def _packed(layers: Convolutions) -> Iterator[NDArray[np.float32]]:
     body = len(shapes)
     for first, stop in _HEADS:
         shapes += [(stop - first, _STAGES[-1][-1], 1, 1), (stop - first, 1, 3, 3)] * len(STRIDES)
-    found = [weight.shape for weight, _ in layers]
+    found = [layer[0].shape for layer in layers]
     if found != shapes:
         raise ValueError(f"found {len(found)} convolutions, not those of YuNet")
     weight, bias = layers[0]

@@ -1,7 +1,7 @@
 """NVIDIA's driver, by ctypes: a context, memory, kernels. It takes neither a compiler nor any package of CUDA's.
 
 Belongs here: calls and their errors. What a kernel computes is its caller's business. The context is the primary one of
-the device, which torch and FFmpeg use, too, so that all of a process share memory. Everything runs on stream 0.
+the device, which FFmpeg uses, too, so that all of a process share memory. Everything runs on stream 0.
 """
 
 from __future__ import annotations
