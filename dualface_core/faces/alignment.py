@@ -19,6 +19,11 @@ TEMPLATE: Final = np.array(
 )
 """Where the five landmarks lie in an aligned face, in pixels: ArcFace's template, image-left first."""
 
+_COMPLEX: Final = np.array([1, 1j])
+_TARGET: Final = TEMPLATE.astype(np.float64) @ _COMPLEX
+_MIDDLE: Final = _TARGET.mean()
+"""The same as complex numbers, and their middle."""
+
 _TURNED: Final = 8.0
 """Mean distance of landmarks from the template, in pixels of an aligned face, at which a face counts as turned away."""
 
@@ -52,14 +57,14 @@ def frontality(landmarks: NDArray[np.float32]) -> float:
         landmarks: (5, 2) x, y in pixels, in the order of `Detections.landmarks`.
     """
     factor, offset = _similarity(landmarks)
-    aside = factor * (landmarks.astype(np.float64) @ [1, 1j]) + offset - TEMPLATE.astype(np.float64) @ [1, 1j]
+    aside = factor * (landmarks.astype(np.float64) @ _COMPLEX) + offset - _TARGET
     return float(np.exp(-np.mean(np.abs(aside) ** 2) / _TURNED**2))
 
 
 def _similarity(landmarks: NDArray[np.float32]) -> tuple[complex, complex]:
     """Factor and offset that take landmarks, as complex numbers, as close to `TEMPLATE` as turning and scaling can."""
-    points = landmarks.astype(np.float64) @ [1, 1j]
-    target = TEMPLATE.astype(np.float64) @ [1, 1j]
-    centered = points - points.mean()
-    factor = complex(np.vdot(centered, target - target.mean()) / max(np.vdot(centered, centered).real, 1e-12))
-    return factor, complex(target.mean() - factor * points.mean())
+    points = landmarks.astype(np.float64) @ _COMPLEX
+    middle = points.mean()
+    centered = points - middle
+    factor = complex(np.vdot(centered, _TARGET - _MIDDLE) / max(np.vdot(centered, centered).real, 1e-12))
+    return factor, complex(_MIDDLE - factor * middle)

@@ -191,10 +191,12 @@ def _clear_links(
     Returns:
         The row for every tracklet that gets one, and the tracklets whose links are in doubt.
     """
-    from scipy.optimize import linear_sum_assignment  # which who only observes does not need
-
     links: dict[int, int] = {}
     unclear: set[int] = set()
+    if not costs.size or not len(rows):
+        return links, unclear
+    from scipy.optimize import linear_sum_assignment  # which who only observes does not need
+
     near = costs[:, rows]
     possible = near.copy()
     possible[list(taken)] = np.inf
