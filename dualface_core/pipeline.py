@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from dualface_core.tables.layouts import Layout
     from dualface_core.tables.tile_plan import TilePlan
     from dualface_core.tracking.parameters import TrackParameters
+    from dualface_core.tracking.tracker import FaceTracker
     from dualface_core.verification.ahead import Ahead
     from dualface_core.verification.verify import Verification
 
@@ -253,20 +255,36 @@ def track(
     from dualface_core.media.salvage import TRY_SALVAGE, listed
     from dualface_core.tracking.observation import ObservedVideo
     from dualface_core.tracking.parameters import TrackParameters
-    from dualface_core.tracking.tracker import FaceTracker
 
     settings = settings or Settings.load()
     suited = profile(settings)
     parameters = parameters or TrackParameters(detect_every=settings.detect_every)
-    tracker = FaceTracker(
-        parameters,
-        WeightFiles(settings.detector_weights, settings.embedder_weights),
-        frame_size=(video.width, video.height),
-        time_base=video.time_base,
-        fingerprint=video.fingerprint,
-        person_a=_portrait(settings),
-        workers=workers,
-    )
+    person_a = _portrait(settings)
+
+    @cache
+    def tracker() -> FaceTracker:
+        from dualface_core.tracking.tracker import FaceTracker
+
+        return FaceTracker(
+            parameters,
+            WeightFiles(settings.detector_weights, settings.embedder_weights),
+            frame_size=(video.width, video.height),
+            time_base=video.time_base,
+            fingerprint=video.fingerprint,
+            person_a=person_a,
+            workers=workers,
+        )
+
+    @cache
+    def damage() -> Future[list[str]]:
+        # A video that is salvaged has been searched when it was probed.
+        return beside.submit(list, () if video.salvage else damage_in_copies(video.path, video.audio))
+
+    def told(done: int) -> None:
+        tracker(), damage()  # in the moment that processes take before the first frames
+        if progress is not None:
+            progress(done, video.frame_count)
+
     observed = ObservedVideo(
         video,
         parameters,
@@ -274,14 +292,14 @@ def track(
         threads=suited.decode_threads,
         workers=workers,
         on_card=_looks_on_card(video, settings, workers),
-        progress=_of(progress, video.frame_count),
+        progress=told,
     )
-    with _unchanged(video):
-        for seen in observed:
-            tracker.add(seen)
-        # A video that is salvaged has been searched when it was probed.
-        copies = () if video.salvage else damage_in_copies(video.path, video.audio)
-        tracks = tracker.finish([*observed.notes, *copies], observed.lost)
+    with ThreadPoolExecutor(1, "audio") as beside:
+        with _unchanged(video):
+            for seen in observed:
+                tracker().add(seen)
+            wait([damage()])
+        tracks = tracker().finish([*observed.notes, *damage().result()], observed.lost)
     if not tracks.people:
         if damaged := sorted(observed.lost + observed.concealed):
             found = f"no face was found, and it is damaged at {listed(damaged)}"

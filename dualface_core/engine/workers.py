@@ -501,11 +501,14 @@ class _Parallel(Generic[Task, Result]):
 
     def results(self, progress: Callable[[int], None] | None) -> Iterator[Result]:
         """The results in order."""
-        told = 0
+        told = -1
         while True:
             self._take_tasks()
             if not self._order:
                 return
+            if progress is not None and told < 0:
+                told = 0
+                progress(0)
             for _ in self._until_done(job := self._order[0]):
                 if progress is not None and (done := self._done()) > told:
                     told = done

@@ -262,8 +262,8 @@ class ObservedVideo:
             return
         tasks = span_tasks(self._video, parts, self._parameters, self._weights, on_card=card is not None)
         told, about = self._progress, self._video.path
-        if told is not None:
-            told(0)  # the first frames take processes a moment, in which the caller may do something else
+        if card and told is not None:
+            told(0)  # as `Workers.map` does
         for part in (
             workers.map_on_card(
                 observe,
