@@ -19,7 +19,7 @@ from dualface_assets.assets.face_tracks import face_tracks
 from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.raw_video import raw_video
 from dualface_assets.assets.review_page import review_page
-from dualface_assets.assets.worker_processes import worker_processes
+from dualface_assets.assets.worker_processes import seen_ahead, worker_processes
 from dualface_assets.housekeeping.recovery import recovery
 from dualface_assets.housekeeping.removal_job import remove_video
 from dualface_assets.housekeeping.retention_job import retention_daily, retention_job
@@ -63,6 +63,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             "store": store,
             "gpu": GpuResource(),
             "workers": worker_processes,
+            "seen_ahead": seen_ahead,
             "table_storage": TableStorage(store=store),
             "io_manager": ScratchStorage(store=store),
             **overrides,

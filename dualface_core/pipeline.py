@@ -658,6 +658,22 @@ def _report(
     )
 
 
+def looking_ahead(
+    video: VideoInfo, tracks: FaceTracks, plan: TilePlan, settings: Settings, workers: Workers | None
+) -> AbstractContextManager[Ahead | None]:
+    """Look at a result while it is rendered, where that is done in spans, and no card is to look at it in the end.
+
+    A context manager around `render`, whose `encoded` is the `add` of what it gives, and `verify`, which is given that.
+    """
+    from dualface_core.rendering.spans import rendering_spans
+    from dualface_core.verification.ahead import looking_ahead as look
+
+    in_spans = workers is not None and workers.most > 1 and len(rendering_spans(video)) > 1
+    if workers is None or not in_spans or _looks_on_card(video, settings, workers):
+        return nullcontext()
+    return look(video, tracks, plan, settings, workers)
+
+
 def verify(
     output: Path,
     *,
@@ -893,7 +909,7 @@ def _make(
     planned = clock.stop(plan.frame_count)
     with temporary_file(output.parent, ".fingerprints") as prints:
         clock = StageClock("render", workers)
-        with _looking_ahead(video, tracks, plan, settings, workers) as ahead:
+        with looking_ahead(video, tracks, plan, settings, workers) as ahead:
             report = render(
                 video,
                 plan,
@@ -932,19 +948,6 @@ def _make(
         update={"sha256": fingerprint(output), "stages": [tracked, planned, rendered, checked]}
     )
     return _Made(tracks, plan, report, verification)
-
-
-def _looking_ahead(
-    video: VideoInfo, tracks: FaceTracks, plan: TilePlan, settings: Settings, workers: Workers | None
-) -> AbstractContextManager[Ahead | None]:
-    """Look at a result while it is rendered, where that is done in spans, and no card is to look at it in the end."""
-    from dualface_core.rendering.spans import rendering_spans
-    from dualface_core.verification.ahead import looking_ahead
-
-    in_spans = workers is not None and workers.most > 1 and len(rendering_spans(video)) > 1
-    if workers is None or not in_spans or _looks_on_card(video, settings, workers):
-        return nullcontext()
-    return looking_ahead(video, tracks, plan, settings, workers)
 
 
 def _write_review(output: Path, settings: Settings, video: VideoInfo, made: _Made, probed: float) -> None:

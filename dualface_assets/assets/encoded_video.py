@@ -24,6 +24,7 @@ from dualface_assets.assets.config import EncoderConfig, encoder_config
 from dualface_assets.assets.gpu import GpuResource
 from dualface_assets.assets.metadata import Record, entries, image, link, stage_entries
 from dualface_assets.assets.progress import logged
+from dualface_assets.assets.worker_processes import SeenAhead
 from dualface_assets.runs.earlier_encodes import (
     ENCODE_ON_GPU,
     ENCODER_TAG,
@@ -51,6 +52,7 @@ from dualface_core.verification.findings import Verification
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.media.probe import VideoInfo
     from dualface_core.rendering.report import EncodeReport
+    from dualface_core.verification.ahead import Ahead
 
 _DURING: Final = {"render": "while encoding", "verify": "while checking"}
 """How the steps are called in metadata."""
@@ -134,16 +136,30 @@ def encode_in_software(
     context: dg.OpExecutionContext,
     store: VideoStore,
     workers: dg.ResourceParam[Workers],
+    seen_ahead: dg.ResourceParam[SeenAhead],
     order: Order,
+    face_tracks: FaceTracks,
     composed_tiles: TilePlan,
 ) -> str:
-    """Render the plan with the processor. Gives the path in the run's scratch folder."""
+    """Render the plan with the processor. Gives the path in the run's scratch folder.
+
+    What is encoded is looked at meanwhile, for `publish`.
+    """
     choice = order.choice
 
     def render(video: "VideoInfo", output: Path, **options: Any) -> "EncodeReport":
         kept = store.spans_folder(context.partition_key)
+        looking = pipeline.looking_ahead(video, face_tracks, composed_tiles, Settings.load(), workers)
+        ahead = seen_ahead.begin(looking)
         report = pipeline.render_with_software(
-            video, composed_tiles, output, why=choice.why, kept=kept, workers=workers, **options
+            video,
+            composed_tiles,
+            output,
+            why=choice.why,
+            kept=kept,
+            encoded=ahead.add if ahead else None,
+            workers=workers,
+            **options,
         )
         known = {"driver": choice.driver, "fallback": choice.fallback, "session_wait_seconds": order.waited}
         return report.model_copy(update=known)
@@ -188,6 +204,7 @@ def publish(
     context: dg.OpExecutionContext,
     store: VideoStore,
     workers: dg.ResourceParam[Workers],
+    seen_ahead: dg.ResourceParam[SeenAhead],
     rendered: list[str],
     face_tracks: FaceTracks,
     composed_tiles: TilePlan,
@@ -202,13 +219,17 @@ def publish(
         try:
             with in_time(step_seconds(video)) as watched:
                 progress = watched(logged(context, "Verifying"))
-                report, verification = _verified(candidate, video, face_tracks, composed_tiles, workers, progress)
+                ahead = seen_ahead.found
+                report, verification = _verified(
+                    candidate, video, face_tracks, composed_tiles, ahead, workers, progress
+                )
             seconds = time.monotonic() - started
             if verification.passed:
                 findings = checks.findings_table(verification.findings)
                 report = report.model_copy(update={"source": store.upload(key).name})
                 report, metadata = _put_in_place(candidate, report, result, store, seconds=seconds)
         finally:
+            seen_ahead.end()
             beside = (pipeline.report_path, pipeline.load_path, pipeline.fingerprints_path)
             for path in (candidate, *(path_of(candidate) for path_of in beside)):
                 path.unlink(missing_ok=True)
@@ -226,6 +247,7 @@ def _verified(
     video: "VideoInfo",
     tracks: FaceTracks,
     plan: TilePlan,
+    ahead: "Ahead | None",
     workers: Workers,
     progress: pipeline.Progress,
 ) -> tuple["EncodeReport", Verification]:
@@ -245,10 +267,12 @@ def _verified(
         plan=plan,
         settings=Settings.load(),
         fingerprints=pipeline.fingerprints_path(candidate),
+        ahead=ahead,
         workers=workers,
         progress=progress,
     )
-    report = report.model_copy(update={"stages": [*report.stages, clock.stop(plan.frame_count)]})
+    stage = clock.stop(plan.frame_count, ahead=ahead.cpu_seconds if ahead else 0.0)
+    report = report.model_copy(update={"stages": [*report.stages, stage]})
     return pipeline.verified_report(report, verification, video, tracks, plan), verification
 
 
@@ -325,5 +349,5 @@ def encoded_video(raw_video: Any, face_tracks: Any, composed_tiles: Any) -> Any:
     software where it has not, or where NVENC has failed in the attempt before.
     """
     on_gpu, in_software = choose_encoder(raw_video=raw_video, composed_tiles=composed_tiles)
-    rendered = [encode_on_gpu(on_gpu, composed_tiles), encode_in_software(in_software, composed_tiles)]
+    rendered = [encode_on_gpu(on_gpu, composed_tiles), encode_in_software(in_software, face_tracks, composed_tiles)]
     return publish(rendered, face_tracks, composed_tiles)
