@@ -28,7 +28,7 @@ class Manifest(BaseModel):
         plan: SHA-256 of the tile plan, in hex.
         coding: what they are coded with.
         spans: how the video is split.
-        fingerprints: whether the composed frames leave their fingerprints.
+        fingerprints: the form of those that the composed frames leave; None if they leave none.
         on_card: whether a card decodes and composes.
         versions: of what decides how a result looks.
     """
@@ -39,7 +39,7 @@ class Manifest(BaseModel):
     plan: str
     coding: Coding
     spans: list[Span]
-    fingerprints: bool
+    fingerprints: int | None
     on_card: bool
     versions: dict[str, str]
 

@@ -43,7 +43,7 @@ from dualface_core.system.atomic_files import output_error
 from dualface_core.system.cuda import card_of_process
 from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import PlanPart, TilePlan
-from dualface_core.verification.fingerprints import FingerprintWriter, region_fingerprints
+from dualface_core.verification.fingerprints import FORM, FingerprintWriter, region_fingerprints
 
 _CORES: Final = 16
 """Spans are as many as this or a multiple of it, so that so many cores have equally much to do; it is no core count of
@@ -279,7 +279,7 @@ def render_in_spans(
         plan=plan.sha256,
         coding=coding,
         spans=parts,
-        fingerprints=fingerprints is not None,
+        fingerprints=None if fingerprints is None else FORM,
         on_card=on_card,
         versions=versions() | library_versions(),
     )

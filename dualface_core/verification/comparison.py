@@ -45,8 +45,8 @@ cell."""
 LEAST_SSIM: Final = 0.85
 """Structural similarity of the luma of fingerprints."""
 
-LEAST_DETAIL: Final = 0.45
-MOST_DETAIL: Final = 3.0
+LEAST_DETAIL: Final = 0.5
+MOST_DETAIL: Final = 2.0
 """Detail of a region by that of what was composed."""
 
 _FAINT_DETAIL: Final = 8.0

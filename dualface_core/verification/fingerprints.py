@@ -25,8 +25,20 @@ from dualface_core.system.atomic_files import output_error
 from dualface_core.system.read_errors import read_error
 from dualface_core.tables.layouts import Layout, Region
 
+FORM: Final = 2
+"""Which form these fingerprints have: a change of how they are taken counts it up. None of another can be compared."""
+
 CELL: Final = 40
 """Luma samples in either direction that are averaged into one of a fingerprint; a mouth is two or three wide."""
+
+_BANDS: Final = 54
+_BAND: Final = 4
+"""Bands of rows at half size that a region's luma is taken of, two to a cell at the least, and rows of each."""
+
+_CHROMA_ROWS: Final = 4
+"""Rows at half size that a cell of chroma is taken of: one in ten samples."""
+
+_FORM: Final = np.array([FORM], np.uint8)
 
 _DETAIL_STEPS: Final = 15
 """Steps in which detail is kept, per factor of 2: one is 5 %."""
@@ -37,7 +49,8 @@ class RegionFingerprint:
     """Where the parts of one region's fingerprint are, and how they are taken.
 
     The parts: luma averaged over cells of 40 x 40 samples; U and V over cells of the same place and twice that size;
-    and detail, one number for the region: see `detail`.
+    and detail, one number for the region: see `detail`. All are taken of some rows, spread evenly over each cell, of
+    the planes at half their sizes: most of the time would go into fetching the others from memory.
 
     Attributes:
         region: the part of the canvas.
@@ -68,6 +81,25 @@ class RegionFingerprint:
         """Samples in all, each a byte."""
         return int(self.chroma.stop) + 1
 
+    @cached_property
+    def _luma_rows(self) -> NDArray[np.intp]:
+        """Which rows of luma at half size are looked at: those of all bands."""
+        rows, cells = self.region.halves[0][0], self.luma_shape[0]
+        of_a_cell = min(max(2, -(-_BANDS // cells)), rows // (_BAND * cells))
+        first = _spread(rows, of_a_cell * cells) - _BAND // 2
+        return (first[:, None] + np.arange(_BAND)).ravel()
+
+    @cached_property
+    def _chroma_rows(self) -> NDArray[np.intp]:
+        """The same of U, and of V."""
+        return _spread(self.region.halves[1][0], _CHROMA_ROWS * self.chroma_shape[0])
+
+    @cached_property
+    def _pairs(self) -> tuple[NDArray[np.intp], ...]:
+        """The rows of Y, U and V that these are made of."""
+        pairs = [(2 * rows[:, None] + np.arange(2)).ravel() for rows in (self._luma_rows, self._chroma_rows)]
+        return pairs[0], pairs[1], pairs[1]
+
     def of(self, planes: Planes) -> NDArray[np.uint8]:
         """Take the fingerprint of this region: (size,) uint8, from Y, U and V of the whole canvas."""
         region = self.region
@@ -76,15 +108,19 @@ class RegionFingerprint:
                 plane[
                     region.y // scale : (region.y + region.height) // scale,
                     region.x // scale : (region.x + region.width) // scale,
-                ]
+                ][pairs]
             )
-            for plane, scale in zip(planes, (1, 2, 2), strict=True)
+            for plane, pairs, scale in zip(planes, self._pairs, (1, 2, 2), strict=True)
         )
-        return self.of_halves((y, u, v))
+        return self._of_rows(y, u, v)
 
     def of_halves(self, halves: Planes) -> NDArray[np.uint8]:
         """The same from Y, U and V of the region alone, at half their sizes."""
         y, u, v = halves
+        return self._of_rows(y[self._luma_rows], u[self._chroma_rows], v[self._chroma_rows])
+
+    def _of_rows(self, y: NDArray[np.uint8], u: NDArray[np.uint8], v: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The same from the rows that are looked at, of the planes at half their sizes."""
         parts = [
             _averaged(_halved(y), self.luma_shape),
             _averaged(_halved(u), self.chroma_shape),
@@ -104,16 +140,22 @@ class RegionFingerprint:
 def detail(kept: NDArray[np.float32]) -> NDArray[np.float32]:
     """The detail that the last byte of a region's fingerprint stands for, in squared levels.
 
-    It is the root of the mean fourth power of the Laplacian of half-size luma. The fourth power tells blur, which takes
-    from edges first, from coding, which keeps edges and takes from what is faint.
+    It is nine times the root of the mean fourth power of how far half-size luma is from the mean of the nine samples
+    around, of the inner rows of each band. The fourth power tells blur, which takes from edges first, from coding,
+    which keeps edges and takes from what is faint.
     """
     return np.exp2(kept / _DETAIL_STEPS) - 1
 
 
-def _detail(half: NDArray[np.uint8]) -> float:
-    """The root of the mean fourth power of the Laplacian."""
-    curved = cv2.Laplacian(half, cv2.CV_16S)
-    return cv2.norm(cv2.multiply(curved, curved)) / math.sqrt(half.size)  # squares over 32767 count as that
+def _detail(bands: NDArray[np.uint8]) -> float:
+    aside, width = cv2.absdiff(bands, cv2.blur(bands, (3, 3))), bands.shape[1]
+    inner = aside.reshape(-1, _BAND, width)[:, 1:-1].reshape(-1, width)
+    return 9 * cv2.norm(cv2.multiply(inner, inner)) / math.sqrt(inner.size)  # squares over 255 count as that
+
+
+def _spread(rows: int, count: int) -> NDArray[np.intp]:
+    """So many of a number of rows, each in the middle of its share of them."""
+    return ((np.arange(count) + 0.5) * rows / count).astype(np.intp)
 
 
 def _averaged(plane: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
@@ -122,7 +164,8 @@ def _averaged(plane: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.ui
 
 def _halved(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     # OpenCV is far quicker at averaging two by two than by any other factor.
-    return _averaged(plane, (plane.shape[0] // 2, plane.shape[1] // 2))
+    rows, columns = plane.shape[0] // 2, plane.shape[1] // 2
+    return _averaged(plane[:, : 2 * columns], (rows, columns))
 
 
 def region_fingerprints(layout: Layout) -> list[RegionFingerprint]:
@@ -136,8 +179,8 @@ def region_fingerprints(layout: Layout) -> list[RegionFingerprint]:
 
 
 def fingerprint(canvas: Planes, parts: Sequence[RegionFingerprint]) -> NDArray[np.uint8]:
-    """Take the fingerprint of a frame, (samples,) uint8, from Y, U and V of its canvas."""
-    return np.concatenate([part.of(canvas) for part in parts])
+    """Take the fingerprint of a frame, (samples,) uint8, from Y, U and V of its canvas: the regions', and the form."""
+    return np.concatenate([*(part.of(canvas) for part in parts), _FORM])
 
 
 def fingerprint_of_halves(halves: NDArray[np.uint8], parts: Sequence[RegionFingerprint]) -> NDArray[np.uint8]:
@@ -146,7 +189,7 @@ def fingerprint_of_halves(halves: NDArray[np.uint8], parts: Sequence[RegionFinge
     for part in parts:
         found.append(part.of_halves(part.planes_in(halves)))
         halves = halves[part.region.halved_size :]
-    return np.concatenate(found)
+    return np.concatenate([*found, _FORM])
 
 
 class FingerprintWriter:
@@ -194,9 +237,9 @@ def read_fingerprints(path: Path, layout: Layout, frames: int) -> NDArray[np.uin
 
     Raises:
         FileError: it is not there, or cannot be read at this moment, as `read_error` says.
-        TableFormatError: it was not made from so many frames of this layout.
+        TableFormatError: it was not made from so many frames of this layout, or has fingerprints of another form.
     """
-    size = sum(part.size for part in region_fingerprints(layout))
+    size = sum(part.size for part in region_fingerprints(layout)) + len(_FORM)
     try:
         found = path.stat().st_size
         composed = np.memmap(path, np.uint8, "r", shape=(frames, size)) if found == size * frames else None
@@ -209,4 +252,6 @@ def read_fingerprints(path: Path, layout: Layout, frames: int) -> NDArray[np.uin
         raise TableFormatError(
             path, f"the fingerprints are {found} bytes, not {size} for each of {frames} frames", action="Render again."
         )
+    if (form := int(composed[0, -1])) != FORM:
+        raise TableFormatError(path, f"the fingerprints are of form {form}, not {FORM}", action="Render again.")
     return composed

@@ -33,7 +33,7 @@ from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
 from dualface_core.tables.labels import Person, Subject
 from dualface_core.tables.layouts import Layout, Tile
 from dualface_core.tables.tile_plan import TilePlan
-from dualface_core.verification.fingerprints import read_fingerprints, region_fingerprints
+from dualface_core.verification.fingerprints import fingerprint, read_fingerprints, region_fingerprints
 from tests.core.compositing.emulated_card import real_card
 from tests.core.compositing.test_cuda import APART, SPLIT, TALL, assert_alike, picture
 from tests.core.engine.tasks import card_processes
@@ -238,7 +238,7 @@ def test_spans_that_are_rendered_one_by_one_have_every_frame(
     with VideoReader(probe(output)) as reader:
         assert sum(1 for _ in reader) == FRAMES
     kinds = region_fingerprints(plan.layout)
-    expected = [np.concatenate([kind.of(drawn) for kind in kinds]) for drawn, _ in surfaces(video, plan, card)]
+    expected = [fingerprint(drawn, kinds) for drawn, _ in surfaces(video, plan, card)]
     assert (read_fingerprints(prints, plan.layout, FRAMES) == expected).all()
 
 
@@ -255,7 +255,7 @@ def test_nvenc_takes_what_is_drawn_where_it_lies(
         for frame, (drawn, _) in zip(reader, surfaces(video, plan, card), strict=True):
             assert all((ours == theirs).all() for ours, theirs in zip(frame.planes, drawn, strict=True))
     parts = region_fingerprints(layout)
-    expected = [np.concatenate([part.of(drawn) for part in parts]) for drawn, _ in surfaces(video, plan, None)]
+    expected = [fingerprint(drawn, parts) for drawn, _ in surfaces(video, plan, None)]
     assert np.abs(read_fingerprints(prints, layout, FRAMES).astype(int) - expected).max() <= 1
 
 

@@ -22,10 +22,11 @@ from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import OutputError
 from dualface_core.media.probe import VideoInfo, probe
-from dualface_core.rendering.finished_spans import FinishedSpan
+from dualface_core.rendering.finished_spans import FinishedSpan, Manifest
 from dualface_core.settings import Settings
 from dualface_core.system.kept_folders import kept_folder
 from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.fingerprints import FORM
 from tests.core.made_tracks import split_plan
 from tests.core.rendering.still_scene import SMALL, moving_plan, still_tracks, still_video
 
@@ -203,7 +204,17 @@ def change_video(job: Job) -> None:
     job.plan = moving_plan(job.video, PTS)
 
 
-@pytest.mark.parametrize("change", [change_plan, change_setting, change_video])
+def change_form(job: Job) -> None:
+    """Of the fingerprints, which an earlier version took otherwise."""
+    manifest = Manifest.model_validate_json((kept_folder(job.output) / "manifest.json").read_bytes())
+    assert manifest.fingerprints == FORM
+    earlier = manifest.model_copy(update={"fingerprints": FORM - 1}).sha256
+    for record in job.records:
+        span = FinishedSpan.model_validate_json(record.read_bytes())
+        record.write_text(span.model_copy(update={"manifest": earlier}).model_dump_json())
+
+
+@pytest.mark.parametrize("change", [change_plan, change_setting, change_video, change_form])
 def test_what_was_made_for_another_plan_setting_or_video_is_not_used(job: Job, change: Callable[[Job], None]) -> None:
     job.kill_at(25)
     assert len(job.records) == 3
