@@ -571,11 +571,11 @@ def _composed_by(video: VideoInfo, layout: Layout, settings: Settings, workers: 
         return choose_backend(settings.backend, video, layout)
     if not _worth_a_card(video, settings):
         return Backend(on_card=False, why="Spans of so short a video are rendered as fast without a card.")
-    chosen = choose_backend(BackendKind.CUDA, video, layout)
-    if chosen.on_card and workers.card is None:
-        return Backend(on_card=False, why="The card has too little memory for a process that uses it.")
-    if chosen.on_card and workers.card and composing_memory(video, layout) > workers.card.memory:
-        return Backend(on_card=False, why="A process for the card may not take as much of its memory as it would need.")
+    chosen, card = choose_backend(BackendKind.CUDA, video, layout), workers.card
+    if chosen.on_card and (card is None or composing_memory(video, layout) > card.memory):
+        return Backend(on_card=False, why="Processes for the card may not take as much of its memory as it would need.")
+    if chosen.on_card and card and settings.backend is BackendKind.AUTO and workers.most > card.at_once:
+        return Backend(on_card=False, why=f"{workers.most} cores render more spans at once than the card's processes.")
     return chosen
 
 

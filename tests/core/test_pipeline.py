@@ -242,12 +242,16 @@ def test_a_card_takes_long_videos_and_others_where_it_is_asked_for_and_has_room(
     monkeypatch.setattr("dualface_core.engine.backend.why_unusable", lambda: None)
     video = replace(made[0], frame_count=frames)
     settings = Settings(runtime=tmp_path, cores=2, streams=1, backend=backend)
-    card = CardAccess(folder=tmp_path, processes=1, threads=1, memory=memory)
+    card = CardAccess(folder=tmp_path, processes=1, threads=2, memory=memory)
     with pipeline.workers_of_batch(settings, card) as workers:
         assert pipeline._looks_on_card(video, settings, workers) is looks
         composed_by = pipeline._composed_by(video, LAYOUTS["side-by-side"], settings, workers)
         assert composed_by.on_card is looks
         assert looks or ("memory" in composed_by.why) is (memory < 10**8)
+        workers.most = 3
+        assert pipeline._composed_by(video, LAYOUTS["side-by-side"], settings, workers).on_card is (
+            backend == "cuda" and looks
+        )
     with pipeline.workers_of_batch(settings, None) as workers:
         assert not pipeline._looks_on_card(video, settings, workers)
         assert not pipeline._composed_by(video, LAYOUTS["side-by-side"], settings, workers).on_card
