@@ -7,7 +7,9 @@ card since Turing takes; `compile_kernels` makes it.
 from __future__ import annotations
 
 import ctypes
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +21,7 @@ from dualface_core.compositing.finish import GROUND, PLATE, TEXT, Finish
 from dualface_core.compositing.sampling import AXIS, plan_axes
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.cuda_frames import Canvas, CudaFrame
-from dualface_core.system.cuda import Card
+from dualface_core.system.cuda import Card, DeviceMemory
 from dualface_core.tables.layouts import Region
 from dualface_core.tables.tile_plan import PlanPart
 
@@ -37,6 +39,10 @@ SLOT: Final = np.dtype(
     ]
 )
 """What a tile of a frame looks like: `Slot` of the kernels."""
+
+_AT_ONCE: Final = 64
+"""Frames whose tiles are worked out together: one by one takes ten times as long, and for those of a whole plan the
+first frame would wait."""
 
 _COLUMNS, _ROWS, _WAYS = 64, 32, 4
 """Of a block: what `tiles.cu` has by the same names."""
@@ -86,12 +92,10 @@ class CudaCompositor:
 
     def __init__(self, card: Card, plan: PlanPart, color: ColorInfo) -> None:
         layout = plan.layout
-        self._first = plan.first
+        self._card, self._plan = card, plan
         (self._compose,) = card.kernels(PTX.read_bytes(), "compose")
-        slots, masks = slots_of(plan)
-        self._slots, self._masks = card.upload(slots), card.upload(masks)
-        self._stride = slots.strides[0]
-        self._job = Job(slots=slots.shape[1], masks=self._masks.address, width=layout.width, height=layout.height)
+        self._parts: deque[_Uploaded] = deque(maxlen=2)  # of those before the last, nothing is on its way any more
+        self._job = Job(slots=plan.tiles.shape[1], width=layout.width, height=layout.height)
         self._job.plate = PLATE
         line = layout.border.color if layout.border else GROUND
         self._job.background[:], self._job.line[:] = levels(layout.background, color), levels(line, color)
@@ -103,10 +107,32 @@ class CudaCompositor:
         job.source[:], job.pitch[:], job.bytes = frame.addresses, frame.pitches, frame.bytes
         for size, scale in zip(job.size, (1, 2), strict=True):
             size[:] = -(-frame.width // scale), -(-frame.height // scale)
-        job.slot = self._slots.address + (frame.index - self._first) * self._stride
+        if not self._parts or frame.index not in self._parts[-1].frames:
+            self._upload(frame.index)
+        part = self._parts[-1]
+        job.slot = part.slots.address + (frame.index - part.frames[0]) * SLOT.itemsize * job.slots
+        job.masks = part.masks.address
         job.canvas[:], job.canvas_pitch[:], job.apart = canvas.addresses, canvas.pitches, canvas.apart
         blocks = -(-job.width // _COLUMNS), -(-job.height // _ROWS), 2
         self._compose(blocks, _COLUMNS * _WAYS, job)
+
+    def _upload(self, number: int) -> None:
+        """Have the card know what is shown in the frame of that number, and in those around."""
+        place = number - self._plan.first
+        place -= place % _AT_ONCE
+        part = self._plan.part(place, place + _AT_ONCE)
+        slots, masks = slots_of(part)
+        frames = range(part.first, part.first + len(slots))
+        self._parts.append(_Uploaded(frames, self._card.upload(slots), self._card.upload(masks)))
+
+
+@dataclass(frozen=True)
+class _Uploaded:
+    """What the kernel is told of some frames: see `slots_of`."""
+
+    frames: range
+    slots: DeviceMemory
+    masks: DeviceMemory
 
 
 class Halver:

@@ -71,6 +71,18 @@ class PlanPart:
         at = number - self.first
         return FramePlan(self.tiles[at], self.crop_windows[at], self.subjects[at])
 
+    def part(self, first: int, stop: int) -> PlanPart:
+        """Some of these frames, counted from the first one."""
+        part = slice(first, stop)
+        return PlanPart(
+            self.layout,
+            self.first + first,
+            self.pts[part],
+            self.tiles[part],
+            self.crop_windows[part],
+            self.subjects[part],
+        )
+
 
 class PlanMetadata(VideoMetadata):
     """What the rows alone don't say.
@@ -204,10 +216,7 @@ class TilePlan(DeclaredTable[PlanMetadata]):
 
     def part(self, first: int, stop: int) -> PlanPart:
         """What is shown in some frames."""
-        part = slice(first, stop)
-        return PlanPart(
-            self.layout, first, self.pts[part], self.tiles[part], self.crop_windows[part], self.subjects[part]
-        )
+        return PlanPart(self.layout, 0, self.pts, self.tiles, self.crop_windows, self.subjects).part(first, stop)
 
     @property
     def pts(self) -> NDArray[np.int64]:

@@ -144,14 +144,15 @@ def test_tiles_are_drawn_where_a_frame_has_them(card: AnyCard, tiles: object) ->
 
 
 def test_a_part_of_a_plan_is_drawn_by_the_numbers_that_its_frames_have_in_the_video(card: AnyCard) -> None:
-    planes, windows = picture(400, 300), np.array(list(WINDOWS.values())[:4], np.float32)
-    subjects = np.repeat([[tile.subject for tile in SPLIT.tiles]], 4, axis=0)
-    places = np.repeat([[tile.rectangle for tile in SPLIT.tiles]], 4, axis=0)
-    part = PlanPart(SPLIT, 90, np.zeros(4, np.int64), places, windows, subjects)
+    planes, windows = picture(400, 300), np.tile(list(WINDOWS.values())[:4], (50, 1, 1)).astype(np.float32)
+    subjects = np.repeat([[tile.subject for tile in SPLIT.tiles]], 200, axis=0)
+    places = np.repeat([[tile.rectangle for tile in SPLIT.tiles]], 200, axis=0)
+    part = PlanPart(SPLIT, 90, np.zeros(200, np.int64), places, windows, subjects)
     compositor, drawn = CudaCompositor(card, part, SDR), Drawn(card, SPLIT, apart=1)
-    compositor.draw(replace(on_card(card, planes), index=92), drawn.canvas)
-    ours = Compositor(SPLIT, 400, 300).compose(Frame(92, 0, 0.0, planes, SDR), part.frame(92))
-    assert_alike(ours, drawn.planes())
+    for number in (92, 93, 161, 288, 289):
+        compositor.draw(replace(on_card(card, planes), index=number), drawn.canvas)
+        ours = Compositor(SPLIT, 400, 300).compose(Frame(number, 0, 0.0, planes, SDR), part.frame(number))
+        assert_alike(ours, drawn.planes())
 
 
 def test_fingerprints_of_halves_made_by_the_kernel_are_those_of_the_canvas(card: AnyCard) -> None:
