@@ -50,6 +50,10 @@ _CONTENT: Final = 36.0
 _CELL: Final = 4
 """Side of a cell, in pixels of a thumbnail."""
 
+_OF_ROWS: Final = np.repeat(np.eye(_THUMBNAIL[1] // _CELL, dtype=np.float32), _CELL, axis=1)
+_OF_COLUMNS: Final = np.repeat(np.eye(_THUMBNAIL[0] // _CELL, dtype=np.float32), _CELL, axis=0)
+"""What a thumbnail is multiplied by, from the left and from the right, for the sums of its cells: (9, 36), (64, 16)."""
+
 _LEAST_CELLS: Final = 8
 """Cells with content without which a picture changes as a whole or not at all."""
 
@@ -198,17 +202,28 @@ class CutSuspicion:
 
     def __init__(self) -> None:
         self._last: NDArray[np.uint8] | None = None
+        self._last_sum = self._last_variance = 0.0
         self._steps: deque[float] = deque(maxlen=AROUND)
 
     def add(self, luma: NDArray[np.uint8]) -> Thumbnail:
         """Take what `make_thumbnail` makes of the next frame."""
         step = way = 0.0
-        if self._last is not None:
-            step, way = change(self._last, luma), cv2.norm(self._last, luma, cv2.NORM_L1) / luma.size
+        count, levels = luma.size, cv2.sumElems(luma)[0]
+        variance = _squares(luma) / count - (levels / count) ** 2
+        if self._last is not None:  # what `change` gives, without arrays of numbers with a point
+            differs = _squares(self._last, luma) / count - ((self._last_sum - levels) / count) ** 2
+            step = differs / (self._last_variance + variance + _NOISE)
+            way = cv2.norm(self._last, luma, cv2.NORM_L1) / count
         likely = step >= _STEP + _STANDS_OUT * max(self._steps, default=0.0)
-        self._last = luma
+        self._last, self._last_sum, self._last_variance = luma, levels, variance
         self._steps.append(step)
         return Thumbnail(luma, step, way, not _shows_something(luma.astype(np.float32)), likely)
+
+
+def _squares(image: NDArray[np.uint8], other: NDArray[np.uint8] | None = None) -> int:
+    """The exact sum of the squares of an image, or of the difference of two, of which OpenCV has taken the root."""
+    way = cv2.NORM_L2SQR
+    return round(cv2.norm(image, way) if other is None else cv2.norm(image, other, way))
 
 
 class ShotDetector:
@@ -351,7 +366,9 @@ class ShotDetector:
 
 
 def _shows_something(thumbnail: NDArray[np.float32]) -> bool:
-    return bool(np.count_nonzero(np.square(_cells(thumbnail)).mean(axis=1) > _CONTENT) >= _LEAST_CELLS)
+    """Whether enough cells have content. All sums are whole numbers that are exact in single precision."""
+    sums, squares = (_OF_ROWS @ levels @ _OF_COLUMNS for levels in (thumbnail, thumbnail * thumbnail))
+    return bool(np.count_nonzero(_CELL**2 * squares - sums * sums > _CELL**4 * _CONTENT) >= _LEAST_CELLS)
 
 
 def _mixture(thumbnails: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
