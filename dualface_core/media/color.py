@@ -88,6 +88,8 @@ class ColorInfo:
 
         Players show SDR of other primaries and transfer functions than BT.709's all but alike; so it is kept.
         """
+        if self == other:
+            return True
         light = [(color.primaries, color.transfer) if color.as_sdr != color else None for color in (self, other)]
         return (self.range, _LUMA[self.matrix], light[0]) == (other.range, _LUMA[other.matrix], light[1])
 

@@ -36,10 +36,12 @@ class Deinterlacer:
         graph: Graph | None = None
         before: VideoFrame | None = None
         for frame in decoded:
-            goes_on = before is not None and _form(before) == _form(frame)
             if graph is None and not (frame.interlaced_frame or self._fields):
                 yield frame
-            elif graph is None and before is not None and goes_on:
+                before = frame
+                continue
+            goes_on = before is not None and _form(before) == _form(frame)
+            if graph is None and before is not None and goes_on:
                 graph = self._graph(frame)
                 graph.push(before)
                 graph.push(frame)

@@ -26,8 +26,10 @@ _PICTURE: Final = 8
 _CHROMA_444: Final = 3
 """Chroma format whose planes may be coded apart."""
 
-_HEADER_BYTES: Final = 512
-"""So much of a NAL unit is looked at: more than its header takes, with every scaling list there is."""
+_SET_BYTES: Final = 512
+_SLICE_BYTES: Final = 32
+"""So much of a NAL unit is looked at: more than a parameter set takes, with every scaling list there is, or what of the
+header of a slice is read."""
 
 _WITH_CHROMA_FORMAT: Final = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
 """Profiles whose parameter sets name the chroma format and scaling lists."""
@@ -38,7 +40,7 @@ class _Bits:
 
     def __init__(self, unit: bytes) -> None:
         self.kind = unit[0] & 31 if unit else 0
-        content = unit[1:_HEADER_BYTES].replace(b"\0\0\3", b"\0\0")
+        content = unit[1 : _SLICE_BYTES if self.kind in _SLICES else _SET_BYTES].replace(b"\0\0\3", b"\0\0")
         self._bits = f"{int.from_bytes(content):0{8 * len(content)}b}"
         self._place = 0
 
@@ -111,7 +113,7 @@ class _Headers:
         while place < len(packet):
             begin = place + self._length_bytes
             place = begin + int.from_bytes(packet[place:begin])
-            yield packet[begin:place]
+            yield packet[begin : min(place, begin + _SET_BYTES)]
 
     def _take_sets(self, sets: bytes, count: int) -> bytes:
         """Take parameter sets, each behind its length. Returns what follows them."""

@@ -48,7 +48,7 @@ class Orientation:
 
     def upright(self, planes: Planes) -> Planes:
         """Planes of a coded frame as they are to be seen; the same ones if nothing is to be done."""
-        if self == Orientation():
+        if self == _UPRIGHT:
             return planes
         y, u, v = map(self._upright, planes)
         return y, u, v
@@ -65,6 +65,9 @@ class Orientation:
 
     def _upright(self, plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.rot90(plane[:, ::-1] if self.mirrored else plane, self.rotation // 90))
+
+
+_UPRIGHT: Final = Orientation()
 
 
 def orientation_notes(frame: VideoFrame) -> Iterator[str]:

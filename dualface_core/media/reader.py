@@ -20,7 +20,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
-from dualface_core.media.changes import Changes
+from dualface_core.media.changes import Changes, Shape
 from dualface_core.media.color import ColorInfo, color_of, container_color, tags_until_key_frames
 from dualface_core.media.conversion import FrameConverter
 from dualface_core.media.deinterlace import Deinterlacer
@@ -94,6 +94,9 @@ class VideoReader:
         """What was decoded as far as possible, or depends on such, once all of the video was read."""
         self._damage = Damage(video.time_base, video.average_rate)
         self._converter = FrameConverter(video.color, self._threads)
+        turned = video.orientation.transposes
+        self._frame_size = (video.height, video.width) if turned else (video.width, video.height)
+        self._colors: dict[ColorInfo, ColorInfo] = {}
         self._open()
 
     def __enter__(self) -> Self:
@@ -107,10 +110,9 @@ class VideoReader:
         self.changes = Changes()
         self._damage = Damage(self._video.time_base, self._video.average_rate)
         for index, pts, decoded in self._numbered():
-            self.changes.see_shape(float(pts * self._video.time_base), self._shape(decoded))
             self._damage.see(decoded, pts)
             if decoded.is_corrupt and not self._video.salvage:
-                self._refuse_damage(float(pts * self._video.time_base))
+                self._refuse_damage(self._seconds(pts))
             yield self._frame(index, pts, decoded)
         self.lost = self._damage.lost.seconds(self._video.time_base)
         self.concealed = self._damage.concealed.seconds(self._video.time_base)
@@ -320,44 +322,48 @@ class VideoReader:
             return decoded.pts or 0
         return max(last + 1, decoded.pts if decoded.pts is not None else last + 1)
 
+    def _seconds(self, pts: int) -> float:
+        """A time, as near as a number can be: what the fraction would give, without the time to make one."""
+        base = self._video.time_base
+        return pts * base.numerator / base.denominator
+
     def _frame(self, index: int, pts: int, decoded: VideoFrame) -> Frame:
-        frame = self._coded_frame()
-        time = float(pts * self._video.time_base)
+        frame, time, shape = self._frame_size, self._seconds(pts), self._shape(decoded)
+        self.changes.see_shape(time, shape)
         orientation = self._video.orientation
         color = self._color(decoded, time)
         self.changes.see_color(time, color)
-        converted = self._converter.convert(decoded, color, self._size_in(frame, decoded))
+        converted = self._converter.convert(decoded, color, self._size_in(frame, shape))
         planes = orientation.upright(with_bars(planes_of(converted), frame, self._video.color.range))
         # Of what has chroma in every column FFmpeg averages two of them for a sample, which then lies between them.
         centered = self._video.codec in _CENTERED or decoded.format.chroma_width(2) == 2
         siting = CENTER if centered else LEFT
         return Frame(index, pts, time, planes, self._video.color, converted, orientation.siting(siting, *frame))
 
-    def _coded_frame(self) -> tuple[int, int]:
-        """Width and height of a frame before it is turned, with square pixels."""
-        video = self._video
-        return (video.width, video.height) if not video.orientation.transposes else (video.height, video.width)
-
-    def _shape(self, decoded: VideoFrame) -> tuple[int, int, Fraction]:
+    def _shape(self, decoded: VideoFrame) -> Shape:
         """Width, height and pixel shape of a frame as it is coded."""
-        aspect = Fraction(self._stream.codec_context.sample_aspect_ratio or 1)
+        aspect = self._stream.codec_context.sample_aspect_ratio or Fraction(1)
         # What the codec says counts only where it changes: a container may have said something else from the start.
         # PyAV doesn't tell a frame's own pixel shape, so frames within the decoder's delay have the next one's.
         aspect = self._video.sample_aspect_ratio if aspect == self._first_aspect else aspect
         return decoded.width, decoded.height, aspect
 
-    def _size_in(self, frame: tuple[int, int], decoded: VideoFrame) -> tuple[int, int]:
+    def _size_in(self, frame: tuple[int, int], shape: Shape) -> tuple[int, int]:
         """Width and height of a picture in a frame; those of the frame but for a shape that is not the first one."""
-        video, shape = self._video, self._shape(decoded)
+        video = self._video
         first = (video.coded_width, video.coded_height, video.sample_aspect_ratio)
         return frame if shape == first else fitted_size(*shape, frame)
 
     def _color(self, decoded: VideoFrame, time: float) -> ColorInfo:
         """What a frame's samples stand for."""
-        color = color_of(decoded).over(self._container_color).completed(self._video.coded_height)
+        stated = color_of(decoded)
+        if stated in self._colors:
+            return self._colors[stated]
+        color = stated.over(self._container_color).completed(self._video.coded_height)
         if not color.matrix_is_known:
             found = f"from {time:.2f} s on, its colors are coded in a way that is not supported (matrix {color.matrix})"
             raise UnsupportedVideoError(self._video.path, found, action="Export it as SDR (BT.709).")
+        self._colors[stated] = color
         return color
 
 
