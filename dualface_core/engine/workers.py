@@ -36,6 +36,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 from dualface_core.engine.card import Answer, CardAccess, CardProcessEndedError, CardProcesses, CardTasks, GivenUp
 from dualface_core.engine.cores import Core, CoreBudget, Turn
 from dualface_core.engine.preload import begin_to_load
+from dualface_core.engine.shared_results import SharedResult
 from dualface_core.system.cpu_time import cpu_seconds
 from dualface_core.system.crashes import crash
 from dualface_core.system.memory import keep_freed_memory, use_one_heap
@@ -655,6 +656,7 @@ def _without_program() -> Iterator[None]:
 # In the workers.
 
 _board: _Board | None = None
+_result: SharedResult | None = None
 
 
 def _begin(board: _Board) -> None:
@@ -678,9 +680,13 @@ def _end_with(sentinel: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _run(function: Callable[[Task], Result], task: Task) -> Result:
+def _run(function: Callable[[Task], Result], task: Task) -> Any:
+    """Do a task."""
+    global _result  # noqa: PLW0603  as above
     assert _board is not None
     board, lock = _board, threading.Lock()
+    if _result is not None:
+        _result.close()  # its caller has it: no task is handed out before
 
     def told(frames: int) -> None:
         with lock:  # a task may have threads
@@ -691,6 +697,7 @@ def _run(function: Callable[[Task], Result], task: Task) -> Result:
     before = cpu_seconds()
     try:
         with advancing(told):
-            return function(task)
+            _result = SharedResult(function(task))
+        return _result
     finally:
         board[_CPU] = cpu_seconds() - before

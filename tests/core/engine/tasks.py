@@ -12,6 +12,9 @@ import time
 from pathlib import Path
 from pkgutil import resolve_name
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dualface_core.engine.card import CardProcesses
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers, advance
@@ -32,6 +35,10 @@ def square(number: int) -> int:
 
 def in_a_set(number: int) -> set[int]:
     return {number}
+
+
+def large_array(number: int) -> NDArray[np.int64]:
+    return np.full(50_000, number)
 
 
 def burn(seconds: float) -> None:
