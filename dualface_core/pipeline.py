@@ -683,6 +683,7 @@ def verify(
     settings: Settings | None = None,
     fingerprints: Path | None = None,
     ahead: Ahead | None = None,
+    probed: Callable[[VideoInfo], None] = lambda _: None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Verification:
@@ -699,6 +700,7 @@ def verify(
         settings: where the model files are; read from the environment if None.
         fingerprints: those that the composed frames left; None to compose the plan anew.
         ahead: what was seen of it while it was rendered (`looking_ahead`); None to look at all of it now.
+        probed: called with what the result is, where it can be read at all: before it is decoded.
         workers: processes that decode the spans of result and source; None to do all in this process.
         progress: called every few frames.
 
@@ -721,6 +723,7 @@ def verify(
             settings=settings,
             fingerprints=fingerprints,
             ahead=ahead,
+            probed=probed,
             workers=workers,
             suits_card=partial(_looks_on_card, settings=settings, workers=workers),
             progress=progress,

@@ -220,14 +220,15 @@ def publish(
             with in_time(step_seconds(video)) as watched:
                 progress = watched(logged(context, "Verifying"))
                 ahead = seen_ahead.found
+                probed: list[VideoInfo] = []
                 report, verification = _verified(
-                    candidate, video, face_tracks, composed_tiles, ahead, workers, progress
+                    candidate, video, face_tracks, composed_tiles, ahead, probed.append, workers, progress
                 )
             seconds = time.monotonic() - started
             if verification.passed:
                 findings = checks.findings_table(verification.findings)
                 report = report.model_copy(update={"source": store.upload(key).name})
-                report, metadata = _put_in_place(candidate, report, result, store, seconds=seconds)
+                report, metadata = _put_in_place(probed[0], report, result, store, seconds=seconds)
         finally:
             seen_ahead.end()
             beside = (pipeline.report_path, pipeline.load_path, pipeline.fingerprints_path)
@@ -248,6 +249,7 @@ def _verified(
     tracks: FaceTracks,
     plan: TilePlan,
     ahead: "Ahead | None",
+    probed: "Callable[[VideoInfo], None]",
     workers: Workers,
     progress: pipeline.Progress,
 ) -> tuple["EncodeReport", Verification]:
@@ -268,6 +270,7 @@ def _verified(
         settings=Settings.load(),
         fingerprints=pipeline.fingerprints_path(candidate),
         ahead=ahead,
+        probed=probed,
         workers=workers,
         progress=progress,
     )
@@ -277,14 +280,14 @@ def _verified(
 
 
 def _put_in_place(
-    candidate: Path, report: "EncodeReport", result: Path, store: VideoStore, *, seconds: float
+    info: "VideoInfo", report: "EncodeReport", result: Path, store: VideoStore, *, seconds: float
 ) -> tuple["EncodeReport", dict[str, Any]]:
-    """Publish a result, its report and the load. Gives report and metadata; `seconds` is what checking took."""
+    """Publish what was verified, with report and load. Gives report and metadata; `seconds` is what checking took."""
     from dualface_core.gpu.monitor import LoadLog
     from dualface_core.review.plots import load_plot
 
+    candidate = info.path
     load = LoadLog.read(pipeline.load_path(candidate))
-    info = pipeline.probe(candidate)
     thumbnail = pipeline.thumbnail(info)
     report = report.model_copy(update={"sha256": info.fingerprint, "size_bytes": info.size_bytes})
     store.files.put(candidate, result)
@@ -292,6 +295,7 @@ def _put_in_place(
         report.write(local)
     with store.writing(pipeline.load_path(result)) as local:
         load.write(local)
+    store.note_result(info)
     path, noted = store.files.address(result), store.files.address(pipeline.report_path(result))
     return report, entries(
         {

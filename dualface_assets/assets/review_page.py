@@ -84,7 +84,7 @@ def _content(context: dg.AssetExecutionContext, store: VideoStore, tracks: FaceT
         tracks=tracks,
         plan=plan,
         report=report.model_copy(update={"stages": list({stage.name: stage for stage in noted}.values())}),
-        result=pipeline.probe(store.local(result)),
+        result=store.result_info(key),
         seconds={step: seconds for record in records for step, seconds in record.seconds.items()},
         source_link=store.link(source, seen_from=store.page_folder(key)),
         result_link=store.link(result, seen_from=store.page_folder(key)),

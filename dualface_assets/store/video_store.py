@@ -29,7 +29,7 @@ from dualface_assets.store.files import LocalFiles, StoreFiles, files_below, mak
 from dualface_assets.store.partitions import check_key, is_key
 from dualface_assets.store.remote import RemoteFiles, without_password
 from dualface_core.errors import DualfaceError, MachineError, MissingInputError, OutputError, SettingsError
-from dualface_core.pipeline import report_path
+from dualface_core.pipeline import probe, report_path
 from dualface_core.system.marked_folders import mark, why_missing
 from dualface_core.system.private_folders import make_private_folder
 
@@ -47,6 +47,9 @@ SPANS: Final = "spans-"
 
 _PROMISE: Final = ".room"
 """A file in a run's folder: how many bytes it may take in all."""
+
+_RESULT: Final = Path("published", "result.json")
+"""In a run's folder: what the result is that it has published."""
 
 _UPLOAD_AGAIN: Final = "Put the video into the inbox again."
 
@@ -377,6 +380,29 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         """Where the verified video is published. Raises UnsafeKeyError."""
         slug = check_key(key).rpartition("-")[0]
         return self.folder / "encoded_video" / key / f"{slug}.split.mp4"
+
+    def note_result(self, info: VideoInfo) -> None:
+        """Note what this run has published, for its steps that follow. Raises PrivateFolderError, or OSError."""
+        from dualface_core.media.probe import VideoInfo
+
+        note = self.scratch(self._run_id) / _RESULT
+        note.parent.mkdir(exist_ok=True)
+        note.write_bytes(TypeAdapter(VideoInfo).dump_json(info))
+
+    def result_info(self, key: str) -> VideoInfo:
+        """What the verified result is: as this run has noted it, if that is the file, or else as it is found now.
+
+        Raises UnsafeKeyError, and as `pipeline.probe` does.
+        """
+        from dualface_core.media.probe import VideoInfo, fingerprint
+
+        path = self.local(self.result_path(key))
+        with suppress(FileNotFoundError, ValidationError):
+            noted = (self.scratch_folder / self._run_id / _RESULT).read_bytes()
+            info = TypeAdapter(VideoInfo).validate_json(noted)
+            if fingerprint(path) == info.fingerprint:
+                return dataclasses.replace(info, path=path)
+        return probe(path)
 
     @property
     def review_folder(self) -> Path:

@@ -50,6 +50,7 @@ def verify_output(
     settings: Settings,
     fingerprints: Path | None = None,
     ahead: Ahead | None = None,
+    probed: Callable[[VideoInfo], None] = lambda _: None,
     workers: Workers | None = None,
     suits_card: Callable[[VideoInfo], bool] = lambda _: False,
     progress: Callable[[int, int], None] | None = None,
@@ -69,6 +70,7 @@ def verify_output(
         fingerprints: those that the composed frames left when the result was rendered; None to compose them anew.
         ahead: what was seen of the spans that the result should be made of; it counts where it is proven that the
             result has them. None if nothing was.
+        probed: called with what the result is, where it can be read at all.
         workers: look at spans of the result, and at the source, side by side, where it can be split; None for one
             pass in this process.
         suits_card: whether processes for a card may decode the result, once it is known what it is.
@@ -97,6 +99,7 @@ def verify_output(
     try:
         with nullcontext(ahead.of_source()) if ahead else _observed_by(workers, samples) as of_source:
             result = probe(output, settings.limits)
+            probed(result)
             streams = list(stream_findings(result, video, layout))
             metadata = metadata_finding(result, video)
             if (result.width, result.height) != (layout.width, layout.height):
