@@ -9,6 +9,7 @@ weights are read from the ONNX file in the order in which that file lists its co
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -47,6 +48,9 @@ _HEADS: Final = ((0, 1), (2, 6), (1, 2), (6, 16))
 _MAPS: Final = 16
 _ACROSS, _DOWN, _CHANNELS, _THREADS, _AT_ONCE = 16, 8, 16, 128, 4
 """Of a block: what `yunet.cu` has by the same names."""
+
+_NEAR: Final = 0.01
+"""Of a logit: more than what rounding makes of it."""
 
 _SIZES: Final = 4
 """Sizes of images for which memory of the card is kept."""
@@ -205,14 +209,14 @@ class _Sized:
         self._card.start_download(self._result.address, self._taken)
         self._done.set()
         self._done.wait()
-        with np.errstate(over="ignore"):  # of what is surely none
-            chance = 1 / (1 + np.exp(-self._values[:, :2]))
-        scores = np.sqrt(chance[:, 0] * chance[:, 1])
-        (best,) = np.nonzero(scores >= threshold)
+        # Both factors of the score are its square at the least; most anchors are far from that.
+        (likely,) = np.nonzero(self._values[:, :2].min(axis=1) > _logit(threshold**2) - _NEAR)
+        scores = np.sqrt(np.prod(1 / (1 + np.exp(-self._values[likely, :2])), axis=1))
+        best, scores = likely[scores >= threshold], scores[scores >= threshold]
         values, (place, stride) = self._values[best], np.split(self._places[best], [2], axis=1)
         centers, sizes = (place + values[:, 2:4]) * stride, np.exp(values[:, 4:6]) * stride
         landmarks = (np.tile(place, 5) + values[:, 6:]) * stride
-        return np.hstack([scores[best, np.newaxis], centers - sizes / 2, sizes, landmarks])
+        return np.hstack([scores[:, np.newaxis], centers - sizes / 2, sizes, landmarks])
 
     def _stem(self, height: int, width: int) -> _Map:
         rows, columns = self._rows // 2, self._columns // 2
@@ -256,6 +260,10 @@ class _Sized:
         self._launches.append(partial(self._network.separable, blocks, _THREADS, job))
         self._maps.append(_Map(memory, made_rows, made_columns, outputs))
         return self._maps[-1]
+
+
+def _logit(chance: float) -> float:
+    return math.log(chance) - math.log1p(-chance) if 0 < chance < 1 else math.copysign(math.inf, chance - 0.5)
 
 
 def _places(maps: _Map, stride: int) -> NDArray[np.float32]:
