@@ -22,6 +22,7 @@ import numpy as np
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import SpareTasks, Workers
 from dualface_core.errors import DualfaceError
+from dualface_core.media.encoder import Coding
 from dualface_core.media.joining import SpanPackets, join_alone
 from dualface_core.media.limits import Limits
 from dualface_core.media.metadata import Metadata
@@ -97,7 +98,7 @@ def observed_ahead(task: SourceTask | AheadTask) -> list[Seen] | SpanSeen | None
     file = task.span.file.with_suffix(".mp4")
     try:
         join_alone(task.span, file)
-        video = probe(file, task.limits)
+        video = _described(task, file)
         given = _checksum(decoder_input(video))
         seen = [
             each
@@ -114,6 +115,28 @@ def observed_ahead(task: SourceTask | AheadTask) -> list[Seen] | SpanSeen | None
         file.unlink(missing_ok=True)
     without = tuple(replace(each, fingerprints=_NO_FINGERPRINTS) for each in seen)
     return SpanSeen(video, len(task.span.encoded.pts), given, without, fingerprints)
+
+
+_first: list[tuple[tuple[Coding, str], VideoInfo]] = []
+"""Coding and headers of the spans that this process looks at, and what the first of them is."""
+
+
+def _described(task: AheadTask, file: Path) -> VideoInfo:
+    """What the file of a span is: what the first one of its kind is, as any span of a result is read as its first is.
+
+    Raises as `probe` does.
+    """
+    encoded = task.span.encoded
+    kind = task.span.coding, encoded.headers
+    if not _first or _first[0][0] != kind:
+        _first[:] = [(kind, probe(file, task.limits))]
+    return replace(
+        _first[0][1],
+        path=file,
+        frame_count=len(encoded.pts),
+        first_pts=min(encoded.pts),
+        last_pts=max(encoded.pts),
+    )
 
 
 class Ahead:
