@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from dualface_core.gpu.profiles import Profile
     from dualface_core.media.joining import SpanPackets
     from dualface_core.media.probe import VideoInfo
+    from dualface_core.media.span_files import SpanFile
     from dualface_core.rendering.choice import EncoderChoice
     from dualface_core.rendering.report import EncodeReport
     from dualface_core.review.page import Page, PageContent
@@ -379,7 +380,7 @@ def render(
     settings: Settings | None = None,
     fingerprints: Path | None = None,
     kept: Path | None = None,
-    encoded: Callable[[SpanPackets], None] | None = None,
+    encoded: Callable[[SpanPackets | SpanFile], None] | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
@@ -397,7 +398,7 @@ def render(
         kept: a folder, made if need be, in which finished spans outlive a process that is killed, for the next one that
             renders the same. The caller removes it (`removed_in_the_end`) when the result is in its place. None for a
             hidden one beside the output (`kept_folder`), which is gone when this returns.
-        encoded: called, with `kept`, with each span that software has encoded, in any order and thread.
+        encoded: called, with `kept`, with each span that is encoded, in any order and thread.
         workers: processes that render the video's spans in software; None to do all in this process.
         progress: called after every frame.
 
@@ -416,7 +417,15 @@ def render(
     if choice.nvenc:
         try:
             return render_with_nvenc(
-                video, plan, output, choice, settings=settings, fingerprints=fingerprints, progress=progress
+                video,
+                plan,
+                output,
+                choice,
+                settings=settings,
+                fingerprints=fingerprints,
+                kept=kept,
+                encoded=encoded,
+                progress=progress,
             )
         except EncoderError as error:
             mark_unusable(error, choice.gpu, settings)
@@ -447,6 +456,8 @@ def render_with_nvenc(
     *,
     settings: Settings,
     fingerprints: Path | None = None,
+    kept: Path | None = None,
+    encoded: Callable[[SpanFile], None] | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Like `render`, with NVENC and nothing else: in a process of its own that holds one of the GPU's sessions.
@@ -471,6 +482,7 @@ def render_with_nvenc(
     with (
         atomic_write(output) as temporary,
         tempfile.TemporaryDirectory(prefix="dualface-") as folder,
+        nullcontext() if kept is None or encoded is None else _for_spans(kept) as for_spans,
         _unchanged(video),
     ):
         table = Path(folder) / "plan.parquet"
@@ -481,6 +493,7 @@ def render_with_nvenc(
             output=temporary,
             encoder=encoder,
             fingerprints=fingerprints,
+            spans=for_spans,
             on_card=backend.on_card,
             turns=list(backend.turns),
             decode_threads=suited.decode_threads,
@@ -490,7 +503,12 @@ def render_with_nvenc(
             max_sessions=settings.nvenc_max_sessions,
             session_timeout=settings.session_timeout,
         )
-        done = render_isolated(job, stall_timeout=settings.stall_timeout, progress=_of(progress, plan.frame_count))
+        done = render_isolated(
+            job,
+            stall_timeout=settings.stall_timeout,
+            encoded=encoded or (lambda _: None),
+            progress=_of(progress, plan.frame_count),
+        )
         size = temporary.stat().st_size
     if done.not_in_turn:
         backend = backend.with_one_decoder(done.not_in_turn)
@@ -508,6 +526,19 @@ def render_with_nvenc(
         session_wait_seconds=done.waited,
         driver=choice.driver,
     )
+
+
+@contextmanager
+def _for_spans(kept: Path) -> Iterator[Path | None]:
+    """The kept folder, for copies of what NVENC encodes; None where it is another process's, or not ours alone."""
+    from dualface_core.system.kept_folders import taken_over
+    from dualface_core.system.private_folders import PrivateFolderError
+
+    with ExitStack() as stack:
+        ours = False
+        with suppress(PrivateFolderError):
+            ours = stack.enter_context(taken_over(kept))
+        yield kept if ours else None
 
 
 def render_with_software(
@@ -661,15 +692,13 @@ def _report(
 def looking_ahead(
     video: VideoInfo, tracks: FaceTracks, plan: TilePlan, settings: Settings, workers: Workers | None
 ) -> AbstractContextManager[Ahead | None]:
-    """Look at a result while it is rendered, where that is done in spans, and no card is to look at it in the end.
+    """Look at a result while it is rendered, where there are several cores, and no card is to look at it in the end.
 
     A context manager around `render`, whose `encoded` is the `add` of what it gives, and `verify`, which is given that.
     """
-    from dualface_core.rendering.spans import rendering_spans
     from dualface_core.verification.ahead import looking_ahead as look
 
-    in_spans = workers is not None and workers.most > 1 and len(rendering_spans(video)) > 1
-    if workers is None or not in_spans or _looks_on_card(video, settings, workers):
+    if workers is None or workers.most == 1 or _looks_on_card(video, settings, workers):
         return nullcontext()
     return look(video, tracks, plan, settings, workers)
 

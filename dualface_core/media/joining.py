@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, cast
@@ -78,6 +79,26 @@ class SpanPackets:
     encoded: EncodedSpan
     file: Path
     coding: Coding
+
+    @property
+    def encoder(self) -> str:
+        """FFmpeg's name of what encoded it."""
+        return self.coding.encoder.name
+
+    @property
+    def first(self) -> Fraction:
+        """When its first frame is shown, in seconds."""
+        return min(self.encoded.pts) * self.coding.time_base
+
+    @property
+    def last(self) -> Fraction:
+        """When its last frame is shown, in seconds."""
+        return max(self.encoded.pts) * self.coding.time_base
+
+    @property
+    def frames(self) -> int:
+        """How many it has."""
+        return len(self.encoded.pts)
 
 
 class SpanEncoder:

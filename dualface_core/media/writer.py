@@ -32,6 +32,7 @@ from dualface_core.media.encoder import Coding, Surface, VideoEncoder
 from dualface_core.media.frames import Planes
 from dualface_core.media.metadata import Metadata
 from dualface_core.media.opening import said_by_ffmpeg
+from dualface_core.media.span_files import SpanFiles, SpansWanted
 from dualface_core.system.atomic_files import output_error
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ class Mp4Muxer:
             self.close()
         else:
             self.abandon(error)
+
+    def files_of(self, wanted: SpansWanted) -> SpanFiles:
+        """What puts spans of the video into files of their own."""
+        assert self._stream is not None
+        return SpanFiles(wanted, self._stream, self._coding)
 
     @property
     def encoder(self) -> VideoEncoder:
@@ -224,6 +230,7 @@ class VideoWriter:
         path: the file to write; its folder must exist.
         width, height, time_base, average_rate, color, encoder, threads: see `Coding`.
         audio_from, audio, metadata: see `Carried`.
+        spans: spans of it that are wanted as files of their own, too; None for none.
 
     Raises:
         EncoderError: the encoder cannot be opened or fails.
@@ -246,10 +253,12 @@ class VideoWriter:
         audio_from: Path | None = None,
         audio: Sequence[AudioInfo] = (),
         metadata: Metadata | None = None,
+        spans: SpansWanted | None = None,
     ) -> None:
         coding = Coding(encoder, width, height, time_base, average_rate, color, threads, on_card)
         self._size = (width, height)
         self._muxer = Mp4Muxer(path, coding, Carried(audio_from, audio, metadata or Metadata()))
+        self._spans = None if spans is None else self._muxer.files_of(spans)
         self._closed = False
         self.frames_written = 0
         """Frames handed to the encoder so far."""
@@ -262,7 +271,7 @@ class VideoWriter:
             self.close()
         else:
             self._closed = True
-            self._muxer.abandon(error)
+            self._abandon(error)
 
     def write(self, planes: Planes, pts: int) -> None:
         """Encode a copy of Y, U and V at the writer's size; see `encode`."""
@@ -283,6 +292,8 @@ class VideoWriter:
         packets = self._muxer.encoder.encode(surface, pts)
         if duration:
             self._muxer.end_after(pts, duration)
+        if self._spans is not None:
+            self._spans.add(packets)
         self._muxer.mux(packets)
         self.frames_written += 1
 
@@ -295,13 +306,23 @@ class VideoWriter:
             self._flush()
             self._muxer.close()
         except BaseException as error:
-            self._muxer.abandon(error)
+            self._abandon(error)
             raise
+
+    def _abandon(self, error: BaseException) -> None:
+        if self._spans is not None:
+            self._spans.abandon()
+            self._spans = None  # which knows the stream
+        self._muxer.abandon(error)
 
     def _flush(self) -> None:
         """Apart from `close`: what runs while the muxer lets go of everything must not hold the encoder."""
         encoder = self._muxer.encoder
-        self._muxer.mux_last(encoder.flush(), encoder.first_pts)
+        packets = encoder.flush()
+        if self._spans is not None:
+            self._spans.add(packets, last=True)
+            self._spans = None
+        self._muxer.mux_last(packets, encoder.first_pts)
 
 
 def _movie_timescale(time_base: Fraction, audio: Iterable[AudioTrack]) -> int:

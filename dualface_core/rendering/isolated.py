@@ -13,7 +13,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from dualface_core.encoding.failures import EncoderError, FailureClass, advice
 from dualface_core.encoding.settings import nvenc_encoder
-from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Queued, Refused
+from dualface_core.media.span_files import SpanFile
+from dualface_core.rendering.messages import (
+    Done,
+    Encoded,
+    Failed,
+    Finishing,
+    Job,
+    Message,
+    Opened,
+    Progressed,
+    Queued,
+    Refused,
+)
 from dualface_core.system.child_processes import ChildProcess
 
 _START_PATIENCE: Final = 60.0
@@ -25,7 +37,13 @@ _SLOW_DISK: Final = 10e6
 _MESSAGES: Final[TypeAdapter[Message]] = TypeAdapter(Message)
 
 
-def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int], None] | None = None) -> Done:
+def render_isolated(
+    job: Job,
+    *,
+    stall_timeout: float,
+    encoded: Callable[[SpanFile], None] = lambda _: None,
+    progress: Callable[[int], None] | None = None,
+) -> Done:
     """Render a job with NVENC in another process.
 
     Whatever ends this call, an exception out of `progress` or KeyboardInterrupt included, ends that process first.
@@ -33,6 +51,7 @@ def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int],
     Args:
         job: what to encode.
         stall_timeout: seconds without a new frame after which the process is killed.
+        encoded: called with each span that lies in a file of its own, if the job wants that.
         progress: called several times a second, in this thread, with the number of frames that were handed to the
             encoder so far; it may raise to stop the work.
 
@@ -70,6 +89,8 @@ def render_isolated(job: Job, *, stall_timeout: float, progress: Callable[[int],
                 case Progressed():
                     frames = message.frames
                     patience = stall_timeout
+                case Encoded():
+                    encoded(message.span)
                 case Finishing():
                     frames = message.frames
                     patience = stall_timeout + _size(job.output) / _SLOW_DISK

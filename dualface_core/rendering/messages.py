@@ -35,6 +35,7 @@ from dualface_core.errors import (
 )
 from dualface_core.media.joining import UnjoinableSpansError
 from dualface_core.media.probe import VideoInfo
+from dualface_core.media.span_files import SpanFile
 from dualface_core.media.spans import Span
 from dualface_core.system.private_folders import PrivateFolderError
 
@@ -77,6 +78,7 @@ class Job(BaseModel):
         output: where to write; the parent publishes it.
         encoder: quality, codec and preset.
         fingerprints: where every composed frame leaves its fingerprint; None for nowhere.
+        spans: where spans are put into files of their own; None for nowhere.
         on_card: whether the card decodes and composes, too.
         turns: spans of the source that two decoders of the card take in turn; none for one decoder.
         decode_threads: CPU threads of the source's decoder; see `VideoReader`.
@@ -94,6 +96,7 @@ class Job(BaseModel):
     output: Path
     encoder: EncoderSettings
     fingerprints: Path | None = None
+    spans: Path | None = None
     on_card: bool = False
     turns: list[Span] = []
     decode_threads: int = 0
@@ -135,6 +138,13 @@ class Progressed(BaseModel):
 
     kind: Literal["progressed"] = "progressed"
     frames: int
+
+
+class Encoded(BaseModel):
+    """A span lies in a file of its own; see `SpanFile`."""
+
+    kind: Literal["encoded"] = "encoded"
+    span: SpanFile
 
 
 class Finishing(BaseModel):
@@ -201,5 +211,7 @@ class Failed(BaseModel):
         return _OTHER_ERRORS.get(self.error, DualfaceError)(self.reason)
 
 
-Message = Annotated[Queued | Opened | Refused | Progressed | Finishing | Done | Failed, Field(discriminator="kind")]
+Message = Annotated[
+    Queued | Opened | Refused | Progressed | Encoded | Finishing | Done | Failed, Field(discriminator="kind")
+]
 """What the encoding process says."""

@@ -26,6 +26,7 @@ from dualface_core.errors import TableFormatError
 from dualface_core.media.cuda_frames import CudaSurface
 from dualface_core.media.encoder import Surface
 from dualface_core.media.probe import VideoInfo
+from dualface_core.media.span_files import SpansWanted
 from dualface_core.media.spans import Span
 from dualface_core.media.writer import VideoWriter
 from dualface_core.system.cuda import Card
@@ -57,6 +58,7 @@ def render_stream(
     card: Card | None = None,
     turns: Sequence[Span] = (),
     fingerprints: Path | None = None,
+    spans: SpansWanted | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Render a plan into a file.
@@ -72,6 +74,7 @@ def render_stream(
         card: what decodes and composes instead of the CPU.
         turns: spans that two decoders of the card take in turn; see `composed_on_card`.
         fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
+        spans: spans that are wanted as files of their own while it is written; None for none.
         progress: called with the number of frames that have been handed to the encoder.
 
     Returns:
@@ -109,6 +112,7 @@ def render_stream(
             audio_from=video.path,
             audio=video.audio,
             metadata=video.metadata,
+            spans=spans,
         ) as writer,
     ):
         for surface, pts in frames:

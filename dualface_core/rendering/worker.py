@@ -20,7 +20,19 @@ from dualface_core.encoding.failures import EncoderError, Reaction, classify, ex
 from dualface_core.encoding.sessions import NvencSessions, Slot
 from dualface_core.errors import DualfaceError
 from dualface_core.media.ffmpeg_log import log_to_stderr
-from dualface_core.rendering.messages import Done, Failed, Finishing, Job, Message, Opened, Progressed, Queued, Refused
+from dualface_core.media.span_files import SpansWanted
+from dualface_core.rendering.messages import (
+    Done,
+    Encoded,
+    Failed,
+    Finishing,
+    Job,
+    Message,
+    Opened,
+    Progressed,
+    Queued,
+    Refused,
+)
 from dualface_core.rendering.stream import render_on_card_or_not
 from dualface_core.system.child_processes import end_with_parent, message_channel
 from dualface_core.system.threads import SWITCH, limit_library_threads
@@ -91,6 +103,7 @@ def _attempts(job: Job, plan: TilePlan, slot: Slot, send: Send) -> Done:
                 decode_threads=job.decode_threads,
                 compose_threads=job.compose_threads,
                 fingerprints=job.fingerprints,
+                spans=None if job.spans is None else SpansWanted(job.spans, lambda span: send(Encoded(span=span))),
                 progress=progress,
             )
         except EncoderError as error:

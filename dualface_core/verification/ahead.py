@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from hashlib import sha256
 from itertools import islice
@@ -20,6 +21,7 @@ from typing import Final
 import numpy as np
 
 from dualface_core.engine.cores import CoreBudget
+from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import SpareTasks, Workers
 from dualface_core.errors import DualfaceError
 from dualface_core.media.encoder import Coding
@@ -28,11 +30,15 @@ from dualface_core.media.limits import Limits
 from dualface_core.media.metadata import Metadata
 from dualface_core.media.packets import decoder_input
 from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.media.span_files import SpanFile
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.observation import ResultSeen, ResultTask, Seen, SourceTask, Wanted, observed
 from dualface_core.verification.samples import Samples
+
+_LONGEST: Final = 6.0
+"""Seconds of the spans of a source: if it has several, its frames can be found side by side."""
 
 _NO_FINGERPRINTS: Final = np.empty((0, 0), np.uint8)
 
@@ -46,13 +52,13 @@ class AheadTask:
     """Look at a span of a result that is to be.
 
     Attributes:
-        span: its packets.
+        span: its packets, or a file of them, which is gone afterwards.
         wanted: what is to be seen in it.
         limits: what a result may have at most.
         budget: whose cores a second thread may take.
     """
 
-    span: SpanPackets
+    span: SpanPackets | SpanFile
     wanted: Wanted
     limits: Limits
     budget: CoreBudget | None
@@ -97,7 +103,8 @@ def observed_ahead(task: SourceTask | AheadTask) -> list[Seen] | SpanSeen | None
         return observed(task)
     file = task.span.file.with_suffix(".mp4")
     try:
-        join_alone(task.span, file)
+        if isinstance(task.span, SpanPackets):
+            join_alone(task.span, file)
         video = _described(task, file)
         given = _checksum(decoder_input(video))
         seen = [
@@ -105,7 +112,8 @@ def observed_ahead(task: SourceTask | AheadTask) -> list[Seen] | SpanSeen | None
             for each in observed(ResultTask(video, None, task.wanted, budget=task.budget))
             if isinstance(each, ResultSeen)
         ]
-        if [pts for each in seen for pts in each.pts] != sorted(task.span.encoded.pts):
+        times = [pts * video.time_base for each in seen for pts in each.pts]
+        if (len(times), *times[:1], *times[-1:]) != (task.span.frames, task.span.first, task.span.last):
             return None
         fingerprints = file.with_suffix(".npy")
         np.save(fingerprints, np.concatenate([each.fingerprints for each in seen]))
@@ -114,7 +122,7 @@ def observed_ahead(task: SourceTask | AheadTask) -> list[Seen] | SpanSeen | None
     finally:
         file.unlink(missing_ok=True)
     without = tuple(replace(each, fingerprints=_NO_FINGERPRINTS) for each in seen)
-    return SpanSeen(video, len(task.span.encoded.pts), given, without, fingerprints)
+    return SpanSeen(video, task.span.frames, given, without, fingerprints)
 
 
 _first: list[tuple[tuple[Coding, str], VideoInfo]] = []
@@ -122,21 +130,19 @@ _first: list[tuple[tuple[Coding, str], VideoInfo]] = []
 
 
 def _described(task: AheadTask, file: Path) -> VideoInfo:
-    """What the file of a span is: what the first one of its kind is, as any span of a result is read as its first is.
+    """What the file of a span is; of packets, what the first one of their kind is, as a result is read as its first is.
 
     Raises as `probe` does.
     """
-    encoded = task.span.encoded
-    kind = task.span.coding, encoded.headers
+    span = task.span
+    if isinstance(span, SpanFile):
+        return probe(file, task.limits)
+    kind = span.coding, span.encoded.headers
     if not _first or _first[0][0] != kind:
         _first[:] = [(kind, probe(file, task.limits))]
-    return replace(
-        _first[0][1],
-        path=file,
-        frame_count=len(encoded.pts),
-        first_pts=min(encoded.pts),
-        last_pts=max(encoded.pts),
-    )
+    known = _first[0][1]
+    first, last = (int(time / known.time_base) for time in (span.first, span.last))
+    return replace(known, path=file, frame_count=span.frames, first_pts=first, last_pts=last)
 
 
 class Ahead:
@@ -164,7 +170,8 @@ class Ahead:
         self._lock = Lock()  # held only while nothing is asked of workers, who may call back
         self._samples: Samples | None = None
         self._of_source: list[Callable[[], list[Seen] | SpanSeen | None]] = []
-        self._spans: dict[int, Callable[[], list[Seen] | SpanSeen | None]] = {}
+        self._spans: dict[Fraction, Callable[[], list[Seen] | SpanSeen | None]] = {}
+        self._encoder = ""
 
     @property
     def samples(self) -> Samples:
@@ -173,17 +180,19 @@ class Ahead:
             samples, first = self._samples or self._find_samples(), self._samples is None
             self._samples = samples
         if first:
-            self._of_source = [self._spare.add(task) for task in samples.of_source(split=True)]
+            tasks = samples.of_source(split=len(spans(samples.video, seconds=_LONGEST)) > 1)
+            self._of_source = [self._spare.add(task) for task in tasks]
         return samples
 
-    def add(self, span: SpanPackets) -> None:
-        """Have a span looked at, in place of one that began with the same frame. To be called from any thread.
+    def add(self, span: SpanPackets | SpanFile) -> None:
+        """Have a span looked at, in place of one that began with the same frame, or of all that others encoded.
 
-        Its file must stay until the result has been verified.
+        To be called from any thread. Its file must stay until the result has been verified.
         """
-        first, last, unit = min(span.encoded.pts), max(span.encoded.pts), span.coding.time_base
-        wanted = self.samples.wanted(first * unit, (last + 1) * unit)
-        self._spans[first] = self._spare.add(AheadTask(span, wanted, self._limits, self._budget))
+        wanted = self.samples.wanted(span.first, span.last + self.samples.video.time_base)
+        if span.encoder != self._encoder:
+            self._spans, self._encoder = {}, span.encoder
+        self._spans[span.first] = self._spare.add(AheadTask(span, wanted, self._limits, self._budget))
 
     @property
     def has_spans(self) -> bool:

@@ -15,7 +15,9 @@ from dualface_core.encoding.failures import EncoderError, FailureClass, Reaction
 from dualface_core.encoding.sessions import NvencSessions, RuntimeFolderError
 from dualface_core.encoding.settings import EncoderSettings
 from dualface_core.errors import DualfaceError, OutputError, TableFormatError, UnreadableVideoError
+from dualface_core.media.packets import decoder_input
 from dualface_core.media.probe import VideoInfo, probe
+from dualface_core.media.span_files import SpanFile
 from dualface_core.rendering.isolated import render_isolated
 from dualface_core.rendering.messages import Job
 from dualface_core.tables.tile_plan import TilePlan
@@ -93,6 +95,18 @@ def test_a_job_is_done_in_one_session_which_is_closed_at_the_end(
     assert [event.name for event in driver.events() if event.name != "picture"] == ["opened", "configured", "closed"]
     assert sessions(make_job()).status().counters.closed == 1
     assert no_process_is_left()
+
+
+def test_spans_that_are_wanted_lie_in_files_while_it_works_and_take_no_session(
+    emulated: Emulated, make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    driver = emulated()
+    told: list[SpanFile] = []
+    (tmp_path / "spans").mkdir()
+    render_isolated(make_job(spans=tmp_path / "spans"), stall_timeout=PATIENCE, encoded=told.append)
+    assert [(span.encoder, span.frames) for span in told] == [("h264_nvenc", 12)]
+    assert [*decoder_input(probe(told[0].file))] == [*decoder_input(probe(make_job().output))]
+    assert [event.name for event in driver.events() if event.name != "picture"] == ["opened", "configured", "closed"]
 
 
 def test_where_the_card_can_compute_nothing_the_processor_draws_for_nvenc_and_why_is_said(
