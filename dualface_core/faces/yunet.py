@@ -1,62 +1,46 @@
 """YuNet, the face detector, on a card: what `FaceDetector` finds on the processor.
 
-Belongs here: the network, and turning its maps into faces. The network is YuNet_s as OpenCV Zoo publishes it
-("2023mar"; Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023). It is fully convolutional; its
-weights are read from the ONNX file in the order in which that file lists its convolutions. What the kernels of
-`yunet.cu` do with numbers is their business; they compute in single precision, as OpenCV does.
+Belongs here: running the network that `yunet_network` tells of. What the kernels of `yunet.cu` do with numbers is their
+business; they compute in single precision, as the processor does.
 """
 
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.errors import ModelError
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.weights import YUNET, read_weights
+from dualface_core.faces.yunet_network import (
+    MAPS,
+    MULTIPLE,
+    STAGES,
+    STEM,
+    STRIDES,
+    Anchors,
+    Convolution,
+    faces,
+    layers_of,
+)
 from dualface_core.system.cuda import Card, DeviceMemory, Mark
 
 PTX: Final = Path(__file__).with_name("yunet.ptx")
 """The kernels, compiled."""
 
-STRIDES: Final = (8, 16, 32)
-MULTIPLE: Final = 32
-"""Height and width of the network's input are multiples of this."""
-
-_STEM: Final = 16
-"""Channels after the first convolution."""
-
-_STAGES: Final = ((16, 16), (16, 16, 32, 32, 64), (64, 64, 64), (64, 64, 64), (64, 64, 64), *[(64, 64)] * len(STRIDES))
-"""Channels between the separable convolutions of a stage. The first five follow one another, with a maximum of 2 x 2
-places at the end of the first two and at the beginning of the last two; the others, the coarsest first, are of what the
-last three of those five give, and bring what is coarser to what is finer."""
-
-_HEADS: Final = ((0, 1), (2, 6), (1, 2), (6, 16))
-"""Channels of the network's maps, in the file's order: class, box, objectness and landmarks."""
-
-_MAPS: Final = 16
 _ACROSS, _DOWN, _CHANNELS, _THREADS, _AT_ONCE = 16, 8, 16, 128, 4
 """Of a block: what `yunet.cu` has by the same names."""
 
-_NEAR: Final = 0.01
-"""Of a logit: more than what rounding makes of it."""
-
 _SIZES: Final = 4
 """Sizes of images for which memory of the card is kept."""
-
-Convolutions = Sequence[Sequence[NDArray[np.float32]]]
-"""Weights, (outputs, inputs, rows, columns), and bias of each."""
 
 
 class Stem(ctypes.Structure):
@@ -111,8 +95,8 @@ class CardFaceDetector:
         """
         with self._lock:
             sized = self._sized(*images.shape[1:3])
-            found = [sized.anchors(image, score_threshold) for image in images]
-        return [_faces(candidates) for candidates in found]
+            found = [sized.candidates(image, score_threshold) for image in images]
+        return [faces(candidates) for candidates in found]
 
 
 class _Network:
@@ -128,29 +112,15 @@ class _Network:
         self.first, self.layers = card.upload(first), [card.upload(layer) for layer in layers]
 
 
-def _packed(layers: Convolutions) -> Iterator[NDArray[np.float32]]:
+def _packed(convolutions: Sequence[Convolution]) -> Iterator[NDArray[np.float32]]:
     """What the kernels take: of the stem, of the stages' convolutions, and of the heads of each stride.
 
-    Raises ValueError if the layers are not those of this network.
+    Raises ValueError if the convolutions are not those of this network.
     """
-    shapes = [(_STEM, 3, 3, 3)]
-    for inputs, outputs in (pair for stage in _STAGES for pair in pairwise(stage)):
-        shapes += [(outputs, inputs, 1, 1), (outputs, 1, 3, 3)]
-    body = len(shapes)
-    for first, stop in _HEADS:
-        shapes += [(stop - first, _STAGES[-1][-1], 1, 1), (stop - first, 1, 3, 3)] * len(STRIDES)
-    found = [layer[0].shape for layer in layers]
-    if found != shapes:
-        raise ValueError(f"found {len(found)} convolutions, not those of YuNet")
-    weight, bias = layers[0]
+    (weight, bias), *layers = layers_of(convolutions)
     yield np.concatenate([weight.transpose(2, 3, 1, 0).ravel(), bias])
-    for number in range(1, body, 2):
-        yield _separable(*layers[number], *layers[number + 1])
-    for level in range(len(STRIDES)):
-        # The heads of a stride read the same map, so they are one layer here.
-        places = [body + 2 * (kind * len(STRIDES) + level) for _, kind in sorted(zip(_HEADS, range(4), strict=True))]
-        parts = [[np.concatenate([layers[at + part][of] for at in places]) for of in (0, 1)] for part in (0, 1)]
-        yield _separable(*parts[0], *parts[1])
+    for pointwise, depthwise in zip(layers[::2], layers[1::2], strict=True):
+        yield _separable(*pointwise, *depthwise)
 
 
 def _separable(*parts: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -182,7 +152,7 @@ class _Sized:
         self._done = Mark(card)
         maps = self._stem(height, width)
         levels: list[_Map] = []
-        for number, stage in enumerate(_STAGES[: 2 + len(STRIDES)]):
+        for number, stage in enumerate(STAGES[: 2 + len(STRIDES)]):
             last = len(stage) - 2
             for place in range(last + 1):
                 pooled, shrunk = number < 2 and place == last, number > 2 and place == 0
@@ -191,17 +161,16 @@ class _Sized:
         finer: list[_Map] = []
         for maps in reversed(levels[2:]):
             finer.append(self._layer(maps, maps.channels, coarse=finer[-1] if finer else None))
-        anchors = sum(maps.rows * maps.columns for maps in finer)
-        self._result, at = card.allocate(4 * anchors * _MAPS), 0
+        self._anchors = Anchors(self._rows, self._columns)
+        self._result, at = card.allocate(4 * len(self._anchors) * MAPS), 0
         for maps in reversed(finer):
-            self._layer(maps, _MAPS, rectified=False, to=self._result.address + 4 * at * _MAPS)
+            self._layer(maps, MAPS, rectified=False, to=self._result.address + 4 * at * MAPS)
             at += maps.rows * maps.columns
-        self._taken = card.locked(4 * anchors * _MAPS)
-        self._values = self._taken.view(np.float32).reshape(anchors, _MAPS)
-        self._places = np.concatenate([*map(_places, reversed(finer), STRIDES)])
+        self._taken = card.locked(4 * len(self._anchors) * MAPS)
+        self._values = self._taken.view(np.float32).reshape(len(self._anchors), MAPS)
 
-    def anchors(self, image: NDArray[np.uint8], threshold: float) -> NDArray[np.float32]:
-        """(N, 15) float32: score, box (4) and landmarks (10) of the anchors that score so much."""
+    def candidates(self, image: NDArray[np.uint8], threshold: float) -> NDArray[np.float32]:
+        """See `Anchors`."""
         self._given[:] = image.ravel()
         self._card.start_upload(self._image.address, self._given)
         for launch in self._launches:
@@ -209,21 +178,14 @@ class _Sized:
         self._card.start_download(self._result.address, self._taken)
         self._done.set()
         self._done.wait()
-        # Both factors of the score are its square at the least; most anchors are far from that.
-        (likely,) = np.nonzero(self._values[:, :2].min(axis=1) > _logit(threshold**2) - _NEAR)
-        scores = np.sqrt(np.prod(1 / (1 + np.exp(-self._values[likely, :2])), axis=1))
-        best, scores = likely[scores >= threshold], scores[scores >= threshold]
-        values, (place, stride) = self._values[best], np.split(self._places[best], [2], axis=1)
-        centers, sizes = (place + values[:, 2:4]) * stride, np.exp(values[:, 4:6]) * stride
-        landmarks = (np.tile(place, 5) + values[:, 6:]) * stride
-        return np.hstack([scores[:, np.newaxis], centers - sizes / 2, sizes, landmarks])
+        return self._anchors.candidates(self._values, threshold)
 
     def _stem(self, height: int, width: int) -> _Map:
         rows, columns = self._rows // 2, self._columns // 2
-        maps = _Map(self._card.allocate(4 * rows * columns * _STEM), rows, columns, _STEM)
+        maps = _Map(self._card.allocate(4 * rows * columns * STEM), rows, columns, STEM)
         weights = self._network.first.address
         job = Stem(self._image.address, height, width, weights, maps.memory.address, rows, columns)
-        blocks = -(-rows * columns * (_STEM // _AT_ONCE) // _THREADS), 1, 1
+        blocks = -(-rows * columns * (STEM // _AT_ONCE) // _THREADS), 1, 1
         self._launches.append(partial(self._network.stem, blocks, _THREADS, job))
         self._maps.append(maps)
         return maps
@@ -260,23 +222,3 @@ class _Sized:
         self._launches.append(partial(self._network.separable, blocks, _THREADS, job))
         self._maps.append(_Map(memory, made_rows, made_columns, outputs))
         return self._maps[-1]
-
-
-def _logit(chance: float) -> float:
-    return math.log(chance) - math.log1p(-chance) if 0 < chance < 1 else math.copysign(math.inf, chance - 0.5)
-
-
-def _places(maps: _Map, stride: int) -> NDArray[np.float32]:
-    """(N, 3) float32 of all anchors of a map: their column and row, and its stride."""
-    row, column = np.mgrid[: maps.rows, : maps.columns].astype(np.float32)
-    return np.stack([column.ravel(), row.ravel(), np.full(row.size, stride, np.float32)], axis=1)
-
-
-def _faces(candidates: NDArray[np.float32], nms_iou: float = 0.3) -> Detections:
-    """Those of (N, 15) anchors that stay, as faces: of two boxes that overlap by more, the better one.
-
-    Boxes are compared in whole pixels, as OpenCV does for the processor.
-    """
-    boxes, scores = candidates[:, 1:5], candidates[:, 0]
-    keep = np.asarray(cv2.dnn.NMSBoxes(np.trunc(boxes).tolist(), scores.tolist(), 0.0, nms_iou), np.intp)
-    return Detections(boxes[keep], candidates[keep, 5:].reshape(-1, 5, 2), scores[keep])

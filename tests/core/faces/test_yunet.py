@@ -3,12 +3,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dualface_core.faces.detector import FaceDetector
-from dualface_core.faces.yunet import CardFaceDetector, _faces
+from dualface_core.faces.yunet import CardFaceDetector
 from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, NoMark
 
 THRESHOLD = 0.5
@@ -77,25 +75,3 @@ def test_a_read_only_picture_will_do(detector: FaceDetector, images: NDArray[np.
     image = images[:1].copy()
     image.flags.writeable = False
     assert len(detector.detect(image, score_threshold=THRESHOLD)[0]) == 2
-
-
-def overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of one (4,) box with (N, 4) boxes, each x, y, width, height; (N,)."""
-    shared = np.minimum(box[:2] + box[2:], others[:, :2] + others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    area = np.prod(np.maximum(shared, 0), axis=1)
-    return area / (np.prod(box[2:]) + np.prod(others[:, 2:], axis=1) - area)
-
-
-@given(count=st.integers(0, 30), seed=st.integers(0, 2**32 - 1), iou=st.floats(0, 1))
-def test_suppression_keeps_the_best_of_every_overlapping_group(count: int, seed: int, iou: float) -> None:
-    rng = np.random.default_rng(seed)
-    scores, places, sizes = rng.random((count, 1)), rng.uniform(0, 100, (count, 2)), rng.uniform(1, 60, (count, 2))
-    candidates = np.hstack([scores, places, sizes, np.zeros((count, 10))]).astype(np.float32)
-    faces = _faces(candidates, iou)
-    boxes, kept = (np.trunc(found).astype(np.float64) for found in (candidates[:, 1:5], faces.boxes))
-    assert faces.scores.tolist() == sorted(faces.scores.tolist(), reverse=True)
-    for place, box in enumerate(kept):
-        assert np.all(overlap(box, kept[place + 1 :]) <= iou)
-    for box, score in zip(boxes, candidates[:, 0], strict=True):
-        better = (overlap(box, kept) > iou) & (faces.scores >= score)
-        assert score in faces.scores or better.any()
