@@ -40,7 +40,7 @@ class SharedResult:
         self._file: int | None = None
         if arrays:
             self._file = os.memfd_create("result")
-            with open(self._file, "wb", buffering=0, closefd=False) as file:
+            with open(self._file, "wb", closefd=False) as file:
                 for place, array in zip(_places(self._sizes), arrays, strict=True):
                     file.seek(place)
                     file.write(array)
