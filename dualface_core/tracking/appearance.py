@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.engine.workers import Workers, advance
+from dualface_core.engine.workers import Workers
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.faces.face_crops import FaceCrop, upright
@@ -21,9 +21,6 @@ from dualface_core.faces.weights import WeightFiles
 
 AT_ONCE: Final = 64
 """Face crops that are gathered before they are described: 7 MB, and work for several processes."""
-
-_OF_TASK: Final = 2
-"""Face crops of one task, which takes half a tenth of a second or so: many times as long as handing it over."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +38,9 @@ class Appearance:
 
 @dataclass(frozen=True)
 class _Task:
-    """Face crops to describe, and the networks that do it."""
+    """A face crop to describe, and the networks that do it: some 20 ms, many times as long as handing it over."""
 
-    crops: Sequence[FaceCrop]
+    crop: FaceCrop
     weights: WeightFiles
 
 
@@ -52,18 +49,14 @@ def describe(workers: Workers | None, crops: Sequence[FaceCrop], weights: Weight
 
     Raises ModelError where a file is not that of its network.
     """
-    tasks = [_Task(crops[first : first + _OF_TASK], weights) for first in range(0, len(crops), _OF_TASK)]
+    tasks = [_Task(crop, weights) for crop in crops]
     parts = list(map(_described, tasks) if workers is None else workers.map(_described, tasks, about="faces"))
-    return Appearance(
-        np.concatenate([part.embeddings for part in parts]), np.concatenate([part.quality for part in parts])
-    )
+    embeddings, quality = zip(*parts, strict=True)
+    return Appearance(np.concatenate(embeddings), np.array(quality))
 
 
-def _described(task: _Task) -> Appearance:
+def _described(task: _Task) -> tuple[NDArray[np.float32], float]:
+    """The embedding of one, (1, 128), and its quality."""
     detector, embedder = FaceDetector(task.weights.detector), FaceEmbedder(task.weights.embedder)
-    turned = []
-    for crop in task.crops:
-        advance(0)
-        turned.append(upright(crop, detector))
-    embeddings = embedder.embed(np.stack([crop.face for crop in turned]))
-    return Appearance(embeddings, np.array([crop.quality for crop in turned]))
+    crop = upright(task.crop, detector)
+    return embedder.embed(crop.face[None]), crop.quality

@@ -43,8 +43,8 @@ _CROPS: Final = 6
 _CROP_SECONDS: Final = 0.3
 """Face crops of a tracklet are the best of stretches at least this long."""
 
-_MOST_UNWATCHED: Final = 64
-"""Looks whose images wait for `StageFinder`: some 15 MB."""
+_MOST_UNWATCHED: Final = 128
+"""Looks whose images wait for `StageFinder`: some 15 MB, every other one having one."""
 
 _LEAST_QUALITY: Final = 0.01
 """The worst face crop still counts for so much."""
@@ -157,6 +157,7 @@ class FaceTracker:
         """
         self._shots.finish()
         self._follow(self._shots.settled)
+        shots = self._watching.submit(self._stage.finish, self._shots.spans())
         self._close(())
         self._describe()
         self._heads.end(self._linker.open)
@@ -169,15 +170,16 @@ class FaceTracker:
         labeling = identify(self._embedded, length, person_a=self._person_a)
         prototypes = {person: vector.tolist() for person, vector in labeling.prototypes.items()}
         width, height = self._frame_size
+        pts = np.array(self._pts, np.int64)
+        rows = face_rows(self._embedded, labeling, heads, pts, np.asarray(pts * float(self._time_base), np.float64))
         self._watch_until(0)
-        self._watching.shutdown()
         metadata = TracksMetadata(
             fingerprint=self._fingerprint,
             time_base=f"{self._time_base.numerator}/{self._time_base.denominator}",
             frame_width=width,
             frame_height=height,
             frame_pts=self._pts,
-            shots=self._stage.finish(self._shots.spans()),
+            shots=shots.result(),
             people=list(labeling.people),
             prototypes=prototypes if self._parameters.keep_prototypes else {},
             model_sha256=self._sha256,
@@ -185,8 +187,7 @@ class FaceTracker:
             lost=list(lost),
             notes=list(notes),
         )
-        pts = np.array(self._pts, np.int64)
-        rows = face_rows(self._embedded, labeling, heads, pts, np.asarray(pts * float(self._time_base), np.float64))
+        self._watching.shutdown()
         return FaceTracks(rows, metadata)
 
     def _follow(self, stop: int) -> None:

@@ -23,7 +23,7 @@ from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
 from dualface_core.media.writer import VideoWriter
-from dualface_core.tracking import appearance, observation
+from dualface_core.tracking import observation
 from dualface_core.tracking.observation import ObservedVideo, Seen, observe, span_tasks
 from dualface_core.tracking.parameters import TrackParameters
 from tests.conftest import SampleClip
@@ -117,7 +117,6 @@ def test_the_table_is_the_same_whatever_the_number_of_workers(
     alone = pipeline.track(edited, PARAMETERS)
     assert alone.cuts[0] == CUT
     monkeypatch.setattr(observation, "SPAN_SECONDS", 0.5)
-    monkeypatch.setattr(appearance, "_OF_TASK", 3)
     assert len(spans(edited, seconds=0.5)) > 3
     told: list[tuple[int, int]] = []
     for several in (workers, Workers()):
