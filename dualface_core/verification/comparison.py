@@ -177,7 +177,7 @@ class RegionComparison:
         self, part: RegionFingerprint, composed: NDArray[np.uint8], times: Sequence[float], color: ColorInfo
     ) -> None:
         self._part = part
-        self._composed = composed[:, part.offset : part.offset + part.size]
+        self._composed = np.asarray(composed)[:, part.offset : part.offset + part.size]
         self._times = np.array(times)
         self._dark = BLACK + (0 if color.range == FULL_RANGE else 16)
         rate = len(composed) / max(times[-1] - times[0], 1e-3)
@@ -280,9 +280,9 @@ class RegionComparison:
         run = self._displaced
         if run is None or run.last != frame.number - 1 or not run.frozen:
             return False
-        own = np.asarray(self._composed[frame.number]).astype(np.float32)
+        own = self._composed[frame.number].astype(np.float32)
         moved = float(np.square(frame.fingerprint - own).mean()) > _NOTICEABLE_MOTION**2
-        return moved and int(cv2.absdiff(frame.fingerprint, run.fingerprint).max()) <= STILL
+        return moved and cv2.norm(frame.fingerprint, run.fingerprint, cv2.NORM_INF) <= STILL
 
     def _displace(self, frame: _Shown, end: float, shown: int) -> None:
         run = self._displaced = self._displaced or _Displaced(frame.number, frame.time, shown)
@@ -307,9 +307,9 @@ class RegionComparison:
     def _watch_still(self, frame: _Shown, end: float) -> None:
         """Note for how long composition and result both are frozen, as the source must be."""
         luma = self._part.chroma.start
-        pair = frame.fingerprint[:luma], np.asarray(self._composed[frame.number][:luma])
+        pair = frame.fingerprint[:luma], self._composed[frame.number, :luma]
         if self._anchor is None or any(
-            int(cv2.absdiff(now, then).max()) > STILL for now, then in zip(pair, self._anchor, strict=True)
+            cv2.norm(now, then, cv2.NORM_INF) > STILL for now, then in zip(pair, self._anchor, strict=True)
         ):
             self._anchor, self._still_since = pair, frame.time
         self._longest_still = max(self._longest_still, end - self._still_since)
@@ -427,11 +427,12 @@ def _displaced(
         reach: rows before and after that are searched.
     """
     samples = shown.shape[1]
-    center = around.mean(axis=0)
+    center = around[len(around) // 2]  # of small numbers the differences of products are exact
     shown, around = shown - center, around - center
     # Row by row: the product of the two would start threads, which cost more than they save here.
     product = np.stack([around @ frame for frame in shown])
-    distance = np.square(shown).sum(axis=1)[:, None] + np.square(around).sum(axis=1) - 2 * product
+    squares = [np.einsum("ij,ij->i", each, each) for each in (shown, around)]
+    distance = squares[0][:, None] + squares[1] - 2 * product
     distance = np.maximum(distance, 0) / samples
     rows = np.arange(len(around))
     distance = np.where(np.abs(rows - places[:, None]) <= reach, distance, np.inf)
