@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -160,6 +159,8 @@ class FaceTracks(DeclaredTable[TracksMetadata]):
 
     def rows(self, person: Person, source: FaceSource | None = None) -> pa.Table:
         """The rows of one person; with `source`, only those."""
+        import pyarrow.compute as pc  # which takes a while, and which who only works on spans does not need
+
         named = pc.equal(self.table["person"], person)
         return self.table.filter(named if source is None else pc.and_(named, pc.equal(self.table["source"], source)))
 
@@ -168,6 +169,8 @@ class FaceTracks(DeclaredTable[TracksMetadata]):
 
         Where a head was followed without a face, the box is where the face would be; not without `followed`.
         """
+        import pyarrow.compute as pc
+
         boxes = np.full((self.frame_count, 4), np.nan)
         rows = self.rows(person)
         if not followed:
@@ -178,5 +181,7 @@ class FaceTracks(DeclaredTable[TracksMetadata]):
     @property
     def smallest_margin(self) -> float | None:
         """The smallest identity margin, in nats; None where nobody has a name."""
+        import pyarrow.compute as pc
+
         smallest: float | None = pc.min(self.table["identity_margin"]).as_py()
         return smallest
