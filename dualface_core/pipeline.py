@@ -536,7 +536,7 @@ def _for_spans(kept: Path) -> Iterator[Path | None]:
 
     with ExitStack() as stack:
         ours = False
-        with suppress(PrivateFolderError):
+        with suppress(PrivateFolderError, OSError):
             ours = stack.enter_context(taken_over(kept))
         yield kept if ours else None
 

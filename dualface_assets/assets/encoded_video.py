@@ -112,14 +112,27 @@ def choose_encoder(
 
 @dg.op(name=ENCODE_ON_GPU, pool=NVENC)
 def encode_on_gpu(
-    context: dg.OpExecutionContext, store: VideoStore, gpu: GpuResource, order: Order, composed_tiles: TilePlan
+    context: dg.OpExecutionContext,
+    store: VideoStore,
+    gpu: GpuResource,
+    workers: dg.ResourceParam[Workers],
+    seen_ahead: dg.ResourceParam[SeenAhead],
+    order: Order,
+    face_tracks: FaceTracks,
+    composed_tiles: TilePlan,
 ) -> str:
-    """Render the plan with NVENC, in one of the pool's slots. Gives the path in the run's scratch folder."""
+    """Render the plan with NVENC, in one of the pool's slots. Gives the path in the run's scratch folder.
+
+    What is encoded is looked at meanwhile, for `publish`.
+    """
 
     def render(video: "VideoInfo", output: Path, **options: Any) -> "EncodeReport":
         waited = 0.0
+        looking = pipeline.looking_ahead(video, face_tracks, composed_tiles, Settings.load(), workers)
+        ahead = seen_ahead.begin(looking)
+        kept, encoded = store.spans_folder(context.partition_key), ahead.add if ahead else None
         try:
-            report = gpu.render(video, composed_tiles, output, order.choice, **options)
+            report = gpu.render(video, composed_tiles, output, order.choice, kept=kept, encoded=encoded, **options)
             waited = report.session_wait_seconds
         except EncoderError as error:
             waited = error.waited
@@ -353,5 +366,8 @@ def encoded_video(raw_video: Any, face_tracks: Any, composed_tiles: Any) -> Any:
     software where it has not, or where NVENC has failed in the attempt before.
     """
     on_gpu, in_software = choose_encoder(raw_video=raw_video, composed_tiles=composed_tiles)
-    rendered = [encode_on_gpu(on_gpu, composed_tiles), encode_in_software(in_software, face_tracks, composed_tiles)]
+    rendered = [
+        encode_on_gpu(on_gpu, face_tracks, composed_tiles),
+        encode_in_software(in_software, face_tracks, composed_tiles),
+    ]
     return publish(rendered, face_tracks, composed_tiles)

@@ -5,6 +5,7 @@ See https://docs.dagster.io/guides/build/external-resources.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from dualface_core.settings import Settings
 
 if TYPE_CHECKING:  # PyAV is loaded by the step that needs it
     from dualface_core.media.probe import VideoInfo
+    from dualface_core.media.span_files import SpanFile
     from dualface_core.pipeline import Progress
     from dualface_core.rendering.choice import EncoderChoice
     from dualface_core.rendering.report import EncodeReport
@@ -39,9 +41,19 @@ class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster
         *,
         settings: Settings,
         fingerprints: Path | None = None,
+        kept: Path | None = None,
+        encoded: Callable[[SpanFile], None] | None = None,
         progress: Progress | None = None,
     ) -> EncodeReport:
         """Render with NVENC, in one of the GPU's sessions. Raises EncoderError."""
         return pipeline.render_with_nvenc(
-            video, plan, output, choice, settings=settings, fingerprints=fingerprints, progress=progress
+            video,
+            plan,
+            output,
+            choice,
+            settings=settings,
+            fingerprints=fingerprints,
+            kept=kept,
+            encoded=encoded,
+            progress=progress,
         )

@@ -252,7 +252,7 @@ def render_in_spans(
         folder: a kept folder that is this process's: what is in it of the same job is used and not made again.
         workers: do the spans.
         fingerprints: where every composed frame leaves its fingerprint, for the verification; None for nowhere.
-        encoded: called with each span as soon as it is, in any order and thread.
+        encoded: called with each span as soon as it is, in any order and thread; with a card, in order.
         progress: called with the number of frames that are encoded.
 
     Raises:
@@ -313,7 +313,8 @@ def render_in_spans(
             for span in spans:
                 encoded(SpanPackets(span.encoded, span.packets, coding))
 
-    there_are(finished.values())
+    if not on_card:
+        there_are(finished.values())
     rendered = (
         workers.map_on_card(
             render_spans,
@@ -336,6 +337,8 @@ def render_in_spans(
         in_order = chain.from_iterable(made)
         for place in places:
             span = finished.get(place.number) or next(in_order)
+            if on_card:
+                there_are([span])
             joiner.add(span.encoded, span.packets)
             if fingerprints and span.fingerprints:
                 _append(span.fingerprints, fingerprints, place.number)
