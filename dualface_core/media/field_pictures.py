@@ -84,6 +84,8 @@ class _Headers:
         self._length_bytes = 0
         self._sequences: dict[int, _Sequence] = {}
         self._pictures: dict[int, int] = {}
+        self._has_fields = False
+        """Whether there was a sequence that may have some; in others, each slice is one of a frame."""
         if extradata[:1] == b"\1":  # as MP4 and Matroska have it: ISO/IEC 14496-15, 5.3.3.1
             self._length_bytes = 1 + (extradata[4] & 3 if len(extradata) > 4 else 3)
             sequences = extradata[6:]
@@ -96,6 +98,8 @@ class _Headers:
         """The field that a packet holds; None if it holds a frame or both fields, or has no slice."""
         first: _Field | None = None
         for unit in self._units(packet):
+            if not self._has_fields and unit and unit[0] & 31 in _SLICES:
+                return None
             bits = _Bits(unit)
             self._take_set(bits)
             if bits.kind in _SLICES:
@@ -128,6 +132,7 @@ class _Headers:
             profile = bits.number(24) >> 16
             name = bits.golomb()
             self._sequences[name] = _sequence(bits, profile)
+            self._has_fields = self._has_fields or self._sequences[name].has_fields
         elif bits.kind == _PICTURE:
             name = bits.golomb()
             self._pictures[name] = bits.golomb()
