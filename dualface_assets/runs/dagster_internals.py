@@ -21,6 +21,7 @@ Dagster 1.13.27 and 1.13.28. The numbers are those of issues and pull requests o
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -150,6 +151,11 @@ def keep_databases_open() -> None:
             return self
 
     engines: dict[str, Engine] = {}
+
+    @atexit.register
+    def close() -> None:
+        for engine in engines.values():
+            QueuePool.dispose(engine.pool)  # type: ignore[arg-type]  # it is one
 
     def opened_once(address: str, **options: Any) -> Engine:
         if address not in engines:

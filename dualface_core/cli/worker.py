@@ -29,6 +29,7 @@ from dualface_core.rendering.messages import Failed
 from dualface_core.rendering.report import EncodeReport
 from dualface_core.settings import Settings
 from dualface_core.system.child_processes import end_with_parent, message_channel
+from dualface_core.system.garbage import collect_rarely
 from dualface_core.system.memory import keep_freed_memory
 from dualface_core.system.threads import limit_library_threads
 
@@ -95,6 +96,7 @@ def main() -> None:
     """Work on the videos that come as lines on standard input, one after the other, until it ends."""
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the parent ignores it
+    collect_rarely()
     limit_library_threads()
     keep_freed_memory()
     end_with_parent(orderly=True)
