@@ -16,7 +16,7 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -31,11 +31,13 @@ from dualface_core.media.metadata import Metadata
 from dualface_core.media.packets import decoder_input
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.span_files import SpanFile
-from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.observation import ResultSeen, ResultTask, Seen, SourceTask, Wanted, observed
 from dualface_core.verification.samples import Samples
+
+if TYPE_CHECKING:  # which loads what no task needs
+    from dualface_core.settings import Settings
 
 _LONGEST: Final = 6.0
 """Seconds of the spans of a source: if it has several, its frames can be found side by side."""

@@ -9,16 +9,18 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dualface_core.faces.embedding import embed
 from dualface_core.media.probe import VideoInfo
-from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.expected import Sample, sampled_frames
 from dualface_core.verification.identity import IdentityCheck
 from dualface_core.verification.observation import SourceTask, Wanted
+
+if TYPE_CHECKING:  # which loads what no task needs
+    from dualface_core.settings import Settings
 
 _SOURCE_FRAMES: Final = 24
 """Frames that are compared with the source itself, however long it is; and as many more, where scenes have none."""
