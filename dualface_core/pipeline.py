@@ -787,13 +787,12 @@ def _found(verification: Verification) -> str:
 
 def preview(video: VideoInfo, tracks: FaceTracks, plan: TilePlan) -> Preview:
     """Frames of what the result will show, made from a few source frames, and the cameras over time."""
-    from dualface_core.media.reader import VideoReader
+    from dualface_core.media.reader import frames_at
     from dualface_core.review.plots import camera_plot
     from dualface_core.review.preview import contact_sheet, preview_frames
 
     indexes = preview_frames(plan)
-    with VideoReader(video) as reader:
-        frames = list(reader.at(indexes, tracks.pts[indexes].tolist()))
+    frames = frames_at(video, indexes, tracks.pts[indexes].tolist())
     return Preview(contact_sheet(frames, plan), camera_plot(tracks, plan))
 
 

@@ -20,7 +20,7 @@ from dualface_core.advice.timeline_events import Kind, TimelineEvent, events
 from dualface_core.media.frames import Frame
 from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
-from dualface_core.media.reader import VideoReader
+from dualface_core.media.reader import frames_at
 from dualface_core.rendering.report import EncodeReport
 from dualface_core.review.charts import HEIGHT, SCENE_NAMES, WIDTH, Axis, legend, video_charts
 from dualface_core.review.preview import marked_frame, preview_frames, thumbnail
@@ -197,8 +197,7 @@ def _frames(about: PageContent, info: VideoInfo, indexes: Sequence[int]) -> dict
     """Frames of source or result, by their number in the plan, ascending."""
     units = about.tracks.metadata.seconds_per_pts / Fraction(info.time_base)
     pts = [int(pts * units) for pts in about.tracks.pts[indexes].tolist()]
-    with VideoReader(info) as reader:
-        return {frame.index: frame for frame in reader.at(indexes, pts)}
+    return {frame.index: frame for frame in frames_at(info, indexes, pts)}
 
 
 def _listed(found: Sequence[TimelineEvent]) -> list[Listed]:

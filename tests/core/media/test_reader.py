@@ -15,7 +15,7 @@ import pytest
 from dualface_core.errors import MissingInputError, UnreadableVideoError
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo, probe
-from dualface_core.media.reader import VideoReader
+from dualface_core.media.reader import VideoReader, frames_at
 from tests.core.media.conftest import VARIABLE_PTS, MakeClip, number_of
 
 MILLISECONDS = Fraction(1, 1000)
@@ -39,7 +39,7 @@ CONTAINERS = [
 ]
 
 
-def frames_at(video: VideoInfo, indexes: Sequence[int], pts: Sequence[int]) -> list[int]:
+def numbers_at(video: VideoInfo, indexes: Sequence[int], pts: Sequence[int]) -> list[int]:
     with VideoReader(video) as reader:
         return [number_of(frame) for frame in reader.at(indexes, pts)]
 
@@ -76,8 +76,8 @@ def test_any_single_frame_can_be_fetched(make_clip: MakeClip, name: str, choices
     video = probe(make_clip(name, pts=range(40), **choices))
     with VideoReader(video) as reader:
         pts = [frame.pts for frame in reader]
-    assert [frames_at(video, [index], [pts[index]]) for index in range(40)] == [[n] for n in range(40)]
-    assert frames_at(video, range(40), pts) == list(range(40))
+    assert [numbers_at(video, [index], [pts[index]]) for index in range(40)] == [[n] for n in range(40)]
+    assert numbers_at(video, range(40), pts) == list(range(40))
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
@@ -92,14 +92,18 @@ def test_frames_far_apart_are_found_by_seeking(make_clip: MakeClip) -> None:
     video = probe(make_clip("long.mp4", size=(32, 32), pts=range(600), options={"g": "30"}))
     step = round(Fraction(1, 15) / video.time_base)
     wanted = [0, 1, 200, 201, 450, 599]
+    pts = [n * step for n in wanted]
     with VideoReader(video) as reader:
-        found = [(frame.index, frame.pts, number_of(frame)) for frame in reader.at(wanted, [n * step for n in wanted])]
-    assert found == [(n, n * step, n % 64) for n in wanted]
+        one_by_one = list(reader.at(wanted, pts))
+    for frames in (one_by_one, frames_at(video, wanted, pts)):
+        assert [(frame.index, frame.pts, number_of(frame)) for frame in frames] == [
+            (n, n * step, n % 64) for n in wanted
+        ]
 
 
 def test_a_frame_that_the_file_does_not_have_is_left_out(make_clip: MakeClip) -> None:
     video = probe(make_clip("short.mp4"))
-    assert frames_at(video, [3, 99], [3 * 1024, 99 * 1024]) == [3]
+    assert numbers_at(video, [3, 99], [3 * 1024, 99 * 1024]) == [3]
 
 
 @pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(1, 2)])
