@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 # numpy's BLAS has little to do here, and its threads have been seen to wait for one another for ever.
 export OPENBLAS_NUM_THREADS ?= 1
-# Threads of OpenCV and torch wait for one another by spinning, and the tests run side by side.
+# Threads of OpenCV wait for one another by spinning, and the tests run side by side.
 export OMP_NUM_THREADS ?= 1
 export OPENCV_FOR_THREADS_NUM ?= 1
 

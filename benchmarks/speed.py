@@ -258,7 +258,7 @@ def machine() -> dict[str, str]:
         (line.partition(":")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
     )
     cards = [gpu.name for gpu in find_gpus().gpus] if Settings().backend != "cpu" else []
-    packages = ("av", "opencv-python-headless", "torch", "dagster")
+    packages = ("av", "onnxruntime", "opencv-python-headless", "dagster")
     commit = _said("git", "log", "-1", "--format=%h", "--", *CODE)
     commit += "-dirty" if _said("git", "status", "--porcelain", *CODE) else ""
     settings = [

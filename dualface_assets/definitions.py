@@ -1,7 +1,7 @@
 """The code location that `workspace.yaml` names.
 
-Belongs here: putting the parts together. Loading it must be quick (Dagster does it at every start of a run), so torch,
-OpenCV and PyAV are loaded by the steps that need them.
+Belongs here: putting the parts together. Loading it must be quick (Dagster does it at every start of a run), so ONNX
+Runtime, OpenCV and PyAV are loaded by the steps that need them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The five steps: probe, track, plan_tiles, render, verify. The command and the Dagster assets both call these.
 
-Belongs here: what each step takes and gives, and nothing of how. Importing this module is cheap: torch, OpenCV and
-PyAV are loaded by the step that needs them.
+Belongs here: what each step takes and gives, and nothing of how. Importing this module is cheap: ONNX
+Runtime, OpenCV and PyAV are loaded by the step that needs them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The executor: all steps of a run in one process, which waits for the slots of pools at rest.
 
-Belongs here: what Dagster lets an executor decide (https://docs.dagster.io/guides/operate/run-executors). Torch, the
-models and CUDA are loaded once, and the run is what is retried.
+Belongs here: what Dagster lets an executor decide (https://docs.dagster.io/guides/operate/run-executors). The models
+and CUDA are loaded once, and the run is what is retried.
 
 Dagster's in-process executor would do but for one thing: while all slots of a pool are taken it asks for one without a
 pause, so that each waiting run keeps a processor busy, and it notices a free slot up to 15 seconds late. See

@@ -144,7 +144,7 @@ _PATTERNS: Final = tuple(
         ),
         (
             FailureClass.VRAM_OOM,
-            r"CUDA_ERROR_OUT_OF_MEMORY|CUDA out of memory|CUDA error: out of memory|No decoder surfaces left",
+            r"CUDA_ERROR_OUT_OF_MEMORY|No decoder surfaces left",
         ),
         (FailureClass.SESSION_LIMIT, r"OpenEncodeSessionEx failed: .*\(10\)"),
         (FailureClass.VRAM_OOM, r"failed!?: out of memory|Failed (un)?locking .*: out of memory"),
@@ -165,7 +165,6 @@ _PATTERNS: Final = tuple(
             r"|(?<!operation )not supported|(width|height) \d+ exceeds|doesn't support required NVENC features",
         ),
         (FailureClass.NO_NVENC_HW, r"No capable devices found"),
-        (FailureClass.DEVICE_LOST, r"CUDA error:"),
         (FailureClass.ENCODE_FAILED, r"EncodePicture failed|Failed (un)?(lock|mapp)ing .*(buffer|resource)"),
     )
 )
@@ -228,8 +227,8 @@ def classify(error: BaseException, log: Sequence[str] = ()) -> FailureClass:
         log: FFmpeg's log lines from the failed call (WARNING and worse), oldest first. The call's own lines only: an
             older failure's lines would be taken for this one's.
 
-    The texts are FFmpeg's (libavcodec/nvenc.c, cuviddec.c, libavutil/hwcontext_cuda.c) and torch's, matched without
-    regard to case. An error that came neither from FFmpeg nor from CUDA nor from the operating system is a bug.
+    The texts are FFmpeg's (libavcodec/nvenc.c, cuviddec.c, libavutil/hwcontext_cuda.c) and `CudaError`'s, matched
+    without regard to case. An error that came neither from FFmpeg nor from CUDA nor from the operating system is a bug.
     """
     if isinstance(error, EncoderError):
         return error.failure

@@ -21,7 +21,7 @@ from dualface_core.verification.verify import Verification
 _SHOWN: Final = 12
 """Hex digits of a SHA-256 in a message."""
 
-_REPORTED_PACKAGES: Final = ("dualface", "av", "torch", "opencv-python-headless", "numpy")
+_REPORTED_PACKAGES: Final = ("dualface", "av", "onnxruntime", "opencv-python-headless", "numpy")
 
 
 class EncodeReport(BaseModel):

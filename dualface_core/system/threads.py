@@ -1,9 +1,9 @@
 """What libraries do to the threads of a process: how many their pools have, how those are scheduled, and Python's lock.
 
 Belongs here: the two rules that keep a library from taking the machine. A count of threads is the whole process's, and
-several videos may be in work in it; so nothing on the way may change it. Threads of torch wait for one another by
+several videos may be in work in it; so nothing on the way may change it. Threads of a pool wait for one another by
 spinning: where a decoder, an encoder or another video wants the cores too, most of their time goes into that
-(docs/decisions/0004).
+(docs/decisions/0004). ONNX Runtime is told by whoever opens a network (`faces/detector.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ each a thread waits for the lock: with Python's 5 ms, megabytes of many workers 
 
 
 def limit_library_threads() -> None:
-    """Give torch (and BLAS) and OpenCV one thread, in this process and those that it starts.
+    """Give OpenCV, Arrow, and BLAS under NumPy and SciPy, one thread, in this process and those that it starts.
 
     It is to be called by a program, before it uses any of them: they read these variables of the environment when they
     are first used, and so need not be loaded here. A variable that is set already stays as it is.

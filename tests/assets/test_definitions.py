@@ -25,11 +25,11 @@ REPOSITORY = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("definitions.yaml")
 
 
-def test_the_code_location_loads_without_torch_opencv_or_pyav() -> None:
+def test_the_code_location_loads_without_onnx_runtime_opencv_or_pyav() -> None:
     program = "import json, sys; import dualface_assets.definitions; print(json.dumps(sorted(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     modules = set(json.loads(loaded.stdout.splitlines()[-1]))
-    assert not modules & {"torch", "cv2", "av", "scipy", "pandas", "dagster_webserver", "uvicorn"}
+    assert not modules & {"onnxruntime", "cv2", "av", "scipy", "pandas", "dagster_webserver", "uvicorn"}
 
 
 def test_what_dagster_stores_and_shows_of_them_holds_no_password(

@@ -73,7 +73,7 @@ def test_who_ends_the_program_ends_the_command(video: Path) -> None:
 
 
 def test_what_takes_long_to_load_is_loaded_by_the_command_that_needs_it() -> None:
-    heavy = "{'numpy', 'av', 'cv2', 'pydantic', 'pyarrow', 'torch'}"
+    heavy = "{'numpy', 'av', 'cv2', 'pydantic', 'pyarrow', 'onnxruntime'}"
     code = f"import sys, dualface_core.cli.app; print({heavy} & {{*sys.modules}})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
 
@@ -95,8 +95,8 @@ def test_processes_for_one_large_video_begin_to_load_before_the_command_has_load
     assert not any((begins("run", large, another), begins("run", small), begins("probe", large), begins()))
 
 
-def test_a_probe_loads_neither_arrow_nor_torch(video: Path) -> None:
+def test_a_probe_loads_neither_arrow_nor_onnx_runtime(video: Path) -> None:
     code = "import sys, dualface_core.cli.app as app; app.app(sys.argv[1:], standalone_mode=False); "
-    code += "print({'pyarrow', 'torch'} & {*sys.modules}, file=sys.stderr)"
+    code += "print({'pyarrow', 'onnxruntime'} & {*sys.modules}, file=sys.stderr)"
     program = subprocess.run([sys.executable, "-c", code, "probe", video], capture_output=True, check=True)
     assert program.stderr.endswith(b"set()\n")

@@ -25,6 +25,7 @@ from dualface_core.encoding.failures import (
     reaction,
 )
 from dualface_core.errors import OutputError, SettingsError
+from dualface_core.system.cuda import CudaError
 
 EXTERNAL, UNKNOWN_NUMBER = 542398533, 1313558101
 
@@ -128,10 +129,10 @@ def test_a_session_that_waiting_may_free_wins_over_another_card_without_an_encod
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "vram-oom"),
-        (RuntimeError("CUDA error: misaligned address"), "device-lost"),
-        (RuntimeError("CUDA error: an illegal memory access was encountered"), "device-lost"),
-        (RuntimeError("CUDA error: the launch timed out and was terminated"), "device-lost"),
+        (CudaError("cuMemAlloc_v2", 2, "CUDA_ERROR_OUT_OF_MEMORY"), "vram-oom"),
+        (CudaError("cuEventSynchronize", 716, "CUDA_ERROR_MISALIGNED_ADDRESS"), "device-lost"),
+        (CudaError("cuEventSynchronize", 700, "CUDA_ERROR_ILLEGAL_ADDRESS"), "device-lost"),
+        (CudaError("cuLaunchKernel", 702, "CUDA_ERROR_LAUNCH_TIMEOUT"), "device-lost"),
         (MemoryError(), "unknown"),
         (TypeError("unsupported operand"), "internal-error"),
         (OutputError("out.mp4", "the disk is full", action="Free some space."), "user-error"),
