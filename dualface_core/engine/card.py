@@ -100,7 +100,7 @@ class Request:
         place: of the video among those of the command; tasks of the lowest go first.
         number: of the task among those of the video.
         memory: bytes of the card that its frames may take.
-        computes: whether it keeps a core busy, too, as a software encoder does.
+        cores: that it keeps busy, as a software encoder does; 0 for one that keeps the card busy.
         function: what is called with `task`.
         task: what is to be done.
     """
@@ -108,7 +108,7 @@ class Request:
     place: int
     number: int
     memory: int
-    computes: bool
+    cores: int
     function: Callable[[Any], Any]
     task: Any
 
@@ -118,7 +118,7 @@ class Answer:
     """What came of a task; before it, numbers of frames come that are done meanwhile.
 
     Attributes:
-        result: what the function gave.
+        result: what the function gave, once this is unpickled: on its way, what holds its large arrays.
         error: what it raised; None if it did not.
         frames: that are done since the last number.
         cpu, working: seconds that it took, of a processor and in all.
@@ -266,7 +266,7 @@ class CardTasks(Generic[Task, Result]):
 
     Args:
         access: the processes.
-        place, memory, computes, function: see `Request`.
+        place, memory, cores, function: see `Request`.
         tasks: what the function is called with; picklable, as the results are.
         progress: called with the frames of all tasks so far, in the caller's thread; it may raise.
         account: called with what came of each.
@@ -277,14 +277,14 @@ class CardTasks(Generic[Task, Result]):
         access: CardAccess,
         place: int,
         memory: int,
-        computes: bool,
+        cores: int,
         function: Callable[[Task], Result],
         tasks: Sequence[Task],
         progress: Callable[[int], None] | None,
         account: Callable[[Answer], None],
     ) -> None:
         self._access = access
-        self._request = partial(Request, place, memory=memory, computes=computes, function=function)
+        self._request = partial(Request, place, memory=memory, cores=cores, function=function)
         self._tasks = tasks
         self._progress = progress
         self._account = account
@@ -364,7 +364,7 @@ class CardTasks(Generic[Task, Result]):
         assert line.number is not None, "only those that are busy are heard"
         try:
             said = line.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # with what it holds of the result
             self._lose(line)
             return
         if isinstance(said, int):

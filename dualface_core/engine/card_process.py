@@ -22,6 +22,7 @@ from time import monotonic, thread_time
 
 from dualface_core.engine.card import BEAT, Answer, Request, Service
 from dualface_core.engine.cores import Core, CoreBudget
+from dualface_core.engine.shared_results import SharedResult
 from dualface_core.engine.workers import POLL, Stopped, advancing
 from dualface_core.media.ffmpeg_log import log_to_stderr
 from dualface_core.system.child_processes import end_with_parent, message_channel
@@ -33,27 +34,26 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(order=True)
 class _Ticket:
-    """A task that waits or is at work; `core` is the one that it holds."""
+    """A task that waits or is at work; it keeps some cores busy, or none, and holds those in `held`."""
 
     place: tuple[int, int]
     number: int
     memory: int = field(compare=False)
-    computes: bool = field(compare=False)
-    core: Core | None = field(default=None, compare=False)
+    cores: int = field(compare=False)
+    held: list[Core] = field(default_factory=list, compare=False)
 
 
 class Gate:
     """Whose turn it is: of the tasks that wait, the first one of the video that came first.
 
-    Those that compute keep a core busy each, and the others the card; where tasks of both kinds wait, one of the others
-    is at work, so that the card has something to do, and else those that compute are.
+    Some keep cores busy, and the others the card. Where tasks of both kinds wait, half of those at work are of either.
 
     Args:
         tasks: how many may be at work at once.
         memory: bytes of the card that these may take together. One that takes more is at work alone.
-        cores: of which each task that computes holds one, but for one task, which goes on whoever has the cores. The
-            others hold one together, if one is free; if not, they go on all the same, since the card would have
-            nothing to do.
+        cores: of which each task that keeps some busy holds as many, or as many as are free. One such task goes on
+            whoever has the cores. The others hold one together, if one is free; if not, they go on all the same, since
+            the card would have nothing to do.
     """
 
     def __init__(self, tasks: int, memory: int, cores: CoreBudget) -> None:
@@ -69,9 +69,9 @@ class Gate:
         self._changed = threading.Condition()
 
     @contextmanager
-    def turn(self, place: tuple[int, int], memory: int, *, computes: bool = False) -> Iterator[None]:
+    def turn(self, place: tuple[int, int], memory: int, *, cores: int = 0) -> Iterator[None]:
         """Wait for the turn of a task, by the place of its video and its number there, and hold what it takes."""
-        ticket = _Ticket(place, next(self._numbers), memory, computes)
+        ticket = _Ticket(place, next(self._numbers), memory, cores)
         with self._changed:
             insort(self._waiting, ticket)
             while not self._begins(ticket):
@@ -85,32 +85,37 @@ class Gate:
         finally:
             with self._changed:
                 self._working.remove(ticket)
-                if ticket.core is not None:
-                    ticket.core.release()
-                if self._core is not None and not _of(self._working, computes=False):
+                for core in ticket.held:
+                    core.release()
+                if self._core is not None and not _for_card(self._working):
                     self._core.release()
                     self._core = None
                 self._changed.notify_all()
 
     def _begins(self, ticket: _Ticket) -> bool:
-        """Whether it is this task's turn, for which it has taken a core then."""
+        """Whether it is this task's turn, for which it has taken cores then."""
         if not self._is_first(ticket):
             return False
         if not self._has_room(ticket.memory):
-            if ticket.computes:  # until there is, no core is wanted
+            if ticket.cores:  # until there is, none is wanted
                 self._lacks_cores = False
                 self._turn.withdraw()
             return False
-        looks, computing = _of(self._working, computes=False), _of(self._working, computes=True)
-        if not ticket.computes:
-            if looks and _of(self._waiting, computes=True) and not self._lacks_cores:
+        has_half = len(_for_card(self._working)) >= max(1, self._tasks // 2)
+        if not ticket.cores:
+            if has_half and _for_cores(self._waiting) and not self._lacks_cores:
                 return False
             self._core = self._core or self._cores.attempt()
             return True
-        if _of(self._waiting, computes=False) and not looks:
-            return False
-        ticket.core = self._turn.attempt()
-        lacked, self._lacks_cores = self._lacks_cores, ticket.core is None and bool(computing)
+        return (has_half or not _for_card(self._waiting)) and self._takes_cores(ticket)
+
+    def _takes_cores(self, ticket: _Ticket) -> bool:
+        """Whether a task has cores now, or need not wait for any."""
+        lacked, first = self._lacks_cores, self._turn.attempt()
+        self._lacks_cores = first is None and bool(_for_cores(self._working))
+        if first is not None:
+            more = (self._cores.attempt() for _ in range(ticket.cores - 1))
+            ticket.held = [first, *(core for core in more if core is not None)]
         if not self._lacks_cores:
             self._turn.withdraw()
         elif not lacked:
@@ -118,7 +123,8 @@ class Gate:
         return not self._lacks_cores
 
     def _is_first(self, ticket: _Ticket) -> bool:
-        return _of(self._waiting, computes=ticket.computes)[0] is ticket
+        alike = _for_cores(self._waiting) if ticket.cores else _for_card(self._waiting)
+        return alike[0] is ticket
 
     def _has_room(self, memory: int) -> bool:
         if not self._working:
@@ -127,8 +133,12 @@ class Gate:
         return len(self._working) < self._tasks and taken + memory <= self._memory
 
 
-def _of(tickets: Sequence[_Ticket], *, computes: bool) -> list[_Ticket]:
-    return [ticket for ticket in tickets if ticket.computes is computes]
+def _for_cores(tickets: Sequence[_Ticket]) -> list[_Ticket]:
+    return [ticket for ticket in tickets if ticket.cores]
+
+
+def _for_card(tickets: Sequence[_Ticket]) -> list[_Ticket]:
+    return [ticket for ticket in tickets if not ticket.cores]
 
 
 def main() -> None:
@@ -164,14 +174,20 @@ class _Said(logging.Handler):
 
 def _serve(asked: Connection[Answer | int, Request], gate: Gate) -> None:
     """Do the tasks of one connection, until it is closed."""
+    result: SharedResult | None = None
     with asked:
         while True:
             try:
                 request = asked.recv()
-                with gate.turn((request.place, request.number), request.memory, computes=request.computes):
+                if result is not None:
+                    result.close()  # its caller has it: it asks for nothing before
+                with gate.turn((request.place, request.number), request.memory, cores=request.cores):
                     answer = _done(request, asked)
+                result = answer.result
                 asked.send(answer)
             except (EOFError, OSError, Stopped):
+                if result is not None:
+                    result.close()
                 return
 
 
@@ -183,7 +199,7 @@ def _done(request: Request, asked: Connection[Answer | int, Request]) -> Answer:
     with advancing(told):
         told.begin()
         try:
-            result = request.function(request.task)
+            result = SharedResult(request.function(request.task))
         except Exception as failed:  # noqa: BLE001  raised where the task came from, or done there without the card
             error = failed
     return Answer(result, error, told.frames, cpu=thread_time() - cpu, working=monotonic() - begun)

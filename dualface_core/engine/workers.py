@@ -260,7 +260,7 @@ class Workers:
         *,
         memory: int,
         without_card: Callable[[Task], Task],
-        computes: bool = False,
+        cores: int = 0,
         given_up: Callable[[GivenUp[Task]], object] = lambda _: None,
         progress: Callable[[int], None] | None = None,
         about: str | PathLike[str] = "a video",
@@ -269,12 +269,12 @@ class Workers:
 
         What the card gives up, for one of `CARD_FAILURES`, and what a process was at work on that ends, as drivers make
         them, the processor does, as `without_card` makes it of each task; the log says why, and `given_up` is told
-        first. `memory` are the bytes of the card that the frames of a task may take; one that `computes` holds a core
-        of the budget, as tasks of `map` do.
+        first. `memory` are bytes of the card that the frames of a task may take; one that keeps some `cores` busy, too,
+        holds as many of the budget, or fewer where there are not so many.
         """
         assert self.card is not None, "there are processes for a card"
         self.prepare_card()
-        on_card = CardTasks(self.card, self.place, memory, computes, function, tasks, progress, self._account)
+        on_card = CardTasks(self.card, self.place, memory, cores, function, tasks, progress, self._account)
         with closing(on_card.outcomes()) as outcomes:
             for outcome in outcomes:
                 if isinstance(outcome, GivenUp):

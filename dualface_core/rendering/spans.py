@@ -64,9 +64,10 @@ _SPREAD: Final = 2
 """Spans for each core that are decoded one by one in the end, so that all cores end at about the same time."""
 
 
-_THREADS_BY_CARD: Final = 2
-"""Of the encoder of a span that a card draws: one encodes while Python, whose lock the others of the process want, too,
-hands over the next frame."""
+_THREADS_BY_CARD: Final = 3
+_CORES_BY_CARD: Final = 2
+"""Threads of the encoder of a span that a card draws, and cores that they keep busy: some encode while Python, whose
+lock the others of the process want, too, hands over the next frame. So few spans at a time do for many cores."""
 
 _FRAMES_AHEAD: Final = 2
 """Frames that wait for the encoder where a second thread draws them."""
@@ -321,7 +322,7 @@ def render_in_spans(
             tasks,
             memory=composing_memory(video, canvas),
             without_card=_without_card,
-            computes=True,
+            cores=_CORES_BY_CARD,
             given_up=given_up.append,
             progress=told,
             about=video.path,

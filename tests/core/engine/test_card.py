@@ -192,12 +192,12 @@ def test_a_core_of_the_budget_is_held_while_there_is_work(tmp_path: Path) -> Non
     assert cores.in_use == 0
 
 
-def test_tasks_that_compute_hold_a_core_each_but_one_goes_on_whoever_has_the_cores(tmp_path: Path) -> None:
+def test_tasks_that_keep_a_core_busy_hold_one_each_but_one_goes_on_whoever_has_them(tmp_path: Path) -> None:
     cores = CoreBudget(tmp_path, cores=2)
     gate, done = Gate(4, 100, cores), threading.Semaphore(0)
 
     def compute(number: int) -> None:
-        with gate.turn((0, number), 1, computes=True):
+        with gate.turn((0, number), 1, cores=1):
             done.acquire()
 
     with ThreadPoolExecutor(4) as threads:
@@ -216,11 +216,11 @@ def test_tasks_that_compute_hold_a_core_each_but_one_goes_on_whoever_has_the_cor
     assert not [*(tmp_path / "cores" / "waiting").iterdir()]
 
 
-def test_of_tasks_of_both_kinds_that_wait_one_looks_and_the_others_compute(tmp_path: Path) -> None:
+def test_where_tasks_for_the_card_and_for_cores_wait_half_of_those_at_work_are_for_the_card(tmp_path: Path) -> None:
     gate, done = Gate(3, 100, CoreBudget(tmp_path, cores=9)), threading.Semaphore(0)
 
     def work(number: int) -> None:
-        with gate.turn((0, number), 1, computes=number < 6):
+        with gate.turn((0, number), 1, cores=int(number < 6)):
             done.acquire()
 
     with ThreadPoolExecutor(12) as threads:
@@ -229,22 +229,32 @@ def test_of_tasks_of_both_kinds_that_wait_one_looks_and_the_others_compute(tmp_p
             until(lambda: len(gate._waiting) == 12)
         for ended in range(4):
             until(lambda ended=ended: len(gate._waiting) == 9 - ended and len(gate._working) == 3)
-            assert sorted(one.computes for one in gate._working) == [False, True, True]
+            assert sorted(one.cores for one in gate._working) == [0, 1, 1]
             done.release()
         done.release(8)
         [task.result() for task in tasks]
 
 
-def test_while_there_is_no_core_for_those_that_compute_the_others_go_on(tmp_path: Path) -> None:
+def test_while_there_is_no_core_those_for_the_card_go_on(tmp_path: Path) -> None:
     cores = CoreBudget(tmp_path, cores=1)
     gate, order = Gate(2, 100, cores), []
 
     def work(number: int) -> None:
-        with gate.turn((0, number), 1, computes=number < 2):
+        with gate.turn((0, number), 1, cores=int(number < 2)):
             order.append(number)
 
-    with ThreadPoolExecutor(6) as threads, gate.turn((0, 9), 1, computes=True):
+    with ThreadPoolExecutor(6) as threads, gate.turn((0, 9), 1, cores=1):
         [threads.submit(work, number) for number in range(6)]
         until(lambda: len(order) == 4)
         assert order == [2, 3, 4, 5]
     assert sorted(order) == [*range(6)]
+
+
+def test_a_task_that_keeps_several_cores_busy_holds_as_many_as_are_free(tmp_path: Path) -> None:
+    cores = CoreBudget(tmp_path, cores=3)
+    gate = Gate(2, 100, cores)
+    with gate.turn((0, 0), 1, cores=2):
+        assert cores.in_use == 2
+        with gate.turn((0, 1), 1, cores=2):
+            assert cores.in_use == 3
+    assert cores.in_use == 0

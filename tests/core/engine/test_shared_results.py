@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.shared_results import SharedResult
 from dualface_core.engine.workers import Workers
-from tests.core.engine.tasks import large_array
+from tests.core.engine.tasks import card_processes, large_array
 
 shapes = arrays.array_shapes(min_dims=0, min_side=0, max_side=40)
 kinds = st.sampled_from([np.uint8, np.float32, np.float64, np.complex128, np.bool_])
@@ -64,7 +65,13 @@ def test_memory_is_free_when_the_last_array_is_gone() -> None:
     assert open_files() == before
 
 
-def test_arrays_outlive_the_process_that_made_them(tmp_path: Path) -> None:
-    with Workers(CoreBudget(tmp_path, cores=2), preload=["tests.core.engine.tasks"]) as workers:
-        made = list(workers.map(large_array, range(6)))
+@pytest.mark.parametrize("on_card", [False, True])
+def test_arrays_outlive_the_process_that_made_them(tmp_path: Path, on_card: bool) -> None:
+    budget, card = CoreBudget(tmp_path, cores=2), card_processes(tmp_path)
+    with Workers(budget, preload=["tests.core.engine.tasks"], card=card) as workers:
+        made = list(
+            workers.map_on_card(large_array, range(6), memory=1, without_card=abs)
+            if on_card
+            else workers.map(large_array, range(6))
+        )
     assert [(array[0], array[-1], len(array)) for array in made] == [(number, number, 50_000) for number in range(6)]
