@@ -186,15 +186,18 @@ class Thumbnail:
         luma: (36, 64) uint8, see `make_thumbnail`.
         step: how much of it is not as in the frame before, see `change`; 0 for the first frame.
         way: levels of luma by which its pixels differ from those of the frame before, on average.
-        plain: whether there is too little to be seen in it to know it by.
         cut_likely: whether there may be a hard cut right before it. There is none where this is False.
     """
 
     luma: NDArray[np.uint8]
     step: float
     way: float
-    plain: bool
     cut_likely: bool
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is too little to be seen in it to know it by."""
+        return not _shows_something(self.luma.astype(np.float32))
 
 
 class CutSuspicion:
@@ -217,7 +220,7 @@ class CutSuspicion:
         likely = step >= _STEP + _STANDS_OUT * max(self._steps, default=0.0)
         self._last, self._last_sum, self._last_variance = luma, levels, variance
         self._steps.append(step)
-        return Thumbnail(luma, step, way, not _shows_something(luma.astype(np.float32)), likely)
+        return Thumbnail(luma, step, way, likely)
 
 
 def _squares(image: NDArray[np.uint8], other: NDArray[np.uint8] | None = None) -> int:

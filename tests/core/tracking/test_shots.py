@@ -114,7 +114,7 @@ def test_a_cut_is_suspected_as_soon_as_it_is_seen() -> None:
 @pytest.mark.parametrize("rate", [10, 60])
 def test_all_but_the_last_second_is_settled_and_little_is_kept(rate: int) -> None:
     detector = ShotDetector()
-    still = Thumbnail(make_thumbnail(view(scenery(8))), step=0.0, way=0.0, plain=False, cut_likely=False)
+    still = Thumbnail(make_thumbnail(view(scenery(8))), step=0.0, way=0.0, cut_likely=False)
     for number in range(10 * rate):
         detector.add(still, number / rate)
     assert 8.5 * rate <= detector.settled < 10 * rate
