@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -155,14 +156,16 @@ def _stills(about: PageContent) -> tuple[list[Still], Still, bytes]:
     """Images for the strip, larger ones of the first frame, where the players begin, and one for the index."""
     indexes = _cheap_frames(about, preview_frames(about.plan, _STRIP))
     sources, results = (_frames(about, info, sorted({0, *indexes})) for info in (about.video, about.result))
-    stills = [
-        Still(
+
+    def still(index: int) -> Still:
+        return Still(
             sources[index].time,
             marked_frame(sources[index], about.plan, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
             thumbnail(results[index], None, width=_STRIP_WIDTH, max_bytes=_STRIP_BYTES),
         )
-        for index in indexes
-    ]
+
+    with ThreadPoolExecutor() as pool:  # OpenCV lets others run
+        stills = list(pool.map(still, indexes))
     poster = [thumbnail(frames[0], None, max_bytes=_POSTER_BYTES) for frames in (sources, results)]
     # The one nearest to the middle of those in which most people are.
     seen = (about.plan.drawn & (about.plan.states == CameraState.TRACKING))[indexes].sum(axis=1)
