@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "Finding", "Verification", "verify_output"]
 
+_ROUNDS_AHEAD: Final = 3
+"""Times as many spans as a card looks at at once that it may be ahead of what is taken: for seconds, nothing is, until
+the source has been looked at. What is seen of a span takes a megabyte or less."""
+
 _SPAN_SECONDS: Final = (2.0, 3.0, 4.5, 6.0)
 """Seconds of a result that are looked at in one task, at the least: the first of these with which all seams are at key
 frames, as those of spans are; or the last. Encoders that are left alone set a key frame every 250 frames."""
@@ -285,8 +289,12 @@ class _Checks:
         from dualface_core.engine.spans import spans
         from dualface_core.verification.observation import AudioTask, observed, without_card
 
-        on_card = self._on_card and workers.card is not None
-        parts = spans(self._result, seconds=_SPAN_SECONDS[-1]) if on_card else _spans(self._result)
+        card = workers.card if self._on_card else None
+        if card is None:
+            parts = _spans(self._result)
+        else:
+            of_each = self._result.duration / card.at_once
+            parts = spans(self._result, seconds=min(max(_SPAN_SECONDS[0], of_each), _SPAN_SECONDS[-1]))
         if len(parts) < 2:
             return False
         told = None if progress is None else lambda done: progress(done, len(self._samples.planned))
@@ -296,7 +304,7 @@ class _Checks:
             self._result_task(part, workers.budget if len(parts) - place < workers.most else None)
             for place, part in enumerate(parts)
         )
-        if on_card:  # which looks at the result while the processor looks at the source
+        if card is not None:  # which looks at the result while the processor looks at the source
             there = workers.map_on_card(
                 observed,
                 list(of_result),
@@ -305,7 +313,7 @@ class _Checks:
                 progress=told,
                 about=about,
             )
-            with prefetch(there, depth=1) as seen_there:
+            with prefetch(there, depth=_ROUNDS_AHEAD * card.at_once) as seen_there:
                 for seen in chain(of_source, workers.map(observed, audio, about=about), seen_there):
                     self._take(seen)
         else:
