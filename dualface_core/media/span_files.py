@@ -122,6 +122,7 @@ class SpanFiles:
         self._container = av.open(str(self._file), "w", format="mp4", options=options)
         self._stream = self._container.add_stream_from_template(self._whole, opaque=True)
         self._stream.time_base = self._coding.time_base
+        self._stream.codec_context.codec_tag = self._whole.codec_context.codec_tag
 
     def _write(self, packet: VideoPacket) -> None:
         if self._container is None or self._stream is None or packet.pts is None:

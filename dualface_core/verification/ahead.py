@@ -192,9 +192,11 @@ class Ahead:
         To be called from any thread. Its file must stay until the result has been verified.
         """
         wanted = self.samples.wanted(span.first, span.last + self.samples.video.time_base)
-        if span.encoder != self._encoder:
-            self._spans, self._encoder = {}, span.encoder
-        self._spans[span.first] = self._spare.add(AheadTask(span, wanted, self._limits, self._budget))
+        seen = self._spare.add(AheadTask(span, wanted, self._limits, self._budget))
+        with self._lock:
+            if span.encoder != self._encoder:
+                self._spans, self._encoder = {}, span.encoder
+            self._spans[span.first] = seen
 
     @property
     def has_spans(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from struct import pack, unpack
@@ -15,11 +16,20 @@ from dualface_core import pipeline
 from dualface_core.engine.workers import Workers
 from dualface_core.media.encoder import Coding, Surface
 from dualface_core.media.joining import SpanEncoder, SpanJoiner, SpanPackets
+from dualface_core.media.limits import Limits
 from dualface_core.media.probe import probe
 from dualface_core.media.writer import Carried
 from dualface_core.settings import Settings
-from dualface_core.verification.ahead import Ahead, NotSeenError, looking_ahead
+from dualface_core.verification.ahead import (
+    Ahead,
+    AheadTask,
+    NotSeenError,
+    SpanSeen,
+    looking_ahead,
+    observed_ahead,
+)
 from dualface_core.verification.findings import Verification
+from dualface_core.verification.observation import Wanted
 from dualface_core.verification.verify import _Checks
 from tests.core.verification.results import ENCODER, Job
 
@@ -86,6 +96,23 @@ def test_of_a_right_result_the_same_is_found_and_nothing_is_decoded_again(
     monkeypatch.delattr(_Checks, "_result_task")
     with seen_ahead(good, spans, workers) as ahead:
         assert verified(good, right, workers, ahead) == whole
+
+
+def test_a_span_is_seen_where_an_mp4_counts_finer_than_its_source(
+    good: Job, composed: Sequence[tuple[Surface, int]], tmp_path: Path
+) -> None:
+    coding = Coding(ENCODER, 1920, 1080, Fraction(1, 1000), Fraction(10), good.video.color, threads=1)
+    times = [3017, 3100, 3250]
+    with SpanEncoder(tmp_path / "a.packets", coding) as encoder:
+        for (surface, _), pts in zip(composed, times, strict=False):
+            encoder.encode(surface, pts)
+        span = SpanPackets(encoder.finish(), tmp_path / "a.packets", coding)
+    planned = [Fraction(time, 1000) for time in times]
+    wanted = Wanted(good.plan.layout, 0, planned, {}, frozenset(), {}, None, None)
+    seen = observed_ahead(AheadTask(span, wanted, Limits(), None))
+    assert isinstance(seen, SpanSeen)
+    assert seen.video.time_base < Fraction(1, 1000)
+    assert [pts * seen.video.time_base for each in seen.whole() for pts in each.pts] == planned
 
 
 def packets_of(path: Path) -> list[av.Packet]:
