@@ -1,14 +1,13 @@
 """The large arrays of a task's result, in memory that the process which did it and the one that gets it share.
 
-Belongs here: what of a result doesn't go through a pipe, and who has it how long. The one idea: a file without a name
-(memfd_create(2)), which the one writes and the other maps when it unpickles the result. So no array is copied by the
-process that has many results to take, and one that it never looks at costs it nothing. The memory is free when both
-have ended or want it no more, however they end. One array keeps those of its whole result.
+Belongs here: what of a result doesn't go through a pipe. The one idea: a file without a name (memfd_create(2)), which
+the one writes, and the other reads when it unpickles the result. A pipe gives 64 kB at a time, and for each of these a
+thread of the process that has many results to take waits for Python's lock. Each array is memory of its own then, and
+the file is gone when the next task begins, or when the process ends that wrote it, however it does.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 import pickle
 from collections.abc import Sequence
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 _LARGE: Final = 1 << 14
-"""Bytes from which on an array is shared; of smaller ones, a copy costs less."""
+"""Bytes from which on an array is shared."""
 
-_ALIGNED: Final = 64
-"""Bytes of which the places of arrays are multiples."""
+_AT_ONCE: Final = 1000
+"""Arrays that are read in one call of the kernel; it takes 1,024."""
 
 
 class SharedResult:
@@ -41,12 +40,10 @@ class SharedResult:
         if arrays:
             self._file = os.memfd_create("result")
             with open(self._file, "wb", closefd=False) as file:
-                for place, array in zip(_places(self._sizes), arrays, strict=True):
-                    file.seek(place)
-                    file.write(array)
+                file.writelines(arrays)
 
     def close(self) -> None:
-        """Leave the memory to those who have the result already. Safe to call again."""
+        """Leave the memory to who has read it already. Safe to call again."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -58,17 +55,11 @@ class SharedResult:
 
 
 def _taken(pickled: bytes, path: str, sizes: Sequence[int]) -> object:
-    """The result, whose arrays are this process's own: what it writes into them nobody else sees."""
-    with Path(path).open("rb") as file:
-        memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-    arrays = [memory[place : place + size] for place, size in zip(_places(sizes), sizes, strict=True)]
+    """The result. Raises EOFError where not all of its arrays can be read."""
+    arrays = [bytearray(size) for size in sizes]
+    with Path(path).open("rb", buffering=0) as file:
+        parts = (arrays[first : first + _AT_ONCE] for first in range(0, len(arrays), _AT_ONCE))
+        read = sum(os.readv(file.fileno(), part) for part in parts)
+    if read != sum(sizes):
+        raise EOFError(f"{read} bytes of a result are there, not {sum(sizes)}")
     return pickle.loads(pickled, buffers=arrays)  # noqa: S301  what one of our own processes made
-
-
-def _places(sizes: Sequence[int]) -> list[int]:
-    """Where arrays of so many bytes begin, one after the other."""
-    places, end = [], 0
-    for size in sizes:
-        places.append(end)
-        end += -(-size // _ALIGNED) * _ALIGNED
-    return places
