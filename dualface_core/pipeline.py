@@ -76,10 +76,10 @@ _ON_CARD: Final = (5, 4)
 _ROOM_TO_LOOK: Final = 6 << 30
 """Bytes of a card's memory that they may take, where the settings say nothing of it."""
 
-_TO_LOOK: Final = 580 << 20
+_TO_LOOK: Final = 620 << 20
 """Bytes that each of them takes besides its decoders: a context, and the maps of the detector (H200, driver 580)."""
 
-_DECODER: Final = 20 * 1920 * 1080 * 3 // 2
+_DECODER: Final = (48 << 20) + 20 * 1920 * 1080 * 3 // 2
 """Bytes that each of their decoders takes, for the usual size of videos; see `backend.decoder_memory`."""
 
 _WORTH_A_CARD: Final = 5000

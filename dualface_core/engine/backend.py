@@ -59,8 +59,11 @@ file is not told from damage: the processor finds out which it was."""
 _CONTEXT: Final = 450 << 20
 """Bytes of the card's memory that a process takes before its first frame (H200, driver 580; benchmarks/on_card.py)."""
 
+_SESSION: Final = 48 << 20
+"""Bytes that a decoder takes besides its frames (H200, driver 580)."""
+
 _OF_DECODER: Final = 20
-"""Frames that a decoder, and what is made of its frames, hold on the card at once, at most (H200: 15 of 1080p)."""
+"""Frames that a decoder, and what is made of its frames, hold on the card at once, at most."""
 
 _SURFACES: Final = 20
 """Frames that a process which draws for an encoder on the card holds besides."""
@@ -108,8 +111,8 @@ def _from_key_frames(video: VideoInfo) -> tuple[Span, ...]:
 
 
 def decoder_memory(video: VideoInfo) -> int:
-    """Bytes of the card's memory that the frames of one decoder take at most."""
-    return _OF_DECODER * _frame_size(video)
+    """Bytes of the card's memory that one decoder takes at most."""
+    return _SESSION + _OF_DECODER * _frame_size(video)
 
 
 def composing_memory(video: VideoInfo, layout: Layout) -> int:

@@ -212,7 +212,7 @@ def test_half_a_plan_is_refused_by_every_step(
 
 @pytest.mark.parametrize(
     ("memory", "processes", "threads"),
-    [(10**12, 5, 4), (6 << 30, 5, 4), (4 * 10**9, 4, 4), (10**9, 1, 4), (650 << 20, 1, 1), (5 * 10**8, 0, 0)],
+    [(10**12, 5, 4), (6 << 30, 5, 4), (4 * 10**9, 3, 4), (10**9, 1, 3), (730 << 20, 1, 1), (5 * 10**8, 0, 0)],
 )
 def test_processes_for_a_card_fit_into_its_memory(memory: int, processes: int, threads: int) -> None:
     found = pipeline._fitting(memory)
