@@ -11,18 +11,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.media import packets
 from dualface_core.media.packets import frame_packets
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import is_seekable
 from dualface_core.media.spans import Span
 
-__all__ = ["Span", "found_by_time", "spans"]
+__all__ = ["Span", "found_by_time", "key_frames", "spans"]
 
 _KEPT: Final = 8
 """Videos whose packets are remembered: each step splits its video anew, and a source and a result belong to a job."""
@@ -72,17 +72,25 @@ def found_by_time(video: VideoInfo, numbers: Iterable[int]) -> list[int]:
     return sorted(set(clear[places].tolist()))
 
 
+def key_frames(video: VideoInfo) -> list[int]:
+    """Presentation timestamps of the frames that can be decoded without others, ascending, from the first one on.
+
+    Raises UnreadableVideoError where the file cannot be read.
+    """
+    found = _found(video)
+    return [pts for pts in packets.key_frames(video) if pts >= video.first_pts] if found is None else found[2]
+
+
 def _found(video: VideoInfo) -> tuple[NDArray[np.int64], NDArray[np.intp], list[int]] | None:
     """What `_packets` gives; None, too, where no frame is found by its time."""
-    file = _File(video.path, video.fingerprint, video.first_pts, video.frame_count, video)
+    file = _File(video.fingerprint, video.first_pts, video.frame_count, video)
     return _packets(file) if is_seekable(video) else None
 
 
 @dataclass(frozen=True)
 class _File:
-    """A video, which is the same one as long as its content is, and what is shown of it."""
+    """A video, which is the same one as long as its content is, wherever it lies, and what is shown of it."""
 
-    path: Path
     fingerprint: str
     first_pts: int
     frame_count: int

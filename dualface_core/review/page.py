@@ -18,8 +18,8 @@ import numpy as np
 
 from dualface_core.advice.advisories import Advisory
 from dualface_core.advice.timeline_events import Kind, TimelineEvent, events
+from dualface_core.engine.spans import key_frames
 from dualface_core.media.frames import Frame
-from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import frames_at
 from dualface_core.rendering.report import EncodeReport

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from dualface_core.compositing.background import Rectangle
 from dualface_core.compositing.cpu import Compositor
-from dualface_core.engine.spans import found_by_time
+from dualface_core.engine.spans import found_by_time, key_frames
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.frames import LEFT, Frame, Planes, Siting
-from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.tables.layouts import Layout

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualface_core.engine.spans import Span, _seams, found_by_time, spans
+from dualface_core.engine.spans import Span, _seams, found_by_time, key_frames, spans
 from dualface_core.errors import UnreadableVideoError
+from dualface_core.media import packets
 from dualface_core.media.changes import Changes
 from dualface_core.media.frames import Frame
-from dualface_core.media.packets import key_frames
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.system.threads import unchanged_scheduling
@@ -128,7 +128,8 @@ def read(video: VideoInfo, **choices: Any) -> list[Seen]:
 def test_the_frames_of_all_spans_are_those_of_one_pass(video: VideoInfo, choices: dict[str, bool]) -> None:
     parts = spans(video, seconds=SECONDS)
     assert len(parts) >= 3
-    keys = [video.first_pts, *key_frames(video)]
+    keys = [video.first_pts, *packets.key_frames(video)]
+    assert key_frames(video) == [key for key in keys[1:] if key >= video.first_pts]
     assert [span.to_reach for span in parts] == [
         min(span.first_pts - key for key in keys if key <= span.first_pts) for span in parts
     ]
@@ -156,6 +157,7 @@ def test_what_cannot_be_split_is_one_span(tmp_path: Path, name: str) -> None:
     (span,) = spans(video, seconds=SECONDS)
     assert (span.first, span.stop, span.first_pts, span.stop_pts) == (0, video.frame_count, video.first_pts, None)
     assert read(video, span=span) == read(video)
+    assert key_frames(video) == packets.key_frames(video)
 
 
 def test_what_is_salvaged_or_may_be_damaged_or_is_coded_by_fields_is_one_span(tmp_path: Path) -> None:
