@@ -225,17 +225,18 @@ class Workers:
     ) -> Iterator[SpareTasks[Task, Result]]:
         """Tasks for cores that have nothing else to do. What is in work when the block ends stops as in `map`.
 
+        No process is prepared before the first is added.
+
         Args:
             function: as in `map`.
             about: as in `map`.
         """
         assert self.budget is not None, "one core is never idle"
-        self.prepare()
         parallel: _Parallel[Task, Result] = _Parallel(
             self._pool, self.budget.turn(), function, (), 0, str(about), spare=True
         )
         with self._in_work(parallel):
-            yield SpareTasks(parallel)
+            yield SpareTasks(parallel, self.prepare)
 
     @contextmanager
     def _in_work(self, parallel: _Parallel[Any, Any]) -> Iterator[None]:
@@ -326,8 +327,9 @@ class SpareTasks(Generic[Task, Result]):
     To be had of `Workers.spare`. They begin in the order in which they are added.
     """
 
-    def __init__(self, parallel: _Parallel[Task, Result]) -> None:
+    def __init__(self, parallel: _Parallel[Task, Result], prepare: Callable[[], None]) -> None:
         self._parallel = parallel
+        self._prepare = prepare
 
     @property
     def cpu_seconds(self) -> float:
@@ -340,6 +342,7 @@ class SpareTasks(Generic[Task, Result]):
         Gives what waits for its result, and raises as `map` does. Whoever calls that wants the tasks: from then on they
         are like any others.
         """
+        self._prepare()
         job = self._parallel.add(task)
 
         def result() -> Result:

@@ -99,6 +99,7 @@ def verify_output(
     )
 
     layout = plan.layout
+    ahead = ahead if ahead and ahead.has_spans else None
     samples = Samples(video, tracks, plan, settings) if ahead is None else ahead.samples
     try:
         with nullcontext(ahead.of_source()) if ahead else _observed_by(workers, samples) as of_source:
@@ -139,7 +140,7 @@ def _looked_at(
 
     if workers is not None and of_source is not None:
         try:
-            if ahead is not None and ahead.has_spans:
+            if ahead is not None:
                 try:
                     early = checks()
                     early.take_ahead(workers, ahead, progress)

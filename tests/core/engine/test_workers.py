@@ -274,9 +274,9 @@ def test_one_core_needs_no_other_process(tmp_path: Path) -> None:
 
 
 def test_one_task_needs_no_other_process_unless_there_are_some(tmp_path: Path) -> None:
-    with Workers(CoreBudget(tmp_path, cores=2)) as workers:
+    with Workers(CoreBudget(tmp_path, cores=2)) as workers, workers.spare(own_process) as spare:
         assert list(workers.map(own_process, [0])) == [os.getpid()]
-        workers.prepare()
+        spare.add(0)
         assert list(workers.map(own_process, [0])) != [os.getpid()]
 
 
