@@ -51,9 +51,9 @@ class Gate:
     Args:
         tasks: how many may be at work at once.
         memory: bytes of the card that these may take together. One that takes more is at work alone.
-        cores: of which each task that keeps some busy holds as many, or as many as are free. One such task goes on
-            whoever has the cores. The others hold one together, if one is free; if not, they go on all the same, since
-            the card would have nothing to do.
+        cores: of which each task that keeps some busy holds as many, or as many as nobody else waits for. One such task
+            goes on whoever has the cores. The others hold one together, if one is free; if not, they go on all the
+            same, since the card would have nothing to do.
     """
 
     def __init__(self, tasks: int, memory: int, cores: CoreBudget) -> None:
@@ -114,7 +114,7 @@ class Gate:
         lacked, first = self._lacks_cores, self._turn.attempt()
         self._lacks_cores = first is None and bool(_for_cores(self._working))
         if first is not None:
-            more = (self._cores.attempt() for _ in range(ticket.cores - 1))
+            more = (self._turn.attempt() for _ in range(ticket.cores - 1))
             ticket.held = [first, *(core for core in more if core is not None)]
         if not self._lacks_cores:
             self._turn.withdraw()
