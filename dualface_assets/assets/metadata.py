@@ -71,6 +71,7 @@ def stage_entries(stage: Stage, during: str) -> dict[str, float]:
         f"cores busy {during}": stage.cores,
         f"tasks at once {during}": stage.workers,
         f"seconds for want of a core {during}": stage.core_wait_seconds,
+        **({f"CPU seconds before, {during}": stage.ahead_cpu_seconds} if stage.ahead_cpu_seconds else {}),
     }
 
 

@@ -47,6 +47,7 @@ _STAGE_FIGURES: Final = {
     "frames": "Frames that a stage went through",
     "seconds": "Seconds that a stage took",
     "cpu_seconds": "Seconds of processors that a stage took",
+    "ahead_cpu_seconds": "Seconds of processors that a stage took before it began",
 }
 
 _LOGGER: Final = logging.getLogger(__name__)

@@ -139,7 +139,9 @@ def test_a_scrape_asks_no_more_of_a_full_instance_than_of_an_empty_one_and_no_na
     assert len(queries) == asked
     assert not [statement for statement in queries if "event_logs" in statement and "LIMIT" not in statement.upper()]
     assert {series for series in many - few if "talk" in series} == set()
-    assert len(many - few) <= len({"frames", "seconds", "cpu_seconds", "verified", "last verified"})
+    assert len(many - few) <= len(
+        {"frames", "seconds", "cpu_seconds", "ahead_cpu_seconds", "verified", "last verified"}
+    )
 
 
 def test_a_database_that_is_away_is_told_and_counters_go_on_when_it_is_back(
