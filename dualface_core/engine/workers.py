@@ -434,9 +434,14 @@ class _Pool:
         """Keep a worker for the next task, unless it is broken."""
         with self.lock:
             if broken:
-                self._left += 1
+                self.lose()
             else:
                 self._idle.append((monotonic(), worker))
+
+    def lose(self) -> None:
+        """Let another one take the place of one that was taken."""
+        with self.lock:
+            self._left += 1
 
     def hand_out(self) -> None:
         """Let tasks begin: first those of the map that was begun last, for which the caller of the others waits.
@@ -585,7 +590,7 @@ class _Parallel(Generic[Task, Result]):
                 self._note_wait(waits=core is None)
                 if core is None and self.running:
                     return
-                self._begin(self._waiting.popleft(), self._pool.take(), core)
+                self._begin(self._waiting.popleft(), core)
             self._note_wait(waits=False)
         self._turn.withdraw()
 
@@ -595,18 +600,34 @@ class _Parallel(Generic[Task, Result]):
             self._pool.usage.waiting += now - self._waiting_since
         self._waiting_since = now if waits else None
 
-    def _begin(self, job: _Job[Task, Result], worker: _Worker, core: Core | None) -> None:
-        job.worker = worker
-        job.future = worker.submit(self._function, job.task)
-        self.running[job.future] = worker
+    def _begin(self, job: _Job[Task, Result], core: Core | None) -> None:
+        try:
+            job.worker = worker = self._pool.take()
+            future = worker.submit(self._function, job.task)
+        except (OSError, EOFError, BrokenProcessPool) as error:  # it cannot be made, or has ended while it was idle
+            self._pool.lose()
+            if core is not None:
+                core.release()
+            job.future.set_exception(error)
+            self._changed.set()
+            return
+        job.future = future
+        self.running[future] = worker
         begun = monotonic()
-        job.future.add_done_callback(lambda future: self._ended(future, worker, core, begun))
+        future.add_done_callback(lambda future: self._ended(future, worker, core, begun))
 
     def _ended(self, future: Future[Result], worker: _Worker, core: Core | None, begun: float) -> None:
         """Go on with the next task; called in a thread of the worker's executor."""
         broken = isinstance(future.exception(), BrokenProcessPool)
-        if self.as_done is not None and not future.exception():
-            self.as_done(future.result())  # before the map can end
+        try:
+            if self.as_done is not None and not future.exception():
+                self.as_done(future.result())  # before the map can end
+        finally:
+            self._account_for(future, worker, core, begun, broken=broken)
+
+    def _account_for(
+        self, future: Future[Result], worker: _Worker, core: Core | None, begun: float, *, broken: bool
+    ) -> None:
         with self._pool.lock:
             del self.running[future]
             self._frames += worker.frames

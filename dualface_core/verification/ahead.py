@@ -189,9 +189,13 @@ class Ahead:
     def add(self, span: SpanPackets | SpanFile) -> None:
         """Have a span looked at, in place of one that began with the same frame, or of all that others encoded.
 
-        To be called from any thread. Its file must stay until the result has been verified.
+        To be called from any thread. Its file must stay until the result has been verified. Nothing is looked at where
+        the samples cannot be found: why, `samples` says to whoever verifies.
         """
-        wanted = self.samples.wanted(span.first, span.last + self.samples.video.time_base)
+        try:
+            wanted = self.samples.wanted(span.first, span.last + self.samples.video.time_base)
+        except DualfaceError:
+            return
         seen = self._spare.add(AheadTask(span, wanted, self._limits, self._budget))
         with self._lock:
             if span.encoder != self._encoder:

@@ -142,6 +142,27 @@ def test_what_is_to_be_told_as_soon_as_it_is_done_is_told_in_any_order(workers: 
     assert told == [1, 0]
 
 
+def test_tasks_go_on_although_who_is_told_of_one_fails(workers: Workers) -> None:
+    told: list[int] = []
+
+    def done(number: int) -> None:
+        told.append(number)
+        raise OSError(number)
+
+    assert list(workers.map(square, range(4), as_done=done)) == [0, 1, 4, 9]
+    assert sorted(told) == [0, 1, 4, 9]
+
+
+def test_a_process_that_ends_while_it_is_idle_is_told_of_and_makes_nobody_wait(tmp_path: Path) -> None:
+    with Workers(CoreBudget(tmp_path, cores=2), preload=["tests.core.engine.tasks"]) as workers:
+        for process in set(workers.map(own_process, range(4))):
+            os.kill(process, signal.SIGKILL)
+        until(lambda: all(idle._executor._broken for _, idle in workers._pool._idle))
+        with pytest.raises(MachineError, match="memory"):
+            list(workers.map(square, range(4)))
+        assert list(workers.map(square, range(4))) == [0, 1, 4, 9]
+
+
 def test_a_spare_task_waits_until_no_other_is_left_to_begin(workers: Workers, tmp_path: Path) -> None:
     folders = {name: tmp_path / name for name in ("first", "second", "third", "spare")}
     for folder in folders.values():
