@@ -14,6 +14,7 @@ import pytest
 
 from dualface_core import pipeline
 from dualface_core.engine.workers import Workers
+from dualface_core.errors import UnreadableVideoError
 from dualface_core.media.encoder import Coding, Surface
 from dualface_core.media.joining import SpanEncoder, SpanJoiner, SpanPackets
 from dualface_core.media.limits import Limits
@@ -30,6 +31,7 @@ from dualface_core.verification.ahead import (
 )
 from dualface_core.verification.findings import Verification
 from dualface_core.verification.observation import Wanted
+from dualface_core.verification.samples import Samples
 from dualface_core.verification.verify import _Checks
 from tests.core.verification.results import ENCODER, Job
 
@@ -212,3 +214,17 @@ def test_a_span_that_was_not_seen_is_looked_at_in_the_file(
         assert verified(faceless, right, workers, ahead).passed
         with pytest.raises(NotSeenError):
             list(ahead.of_result(probe(right)))
+
+
+def test_nothing_is_looked_at_where_the_source_cannot_be_read_any_more(
+    good: Job, spans: list[SpanPackets], workers: Workers
+) -> None:
+    def unreadable() -> Samples:
+        raise UnreadableVideoError(good.video.path, "it is gone", action="Put it back.")
+
+    with workers.spare(observed_ahead) as spare:
+        ahead = Ahead(unreadable, Limits(), spare, None)
+        ahead.add(spans[0])
+        assert not ahead.has_spans
+        with pytest.raises(UnreadableVideoError):
+            ahead.samples  # noqa: B018  as whoever verifies asks for them
