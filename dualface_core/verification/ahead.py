@@ -39,8 +39,8 @@ from dualface_core.verification.samples import Samples
 if TYPE_CHECKING:  # which loads what no task needs
     from dualface_core.settings import Settings
 
-_LONGEST: Final = 6.0
-"""Seconds of the spans of a source: if it has several, its frames can be found side by side."""
+_SPAN: Final = 2.0
+"""Seconds of the spans of a source, at the least: if it has several, its frames can be found side by side."""
 
 _NO_FINGERPRINTS: Final = np.empty((0, 0), np.uint8)
 
@@ -182,7 +182,7 @@ class Ahead:
             samples, first = self._samples or self._find_samples(), self._samples is None
             self._samples = samples
         if first:
-            tasks = samples.of_source(split=len(spans(samples.video, seconds=_LONGEST)) > 1)
+            tasks = samples.of_source(split=len(spans(samples.video, seconds=_SPAN)) > 1)
             self._of_source = [self._spare.add(task) for task in tasks]
         return samples
 
