@@ -155,11 +155,11 @@ def _fitting(room: int) -> tuple[int, int, int]:
     return processes, min(threads, memory // _DECODER), memory
 
 
-def prepare(workers: Workers, path: Path, video: VideoInfo | None = None) -> None:
-    """Have processes load what they will need for a file, if it is large, or long, once it is known what it is."""
+def prepare(workers: Workers, path: Path) -> None:
+    """Have processes load what they will need for a file, before it is known what it is, if it is large."""
     from dualface_core.engine.preload import is_large
 
-    if is_large(path) or (video is not None and video.duration >= _SPLIT):
+    if is_large(path):
         workers.prepare()
 
 
@@ -247,8 +247,8 @@ def track(
         UnreadableVideoError: the source breaks off or is damaged; or it is salvaged, and no face is left.
         ChangedVideoError: it is not the file that was probed, or changes meanwhile. The same for every later step.
     """
-    if workers is not None:
-        prepare(workers, video.path, video)
+    if workers is not None and video.duration >= _SPLIT:
+        workers.prepare()
 
     from dualface_core.faces.weights import WeightFiles
     from dualface_core.media.audio_frames import damage_in_copies

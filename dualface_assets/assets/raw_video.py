@@ -46,13 +46,11 @@ def raw_video(
             store.require_room(upload.size_bytes)  # before any of the work, for runs that the sensor has not held back
         context.log.info("Probing %s, uploaded %s.", upload.name, upload.claimed_at)
         with in_time(reading_seconds(upload.size_bytes)):
-            path, is_followed = store.video_path(key), dg.AssetKey("face_tracks") in made
-            if is_followed:
-                pipeline.prepare(workers, path)
+            path = store.video_path(key)
+            if dg.AssetKey("face_tracks") in made:
+                workers.prepare()  # seldom in vain: for a video of a few seconds
                 pipeline.prepare_card(workers, [path])
             info = pipeline.probe(path, settings=config.settings())
-        if is_followed:
-            pipeline.prepare(workers, path, info)
         limit_runtime(context, info)
         if info.fingerprint != upload.sha256:
             raise ChangedVideoError(

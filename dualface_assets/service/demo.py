@@ -23,7 +23,8 @@ from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore, video_store
 from dualface_assets.uploads.claims import acknowledge
 from dualface_assets.uploads.intake import add
-from dualface_core.engine.preload import OF_STEPS, begin_to_load, is_large
+from dualface_core.engine.cores import machine_cores
+from dualface_core.engine.preload import OF_STEPS, begin_to_load
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
 from dualface_core.system.garbage import collect_rarely
@@ -36,14 +37,14 @@ def main() -> int:
     """Process the video that is named, or a sample. The exit status is 0 if there is a verified result."""
     collect_rarely()
     limit_library_threads()
+    if machine_cores() > 1:
+        begin_to_load(OF_STEPS)  # while Dagster loads the definitions
     read_migrations_once()
     keep_databases_open()
     try:
         store = video_store(ServiceSettings.load())
         prepared_home()
         source = Path(sys.argv[1]) if len(sys.argv) > 1 else _sample(Settings.load().cache)
-        if is_large(source):
-            begin_to_load(OF_STEPS)  # while Dagster opens its instance
         with dg.DagsterInstance.get() as instance:
             return 0 if process(source, store, instance, Console()) else 1
     except DualfaceError as error:
