@@ -13,7 +13,7 @@ import sys
 import threading
 from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from multiprocessing.connection import Connection
@@ -174,20 +174,17 @@ class _Said(logging.Handler):
 
 def _serve(asked: Connection[Answer | int, Request], gate: Gate) -> None:
     """Do the tasks of one connection, until it is closed."""
-    result: SharedResult | None = None
-    with asked:
+    with asked, ExitStack() as held:
         while True:
             try:
                 request = asked.recv()
-                if result is not None:
-                    result.close()  # its caller has it: it asks for nothing before
+                held.close()  # the last result, which its caller has: it asks for nothing before
                 with gate.turn((request.place, request.number), request.memory, cores=request.cores):
                     answer = _done(request, asked)
-                result = answer.result
+                if answer.result is not None:
+                    held.callback(answer.result.close)
                 asked.send(answer)
             except (EOFError, OSError, Stopped):
-                if result is not None:
-                    result.close()
                 return
 
 

@@ -604,7 +604,7 @@ class _Parallel(Generic[Task, Result]):
         try:
             job.worker = worker = self._pool.take()
             future = worker.submit(self._function, job.task)
-        except (OSError, EOFError, BrokenProcessPool) as error:  # it cannot be made, or has ended while it was idle
+        except (OSError, EOFError, RuntimeError) as error:  # it cannot be made now, or has ended while it was idle
             self._pool.lose()
             if core is not None:
                 core.release()
