@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import av.error
 from av import library_versions as ffmpeg_versions
@@ -34,6 +34,10 @@ if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
     VideoPacket = Packet[VideoStream]
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its whole configuration on stderr unless told to keep to errors
+
+
+_HEVC: Final = frozenset({"libx265", "hevc_nvenc"})
+"""FFmpeg's names of the encoders of HEVC."""
 
 
 def library_versions() -> dict[str, str]:
@@ -175,7 +179,7 @@ class VideoEncoder:
         context.color_primaries = coding.color.primaries
         context.color_trc = coding.color.transfer
         context.colorspace = coding.color.matrix
-        if coding.encoder.name == "libx265":
+        if coding.encoder.name in _HEVC:
             context.codec_tag = "hvc1"  # the tag that Apple's players ask for
         with unchanged_scheduling():
             context.open()
