@@ -530,15 +530,25 @@ def render_with_nvenc(
 
 @contextmanager
 def _for_spans(kept: Path) -> Iterator[Path | None]:
-    """The kept folder, for copies of what NVENC encodes; None where it is another process's, or not ours alone."""
+    """The kept folder, for copies of what NVENC encodes; None where it is another process's, or not ours alone.
+
+    What a killed job has left there stays where NVENC fails: the software that takes its place may go on with it.
+    """
+    from dualface_core.encoding.failures import EncoderError
     from dualface_core.system.kept_folders import taken_over
     from dualface_core.system.private_folders import PrivateFolderError
 
+    failed: EncoderError | None = None
     with ExitStack() as stack:
         ours = False
         with suppress(PrivateFolderError, OSError):
             ours = stack.enter_context(taken_over(kept))
-        yield kept if ours else None
+        try:
+            yield kept if ours else None
+        except EncoderError as error:
+            failed = error
+    if failed is not None:
+        raise failed
 
 
 def render_with_software(

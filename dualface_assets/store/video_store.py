@@ -382,12 +382,13 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         return self.folder / "encoded_video" / key / f"{slug}.split.mp4"
 
     def note_result(self, info: VideoInfo) -> None:
-        """Note what this run has published, for its steps that follow. Raises PrivateFolderError, or OSError."""
+        """Note what this run has published for its later steps, if that can be done. Raises PrivateFolderError."""
         from dualface_core.media.probe import VideoInfo
 
         note = self.scratch(self._run_id) / _RESULT
-        note.parent.mkdir(exist_ok=True)
-        note.write_bytes(TypeAdapter(VideoInfo).dump_json(info))
+        with suppress(OSError):
+            note.parent.mkdir(exist_ok=True)
+            note.write_bytes(TypeAdapter(VideoInfo).dump_json(info))
 
     def result_info(self, key: str) -> VideoInfo:
         """What the verified result is: as this run has noted it, if that is the file, or else as it is found now.
@@ -483,8 +484,8 @@ class VideoStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
 
 def _needed(size_bytes: int) -> int:
-    """Bytes that a run on a video of this size may take: its copy, the result, and what is rendered meanwhile."""
-    return ROOM + 2 * size_bytes
+    """Bytes that a run on a video of this size may take: its copy, the result, and parts or copies of that."""
+    return ROOM + 3 * size_bytes
 
 
 def _promised(folder: Path) -> int:

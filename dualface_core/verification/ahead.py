@@ -179,11 +179,12 @@ class Ahead:
     def samples(self) -> Samples:
         """What is looked at more closely."""
         with self._lock:
-            samples, first = self._samples or self._find_samples(), self._samples is None
-            self._samples = samples
-        if first:
+            if self._samples is not None:
+                return self._samples
+            samples = self._find_samples()
             tasks = samples.of_source(split=len(spans(samples.video, seconds=_SPAN)) > 1)
-            self._of_source = [self._spare.add(task) for task in tasks]
+            self._samples = samples
+        self._of_source = [self._spare.add(task) for task in tasks]
         return samples
 
     def add(self, span: SpanPackets | SpanFile) -> None:

@@ -16,6 +16,7 @@ from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.rendering.choice import EncoderChoice
 from dualface_core.rendering.report import EncodeReport
 from dualface_core.settings import Settings
+from dualface_core.system.kept_folders import kept_folder
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.rendering.still_scene import still_plan, still_video
 from tests.nvenc_emulator import EmulatedDriver
@@ -80,6 +81,18 @@ def test_without_fallback_the_failure_is_raised_with_its_class_and_nothing_is_pu
     with pytest.raises(EncoderError, match=r"h264_nvenc failed \(crashed\): "):
         pipeline.render(*scene, output, settings=settings(software_fallback=False))
     assert list(output.parent.iterdir()) == []
+
+
+def test_what_a_killed_job_has_left_stays_for_the_software_that_follows_nvenc(
+    emulated: Emulated, settings: MakeSettings, scene: tuple[VideoInfo, TilePlan], output: Path
+) -> None:
+    emulated(fault="crash@5")
+    kept = kept_folder(output)
+    kept.mkdir(mode=0o700)
+    (kept / "left").touch()
+    with pytest.raises(EncoderError):
+        pipeline.render(*scene, output, settings=settings(software_fallback=False), kept=kept, encoded=lambda _: None)
+    assert (kept / "left").exists()
 
 
 def test_a_retry_with_nvenc_after_a_crash_works(
