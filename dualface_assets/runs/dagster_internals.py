@@ -162,9 +162,10 @@ def keep_databases_open() -> None:
             engines[address] = create_engine(address, **options | {"poolclass": Kept, "pool_size": 1})
         return engines[address]
 
-    for storage in (sqlite_event_log, sqlite_run_storage):
-        if getattr(storage, "create_engine", None) is not create_engine:
-            raise RuntimeError("This Dagster opens its databases in another way: see runs/dagster_internals.py.")
+    storages = sqlite_event_log, sqlite_run_storage
+    if any(getattr(storage, "create_engine", None) is not create_engine for storage in storages):
+        raise RuntimeError("This Dagster opens its databases in another way: see runs/dagster_internals.py.")
+    for storage in storages:
         storage.create_engine = opened_once  # type: ignore[attr-defined]  # patched on purpose
 
 
