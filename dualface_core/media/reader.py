@@ -59,7 +59,9 @@ def frames_at(video: VideoInfo, indexes: Sequence[int], pts: Sequence[int]) -> l
 
     Raises as VideoReader does.
     """
-    most = min(_MOST_READERS, os.cpu_count() or 1, _PIXELS_SIDE_BY_SIDE // (video.coded_width * video.coded_height))
+    most = min(
+        _MOST_READERS, len(os.sched_getaffinity(0)), _PIXELS_SIDE_BY_SIDE // (video.coded_width * video.coded_height)
+    )
     readers = min(len(indexes), most) if is_seekable(video) else 1
 
     def read(part: slice) -> list[Frame]:
@@ -100,7 +102,7 @@ class VideoReader:
         self._video = video
         self._hardware = hardware
         # One thread, so that every pass over a damaged video finds the same frames.
-        self._threads = 1 if video.salvage else threads or min(_MOST_THREADS, os.cpu_count() or 1)
+        self._threads = 1 if video.salvage else threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))
         self._loop_filter = loop_filter
         self._span = span or Span(0, video.frame_count, video.first_pts, None)
         self._entry: int | None = None

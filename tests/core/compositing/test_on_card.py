@@ -44,7 +44,7 @@ def test_what_is_copied_for_a_software_encoder_is_what_the_processor_draws_with_
         monkeypatch.setattr(on_card, "_decoded", decoded_on_host)
         monkeypatch.setattr("dualface_core.media.cuda_frames.Mark", NoMark)
     parts, taken = region_fingerprints(plan.layout), set()
-    composed = composed_on_card(video, plan.part(0, plan.frame_count), card, encoded_there=False)  # type: ignore[arg-type]
+    composed = composed_on_card(video, plan.part(0, plan.frame_count), card, encoded_there=False)  # type: ignore[arg-type]  # emulated
     for (ours, pts), (theirs, at) in zip(composed, composed_frames(video, plan), strict=True):
         assert pts == at
         assert_alike(ours.planes, theirs.planes)
