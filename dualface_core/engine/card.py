@@ -20,6 +20,7 @@ from functools import partial
 from multiprocessing import connection
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -36,7 +37,7 @@ _WAITING: Final = 1
 """Tasks of a video, for each process, that are there when another one ends."""
 
 _END_PATIENCE: Final = 10.0
-"""Seconds in which a task that is told to stop must have stopped, or it is waited for no more."""
+"""Seconds in which all tasks that are told to stop must have stopped, or they are waited for no more."""
 
 _LONGEST_FOLDER: Final = 75
 """Letters of the name of a folder in which sockets can be: theirs have 107 at most."""
@@ -241,10 +242,10 @@ class _Line:
             with socket.socket(fileno=os.dup(self.connection.fileno())) as said, suppress(OSError):
                 said.shutdown(socket.SHUT_WR)
 
-    def wait(self, seconds: float) -> None:
-        """Wait until a task that is in work has ended, for so long at most."""
+    def wait(self, until: float) -> None:
+        """Wait until a task that is in work has ended, or the clock shows a time."""
         with suppress(EOFError, OSError):
-            while self.number is not None and self.connection.poll(seconds if self.begun else 0):
+            while self.number is not None and self.connection.poll(max(until - monotonic(), 0) if self.begun else 0):
                 self.begun = True
                 self.connection.recv()
 
@@ -389,5 +390,6 @@ def _stop(lines: Sequence[_Line]) -> None:
     """End what is in work, and wait for it."""
     for line in lines:
         line.stop()
+    until = monotonic() + _END_PATIENCE
     for line in lines:
-        line.wait(_END_PATIENCE)
+        line.wait(until)

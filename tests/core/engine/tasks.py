@@ -155,6 +155,14 @@ def end_slowly(task: tuple[Path, int]) -> None:
         at_work.unlink()
 
 
+def hang(task: tuple[Path, int]) -> None:
+    """Hang, as a driver does, but for the first of forty tasks, which ends once all are at work."""
+    folder, number = task
+    (folder / f"begun-{number}").touch()
+    while number or len([*folder.glob("begun-*")]) < 40:
+        time.sleep(0.005)
+
+
 def ignore_the_end(task: tuple[Path, int]) -> None:
     """Hang, as a driver does."""
     (task[0] / f"begun-{task[1]}").write_text(str(os.getpid()))

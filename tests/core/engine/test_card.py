@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dualface_core.engine import card
 from dualface_core.engine.card_process import Gate
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers
@@ -24,6 +25,7 @@ from tests.core.engine.tasks import (
     crash_on_card,
     end_slowly,
     give_up_on_card,
+    hang,
     leave_traces,
     met,
     own_process,
@@ -146,6 +148,18 @@ def test_what_is_in_work_has_ended_when_the_caller_goes_on(workers: Workers, tmp
         [*workers.map_on_card(end_slowly, tasks, memory=1, without_card=tuple)]
     assert (tmp_path / "begun-1").exists()
     assert not [*tmp_path.glob("at-work-*")]
+
+
+def test_tasks_that_hang_are_waited_for_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card, "_END_PATIENCE", 0.5)
+    processes = card_processes(tmp_path / "run", threads=40)
+    with Workers(CoreBudget(tmp_path / "run", cores=1), card=processes) as workers:
+        found = workers.map_on_card(hang, [(tmp_path, number) for number in range(40)], memory=1, without_card=tuple)
+        next(found)
+        closing = threading.Thread(target=found.close)
+        closing.start()
+        closing.join(15)  # one after the other, they would take 20
+        assert not closing.is_alive()
 
 
 def begun(gate: Gate, asked: list[tuple[int, int]]) -> list[tuple[int, int]]:
