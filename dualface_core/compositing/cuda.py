@@ -1,6 +1,6 @@
 """Renders tiles on the card: what `cpu` does, in one launch of a kernel a frame.
 
-Belongs here: what the kernels of `tiles.cu` are told. They come compiled to PTX, which every driver since 550 and every
+Belongs here: what the kernel of `tiles.cu` is told. It comes compiled to PTX, which every driver since 550 and every
 card since Turing takes; `compile_kernels` makes it.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,11 +21,10 @@ from dualface_core.compositing.sampling import AXIS, plan_axes
 from dualface_core.media.color import ColorInfo
 from dualface_core.media.cuda_frames import Canvas, CudaFrame
 from dualface_core.system.cuda import Card, DeviceMemory
-from dualface_core.tables.layouts import Region
 from dualface_core.tables.tile_plan import PlanPart
 
 PTX: Final = Path(__file__).with_name("tiles.ptx")
-"""The kernels, compiled."""
+"""The kernel, compiled."""
 
 SLOT: Final = np.dtype(
     [
@@ -66,18 +64,6 @@ class Job(ctypes.Structure):
         ("height", ctypes.c_int),
         *((name, ctypes.c_int * 3) for name in ("background", "line", "white", "black")),
         ("plate", ctypes.c_int),
-    )
-
-
-class Halving(ctypes.Structure):
-    """Of the kernel `halve`."""
-
-    _fields_ = (
-        ("canvas", ctypes.c_uint64 * 3),
-        ("pitch", ctypes.c_int * 3),
-        ("apart", ctypes.c_int),
-        *((name, ctypes.c_int) for name in ("x", "y", "width", "height")),
-        ("halves", ctypes.c_uint64),
     )
 
 
@@ -133,23 +119,6 @@ class _Uploaded:
     frames: range
     slots: DeviceMemory
     masks: DeviceMemory
-
-
-class Halver:
-    """Shrinks parts of pictures by two. Raises CudaError."""
-
-    def __init__(self, card: Card) -> None:
-        (self._halve,) = card.kernels(PTX.read_bytes(), "halve")
-
-    def start(self, canvas: Canvas, regions: Sequence[Region], address: int) -> None:
-        """Start to write regions at half their size: of each Y, U and V, all one after the other."""
-        for region in regions:
-            job = Halving(apart=canvas.apart, halves=address)
-            job.canvas[:], job.pitch[:] = canvas.addresses, canvas.pitches
-            job.x, job.y, job.width, job.height = region.x, region.y, region.width, region.height
-            blocks = -(-region.width // 2 // _COLUMNS), -(-region.height // 2 // _WAYS), 3
-            self._halve(blocks, _COLUMNS * _WAYS, job)
-            address += region.halved_size
 
 
 def slots_of(plan: PlanPart) -> tuple[NDArray[np.void], NDArray[np.uint16]]:

@@ -10,12 +10,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dualface_core.compositing.composed import changed
-from dualface_core.compositing.cuda import CudaCompositor, Halver
+from dualface_core.compositing.cuda import CudaCompositor
 from dualface_core.engine.prefetch import prefetch
-from dualface_core.media.cuda_frames import CudaFrame, CudaReader, CudaSurface, Pool, card_readers
+from dualface_core.media.cuda_frames import Canvas, CudaFrame, CudaReader, CudaSurface, Pool, card_readers
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.spans import Span
 from dualface_core.system.cuda import Card
@@ -33,6 +36,15 @@ FRAMES_AHEAD: Final = 48
 """Decoded frames that may wait on the card for each of them, until it is their turn."""
 
 
+class Beside(Protocol):
+    """What a card makes of each canvas besides, in page-locked memory of so many bytes."""
+
+    size: int
+
+    def start(self, canvas: Canvas, made: NDArray[np.uint8]) -> None:
+        """Start to make it."""
+
+
 def composed_on_card(
     video: VideoInfo,
     plan: PlanPart,
@@ -41,6 +53,7 @@ def composed_on_card(
     span: Span | None = None,
     turns: Sequence[Span] = (),
     encoded_there: bool,
+    beside: Callable[[Card], Beside] | None = None,
 ) -> Generator[tuple[CudaSurface, int]]:
     """Frames of the result, not encoded, each with its pts in units of the source's time base.
 
@@ -51,7 +64,8 @@ def composed_on_card(
         span: the frames, read by a decoder that the process keeps for others; all of the video if None.
         turns: all of them, in spans that two decoders take in turn; none for one decoder.
         encoded_there: whether NVENC takes the surfaces as they are. Otherwise they are copied to the host, and have
-            planes. All have the regions of the layout at half their size in `beside`.
+            planes.
+        beside: what is to be made of each canvas besides, which surfaces have in `beside`; None for nothing.
 
     Raises:
         UnreadableVideoError: the source breaks off, or has other frames than when it was tracked.
@@ -60,9 +74,9 @@ def composed_on_card(
     """
     card.enter()
     canvas, times = plan.layout, plan.pts.tolist()
-    compositor, halver = CudaCompositor(card, plan, video.color), Halver(card)
-    halves = sum(region.halved_size for region in canvas.regions)
-    pool = Pool(card, canvas.width, canvas.height, copied=not encoded_there, beside=halves)
+    compositor, more = CudaCompositor(card, plan, video.color), beside(card) if beside else None
+    room = more.size if more is not None else 0
+    pool = Pool(card, canvas.width, canvas.height, copied=not encoded_there, beside=room)
     on_their_way: deque[tuple[CudaSurface, CudaFrame]] = deque()
 
     def finished() -> tuple[CudaSurface, int]:
@@ -77,7 +91,8 @@ def composed_on_card(
                 raise changed(video, frame.index)
             surface = pool.take()
             compositor.draw(frame, surface.canvas)
-            halver.start(surface.canvas, canvas.regions, surface.beside.ctypes.data)
+            if more is not None:
+                more.start(surface.canvas, surface.beside)
             if not encoded_there:
                 card.start_download(surface.memory.address, surface.picture)
             surface.drawn.set()

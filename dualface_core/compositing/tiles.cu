@@ -226,31 +226,3 @@ extern "C" __global__ void __launch_bounds__(COLUMNS * WAYS, 4) compose(const Jo
     for (int y = top + way; y < top + ROWS && y < height; y += WAYS)
         to[(size_t)y * job.canvas_pitch[channel]] = value[y - top][column];
 }
-
-struct Halving {
-    const unsigned char *canvas[3];
-    int pitch[3];
-    int apart;
-    int x, y, width, height;          /* of the part of the canvas that is halved */
-    unsigned char *halves;            /* Y, U and V of half the size, each without a gap after the other */
-};
-
-/* Part of a canvas at half its size: of this, fingerprints are taken. blockIdx.z: 0 for Y, 1 for U, 2 for V. */
-extern "C" __global__ void halve(const Halving job)
-{
-    int channel = blockIdx.z, scale = channel ? 2 : 1, apart = channel ? job.apart : 1;
-    int columns = job.width / scale / 2, rows = job.height / scale / 2;
-    int x = blockIdx.x * COLUMNS + threadIdx.x % COLUMNS, y = blockIdx.y * WAYS + threadIdx.x / COLUMNS;
-    unsigned char *to = job.halves;
-
-    if (x >= columns || y >= rows)
-        return;
-    if (channel)
-        to += (size_t)(job.width / 2) * (job.height / 2);
-    if (channel == 2)
-        to += (size_t)columns * rows;
-    const unsigned char *from = job.canvas[channel] + (size_t)(job.y / scale + 2 * y) * job.pitch[channel];
-    int at = (job.x / scale + 2 * x) * apart;
-    const unsigned char *below = from + job.pitch[channel];
-    to[(size_t)y * columns + x] = (from[at] + from[at + apart] + below[at] + below[at + apart] + 2) >> 2;
-}

@@ -38,7 +38,7 @@ from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.writer import Carried
 from dualface_core.rendering.finished_spans import FinishedSpan, Manifest, SpanPlace, take_stock
-from dualface_core.rendering.stream import surface_fingerprint
+from dualface_core.rendering.stream import card_fingerprints, surface_fingerprint
 from dualface_core.system.atomic_files import output_error
 from dualface_core.system.cuda import card_of_process
 from dualface_core.tables.layouts import Layout
@@ -145,7 +145,9 @@ def render_spans(task: SpansTask) -> list[FinishedSpan]:
     span = replace(first, stop=last.stop, stop_pts=last.stop_pts)
     with ExitStack() as stack:
         if task.on_card:
-            drawn = composed_on_card(task.video, task.plan, card_of_process(), span=span, encoded_there=False)
+            beside = card_fingerprints(task.plan.layout) if task.fingerprints else None
+            card = card_of_process()
+            drawn = composed_on_card(task.video, task.plan, card, span=span, encoded_there=False, beside=beside)
             surfaces: Iterator[tuple[Surface | CudaSurface, int]] = stack.enter_context(closing(drawn))
         else:
             turn = _blank(task.plan.layout, 1)

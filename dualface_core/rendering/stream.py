@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,12 +31,13 @@ from dualface_core.media.span_files import SpansWanted
 from dualface_core.media.spans import Span
 from dualface_core.media.writer import VideoWriter
 from dualface_core.system.cuda import Card
+from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.verification.card_fingerprints import CardFingerprints, made_fingerprint
 from dualface_core.verification.fingerprints import (
     FingerprintWriter,
     RegionFingerprint,
     fingerprint,
-    fingerprint_of_halves,
     region_fingerprints,
 )
 
@@ -94,7 +96,14 @@ def render_stream(
     frames_of: Generator[tuple[Surface | CudaSurface, int]] = (
         composed_frames(video, plan, threads=decode_threads, composers=compose_threads)
         if card is None
-        else composed_on_card(video, plan.part(0, plan.frame_count), card, turns=turns, encoded_there=encoder.hardware)
+        else composed_on_card(
+            video,
+            plan.part(0, plan.frame_count),
+            card,
+            turns=turns,
+            encoded_there=encoder.hardware,
+            beside=card_fingerprints(plan.layout) if fingerprints else None,
+        )
     )
     with (
         closing(frames_of) as composed,
@@ -155,7 +164,7 @@ def render_on_card_or_not(
 def _fingerprinted(
     composed: Iterable[tuple[Surface | CudaSurface, int]], plan: TilePlan, path: Path | None
 ) -> Generator[tuple[Surface | CudaSurface, int]]:
-    """The same frames; each leaves its fingerprint on the way, taken in threads that do nothing else."""
+    """The same frames; each leaves its fingerprint on the way: a card has made it, or a thread of its own takes it."""
     if path is None:
         yield from composed
         return
@@ -163,7 +172,10 @@ def _fingerprinted(
     with FingerprintWriter(path, plan.layout) as writer, ThreadPoolExecutor(_FINGERPRINTS, "fingerprint") as threads:
         taken: deque[Future[NDArray[np.uint8]]] = deque()
         for surface, pts in composed:
-            taken.append(threads.submit(surface_fingerprint, surface, parts))
+            if isinstance(surface, CudaSurface):
+                writer.write(surface_fingerprint(surface, parts))
+            else:
+                taken.append(threads.submit(surface_fingerprint, surface, parts))
             if len(taken) > _FRAMES_AHEAD:
                 writer.write(taken.popleft().result())
             yield surface, pts
@@ -172,7 +184,12 @@ def _fingerprinted(
 
 
 def surface_fingerprint(surface: Surface | CudaSurface, parts: Sequence[RegionFingerprint]) -> NDArray[np.uint8]:
-    """Take the fingerprint of a composed frame, (samples,) uint8: from what a card has halved, or from the planes."""
+    """The fingerprint of a composed frame, (samples,) uint8: what a card has made, or it is taken of the planes."""
     if isinstance(surface, CudaSurface):
-        return fingerprint_of_halves(surface.beside, parts)
+        return made_fingerprint(surface.beside, parts)
     return fingerprint(surface.planes, parts)
+
+
+def card_fingerprints(layout: Layout) -> Callable[[Card], CardFingerprints]:
+    """What a card makes of canvases of a layout besides, so that surfaces have fingerprints."""
+    return partial(CardFingerprints, parts=region_fingerprints(layout))

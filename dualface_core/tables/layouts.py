@@ -56,16 +56,6 @@ class Region:
     width: int
     height: int
 
-    @property
-    def halves(self) -> list[tuple[int, int]]:
-        """Rows and columns of Y, U and V of it, at half their sizes."""
-        return [(self.height // scale // 2, self.width // scale // 2) for scale in (1, 2, 2)]
-
-    @property
-    def halved_size(self) -> int:
-        """Samples of the three in all."""
-        return sum(rows * columns for rows, columns in self.halves)
-
 
 @dataclass(frozen=True)
 class Border:

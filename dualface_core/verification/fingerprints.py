@@ -82,22 +82,18 @@ class RegionFingerprint:
         return int(self.chroma.stop) + 1
 
     @cached_property
-    def _luma_rows(self) -> NDArray[np.intp]:
-        """Which rows of luma at half size are looked at: those of all bands."""
-        rows, cells = self.region.halves[0][0], self.luma_shape[0]
-        of_a_cell = min(max(2, -(-_BANDS // cells)), rows // (_BAND * cells))
-        first = _spread(rows, of_a_cell * cells) - _BAND // 2
-        return (first[:, None] + np.arange(_BAND)).ravel()
-
-    @cached_property
-    def _chroma_rows(self) -> NDArray[np.intp]:
-        """The same of U, and of V."""
-        return _spread(self.region.halves[1][0], _CHROMA_ROWS * self.chroma_shape[0])
+    def bands(self) -> int:
+        """Bands of rows that a cell of luma is taken of."""
+        cells = self.luma_shape[0]
+        return min(max(2, -(-_BANDS // cells)), self.region.height // 2 // (_BAND * cells))
 
     @cached_property
     def _pairs(self) -> tuple[NDArray[np.intp], ...]:
-        """The rows of Y, U and V that these are made of."""
-        pairs = [(2 * rows[:, None] + np.arange(2)).ravel() for rows in (self._luma_rows, self._chroma_rows)]
+        """The rows of Y, U and V that those at half size which are looked at are made of."""
+        first = _spread(self.region.height // 2, self.bands * self.luma_shape[0]) - _BAND // 2
+        luma = (first[:, None] + np.arange(_BAND)).ravel()
+        chroma = _spread(self.region.height // 4, _CHROMA_ROWS * self.chroma_shape[0])
+        pairs = [(2 * rows[:, None] + np.arange(2)).ravel() for rows in (luma, chroma)]
         return pairs[0], pairs[1], pairs[1]
 
     def of(self, planes: Planes) -> NDArray[np.uint8]:
@@ -112,29 +108,18 @@ class RegionFingerprint:
             )
             for plane, pairs, scale in zip(planes, self._pairs, (1, 2, 2), strict=True)
         )
-        return self._of_rows(y, u, v)
-
-    def of_halves(self, halves: Planes) -> NDArray[np.uint8]:
-        """The same from Y, U and V of the region alone, at half their sizes."""
-        y, u, v = halves
-        return self._of_rows(y[self._luma_rows], u[self._chroma_rows], v[self._chroma_rows])
-
-    def _of_rows(self, y: NDArray[np.uint8], u: NDArray[np.uint8], v: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The same from the rows that are looked at, of the planes at half their sizes."""
         parts = [
             _averaged(_halved(y), self.luma_shape),
             _averaged(_halved(u), self.chroma_shape),
             _averaged(_halved(v), self.chroma_shape),
-            np.array([round(_DETAIL_STEPS * math.log2(1 + _detail(y)))], np.uint8),
+            np.array([self.detail(_detail_norm(y))], np.uint8),
         ]
         return np.concatenate([part.ravel() for part in parts])
 
-    def planes_in(self, halves: NDArray[np.uint8]) -> Planes:
-        """Y, U and V of the region at half its size, which lie one after the other in uint8."""
-        y, u, v = self.region.halves
-        first, second = y[0] * y[1], y[0] * y[1] + u[0] * u[1]
-        stop = self.region.halved_size
-        return halves[:first].reshape(y), halves[first:second].reshape(u), halves[second:stop].reshape(v)
+    def detail(self, norm: float) -> int:
+        """The last byte, of the root of the sum of fourth powers: see `detail`."""
+        samples = self.bands * self.luma_shape[0] * (_BAND - 2) * (self.region.width // 2)
+        return round(_DETAIL_STEPS * math.log2(1 + 9 * norm / math.sqrt(samples)))
 
 
 def detail(kept: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -147,10 +132,10 @@ def detail(kept: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.exp2(kept / _DETAIL_STEPS) - 1
 
 
-def _detail(bands: NDArray[np.uint8]) -> float:
+def _detail_norm(bands: NDArray[np.uint8]) -> float:
     aside, width = cv2.absdiff(bands, cv2.blur(bands, (3, 3))), bands.shape[1]
     inner = aside.reshape(-1, _BAND, width)[:, 1:-1].reshape(-1, width)
-    return 9 * cv2.norm(cv2.multiply(inner, inner)) / math.sqrt(inner.size)  # squares over 255 count as that
+    return float(cv2.norm(cv2.multiply(inner, inner)))  # squares over 255 count as that
 
 
 def _spread(rows: int, count: int) -> NDArray[np.intp]:
@@ -181,15 +166,6 @@ def region_fingerprints(layout: Layout) -> list[RegionFingerprint]:
 def fingerprint(canvas: Planes, parts: Sequence[RegionFingerprint]) -> NDArray[np.uint8]:
     """Take the fingerprint of a frame, (samples,) uint8, from Y, U and V of its canvas: the regions', and the form."""
     return np.concatenate([*(part.of(canvas) for part in parts), _FORM])
-
-
-def fingerprint_of_halves(halves: NDArray[np.uint8], parts: Sequence[RegionFingerprint]) -> NDArray[np.uint8]:
-    """The same from Y, U and V of each region at half its size, all one after the other."""
-    found = []
-    for part in parts:
-        found.append(part.of_halves(part.planes_in(halves)))
-        halves = halves[part.region.halved_size :]
-    return np.concatenate([*found, _FORM])
 
 
 class FingerprintWriter:

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cpu import Compositor
-from dualface_core.compositing.cuda import Halver
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.prefetch import helped
 from dualface_core.engine.workers import advance
@@ -37,6 +36,7 @@ from dualface_core.tables.labels import Person
 from dualface_core.tables.layouts import Layout
 from dualface_core.tables.tile_plan import FramePlan
 from dualface_core.verification.canvas import CanvasShown, Sides, bars, canvas_shown
+from dualface_core.verification.card_fingerprints import CardFingerprints, made_fingerprint
 from dualface_core.verification.expected import (
     ComposedTile,
     Sample,
@@ -47,7 +47,7 @@ from dualface_core.verification.expected import (
     tile_frame,
 )
 from dualface_core.verification.findings import Finding
-from dualface_core.verification.fingerprints import fingerprint, fingerprint_of_halves, region_fingerprints
+from dualface_core.verification.fingerprints import fingerprint, region_fingerprints
 from dualface_core.verification.identity import Face, FacesShown, FacesWanted, faces_in_tiles, faces_of_source
 from dualface_core.verification.streams import audio_findings
 
@@ -310,26 +310,24 @@ def _put_together(looked_at: Iterator[_Looked]) -> Iterator[ResultSeen]:
 
 
 def _on_card(task: ResultTask) -> Iterator[_Looked]:
-    """Of every frame the card shrinks what a fingerprint is made of; only those that are looked at come back whole."""
+    """Of every frame the card makes the fingerprint; only those that are looked at come back whole."""
     card = card_of_process()
     card.enter()
-    halver, downloads = Halver(card), Downloads(card, task.result)
     detector, parts = FaceDetector(task.wanted.detector), region_fingerprints(task.wanted.layout)
-    regions = [part.region for part in parts]
-    size = sum(region.halved_size for region in regions)
+    prints, downloads = CardFingerprints(card, parts), Downloads(card, task.result)
     unused: list[NDArray[np.uint8]] = []
 
     def started(frame: CudaFrame) -> tuple[CudaFrame, int, NDArray[np.uint8], Frame | None]:
-        halves = unused.pop() if unused else card.locked(size)
-        halver.start(Canvas.of(frame), regions, halves.ctypes.data)
+        made = unused.pop() if unused else card.locked(prints.size)
+        prints.start(Canvas.of(frame), made)
         number = _number(task, frame.pts)
-        return frame, number, halves, downloads.start(frame) if number in task.wanted.shown else None
+        return frame, number, made, downloads.start(frame) if number in task.wanted.shown else None
 
     whole = Span(0, task.result.frame_count, task.result.first_pts, None)
     with card_readers().of(task.result, task.span or whole) as reader:
-        for decoded, number, halves, copied in in_flight(card, map(started, reader.frames())):
-            taken = fingerprint_of_halves(halves, parts)
-            unused.append(halves)
+        for decoded, number, made, copied in in_flight(card, map(started, reader.frames())):
+            taken = made_fingerprint(made, parts)
+            unused.append(made)
             yield _looked_at(task, detector, number, decoded.pts, taken, copied)
 
 

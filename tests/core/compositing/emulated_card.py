@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dualface_core.compositing.cuda import SLOT, Halving, Job
+from dualface_core.compositing.cuda import SLOT, Job
 from dualface_core.compositing.sampling import AXIS
 from dualface_core.faces.yunet import Layer, Stem
 from dualface_core.system.compile_kernels import SOURCES
 from dualface_core.system.cuda import Card, CudaError
+from dualface_core.verification.card_fingerprints import Print
 
 
 @dataclass
@@ -31,10 +32,10 @@ class EmulatedCard:
         library = folder / "kernels.so"
         source = Path(__file__).with_name("emulated_kernels.cpp")
         kernels = [f'-D{path.stem.upper()}="{path}"' for path in SOURCES]
-        options = ["-O2", "-shared", "-fPIC", *kernels, "-o", library]
+        options = ["-O2", "-ffp-contract=off", "-shared", "-fPIC", *kernels, "-o", library]
         subprocess.run(["g++", *options, source], check=True)
         self._library = ctypes.CDLL(str(library))
-        declared = [AXIS.itemsize, SLOT.itemsize, *map(ctypes.sizeof, (Job, Halving, Stem, Layer))]
+        declared = [AXIS.itemsize, SLOT.itemsize, *map(ctypes.sizeof, (Job, Print, Stem, Layer))]
         assert list((ctypes.c_size_t * len(declared)).in_dll(self._library, "sizes")) == declared
 
     def kernels(self, _: bytes, *names: str) -> list[object]:

@@ -1,4 +1,4 @@
-/* The kernels of tiles.cu and yunet.cu for a processor: each thread of a block is a fiber that runs until the next barrier. */
+/* The kernels of the `.cu` files for a processor: each thread of a block is a fiber that runs until the next barrier. */
 
 #include <math.h>
 #include <stddef.h>
@@ -24,6 +24,12 @@ static void __syncthreads(void)
 #define __launch_bounds__(...)
 #define __shared__ static
 
+/* Without a fused multiplication and addition, for which the compiler is told not to make any. */
+#define __fmul_rn(one, other) ((float)(one) * (float)(other))
+#define __fadd_rn(one, other) ((float)(one) + (float)(other))
+#define __dmul_rn(one, other) ((double)(one) * (double)(other))
+
+#include FINGERPRINTS
 #include TILES
 #include YUNET
 
@@ -72,10 +78,10 @@ extern "C" void run_compose(const unsigned *blocks, unsigned threads, const Job 
     run([] { compose(*(const Job *)given); }, blocks, threads);
 }
 
-extern "C" void run_halve(const unsigned *blocks, unsigned threads, const Halving *job)
+extern "C" void run_fingerprint(const unsigned *blocks, unsigned threads, const Print *job)
 {
     given = job;
-    run([] { halve(*(const Halving *)given); }, blocks, threads);
+    run([] { fingerprint(*(const Print *)given); }, blocks, threads);
 }
 
 extern "C" void run_stem(const unsigned *blocks, unsigned threads, const Stem *job)
@@ -90,4 +96,4 @@ extern "C" void run_separable(const unsigned *blocks, unsigned threads, const La
     run([] { separable(*(const Layer *)given); }, blocks, threads);
 }
 
-extern "C" const size_t sizes[] = {sizeof(Axis), sizeof(Slot), sizeof(Job), sizeof(Halving), sizeof(Stem), sizeof(Layer)};
+extern "C" const size_t sizes[] = {sizeof(Axis), sizeof(Slot), sizeof(Job), sizeof(Print), sizeof(Stem), sizeof(Layer)};

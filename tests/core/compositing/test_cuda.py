@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from dualface_core.compositing.cpu import Compositor
-from dualface_core.compositing.cuda import CudaCompositor, Halver
+from dualface_core.compositing.cuda import CudaCompositor
 from dualface_core.media.color import SDR
 from dualface_core.media.cuda_frames import Canvas, CudaFrame
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.tables.labels import Person, Subject
 from dualface_core.tables.layouts import Border, Layout, Tile
 from dualface_core.tables.tile_plan import PlanPart
-from dualface_core.verification.fingerprints import fingerprint, fingerprint_of_halves, region_fingerprints
 from tests.core.compositing.emulated_card import AnyCard
 
 SPLIT = Layout("split", 320, 180, (Tile(Subject.A, 0, 0, 160, 180), Tile(Subject.B, 160, 0, 160, 180)))
@@ -153,14 +152,3 @@ def test_a_part_of_a_plan_is_drawn_by_the_numbers_that_its_frames_have_in_the_vi
         compositor.draw(replace(on_card(card, planes), index=number), drawn.canvas)
         ours = Compositor(SPLIT, 400, 300).compose(Frame(number, 0, 0.0, planes, SDR), part.frame(number))
         assert_alike(ours, drawn.planes())
-
-
-def test_fingerprints_of_halves_made_by_the_kernel_are_those_of_the_canvas(card: AnyCard) -> None:
-    shown = plan(APART, [[150, 150, 2 * 90 * tile.aspect, 180] for tile in APART.tiles])
-    compositor, drawn = CudaCompositor(card, shown, SDR), Drawn(card, APART, apart=2)
-    compositor.draw(on_card(card, picture(400, 300)), drawn.canvas)
-    parts = region_fingerprints(APART)
-    halves = card.locked(sum(part.region.halved_size for part in parts))
-    Halver(card).start(drawn.canvas, APART.regions, halves.ctypes.data)
-    card.finish()
-    np.testing.assert_array_equal(fingerprint_of_halves(halves, parts), fingerprint(drawn.planes(), parts))

@@ -15,7 +15,7 @@ from dualface_core.media.cuda_frames import CudaFrame
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
-from dualface_core.rendering.stream import surface_fingerprint
+from dualface_core.rendering.stream import card_fingerprints, surface_fingerprint
 from dualface_core.verification.fingerprints import fingerprint, region_fingerprints
 from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, NoMark
 from tests.core.compositing.test_cuda import assert_alike
@@ -44,7 +44,13 @@ def test_what_is_copied_for_a_software_encoder_is_what_the_processor_draws_with_
         monkeypatch.setattr(on_card, "_decoded", decoded_on_host)
         monkeypatch.setattr("dualface_core.media.cuda_frames.Mark", NoMark)
     parts, taken = region_fingerprints(plan.layout), set()
-    composed = composed_on_card(video, plan.part(0, plan.frame_count), card, encoded_there=False)  # type: ignore[arg-type]  # emulated
+    composed = composed_on_card(
+        video,
+        plan.part(0, plan.frame_count),
+        card,  # type: ignore[arg-type]  # emulated
+        encoded_there=False,
+        beside=card_fingerprints(plan.layout),
+    )
     for (ours, pts), (theirs, at) in zip(composed, composed_frames(video, plan), strict=True):
         assert pts == at
         assert_alike(ours.planes, theirs.planes)
