@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from dualface_core.rendering.choice import EncoderChoice
     from dualface_core.rendering.report import EncodeReport
     from dualface_core.review.page import Page, PageContent
+    from dualface_core.system.child_processes import ChildProcess
     from dualface_core.tables.face_tracks import FaceTracks
     from dualface_core.tables.layouts import Layout
     from dualface_core.tables.tile_plan import TilePlan
@@ -100,6 +101,14 @@ class Preview:
 
     contact_sheet: bytes
     camera_plot: bytes
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What encodes, and the process that will do so with NVENC; None for software."""
+
+    choice: EncoderChoice
+    process: ChildProcess | None
 
 
 def worker_processes(settings: Settings) -> Workers:
@@ -381,6 +390,7 @@ def render(
     fingerprints: Path | None = None,
     kept: Path | None = None,
     encoded: Callable[[SpanPackets | SpanFile], None] | None = None,
+    ready: Ready | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
@@ -399,6 +409,7 @@ def render(
             renders the same. The caller removes it (`removed_in_the_end`) when the result is in its place. None for a
             hidden one beside the output (`kept_folder`), which is gone when this returns.
         encoded: called, with `kept`, with each span that is encoded, in any order and thread.
+        ready: what encodes, chosen with the same settings (`encoder_ready`); None to choose now.
         workers: processes that render the video's spans in software; None to do all in this process.
         progress: called after every frame.
 
@@ -412,7 +423,7 @@ def render(
     from dualface_core.rendering.choice import choose_encoder, mark_unusable, may_fall_back
 
     settings = settings or Settings.load()
-    choice = choose_encoder(settings)
+    choice = ready.choice if ready else choose_encoder(settings)
     why, fallback, waited = choice.why, choice.fallback, 0.0
     if choice.nvenc:
         try:
@@ -425,6 +436,7 @@ def render(
                 fingerprints=fingerprints,
                 kept=kept,
                 encoded=encoded,
+                process=ready.process if ready else None,
                 progress=progress,
             )
         except EncoderError as error:
@@ -448,6 +460,20 @@ def render(
     return report.model_copy(update=found)
 
 
+@contextmanager
+def encoder_ready(settings: Settings) -> Iterator[Ready]:
+    """Choose what encodes. Where that is NVENC, its process has begun to load, and is gone when the block ends.
+
+    Raises as `choose_encoder` does.
+    """
+    from dualface_core.rendering.choice import choose_encoder
+    from dualface_core.rendering.isolated import nvenc_process
+
+    choice = choose_encoder(settings)
+    with nvenc_process(choice.gpu) if choice.nvenc else nullcontext() as process:
+        yield Ready(choice, process)
+
+
 def render_with_nvenc(
     video: VideoInfo,
     plan: TilePlan,
@@ -458,9 +484,12 @@ def render_with_nvenc(
     fingerprints: Path | None = None,
     kept: Path | None = None,
     encoded: Callable[[SpanFile], None] | None = None,
+    process: ChildProcess | None = None,
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Like `render`, with NVENC and nothing else: in a process of its own that holds one of the GPU's sessions.
+
+    `process` is that one, where it is there already (`encoder_ready`).
 
     Raises SessionTimeoutError if none becomes free in time, EncoderError if NVENC fails, hangs or crashes.
     """
@@ -506,6 +535,7 @@ def render_with_nvenc(
         done = render_isolated(
             job,
             stall_timeout=settings.stall_timeout,
+            process=process,
             encoded=encoded or (lambda _: None),
             progress=_of(progress, plan.frame_count),
         )
@@ -915,7 +945,7 @@ def _make(
 ) -> _Made:
     from dualface_core.engine.stages import StageClock
     from dualface_core.media.probe import fingerprint
-    from dualface_core.rendering.choice import may_encode_again
+    from dualface_core.rendering.choice import choose_encoder, may_encode_again
     from dualface_core.system.atomic_files import temporary_file
 
     def step(name: str) -> Progress | None:
@@ -942,13 +972,15 @@ def _make(
         return found, clock.stop(plan.frame_count, ahead=ahead.cpu_seconds if ahead else 0.0)
 
     clock = StageClock("track", workers)
-    tracks = track(video, settings=settings, workers=workers, progress=tracking)
+    with ThreadPoolExecutor(1, "encoder") as beside:
+        beside.submit(choose_encoder, settings)  # whether NVENC works is tried meanwhile, and known below
+        tracks = track(video, settings=settings, workers=workers, progress=tracking)
     tracked = clock.stop(tracks.frame_count)
-    clock = StageClock("plan")
-    load_for_later().join()
-    plan = plan_tiles(video, tracks, settings=settings)
-    planned = clock.stop(plan.frame_count)
-    with temporary_file(output.parent, ".fingerprints") as prints:
+    with encoder_ready(settings) as ready, temporary_file(output.parent, ".fingerprints") as prints:
+        clock = StageClock("plan")
+        load_for_later().join()
+        plan = plan_tiles(video, tracks, settings=settings)
+        planned = clock.stop(plan.frame_count)
         clock = StageClock("render", workers)
         with looking_ahead(video, tracks, plan, settings, workers) as ahead:
             report = render(
@@ -959,6 +991,7 @@ def _make(
                 fingerprints=prints,
                 kept=kept,
                 encoded=None if ahead is None else ahead.add,
+                ready=ready,
                 workers=workers,
                 progress=step("render"),
             )

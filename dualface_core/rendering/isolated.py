@@ -37,10 +37,19 @@ _SLOW_DISK: Final = 10e6
 _MESSAGES: Final[TypeAdapter[Message]] = TypeAdapter(Message)
 
 
+def nvenc_process(gpu: str) -> ChildProcess:
+    """A process that encodes, and sees this card only. It loads what it needs, and waits for a job.
+
+    As `ChildProcess` says: it is gone with the thread that calls this.
+    """
+    return ChildProcess("dualface_core.rendering.worker", gpu=gpu)
+
+
 def render_isolated(
     job: Job,
     *,
     stall_timeout: float,
+    process: ChildProcess | None = None,
     encoded: Callable[[SpanFile], None] = lambda _: None,
     progress: Callable[[int], None] | None = None,
 ) -> Done:
@@ -51,6 +60,7 @@ def render_isolated(
     Args:
         job: what to encode.
         stall_timeout: seconds without a new frame after which the process is killed.
+        process: what does it: a `nvenc_process` for the card of the job; None to begin one.
         encoded: called with each span that lies in a file of its own, if the job wants that.
         progress: called several times a second, in this thread, with the number of frames that were handed to the
             encoder so far; it may raise to stop the work.
@@ -71,7 +81,7 @@ def render_isolated(
         if progress is not None:
             progress(frames)
 
-    with ChildProcess("dualface_core.rendering.worker", gpu=job.gpu) as process:
+    with process or nvenc_process(job.gpu) as process:
         process.send(job.model_dump_json())
         patience = queueing
         while True:

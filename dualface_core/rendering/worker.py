@@ -35,6 +35,7 @@ from dualface_core.rendering.messages import (
 )
 from dualface_core.rendering.stream import render_on_card_or_not
 from dualface_core.system.child_processes import end_with_parent, message_channel
+from dualface_core.system.cuda import why_unusable
 from dualface_core.system.threads import SWITCH, limit_library_threads
 from dualface_core.tables.tile_plan import TilePlan
 
@@ -58,6 +59,7 @@ def main() -> None:
     def send(message: Message) -> None:
         say(message.model_dump_json())
 
+    why_unusable()  # which begins to use the driver, and takes no memory of a card: the job is yet to come
     job = Job.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, args=[job.output], daemon=True).start()
     send(_outcome(job, send))

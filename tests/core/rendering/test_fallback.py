@@ -40,6 +40,21 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "out" / "still.split.mp4"
 
 
+def test_where_nvenc_will_encode_its_process_loads_before_it_is_needed_and_is_gone_in_the_end(
+    emulated: Emulated, settings: MakeSettings, long_scene: tuple[VideoInfo, TilePlan], output: Path
+) -> None:
+    driver = emulated()
+    with pipeline.encoder_ready(settings()) as ready:
+        (begun,) = children()
+        report = pipeline.render(*long_scene, output, settings=settings(), ready=ready)
+    assert report.encoder_used == "h264_nvenc"
+    assert begun.pid in {event.pid for event in driver.events() if event.name == "picture"}
+    with pipeline.encoder_ready(settings()) as ready:
+        assert children()
+    with pipeline.encoder_ready(settings(encoder="software")) as ready:
+        assert (ready.process, children()) == (None, [])
+
+
 @pytest.mark.parametrize(
     ("fault", "failure"),
     [

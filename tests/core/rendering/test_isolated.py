@@ -18,7 +18,7 @@ from dualface_core.errors import DualfaceError, OutputError, TableFormatError, U
 from dualface_core.media.packets import decoder_input
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.span_files import SpanFile
-from dualface_core.rendering.isolated import render_isolated
+from dualface_core.rendering.isolated import nvenc_process, render_isolated
 from dualface_core.rendering.messages import Job
 from dualface_core.tables.tile_plan import TilePlan
 from tests.core.rendering.still_scene import still_plan, still_video
@@ -95,6 +95,17 @@ def test_a_job_is_done_in_one_session_which_is_closed_at_the_end(
     assert [event.name for event in driver.events() if event.name != "picture"] == ["opened", "configured", "closed"]
     assert sessions(make_job()).status().counters.closed == 1
     assert no_process_is_left()
+
+
+def test_a_process_that_has_loaded_before_its_job_is_known_does_it_and_ends(
+    emulated: Emulated, make_job: Callable[..., Job]
+) -> None:
+    driver = emulated()
+    with nvenc_process(make_job().gpu) as process:
+        (begun,) = children()
+        render_isolated(make_job(), stall_timeout=PATIENCE, process=process)
+        assert no_process_is_left()
+    assert {event.pid for event in driver.events()} == {begun.pid}
 
 
 def test_spans_that_are_wanted_lie_in_files_while_it_works_and_take_no_session(
@@ -311,7 +322,7 @@ def test_whatever_ends_the_caller_ends_the_process(
 PARENT = """
 import sys
 from pathlib import Path
-from dualface_core.rendering.isolated import render_isolated
+from dualface_core.rendering.isolated import nvenc_process, render_isolated
 from dualface_core.rendering.messages import Job
 render_isolated(Job.model_validate_json(Path(sys.argv[1]).read_text()), stall_timeout=60)
 """
