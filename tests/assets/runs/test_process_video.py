@@ -39,6 +39,7 @@ from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.scenes import summary
 from dualface_core.tables.tile_plan import TilePlan
 from dualface_core.verification.findings import CheckGroup
+from dualface_core.verification.verify import _Checks
 from tests.dagster_internals import (
     CachingStaleStatusResolver,
     LoadingContextForTest,
@@ -131,31 +132,35 @@ def elsewhere(processing: Pipeline, s3_store: VideoStore) -> Pipeline:
     return Pipeline(s3_store, processing.instance)
 
 
-def test_a_video_becomes_a_verified_result_in_a_remote_store(elsewhere: Pipeline, sample_clip: SampleClip) -> None:
+def test_a_video_becomes_a_verified_result_in_a_remote_store_and_is_looked_at_while_it_is_encoded(
+    elsewhere: Pipeline, sample_clip: SampleClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUALFACE_CORES", "2")
+    monkeypatch.delattr(_Checks, "_result_task")  # which looks at a result once it is there
     store = elsewhere.store
-    key = elsewhere.upload(sample_clip("talk", seconds=2))
+    key = elsewhere.upload(sample_clip("talk", seconds=5, fps=5))
     chosen = {"composed_tiles": {"layout": "stacked"}, "encoded_video": {"codec": "hevc", "preset": "ultrafast"}}
     result = elsewhere.run(key, ops={asset: {"config": config} for asset, config in chosen.items()})
     assert result.success
     assert [path.name for path in store.scratch_folder.iterdir()] == [result.run_id]
     assert store.files.address(store.result_path(key)) == metadata_of(result)["encoded_video"]["path"].value
     assert sorted(store.files.names(store.result_path(key).parent)) == [
-        "talk-2s-640x360-15fps-0.split.load.parquet",
-        "talk-2s-640x360-15fps-0.split.mp4",
-        "talk-2s-640x360-15fps-0.split.report.json",
+        "talk-5s-640x360-5fps-0.split.load.parquet",
+        "talk-5s-640x360-5fps-0.split.mp4",
+        "talk-5s-640x360-5fps-0.split.report.json",
     ]
     assert store.has_result(key)
     with store.reading(store.result_path(key)) as output:
         info = pipeline.probe(output)
-    assert (info.frame_count, info.codec, info.width) == (30, "hevc", 1080)
+    assert (info.frame_count, info.codec, info.width) == (25, "hevc", 1080)
     scratch = store.scratch(result.run_id)
     fetched = {path.name for path in scratch.iterdir() if path.is_file()}  # each once for all steps
     promise = ".room"
-    assert fetched == {promise, *(f"{key}-talk-2s-640x360-15fps-0{suffix}" for suffix in (".mp4", ".split.mp4"))}
+    assert fetched == {promise, *(f"{key}-talk-5s-640x360-5fps-0{suffix}" for suffix in (".mp4", ".split.mp4"))}
     remove_leftovers(store, elsewhere.instance)
     page = store.files.read(store.page_folder(key) / "index.html").decode()
-    assert f"../../raw_video/{key}/talk-2s-640x360-15fps-0.mp4" in page
-    assert f"../../encoded_video/{key}/talk-2s-640x360-15fps-0.split.mp4" in page
+    assert f"../../raw_video/{key}/talk-5s-640x360-5fps-0.mp4" in page
+    assert f"../../encoded_video/{key}/talk-5s-640x360-5fps-0.split.mp4" in page
     assert key in store.files.read(store.review_folder / "index.html").decode()
     assert not [path for path in store.folder.rglob("*") if path.suffix in {".mp4", ".parquet"}]
 
