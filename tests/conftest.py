@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import locale
 import os
 import shutil
 import signal
@@ -24,6 +23,10 @@ SampleClip = Callable[..., Path]
 
 pytest_plugins = ["tests.nvenc_emulator.fixtures"]
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell has what runs in its background ignore Ctrl-C, and Dagster then has its own process ignore SIGTERM, too. What
+this process ignores, programs that tests start would."""
+
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # a busy one takes longer for an example, or to think of one
 
@@ -37,14 +40,6 @@ class ModuleScheduling(LoadGroupScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModuleScheduling | None:
     return ModuleScheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
-
-
-@pytest.fixture(autouse=True)
-def _as_a_program_begins() -> None:
-    """Put back what a library has set in this process: what it ignores, programs that tests start would ignore, too."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    locale.setlocale(locale.LC_CTYPE, "")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import files
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,11 @@ def heading(source: Path) -> bytes:
 
 def compiled(source: Path) -> bytes:
     """The PTX of a source, with its heading. Raises RuntimeError with what the compiler says of a wrong one."""
+    with ThreadPoolExecutor(1) as thread:  # which has another locale (`uselocale`) when the compiler is done
+        return heading(source) + thread.submit(_ptx, source).result()
+
+
+def _ptx(source: Path) -> bytes:
     compiler = _compiler()
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
     text, name = source.read_bytes(), source.name.encode()
@@ -38,7 +44,7 @@ def compiled(source: Path) -> bytes:
     getattr(compiler, f"nvrtcGet{kind}")(program, said)
     if failed:
         raise RuntimeError(said.value.decode())
-    return heading(source) + said.value
+    return said.value
 
 
 def _compiler() -> ctypes.CDLL:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import locale
 import platform
 from pathlib import Path
 
@@ -17,5 +18,7 @@ def test_the_compiled_kernels_are_those_of_the_source(source: Path) -> None:
 
 @each
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the pinned compiler is for x86-64 alone")
-def test_whoever_compiles_the_kernels_gets_the_same_bytes(source: Path) -> None:
+def test_whoever_compiles_the_kernels_gets_the_same_bytes_and_keeps_the_locale(source: Path) -> None:
+    encoding = locale.getencoding()
     assert source.with_suffix(".ptx").read_bytes() == compiled(source)
+    assert locale.getencoding() == encoding
