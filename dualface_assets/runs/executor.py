@@ -26,6 +26,7 @@ from dualface_assets.runs.dagster_internals import (
     inner_plan_execution_iterator,
 )
 from dualface_assets.runs.workers import work_on
+from dualface_core.system.garbage import collect_rarely
 from dualface_core.system.threads import limit_library_threads
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class OneProcess(dg.Executor):
         """Execute the plan, and yield what happens."""
         work_on(plan_context.dagster_run, plan_context.instance)
         limit_library_threads()
+        collect_rarely()
         yield dg.DagsterEvent.engine_event(
             plan_context,
             f"Executing steps in process {os.getpid()}",

@@ -13,10 +13,8 @@ from dualface_assets.runs.dagster_internals import keep_databases_open, read_mig
 from dualface_assets.service.instance_home import opened_instance
 from dualface_assets.service.only_daemon import REFUSED, become_the_only_daemon
 from dualface_core.errors import DualfaceError, SettingsError
-from dualface_core.system.garbage import collect_rarely
 
 if __name__ == "__mp_main__":  # as multiprocessing calls it, in the process of a run
-    collect_rarely()
     read_migrations_once()
     keep_databases_open()
 
