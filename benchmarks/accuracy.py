@@ -33,7 +33,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import platform
 import sys
 import time
@@ -51,6 +50,7 @@ from dualface_core.sample import make_sample
 from dualface_core.sample.scenes import Scene
 from dualface_core.sample.truth import SampleTruth, TruthMetadata, truth_path
 from dualface_core.settings import Settings
+from dualface_core.system.machine_cores import machine_cores
 from dualface_core.system.threads import limit_library_threads
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.labels import CameraState, FaceSource, Person
@@ -192,7 +192,7 @@ def main() -> None:
         print(f"measuring {scene}, seed {seed}", file=sys.stderr)
         results.append(measure(video, scene))
     if options.json:
-        machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+        machine = f"{platform.machine()}, {machine_cores()} cores"
         print(json.dumps({"machine": machine, "results": [asdict(result) for result in results]}, indent=2))
     else:
         print_table(results)

@@ -31,10 +31,10 @@ import dagster as dg
 import psutil
 
 from benchmarks import orchestration
-from dualface_core.engine.cores import machine_cores
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings
 from dualface_core.system.kept_folders import kept_folder
+from dualface_core.system.machine_cores import machine_cores
 from tests.end_to_end.crashes import kill_at_random
 from tests.end_to_end.crowds import upload_many
 from tests.end_to_end.hostile import KEYS, NAMES, type_in

@@ -46,10 +46,10 @@ from benchmarks.samples import DRAWN_SECONDS, DRAWN_SIZE, drawn, sample
 from benchmarks.speed_page import page
 from benchmarks.speed_results import Case, Result, Results
 from dualface_core import pipeline
-from dualface_core.engine.cores import machine_cores
 from dualface_core.gpu.nvml import find_gpus
 from dualface_core.media.probe import VideoInfo
 from dualface_core.settings import Settings
+from dualface_core.system.machine_cores import machine_cores
 from dualface_core.tables.tile_plan import TilePlan
 
 PYTHON: Final = (sys.executable, "-m")

@@ -23,11 +23,11 @@ from dualface_assets.store.partitions import videos
 from dualface_assets.store.video_store import VideoStore, video_store
 from dualface_assets.uploads.claims import acknowledge
 from dualface_assets.uploads.intake import add
-from dualface_core.engine.cores import machine_cores
 from dualface_core.engine.preload import OF_STEPS, begin_to_load
 from dualface_core.errors import DualfaceError
 from dualface_core.settings import Settings
 from dualface_core.system.garbage import collect_rarely
+from dualface_core.system.machine_cores import machine_cores
 from dualface_core.system.threads import limit_library_threads
 
 _SAMPLE_SECONDS: Final = 10

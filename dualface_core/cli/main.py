@@ -60,8 +60,8 @@ def _load_early(arguments: Sequence[str]) -> None:
     """
     if not {"run", "track"} & {*arguments[:1]}:
         return
-    from dualface_core.engine.cores import machine_cores
     from dualface_core.engine.preload import OF_STEPS, begin_to_load, is_large
+    from dualface_core.system.machine_cores import machine_cores
 
     if machine_cores() > 1 and sum(is_large(Path(argument)) for argument in arguments[1:]) == 1:
         begin_to_load(OF_STEPS)

@@ -1,15 +1,13 @@
 """CoreBudget: the cores of the host, shared by all processes that work on videos.
 
-Belongs here: how many cores there are, and whose turn it is. The one idea: a core that is in use is a lock on a file
-in the runtime folder, so that the kernel frees it however its process ends. Nothing depends on having one: who has no
-core yet may still work on one thing at a time, so nobody starves, and a folder that cannot be used costs speed only.
+Belongs here: whose turn it is. The one idea: a core that is in use is a lock on a file in the runtime folder, so that
+the kernel frees it however its process ends. Nothing depends on having one: who has no core yet may still work on one
+thing at a time, so nobody starves, and a folder that cannot be used costs speed only.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import Final
 from uuid import uuid4
 
 from dualface_core.system.locks import FileLock
+from dualface_core.system.machine_cores import machine_cores
 from dualface_core.system.private_folders import PrivateFolderError, make_private_folder
 
 _WAITS: Final = 0.2
@@ -34,29 +33,6 @@ _FORGOTTEN: Final = 60.0
 """Seconds after which a sign of waiting that nobody renews is removed by whoever sees it."""
 
 _LOGGER: Final = logging.getLogger(__name__)
-
-
-def machine_cores() -> int:
-    """Cores that this process may use: by its affinity, and by the CPU quota of its control groups, rounded up."""
-    quotas = _quotas(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
-    return max(1, min([len(os.sched_getaffinity(0)), *map(math.ceil, quotas)]))
-
-
-def _quotas(root: Path, own: Path) -> list[float]:
-    """The quotas, in cores, of the control groups (version 2) that this process is in."""
-    try:
-        line = next(line for line in own.read_text().splitlines() if line.startswith("0::"))
-    except (OSError, StopIteration):
-        return []
-    group = root / line.removeprefix("0::").strip("/")
-    found = []
-    for folder in (group, *group.parents):
-        with suppress(OSError, ValueError):  # the topmost group has none, and "max" is none
-            most, period = (folder / "cpu.max").read_text().split()
-            found.append(int(most) / int(period))
-        if folder == root:
-            break
-    return found
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dualface_core.encoding.settings import Codec
-from dualface_core.engine.cores import machine_cores
 from dualface_core.gpu.nvml import Gpu
 from dualface_core.settings import Settings
+from dualface_core.system.machine_cores import machine_cores
 
 _GIB: Final = 1 << 30
 

@@ -6,7 +6,6 @@ grow with the length of the video: a frame lives for as long as somebody holds i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -32,6 +31,7 @@ from dualface_core.media.opening import SEND_AGAIN, open_input, unreadable
 from dualface_core.media.probe import VideoInfo, video_stream
 from dualface_core.media.salvage import TRY_SALVAGE, Damage, SalvagedFrames, Stretch, demuxed
 from dualface_core.media.spans import Span
+from dualface_core.system.machine_cores import machine_cores
 
 _MOST_THREADS: Final = 4
 _MOST_READERS: Final = 8
@@ -59,9 +59,7 @@ def frames_at(video: VideoInfo, indexes: Sequence[int], pts: Sequence[int]) -> l
 
     Raises as VideoReader does.
     """
-    most = min(
-        _MOST_READERS, len(os.sched_getaffinity(0)), _PIXELS_SIDE_BY_SIDE // (video.coded_width * video.coded_height)
-    )
+    most = min(_MOST_READERS, machine_cores(), _PIXELS_SIDE_BY_SIDE // (video.coded_width * video.coded_height))
     readers = min(len(indexes), most) if is_seekable(video) else 1
 
     def read(part: slice) -> list[Frame]:
@@ -102,7 +100,7 @@ class VideoReader:
         self._video = video
         self._hardware = hardware
         # One thread, so that every pass over a damaged video finds the same frames.
-        self._threads = 1 if video.salvage else threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+        self._threads = 1 if video.salvage else threads or min(_MOST_THREADS, machine_cores())
         self._loop_filter = loop_filter
         self._span = span or Span(0, video.frame_count, video.first_pts, None)
         self._entry: int | None = None

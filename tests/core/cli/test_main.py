@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dualface_core.engine.cores import machine_cores
+from dualface_core.system.machine_cores import machine_cores
 from tests.conftest import SampleClip
 
 MAIN = "from dualface_core.cli.main import main; main()"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualface_core.engine.cores import machine_cores
 from dualface_core.gpu.nvml import Gpu
 from dualface_core.gpu.profiles import profile_for, profile_in_force
 from dualface_core.settings import Settings
+from dualface_core.system.machine_cores import machine_cores
 
 GIB = 1 << 30
 

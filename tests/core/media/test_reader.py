@@ -207,6 +207,15 @@ def test_skipping_the_loop_filter_changes_neither_count_nor_times(make_clip: Mak
     assert any((a.planes[0] != b.planes[0]).any() for a, b in pairs)
 
 
+def test_a_reader_decodes_with_no_more_threads_than_a_container_has_cores(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualface_core.media.reader.machine_cores", lambda: 1)
+    with VideoReader(probe(make_clip("clip.mp4"))) as reader:
+        assert next(iter(reader)).index == 0
+        assert reader._threads == 1
+
+
 def test_a_damaged_file_is_reported_by_name(make_clip: MakeClip) -> None:
     path = make_clip("damaged.mkv", pts=range(60), options={"g": "60"})
     video = probe(path)
