@@ -5,11 +5,9 @@ Belongs here: handing out the videos, and what became of each. What such a proce
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -20,28 +18,26 @@ from rich.progress import Progress
 
 from dualface_core.cli.inputs import Job
 from dualface_core.cli.show import BatchBar, Outcome, VideoBar, errors, note, progress_bars, warn
+from dualface_core.cli.video_processes import VideoProcesses
 from dualface_core.cli.worker import Made, Message, NotMade, Task, work
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import MachineError, NativeCrashError
 from dualface_core.settings import Settings
-from dualface_core.system.child_processes import ChildProcess
 from dualface_core.system.crashes import crash
 
 _MESSAGES: Final[TypeAdapter[Message]] = TypeAdapter(Message)
-
-_END_PATIENCE: Final = 30.0
-"""Seconds that a process has for clearing away what it was making, when the user wants no more."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """How videos are worked on: see `pipeline.process`. With `debug`, every failure shows its traceback.
 
-    `workers` are for a video that is alone; several have theirs in processes of their own, and share those for a card.
+    `workers` are for a video that is alone; several have theirs in `processes`, and share those for a card.
     """
 
     settings: Settings
     workers: Workers
+    processes: VideoProcesses
     keep_load: bool
     review: bool
     debug: bool
@@ -52,20 +48,18 @@ class Batch:
             batch = BatchBar(bars, len(jobs))
             if len(jobs) == 1:
                 return [self._outcome(jobs[0], 0, bars, batch, partial(work, self.workers))]
-            processes = _Processes()
+            elsewhere = _Elsewhere(self.processes, threading.Event())
             with ThreadPoolExecutor(self.settings.streams) as pool:
                 try:
                     pending = [
-                        pool.submit(self._outcome, job, place, bars, batch, processes.work)
+                        pool.submit(self._outcome, job, place, bars, batch, elsewhere.work)
                         for place, job in enumerate(jobs)
                     ]
                     return [outcome.result() for outcome in pending]
                 except BaseException:  # Ctrl-C: nothing new begins, and what is in work ends
-                    processes.stopped.set()
+                    elsewhere.stopped.set()
                     pool.shutdown(cancel_futures=True)
                     raise
-                finally:
-                    processes.end()
 
     def _outcome(
         self,
@@ -110,36 +104,24 @@ class _Stopped(BaseException):
     """The user wants no more; not an Exception, so that it is not taken for a failure."""
 
 
-class _Processes:
-    """Processes that are kept for the next video; one that has crashed is not."""
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Has processes work on videos, until `stopped` is set."""
 
-    def __init__(self) -> None:
-        self.stopped = threading.Event()
-        self._idle: queue.SimpleQueue[ChildProcess] = queue.SimpleQueue()
+    processes: VideoProcesses
+    stopped: threading.Event
 
     def work(self, task: Task, progress: Callable[[str, int, int], None]) -> Made | NotMade:
         """Have a process work on a video. Raises NativeCrashError or MachineError if that ends it."""
-        with ExitStack() as stack:
-            try:
-                process = self._idle.get_nowait()
-            except queue.Empty:
-                process = ChildProcess("dualface_core.cli.worker")
-            stack.callback(process.end, patience=_END_PATIENCE)
+        with self.processes.one() as process:
             process.send(task.model_dump_json())
             while (line := process.next_line(self._beat)) is not None:
                 self._beat()  # which waiting calls only where nothing is said for a while
                 message = _MESSAGES.validate_json(line)
                 if isinstance(message, Made | NotMade):
-                    stack.pop_all()
-                    self._idle.put(process)
                     return message
                 progress(message.step, message.done, message.total)
             raise crash(str(task.video), *process.ending())
-
-    def end(self) -> None:
-        """End those that are idle, which none may be doing any more work for."""
-        while not self._idle.empty():
-            self._idle.get().end()
 
     def _beat(self) -> None:
         if self.stopped.is_set():

@@ -25,6 +25,7 @@ from dualface_core.cli.inputs import (
     expand,
     jobs_for,
 )
+from dualface_core.cli.video_processes import VideoProcesses
 
 
 def run(
@@ -79,17 +80,20 @@ def run(
     inputs = expand(paths)
     jobs = jobs_for(inputs.videos, output)
     started = perf_counter()
-    with pipeline.worker_processes(settings) as workers:
+    # A video that is alone has the whole machine.
+    at_once = min(len(jobs), pipeline.profile(settings).streams)
+    settings = settings.overlaid(streams=at_once)
+    with pipeline.worker_processes(settings) as workers, VideoProcesses() as processes:
         pipeline.prepare_card(workers, [job.video for job in jobs])
         if len(jobs) == 1:
             pipeline.prepare(workers, jobs[0].video)
+        else:
+            processes.begin(at_once)
         from dualface_core.cli.batch import Batch
         from dualface_core.cli.show import errors, say, say_skipped, summary_table, totals
         from dualface_core.engine.stages import time_line
 
-        # A video that is alone has the whole machine.
-        settings = settings.overlaid(streams=min(len(jobs), pipeline.profile(settings).streams))
-        batch = Batch(settings, workers, keep_load=monitor, review=review, debug=bool(context.obj))
+        batch = Batch(settings, workers, processes, keep_load=monitor, review=review, debug=bool(context.obj))
         outcomes = batch.run(jobs)
     if len(jobs) > 1:
         errors.print(summary_table(outcomes))

@@ -16,11 +16,11 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.packet import PacketSideData
 from av.stream import Disposition
 
 from dualface_core.media.opening import has_decoder
 from dualface_core.media.salvage import Stretch
+from dualface_core.media.side_data import side_data
 from dualface_core.media.timeline import Timeline
 
 if TYPE_CHECKING:  # PyAV's packets are generic in its type stubs only
@@ -211,8 +211,8 @@ class AudioStreamReader:
         AAC has an ADTS header, which is lost in an MP4, or a container says that another description holds from here.
         What other codecs repeat in every packet is copied with them.
         """
-        if packet.has_sidedata("new_extradata"):
-            return bytes(PacketSideData.from_packet(packet, "new_extradata"))
+        if (form := side_data(packet, "new_extradata")) is not None:
+            return form
         if self._has_headers:
             header = bytes(memoryview(packet)[:4])
             if len(header) == 4 and header[0] == 0xFF and header[1] & 0xF6 == 0xF0:
@@ -222,7 +222,8 @@ class AudioStreamReader:
 
 def _trimming(packet: AnyPacket) -> tuple[bool, bool]:
     """Whether samples at the begin, and at the end, of what a packet decodes to are not to be heard."""
-    if not packet.has_sidedata("skip_samples"):
+    trimmed = side_data(packet, "skip_samples")
+    if trimmed is None:
         return False, False
-    begin, end = struct.unpack_from("<II", bytes(PacketSideData.from_packet(packet, "skip_samples")))
+    begin, end = struct.unpack_from("<II", trimmed)
     return begin > 0, end > 0

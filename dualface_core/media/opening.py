@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 
 from dualface_core.errors import FileError, NoVideoStreamError, ProtectedVideoError, UnreadableVideoError
 from dualface_core.media.limits import Limits
+from dualface_core.media.side_data import side_data
 from dualface_core.system.read_errors import read_error
 
 SEND_AGAIN: Final = "Copy or export the video again."
@@ -231,4 +232,4 @@ def _tag_says_protected(stream: Stream) -> bool:
 
 def is_encrypted(packet: Packet[Any]) -> bool:
     """Whether a packet is encrypted by ISO/IEC 23001-7 (CENC). The first ones of a stream are often clear."""
-    return packet.has_sidedata("encryption_info")
+    return side_data(packet, "encryption_info") is not None

@@ -24,6 +24,7 @@ from dualface_core.media.audio_streams import (
 from dualface_core.media.opening import opened
 from dualface_core.media.probe import VideoInfo, video_stream
 from dualface_core.media.salvage import demuxed
+from dualface_core.media.side_data import side_data
 from dualface_core.media.timeline import Timeline
 
 _PARAMETERS_BY: Final = {
@@ -84,8 +85,7 @@ def frame_packets(video: VideoInfo) -> Iterator[FramePacket]:
                 pts, is_key, is_corrupt = packet.pts, packet.is_keyframe, packet.is_corrupt
                 parameters = b""
                 for found in finder.filter(packet) if is_key and finder else [packet]:
-                    if found.has_sidedata("new_extradata"):
-                        parameters = bytes(found.get_sidedata("new_extradata"))
+                    parameters = side_data(found, "new_extradata") or parameters
                 yield FramePacket(pts, is_key, is_corrupt, parameters)
 
 

@@ -348,7 +348,7 @@ class _Packets:
         last_duration: what the packet of the last frame says of how long it is shown; 0 if nothing.
         video_packets: those of the video stream, those that an edit list hides among them.
         second_fields: those of them that hold the second field of a frame and have no time of their own.
-        end: where the last packet of any stream ends, in seconds.
+        ends: where the last packet of each stream ends, by its number in the file, and seconds of a unit of that.
         first_frame: the first frame that can be decoded.
     """
 
@@ -357,8 +357,13 @@ class _Packets:
     last_duration: int = 0
     video_packets: int = 0
     second_fields: int = 0
-    end: float = 0.0
+    ends: dict[int, tuple[int, Fraction]] = field(default_factory=dict)
     first_frame: VideoFrame | None = None
+
+    @property
+    def end(self) -> float:
+        """Where the last packet of any stream ends, in seconds."""
+        return max((float(end * unit) for end, unit in self.ends.values()), default=0.0)
 
 
 def _promised(container: InputContainer, stream: VideoStream, path: Path, size: int) -> int:
@@ -415,13 +420,18 @@ def _read_packets(
 ) -> None:
     last_pts = 0
     for packet in finder.assumed.moved(demuxed(container, *container.streams, salvage=salvage)):
-        if (packet.stream is stream or packet.stream.index in found.audio) and is_encrypted(packet):
+        index, is_frame = packet.stream.index, packet.stream is stream
+        if (is_frame or index in found.audio) and is_encrypted(packet):
             raise protected(path)
-        limits.check_frames(path, len(found.frame_times))
         pts = packet.pts if packet.pts is not None else packet.dts
         if pts is not None:
-            found.end = max(found.end, float((pts + (packet.duration or 0)) * packet.time_base))
-        if packet.stream is stream:
+            end, known = pts + (packet.duration or 0), found.ends.get(index)
+            if known is None:
+                found.ends[index] = max(end, 0), packet.time_base
+            elif end > known[0]:
+                found.ends[index] = end, known[1]
+        if is_frame:
+            limits.check_frames(path, len(found.frame_times))
             finder.add(packet)
             if found.first_frame is None:
                 found.first_frame = first_decoded(stream, packet, salvage=salvage)
@@ -431,9 +441,9 @@ def _read_packets(
                 if pts >= last_pts:
                     last_pts, found.last_duration = pts, packet.duration or 0
                 found.frame_times.append(pts)
-        elif packet.stream.index in found.audio:
+        elif index in found.audio:
             finder.add(packet)
-            found.audio[packet.stream.index].add(packet)
+            found.audio[index].add(packet)
     # A recording may begin between two key frames; what comes before the first of them is never seen.
     first = found.first_frame.pts if found.first_frame is not None else None
     found.frame_times = sorted(time for time in found.frame_times if first is None or time >= first)

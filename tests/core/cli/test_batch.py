@@ -16,11 +16,13 @@ from dualface_core import pipeline
 from dualface_core.cli.batch import Batch
 from dualface_core.cli.inputs import Job
 from dualface_core.cli.show import Outcome
+from dualface_core.cli.video_processes import VideoProcesses
 from dualface_core.cli.worker import NotMade, Task, work
 from dualface_core.engine.card import CardAccess
 from dualface_core.engine.workers import Workers
 from dualface_core.settings import Settings
 from tests.conftest import SampleClip
+from tests.processes import children
 
 
 def batch(*videos: Path) -> subprocess.Popen[str]:
@@ -91,9 +93,23 @@ def test_a_batch_that_is_ended_while_it_hands_out_videos_leaves_nothing(
 
     monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
     jobs = [Job(video, video.with_suffix(".split.mp4")) for video in videos]
-    with pytest.raises(KeyboardInterrupt):
-        Batch(Settings(streams=1), Workers(), keep_load=False, review=False, debug=False).run(jobs)
+    with pytest.raises(KeyboardInterrupt), VideoProcesses() as processes:
+        Batch(Settings(streams=1), Workers(), processes, keep_load=False, review=False, debug=False).run(jobs)
     assert sorted(tmp_path.iterdir()) == videos
+
+
+def test_processes_for_videos_begin_early_are_kept_for_the_next_one_and_end_in_the_end() -> None:
+    with VideoProcesses() as processes:
+        processes.begin(2)
+        begun = children()
+        with processes.one(), processes.one():
+            assert children() == begun
+            with processes.one():
+                assert len(children()) == 3
+        with pytest.raises(InterruptedError), processes.one():
+            raise InterruptedError  # what it was at work on may have left anything
+        assert len(children()) == 2
+    assert children() == []
 
 
 def test_tasks_of_a_video_that_came_later_wait_behind_those_of_earlier_ones(tmp_path: Path) -> None:
