@@ -732,15 +732,27 @@ def _report(
 def looking_ahead(
     video: VideoInfo, tracks: FaceTracks, plan: TilePlan, settings: Settings, workers: Workers | None
 ) -> AbstractContextManager[Ahead | None]:
-    """Look at a result while it is rendered, where there are several cores, and no card is to look at it in the end.
+    """Look at a result while it is rendered, where there are several cores: on a card, if one is to verify it.
 
     A context manager around `render`, whose `encoded` is the `add` of what it gives, and `verify`, which is given that.
     """
+    from dualface_core.engine.backend import decoder_memory
     from dualface_core.verification.ahead import looking_ahead as look
 
-    if workers is None or workers.most == 1 or _looks_on_card(video, settings, workers):
+    if workers is None or workers.most == 1:
         return nullcontext()
-    return look(video, tracks, plan, settings, workers)
+    width, height = plan.layout.width, plan.layout.height
+    likely = replace(
+        video,
+        codec=settings.codec,
+        pixel_format="yuv420p",
+        width=width,
+        height=height,
+        coded_width=width,
+        coded_height=height,
+    )
+    on_card = _looks_on_card(video, settings, workers) and _looks_on_card(likely, settings, workers)
+    return look(video, tracks, plan, settings, workers, memory=decoder_memory(likely) if on_card else None)
 
 
 def verify(

@@ -8,12 +8,14 @@ them, with several threads each, and they serve every process that works on a vi
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +48,19 @@ _BACKLOG: Final = 256
 """Connections that may be made to a process before it is set up."""
 
 _LOGGER: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asked(Generic[Result]):
+    """A task that somebody may ask for later.
+
+    Attributes:
+        result: waits for its result, and gives it or raises what the task raised.
+        forget: has it not begin, if it has not begun yet; then nobody may wait for it.
+    """
+
+    result: Callable[[], Result]
+    forget: Callable[[], None] = lambda: None
 
 
 class CardAccess(BaseModel):
@@ -100,6 +115,7 @@ class Request:
     Attributes:
         place: of the video among those of the command; tasks of the lowest go first.
         number: of the task among those of the video.
+        spare: whether nobody waits for it yet, so that it begins when the process has nothing else to do.
         memory: bytes of the card that its frames may take.
         cores: that it keeps busy, as a software encoder does; 0 for one that keeps the card busy.
         function: what is called with `task`.
@@ -108,6 +124,7 @@ class Request:
 
     place: int
     number: int
+    spare: bool
     memory: int
     cores: int
     function: Callable[[Any], Any]
@@ -290,6 +307,7 @@ class CardTasks(Generic[Task, Result]):
         self._progress = progress
         self._account = account
         self._waiting = deque(range(len(tasks)))
+        self._spare = False
         self._found: dict[int, Result | Exception] = {}
         self._frames = 0
         self._told = 0
@@ -298,8 +316,7 @@ class CardTasks(Generic[Task, Result]):
         """What came of the tasks, in their order. When this is closed, what is in work ends at its next `advance`."""
         number = 0
         with ExitStack() as stack:
-            lines = [_Line(stack.enter_context(opened)) for opened in self._open()]
-            stack.callback(_stop, lines)
+            lines = self._lines(stack)
             while number < len(self._tasks):
                 while number not in self._found:
                     lines = self._go_on(lines, number)
@@ -328,6 +345,12 @@ class CardTasks(Generic[Task, Result]):
             self._told = done
             self._progress(done)
 
+    def _lines(self, stack: ExitStack) -> list[_Line]:
+        """Lines to all processes; when the stack is left, what is in work on them ends."""
+        lines = [_Line(stack.enter_context(opened)) for opened in self._open()]
+        stack.callback(_stop, lines)
+        return lines
+
     def _open(self) -> Generator[Connection[Request, Answer | int]]:
         """Connections to all processes: first one to each, so that all of them have the same to do."""
         for _ in range(self._access.threads + _WAITING):
@@ -337,7 +360,7 @@ class CardTasks(Generic[Task, Result]):
                 except (FileNotFoundError, ConnectionRefusedError):  # it has ended
                     continue
 
-    def _go_on(self, lines: list[_Line], needed: int) -> list[_Line]:
+    def _go_on(self, lines: list[_Line], needed: float) -> list[_Line]:
         """Hand out tasks, and wait until one is done or a moment has passed; gives the lines that are left."""
         for line in lines:
             # Few results wait to be taken: each is of many frames.
@@ -357,7 +380,7 @@ class CardTasks(Generic[Task, Result]):
         number = self._waiting.popleft()
         line.number, line.frames = number, 0
         try:
-            line.connection.send(self._request(number, task=self._tasks[number]))
+            line.connection.send(self._request(number, spare=self._spare, task=self._tasks[number]))
         except (BrokenPipeError, ConnectionResetError):
             self._lose(line)
 
@@ -384,6 +407,107 @@ class CardTasks(Generic[Task, Result]):
         assert line.number is not None, "it was asked something, or was to be"
         self._found[line.number] = CardProcessEndedError("a process for the card has ended")
         line.number, line.begun, line.frames = None, False, 0
+
+
+class SpareCardTasks(CardTasks[Task, Result]):
+    """Tasks that come one by one, which processes of a card do when they have nothing else to do, until somebody waits.
+
+    A context manager. It has a thread from the first task on; what is in work in the end stops at its next `advance`.
+
+    Args:
+        access, place, memory, function: see `CardTasks`.
+        account: called with what came of each task that somebody waited for.
+        given_up: called with a task that the card did not do, and why; gives what others make of it, or raises.
+
+    Attributes:
+        cpu_seconds: of processors, that tasks have taken until somebody waited.
+    """
+
+    def __init__(
+        self,
+        access: CardAccess,
+        place: int,
+        memory: int,
+        function: Callable[[Task], Result],
+        account: Callable[[Answer], None],
+        given_up: Callable[[Task, Exception], Asked[Result]],
+    ) -> None:
+        self._added: list[Task] = []
+        super().__init__(access, place, memory, 0, function, self._added, None, self._account_for)
+        self._spare = True
+        self.cpu_seconds = 0.0
+        self._account_wanted = account
+        self._given_up = given_up
+        self._asked: list[Future[Asked[Result]]] = []
+        self._forgotten: deque[int] = deque()
+        self._lock = threading.Lock()
+        self._wanted, self._ended = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="spare card tasks", daemon=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._added:
+            self._thread.join()
+
+    def add(self, task: Task) -> Asked[Result]:
+        """Have one more task done, from any thread. When its result is asked for, all of them are like any others."""
+        asked: Future[Asked[Result]] = Future()
+        with self._lock:
+            number = len(self._added)
+            self._asked.append(asked)
+            self._added.append(task)
+            self._waiting.append(number)
+            if number == 0:
+                self._thread.start()
+
+        def result() -> Result:
+            self._wanted.set()
+            return asked.result().result()
+
+        return Asked(result, partial(self._forgotten.append, number))
+
+    def _account_for(self, answer: Answer) -> None:
+        if self._spare:
+            self.cpu_seconds += answer.cpu
+        else:
+            self._account_wanted(answer)
+
+    def _keep(self) -> None:
+        with ExitStack() as stack:
+            lines = self._lines(stack)
+            while not self._ended.is_set():
+                if self._spare and self._wanted.is_set():
+                    self._spare = False
+                    lines = [*self._begun(lines), *self._lines(stack)]
+                while self._forgotten:
+                    with suppress(ValueError):  # it is on its way
+                        self._waiting.remove(self._forgotten.pop())
+                lines = self._go_on(lines, math.inf)
+                while self._found:
+                    self._tell_of(*self._found.popitem())
+
+    def _tell_of(self, number: int, outcome: Result | Exception) -> None:
+        asked = self._asked[number]
+        if not isinstance(outcome, Exception):
+            asked.set_result(Asked(lambda: outcome))
+            return
+        try:
+            asked.set_result(self._given_up(self._added[number], outcome))
+        except Exception as error:  # noqa: BLE001  raised where the result is asked for
+            asked.set_exception(error)
+
+    def _begun(self, lines: Sequence[_Line]) -> list[_Line]:
+        """The lines whose tasks have begun. Tasks that wait as spare ones are handed out anew, on other lines."""
+        begun = [line for line in lines if line.begun]
+        waiting = [line for line in lines if not line.begun]
+        self._waiting.extendleft(sorted((line.number for line in waiting if line.number is not None), reverse=True))
+        for line in waiting:
+            line.connection.close()
+            line.number = None
+        return begun
 
 
 def _stop(lines: Sequence[_Line]) -> None:

@@ -36,6 +36,7 @@ _LOGGER = logging.getLogger(__name__)
 class _Ticket:
     """A task that waits or is at work; it keeps some cores busy, or none, and holds those in `held`."""
 
+    spare: bool
     place: tuple[int, int]
     number: int
     memory: int = field(compare=False)
@@ -47,6 +48,7 @@ class Gate:
     """Whose turn it is: of the tasks that wait, the first one of the video that came first.
 
     Some keep cores busy, and the others the card. Where tasks of both kinds wait, half of those at work are of either.
+    Spare ones begin when no other waits, each with a core for which nobody on the host does.
 
     Args:
         tasks: how many may be at work at once.
@@ -69,14 +71,13 @@ class Gate:
         self._changed = threading.Condition()
 
     @contextmanager
-    def turn(self, place: tuple[int, int], memory: int, *, cores: int = 0) -> Iterator[None]:
+    def turn(self, place: tuple[int, int], memory: int, *, cores: int = 0, spare: bool = False) -> Iterator[None]:
         """Wait for the turn of a task, by the place of its video and its number there, and hold what it takes."""
-        ticket = _Ticket(place, next(self._numbers), memory, cores)
+        ticket = _Ticket(spare, place, next(self._numbers), memory, cores)
         with self._changed:
             insort(self._waiting, ticket)
             while not self._begins(ticket):
-                # A core becomes free without a word.
-                self._changed.wait(POLL if self._lacks_cores and self._is_first(ticket) else None)
+                self._changed.wait(self._patience(ticket))
             self._waiting.remove(ticket)
             self._working.append(ticket)
             self._changed.notify_all()
@@ -101,6 +102,8 @@ class Gate:
                 self._lacks_cores = False
                 self._turn.withdraw()
             return False
+        if ticket.spare:
+            return self._takes_spare_core(ticket)
         has_half = len(_for_card(self._working)) >= max(1, self._tasks // 2)
         if not ticket.cores:
             if has_half and _for_cores(self._waiting) and not self._lacks_cores:
@@ -108,6 +111,19 @@ class Gate:
             self._core = self._core or self._cores.attempt()
             return True
         return (has_half or not _for_card(self._waiting)) and self._takes_cores(ticket)
+
+    def _patience(self, ticket: _Ticket) -> float | None:
+        """Seconds to wait for what is said of a change; None if all is: a core becomes free without a word."""
+        if not self._is_first(ticket):
+            return None
+        return BEAT if ticket.spare else POLL if self._lacks_cores else None
+
+    def _takes_spare_core(self, ticket: _Ticket) -> bool:
+        """Whether a spare task has a core now, for which it does not wait before others."""
+        core = self._turn.attempt()
+        self._turn.withdraw()
+        ticket.held = [] if core is None else [core]
+        return core is not None
 
     def _takes_cores(self, ticket: _Ticket) -> bool:
         """Whether a task has cores now, or need not wait for any."""
@@ -123,8 +139,8 @@ class Gate:
         return not self._lacks_cores
 
     def _is_first(self, ticket: _Ticket) -> bool:
-        alike = _for_cores(self._waiting) if ticket.cores else _for_card(self._waiting)
-        return alike[0] is ticket
+        kind = _for_cores if ticket.cores else _for_card
+        return (self._waiting if ticket.spare else kind(self._waiting))[0] is ticket
 
     def _has_room(self, memory: int) -> bool:
         if not self._working:
@@ -134,11 +150,11 @@ class Gate:
 
 
 def _for_cores(tickets: Sequence[_Ticket]) -> list[_Ticket]:
-    return [ticket for ticket in tickets if ticket.cores]
+    return [ticket for ticket in tickets if ticket.cores and not ticket.spare]
 
 
 def _for_card(tickets: Sequence[_Ticket]) -> list[_Ticket]:
-    return [ticket for ticket in tickets if not ticket.cores]
+    return [ticket for ticket in tickets if not (ticket.cores or ticket.spare)]
 
 
 def main() -> None:
@@ -179,7 +195,8 @@ def _serve(asked: Connection[Answer | int, Request], gate: Gate) -> None:
             try:
                 request = asked.recv()
                 held.close()  # the last result, which its caller has: it asks for nothing before
-                with gate.turn((request.place, request.number), request.memory, cores=request.cores):
+                place = request.place, request.number
+                with gate.turn(place, request.memory, cores=request.cores, spare=request.spare):
                     answer = _done(request, asked)
                 if answer.result is not None:
                     held.callback(answer.result.close)

@@ -22,9 +22,10 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from importlib.machinery import ModuleSpec
 from itertools import chain, islice
 from multiprocessing import connection
@@ -33,7 +34,16 @@ from os import PathLike
 from time import monotonic
 from typing import Any, Final, Generic, Self, TypeVar
 
-from dualface_core.engine.card import Answer, CardAccess, CardProcessEndedError, CardProcesses, CardTasks, GivenUp
+from dualface_core.engine.card import (
+    Answer,
+    Asked,
+    CardAccess,
+    CardProcessEndedError,
+    CardProcesses,
+    CardTasks,
+    GivenUp,
+    SpareCardTasks,
+)
 from dualface_core.engine.cores import Core, CoreBudget, Turn
 from dualface_core.engine.preload import begin_to_load
 from dualface_core.engine.shared_results import SharedResult
@@ -287,6 +297,29 @@ class Workers:
                 else:
                     yield outcome
 
+    def spare_on_card(
+        self,
+        function: Callable[[Task], Result],
+        *,
+        memory: int,
+        without_card: Callable[[Task], Task],
+        rest: SpareTasks[Task, Result],
+        about: str | PathLike[str] = "a video",
+    ) -> SpareCardTasks[Task, Result]:
+        """Like `spare`, in the processes for a card: a context manager. What the card gives up is added to `rest`."""
+        assert self.card is not None, "there are processes for a card"
+
+        @cache
+        def warn(why: str) -> None:
+            _LOGGER.warning("%s: the processor does a part of it: %s", about, why)
+
+        def given_up(task: Task, why: Exception) -> Asked[Result]:
+            _check_given_up(why)
+            warn(str(why))
+            return rest.add(without_card(task))
+
+        return SpareCardTasks(self.card, self.place, memory, function, self._account, given_up)
+
     def _account(self, answer: Answer) -> None:
         with self._pool.lock:
             self._pool.usage += Usage(working=answer.working, cpu=answer.cpu)
@@ -336,11 +369,10 @@ class SpareTasks(Generic[Task, Result]):
         """Of processors, that tasks have taken until they were wanted. It is in no `Usage`."""
         return self._parallel.spared.cpu
 
-    def add(self, task: Task) -> Callable[[], Result]:
-        """Have one more task done, from any thread.
+    def add(self, task: Task) -> Asked[Result]:
+        """Have one more task done, from any thread. When its result is asked for, all of them are like any others.
 
-        Gives what waits for its result, and raises as `map` does. Whoever calls that wants the tasks: from then on they
-        are like any others.
+        Asking raises as `map` does.
         """
         self._prepare()
         job = self._parallel.add(task)
@@ -349,7 +381,7 @@ class SpareTasks(Generic[Task, Result]):
             self._parallel.want()
             return self._parallel.result(job)
 
-        return result
+        return Asked(result, partial(self._parallel.forget, job))
 
 
 class _Worker:
@@ -536,6 +568,11 @@ class _Parallel(Generic[Task, Result]):
             self._waiting.append(job)
         self._pool.hand_out()
         return job
+
+    def forget(self, job: _Job[Task, Result]) -> None:
+        """Have a task that waits for its turn not begin."""
+        with self._pool.lock, suppress(ValueError):
+            self._waiting.remove(job)
 
     def want(self) -> None:
         """Let tasks that were spare be like those of any other map."""

@@ -34,7 +34,7 @@ class KeptReaders(Generic[Reader]):
 
     @contextmanager
     def of(self, video: VideoInfo, span: Span) -> Iterator[Reader]:
-        """A reader whose frames are those of a span. One with which something fails is not used again."""
+        """A reader whose frames are those of a span. One that has read all, or that failed, is not used again."""
         key = f"{video.path} {video.fingerprint}"
         with self._lock:
             self._in_use += 1
@@ -44,12 +44,16 @@ class KeptReaders(Generic[Reader]):
         try:
             for other in superfluous:
                 other.__exit__()
+            at_start = reader is None
             reader = reader or self._opened(video)
             try:
-                yield reader.of(span)
+                yield reader if at_start and span.is_whole else reader.of(span)
             except BaseException:
                 reader.__exit__()
                 raise
+            if span.is_whole:
+                reader.__exit__()
+                return
             with self._lock:
                 self._kept.append((key, reader))
         finally:

@@ -1,4 +1,4 @@
-"""What is seen of a result before it is written: of each span when it is encoded, by cores with nothing else to do.
+"""What is seen of a result before it is written: of each span when it is encoded, by who has nothing else to do.
 
 Belongs here: looking at a span for itself, and the proof that a result has it. The one idea: what was seen ahead
 counts only where a decoder of the published file is given, packet by packet and bit by bit, what it was given then. If
@@ -8,7 +8,7 @@ anything differs, all of the file is decoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from dualface_core.engine.backend import CARD_FAILURES
+from dualface_core.engine.card import Asked, SpareCardTasks
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import SpareTasks, Workers
@@ -44,6 +46,9 @@ _SPAN: Final = 2.0
 
 _NO_FINGERPRINTS: Final = np.empty((0, 0), np.uint8)
 
+_KINDS: Final = 8
+"""Kinds of spans that a process remembers: a card's looks at several videos at once."""
+
 
 class NotSeenError(Exception):
     """A result is not made of what was seen ahead, or not all of it was."""
@@ -58,12 +63,14 @@ class AheadTask:
         wanted: what is to be seen in it.
         limits: what a result may have at most.
         budget: whose cores a second thread may take.
+        on_card: whether a CUDA card decodes it.
     """
 
     span: SpanPackets | SpanFile
     wanted: Wanted
     limits: Limits
     budget: CoreBudget | None
+    on_card: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,36 +106,43 @@ class SpanSeen:
 def observed_ahead(task: SourceTask | AheadTask) -> list[Seen] | SpanSeen | None:
     """What is seen of frames of the source, or of a span; None where the span has not what it should have.
 
-    What is wrong with it the result has, too, and there it is found.
+    What is wrong with it the result has, too, and there it is found. On a card, raises one of `CARD_FAILURES` where it
+    gives up; then the span is as it was.
     """
     if isinstance(task, SourceTask):
         return observed(task)
     file = task.span.file.with_suffix(".mp4")
     try:
-        if isinstance(task.span, SpanPackets):
-            join_alone(task.span, file)
-        video = _described(task, file)
-        given = _checksum(decoder_input(video))
-        seen = [
-            each
-            for each in observed(ResultTask(video, None, task.wanted, budget=task.budget))
-            if isinstance(each, ResultSeen)
-        ]
-        times = [pts * video.time_base for each in seen for pts in each.pts]
-        if (len(times), *times[:1], *times[-1:]) != (task.span.frames, task.span.first, task.span.last):
-            return None
-        fingerprints = file.with_suffix(".npy")
-        np.save(fingerprints, np.concatenate([each.fingerprints for each in seen]))
-    except (DualfaceError, OSError):
-        return None
+        seen = _span_seen(task, file)
+    except (DualfaceError, OSError) as error:
+        if task.on_card and isinstance(error, CARD_FAILURES):
+            raise
+        seen = None
     finally:
-        file.unlink(missing_ok=True)
+        if isinstance(task.span, SpanPackets):
+            file.unlink(missing_ok=True)
+    file.unlink(missing_ok=True)
+    return seen
+
+
+def _span_seen(task: AheadTask, file: Path) -> SpanSeen | None:
+    if isinstance(task.span, SpanPackets):
+        join_alone(task.span, file)
+    video = _described(task, file)
+    given = _checksum(decoder_input(video))
+    looked_at = observed(ResultTask(video, None, task.wanted, task.on_card, task.budget))
+    seen = [each for each in looked_at if isinstance(each, ResultSeen)]
+    times = [pts * video.time_base for each in seen for pts in each.pts]
+    if (len(times), *times[:1], *times[-1:]) != (task.span.frames, task.span.first, task.span.last):
+        return None
+    fingerprints = file.with_suffix(".npy")
+    np.save(fingerprints, np.concatenate([each.fingerprints for each in seen]))
     without = tuple(replace(each, fingerprints=_NO_FINGERPRINTS) for each in seen)
     return SpanSeen(video, task.span.frames, given, without, fingerprints)
 
 
-_first: list[tuple[tuple[Coding, str], VideoInfo]] = []
-"""Coding and headers of the spans that this process looks at, and what the first of them is."""
+_firsts: list[tuple[tuple[Coding, str], VideoInfo]] = []
+"""Coding and headers of the spans that this process looks at, and what the first one of each kind is."""
 
 
 def _described(task: AheadTask, file: Path) -> VideoInfo:
@@ -140,11 +154,17 @@ def _described(task: AheadTask, file: Path) -> VideoInfo:
     if isinstance(span, SpanFile):
         return probe(file, task.limits)
     kind = span.coding, span.encoded.headers
-    if not _first or _first[0][0] != kind:
-        _first[:] = [(kind, probe(file, task.limits))]
-    known = _first[0][1]
+    known = next((video for known, video in list(_firsts) if known == kind), None)
+    if known is None:
+        known = probe(file, task.limits)
+        _firsts[:] = [(kind, known), *_firsts[: _KINDS - 1]]
     first, last = (int(time / known.time_base) for time in (span.first, span.last))
     return replace(known, path=file, frame_count=span.frames, first_pts=first, last_pts=last)
+
+
+_Seen = list[Seen] | SpanSeen | None
+_Spare = SpareTasks[SourceTask | AheadTask, _Seen]
+_SpareCard = SpareCardTasks[SourceTask | AheadTask, _Seen]
 
 
 class Ahead:
@@ -156,23 +176,26 @@ class Ahead:
         limits: what a result may have at most.
         spare: does `observed_ahead`.
         budget: whose cores a second thread of a task may take.
+        card: does it of spans of the result; None if `spare` does.
     """
 
     def __init__(
         self,
         samples: Callable[[], Samples],
         limits: Limits,
-        spare: SpareTasks[SourceTask | AheadTask, list[Seen] | SpanSeen | None],
+        spare: _Spare,
         budget: CoreBudget | None,
+        card: _SpareCard | None = None,
     ) -> None:
         self._budget = budget
         self._find_samples = samples
         self._limits = limits
         self._spare = spare
+        self._card = card
         self._lock = Lock()  # held only while nothing is asked of workers, who may call back
         self._samples: Samples | None = None
-        self._of_source: list[Callable[[], list[Seen] | SpanSeen | None]] = []
-        self._spans: dict[Fraction, Callable[[], list[Seen] | SpanSeen | None]] = {}
+        self._of_source: list[Asked[_Seen]] = []
+        self._spans: dict[Fraction, Asked[_Seen]] = {}
         self._encoder = ""
 
     @property
@@ -197,11 +220,17 @@ class Ahead:
             wanted = self.samples.wanted(span.first, span.last + self.samples.video.time_base)
         except DualfaceError:
             return
-        seen = self._spare.add(AheadTask(span, wanted, self._limits, self._budget))
+        task = AheadTask(span, wanted, self._limits, self._budget, self._card is not None)
+        seen = (self._card or self._spare).add(task)
+        superseded: list[Asked[_Seen]] = []
         with self._lock:
             if span.encoder != self._encoder:
-                self._spans, self._encoder = {}, span.encoder
+                superseded, self._spans, self._encoder = [*self._spans.values()], {}, span.encoder
+            elif span.first in self._spans:
+                superseded = [self._spans[span.first]]
             self._spans[span.first] = seen
+        for each in superseded:
+            each.forget()
 
     @property
     def has_spans(self) -> bool:
@@ -211,12 +240,12 @@ class Ahead:
     @property
     def cpu_seconds(self) -> float:
         """Of processors, until what is seen was asked for."""
-        return self._spare.cpu_seconds
+        return self._spare.cpu_seconds + (self._card.cpu_seconds if self._card else 0.0)
 
     def of_source(self) -> Iterator[list[Seen]]:
         """What is seen of the source. Raises as `observed` does."""
-        for result in self._of_source:
-            seen = result()
+        for asked in self._of_source:
+            seen = asked.result()
             assert isinstance(seen, list)
             yield seen
 
@@ -224,28 +253,53 @@ class Ahead:
         """What is seen of the spans that a result is made of, in order.
 
         Raises NotSeenError where it is made of something else, or a part was not seen; UnreadableVideoError where the
-        result cannot be read.
+        result cannot be read. What has not begun then does not.
         """
         given = decoder_input(result)
-        for first in sorted(self._spans):
-            span = self._spans[first]()
-            if not isinstance(span, SpanSeen) or not span.is_next_in(result, given):
+        with ExitStack() as stack:
+            for asked in self._spans.values():
+                stack.callback(asked.forget)
+            for first in sorted(self._spans):
+                span = self._spans[first].result()
+                if not isinstance(span, SpanSeen) or not span.is_next_in(result, given):
+                    raise NotSeenError
+                try:
+                    yield span.whole()
+                except OSError as error:
+                    raise NotSeenError from error
+            if next(given, None) is not None:
                 raise NotSeenError
-            try:
-                yield span.whole()
-            except OSError as error:
-                raise NotSeenError from error
-        if next(given, None) is not None:
-            raise NotSeenError
 
 
 @contextmanager
 def looking_ahead(
-    video: VideoInfo, tracks: FaceTracks, plan: TilePlan, settings: Settings, workers: Workers
+    video: VideoInfo,
+    tracks: FaceTracks,
+    plan: TilePlan,
+    settings: Settings,
+    workers: Workers,
+    *,
+    memory: int | None = None,
 ) -> Iterator[Ahead]:
-    """Look at each span of a result when it is added, and at the source, when cores have nothing else to do."""
-    with workers.spare(observed_ahead, about=video.path) as spare:
-        yield Ahead(partial(Samples, video, tracks, plan, settings), settings.limits, spare, workers.budget)
+    """Look at each span of a result when it is added, and at the source, when cores have nothing else to do.
+
+    With `memory`, the processes for a card look at the spans when they have nothing else to do: each takes so many
+    bytes of the card's memory.
+    """
+    about = video.path
+    with ExitStack() as stack:
+        spare = stack.enter_context(workers.spare(observed_ahead, about=about))
+        card: _SpareCard | None = None
+        if memory is not None:
+            there = workers.spare_on_card(
+                observed_ahead, memory=memory, without_card=_without_card, rest=spare, about=about
+            )
+            card = stack.enter_context(there)
+        yield Ahead(partial(Samples, video, tracks, plan, settings), settings.limits, spare, workers.budget, card)
+
+
+def _without_card(task: SourceTask | AheadTask) -> SourceTask | AheadTask:
+    return replace(task, on_card=False) if isinstance(task, AheadTask) else task
 
 
 def _how_decoded(video: VideoInfo) -> VideoInfo:

@@ -99,6 +99,7 @@ def verify_output(
     )
 
     layout = plan.layout
+    progress = progress and _forward(progress)
     ahead = ahead if ahead and ahead.has_spans else None
     samples = Samples(video, tracks, plan, settings) if ahead is None else ahead.samples
     try:
@@ -125,6 +126,18 @@ def verify_output(
     readable = _readable(passed=True, value=len(seen.shown), message=message)
     timing = timing_findings(seen.shown, samples.planned)
     return Verification(findings=[readable, *timing, *streams, *seen.audio, metadata, *seen.findings()])
+
+
+def _forward(progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """The same, told of no fewer frames than before where it begins anew."""
+    most = 0
+
+    def told(done: int, total: int) -> None:
+        nonlocal most
+        most = max(most, done)
+        progress(most, total)
+
+    return told
 
 
 def _looked_at(

@@ -22,10 +22,14 @@ from dualface_core.errors import ModelError, UnreadableVideoError
 from dualface_core.system.cuda import CudaError
 
 
-def card_processes(runtime: Path, *, processes: int = 1, threads: int = 2, memory: int = 100) -> CardProcesses:
+def card_processes(
+    runtime: Path, *, processes: int = 1, threads: int = 2, memory: int = 100, cores: int | None = None
+) -> CardProcesses:
     """Processes for a card, whose tasks need none, or set it up by themselves."""
     set_up = "tests.core.engine.tasks:set_up"
-    return CardProcesses(processes=processes, threads=threads, memory=memory, set_up=set_up, runtime=runtime)
+    return CardProcesses(
+        processes=processes, threads=threads, memory=memory, set_up=set_up, runtime=runtime, cores=cores
+    )
 
 
 def square(number: int) -> int:

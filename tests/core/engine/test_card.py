@@ -10,17 +10,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from dualface_core.engine import card
+from dualface_core.engine.card import SpareCardTasks
 from dualface_core.engine.card_process import Gate
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import ModelError
 from tests.core.engine.tasks import (
+    burn,
     card_processes,
     crash_on_card,
     end_slowly,
@@ -272,3 +276,106 @@ def test_a_task_that_keeps_several_cores_busy_holds_as_many_as_are_free(tmp_path
         with gate.turn((0, 1), 1, cores=2):
             assert cores.in_use == 3
     assert cores.in_use == 0
+
+
+def test_spare_tasks_begin_when_no_other_waits_and_leave_cores_to_others(tmp_path: Path) -> None:
+    cores = CoreBudget(tmp_path, cores=2)
+    gate, order = Gate(1, 100, cores), []
+
+    def work(number: int) -> None:
+        with gate.turn((number, 0), 1, spare=number < 2, cores=int(number == 3)):
+            order.append((number, cores.in_use))
+
+    with ThreadPoolExecutor(4) as threads:
+        with gate.turn((9, 9), 100):
+            tasks = [threads.submit(work, number) for number in (1, 0, 2, 3)]
+            until(lambda: len(gate._waiting) == 4)
+            other = cores.attempt()
+            assert other is not None
+        until(lambda: len(order) == 4)
+        [task.result() for task in tasks]
+    assert sorted(order[:2]) == [(2, 2), (3, 2)]
+    assert order[2:] == [(0, 2), (1, 2)]
+    another = cores.attempt()
+    assert another is not None
+    with ThreadPoolExecutor(1) as threads:
+        task = threads.submit(work, 0)
+        until(lambda: gate._waiting)
+        work(2)  # which needs none
+        assert [number for number, _ in order[4:]] == [2]
+        other.release()
+        task.result()
+    assert [number for number, _ in order[5:]] == [0]
+
+
+@contextmanager
+def spare_on_card(
+    workers: Workers, function: Callable[[Any], Any], without_card: Callable[[Any], Any] = list
+) -> Iterator[SpareCardTasks[Any, Any]]:
+    with (
+        workers.spare(function) as rest,
+        workers.spare_on_card(function, memory=1, without_card=without_card, rest=rest) as spare,
+    ):
+        yield spare
+
+
+def test_spare_tasks_wait_for_a_core_until_somebody_waits_for_one_of_them(tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    cores, card = CoreBudget(tmp_path / "run", cores=1), card_processes(tmp_path / "run", cores=1)
+    with Workers(cores, card=card) as workers:
+        core = cores.attempt()
+        with spare_on_card(workers, leave_traces) as spare:
+            asked = [spare.add((tmp_path, number)) for number in range(9)]
+            asked[8].forget()
+            assert [*workers.map_on_card(square, range(3), memory=1, without_card=abs)] == [0, 1, 4]
+            assert not [*tmp_path.glob("begun-*")]
+            assert [each.result() for each in reversed(asked[:8])] == [*reversed(range(8))]
+            assert spare.add((tmp_path, 10)).result() == 10
+        assert not (tmp_path / "begun-8").exists()
+        assert core is not None
+
+
+def test_what_spare_tasks_take_on_a_card_is_told_apart_until_somebody_waits(workers: Workers) -> None:
+    before = workers.usage
+    with spare_on_card(workers, burn) as spare:
+        asked = spare.add(0.05)
+        until(lambda: spare.cpu_seconds > 0)
+        assert workers.usage == before
+        asked.result()
+        apart = spare.cpu_seconds
+        spare.add(0.05).result()
+        assert spare.cpu_seconds == apart
+    assert workers.usage.cpu > before.cpu
+
+
+def test_others_do_spare_tasks_that_the_card_gives_up_or_a_process_has_at_its_crash(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def without(task: tuple[int, bool]) -> tuple[int, bool]:
+        return task[0], False
+
+    cores, preload = CoreBudget(tmp_path / "run", cores=2), ["tests.core.engine.tasks"]
+    card = card_processes(tmp_path / "run")
+    with Workers(cores, preload=preload, card=card) as workers, caplog.at_level(logging.WARNING):
+        with spare_on_card(workers, give_up_on_card, without) as spare:
+            asked = [spare.add((number, True)) for number in range(6)]
+            assert [each.result() for each in asked] == [(number, number % 2 == 0) for number in range(6)]
+        assert caplog.text.count("the processor does a part of it") == 1
+        with spare_on_card(workers, refuse_weights) as spare:
+            refused = spare.add(1)
+            with pytest.raises(ModelError, match="another network"):
+                refused.result()
+        with spare_on_card(workers, crash_on_card, without) as spare:
+            asked = [spare.add((number, True)) for number in range(5)]
+            assert [each.result() for each in asked] == [*range(5)]
+            assert spare.add((7, True)).result() == 7  # for which there is no process any more
+
+
+def test_spare_tasks_on_a_card_stop_when_nobody_wants_them_any_more(workers: Workers, tmp_path: Path) -> None:
+    with spare_on_card(workers, leave_traces) as spare:
+        for number in range(5):
+            spare.add((tmp_path, number))
+        until(lambda: [*tmp_path.glob("begun-*")])
+    begun = {*tmp_path.glob("begun-*")}
+    assert [*workers.map_on_card(square, [1, 2], memory=1, without_card=abs)] == [1, 4]
+    assert {*tmp_path.glob("begun-*")} == begun

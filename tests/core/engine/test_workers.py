@@ -172,13 +172,13 @@ def test_a_spare_task_waits_until_no_other_is_left_to_begin(workers: Workers, tm
         tasks = [(folders[name], 0) for name in ("first", "second", "third")]
         others = threads.submit(lambda: list(workers.map(leave_traces, tasks)))
         until(lambda: begun["first"].exists() and begun["second"].exists())
-        result = spare.add((folders["spare"], 0))
+        asked = spare.add((folders["spare"], 0))
         for name in ("third", "spare", "first"):
             (folders[name] / "go").touch()
         until(begun["spare"].exists)
         (folders["second"] / "go").touch()
         others.result()
-        assert result() == 0
+        assert asked.result() == 0
     assert begun["third"].stat().st_mtime_ns < begun["spare"].stat().st_mtime_ns
 
 
@@ -194,27 +194,29 @@ def test_a_spare_task_leaves_a_task_the_second_core_that_it_may_take(workers: Wo
         until(lambda: not spare._parallel._waiting)
 
 
-def test_a_spare_task_leaves_cores_to_others_until_it_is_wanted(tmp_path: Path) -> None:
+def test_a_spare_task_leaves_cores_to_others_until_it_is_wanted_and_may_be_forgotten(tmp_path: Path) -> None:
     budget = CoreBudget(tmp_path, cores=2)
     of_others = [budget.attempt(), budget.attempt()]
     (tmp_path / "go").touch()
     with Workers(CoreBudget(tmp_path, cores=2)) as workers, workers.spare(leave_traces) as spare:
-        result = spare.add((tmp_path, 0))
+        forgotten, asked = spare.add((tmp_path, 1)), spare.add((tmp_path, 0))
         assert list(workers.map(square, range(3))) == [0, 1, 4]
         assert not (tmp_path / "begun-0").exists()
-        assert result() == 0
+        forgotten.forget()
+        assert asked.result() == 0
+        assert not (tmp_path / "begun-1").exists()
     assert all(of_others)
 
 
 def test_what_spare_tasks_take_is_told_apart_until_they_are_wanted(workers: Workers) -> None:
     before = workers.usage
     with workers.spare(burn) as spare:
-        results = [spare.add(0.05)]
+        asked = spare.add(0.05)
         until(lambda: spare.cpu_seconds >= 0.05)
         assert workers.usage == before
-        results[0]()
+        asked.result()
         apart = spare.cpu_seconds
-        spare.add(0.05)()
+        spare.add(0.05).result()
         assert spare.cpu_seconds == apart
     assert workers.usage.cpu - before.cpu >= 0.05
 

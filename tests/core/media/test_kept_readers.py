@@ -48,11 +48,14 @@ def test_a_reader_is_kept_for_other_spans_and_gives_what_a_new_one_gives(video: 
     parts = spans(video, seconds=0.5)
     assert len(parts) > 2
     whole = Span(0, video.frame_count, video.first_pts, None)
-    for span in (*reversed(parts), whole, parts[1], whole):
+    for span in (*reversed(parts), parts[1], whole):
         with VideoReader(video, span=span) as new:
             expected = [(frame.index, frame.pts, int(np.sum(frame.planes[0], dtype=np.int64))) for frame in new]
+        assert (Counted.opened, Counted.closed) in {(0, 0), (1, 0)}
         assert read(readers, video, span) == expected
-    assert Counted.opened == 1
+    assert (Counted.opened, Counted.closed) == (1, 1)  # once all of it was read
+    assert read(readers, video, whole) == expected
+    assert (Counted.opened, Counted.closed) == (2, 2)
 
 
 def test_no_more_readers_are_open_than_are_used_or_kept(video: VideoInfo, tmp_path: Path) -> None:

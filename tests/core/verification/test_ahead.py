@@ -13,12 +13,14 @@ import av
 import pytest
 
 from dualface_core import pipeline
+from dualface_core.engine.backend import decoder_memory
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import UnreadableVideoError
 from dualface_core.media.encoder import Coding, Surface
-from dualface_core.media.joining import SpanEncoder, SpanJoiner, SpanPackets
+from dualface_core.media.joining import SpanEncoder, SpanJoiner, SpanPackets, join_alone
 from dualface_core.media.limits import Limits
 from dualface_core.media.probe import probe
+from dualface_core.media.span_files import SpanFile
 from dualface_core.media.writer import Carried
 from dualface_core.settings import Settings
 from dualface_core.verification.ahead import (
@@ -71,11 +73,24 @@ def right(good: Job, spans: list[SpanPackets], tmp_path_factory: pytest.TempPath
 
 
 @contextmanager
-def seen_ahead(job: Job, spans: list[SpanPackets], workers: Workers) -> Iterator[Ahead]:
-    with looking_ahead(job.video, job.tracks, job.plan, Settings.load(), workers) as ahead:
+def seen_ahead(
+    job: Job, spans: Sequence[SpanPackets | SpanFile], workers: Workers, *, memory: int | None = None
+) -> Iterator[Ahead]:
+    with looking_ahead(job.video, job.tracks, job.plan, Settings.load(), workers, memory=memory) as ahead:
         for span in reversed(spans):  # they are encoded in any order
             ahead.add(span)
         yield ahead
+
+
+def as_files(spans: list[SpanPackets], folder: Path) -> list[SpanFile]:
+    """The same as NVENC's copies."""
+    files = [folder / f"{number}.span.mp4" for number in range(len(spans))]
+    for span, file in zip(spans, files, strict=True):
+        join_alone(span, file)
+    return [
+        SpanFile(file, span.encoder, span.first, span.last, span.frames)
+        for span, file in zip(spans, files, strict=True)
+    ]
 
 
 def verified(job: Job, output: Path, workers: Workers, ahead: Ahead | None = None) -> Verification:
@@ -98,6 +113,24 @@ def test_of_a_right_result_the_same_is_found_and_nothing_is_decoded_again(
     monkeypatch.delattr(_Checks, "_result_task")
     with seen_ahead(good, spans, workers) as ahead:
         assert verified(good, right, workers, ahead) == whole
+
+
+@pytest.mark.parametrize("kind", ["packets", "files"])
+def test_processes_for_a_card_look_ahead_or_whoever_takes_their_place(
+    good: Job,
+    spans: list[SpanPackets],
+    right: Path,
+    tmp_path: Path,
+    workers: Workers,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = verified(good, right, workers)
+    monkeypatch.delattr(_Checks, "_result_task")
+    given = spans if kind == "packets" else as_files(spans, tmp_path)
+    with seen_ahead(good, given, workers, memory=decoder_memory(good.video)) as ahead:
+        assert verified(good, right, workers, ahead) == whole
+        assert not [*tmp_path.glob("*.mp4")]
 
 
 def test_a_span_is_seen_where_an_mp4_counts_finer_than_its_source(
