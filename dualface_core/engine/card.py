@@ -367,9 +367,8 @@ class CardTasks(Generic[Task, Result]):
             if line.number is None and self._waiting and self._waiting[0] <= needed + len(lines):
                 self._hand_out(line)
         lines = [line for line in lines if not line.connection.closed]
-        if not lines:
-            self._found.update(dict.fromkeys(self._waiting, CardProcessEndedError("no process for a card is left")))
-            self._waiting.clear()
+        while self._waiting and not lines:
+            self._found[self._waiting.popleft()] = CardProcessEndedError("no process for a card is left")
         busy = {line.connection: line for line in lines if line.number is not None}
         for ready in connection.wait(busy, BEAT):
             self._hear(busy[ready])  # type: ignore[index]  # only what was given

@@ -33,8 +33,11 @@ class KeptReaders(Generic[Reader]):
         self._lock = Lock()
 
     @contextmanager
-    def of(self, video: VideoInfo, span: Span) -> Iterator[Reader]:
-        """A reader whose frames are those of a span. One that has read all, or that failed, is not used again."""
+    def of(self, video: VideoInfo, span: Span, *, keep: bool = True) -> Iterator[Reader]:
+        """A reader whose frames are those of a span, to be kept unless nobody will ask for others of the video.
+
+        One with which something fails is not used again.
+        """
         key = f"{video.path} {video.fingerprint}"
         with self._lock:
             self._in_use += 1
@@ -44,14 +47,13 @@ class KeptReaders(Generic[Reader]):
         try:
             for other in superfluous:
                 other.__exit__()
-            at_start = reader is None
             reader = reader or self._opened(video)
             try:
-                yield reader if at_start and span.is_whole else reader.of(span)
+                yield reader.of(span)
             except BaseException:
                 reader.__exit__()
                 raise
-            if span.is_whole:
+            if not keep:
                 reader.__exit__()
                 return
             with self._lock:

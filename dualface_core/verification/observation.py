@@ -324,7 +324,7 @@ def _on_card(task: ResultTask) -> Iterator[_Looked]:
         return frame, number, made, downloads.start(frame) if number in task.wanted.shown else None
 
     whole = Span(0, task.result.frame_count, task.result.first_pts, None)
-    with card_readers().of(task.result, task.span or whole) as reader:
+    with card_readers().of(task.result, task.span or whole, keep=task.span is not None) as reader:
         for decoded, number, made, copied in in_flight(card, map(started, reader.frames())):
             taken = made_fingerprint(made, parts)
             unused.append(made)
