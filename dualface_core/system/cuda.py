@@ -24,9 +24,6 @@ OLDEST_CARD: Final = (7, 5)
 _MAJOR, _MINOR = 75, 76
 """Of a device's attributes, those of its compute capability."""
 
-OUT_OF_MEMORY: Final = 2
-"""The driver's number of that error."""
-
 _PORTABLE: Final = 1
 _TO_WAIT_FOR: Final = 1 | 2
 """Of an event: whoever waits sleeps, and no time is taken."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,8 +22,6 @@ from tests.core.media.conftest import MakeClip, number_of
 
 FRAMES = {"pts": range(60), "options": {"g": "20", "bf": "2"}}
 FASTSTART = FRAMES | {"container_options": {"movflags": "faststart"}}
-
-Damaging = Callable[[Path, random.Random], None]
 
 
 def packets(path: Path) -> list[tuple[int, int]]:
