@@ -68,7 +68,7 @@ class Hosts:
 
 
 CPU: Final = Hosts("cpu", 4, 16 / 2.6)
-"""16 cores: one minute of 1080p takes 156 s of processors (docs/cores.md), 2.6 for a second."""
+"""16 cores: one minute of 1080p took 156 s of processors, 2.6 for a second."""
 
 GPU: Final = Hosts("gpu", 2, 264 / 30)
 """A card with one encoder, estimated: 264 frames a second (NVIDIA's figure for H.264 with P5) at 30 frames a second.
