@@ -10,7 +10,7 @@ import ctypes
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from typing import Final, TypeVar
 from weakref import finalize
 
@@ -25,7 +25,7 @@ from dualface_core.media.kept_readers import KeptReaders
 from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
-from dualface_core.system.cuda import Card, DeviceMemory, Mark, card_of_process
+from dualface_core.system.cuda import Card, DeviceMemory, Mark
 
 _IN_TURN: Final = 2
 _PITCH: Final = 256
@@ -158,32 +158,10 @@ class Downloads:
         return arriving
 
 
-class DownloadingReader(CudaReader):
-    """Decodes a video on the card, and gives the frames that `VideoReader` gives, in page-locked memory of the host.
-
-    Args:
-        video: the file, as `probe` found it.
-        card: the device.
-        span: the frames; all of them if None.
-
-    Raises what `CudaReader` raises, and CudaError. Samples of more than 8 bits lose the others.
-    """
-
-    def __init__(self, video: VideoInfo, card: Card, *, span: Span | None = None) -> None:
-        super().__init__(video, span=span)
-        self._card = card
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Every frame of the span, in order."""
-        downloads = Downloads(self._card, self._video)
-        for _, frame in in_flight(self._card, ((frame, downloads.start(frame)) for frame in self.frames())):
-            yield frame
-
-
 @cache
-def card_readers() -> KeptReaders[DownloadingReader]:
+def card_readers() -> KeptReaders[CudaReader]:
     """The readers of this process."""
-    return KeptReaders(partial(DownloadingReader, card=card_of_process()), most=_KEPT_READERS)
+    return KeptReaders(CudaReader, most=_KEPT_READERS)
 
 
 Started = TypeVar("Started")

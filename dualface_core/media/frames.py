@@ -65,9 +65,7 @@ class Frame:
 
     def bgr(self, max_width: int | None = None) -> NDArray[np.uint8]:
         """The whole frame as (h, w, 3) uint8 BGR, shrunk so that w <= max_width, with no sample left out."""
-        width, height = self.width, self.height
-        if max_width is not None and width > max_width:
-            width, height = max_width, max(1, round(self.height * max_width / self.width))
+        width, height = shrunk_size((self.width, self.height), max_width)
         return self._to_bgr([self._scaled(plane, width, height) for plane in self.planes])
 
     def bgr_square(self, x: int, y: int, side: int, *, at_most: int) -> NDArray[np.uint8]:
@@ -97,6 +95,12 @@ class Frame:
 
     def _to_bgr(self, planes: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         return np.asarray(cv2.transform(cv2.merge(planes), self.color.yuv_to_bgr()), np.uint8)
+
+
+def shrunk_size(size: tuple[int, int], max_width: int | None) -> tuple[int, int]:
+    """Width and height of an image of frames of that size: see `Frame.bgr`."""
+    width, height = size
+    return size if max_width is None or width <= max_width else (max_width, max(1, round(height * max_width / width)))
 
 
 def _part(plane: NDArray[np.uint8], x: int, y: int, side: int) -> NDArray[np.uint8]:

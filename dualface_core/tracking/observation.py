@@ -40,9 +40,13 @@ from dualface_core.media.probe import VideoInfo
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.salvage import Stretch
 from dualface_core.system.cuda import card_of_process
+from dualface_core.tracking.card_frames import CardFrame, card_frames
 from dualface_core.tracking.heads import GRAYS_PER_SECOND, gray_size
 from dualface_core.tracking.parameters import TrackParameters
 from dualface_core.tracking.shots import AROUND, CutSuspicion, Thumbnail, face_goes_on, make_thumbnail
+
+AnyFrame = Frame | CardFrame
+"""A frame as it is looked at, in memory of the host or on a card."""
 
 LEAD: Final = AROUND + 2
 """Frames before a frame on which it depends what is observed of it: `CutSuspicion` compares so many, and so many tell
@@ -165,11 +169,13 @@ def observe(task: SpanTask) -> Observed:
     video, span = task.video, task.span
     to_the_end = Span(span.first, video.frame_count, span.first_pts, None)
     if task.on_card:
-        card_of_process().enter()
+        card = card_of_process()
+        card.enter()
         with card_readers().of(video, to_the_end) as reader:
-            return _observed(task, reader, _card_detector(task.detector_weights))
+            frames = card_frames(card, video, reader.frames())
+            return Observed(_seen(task, frames, _card_detector(task.detector_weights)), reader.changes)
     with VideoReader(video, threads=1, loop_filter=False, span=to_the_end) as reader:
-        return _observed(task, reader, FaceDetector(task.detector_weights))
+        return Observed(_seen(task, reader, FaceDetector(task.detector_weights)), reader.changes)
 
 
 def set_up_card() -> None:
@@ -182,21 +188,19 @@ def _card_detector(weights: Path | None) -> CardFaceDetector:
     return CardFaceDetector(card_of_process(), weights)
 
 
-def _observed(task: SpanTask, reader: VideoReader, detector: FaceDetector | CardFaceDetector) -> Observed:
-    """What is observed of one task by one reader."""
-    span = task.span
-    seen = []
-    frames = iter(reader)
+def _seen(task: SpanTask, frames: Iterable[AnyFrame], detector: FaceDetector | CardFaceDetector) -> list[Seen]:
+    """What is observed of one task."""
+    span, seen = task.span, []
     if span.stop_pts is not None:
         frames = _checked(frames, task.video, span)
     lead = LEAD if span.first else 0
     for each in observe_frames(frames, task.parameters, detector, lead=lead, to_end=span.stop_pts is None):
         seen.append(each)
         advance(1)
-    return Observed(seen, reader.changes)
+    return seen
 
 
-def _checked(frames: Iterable[Frame], video: VideoInfo, span: Span) -> Iterator[Frame]:
+def _checked(frames: Iterable[AnyFrame], video: VideoInfo, span: Span) -> Iterator[AnyFrame]:
     """The frames of a span and those of the next one that are observed with it.
 
     Raises UnreadableVideoError where there are fewer, or the next span begins with another frame than it should.
@@ -325,7 +329,7 @@ def span_tasks(
 
 
 def observe_frames(
-    frames: Iterable[Frame],
+    frames: Iterable[AnyFrame],
     parameters: TrackParameters,
     detector: FaceDetector | CardFaceDetector,
     *,
@@ -370,20 +374,20 @@ class _Observer:
         self._parameters = parameters
         self._detector = detector
         self._suspicion = CutSuspicion()
-        self._previous: Frame | None = None
+        self._previous: AnyFrame | None = None
         self._found: _Found | None = None
         self._last_look = -1
 
-    def pass_by(self, frame: Frame) -> None:
+    def pass_by(self, frame: AnyFrame) -> None:
         """Take a frame of the lead."""
-        thumbnail = self._suspicion.add(make_thumbnail(frame.planes[0]))
+        thumbnail = self._suspicion.add(_thumbnail(frame))
         if thumbnail.cut_likely or self._is_due(frame):
             self._last_look = frame.index
         self._previous = frame
 
-    def observe(self, frame: Frame) -> Seen:
+    def observe(self, frame: AnyFrame) -> Seen:
         """Take a frame."""
-        thumbnail = self._suspicion.add(make_thumbnail(frame.planes[0]))
+        thumbnail = self._suspicion.add(_thumbnail(frame))
         looks: tuple[Look, ...] = ()
         if thumbnail.cut_likely and self._previous is not None:
             looks = self._across(self._previous, frame)
@@ -402,7 +406,7 @@ class _Observer:
             return seen
         return replace(seen, gray=None, looks=(self._look(last, self._find(last), with_image=True),))
 
-    def _across(self, before: Frame, after: Frame) -> tuple[Look, ...]:
+    def _across(self, before: AnyFrame, after: AnyFrame) -> tuple[Look, ...]:
         """Looks on both sides of what may be a cut."""
         was = self._found if self._found is not None and self._found.index == before.index else self._find(before)
         now = self._find(after)
@@ -413,23 +417,23 @@ class _Observer:
     def _clear(self, found: _Found) -> NDArray[np.float32]:
         return found.faces.boxes[found.faces.scores >= self._parameters.score_threshold]
 
-    def _is_due(self, frame: Frame) -> bool:
+    def _is_due(self, frame: AnyFrame) -> bool:
         every = self._parameters.detect_every
         return frame.index % every == 0 if every is not None else self._passes(frame, self._parameters.looks_per_second)
 
-    def _wants_image(self, frame: Frame) -> bool:
+    def _wants_image(self, frame: AnyFrame) -> bool:
         """Whether a look of the grid carries its image."""
         if self._parameters.detect_every is not None:
             return True
         rate = self._parameters.looks_per_second
         return self._passes(frame, rate / math.ceil(_IMAGE_SECONDS * rate))
 
-    def _passes(self, frame: Frame, per_second: float) -> bool:
+    def _passes(self, frame: AnyFrame, per_second: float) -> bool:
         """Whether a frame is the first one at or after a point of a grid of time."""
         before = self._previous
         return before is None or _point(before.time, per_second) < _point(frame.time, per_second)
 
-    def _find(self, frame: Frame) -> _Found:
+    def _find(self, frame: AnyFrame) -> _Found:
         """Look for the faces of a frame. Where none is clear, it may be too large: look again at smaller sizes."""
         image = frame.bgr(look_size((frame.width, frame.height), self._parameters)[0])
         faint = self._parameters.faint_threshold
@@ -445,7 +449,7 @@ class _Observer:
         return self._found
 
     @staticmethod
-    def _look(frame: Frame, found: _Found, *, with_image: bool, goes_on: bool | None = None) -> Look:
+    def _look(frame: AnyFrame, found: _Found, *, with_image: bool, goes_on: bool | None = None) -> Look:
         height, width = found.image.shape[:2]
         in_frame = found.faces.scaled(frame.width / width, frame.height / height)
         colors = [attire(found.image, box) for box in found.faces.boxes]
@@ -461,7 +465,11 @@ class _Observer:
         )
 
 
-def _gray(frame: Frame) -> NDArray[np.uint8]:
+def _thumbnail(frame: AnyFrame) -> NDArray[np.uint8]:
+    return frame.thumbnail if isinstance(frame, CardFrame) else make_thumbnail(frame.planes[0])
+
+
+def _gray(frame: AnyFrame) -> NDArray[np.uint8]:
     return frame.luma(*gray_size((frame.width, frame.height)))
 
 

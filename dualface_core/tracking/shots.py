@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_THUMBNAIL: Final = (64, 36)
+THUMBNAIL: Final = (64, 36)
 """Width and height of the luma thumbnails that are compared."""
 
 _ROWS: Final = 6
@@ -50,8 +50,8 @@ _CONTENT: Final = 36.0
 _CELL: Final = 4
 """Side of a cell, in pixels of a thumbnail."""
 
-_OF_ROWS: Final = np.repeat(np.eye(_THUMBNAIL[1] // _CELL, dtype=np.float32), _CELL, axis=1)
-_OF_COLUMNS: Final = np.repeat(np.eye(_THUMBNAIL[0] // _CELL, dtype=np.float32), _CELL, axis=0)
+_OF_ROWS: Final = np.repeat(np.eye(THUMBNAIL[1] // _CELL, dtype=np.float32), _CELL, axis=1)
+_OF_COLUMNS: Final = np.repeat(np.eye(THUMBNAIL[0] // _CELL, dtype=np.float32), _CELL, axis=0)
 """What a thumbnail is multiplied by, from the left and from the right, for the sums of its cells: (9, 36), (64, 16)."""
 
 _LEAST_CELLS: Final = 8
@@ -100,15 +100,24 @@ def make_thumbnail(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
     OpenCV is quick at averaging two by two and whole numbers of pixels, and a few rows of each block do. What is left
     over at the right and lower edges is not looked at.
     """
-    width, height = _THUMBNAIL
-    block_height, block_width = luma.shape[0] // height, luma.shape[1] // width
+    width, height = THUMBNAIL
+    block_width, block_height, rows = thumbnail_blocks(luma.shape[1], luma.shape[0])
     if block_height and block_width:
-        rows = next((rows for rows in range(_ROWS, block_height) if block_height % rows == 0), block_height)
         luma = luma[: height * block_height : block_height // rows, : width * block_width]
         if rows % 2 == block_width % 2 == 0:
             half = (width * block_width // 2, height * rows // 2)
             luma = np.asarray(cv2.resize(luma, half, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.resize(luma, _THUMBNAIL, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(luma, THUMBNAIL, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def thumbnail_blocks(width: int, height: int) -> tuple[int, int, int]:
+    """Width and height of the block of pixels that each of a thumbnail is made of, and how many rows are looked at.
+
+    A frame that is smaller than a thumbnail has none: 0.
+    """
+    block_width, block_height = width // THUMBNAIL[0], height // THUMBNAIL[1]
+    rows = next((rows for rows in range(_ROWS, block_height) if block_height % rows == 0), block_height)
+    return block_width, block_height, rows
 
 
 def change(before: NDArray[np.generic], after: NDArray[np.generic]) -> float:

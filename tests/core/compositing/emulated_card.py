@@ -16,6 +16,7 @@ from dualface_core.compositing.sampling import AXIS
 from dualface_core.faces.yunet import Layer, Stem
 from dualface_core.system.compile_kernels import SOURCES
 from dualface_core.system.cuda import Card, CudaError
+from dualface_core.tracking.card_frames import ImageJob, ThumbnailJob
 from dualface_core.verification.card_fingerprints import Print
 
 
@@ -35,7 +36,11 @@ class EmulatedCard:
         options = ["-O2", "-ffp-contract=off", "-shared", "-fPIC", *kernels, "-o", library]
         subprocess.run(["g++", *options, source], check=True)
         self._library = ctypes.CDLL(str(library))
-        declared = [AXIS.itemsize, SLOT.itemsize, *map(ctypes.sizeof, (Job, Print, Stem, Layer))]
+        declared = [
+            AXIS.itemsize,
+            SLOT.itemsize,
+            *map(ctypes.sizeof, (Job, Print, ThumbnailJob, ImageJob, Stem, Layer)),
+        ]
         assert list((ctypes.c_size_t * len(declared)).in_dll(self._library, "sizes")) == declared
 
     def kernels(self, _: bytes, *names: str) -> list[object]:
@@ -81,6 +86,12 @@ class NoMark:
 
     def wait(self) -> None:
         pass
+
+
+def without_marks(patch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait for an emulated card."""
+    for user in ("faces.yunet", "media.cuda_frames", "tracking.card_frames"):
+        patch.setattr(f"dualface_core.{user}.Mark", NoMark)
 
 
 AnyCard = Card | EmulatedCard

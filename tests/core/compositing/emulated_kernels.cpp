@@ -21,6 +21,7 @@ static void __syncthreads(void)
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define __noinline__
 #define __launch_bounds__(...)
 #define __shared__ static
 
@@ -29,6 +30,7 @@ static void __syncthreads(void)
 #define __fadd_rn(one, other) ((float)(one) + (float)(other))
 #define __dmul_rn(one, other) ((double)(one) * (double)(other))
 
+#include CARD_FRAMES
 #include FINGERPRINTS
 #include TILES
 #include YUNET
@@ -84,6 +86,18 @@ extern "C" void run_fingerprint(const unsigned *blocks, unsigned threads, const 
     run([] { fingerprint(*(const Print *)given); }, blocks, threads);
 }
 
+extern "C" void run_thumbnail(const unsigned *blocks, unsigned threads, const Thumbnail *job)
+{
+    given = job;
+    run([] { thumbnail(*(const Thumbnail *)given); }, blocks, threads);
+}
+
+extern "C" void run_image(const unsigned *blocks, unsigned threads, const Image *job)
+{
+    given = job;
+    run([] { image(*(const Image *)given); }, blocks, threads);
+}
+
 extern "C" void run_stem(const unsigned *blocks, unsigned threads, const Stem *job)
 {
     given = job;
@@ -96,4 +110,4 @@ extern "C" void run_separable(const unsigned *blocks, unsigned threads, const La
     run([] { separable(*(const Layer *)given); }, blocks, threads);
 }
 
-extern "C" const size_t sizes[] = {sizeof(Axis), sizeof(Slot), sizeof(Job), sizeof(Print), sizeof(Stem), sizeof(Layer)};
+extern "C" const size_t sizes[] = {sizeof(Axis), sizeof(Slot), sizeof(Job), sizeof(Print), sizeof(Thumbnail), sizeof(Image), sizeof(Stem), sizeof(Layer)};

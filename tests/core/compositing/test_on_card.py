@@ -17,7 +17,7 @@ from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
 from dualface_core.rendering.stream import card_fingerprints, surface_fingerprint
 from dualface_core.verification.fingerprints import fingerprint, region_fingerprints
-from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, NoMark
+from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, without_marks
 from tests.core.compositing.test_cuda import assert_alike
 from tests.core.rendering.still_scene import moving_plan, still_video
 
@@ -42,7 +42,7 @@ def test_what_is_copied_for_a_software_encoder_is_what_the_processor_draws_with_
     plan = moving_plan(video, PTS)
     if isinstance(card, EmulatedCard):
         monkeypatch.setattr(on_card, "_decoded", decoded_on_host)
-        monkeypatch.setattr("dualface_core.media.cuda_frames.Mark", NoMark)
+        without_marks(monkeypatch)
     parts, taken = region_fingerprints(plan.layout), set()
     composed = composed_on_card(
         video,

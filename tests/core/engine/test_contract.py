@@ -21,7 +21,7 @@ from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import UnreadableVideoError
-from dualface_core.media.cuda_frames import CudaFrame, CudaReader, DownloadingReader
+from dualface_core.media.cuda_frames import CudaFrame, CudaReader, Downloads, in_flight
 from dualface_core.media.frames import Frame, Planes
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
@@ -33,6 +33,8 @@ from dualface_core.tables.face_tracks import FaceTracks, Shot, TracksMetadata
 from dualface_core.tables.labels import Person, Subject
 from dualface_core.tables.layouts import Layout, Tile
 from dualface_core.tables.tile_plan import TilePlan
+from dualface_core.tracking.card_frames import card_frames
+from dualface_core.tracking.shots import make_thumbnail
 from dualface_core.verification.fingerprints import fingerprint, read_fingerprints, region_fingerprints
 from tests.core.compositing.emulated_card import real_card
 from tests.core.compositing.test_cuda import APART, SPLIT, TALL, assert_alike, picture
@@ -155,12 +157,31 @@ def test_a_source_gives_every_frame_with_its_number_its_time_and_what_is_on_it(
 
 
 def test_frames_that_a_card_copies_to_the_host_are_those_of_the_processor(video: VideoInfo) -> None:
-    deep = "10" in video.pixel_format
-    with DownloadingReader(video, real_card()) as reader, VideoReader(video) as other:
-        for ours, theirs in zip(reader, other, strict=True):
+    deep, card = "10" in video.pixel_format, real_card()
+    downloads = Downloads(card, video)
+    with CudaReader(video) as reader, VideoReader(video) as other:
+        copied = in_flight(card, ((frame, downloads.start(frame)) for frame in reader.frames()))
+        for (_, ours), theirs in zip(copied, other, strict=True):
             assert (ours.index, ours.pts, ours.time) == (theirs.index, theirs.pts, theirs.time)
             for plane, expected in zip(ours.planes, theirs.planes, strict=True):
                 assert np.abs(plane.astype(int) - expected).max() <= deep
+
+
+def test_what_a_card_makes_of_a_frame_is_what_the_processor_makes_of_a_copy_of_it(video: VideoInfo) -> None:
+    card = real_card()
+    downloads = Downloads(card, video)
+    with CudaReader(video) as reader:
+        for made in card_frames(card, video, reader.frames()):
+            copied = downloads.start(made.frame)
+            card.finish()
+            assert (made.index, made.pts, made.time) == (copied.index, copied.pts, copied.time)
+            for ours, theirs in (
+                (made.thumbnail, make_thumbnail(copied.planes[0])),
+                (made.luma(130, 73), copied.luma(130, 73)),
+                (made.bgr(200), copied.bgr(200)),
+                (made.bgr_square(-20, 40, 160, at_most=64), copied.bgr_square(-20, 40, 160, at_most=64)),
+            ):
+                np.testing.assert_array_equal(ours, theirs)
 
 
 def test_the_spans_of_a_source_are_the_whole(video: VideoInfo, card: Card | None) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.yunet import CardFaceDetector
-from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, NoMark
+from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, without_marks
 
 THRESHOLD = 0.5
 
@@ -15,7 +15,7 @@ THRESHOLD = 0.5
 @pytest.fixture
 def on_card(card: AnyCard, monkeypatch: pytest.MonkeyPatch) -> CardFaceDetector:
     if isinstance(card, EmulatedCard):
-        monkeypatch.setattr("dualface_core.faces.yunet.Mark", NoMark)
+        without_marks(monkeypatch)
     return CardFaceDetector(card)  # type: ignore[arg-type]  # an emulated one does as well
 
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import cv2
@@ -16,17 +16,22 @@ from dualface_core.encoding.settings import EncoderSettings, software_encoder
 from dualface_core.engine.spans import spans
 from dualface_core.engine.workers import Workers
 from dualface_core.errors import UnreadableVideoError
+from dualface_core.faces.detector import FaceDetector
 from dualface_core.media.changes import Changes
 from dualface_core.media.color import ColorInfo
+from dualface_core.media.cuda_frames import CudaFrame
 from dualface_core.media.frames import Frame
 from dualface_core.media.probe import VideoInfo, probe
 from dualface_core.media.reader import VideoReader
 from dualface_core.media.spans import Span
 from dualface_core.media.writer import VideoWriter
 from dualface_core.tracking import observation
-from dualface_core.tracking.observation import ObservedVideo, Seen, observe, span_tasks
+from dualface_core.tracking.card_frames import card_frames
+from dualface_core.tracking.observation import ObservedVideo, Seen, observe, observe_frames, span_tasks
 from dualface_core.tracking.parameters import TrackParameters
 from tests.conftest import SampleClip
+from tests.core.compositing.emulated_card import AnyCard, EmulatedCard, without_marks
+from tests.core.compositing.test_cuda import on_card
 from tests.core.media.test_deinterlace import write_interlaced
 
 CUT, DISSOLVE, LOST = 15, range(26, 34), range(40, 50)
@@ -164,6 +169,22 @@ def test_looks_lie_on_a_grid_of_time_at_the_last_frame_and_on_both_sides_of_a_cu
     assert images == sorted({*range(0, 60, 5), 59} | both_sides)
 
 
+def test_the_same_is_observed_of_frames_that_lie_on_a_card(
+    edited: VideoInfo, card: AnyCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def uploaded(frames: Iterable[Frame]) -> Iterator[CudaFrame]:
+        for frame in frames:
+            yield replace(on_card(card, frame.planes, pad=64), index=frame.index, pts=frame.pts)
+
+    if isinstance(card, EmulatedCard):
+        without_marks(monkeypatch)
+    detector = FaceDetector()
+    with VideoReader(edited, threads=1, loop_filter=False) as reader:
+        few = list(islice(reader, CUT + 3))
+        there = observe_frames(card_frames(card, edited, uploaded(few)), PARAMETERS, detector)  # type: ignore[arg-type]  # emulated
+        assert content([*there]) == content([*observe_frames(few, PARAMETERS, detector)])
+
+
 def test_a_card_shows_what_the_processor_shows_which_observes_where_there_is_none(
     edited: VideoInfo, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +197,6 @@ def test_a_card_shows_what_the_processor_shows_which_observes_where_there_is_non
     assert [(seen.index, seen.pts) for seen in there] == [(seen.index, seen.pts) for seen in here]
     for ours, theirs in zip(there, here, strict=True):
         assert [look.index for look in ours.looks] == [look.index for look in theirs.looks]
-        for on_card, on_cpu in zip(ours.looks, theirs.looks, strict=True):
-            clear = on_cpu.faces.scores >= 0.7
-            np.testing.assert_allclose(on_card.faces.boxes[: clear.sum()], on_cpu.faces.boxes[clear], atol=4)
+        for there_found, found in zip(ours.looks, theirs.looks, strict=True):
+            clear = found.faces.scores >= 0.7
+            np.testing.assert_allclose(there_found.faces.boxes[: clear.sum()], found.faces.boxes[clear], atol=4)
