@@ -79,7 +79,7 @@ class Anchors:
         `values` are the network's maps, (anchors, `MAPS`) float32: class, objectness, box, landmarks.
         """
         # Both factors of the score are its square at the least; most anchors are far from that.
-        (likely,) = np.nonzero(values[:, :2].min(axis=1) > _logit(threshold**2) - _NEAR)
+        (likely,) = np.nonzero(np.minimum(values[:, 0], values[:, 1]) > _logit(threshold**2) - _NEAR)
         scores = np.sqrt(np.prod(1 / (1 + np.exp(-values[likely, :2])), axis=1))
         best, scores = likely[scores >= threshold], scores[scores >= threshold]
         chosen, (place, stride) = values[best], np.split(self._places[best], [2], axis=1)
