@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass, field
 from functools import cache
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -107,6 +108,7 @@ class Card:
         handle = ctypes.c_int()
         self._context = ctypes.c_void_p()
         self._modules: dict[bytes, ctypes.c_void_p] = {}
+        self._loading = Lock()
         _call("cuInit", 0)
         _call("cuDeviceGet", ctypes.byref(handle), device)
         _call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), handle)
@@ -118,10 +120,11 @@ class Card:
 
     def kernels(self, ptx: bytes, *names: str) -> list[Kernel]:
         """Functions of a module in PTX, which the driver compiles for the device and keeps for the next time."""
-        if ptx not in self._modules:
-            module = ctypes.c_void_p()
-            _call("cuModuleLoadData", ctypes.byref(module), ctypes.c_char_p(ptx))
-            self._modules[ptx] = module
+        with self._loading:
+            if ptx not in self._modules:
+                module = ctypes.c_void_p()
+                _call("cuModuleLoadData", ctypes.byref(module), ctypes.c_char_p(ptx))
+                self._modules[ptx] = module
         functions = [ctypes.c_void_p() for _ in names]
         for function, name in zip(functions, names, strict=True):
             _call("cuModuleGetFunction", ctypes.byref(function), self._modules[ptx], name.encode())

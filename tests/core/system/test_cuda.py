@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import pickle
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from dualface_core.system import cuda
-from dualface_core.system.cuda import CudaError, why_unusable
+from dualface_core.system.cuda import Card, CudaError, why_unusable
 
 
 class MadeUpDriver:
@@ -61,3 +63,20 @@ def test_what_the_driver_says_arrives_from_another_process() -> None:
     error = pickle.loads(pickle.dumps(CudaError("cuMemAlloc_v2", 2, "CUDA_ERROR_OUT_OF_MEMORY")))
     assert str(error) == "cuMemAlloc_v2 failed: CUDA_ERROR_OUT_OF_MEMORY"
     assert error.code == 2
+
+
+def test_kernels_are_loaded_once_for_all_threads_that_want_them_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: list[str] = []
+
+    def call(name: str, *arguments: object) -> None:
+        called.append(name)
+        time.sleep(0.02 if name == "cuModuleLoadData" else 0)
+
+    monkeypatch.setattr(cuda, "_call", call)
+    card = Card()
+    with ThreadPoolExecutor(4) as threads:
+        assert [len(found) for found in threads.map(lambda _: card.kernels(b"ptx", "one", "two"), range(4))] == [2] * 4
+    assert called.count("cuModuleLoadData") == 1
+    assert called.count("cuModuleGetFunction") == 8
