@@ -49,7 +49,7 @@ from dualface_core.engine.preload import begin_to_load
 from dualface_core.engine.shared_results import SharedResult
 from dualface_core.system.cpu_time import cpu_seconds
 from dualface_core.system.crashes import crash
-from dualface_core.system.memory import keep_freed_memory, use_one_heap
+from dualface_core.system.memory import give_freed_memory_back, keep_freed_memory, use_one_heap
 from dualface_core.system.threads import limit_library_threads
 
 Task = TypeVar("Task")
@@ -717,6 +717,7 @@ def _without_program() -> Iterator[None]:
 # In the workers.
 
 _board: _Board | None = None
+_last: Callable[[Any], Any] | None = None
 _result: SharedResult | None = None
 
 
@@ -743,11 +744,14 @@ def _end_with(sentinel: int) -> None:
 
 def _run(function: Callable[[Task], Result], task: Task) -> Any:
     """Do a task."""
-    global _result  # noqa: PLW0603  as above
+    global _last, _result  # noqa: PLW0603  as above
     assert _board is not None
     board, lock = _board, threading.Lock()
     if _result is not None:
         _result.close()  # its caller has it: no task is handed out before
+    if function is not _last:
+        give_freed_memory_back()  # another kind of task needs other sizes
+        _last = function
 
     def told(frames: int) -> None:
         with lock:  # a task may have threads

@@ -34,6 +34,13 @@ def use_one_heap() -> None:
     _mallopt({_ARENA_MAX: 1})
 
 
+def give_freed_memory_back() -> None:
+    """Give the kernel what this process keeps. Does nothing without glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def _mallopt(values: Mapping[int, int]) -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

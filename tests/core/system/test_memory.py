@@ -68,3 +68,28 @@ def test_threads_share_the_memory_that_each_has_freed() -> None:
         for what in ("one", "several")
     }
     assert heaps["one"] == 0 < heaps["several"]
+
+
+KEPT = """
+import resource
+
+import numpy as np
+
+from dualface_core.system.memory import give_freed_memory_back, keep_freed_memory
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+keep_freed_memory()
+blocks = [np.ones(1 << 20, np.uint8) for _ in range(64)]
+del blocks
+kept = held()
+give_freed_memory_back()
+print((kept - held()) >> 20)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="it is not glibc")
+def test_what_was_kept_is_given_back_when_it_is_not_needed_any_more() -> None:
+    said = subprocess.run([sys.executable, "-c", KEPT], check=True, capture_output=True, text=True).stdout
+    assert 48 < int(said) <= 64
