@@ -34,9 +34,11 @@ _FULL: Final = 0.7
 
 _JOINS: Final = np.ones((5, 5), np.uint8)
 _SOLID: Final = np.ones((7, 7), np.uint8)
+_BOTH: Final = np.ones((11, 11), np.uint8)
 _REACH: Final = 4
-"""What has changed is joined over gaps that are narrower than this, and solid where all of this has changed; and pixels
-beside all that has changed from which on neither makes a difference."""
+"""What has changed is joined over gaps that are narrower than the first, and solid where all of the second has changed;
+to erode by both, one after the other, is to erode by the third; and pixels beside all that has changed from which on
+neither makes a difference."""
 
 _FILLED: Final = 0.85
 """Share of a rectangle that has changed, with what its outline encloses."""
@@ -216,7 +218,9 @@ def _laid_over(without: _Image, moment: _Moment) -> list[Bounds]:
     middle = moment.images[1]
     _, other = cv2.threshold(cv2.absdiff(middle.gray, without.gray), _CHANGED - 1, 1, cv2.THRESH_BINARY)
     changed = np.asarray(cv2.bitwise_and(moment.still, other), np.uint8)
-    return [*_rectangles(changed, middle.gray, without.gray), *_lines_of_text(changed, middle)]
+    x, y, wide, high = cv2.boundingRect(changed)
+    within = x, y, x + wide, y + high
+    return [*_rectangles(changed, within, middle.gray, without.gray), *_lines_of_text(changed, within, middle)]
 
 
 def _standing(across: Edges, total: NDArray[np.int32]) -> list[Bounds]:
@@ -225,10 +229,9 @@ def _standing(across: Edges, total: NDArray[np.int32]) -> list[Bounds]:
     height, width = rises.shape
     sides = (rises | falls).astype(np.uint8)
     ink = _ink(sides)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(_joined(ink), connectivity=4)
     lowest, highest = (share * height for share in _STANDING_HEIGHTS)
     found = []
-    for left, top, wide, high, _ in stats[1:count].tolist():
+    for left, top, wide, high, _ in _components(_joined(ink)):
         if not (lowest <= high <= height / 2 and wide >= _STANDING_WIDTH * width):
             continue
         bounds = x, y, right, bottom = _trimmed(ink.astype(np.float64), (left, top, left + wide, top + high), _INK)
@@ -245,24 +248,34 @@ def _standing(across: Edges, total: NDArray[np.int32]) -> list[Bounds]:
     return found
 
 
-def _rectangles(changed: Grays, image: Grays, without: Grays) -> list[Bounds]:
-    """Rectangles with sharp sides that have changed, and that have an outline which was not there before."""
+def _rectangles(changed: Grays, within: Bounds, image: Grays, without: Grays) -> list[Bounds]:
+    """Rectangles with sharp sides that have changed, and that have an outline which was not there before.
+
+    All that has changed is `within` these bounds.
+    """
     height, width = changed.shape
-    x, y, wide, high = cv2.boundingRect(changed)
-    if wide < _NARROWEST * width or high < _LOWEST * height:
+
+    def is_large(right: int, bottom: int, left: int = 0, top: int = 0) -> bool:
+        return right - left >= _NARROWEST * width and bottom - top >= _LOWEST * height
+
+    x, y, right, bottom = within
+    if not is_large(right, bottom, x, y):
         return []
-    x, y, right, bottom = max(0, x - _REACH), max(0, y - _REACH), x + wide + _REACH, y + high + _REACH
-    solid = cv2.morphologyEx(changed[y:bottom, x:right], cv2.MORPH_CLOSE, _JOINS)
-    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, _SOLID)
+    x, y, right, bottom = max(0, x - _REACH), max(0, y - _REACH), right + _REACH, bottom + _REACH
+    middles = cv2.erode(cv2.dilate(changed[y:bottom, x:right], _JOINS), _BOTH)
+    _, _, wide, high = cv2.boundingRect(middles)
+    if not (wide and is_large(wide + len(_SOLID) - 1, high + len(_SOLID) - 1)):
+        return []
+    solid = cv2.dilate(middles, _SOLID)
     outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x, y))
     found = []
     for outline in outlines:
         left, top, wide, high = cv2.boundingRect(outline)
-        if wide < _NARROWEST * width or high < _LOWEST * height:
+        if not is_large(wide, high):
             continue
         filled = cv2.drawContours(np.zeros_like(changed), [outline], -1, 1.0, cv2.FILLED).astype(np.float64)
         bounds = left, top, right, bottom = _trimmed(filled, (left, top, left + wide, top + high))
-        if right - left < _NARROWEST * width or bottom - top < _LOWEST * height:
+        if not is_large(right, bottom, left, top):
             continue
         sharp = [inside.mean() - outside.mean() for inside, outside in _sides(filled, bounds)]
         outlined, before = (
@@ -311,18 +324,22 @@ def _sides(image: Floats, bounds: Bounds) -> list[tuple[Floats, Floats]]:
     return sides
 
 
-def _lines_of_text(changed: Grays, image: _Image) -> list[Bounds]:
-    """Rows of strokes that have changed, close to one another."""
+def _lines_of_text(changed: Grays, within: Bounds, image: _Image) -> list[Bounds]:
+    """Rows of strokes that have changed, close to one another; all that has changed is `within` these bounds."""
     height, width = changed.shape
-    ink = np.minimum(changed, image.ink)
-    if cv2.reduce(ink, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < _BROKEN_INK * _LINE_WIDTH * width:
+    x, y, right, bottom = within
+    least = _BROKEN_INK * _LINE_WIDTH * width
+    if right - x < least:
+        return []
+    ink = cv2.min(changed[y:bottom, x:right], image.ink[y:bottom, x:right])
+    if cv2.reduce(ink, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < least:
         return []  # no row of pixels has the ink that each row of the faintest and shortest line has on average
+    ink = np.asarray(cv2.min(changed, image.ink), np.uint8)
     across = np.ones((1, round(_LETTERS[0] * width) | 1))
     rows = cv2.morphologyEx(_joined(ink), cv2.MORPH_OPEN, across)  # without what crosses a line, such as a lapel
-    count, _, stats, _ = cv2.connectedComponentsWithStats(rows, connectivity=4)
     lowest, highest = (share * height for share in _LINE_HEIGHTS)
     found = []
-    for left, top, wide, high, area in stats[1:count].tolist():
+    for left, top, wide, high, area in _components(rows):
         if not (lowest <= high <= highest and wide >= max(_LINE_WIDTH * width, _LINE_ASPECT * high)):
             continue
         part = slice(top, top + high), slice(left, left + wide)
@@ -343,6 +360,15 @@ def _joined(ink: Grays) -> Grays:
     height, width = ink.shape
     across, down = (max(3, round(share * size)) | 1 for share, size in zip(_LETTERS, (width, height), strict=True))
     return np.asarray(cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((down, across), np.uint8)), np.uint8)
+
+
+def _components(image: Grays) -> list[tuple[int, int, int, int, int]]:
+    """Left, top, width, height and area of what hangs together, not by its corners alone."""
+    x, y, wide, high = cv2.boundingRect(image)
+    if not wide:
+        return []
+    count, _, stats, _ = cv2.connectedComponentsWithStats(image[y : y + high, x : x + wide], connectivity=4)
+    return [(x + left, y + top, *rest) for left, top, *rest in stats[1:count].tolist()]
 
 
 def is_one(one: Bounds, other: Bounds) -> bool:

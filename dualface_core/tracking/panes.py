@@ -117,10 +117,13 @@ class Edges:
         if self._images % _BYTE == 0:
             self._counted()
         self._images += 1
-        before, after = self._pairs(gray)
-        for recent, step in zip(self._recent, (cv2.subtract(after, before), cv2.subtract(before, after)), strict=True):
-            _, steps = cv2.threshold(step, _STEP, 1, cv2.THRESH_BINARY)
-            self._pairs(recent)[1][...] += np.asarray(steps, np.uint8)
+        # Rows follow one another, so that all pixels are one line. What that makes of the first column is not counted.
+        levels, above = gray.ravel(), np.asarray(cv2.add(gray, _STEP), np.uint8).ravel()
+        apart = gray.shape[1] if self._in_columns else 1
+        pairs = (levels[apart:], above[:-apart]), (levels[:-apart], above[apart:])
+        for recent, (brighter, darker) in zip(self._recent, pairs, strict=True):
+            counted = recent.ravel()[apart:]
+            counted -= cv2.compare(brighter, darker, cv2.CMP_GT).ravel()  # 255 is one less than nothing
 
     def strokes(
         self, total: NDArray[np.int32], *, share: float, levels: float
@@ -153,6 +156,8 @@ class Edges:
     def _counted(self) -> list[NDArray[np.int32]]:
         """How often each pixel was brighter, and how often darker."""
         for count, recent in zip(self._counts, self._recent, strict=True):
+            if not self._in_columns:
+                recent[:, 0] = 0
             np.add(count, recent, out=count)
             recent[...] = 0
         return self._counts

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,6 +75,9 @@ _MOVES: Final = 12.0
 """Range in levels of luma, on average, that a living face has over a shot; that of a photograph is coding noise."""
 
 
+_EXACT: Final = 50_000
+"""Images whose sum single precision holds to the last level."""
+
 _CORNER: Final = 0.35
 """Share of the image's width and height beside two of its borders that is a corner, where stations have their logos."""
 
@@ -112,11 +116,12 @@ class _Face:
 
 @dataclass
 class _Watched:
-    """What the images of one shot have in common."""
+    """What the images of one shot have in common; of their sum a part is in `recent`, which is quick to add to."""
 
     darkest: Grays
     brightest: Grays
-    total: NDArray[np.int32]
+    recent: NDArray[np.float32]
+    before: NDArray[np.int32]
     across: Edges
     down: Edges
     images: int = 0
@@ -128,8 +133,9 @@ class _Watched:
     @classmethod
     def none(cls, shape: tuple[int, int]) -> _Watched:
         """Before the first image of this height and width."""
-        darkest, brightest, total = np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8), np.zeros(shape, np.int32)
-        return cls(darkest, brightest, total, Edges(shape, in_columns=False), Edges(shape, in_columns=True))
+        darkest, brightest = np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8)
+        sums = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
+        return cls(darkest, brightest, *sums, Edges(shape, in_columns=False), Edges(shape, in_columns=True))
 
     def add(self, gray: Grays | None, boxes: Floats, time: float) -> None:
         """Take the faces of an image, and the image unless it was left out."""
@@ -143,10 +149,18 @@ class _Watched:
         self.images += 1
         np.minimum(self.darkest, gray, out=self.darkest)
         np.maximum(self.brightest, gray, out=self.brightest)
-        self.total += gray
+        if self.images % _EXACT == 0:
+            self.total()
+        cv2.accumulate(gray, self.recent)
         self.across.add(gray)
         self.down.add(gray)
         self.overlays.add(gray, time)
+
+    def total(self) -> NDArray[np.int32]:
+        """The sum of the images: (h, w)."""
+        self.before += self.recent.astype(np.int32)
+        self.recent[...] = 0
+        return self.before
 
     def bars(self) -> _Bars:
         """The bars on the left, at the top, on the right and at the bottom."""
@@ -182,7 +196,7 @@ class _Watched:
         alive = [(x, y, right, bottom) for x, y, right, bottom in steady if range_[y:bottom, x:right].mean() >= _MOVES]
         if self.images < _LEAST_IMAGES or not alive:
             return []
-        lines = self.across.lines(self.total), self.down.lines(self.total)
+        lines = self.across.lines(self.total()), self.down.lines(self.total())
         return find_panes(alive, *lines, self.darkest, self.brightest, picture)
 
 
@@ -397,7 +411,7 @@ class StageFinder:
             return
         bars = self._watched.bars()
         panes = self._watched.panes(self._bounds(bars.sure()))
-        overlays = self._watched.overlays.found(self._watched.across, self._watched.total)
+        overlays = self._watched.overlays.found(self._watched.across, self._watched.total())
         self._shots[self._shot] = _Summary(bars, panes, overlays)
         self._watched = None
 
