@@ -27,6 +27,7 @@ from dualface_core.engine.backend import decoder_memory
 from dualface_core.engine.spans import Span, spans
 from dualface_core.engine.workers import Workers, advance
 from dualface_core.errors import UnreadableVideoError
+from dualface_core.faces.alignment import frontality
 from dualface_core.faces.attire import COLORS, attire
 from dualface_core.faces.detections import Detections
 from dualface_core.faces.detector import FaceDetector
@@ -84,6 +85,7 @@ class Look:
         index: number of the frame.
         time: its presentation time in seconds.
         faces: in pixels of the shrunk image, see `look_size`.
+        quality: of each as a face crop, 0..1: how sure it is, and how squarely it looks at the camera.
         squares: for each face the square about it, see `crop_square`, (n, n, 3) uint8 BGR, shrunk to `SIDE` if larger.
         attire: (faces, `COLORS`) float32; see `faces.attire`.
         gray: (h, w) uint8, for `heads`.
@@ -94,6 +96,7 @@ class Look:
     index: int
     time: float
     faces: Detections
+    quality: tuple[float, ...]
     squares: tuple[NDArray[np.uint8], ...]
     attire: NDArray[np.float32]
     gray: NDArray[np.uint8]
@@ -452,11 +455,13 @@ class _Observer:
     def _look(frame: AnyFrame, found: _Found, *, with_image: bool, goes_on: bool | None = None) -> Look:
         height, width = found.image.shape[:2]
         in_frame = found.faces.scaled(frame.width / width, frame.height / height)
+        frontal = map(frontality, in_frame.landmarks)
         colors = [attire(found.image, box) for box in found.faces.boxes]
         return Look(
             index=frame.index,
             time=frame.time,
             faces=found.faces,
+            quality=tuple(float(score) * turned for score, turned in zip(found.faces.scores, frontal, strict=True)),
             squares=tuple(frame.bgr_square(*crop_square(box), at_most=SIDE) for box in in_frame.boxes),
             attire=np.array(colors, np.float32).reshape(-1, COLORS),
             gray=_gray(frame),

@@ -256,7 +256,7 @@ def _rectangles(changed: Grays, within: Bounds, image: Grays, without: Grays) ->
     height, width = changed.shape
 
     def is_large(right: int, bottom: int, left: int = 0, top: int = 0) -> bool:
-        return right - left >= _NARROWEST * width and bottom - top >= _LOWEST * height
+        return bool(right - left >= _NARROWEST * width and bottom - top >= _LOWEST * height)
 
     x, y, right, bottom = within
     if not is_large(right, bottom, x, y):
@@ -331,12 +331,13 @@ def _lines_of_text(changed: Grays, within: Bounds, image: _Image) -> list[Bounds
     least = _BROKEN_INK * _LINE_WIDTH * width
     if right - x < least:
         return []
-    ink = cv2.min(changed[y:bottom, x:right], image.ink[y:bottom, x:right])
+    ink = np.minimum(changed[y:bottom, x:right], image.ink[y:bottom, x:right])
     if cv2.reduce(ink, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < least:
         return []  # no row of pixels has the ink that each row of the faintest and shortest line has on average
-    ink = np.asarray(cv2.min(changed, image.ink), np.uint8)
+    ink = np.minimum(changed, image.ink)
     across = np.ones((1, round(_LETTERS[0] * width) | 1))
-    rows = cv2.morphologyEx(_joined(ink), cv2.MORPH_OPEN, across)  # without what crosses a line, such as a lapel
+    # Without what crosses a line, such as a lapel.
+    rows = np.asarray(cv2.morphologyEx(_joined(ink), cv2.MORPH_OPEN, across), np.uint8)
     lowest, highest = (share * height for share in _LINE_HEIGHTS)
     found = []
     for left, top, wide, high, area in _components(rows):

@@ -80,7 +80,8 @@ _LARGEST: Final = 0.9
 """Share of the picture that a box has at most."""
 
 _BYTE: Final = 255
-"""Images that are counted in a byte for each pixel, which is quick, before their number is added to that of all."""
+"""The most that a byte holds: of luma, and of images that are counted in one for each pixel, which is quick, before
+their number is added to that of all."""
 
 _FLUSH: Final = 0.25
 """Share of the picture that a box in its corner has at most, of which only two sides are edges."""
@@ -118,12 +119,12 @@ class Edges:
             self._counted()
         self._images += 1
         # Rows follow one another, so that all pixels are one line. What that makes of the first column is not counted.
-        levels, above = gray.ravel(), np.asarray(cv2.add(gray, _STEP), np.uint8).ravel()
+        levels, above = gray.ravel(), (np.minimum(gray, _BYTE - _STEP) + _STEP).ravel()
         apart = gray.shape[1] if self._in_columns else 1
         pairs = (levels[apart:], above[:-apart]), (levels[:-apart], above[apart:])
         for recent, (brighter, darker) in zip(self._recent, pairs, strict=True):
             counted = recent.ravel()[apart:]
-            counted -= cv2.compare(brighter, darker, cv2.CMP_GT).ravel()  # 255 is one less than nothing
+            counted -= np.asarray(cv2.compare(brighter, darker, cv2.CMP_GT), np.uint8).ravel()  # 255 is one less than 0
 
     def strokes(
         self, total: NDArray[np.int32], *, share: float, levels: float

@@ -12,6 +12,7 @@ Where only a part of the picture changes, thumbnails can't tell two people who s
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,10 +50,6 @@ _CONTENT: Final = 36.0
 
 _CELL: Final = 4
 """Side of a cell, in pixels of a thumbnail."""
-
-_OF_ROWS: Final = np.repeat(np.eye(THUMBNAIL[1] // _CELL, dtype=np.float32), _CELL, axis=1)
-_OF_COLUMNS: Final = np.repeat(np.eye(THUMBNAIL[0] // _CELL, dtype=np.float32), _CELL, axis=0)
-"""What a thumbnail is multiplied by, from the left and from the right, for the sums of its cells: (9, 36), (64, 16)."""
 
 _LEAST_CELLS: Final = 8
 """Cells with content without which a picture changes as a whole or not at all."""
@@ -126,16 +123,25 @@ def change(before: NDArray[np.generic], after: NDArray[np.generic]) -> float:
     This is 1 minus the contrast and structure term of SSIM over the whole image, so a change of brightness alone
     counts for little.
     """
-    a, b = before.astype(np.float64).ravel(), after.astype(np.float64).ravel()
-    return _variance(a - b) / (_variance(a) + _variance(b) + _NOISE)
+    return float(_changes([before], [after])[0, 0])
 
 
-def _variance(values: NDArray[np.float64]) -> float:
-    """Of whole numbers, the exact sums whatever the order in which they are added up."""
-    return float(np.dot(values, values) / len(values) - (values.sum() / len(values)) ** 2)
+def _changes(before: Sequence[NDArray[np.generic]], after: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:
+    """The `change` from each of some thumbnails to each of some others: (before, after).
+
+    Sums of whole numbers are exact, whatever the order in which they are added up.
+    """
+    a, b = (np.array(thumbnails, np.float64).reshape(len(thumbnails), -1) for thumbnails in (before, after))
+    count = a.shape[1]
+    squares_a, squares_b = ((pixels * pixels).sum(axis=1) for pixels in (a, b))
+    sums_a, sums_b = a.sum(axis=1), b.sum(axis=1)
+    variance_a, variance_b = squares_a / count - (sums_a / count) ** 2, squares_b / count - (sums_b / count) ** 2
+    squares = squares_a[:, None] + squares_b - 2 * (a @ b.T)
+    differs = squares / count - ((sums_a[:, None] - sums_b) / count) ** 2
+    return np.asarray(differs / (variance_a[:, None] + variance_b + _NOISE), np.float64)
 
 
-def changed_share(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+def changed_share(before: NDArray[np.generic], after: NDArray[np.generic]) -> float:
     """The share of what is to be seen in two thumbnails that isn't the same, whatever its brightness and contrast."""
     a, b = (_cells(thumbnail) for thumbnail in (before, after))
     var_a, var_b = np.square(a).mean(axis=1), np.square(b).mean(axis=1)
@@ -146,7 +152,7 @@ def changed_share(before: NDArray[np.float32], after: NDArray[np.float32]) -> fl
     return float(np.mean(correlation[content] < _CORRELATED))
 
 
-def _cells(thumbnail: NDArray[np.float32]) -> NDArray[np.float32]:
+def _cells(thumbnail: NDArray[np.generic]) -> NDArray[np.float32]:
     """The cells of a thumbnail, (144, 16), each without its mean."""
     height, width = thumbnail.shape
     cells = thumbnail.reshape(height // _CELL, _CELL, width // _CELL, _CELL).swapaxes(1, 2).reshape(-1, _CELL * _CELL)
@@ -196,17 +202,14 @@ class Thumbnail:
         step: how much of it is not as in the frame before, see `change`; 0 for the first frame.
         way: levels of luma by which its pixels differ from those of the frame before, on average.
         cut_likely: whether there may be a hard cut right before it. There is none where this is False.
+        plain: whether there is too little to be seen in it to know it by.
     """
 
     luma: NDArray[np.uint8]
     step: float
     way: float
     cut_likely: bool
-
-    @property
-    def plain(self) -> bool:
-        """Whether there is too little to be seen in it to know it by."""
-        return not _shows_something(self.luma.astype(np.float32))
+    plain: bool
 
 
 class CutSuspicion:
@@ -229,7 +232,7 @@ class CutSuspicion:
         likely = step >= _STEP + _STANDS_OUT * max(self._steps, default=0.0)
         self._last, self._last_sum, self._last_variance = luma, levels, variance
         self._steps.append(step)
-        return Thumbnail(luma, step, way, likely)
+        return Thumbnail(luma, step, way, likely, _is_plain(luma))
 
 
 def _squares(image: NDArray[np.uint8], other: NDArray[np.uint8] | None = None) -> int:
@@ -255,20 +258,20 @@ class ShotDetector:
         self._looked = 0
         # Of the last frames: thumbnails' luma, times, what led to each (its change, and the sum of levels of luma by
         # which the pixels of a thumbnail have changed up to it, on average), and whether it is plain.
-        self._thumbnails: deque[NDArray[np.float32]] = deque()
-        self._times: deque[float] = deque()
-        self._steps: deque[float] = deque()
-        self._ways: deque[float] = deque()
-        self._plains: deque[bool] = deque()
+        self._thumbnails: list[NDArray[np.uint8]] = []
+        self._times: list[float] = []
+        self._steps: list[float] = []
+        self._ways: list[float] = []
+        self._plains: list[bool] = []
         # The first frame of the last shot that shows nothing of the one before.
         self._since = 0
         # Whether the last frame that was looked at is plain, and the last one that is not: its number and thumbnail.
         self._plain = True
-        self._seen: tuple[int, NDArray[np.float32]] | None = None
+        self._seen: tuple[int, NDArray[np.uint8]] | None = None
 
     def add(self, thumbnail: Thumbnail, time: float) -> None:
         """Take the next frame's thumbnail, and its time in seconds."""
-        self._thumbnails.append(thumbnail.luma.astype(np.float32))
+        self._thumbnails.append(thumbnail.luma)
         self._times.append(time)
         self._steps.append(thumbnail.step)
         self._ways.append((self._ways[-1] if self._ways else 0.0) + thumbnail.way)
@@ -323,16 +326,16 @@ class ShotDetector:
             self.settled += 1
         while len(self._times) > 2 * LOOK + 1 and self._times[AROUND] < self._times[at] - _LONGEST:
             for values in (self._thumbnails, self._times, self._steps, self._ways, self._plains):
-                values.popleft()
+                del values[0]
             at -= 1
 
     def _is_cut(self, at: int) -> bool:
-        steps, thumbnails = list(self._steps), list(self._thumbnails)
+        steps, thumbnails = self._steps, self._thumbnails
         around = steps[max(0, at - AROUND) : at] + steps[at + 1 : at + 1 + AROUND]
         if steps[at] < _STEP + _STANDS_OUT * max(around):
             return False
         before, after = thumbnails[max(0, at - LOOK) : at], thumbnails[at : at + LOOK]
-        return min(change(a, b) for a in before for b in after) >= _STAYS * steps[at]
+        return bool(_changes(before, after).min() >= _STAYS * steps[at])
 
     def _fades_in(self, at: int) -> bool:
         """Whether something else than before comes up here out of a plain picture, without a hard cut."""
@@ -355,11 +358,13 @@ class ShotDetector:
         within = (ways[at] - ways[begins]) / (at - begins)
         end = min(at + AROUND, len(ways) - 1)
         after = (ways[end] - ways[at]) / max(1, end - at)
+        if after > _STEADY * within.max():
+            return None
         before = (ways[begins] - ways[np.maximum(begins - AROUND, 0)]) / AROUND
         begins = begins[np.maximum(before, after) <= _STEADY * within]
         if not len(begins):
             return None
-        thumbnails = np.array(self._thumbnails)
+        thumbnails = np.array(self._thumbnails, np.float32)
         far = np.abs(thumbnails[begins] - thumbnails[at]).mean(axis=(1, 2))
         for begin in begins[far >= _STRAIGHT * (ways[at] - ways[begins])][::-1]:
             if self._plains[begin] or self._plains[at]:
@@ -377,10 +382,12 @@ class ShotDetector:
         return None
 
 
-def _shows_something(thumbnail: NDArray[np.float32]) -> bool:
-    """Whether enough cells have content. All sums are whole numbers that are exact in single precision."""
-    sums, squares = (_OF_ROWS @ levels @ _OF_COLUMNS for levels in (thumbnail, thumbnail * thumbnail))
-    return bool(np.count_nonzero(_CELL**2 * squares - sums * sums > _CELL**4 * _CONTENT) >= _LEAST_CELLS)
+def _is_plain(luma: NDArray[np.uint8]) -> bool:
+    """Whether few cells have content. All means are of 16 whole numbers, and exact in single precision."""
+    levels = luma.astype(np.float32)
+    cells = luma.shape[1] // _CELL, luma.shape[0] // _CELL
+    means, squares = (cv2.resize(each, cells, interpolation=cv2.INTER_AREA) for each in (levels, levels * levels))
+    return bool(np.count_nonzero(squares - means * means > _CONTENT) < _LEAST_CELLS)
 
 
 def _mixture(thumbnails: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:

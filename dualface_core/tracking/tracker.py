@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.engine.workers import Workers
-from dualface_core.faces.alignment import frontality
 from dualface_core.faces.face_crops import FaceCrop, make_face_crop
 from dualface_core.faces.portrait import Portrait
 from dualface_core.faces.weights import WeightFiles
@@ -208,11 +207,10 @@ class FaceTracker:
         before = self._linker.open
         for tracklet, row in self._linker.add(look.index, look.time, shot, faces):
             crops = self._crops.setdefault(tracklet.number, _FaceCrops(tracklet))
-            box, landmarks, score = faces.boxes[row], faces.landmarks[row], float(faces.scores[row])
-            quality = score * frontality(landmarks)
-            if crops.wants(look.time, quality):
+            if crops.wants(look.time, look.quality[row]):
+                box, landmarks, score = faces.boxes[row], faces.landmarks[row], float(faces.scores[row])
                 crop = make_face_crop(look.squares[row], box, landmarks, score=score)
-                crops.add(_Kept(quality, look.time, crop, look.attire[row]))
+                crops.add(_Kept(look.quality[row], look.time, crop, look.attire[row]))
         still_open = {tracklet.number for tracklet in self._linker.open}
         self._close(still_open)
         self._heads.begin(

@@ -7,6 +7,7 @@ near another) the tracklets end and new ones begin; who they are is decided late
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -166,12 +167,13 @@ class TrackletLinker:
 def _costs(tracklets: list[Tracklet], time: float, detections: Detections) -> NDArray[np.float64]:
     """(tracklets, detections): face sizes between where a face is and where it was expected; infinite out of reach."""
     costs = np.full((len(tracklets), len(detections)), np.inf)
+    faces = [(*center(box).tolist(), size(box)) for box in detections.boxes]
     for number, tracklet in enumerate(tracklets):
-        last, expected = tracklet.boxes[-1], tracklet.expected(time)
+        (x, y), last = tracklet.expected(time).tolist(), size(tracklet.boxes[-1])
         reach = _REACH + _REACH_PER_SECOND * (time - tracklet.times[-1])
-        for row, box in enumerate(detections.boxes):
-            distance = np.linalg.norm(center(box) - expected) / np.sqrt(size(box) * size(last))
-            cost = distance + _SIZE_WEIGHT * abs(np.log(size(box) / size(last)))
+        for row, (face_x, face_y, side) in enumerate(faces):
+            distance = math.hypot(face_x - x, face_y - y) / math.sqrt(side * last)
+            cost = distance + _SIZE_WEIGHT * abs(math.log(side / last))
             if cost <= reach:
                 costs[number, row] = cost
     return costs
@@ -198,6 +200,9 @@ def _clear_links(
     from scipy.optimize import linear_sum_assignment  # which who only observes does not need
 
     near = costs[:, rows]
+    finite = np.isfinite(near)
+    if not taken and finite.sum(axis=0).max() <= 1 and finite.sum(axis=1).max() <= 1:  # each could be one other at most
+        return {number: int(rows[column]) for number, column in np.argwhere(finite).tolist()}, unclear
     possible = near.copy()
     possible[list(taken)] = np.inf
     numbers, columns = linear_sum_assignment(np.where(np.isfinite(possible), possible, 1e6))
