@@ -45,19 +45,23 @@ def test_arrays_of_all_kinds_and_sizes_come_as_they_were(made: list[tuple[NDArra
         np.testing.assert_array_equal(before[..., ::2], after)
 
 
-def test_what_is_written_into_an_array_nobody_else_sees() -> None:
-    shared = SharedResult(np.zeros(100_000))
+@pytest.mark.parametrize("length", [100_000, 1_000_000])
+def test_what_is_written_into_an_array_nobody_else_sees(length: int) -> None:
+    shared = SharedResult(np.zeros(length))
     one, other = (pickle.loads(pickle.dumps(shared)) for _ in range(2))
     shared.close()
     one += 1
     assert (one.min(), other.max()) == (1, 0)
 
 
-def test_a_result_that_was_taken_holds_no_file_however_many_arrays_it_has() -> None:
+@pytest.mark.parametrize(("count", "files"), [(150, 0), (1_500, 1)])
+def test_a_result_that_was_taken_holds_one_file_at_most_however_many_arrays_it_has(count: int, files: int) -> None:
     before = open_files()
-    made = taken([np.full(20_000, number % 256, np.uint8) for number in range(1_500)])
+    made = taken([np.full(20_001, number % 256, np.uint8) for number in range(count)])
     assert isinstance(made, list)
-    assert [array[-1] for array in made] == [number % 256 for number in range(1_500)]
+    assert [array[-1] for array in made] == [number % 256 for number in range(count)]
+    assert open_files() == before + files
+    del made
     assert open_files() == before
 
 
