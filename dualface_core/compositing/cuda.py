@@ -123,10 +123,13 @@ class _Uploaded:
 
 def slots_of(plan: PlanPart) -> tuple[NDArray[np.void], NDArray[np.uint16]]:
     """The tiles of the frames, (frames, slots) of `SLOT`; and the masks of captions, (samples,) of 0 to 256."""
-    finish, tiles = Finish(plan.layout), plan.tiles
+    changed = np.ones(len(plan.tiles), np.bool_)  # since the frame before, as few are
+    differs = (each[1:] != each[:-1] for each in (plan.tiles, plan.crop_windows, plan.subjects))
+    changed[1:] = np.any([each.any(axis=tuple(range(1, each.ndim))) for each in differs], axis=0)
+    finish, tiles = Finish(plan.layout), plan.tiles[changed]
     slots = np.zeros(tiles.shape[:2], SLOT)
-    slots["axes"], slots["tile"] = plan_axes(tiles, plan.crop_windows), tiles
-    subjects, numbers = np.unique(plan.subjects, return_inverse=True)
+    slots["axes"], slots["tile"] = plan_axes(tiles, plan.crop_windows[changed]), tiles
+    subjects, numbers = np.unique(plan.subjects[changed], return_inverse=True)
     looks = np.concatenate([tiles, numbers.reshape(slots.shape)[..., np.newaxis]], axis=-1)
     kinds, places = np.unique(looks.reshape(-1, 5), axis=0, return_inverse=True)
     masks: list[NDArray[np.uint16]] = []
@@ -144,4 +147,5 @@ def slots_of(plan: PlanPart) -> tuple[NDArray[np.void], NDArray[np.uint16]]:
                 begins[subject] = (begin, begin + letters[0].size)
                 masks += letters
             slots["caption"][here], slots["letters"][here] = caption, begins[subject]
+    slots = slots[np.cumsum(changed) - 1]
     return slots, np.concatenate([np.empty(0, np.uint16), *(mask.ravel() for mask in masks)])
