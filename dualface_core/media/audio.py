@@ -18,7 +18,7 @@ import av.error
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.stream import Discard, Disposition
+from av.stream import Disposition
 
 from dualface_core.errors import UnreadableVideoError, UnsupportedVideoError
 from dualface_core.media.audio_frames import decoded_frames, without_gaps
@@ -55,8 +55,6 @@ class AudioTrack:
         self._source = source
         self._info = info
         self._container: InputContainer = open_input(source)
-        for stream in self._container.streams:
-            stream.discard = Discard.default if stream.index == info.index else Discard.all
         self._stream = next(stream for stream in self._container.streams.audio if stream.index == info.index)
         self._packets: Iterator[AudioPacket] = iter(())
         self._target: AudioStream | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import av.error
 from av.container import InputContainer
-from av.stream import Stream
+from av.stream import Discard, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -43,10 +43,12 @@ _GAP: Final = 1.5
 
 
 def demuxed(container: InputContainer, *streams: Stream, salvage: bool) -> Iterator[AnyPacket]:
-    """Packets of some streams; at the end, those that flush decoders.
+    """Packets of some streams; at the end, those that flush decoders. From then on, the container reads no others.
 
     Raises what PyAV raises. With `salvage`, what a demuxer cannot read is gone past.
     """
+    for stream in container.streams:
+        stream.discard = Discard.default if stream in streams else Discard.all
     failures = 0
     while failures < _MOST_FAILURES:
         try:
