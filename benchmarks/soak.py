@@ -25,12 +25,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 import dagster as dg
 import psutil
 
 from benchmarks import orchestration
+from dualface_core.media.probe import probe
+from dualface_core.rendering.spans import rendering_spans
 from dualface_core.sample import make_sample
 from dualface_core.settings import Settings
 from dualface_core.system.kept_folders import kept_folder
@@ -43,9 +45,6 @@ from tests.end_to_end.service import Service, service
 from tests.nvenc_emulator.driver import EmulatedDriver
 
 Rows = list[tuple[str, str]]
-
-_SPANS: Final = 16
-"""Of a video of 40 s, when it is rendered."""
 
 
 @contextmanager
@@ -106,23 +105,39 @@ def killed(clip: Path, seed: int) -> Rows:
 
 def killed_renders(_: Path, seed: int) -> Rows:
     """20 kills of `dualface render`, each of which the next one follows to its end."""
+    return _killed_commands("render", seed)
+
+
+def killed_runs(_: Path, seed: int) -> Rows:
+    """20 kills of `dualface run` while it renders, looks at what is rendered, or verifies; likewise."""
+    return _killed_commands("run", seed)
+
+
+def _killed_commands(name: str, seed: int) -> Rows:
     chance, cores = random.Random(seed), machine_cores()
-    with tempfile.TemporaryDirectory(prefix="dualface-") as name:
-        clip, output = Path(name) / "clip.mp4", Path(name) / "clip.split.mp4"
-        make_sample(clip, scene="talk", seconds=40, width=320, height=180, fps=15, seed=0, cache=Settings().cache)
-        command = [sys.executable, "-m", "dualface_core.cli"]
-        render = [*command, "render", str(clip), "-o", str(output), "--encoder", "software", "--json"]
-        for step in ("track", "tiles"):
-            subprocess.run([*command, step, str(clip)], check=True, stdout=subprocess.DEVNULL)
-        seconds = json.loads(subprocess.check_output(render))["wall_seconds"]
+    with tempfile.TemporaryDirectory(prefix="dualface-") as folder:
+        clip, output = Path(folder) / "clip.mp4", Path(folder) / "clip.split.mp4"
+        make_sample(clip, scene="cuts", seconds=40, width=320, height=180, fps=10, seed=0, cache=Settings().cache)
+        spans = len(rendering_spans(probe(clip)))  # one for each shot, as they begin with key frames
+        dualface = [sys.executable, "-m", "dualface_core.cli"]
+        command = [*dualface, name, str(clip), "-o", str(output), "--encoder", "software", "--json"]
+        if name == "render":
+            for step in ("track", "tiles"):
+                subprocess.run([*dualface, step, str(clip)], check=True, stdout=subprocess.DEVNULL)
+
+        def report() -> dict[str, Any]:
+            found = json.loads(subprocess.check_output(command))
+            return found[0]["report"] if name == "run" else found
+
+        seconds = report()["wall_seconds"]
         uninterrupted, kills, lost, goes_on = output.read_bytes(), 0, [], []
         while kills < 20:
             output.unlink(missing_ok=True)
-            with subprocess.Popen(render, stdout=subprocess.DEVNULL, start_new_session=True) as process:
-                begun = ["manifest.json", *(f"span-{number:05}.json" for number in range(chance.randrange(_SPANS)))]
-                while process.poll() is None and not all((kept_folder(output) / name).exists() for name in begun):
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+                begun = ["manifest.json", *(f"span-{number:05}.json" for number in range(chance.randrange(spans)))]
+                while process.poll() is None and not all((kept_folder(output) / file).exists() for file in begun):
                     time.sleep(0.01)
-                time.sleep(chance.uniform(0, seconds / _SPANS))
+                time.sleep(chance.uniform(0, seconds / spans))
                 if process.poll() is None and chance.random() < 0.5:
                     process.kill()
                 elif process.poll() is None:
@@ -133,18 +148,18 @@ def killed_renders(_: Path, seed: int) -> Rows:
             finished = len(list(kept_folder(output).glob("span-*.json")))
             lost.append(len(list(kept_folder(output).glob("*.packets"))) - finished)
             assert lost[-1] <= cores, f"{lost[-1]} spans were lost on {cores} cores"
-            how = json.loads(subprocess.check_output(render))["backend"]
+            how = report()["backend"]
             goes_on.append(int(found[1]) if (found := re.search(r"(\d+) of them from a killed run", how)) else 0)
             assert goes_on[-1] >= finished, f"{finished} spans were finished: {how}"
             assert output.read_bytes() == uninterrupted, f"another result after kill {kills}"
             assert not kept_folder(output).exists()
     return [
         (
-            f"{kills} times `kill -9` at random moments (seed {seed}) of `dualface render`, of one process or all",
+            f"{kills} times `kill -9` at random moments (seed {seed}) of `dualface {name}`, of one process or all",
             f"{kills} times the same file, byte for byte, as without a kill",
         ),
         (
-            f"spans that were begun and lost (of {_SPANS}, on {cores} cores); finished ones, all of which were used",
+            f"spans that were begun and lost (of {spans}, on {cores} cores); finished ones, all of which were used",
             f"{min(lost)} to {max(lost)}; {min(goes_on)} to {max(goes_on)}",
         ),
     ]
@@ -195,6 +210,7 @@ PARTS: dict[str, Callable[[Path, int], Rows]] = {
     "many": many,
     "killed": killed,
     "renders": killed_renders,
+    "runs": killed_runs,
     "names": strange_names,
     "costs": costs,
 }
