@@ -69,8 +69,6 @@ class Service:
             "PYTHONPATH": str(REPOSITORY),
         }
         with self.output.open("ab") as output:
-            # Where the tests were started in the background, Ctrl-C is ignored, which programs inherit.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
             self._serve = subprocess.Popen(
                 [sys.executable, "-m", "dualface_assets.service.serve"],
                 env=environment,
