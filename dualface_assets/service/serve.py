@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -138,7 +138,7 @@ def main() -> int:
     programs: list[Program] = []
     instance: dg.DagsterInstance | None = None
     try:
-        with _ended(programs):
+        with _ended(programs) as heed:
             # Before any program: of two that make a new instance's tables at once, each adds its revision, and no other
             # one can open them. It is open until the end, when there is no time for that.
             instance = opened_instance()
@@ -147,6 +147,7 @@ def main() -> int:
             programs.append(_code_server(code_server))
             if not _answers(code_server, programs[0]):
                 return 1
+            heed()
             print(f"Web page: http://{host}:{port}")
             print(f"All videos, with their review pages: http://{host}:{port}/review/")
             print(f"Put videos into {store.upload_places}", flush=True)
@@ -162,6 +163,7 @@ def main() -> int:
                 programs.append(Program("exporter", "dualface_assets.service.exporter"))
             while all(program.keep_alive() for program in programs):
                 time.sleep(0.5)
+                heed()
                 if clock.was_set_back():
                     daemon.end()
                     daemon.wait()
@@ -256,12 +258,29 @@ def _folder_for_a_socket(home: Path) -> Path:
 
 
 @contextmanager
-def _ended(programs: list[Program]) -> Iterator[None]:
-    """End all programs at the end of the block, which a signal ends: it is a KeyboardInterrupt there."""
+def _ended(programs: list[Program]) -> Iterator[Callable[[], None]]:
+    """End all programs at the end of the block, which a signal ends: it is a KeyboardInterrupt there.
+
+    Gives what raises it once more, where Python has dropped it, as it does with all that is raised while it tells
+    others that an object is gone; SQLAlchemy wants to be told of hundreds.
+    """
+    dropped: list[BaseException] = []
+
+    def hear(what: sys.UnraisableHookArgs) -> None:
+        if isinstance(what.exc_value, KeyboardInterrupt):
+            dropped.append(what.exc_value)
+        else:
+            sys.__unraisablehook__(what)
+
+    def heed() -> None:
+        if dropped:
+            raise dropped[0]
+
+    sys.unraisablehook = hear
     try:
         for ending in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ending, signal.default_int_handler)
-        yield
+        yield heed
     finally:
         for impatience in (signal.SIGINT, signal.SIGTERM):
             signal.signal(impatience, signal.SIG_IGN)

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import psutil
 import pytest
 
 from deploy.local.servers import free_port
+from dualface_assets.service.serve import _ended
 from dualface_core.system.locks import FileLock
 from tests.own_instance import start
 
@@ -51,7 +54,6 @@ def test_ctrl_c_ends_it_at_any_moment_without_a_traceback(tmp_path: Path, moment
         "DAGSTER_WEBSERVER_PORT": str(port),
         "DUALFACE_STORE": str(tmp_path / "store"),
     }
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what the tests ignore, their programs would, too
     with output.open("w") as file:
         command = [sys.executable, "-m", "dualface_assets.service.serve"]
         serve = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
@@ -68,6 +70,28 @@ def test_ctrl_c_ends_it_at_any_moment_without_a_traceback(tmp_path: Path, moment
     assert "Traceback" not in said
     assert ("Ended. No run was at work." in said) is (moment == "everything is up")
     assert of_service(home) == []
+
+
+@pytest.fixture
+def own_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # so that it is put back
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_signals")
+def test_a_signal_that_comes_while_an_object_is_freed_is_heeded_later() -> None:
+    class Freed: ...
+
+    freed = Freed()
+    told = weakref.ref(freed, lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt), _ended([]) as heed:  # noqa: PT012  which must not be raised before
+        heed()
+        del freed
+        assert told() is None
+        heed()
 
 
 def of_service(home: Path, command: str = "") -> list[psutil.Process]:
