@@ -58,10 +58,12 @@ def rehearsed(tracks: FaceTracks, layout: Layout, camera: CameraParameters, dire
     """Direct and film until nothing new is found wrong; arguments as for `director.direct`."""
     refused = Refused.nothing(tracks.frame_count)
     footage = Footage.of(tracks)
+    shot: Filmed | None = None
     for number in range(1, _ROUNDS + 1):
         scenes = direct(tracks, layout, camera, direction, refused)
         tiles = arrange(scenes, layout, tracks, direction)
-        tiles, filmed = eased(scenes, layout, tracks, tiles, film(tracks, scenes, tiles, camera), direction)
+        shot = film(tracks, scenes, tiles, camera, before=shot)
+        tiles, filmed = eased(scenes, layout, tracks, tiles, shot, direction)
         resting = np.ones(tracks.frame_count, bool)
         for glide in glides(scenes, tracks, direction):
             resting[glide.frames] = False

@@ -147,6 +147,18 @@ def test_a_tile_that_is_not_drawn_has_the_whole_picture_and_no_state_of_a_person
     assert filmed.states[6 * FPS, 1] == 2
 
 
+def test_a_film_after_another_one_is_as_if_it_were_the_first_and_takes_what_is_the_same() -> None:
+    tracks = face_tracks({"A": person(400), "B": person(1400)})
+    split = [scene("split", "A", "B", last=10 * FPS - 1)], np.tile([LEFT, RIGHT], (10 * FPS, 1, 1))
+    hard = grown(0)
+    for one, other, same in ((split, split, 2), (split, hard, 0), (hard, grown(0.5), 0), (hard, hard, 3)):
+        before, alone = film(tracks, *one), film(tracks, *other)
+        again = film(tracks, *other, before=before)
+        assert np.array_equal(again.crop_windows, alone.crop_windows)
+        assert np.array_equal(again.states, alone.states)
+        assert len(before.runs.keys() & again.runs.keys()) >= same
+
+
 # --- what holds for any tracks ----------------------------------------------------------------------------------------
 
 
