@@ -242,16 +242,17 @@ class RegionComparison:
     def _differences(self, shown: NDArray[np.float32], own: NDArray[np.float32]) -> list[_Difference]:
         """How each frame differs from its own fingerprint; both (frames, samples)."""
         chroma = self._part.chroma
-        luma = self._luma(shown - own)
-        colors = (shown - own)[:, chroma].reshape(len(shown) * 2, *self._part.chroma_shape)
+        lumas = self._luma(shown), self._luma(own)
+        luma = lumas[0] - lumas[1]
+        colors = shown[:, chroma] - own[:, chroma]
         details = detail(shown[:, chroma.stop]), detail(own[:, chroma.stop])
         floor = np.where(details[0] < details[1], _FAINT_DETAIL, _FAINT_NOISE)
-        brightest = self._luma(shown).max(axis=(1, 2)), self._luma(own).max(axis=(1, 2))
+        brightest = lumas[0].max(axis=(1, 2)), lumas[1].max(axis=(1, 2))
         columns = (
             np.abs(luma).max(axis=(1, 2)),
             np.abs(luma.mean(axis=(1, 2))),
-            ssim(self._luma(shown), self._luma(own)),
-            np.abs(colors).reshape(len(shown), -1).max(axis=1),
+            ssim(*lumas),
+            np.abs(colors).max(axis=1),
             np.abs(colors.reshape(len(shown), 2, -1).mean(axis=2)).max(axis=1),
             (details[0] + floor) / (details[1] + floor),
             (brightest[0] <= self._dark) & (brightest[1] > self._dark + BLACK),
@@ -448,17 +449,17 @@ def _displaced(
     return np.where(clear & (way > _NEARER) & (nearest < _MUCH_NEARER * ours), best, -1)
 
 
-def _blurred(pictures: NDArray[np.float32], window: int) -> NDArray[np.float32]:
-    """Means over a flat window: (pictures, rows, columns), at once, as if they were channels of one picture."""
-    channels = np.ascontiguousarray(np.moveaxis(pictures, 0, -1))
-    means = np.asarray(cv2.blur(channels, (window, window)), np.float32)
-    return np.moveaxis(means.reshape(channels.shape), -1, 0)
-
-
 def ssim(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
     """Structural similarity of pairs of luma pictures (pairs, rows, columns): 1 if equal, about 0 if unrelated."""
-    similarity = ssim_map(one, other, lambda pictures: _blurred(pictures, _SSIM_WINDOW))
-    return np.asarray(similarity.mean(axis=(1, 2)), np.float64)
+    # All at once, as if they were channels of one picture.
+    channels = [np.ascontiguousarray(np.moveaxis(pictures, 0, -1)) for pictures in (one, other)]
+    similarity = ssim_map(channels[0], channels[1], _means)
+    return np.asarray(np.moveaxis(similarity, -1, 0).mean(axis=(1, 2)), np.float64)
+
+
+def _means(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Over a flat window: (rows, columns, channels)."""
+    return np.asarray(cv2.blur(channels, (_SSIM_WINDOW, _SSIM_WINDOW)), np.float32).reshape(channels.shape)
 
 
 def ssim_map(

@@ -396,8 +396,9 @@ class _Checks:
     def _look(self, seen: ResultSeen) -> None:
         shown = [pts * self._result.time_base for pts in seen.pts]
         self.shown += shown
+        times = list(map(float, shown))
         for comparison in self._comparisons:
-            for number, time, fingerprint in zip(seen.numbers, map(float, shown), seen.fingerprints, strict=True):
+            for number, time, fingerprint in zip(seen.numbers, times, seen.fingerprints, strict=True):
                 comparison.look(number, time, fingerprint)
         for sample in seen.samples:
             for slot, tile in sample.tiles.items():
