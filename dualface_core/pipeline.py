@@ -956,10 +956,11 @@ def _make(
     progress: StepProgress | None,
 ) -> _Made:
     from dualface_core.engine.stages import StageClock
-    from dualface_core.media.probe import fingerprint
     from dualface_core.rendering.choice import choose_encoder, may_encode_again
     from dualface_core.system.atomic_files import temporary_file
     from dualface_core.system.memory import give_freed_memory_back
+
+    results: list[VideoInfo] = []  # what was verified, the last one last
 
     def step(name: str) -> Progress | None:
         return None if progress is None else lambda done, total: progress(name, done, total)
@@ -979,6 +980,7 @@ def _make(
             settings=settings,
             fingerprints=prints,
             ahead=ahead,
+            probed=results.append,
             workers=workers,
             progress=step("verify"),
         )
@@ -1034,7 +1036,7 @@ def _make(
             rendered = clock.stop(report.frames_out)
             verification, checked = verified(None)
     report = verified_report(report, verification, video, tracks, plan).model_copy(
-        update={"sha256": fingerprint(output), "stages": [tracked, planned, rendered, checked]}
+        update={"sha256": results[-1].fingerprint if results else "", "stages": [tracked, planned, rendered, checked]}
     )
     return _Made(tracks, plan, report, verification)
 

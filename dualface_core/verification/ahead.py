@@ -24,7 +24,7 @@ from dualface_core.engine.backend import CARD_FAILURES
 from dualface_core.engine.card import Asked, SpareCardTasks
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.spans import spans
-from dualface_core.engine.workers import SpareTasks, Workers
+from dualface_core.engine.workers import SpareTasks, Workers, advance
 from dualface_core.errors import DualfaceError
 from dualface_core.media.encoder import Coding
 from dualface_core.media.joining import SpanPackets, join_alone
@@ -91,10 +91,13 @@ class SpanSeen:
     seen: tuple[ResultSeen, ...]
     fingerprints: Path
 
-    def is_next_in(self, result: VideoInfo, given: Iterator[bytes]) -> bool:
-        """Whether a result goes on with this span, from where it stands in what its decoder is given."""
-        alike = _how_decoded(self.video) == _how_decoded(result)
-        return alike and _checksum(islice(given, self.packets)) == self.given
+    def is_shown_as(self, result: VideoInfo) -> bool:
+        """Whether its frames are decoded and shown as those of a result."""
+        return _how_decoded(self.video) == _how_decoded(result)
+
+    def is_next_in(self, given: Iterator[bytes]) -> bool:
+        """Whether what a decoder is given goes on with this span, from where it stands."""
+        return _checksum(islice(given, self.packets)) == self.given
 
     def whole(self) -> list[ResultSeen]:
         """What was seen of its frames. Raises OSError if the file is gone."""
@@ -249,26 +252,40 @@ class Ahead:
             assert isinstance(seen, list)
             yield seen
 
-    def of_result(self, result: VideoInfo) -> Iterator[list[ResultSeen]]:
-        """What is seen of the spans that a result is made of, in order.
+    def of_result(self, result: VideoInfo, given: Iterator[bytes]) -> Iterator[list[ResultSeen]]:
+        """What is seen of the spans that a result should be made of, in order. It counts once all of it was taken.
 
-        Raises NotSeenError where it is made of something else, or a part was not seen; UnreadableVideoError where the
-        result cannot be read. What has not begun then does not.
+        Args:
+            result: what it is.
+            given: what its decoder is given; see `decoder_input`. Taken in the end, when it is known what it should be.
+
+        Raises NotSeenError where it is made of something else, or a part was not seen. What has not begun then does
+        not.
         """
-        given = decoder_input(result)
+        seen: list[SpanSeen] = []
         with ExitStack() as stack:
             for asked in self._spans.values():
                 stack.callback(asked.forget)
             for first in sorted(self._spans):
                 span = self._spans[first].result()
-                if not isinstance(span, SpanSeen) or not span.is_next_in(result, given):
+                if not isinstance(span, SpanSeen) or not span.is_shown_as(result):
                     raise NotSeenError
                 try:
                     yield span.whole()
                 except OSError as error:
                     raise NotSeenError from error
-            if next(given, None) is not None:
+                seen.append(span)
+            if not all(span.is_next_in(given) for span in seen) or next(given, None) is not None:
                 raise NotSeenError
+
+
+def given_to_decoder(result: VideoInfo) -> list[bytes]:
+    """`decoder_input` of a whole file, as a task."""
+    given = []
+    for packet in decoder_input(result):
+        given.append(packet)
+        advance(0)
+    return given
 
 
 @contextmanager

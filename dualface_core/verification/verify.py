@@ -281,13 +281,17 @@ class _Checks:
     def take_ahead(self, workers: Workers, ahead: Ahead, progress: Callable[[int, int], None] | None) -> None:
         """Take what was seen ahead. Raises NotSeenError where that is not what the result is made of."""
         from dualface_core.engine.prefetch import prefetch
+        from dualface_core.verification.ahead import given_to_decoder
         from dualface_core.verification.observation import AudioTask, observed
 
-        audio = [AudioTask(self._result, self._samples.video)]
-        with prefetch(workers.map(observed, audio, about=self._result.path), depth=1) as of_audio:
+        audio, about = [AudioTask(self._result, self._samples.video)], self._result.path
+        with (
+            prefetch(workers.map(given_to_decoder, [self._result], about=about), depth=1) as given,
+            prefetch(workers.map(observed, audio, about=about), depth=1) as of_audio,
+        ):
             for seen in ahead.of_source():
                 self._take(seen)
-            for seen_ahead in ahead.of_result(self._result):
+            for seen_ahead in ahead.of_result(self._result, chain.from_iterable(given)):
                 self._take(seen_ahead)
                 if progress is not None:
                     progress(len(self.shown), len(self._samples.planned))

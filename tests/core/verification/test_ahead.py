@@ -19,6 +19,7 @@ from dualface_core.errors import UnreadableVideoError
 from dualface_core.media.encoder import Coding, Surface
 from dualface_core.media.joining import SpanEncoder, SpanJoiner, SpanPackets, join_alone
 from dualface_core.media.limits import Limits
+from dualface_core.media.packets import decoder_input
 from dualface_core.media.probe import probe
 from dualface_core.media.span_files import SpanFile
 from dualface_core.media.writer import Carried
@@ -246,7 +247,7 @@ def test_a_span_that_was_not_seen_is_looked_at_in_the_file(
     with seen_ahead(faceless, [spans[0], gone, spans[2]], workers) as ahead:
         assert verified(faceless, right, workers, ahead).passed
         with pytest.raises(NotSeenError):
-            list(ahead.of_result(probe(right)))
+            list(ahead.of_result(probe(right), decoder_input(probe(right))))
 
 
 def test_nothing_is_looked_at_where_the_source_cannot_be_read_any_more(
