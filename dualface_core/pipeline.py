@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -90,6 +90,9 @@ processor to set it up."""
 _LARGE_FOR_CARD: Final = 12_000_000
 """Bytes of a file from which the processes begin to set up the card before it is known how long it is: those of some
 5,000 frames that can be looked at."""
+
+_FILES: Final = 64
+"""Files whose content is known as long as nobody touches them."""
 
 _SPLIT: Final = 10.0
 """Seconds from which a video has enough spans that processes are made ready for them while it is looked at."""
@@ -208,19 +211,18 @@ def _unchanged(video: VideoInfo) -> Iterator[None]:
 
     A file of which the kernel says that it was not touched since its content was read is not read again.
     """
-    before = _check_content(video, None)
+    _check_content(video)
     yield
-    _check_content(video, before)
+    _check_content(video)
 
 
-def _check_content(video: VideoInfo, known: tuple[int, ...] | None) -> tuple[int, ...]:
-    """What the kernel says of the source, whose content is that which was probed unless it says what is known."""
-    from dualface_core.media.probe import fingerprint
-
+def _check_content(video: VideoInfo) -> None:
+    """Raise ChangedVideoError unless the content of the source is that which was probed."""
     try:
         status = video.path.stat()
-        state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        found = video.fingerprint if state == known else fingerprint(video.path)
+        found = _content(
+            video.path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        )
     except FileNotFoundError:
         raise MissingInputError(video.path, "it is not there any more", action="Put it back.") from None
     except OSError as error:
@@ -229,7 +231,14 @@ def _check_content(video: VideoInfo, known: tuple[int, ...] | None) -> tuple[int
         changed = f"its content has changed: SHA-256 {found[:12]}, {video.fingerprint[:12]} when it was probed"
         action = "Let nothing write to it, and begin again with this video."
         raise ChangedVideoError(video.path, changed, action=action)
-    return state
+
+
+@lru_cache(_FILES)
+def _content(path: Path, state: tuple[int, ...]) -> str:  # noqa: ARG001  it is known for this state
+    """The fingerprint of a file of which the kernel says that it is in this state. Raises OSError."""
+    from dualface_core.media.probe import fingerprint
+
+    return fingerprint(path)
 
 
 def track(

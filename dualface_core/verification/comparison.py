@@ -430,8 +430,7 @@ def _displaced(
     samples = shown.shape[1]
     center = around[len(around) // 2]  # of small numbers the differences of products are exact
     shown, around = shown - center, around - center
-    # Row by row: the product of the two would start threads, which cost more than they save here.
-    product = np.stack([around @ frame for frame in shown])
+    product = shown @ around.T
     squares = [np.einsum("ij,ij->i", each, each) for each in (shown, around)]
     distance = squares[0][:, None] + squares[1] - 2 * product
     distance = np.maximum(distance, 0) / samples
