@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dualface_core.engine.workers import Workers
     from dualface_core.faces.portrait import Portrait
     from dualface_core.gpu.monitor import LoadMonitor
+    from dualface_core.gpu.nvml import Gpu
     from dualface_core.gpu.profiles import Profile
     from dualface_core.media.joining import SpanPackets
     from dualface_core.media.probe import VideoInfo
@@ -74,13 +75,24 @@ _LATER: Final = (
 _ON_CARD: Final = (5, 4)
 """Processes that look at videos on a card, for all videos in work, and the spans that each looks at at once."""
 
-_ROOM_TO_LOOK: Final = 6 << 30
-"""Bytes of a card's memory that they may take, where the settings say nothing of it."""
+_LEAST_AT_ONCE: Final = 3
+"""Of these, so many at least if there are several processes: another process gains more than another thread."""
 
-_TO_LOOK: Final = 620 << 20
-"""Bytes that each of them takes besides its decoders: a context, and the maps of the detector (H200, driver 580)."""
+_ROOM_ON_CARD: Final = 6_000_000_000
+"""Bytes of a card's memory that all processes of a command take, where the settings say nothing of it."""
 
-_DECODER: Final = (48 << 20) + 20 * 1920 * 1080 * 3 // 2
+_WITH_SESSION: Final = 1040 << 20
+"""Bytes that a process takes which holds a session of NVENC, for the usual size of videos: a context, two decoders with
+what they are ahead, and surfaces (H200, driver 580). What a real encoder takes besides is not known."""
+
+_TO_LOOK: Final = 600 << 20
+"""Bytes that a process which looks takes besides its decoders: a context, kernels and the maps of the detector (the
+same)."""
+
+_TO_RENDER: Final = 190 << 20
+"""Bytes that it takes besides if it renders spans, too, for encoders that are not on the card (the same)."""
+
+_DECODER: Final = (42 << 20) + 20 * 1920 * 1080 * 3 // 2
 """Bytes that each of their decoders takes, for the usual size of videos; see `backend.decoder_memory`."""
 
 _WORTH_A_CARD: Final = 5000
@@ -144,9 +156,10 @@ def _card_processes(settings: Settings) -> CardProcesses | None:
 
     if settings.backend is BackendKind.CPU or not find_gpus().gpus:
         return None
-    room = _ROOM_TO_LOOK if settings.gpu_memory is None else settings.gpu_memory
+    room = _ROOM_ON_CARD if settings.gpu_memory is None else settings.gpu_memory
     free = _room_on_card(settings)
-    processes, threads, memory = _fitting(room if free is None else min(room, free))
+    room = max(0, room if free is None else min(room, free))
+    processes, threads, memory = _fitting(room, _sessions(settings, find_gpus().gpus))
     if not processes:
         return None
     return CardProcesses(
@@ -159,12 +172,29 @@ def _card_processes(settings: Settings) -> CardProcesses | None:
     )
 
 
-def _fitting(room: int) -> tuple[int, int, int]:
-    """Processes that fit into so many bytes of a card, tasks at once in each, and the bytes left for their frames."""
+def _sessions(settings: Settings, gpus: Sequence[Gpu]) -> int:
+    """Sessions of NVENC that may be open at once for the videos of this process, as far as is known before any is."""
+    from dualface_core.encoding.settings import EncoderKind
+
+    likely = settings.encoder is EncoderKind.NVENC or any(gpu.nvenc_engines != 0 for gpu in gpus)
+    if settings.encoder is EncoderKind.SOFTWARE or not likely:
+        return 0
+    return min(settings.streams or 1, settings.nvenc_max_sessions)
+
+
+def _fitting(room: int, sessions: int) -> tuple[int, int, int]:
+    """Processes that fit into so many bytes of a card, tasks at once in each, and the bytes left for their frames.
+
+    Besides sessions of NVENC, if there are to be some; if not, the processes may render.
+    """
+    room -= sessions * _WITH_SESSION
     most, threads = _ON_CARD
-    processes = min(most, max(room // (_TO_LOOK + threads * _DECODER), int(room >= _TO_LOOK + _DECODER)))
-    memory = room // processes - _TO_LOOK if processes else 0
-    return processes, min(threads, memory // _DECODER), memory
+    each = _TO_LOOK + (0 if sessions else _TO_RENDER)
+    processes = min(most, max(room // (each + _LEAST_AT_ONCE * _DECODER), int(room >= each + _DECODER)))
+    if not processes:
+        return 0, 0, 0
+    left = room // processes
+    return processes, min(threads, (left - each) // _DECODER), left - _TO_LOOK
 
 
 def prepare(workers: Workers, path: Path) -> None:

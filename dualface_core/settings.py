@@ -119,8 +119,8 @@ class Settings(EnvironmentSettings):
     gpu_memory: int | None = Field(
         default=None,
         ge=0,
-        description="Bytes of a card's memory that processes which look at videos may take, and those which render "
-        "one. Without it, 6 GiB, and three quarters of what is free when they begin.",
+        description="Bytes of a card's memory that the processes of a command may take together. Without it, "
+        "6,000,000,000, and three quarters of what is free when they begin.",
     )
     codec: Codec = Field(default="h264", description="Video codec of the result.")
     quality: int = Field(default=20, ge=0, le=51, description="Quality on x264's CRF scale; smaller is better.")

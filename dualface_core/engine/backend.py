@@ -59,7 +59,7 @@ file is not told from damage: the processor finds out which it was."""
 _CONTEXT: Final = 450 << 20
 """Bytes of the card's memory that a process takes before its first frame (H200, driver 580; benchmarks/on_card.py)."""
 
-_SESSION: Final = 48 << 20
+_SESSION: Final = 42 << 20
 """Bytes that a decoder takes besides its frames (H200, driver 580)."""
 
 _OF_DECODER: Final = 20

@@ -96,7 +96,7 @@ class Service(BaseModel):
     Attributes:
         listener: descriptor of the socket on which it is asked.
         threads, memory: see `CardAccess`.
-        set_up: what it calls before its first task, as "module:function".
+        set_up: what it calls with `threads` before its first task, as "module:function".
         runtime, cores: the host's budget of cores, of which it holds one while it works; see `CoreBudget`.
     """
 

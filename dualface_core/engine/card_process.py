@@ -167,7 +167,7 @@ def main() -> None:
     log_to_stderr()
     service = Service.model_validate_json(sys.stdin.readline())
     try:
-        resolve_name(service.set_up)()
+        resolve_name(service.set_up)(service.threads)
     except Exception as error:  # noqa: BLE001  each task meets it again, and its caller is told
         _LOGGER.warning("%s", error)
     gate = Gate(service.threads, service.memory, CoreBudget(service.runtime, cores=service.cores))

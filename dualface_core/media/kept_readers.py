@@ -23,11 +23,14 @@ class KeptReaders(Generic[Reader]):
     Args:
         opened: opens a reader.
         most: readers that are open, unless more are in use.
+
+    Attributes:
+        most: the same; it may be changed.
     """
 
     def __init__(self, opened: Callable[[VideoInfo], Reader], most: int) -> None:
         self._opened = opened
-        self._most = most
+        self.most = most
         self._in_use = 0
         self._kept: list[tuple[str, Reader]] = []  # by the video's fingerprint, that which was used last at the end
         self._lock = Lock()
@@ -67,6 +70,6 @@ class KeptReaders(Generic[Reader]):
 
     def _superfluous(self) -> list[Reader]:
         """Those that are to be closed, which are kept no longer; the oldest ones."""
-        count = max(0, min(len(self._kept), len(self._kept) + self._in_use - self._most))
+        count = max(0, min(len(self._kept), len(self._kept) + self._in_use - self.most))
         closed, self._kept = self._kept[:count], self._kept[count:]
         return [reader for _, reader in closed]

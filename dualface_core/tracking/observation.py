@@ -181,8 +181,9 @@ def observe(task: SpanTask) -> Observed:
         return Observed(_seen(task, reader, FaceDetector(task.detector_weights)), reader.changes)
 
 
-def set_up_card() -> None:
-    """Make a process ready for tasks on the card. Raises CudaError where there is none that works."""
+def set_up_card(at_once: int) -> None:
+    """Make a process ready for so many tasks at once on the card. Raises CudaError where there is none that works."""
+    card_readers().most = at_once
     _card_detector(None)
 
 

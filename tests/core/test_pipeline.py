@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -23,6 +24,7 @@ from dualface_core.errors import (
     UnreadableVideoError,
 )
 from dualface_core.faces.weights import YUNET, read_weights
+from dualface_core.gpu.nvml import Gpu
 from dualface_core.media.probe import VideoInfo
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
@@ -211,13 +213,45 @@ def test_half_a_plan_is_refused_by_every_step(
 
 
 @pytest.mark.parametrize(
-    ("memory", "processes", "threads"),
-    [(10**12, 5, 4), (6 << 30, 5, 4), (4 * 10**9, 3, 4), (10**9, 1, 3), (730 << 20, 1, 1), (5 * 10**8, 0, 0)],
+    ("memory", "sessions", "processes", "threads"),
+    [
+        (10**12, 0, 5, 4),
+        (6 * 10**9, 0, 5, 3),
+        (6 * 10**9, 1, 5, 3),
+        (6 * 10**9, 2, 4, 3),
+        (4 * 10**9, 0, 3, 4),
+        (4 * 10**9, 2, 1, 4),
+        (10**9, 0, 1, 1),
+        (10**9, 1, 0, 0),
+        (0, 0, 0, 0),
+    ],
 )
-def test_processes_for_a_card_fit_into_its_memory(memory: int, processes: int, threads: int) -> None:
-    found = pipeline._fitting(memory)
+def test_processes_for_a_card_fit_into_its_memory(memory: int, sessions: int, processes: int, threads: int) -> None:
+    found = pipeline._fitting(memory, sessions)
     assert found[:2] == (processes, threads)
-    assert processes * (pipeline._TO_LOOK + found[2]) <= memory
+    assert processes * (pipeline._TO_LOOK + found[2]) + sessions * pipeline._WITH_SESSION <= max(
+        memory, sessions * pipeline._WITH_SESSION
+    )
+    assert found[2] >= threads * pipeline._DECODER
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sessions"),
+    [
+        ("NVIDIA GeForce RTX 5090", {"streams": 4}, 2),
+        ("NVIDIA GeForce RTX 5090", {"streams": 1}, 1),
+        ("NVIDIA GeForce RTX 5090", {}, 1),
+        ("NVIDIA GeForce RTX 5090", {"streams": 4, "encoder": "software"}, 0),
+        ("NVIDIA GeForce RTX 5090", {"streams": 4, "nvenc_max_sessions": 3}, 3),
+        ("NVIDIA H200", {"streams": 4}, 0),
+        ("NVIDIA H200", {"streams": 4, "encoder": "nvenc"}, 2),
+        ("a card that is not known", {"streams": 4}, 2),
+    ],
+)
+def test_processes_for_a_card_leave_room_for_the_sessions_that_are_likely(
+    name: str, settings: dict[str, Any], sessions: int
+) -> None:
+    assert pipeline._sessions(Settings(**settings), [Gpu(0, "GPU-0", name, "580.0")]) == sessions
 
 
 @pytest.mark.parametrize(

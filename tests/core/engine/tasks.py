@@ -108,7 +108,7 @@ def refuse_weights(_: int) -> int:
     raise ModelError("weights.onnx: another network")
 
 
-def set_up() -> None:
+def set_up(_: int) -> None:
     """Load what takes long."""
     set_ups.append(os.getpid())
 
