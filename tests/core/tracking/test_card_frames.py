@@ -62,7 +62,7 @@ def test_a_thumbnail_by_the_kernel_is_that_of_the_processor(
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=SLOW)
-@given(side, side, st.integers(20, 500), st.booleans())
+@given(side, side, st.integers(48, 500), st.booleans())
 @example(320, 180, 160, False)
 @example(402, 226, 90, True)
 @example(413, 235, 45, False)  # of odd sides, halved twice
