@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import cv2
 import numpy as np
@@ -152,7 +152,7 @@ class Edges:
             still, contrast = still.T, contrast.T
         beside = np.ones((1, 3), np.uint8)
         wide = [cv2.dilate(plane, beside) for plane in (still.astype(np.float32), contrast)]
-        return Lines(*(np.pad(np.cumsum(plane, axis=0, dtype=np.float64), ((1, 0), (0, 1))) for plane in wide))
+        return Lines(*map(_summed, wide))
 
     def _counted(self) -> list[NDArray[np.int32]]:
         """How often each pixel was brighter, and how often darker."""
@@ -173,6 +173,17 @@ class Edges:
     def _pairs(self, plane: NDArray[Number]) -> tuple[NDArray[Number], NDArray[Number]]:
         """The neighbor before each pixel but the first ones, and the pixel."""
         return (plane[:-1], plane[1:]) if self._in_columns else (plane[:, :-1], plane[:, 1:])
+
+
+def _summed(plane: NDArray[Any]) -> Floats:
+    """(height + 1, width + 1): for each row, the sums of what lies above it, and 0 beside them.
+
+    Row by row, since `np.cumsum` goes down one column after the other, which takes four times as long.
+    """
+    sums = np.zeros((plane.shape[0] + 1, plane.shape[1] + 1))
+    for row, values in enumerate(plane):
+        np.add(sums[row, :-1], values, out=sums[row + 1, :-1])
+    return sums
 
 
 @dataclass(frozen=True)

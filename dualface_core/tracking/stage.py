@@ -218,7 +218,9 @@ class _Bar:
     def of(cls, darkest: Grays, brightest: Grays) -> _Bar:
         """The bar at the first line of an image."""
         color = (float(np.median(darkest[0])) + float(np.median(brightest[0]))) / 2
-        off = np.maximum(brightest - color, color - darkest)
+        if color > _BLACK and np.mean(_off(darkest[0], brightest[0], color) > _OF_BAR) > _PLAIN:
+            return cls(0, 0, color)
+        off = _off(darkest, brightest, color)
         differs, moves = off > _OF_BAR, brightest - darkest > _OF_LETTERS
         share, living = differs.mean(axis=1), (differs & moves).mean(axis=1)
         plain = _first(share > _PLAIN)
@@ -232,7 +234,13 @@ class _Bar:
         return cls(plain, depth, color)
 
 
-def _edge(off: Floats, share: Floats, plain: int) -> int:
+def _off(darkest: Grays, brightest: Grays, color: float) -> NDArray[np.float32]:
+    """Levels by which pixels differ from a color at most; quarters of one, which single precision holds."""
+    level = np.float32(color)
+    return np.asarray(np.maximum(brightest - level, level - darkest), np.float32)
+
+
+def _edge(off: NDArray[np.float32], share: Floats, plain: int) -> int:
     """Lines up to the straight edge of a picture that begins where plain lines end; 0 where there is none.
 
     Args:
