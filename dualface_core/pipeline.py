@@ -75,17 +75,14 @@ _LATER: Final = (
 _ON_CARD: Final = (5, 4)
 """Processes that look at videos on a card, for all videos in work, and the spans that each looks at at once."""
 
-_LEAST_AT_ONCE: Final = 3
-"""Of these, so many at least if there are several processes: another process gains more than another thread."""
-
 _ROOM_ON_CARD: Final = 6_000_000_000
 """Bytes of a card's memory that all processes of a command take, where the settings say nothing of it."""
 
-_WITH_SESSION: Final = 1040 << 20
+_WITH_SESSION: Final = 850 << 20
 """Bytes that a process takes which holds a session of NVENC, for the usual size of videos: a context, two decoders with
 what they are ahead, and surfaces (H200, driver 580). What a real encoder takes besides is not known."""
 
-_TO_LOOK: Final = 600 << 20
+_TO_LOOK: Final = 430 << 20
 """Bytes that a process which looks takes besides its decoders: a context, kernels and the maps of the detector (the
 same)."""
 
@@ -190,7 +187,7 @@ def _fitting(room: int, sessions: int) -> tuple[int, int, int]:
     room -= sessions * _WITH_SESSION
     most, threads = _ON_CARD
     each = _TO_LOOK + (0 if sessions else _TO_RENDER)
-    processes = min(most, max(room // (each + _LEAST_AT_ONCE * _DECODER), int(room >= each + _DECODER)))
+    processes = min(most, max(room // (each + threads * _DECODER), int(room >= each + _DECODER)))
     if not processes:
         return 0, 0, 0
     left = room // processes

@@ -56,7 +56,7 @@ CARD_FAILURES: Final = (CudaError, NotOnCardError, InputError, MachineError)
 """What is raised when a card gives up, each a reason for the processor to begin anew. What a card makes FFmpeg say of a
 file is not told from damage: the processor finds out which it was."""
 
-_CONTEXT: Final = 450 << 20
+_CONTEXT: Final = 330 << 20
 """Bytes of the card's memory that a process takes before its first frame (H200, driver 580; benchmarks/on_card.py)."""
 
 _SESSION: Final = 42 << 20

@@ -441,7 +441,8 @@ class SpareCardTasks(CardTasks[Task, Result]):
         self._forgotten: deque[int] = deque()
         self._lock = threading.Lock()
         self._wanted, self._ended = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="spare card tasks", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="spare card tasks", daemon=True)
+        self._failed: Exception | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -461,6 +462,8 @@ class SpareCardTasks(CardTasks[Task, Result]):
             self._waiting.append(number)
             if number == 0:
                 self._thread.start()
+            if self._failed is not None:
+                asked.set_exception(self._failed)
 
         def result() -> Result:
             self._wanted.set()
@@ -474,7 +477,17 @@ class SpareCardTasks(CardTasks[Task, Result]):
         else:
             self._account_wanted(answer)
 
-    def _keep(self) -> None:
+    def _work(self) -> None:
+        try:
+            self._hand_out_all()
+        except Exception as error:  # noqa: BLE001  raised where results are asked for
+            with self._lock:
+                self._failed = error
+                for asked in self._asked:
+                    if not asked.done():
+                        asked.set_exception(error)
+
+    def _hand_out_all(self) -> None:
         with ExitStack() as stack:
             lines = self._lines(stack)
             while not self._ended.is_set():

@@ -7,6 +7,7 @@ the device, which FFmpeg uses, too, so that all of a process share memory. Every
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
@@ -24,6 +25,11 @@ OLDEST_CARD: Final = (7, 5)
 
 _MAJOR, _MINOR = 75, 76
 """Of a device's attributes, those of its compute capability."""
+
+_STACK_LIMIT: Final = 0
+_STACK: Final = 256
+"""Bytes of stack for each thread of the device; a context keeps memory for those of all, and 1,024 bytes by itself. No
+kernel here takes so many; for one that does, the driver keeps more."""
 
 _PORTABLE: Final = 1
 _TO_WAIT_FOR: Final = 1 | 2
@@ -113,6 +119,8 @@ class Card:
         _call("cuDeviceGet", ctypes.byref(handle), device)
         _call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), handle)
         self.enter()
+        with suppress(CudaError):  # then it takes more memory
+            _call("cuCtxSetLimit", _STACK_LIMIT, ctypes.c_size_t(_STACK))
 
     def enter(self) -> None:
         """Let the calling thread use the device; every thread that does calls this first."""

@@ -108,6 +108,17 @@ def refuse_weights(_: int) -> int:
     raise ModelError("weights.onnx: another network")
 
 
+class Unreadable:
+    """Pickled, and not to be had back."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return refuse_weights, (1,)
+
+
+def unreadable(_: int) -> Unreadable:
+    return Unreadable()
+
+
 def set_up(_: int) -> None:
     """Load what takes long."""
     set_ups.append(os.getpid())

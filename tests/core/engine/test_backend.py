@@ -84,7 +84,7 @@ def test_a_blurred_background_is_drawn_by_the_processor(video: VideoInfo) -> Non
 def test_what_would_take_more_of_the_cards_memory_than_it_may_is_done_by_the_processor(video: VideoInfo) -> None:
     assert choose_backend(BackendKind.CUDA, video, SPLIT, room=1 << 30).on_card
     chosen = choose_backend(BackendKind.CUDA, video, SPLIT, room=100 << 20)
-    assert str(chosen) == "cpu: It would take 492 MiB of the card's memory, of which 100 may be taken."
+    assert str(chosen) == "cpu: It would take 372 MiB of the card's memory, of which 100 may be taken."
 
 
 @pytest.mark.usefixtures("some_card")
@@ -99,7 +99,7 @@ def test_an_encoder_on_the_card_has_two_decoders_where_key_frames_and_memory_all
     assert str(two) == "cuda: A card is there, and suits the video. Two decoders take turns."
     few = with_two_decoders(chosen, video, ahead=9, room=100 << 20)
     assert not few.turns
-    assert few.why.endswith("It has one decoder: two would take 535 MiB of its memory.")
+    assert few.why.endswith("It has one decoder: two would take 415 MiB of its memory.")
     monkeypatch.setattr(backend, "spans", lambda *_, **__: parts[:2])
     assert with_two_decoders(chosen, video, ahead=9).why.endswith("It has one decoder: it has few key frames.")
     without = Backend(on_card=False, why="")

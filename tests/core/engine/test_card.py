@@ -36,6 +36,7 @@ from tests.core.engine.tasks import (
     refuse_weights,
     square,
     times_set_up,
+    unreadable,
     warn_of,
 )
 
@@ -369,6 +370,16 @@ def test_others_do_spare_tasks_that_the_card_gives_up_or_a_process_has_at_its_cr
             asked = [spare.add((number, True)) for number in range(5)]
             assert [each.result() for each in asked] == [*range(5)]
             assert spare.add((7, True)).result() == 7  # for which there is no process any more
+
+
+def test_nobody_waits_for_spare_tasks_of_which_nothing_can_be_heard_any_more(workers: Workers) -> None:
+    with spare_on_card(workers, unreadable) as spare:
+        asked = [spare.add(number) for number in range(5)]
+        for each in asked:
+            with pytest.raises(ModelError, match="another network"):
+                each.result()
+        with pytest.raises(ModelError):
+            spare.add(5).result()
 
 
 def test_spare_tasks_on_a_card_stop_when_nobody_wants_them_any_more(workers: Workers, tmp_path: Path) -> None:
