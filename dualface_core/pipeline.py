@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -99,9 +99,6 @@ processor to set it up."""
 _LARGE_FOR_CARD: Final = 12_000_000
 """Bytes of a file from which the processes begin to set up the card before it is known how long it is: those of some
 5,000 frames that can be looked at."""
-
-_FILES: Final = 64
-"""Files whose content is known as long as nobody touches them."""
 
 _SPLIT: Final = 10.0
 """Seconds from which a video has enough spans that processes are made ready for them while it is looked at."""
@@ -236,7 +233,7 @@ def probe(path: Path, *, settings: Settings | None = None) -> VideoInfo:
 def _unchanged(video: VideoInfo) -> Iterator[None]:
     """Raise ChangedVideoError unless the source is the file that was probed, both now and when the block ends.
 
-    A file of which the kernel says that it was not touched since its content was read is not read again.
+    Its content is not read again where `fingerprint` knows it.
     """
     _check_content(video)
     yield
@@ -245,11 +242,10 @@ def _unchanged(video: VideoInfo) -> Iterator[None]:
 
 def _check_content(video: VideoInfo) -> None:
     """Raise ChangedVideoError unless the content of the source is that which was probed."""
+    from dualface_core.media.probe import fingerprint
+
     try:
-        status = video.path.stat()
-        found = _content(
-            video.path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        )
+        found = fingerprint(video.path)
     except FileNotFoundError:
         raise MissingInputError(video.path, "it is not there any more", action="Put it back.") from None
     except OSError as error:
@@ -258,14 +254,6 @@ def _check_content(video: VideoInfo) -> None:
         changed = f"its content has changed: SHA-256 {found[:12]}, {video.fingerprint[:12]} when it was probed"
         action = "Let nothing write to it, and begin again with this video."
         raise ChangedVideoError(video.path, changed, action=action)
-
-
-@lru_cache(_FILES)
-def _content(path: Path, state: tuple[int, ...]) -> str:  # noqa: ARG001  it is known for this state
-    """The fingerprint of a file of which the kernel says that it is in this state. Raises OSError."""
-    from dualface_core.media.probe import fingerprint
-
-    return fingerprint(path)
 
 
 def track(

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import resource
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -313,3 +315,23 @@ def test_text_in_another_encoding_does_no_harm(make_clip: MakeClip) -> None:
     assert content.count(b"a title") == 1
     path.write_bytes(content.replace(b"a title", b"a caf\xe9 "))
     assert probe(path).frame_count == 12
+
+
+def test_what_is_changed_in_a_file_is_noticed_though_it_is_read_once_as_long_as_nobody_touches_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "talk.mp4"
+    path.write_bytes(b"once")
+    before = path.stat()
+    for content in (b"once", b"more"):
+        path.write_bytes(content)  # of the same size
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        for _ in range(2):
+            assert fingerprint(path) == hashlib.sha256(content).hexdigest()
+            untouched_for_long(path)
+
+
+def untouched_for_long(path: Path) -> None:
+    """Wait until a file cannot have been touched without a trace."""
+    while time.time_ns() - path.stat().st_ctime_ns < 200_000_000:
+        time.sleep(0.05)
