@@ -513,8 +513,8 @@ class SpareCardTasks(CardTasks[Task, Result]):
 
     def _begun(self, lines: Sequence[_Line]) -> list[_Line]:
         """The lines whose tasks have begun. Tasks that wait as spare ones are handed out anew, on other lines."""
-        begun = [line for line in lines if line.begun]
-        waiting = [line for line in lines if not line.begun]
+        begun = [line for line in lines if line.begun or (line.number is not None and line.connection.poll())]
+        waiting = [line for line in lines if line not in begun]
         self._waiting.extendleft(sorted((line.number for line in waiting if line.number is not None), reverse=True))
         for line in waiting:
             line.connection.close()

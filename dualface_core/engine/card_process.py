@@ -48,7 +48,7 @@ class Gate:
     """Whose turn it is: of the tasks that wait, the first one of the video that came first.
 
     Some keep cores busy, and the others the card. Where tasks of both kinds wait, half of those at work are of either.
-    Spare ones begin when no other waits, each with a core for which nobody on the host does.
+    Spare ones begin when no other waits, each with a core for which nobody on the host does. One place is others'.
 
     Args:
         tasks: how many may be at work at once.
@@ -120,6 +120,8 @@ class Gate:
 
     def _takes_spare_core(self, ticket: _Ticket) -> bool:
         """Whether a spare task has a core now, for which it does not wait before others."""
+        if len(self._working) >= max(1, self._tasks - 1):
+            return False
         core = self._turn.attempt()
         self._turn.withdraw()
         ticket.held = [] if core is None else [core]

@@ -309,6 +309,25 @@ def test_spare_tasks_begin_when_no_other_waits_and_leave_cores_to_others(tmp_pat
     assert [number for number, _ in order[5:]] == [0]
 
 
+def test_spare_tasks_leave_a_place_to_others(tmp_path: Path) -> None:
+    gate, done, order = Gate(3, 100, CoreBudget(tmp_path, cores=9)), threading.Semaphore(0), []
+
+    def work(number: int) -> None:
+        with gate.turn((0, number), 1, spare=True):
+            order.append(number)
+            done.acquire()
+
+    with ThreadPoolExecutor(3) as threads:
+        [threads.submit(work, number) for number in range(3)]
+        until(lambda: len(gate._working) == 2 and len(gate._waiting) == 1)
+        with gate.turn((1, 0), 1):
+            assert len(gate._working) == 3
+        assert len(order) == 2
+        done.release()
+        until(lambda: len(order) == 3)
+        done.release(2)
+
+
 @contextmanager
 def spare_on_card(
     workers: Workers, function: Callable[[Any], Any], without_card: Callable[[Any], Any] = list
