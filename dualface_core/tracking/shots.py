@@ -30,7 +30,7 @@ LOOK: Final = 6
 """Frames looked at on either side of a suspected cut; flashes are shorter, shots are longer."""
 
 _STEP: Final = 0.06
-"""The least change from one frame to the next that may be a cut; see `change`. Two people who swap sides before one
+"""The least change from one frame to the next that may be a cut; see `changes`. Two people who swap sides before one
 background make 0.17 to 0.3, a cut to another view 0.6 to 1."""
 
 _STANDS_OUT: Final = 2.0
@@ -77,7 +77,7 @@ _STEADY: Final = 0.6
 """Change from frame to frame just before and after it, as a share of that within it."""
 
 _UNLIKE: Final = 0.3
-"""Least `change` from the first to the last frame of it, with a cell as a pixel: somebody who leans over before a plain
+"""Least change from the first to the last frame of it, with a cell as a pixel: somebody who leans over before a plain
 wall makes 0.2, dissolves and wipes 0.4 and more."""
 
 _STRAY: Final = 0.2
@@ -117,19 +117,15 @@ def thumbnail_blocks(width: int, height: int) -> tuple[int, int, int]:
     return block_width, block_height, rows
 
 
-def change(before: NDArray[np.generic], after: NDArray[np.generic]) -> float:
-    """How much of two thumbnails' contrast differs: 0 for the same image, about 1 for unrelated ones, up to 2.
+def changes(
+    before: Sequence[NDArray[np.generic]] | NDArray[np.generic],
+    after: Sequence[NDArray[np.generic]] | NDArray[np.generic],
+) -> NDArray[np.float64]:
+    """How much of two thumbnails' contrast differs, for each of some and each of some others: (before, after).
 
-    This is 1 minus the contrast and structure term of SSIM over the whole image, so a change of brightness alone
-    counts for little.
-    """
-    return float(_changes([before], [after])[0, 0])
-
-
-def _changes(before: Sequence[NDArray[np.generic]], after: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:
-    """The `change` from each of some thumbnails to each of some others: (before, after).
-
-    Sums of whole numbers are exact, whatever the order in which they are added up.
+    0 for the same image, about 1 for unrelated ones, up to 2. This is 1 minus the contrast and structure term of SSIM
+    over the whole image, so a change of brightness alone counts for little. The sums of whole numbers and of sixteenths
+    are exact, whatever the order in which they are added up.
     """
     a, b = (np.array(thumbnails, np.float64).reshape(len(thumbnails), -1) for thumbnails in (before, after))
     count = a.shape[1]
@@ -159,11 +155,11 @@ def _cells(thumbnail: NDArray[np.generic]) -> NDArray[np.float32]:
     return np.asarray(cells - cells.mean(axis=1, keepdims=True), np.float32)
 
 
-def _coarse(thumbnail: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The means of the cells of a thumbnail, (9, 16)."""
-    height, width = thumbnail.shape
-    blocks = thumbnail.reshape(height // _CELL, _CELL, width // _CELL, _CELL)
-    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
+def _coarse(thumbnails: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The means of the cells of thumbnails, (n, 9, 16)."""
+    count, height, width = thumbnails.shape
+    blocks = thumbnails.reshape(count, height // _CELL, _CELL, width // _CELL, _CELL)
+    return np.asarray(blocks.mean(axis=(2, 4)), np.float32)
 
 
 def face_goes_on(
@@ -199,7 +195,7 @@ class Thumbnail:
 
     Attributes:
         luma: (36, 64) uint8, see `make_thumbnail`.
-        step: how much of it is not as in the frame before, see `change`; 0 for the first frame.
+        step: how much of it is not as in the frame before, see `changes`; 0 for the first frame.
         way: levels of luma by which its pixels differ from those of the frame before, on average.
         cut_likely: whether there may be a hard cut right before it. There is none where this is False.
         plain: whether there is too little to be seen in it to know it by.
@@ -225,7 +221,7 @@ class CutSuspicion:
         step = way = 0.0
         count, levels = luma.size, cv2.sumElems(luma)[0]
         variance = _squares(luma) / count - (levels / count) ** 2
-        if self._last is not None:  # what `change` gives, without arrays of numbers with a point
+        if self._last is not None:  # what `changes` gives, without arrays of numbers with a point
             differs = _squares(self._last, luma) / count - ((self._last_sum - levels) / count) ** 2
             step = differs / (self._last_variance + variance + _NOISE)
             way = cv2.norm(self._last, luma, cv2.NORM_L1) / count
@@ -335,7 +331,7 @@ class ShotDetector:
         if steps[at] < _STEP + _STANDS_OUT * max(around):
             return False
         before, after = thumbnails[max(0, at - LOOK) : at], thumbnails[at : at + LOOK]
-        return bool(_changes(before, after).min() >= _STAYS * steps[at])
+        return bool(changes(before, after).min() >= _STAYS * steps[at])
 
     def _fades_in(self, at: int) -> bool:
         """Whether something else than before comes up here out of a plain picture, without a hard cut."""
@@ -366,11 +362,14 @@ class ShotDetector:
             return None
         thumbnails = np.array(self._thumbnails, np.float32)
         far = np.abs(thumbnails[begins] - thumbnails[at]).mean(axis=(1, 2))
-        for begin in begins[far >= _STRAIGHT * (ways[at] - ways[begins])][::-1]:
-            if self._plains[begin] or self._plains[at]:
-                continue
+        begins = begins[far >= _STRAIGHT * (ways[at] - ways[begins])]
+        begins = begins[[not self._plains[begin] for begin in begins]]
+        if not len(begins) or self._plains[at]:
+            return None
+        unlike = changes(_coarse(thumbnails[begins]), _coarse(thumbnails[at : at + 1]))[:, 0] >= _UNLIKE
+        for begin in begins[unlike][::-1]:
             allowed = np.interp(self._times[at] - self._times[begin], _LONG, (_STRAY, _STRAY_LONG))
-            if change(*map(_coarse, thumbnails[[begin, at]])) >= _UNLIKE and all(
+            if all(
                 changed_share(thumbnails[a], thumbnails[b]) >= _WHOLE
                 for a in (begin, max(0, begin - AROUND))
                 for b in (at, min(at + LOOK, len(thumbnails) - 1))
