@@ -64,35 +64,36 @@ struct Image {
     unsigned char *made;          /* (height, width, colors) */
 };
 
-/* Which of `size` samples INTER_AREA makes number `at` of, one of `step` to less than three samples; returns how many,
- * and from which on. */
-static __device__ __noinline__ int shares(int size, double step, int at, float *weights, int *from)
+/* Samples that one is made of, and how much each counts: those before `first`, those before `last`, and the others. */
+struct Taps {
+    int from, count, first, last;
+    float before, whole, after;
+};
+
+/* Those of `size` samples that INTER_AREA makes number `at` of, which stands for `step` of them. */
+static __device__ __noinline__ Taps shares(int size, double step, int at)
 {
     double begin = __dmul_rn(at, step), end = begin + step, wide = step < size - begin ? step : size - begin;
     int last = (int)floor(end) < size - 1 ? (int)floor(end) : size - 1;
-    int first = (int)ceil(begin) < last ? (int)ceil(begin) : last, taps = 0;
-    *from = first;
-    if (first - begin > 1e-3) {
-        *from = first - 1;
-        weights[taps++] = (float)((first - begin) / wide);
-    }
-    for (int whole = first; whole < last; whole++)
-        weights[taps++] = (float)(1 / wide);
-    if (end - last > 1e-3) {
-        double share = end - last < 1 ? end - last : 1;
-        weights[taps++] = (float)((share < wide ? share : wide) / wide);
-    }
-    return taps;
+    int first = (int)ceil(begin) < last ? (int)ceil(begin) : last;
+    int early = first - begin > 1e-3, late = end - last > 1e-3;
+    double share = end - last < 1 ? end - last : 1;
+    return {first - early, last - first + early + late, first, last, (float)((first - begin) / wide), (float)(1 / wide),
+            (float)((share < wide ? share : wide) / wide)};
 }
 
-/* The same of INTER_LINEAR, where the first may be beyond one edge and the second beyond the other; in 2048ths. */
-static __device__ int between(double step, int at, float *weights, int *from)
+/* The two that INTER_LINEAR makes it of, in 2048ths; the first may be beyond one edge, and the second beyond the other. */
+static __device__ Taps between(double step, int at)
 {
     float place = (float)(__dmul_rn(at + 0.5, step) - 0.5), share = place - floorf(place);
-    *from = (int)floorf(place);
-    weights[0] = rintf((1 - share) * 2048);
-    weights[1] = rintf(share * 2048);
-    return 2;
+    int from = (int)floorf(place);
+    return {from, 2, from + 1, from + 1, rintf((1 - share) * 2048), 0, rintf(share * 2048)};
+}
+
+static __device__ __forceinline__ float weight(const Taps &taps, int number)
+{
+    int at = taps.from + number;
+    return at < taps.first ? taps.before : at < taps.last ? taps.whole : taps.after;
 }
 
 static __device__ __forceinline__ int among(int at, int size)
@@ -108,26 +109,27 @@ template <int HALVINGS> static __device__ int halved_at(const View &view, int ro
         return view.plane[(size_t)y * view.pitch + x * view.apart];
     } else {
         int width = view.width >> (HALVINGS - 1), height = view.height >> (HALVINGS - 1);
-        int even = (width | height) % 2 == 0, left = 2 * column, top = 2 * row, columns = 2, rows = 2, four = 2;
-        float across[4], down[4], sum = 0;
+        int even = (width | height) % 2 == 0, four = 2;
+        Taps across = {2 * column, 2}, down = {2 * row, 2};
+        float sum = 0;
 
         if (!even) {
-            columns = shares(width, 1 / ((double)(width / 2) / width), column, across, &left);
-            rows = shares(height, 1 / ((double)(height / 2) / height), row, down, &top);
+            across = shares(width, 1 / ((double)(width / 2) / width), column);
+            down = shares(height, 1 / ((double)(height / 2) / height), row);
         }
 #pragma unroll 1
-        for (int y = 0; y < rows; y++) {
+        for (int y = 0; y < down.count; y++) {
             float line = 0;
 #pragma unroll 1
-            for (int x = 0; x < columns; x++) {
-                int level = halved_at<HALVINGS - 1>(view, top + y, left + x);
+            for (int x = 0; x < across.count; x++) {
+                int level = halved_at<HALVINGS - 1>(view, down.from + y, across.from + x);
                 if (even)
                     four += level;
                 else
-                    line = __fadd_rn(line, __fmul_rn(level, across[x]));
+                    line = __fadd_rn(line, __fmul_rn(level, weight(across, x)));
             }
             if (!even)
-                sum = __fadd_rn(sum, __fmul_rn(line, down[y]));
+                sum = __fadd_rn(sum, __fmul_rn(line, weight(down, y)));
         }
         return even ? four >> 2 : (int)rintf(sum);
     }
@@ -147,23 +149,22 @@ static __device__ int source_at(const View &view, int row, int column)
 /* A pixel of one plane. */
 static __device__ int scaled_at(const View &view, int row, int column)
 {
-    int width = view.width >> view.halvings, height = view.height >> view.halvings, left, top, whole = 2;
-    float across[4], down[4], sum = 0;
-    int columns = view.area ? shares(width, view.across, column, across, &left)
-                            : between(view.across, column, across, &left);
-    int rows = view.area ? shares(height, view.down, row, down, &top) : between(view.down, row, down, &top);
+    int width = view.width >> view.halvings, height = view.height >> view.halvings, whole = 2;
+    Taps across = view.area ? shares(width, view.across, column) : between(view.across, column);
+    Taps down = view.area ? shares(height, view.down, row) : between(view.down, row);
+    float sum = 0;
 #pragma unroll 1
-    for (int y = 0; y < rows; y++) {
+    for (int y = 0; y < down.count; y++) {
         float line = 0;
         int sharp = 0;
 #pragma unroll 1
-        for (int x = 0; x < columns; x++) {
-            int level = source_at(view, among(top + y, height), among(left + x, width));
-            line = __fadd_rn(line, __fmul_rn(level, across[x]));
-            sharp += level * (int)across[x];
+        for (int x = 0; x < across.count; x++) {
+            int level = source_at(view, among(down.from + y, height), among(across.from + x, width));
+            line = __fadd_rn(line, __fmul_rn(level, weight(across, x)));
+            sharp += level * (int)weight(across, x);
         }
-        sum = __fadd_rn(sum, __fmul_rn(line, down[y]));
-        whole += (int)down[y] * (sharp >> 4) >> 16;
+        sum = __fadd_rn(sum, __fmul_rn(line, weight(down, y)));
+        whole += (int)weight(down, y) * (sharp >> 4) >> 16;
     }
     return view.area ? (int)rintf(sum) : whole >> 2;
 }
