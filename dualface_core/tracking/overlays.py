@@ -234,7 +234,9 @@ def _standing(across: Edges, total: NDArray[np.int32]) -> list[Bounds]:
     for left, top, wide, high, _ in _components(_joined(ink)):
         if not (lowest <= high <= height / 2 and wide >= _STANDING_WIDTH * width):
             continue
-        bounds = x, y, right, bottom = _trimmed(ink, (left, top, left + wide, top + high), _INK)
+        bounds = x, y, right, bottom = _trimmed(
+            ink, (left, top, left + wide, top + high), (_STANDING_WIDTH * width, lowest), _INK
+        )
         part = slice(y, bottom), slice(x, right)
         up, down = int(rises[part].sum()), int(falls[part].sum())
         if (
@@ -254,9 +256,10 @@ def _rectangles(changed: Grays, within: Bounds, image: Grays, without: Grays) ->
     All that has changed is `within` these bounds.
     """
     height, width = changed.shape
+    least = _NARROWEST * width, _LOWEST * height
 
     def is_large(right: int, bottom: int, left: int = 0, top: int = 0) -> bool:
-        return bool(right - left >= _NARROWEST * width and bottom - top >= _LOWEST * height)
+        return bool(right - left >= least[0] and bottom - top >= least[1])
 
     x, y, right, bottom = within
     if not is_large(right, bottom, x, y):
@@ -274,7 +277,7 @@ def _rectangles(changed: Grays, within: Bounds, image: Grays, without: Grays) ->
         if not is_large(wide, high):
             continue
         filled = np.asarray(cv2.drawContours(np.zeros_like(changed), [outline], -1, 1.0, cv2.FILLED), np.uint8)
-        bounds = left, top, right, bottom = _trimmed(filled, (left, top, left + wide, top + high))
+        bounds = left, top, right, bottom = _trimmed(filled, (left, top, left + wide, top + high), least)
         if not is_large(right, bottom, left, top):
             continue
         sharp = [inside.mean() - outside.mean() for inside, outside in _sides(filled, bounds)]
@@ -292,10 +295,14 @@ def _rectangles(changed: Grays, within: Bounds, image: Grays, without: Grays) ->
     return found
 
 
-def _trimmed(filled: Grays, bounds: Bounds, full: float = _FULL) -> Bounds:
+def _trimmed(filled: Grays, bounds: Bounds, least: tuple[float, float], full: float = _FULL) -> Bounds:
     """The rectangle within these bounds whose outermost lines are full; the emptiest one is left out first.
 
-    `filled` is (h, w) of 0 and 1.
+    Args:
+        filled: (h, w) of 0 and 1.
+        bounds: of the rectangle at the most.
+        least: its width and height; what is smaller is no longer trimmed.
+        full: share of a line that is filled.
     """
     x, y, end, stop = bounds
     above = cv2.integral(filled[y:stop, x:end]).item  # the sum of what lies above and to the left
@@ -305,7 +312,7 @@ def _trimmed(filled: Grays, bounds: Bounds, full: float = _FULL) -> Bounds:
         total = above(bottom, right) - above(top, right) - above(bottom, left) + above(top, left)
         return float(total / ((right - left) * (bottom - top)))
 
-    while right - left > 1 and bottom - top > 1:
+    while right - left >= max(2, least[0]) and bottom - top >= max(2, least[1]):
         lines = [
             mean(left, top, left + 1, bottom),
             mean(left, top, right, top + 1),
