@@ -31,7 +31,7 @@ from dualface_core.faces.yunet_network import (
     faces,
     layers_of,
 )
-from dualface_core.system.cuda import Card, DeviceMemory, Mark
+from dualface_core.system.cuda import Card, DeviceMemory, Launch, Mark
 
 PTX: Final = Path(__file__).with_name("yunet.ptx")
 """The kernels, compiled."""
@@ -147,7 +147,7 @@ class _Sized:
         self._image = card.allocate(height * width * 3)
         self._given = card.locked(height * width * 3)
         self._layers = iter(network.layers)
-        self._launches: list[Callable[[], None]] = []
+        self._launches: list[Launch] = []
         self._maps: list[_Map] = []  # for as long as something is launched
         self._done = Mark(card)
         maps = self._stem(height, width)
@@ -166,6 +166,7 @@ class _Sized:
         for maps in reversed(finer):
             self._layer(maps, MAPS, rectified=False, to=self._result.address + 4 * at * MAPS)
             at += maps.rows * maps.columns
+        self._run = card.graph(self._launches)
         self._taken = card.locked(4 * len(self._anchors) * MAPS)
         self._values = self._taken.view(np.float32).reshape(len(self._anchors), MAPS)
 
@@ -173,8 +174,7 @@ class _Sized:
         """See `Anchors`."""
         self._given[:] = image.ravel()
         self._card.start_upload(self._image.address, self._given)
-        for launch in self._launches:
-            launch()
+        self._run()
         self._card.start_download(self._result.address, self._taken)
         self._done.set()
         self._done.wait()
@@ -186,7 +186,7 @@ class _Sized:
         weights = self._network.first.address
         job = Stem(self._image.address, height, width, weights, maps.memory.address, rows, columns)
         blocks = -(-rows * columns * (STEM // _AT_ONCE) // _THREADS), 1, 1
-        self._launches.append(partial(self._network.stem, blocks, _THREADS, job))
+        self._launches.append((self._network.stem, blocks, _THREADS, job))
         self._maps.append(maps)
         return maps
 
@@ -219,6 +219,6 @@ class _Sized:
             rectified,
         )
         blocks = -(-columns // _ACROSS), -(-rows // _DOWN), outputs // _CHANNELS
-        self._launches.append(partial(self._network.separable, blocks, _THREADS, job))
+        self._launches.append((self._network.separable, blocks, _THREADS, job))
         self._maps.append(_Map(memory, made_rows, made_columns, outputs))
         return self._maps[-1]

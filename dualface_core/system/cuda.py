@@ -7,6 +7,7 @@ the device, which FFmpeg uses, too, so that all of a process share memory. Every
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -138,6 +139,10 @@ class Card:
             _call("cuModuleGetFunction", ctypes.byref(function), self._modules[ptx], name.encode())
         return [Kernel(function) for function in functions]
 
+    def graph(self, launches: Iterable[Launch]) -> Graph:
+        """Kernels to be started together, again and again, one after the other."""
+        return Graph(self, launches)
+
     def allocate(self, size: int) -> DeviceMemory:
         """So many bytes of the device; undefined at first."""
         address = ctypes.c_uint64()
@@ -187,12 +192,60 @@ class Kernel:
     """A function that runs on the device."""
 
     def __init__(self, function: ctypes.c_void_p) -> None:
-        self._function = function
+        self.function = function
 
     def __call__(self, blocks: tuple[int, int, int], threads: int, job: ctypes.Structure) -> None:
         """Start it, with `job` as its only argument."""
         arguments = (ctypes.c_void_p * 1)(ctypes.addressof(job))
-        _start("cuLaunchKernel", self._function, *blocks, threads, 1, 1, 0, None, arguments, None)
+        _start("cuLaunchKernel", self.function, *blocks, threads, 1, 1, 0, None, arguments, None)
+
+
+Launch = tuple[Kernel, tuple[int, int, int], int, ctypes.Structure]
+"""A kernel, and what it is called with."""
+
+
+class _Node(ctypes.Structure):
+    """CUDA_KERNEL_NODE_PARAMS_v1 of the driver."""
+
+    _fields_ = (
+        ("function", ctypes.c_void_p),
+        *((name, ctypes.c_uint) for name in ("x", "y", "z", "threads", "threads_y", "threads_z", "shared")),
+        ("arguments", ctypes.c_void_p),
+        ("extra", ctypes.c_void_p),
+    )
+
+
+class Graph:
+    """Kernels that run one after the other, and are started by one call, so that the device never waits for the next.
+
+    Where it has several processes to serve, it turns to another one whenever one has nothing for it to do.
+    """
+
+    def __init__(self, card: Card, launches: Iterable[Launch]) -> None:
+        self._card, self._graph = card, ctypes.c_void_p()
+        nodes = ctypes.c_void_p()
+        _call("cuGraphCreate", ctypes.byref(nodes), 0)
+        try:
+            before: list[ctypes.c_void_p] = []
+            for kernel, blocks, threads, job in launches:  # of which the driver keeps copies
+                arguments = (ctypes.c_void_p * 1)(ctypes.addressof(job))
+                what = _Node(kernel.function, *blocks, threads, 1, 1, 0, ctypes.addressof(arguments), None)
+                after = (ctypes.c_void_p * len(before))(*(each.value for each in before))
+                node = ctypes.c_void_p()
+                count = ctypes.c_size_t(len(before))
+                _call("cuGraphAddKernelNode", ctypes.byref(node), nodes, after, count, ctypes.byref(what))
+                before = [node]
+            _call("cuGraphInstantiateWithFlags", ctypes.byref(self._graph), nodes, ctypes.c_uint64(0))
+        finally:
+            _call("cuGraphDestroy", nodes)
+
+    def __del__(self) -> None:
+        if self._graph:
+            _release(self._card, "cuGraphExecDestroy", self._graph)
+
+    def __call__(self) -> None:
+        """Start them."""
+        _start("cuGraphLaunch", self._graph, None)
 
 
 class Mark:

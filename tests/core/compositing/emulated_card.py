@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,15 @@ class EmulatedCard:
     def _kernel(self, run: object) -> object:
         def start(blocks: tuple[int, int, int], threads: int, job: ctypes.Structure) -> None:
             run((ctypes.c_uint * 3)(*blocks), threads, ctypes.byref(job))
+
+        return start
+
+    def graph(self, launches: Iterable[tuple[Callable[..., None], *tuple[object, ...]]]) -> Callable[[], None]:
+        launches = list(launches)
+
+        def start() -> None:
+            for kernel, *given in launches:
+                kernel(*given)
 
         return start
 
