@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualface_core.engine.backend import decoder_memory
+from dualface_core.engine.prefetch import prefetch
 from dualface_core.engine.spans import Span, spans
 from dualface_core.engine.workers import Workers, advance
 from dualface_core.errors import UnreadableVideoError
@@ -56,6 +57,9 @@ whether the one before it was looked at."""
 SPAN_SECONDS: Final = 6.0
 """Least seconds of a span of a long video. What is observed of a second takes some 3 MB. Encoders put key frames 250
 frames apart, or less: of spans that long, no frame is decoded twice."""
+
+_ON_CARD: Final = 3.0
+"""The same on a card, which has more of them at once in work."""
 
 _SHORTEST_SPAN: Final = 2.0
 """The same of a video that has not as many spans as there are cores. Frames between a key frame and a seam are decoded
@@ -264,33 +268,37 @@ class ObservedVideo:
         workers = self._workers
         card = workers.card if workers and self._on_card else None
         at_once = card.at_once if card else workers.most if workers else 1
-        parts = self._parts(at_once) if at_once > 1 else []
+        parts = self._parts(at_once, SPAN_SECONDS if card is None else _ON_CARD) if at_once > 1 else []
         if workers is None or len(parts) < 2:
             yield from self._in_one_pass()
             return
         tasks = span_tasks(self._video, parts, self._parameters, self._weights, on_card=card is not None)
         told, about = self._progress, self._video.path
-        if card and told is not None:
+        if card is None:
+            yield from self._taken(workers.map(observe, tasks, progress=told, about=about))
+            return
+        if told is not None:
             told(0)  # as `Workers.map` does
-        for part in (
-            workers.map_on_card(
-                observe,
-                tasks,
-                memory=decoder_memory(self._video),
-                without_card=_without_card,
-                progress=told,
-                about=about,
-            )
-            if card
-            else workers.map(observe, tasks, progress=told, about=about)
-        ):
+        on_card = workers.map_on_card(
+            observe,
+            tasks,
+            memory=decoder_memory(self._video),
+            without_card=_without_card,
+            progress=told,
+            about=about,
+        )
+        # The card's processes have this video's next task also while the logic is busy with what they have seen.
+        with prefetch(on_card, depth=card.at_once) as seen:
+            yield from self._taken(seen)
+
+    def _taken(self, observed: Iterable[Observed]) -> Iterator[Seen]:
+        for part in observed:
             yield from part.frames
             self._changes.append(part.changes)
         self.notes = Changes.joined(self._changes).notes(self._video)
 
-    def _parts(self, at_once: int) -> list[Span]:
+    def _parts(self, at_once: int, longest: float) -> list[Span]:
         """The spans that tasks begin with: about equally long where there are few, else short ones in the end."""
-        longest = SPAN_SECONDS
         of_each = self._video.duration / at_once
         if of_each < _SPREAD * longest:
             return spans(self._video, seconds=min(longest, max(_SHORTEST_SPAN, of_each)))
