@@ -50,9 +50,10 @@ class KeptReaders(Generic[Reader]):
         try:
             for other in superfluous:
                 other.__exit__()
+            at_start = reader is None
             reader = reader or self._opened(video)
             try:
-                yield reader.of(span)
+                yield reader if at_start and span.is_whole else reader.of(span)
             except BaseException:
                 reader.__exit__()
                 raise

@@ -17,6 +17,7 @@ from tests.conftest import SampleClip
 class Counted(VideoReader):
     opened = 0
     closed = 0
+    files = 0
 
     def __init__(self, video: VideoInfo) -> None:
         super().__init__(video, threads=1)
@@ -25,6 +26,10 @@ class Counted(VideoReader):
     def __exit__(self, *_: object) -> None:
         Counted.closed += 1
         super().__exit__()
+
+    def _open(self) -> None:
+        super()._open()
+        Counted.files += 1
 
 
 @pytest.fixture
@@ -36,6 +41,7 @@ def video(sample_clip: SampleClip) -> VideoInfo:
 def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Counted, "opened", 0)
     monkeypatch.setattr(Counted, "closed", 0)
+    monkeypatch.setattr(Counted, "files", 0)
 
 
 def read(readers: KeptReaders[Any], video: VideoInfo, span: Span) -> list[tuple[int, int, int]]:
@@ -66,6 +72,14 @@ def test_no_more_readers_are_open_than_are_used_or_kept(video: VideoInfo, tmp_pa
     with readers.of(probe(other), first, keep=False):
         assert (Counted.opened, Counted.closed) == (4, 2)
     assert (Counted.opened, Counted.closed) == (4, 3)
+
+
+def test_a_file_is_opened_once_if_all_of_it_is_read_first(video: VideoInfo) -> None:
+    readers = KeptReaders(Counted, most=2)
+    whole = Span(0, video.frame_count, video.first_pts, None)
+    first = read(readers, video, whole)
+    assert Counted.files == 1
+    assert read(readers, video, whole) == first
 
 
 def test_a_reader_with_which_something_failed_is_not_used_again(video: VideoInfo) -> None:
