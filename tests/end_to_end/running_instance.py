@@ -30,6 +30,7 @@ from dualface_core.rendering.report import EncodeReport
 from tests.nvenc_emulator.driver import EmulatedDriver
 
 REPOSITORY = Path(__file__).parents[2]
+DAGSTER = "dualface_assets.service.dagster_program"
 PATIENCE = 900.0
 """Seconds until a test gives up. Long, since a machine may be busy; it is not waited for where all is well."""
 
@@ -170,7 +171,7 @@ def running(folder: Path, hosts: list[Host]) -> Iterator[RunningInstance]:
     log = folder / "daemon.log"
     with log.open("w") as output, dg.DagsterInstance.from_config(str(home)) as instance:
         daemon = subprocess.Popen(
-            [Path(sys.executable).with_name("dagster-daemon"), "run", "--workspace", str(workspace)],
+            [sys.executable, "-m", DAGSTER, "dagster-daemon", "run", "--workspace", str(workspace)],
             env=environment,
             cwd=folder,
             stdout=output,
@@ -195,7 +196,8 @@ def _location(host: Host) -> dict[str, object]:
     """The project's code location, in a Python that has the host's environment."""
     python = host.folder / "python"
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in host.environment().items())
-    python.write_text(f'#!/bin/sh\n{exports}exec {shlex.quote(sys.executable)} "$@"\n')
+    # The daemon starts it as `python -m dagster ...`.
+    python.write_text(f'#!/bin/sh\n{exports}shift 2\nexec {shlex.quote(sys.executable)} -m {DAGSTER} dagster "$@"\n')
     python.chmod(0o755)
     workspace = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())
     (location,) = workspace["load_from"]
