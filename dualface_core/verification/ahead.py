@@ -19,6 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dualface_core.engine.backend import CARD_FAILURES
 from dualface_core.engine.card import Asked, SpareCardTasks
@@ -279,13 +280,13 @@ class Ahead:
                 raise NotSeenError
 
 
-def given_to_decoder(result: VideoInfo) -> list[bytes]:
-    """`decoder_input` of a whole file, as a task."""
-    given = []
+def given_to_decoder(result: VideoInfo) -> NDArray[np.uint8]:
+    """`decoder_input` of a whole file, as a task: (packets, 32)."""
+    given = bytearray()
     for packet in decoder_input(result):
-        given.append(packet)
+        given += packet
         advance(0)
-    return given
+    return np.frombuffer(given, np.uint8).reshape(-1, sha256().digest_size)
 
 
 @contextmanager

@@ -291,7 +291,8 @@ class _Checks:
         ):
             for seen in ahead.of_source():
                 self._take(seen)
-            for seen_ahead in ahead.of_result(self._result, chain.from_iterable(given)):
+            packets = map(bytes, chain.from_iterable(given))
+            for seen_ahead in ahead.of_result(self._result, packets):
                 self._take(seen_ahead)
                 if progress is not None:
                     progress(len(self.shown), len(self._samples.planned))
