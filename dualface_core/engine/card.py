@@ -27,6 +27,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from dualface_core.engine.advance import advance
 from dualface_core.system.child_processes import ChildProcess
 
 Task = TypeVar("Task")
@@ -372,6 +373,7 @@ class CardTasks(Generic[Task, Result]):
         busy = {line.connection: line for line in lines if line.number is not None}
         for ready in connection.wait(busy, BEAT):
             self._hear(busy[ready])  # type: ignore[index]  # only what was given
+        advance(0)  # which ends this where it is in a thread for somebody who wants no more
         self._tell(self._frames + sum(line.frames for line in lines))
         return [line for line in lines if not line.connection.closed]
 

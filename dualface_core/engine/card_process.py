@@ -20,10 +20,11 @@ from multiprocessing.connection import Connection
 from pkgutil import resolve_name
 from time import monotonic, thread_time
 
+from dualface_core.engine.advance import Stopped, advancing
 from dualface_core.engine.card import BEAT, Answer, Request, Service
 from dualface_core.engine.cores import Core, CoreBudget
 from dualface_core.engine.shared_results import SharedResult
-from dualface_core.engine.workers import POLL, Stopped, advancing
+from dualface_core.engine.workers import POLL
 from dualface_core.media.ffmpeg_log import log_to_stderr
 from dualface_core.system.child_processes import end_with_parent, message_channel
 from dualface_core.system.memory import keep_freed_memory

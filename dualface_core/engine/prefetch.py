@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
+from dualface_core.engine.advance import Stopped, advancing
 from dualface_core.engine.cores import CoreBudget
 
 Item = TypeVar("Item")
@@ -72,7 +73,7 @@ def prefetch(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
     """Run a generator in a thread of its own, at most `depth` + 1 items ahead of their consumer.
 
     What the generator raises is raised where its next item would be taken. It is closed, in its own thread, before the
-    block ends.
+    block ends: when it has made an item, or at an `advance`.
 
     Args:
         items: makes the items; nothing else may take any of them.
@@ -110,15 +111,17 @@ class _Stage(Generic[Item]):
     def _make(self) -> None:
         last: BaseException | None = None
         try:
-            try:
+            with closing(self._items), advancing(self._told):
                 for item in self._items:
                     if not self._hand_over((item,)):
                         return
-            finally:
-                self._items.close()
         except BaseException as error:  # noqa: BLE001  raised in the thread that takes
             last = error
         self._hand_over(last)
+
+    def _told(self, _: int) -> None:
+        if self._ended.is_set():
+            raise Stopped
 
     def _hand_over(self, what: tuple[Item] | BaseException | None) -> bool:
         """Put something into the queue, once there is room. False if the block has ended."""

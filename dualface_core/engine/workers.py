@@ -23,7 +23,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib.machinery import ModuleSpec
@@ -34,6 +33,7 @@ from os import PathLike
 from time import monotonic
 from typing import Any, Final, Generic, Self, TypeVar
 
+from dualface_core.engine.advance import Stopped, advancing
 from dualface_core.engine.card import (
     Answer,
     Asked,
@@ -103,32 +103,6 @@ class Usage:
 
     def __sub__(self, earlier: Usage) -> Usage:
         return Usage(self.working - earlier.working, self.cpu - earlier.cpu, self.waiting - earlier.waiting)
-
-
-class Stopped(BaseException):
-    """The caller wants no more of this task; not an Exception, so that no task takes it for a failure of its own."""
-
-
-_advance: ContextVar[Callable[[int], None] | None] = ContextVar("advance", default=None)
-
-
-def advance(frames: int) -> None:
-    """Say, in a task, that so many more frames are done; a task that is not wanted any more ends here.
-
-    To be called about once a frame, in the thread that runs the task. Outside of a task nothing happens.
-    """
-    if told := _advance.get():
-        told(frames)
-
-
-@contextmanager
-def advancing(told: Callable[[int], None]) -> Iterator[None]:
-    """Have `advance` call this within a block, in threads that copy this one's context, too."""
-    token = _advance.set(told)
-    try:
-        yield
-    finally:
-        _advance.reset(token)
 
 
 class Workers:

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dualface_core.engine.workers import Workers, advance
+from dualface_core.engine.advance import advance
+from dualface_core.engine.workers import Workers
 from dualface_core.faces.embedder import FaceEmbedder
 
 _OF_TASK: Final = 2

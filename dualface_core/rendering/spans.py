@@ -25,12 +25,13 @@ from dualface_core.compositing.cpu import Compositor
 from dualface_core.compositing.on_card import composed_on_card
 from dualface_core.compositing.sampling import plan_axes
 from dualface_core.encoding.settings import EncoderSpec, on_one_core
+from dualface_core.engine.advance import advance
 from dualface_core.engine.backend import composing_memory
 from dualface_core.engine.card import GivenUp
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.prefetch import helped
 from dualface_core.engine.spans import Span, spans
-from dualface_core.engine.workers import Workers, advance
+from dualface_core.engine.workers import Workers
 from dualface_core.media.cuda_frames import CudaSurface
 from dualface_core.media.encoder import Coding, Surface, library_versions
 from dualface_core.media.joining import SpanEncoder, SpanJoiner, SpanPackets

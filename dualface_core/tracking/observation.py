@@ -23,10 +23,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.engine.advance import advance
 from dualface_core.engine.backend import decoder_memory
 from dualface_core.engine.prefetch import prefetch
 from dualface_core.engine.spans import Span, spans
-from dualface_core.engine.workers import Workers, advance
+from dualface_core.engine.workers import Workers
 from dualface_core.errors import UnreadableVideoError
 from dualface_core.faces.alignment import frontality
 from dualface_core.faces.attire import COLORS, attire

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.engine.advance import advance
 from dualface_core.engine.backend import CARD_FAILURES
 from dualface_core.engine.card import Asked, SpareCardTasks
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.spans import spans
-from dualface_core.engine.workers import SpareTasks, Workers, advance
+from dualface_core.engine.workers import SpareTasks, Workers
 from dualface_core.errors import DualfaceError
 from dualface_core.media.encoder import Coding
 from dualface_core.media.joining import SpanPackets, join_alone

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from dualface_core.compositing.composed import changed
 from dualface_core.compositing.cpu import Compositor
+from dualface_core.engine.advance import advance
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.prefetch import helped
-from dualface_core.engine.workers import advance
 from dualface_core.faces.detector import FaceDetector
 from dualface_core.faces.embedder import FaceEmbedder
 from dualface_core.media.cuda_frames import Canvas, CudaFrame, Downloads, card_readers, in_flight

@@ -15,9 +15,10 @@ from pkgutil import resolve_name
 import numpy as np
 from numpy.typing import NDArray
 
+from dualface_core.engine.advance import advance
 from dualface_core.engine.card import CardProcesses
 from dualface_core.engine.cores import CoreBudget
-from dualface_core.engine.workers import Workers, advance
+from dualface_core.engine.workers import Workers
 from dualface_core.errors import ModelError, UnreadableVideoError
 from dualface_core.system.cuda import CudaError
 

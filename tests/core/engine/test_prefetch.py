@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dualface_core.engine.advance import advance
 from dualface_core.engine.cores import CoreBudget
 from dualface_core.engine.prefetch import helped, prefetch
 
@@ -102,3 +103,19 @@ def test_who_was_not_helped_waits_for_no_core_when_it_has_ended(tmp_path: Path) 
     assert others is not None
     assert [*helped(Counting(9).items(), budget, count=9, depth=2, every=1)] == [*range(9)]
     assert not list((tmp_path / "runtime" / "cores" / "waiting").iterdir())
+
+
+def test_what_makes_nothing_for_long_hears_at_its_next_advance_that_nobody_waits_any_more() -> None:
+    closed = threading.Event()
+
+    def waits() -> Generator[int]:
+        try:
+            while True:
+                advance(0)
+                yield from ()
+        finally:
+            closed.set()
+
+    with pytest.raises(InterruptedError), prefetch(waits(), depth=1):
+        raise InterruptedError
+    assert closed.is_set()

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dualface_core.engine.advance import advance
 from dualface_core.engine.cores import CoreBudget
-from dualface_core.engine.workers import Workers, advance
+from dualface_core.engine.workers import Workers
 from dualface_core.errors import MachineError, NativeCrashError, UnreadableVideoError
 from tests.core.engine.tasks import (
     burn,
