@@ -93,8 +93,8 @@ _DECODER: Final = (42 << 20) + 20 * 1920 * 1080 * 3 // 2
 """Bytes that each of their decoders takes, for the usual size of videos; see `backend.decoder_memory`."""
 
 _WORTH_A_CARD: Final = 5000
-"""Frames from which looking on a card pays, where the settings leave the choice: each process needs some 7 s of a
-processor to set it up."""
+"""Frames from which looking on a card pays, where the settings leave the choice: the processors of its host have looked
+at fewer before the processes for the card are there (docs/gpu.md)."""
 
 _LARGE_FOR_CARD: Final = 12_000_000
 """Bytes of a file from which the processes begin to set up the card before it is known how long it is: those of some
