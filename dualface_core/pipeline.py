@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from dualface_core.errors import (
     ChangedVideoError,
+    DualfaceError,
     MissingInputError,
     NobodyFoundError,
     UnreadableVideoError,
@@ -971,6 +972,22 @@ def load_for_later() -> threading.Thread:
     return thread
 
 
+def _choose_meanwhile(settings: Settings) -> threading.Thread:
+    """Try whether NVENC works, so that it is known when the thread has ended; what is wrong, `encoder_ready` raises.
+
+    Nobody must wait for the thread: a driver that hangs takes a minute, and Ctrl-C ends the process before.
+    """
+    from dualface_core.rendering.choice import choose_encoder
+
+    def choose() -> None:
+        with suppress(DualfaceError):
+            choose_encoder(settings)
+
+    thread = threading.Thread(target=choose, name="encoder", daemon=True)
+    thread.start()
+    return thread
+
+
 def _make(
     video: VideoInfo,
     output: Path,
@@ -980,11 +997,11 @@ def _make(
     progress: StepProgress | None,
 ) -> _Made:
     from dualface_core.engine.stages import StageClock
-    from dualface_core.rendering.choice import choose_encoder, may_encode_again
+    from dualface_core.rendering.choice import may_encode_again
     from dualface_core.system.atomic_files import temporary_file
     from dualface_core.system.memory import give_freed_memory_back
 
-    results: list[VideoInfo] = []  # what was verified, the last one last
+    results: list[VideoInfo] = []  # what was verified last, if it can be read
 
     def step(name: str) -> Progress | None:
         return None if progress is None else lambda done, total: progress(name, done, total)
@@ -996,6 +1013,7 @@ def _make(
 
     def verified(ahead: Ahead | None) -> tuple[Verification, Stage]:
         clock = StageClock("verify", workers)
+        results.clear()
         found = verify(
             output,
             video=video,
@@ -1011,9 +1029,9 @@ def _make(
         return found, clock.stop(plan.frame_count, ahead=ahead.cpu_seconds if ahead else 0.0)
 
     clock = StageClock("track", workers)
-    with ThreadPoolExecutor(1, "encoder") as beside:
-        beside.submit(choose_encoder, settings)  # whether NVENC works is tried meanwhile, and known below
-        tracks = track(video, settings=settings, workers=workers, progress=tracking)
+    chosen = _choose_meanwhile(settings)
+    tracks = track(video, settings=settings, workers=workers, progress=tracking)
+    chosen.join()
     give_freed_memory_back()  # of ten minutes, that is 350 MB here, and 150 MB below
     tracked = clock.stop(tracks.frame_count)
     with encoder_ready(settings) as ready, temporary_file(output.parent, ".fingerprints") as prints:
@@ -1060,7 +1078,7 @@ def _make(
             rendered = clock.stop(report.frames_out)
             verification, checked = verified(None)
     report = verified_report(report, verification, video, tracks, plan).model_copy(
-        update={"sha256": results[-1].fingerprint if results else "", "stages": [tracked, planned, rendered, checked]}
+        update={"sha256": results[0].fingerprint if results else "", "stages": [tracked, planned, rendered, checked]}
     )
     return _Made(tracks, plan, report, verification)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,17 +21,20 @@ from dualface_core.errors import (
     ChangedVideoError,
     MissingInputError,
     ModelError,
+    NobodyFoundError,
     TableFormatError,
     UnreadableVideoError,
 )
 from dualface_core.faces.weights import YUNET, read_weights
 from dualface_core.gpu.nvml import Gpu
 from dualface_core.media.probe import VideoInfo
+from dualface_core.rendering import choice
 from dualface_core.settings import Settings
 from dualface_core.tables.face_tracks import FaceTracks
 from dualface_core.tables.layouts import LAYOUTS
 from dualface_core.tables.tile_plan import TilePlan
 from tests.conftest import SampleClip
+from tests.core.rendering.still_scene import still_video
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,20 @@ def test_a_process_that_has_others_for_it_loads_no_network_and_has_spans_looked_
     video = sample_clip("talk", seconds=6, size=(320, 180))
     program = [sys.executable, "-c", _IN_SPANS, video, tmp_path / "out.mp4", tmp_path / "run"]
     assert subprocess.run(program, capture_output=True, check=True).stdout == b"False\n"
+
+
+def test_a_video_that_fails_waits_for_no_driver_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on, hung = threading.Event(), []
+
+    def hang(_: Settings) -> None:
+        hung.append(goes_on.wait(60))
+
+    monkeypatch.setattr(choice, "choose_encoder", hang)
+    video = still_video(tmp_path / "nobody.mp4", range(0, 80, 40))
+    with pytest.raises(NobodyFoundError):
+        pipeline.process(video.path, tmp_path / "out.mp4", settings=Settings())
+    assert not hung
+    goes_on.set()
 
 
 def test_weights_of_another_network_are_refused_before_the_work(made: tuple[VideoInfo, FaceTracks, TilePlan]) -> None:

@@ -322,7 +322,7 @@ def test_whatever_ends_the_caller_ends_the_process(
 PARENT = """
 import sys
 from pathlib import Path
-from dualface_core.rendering.isolated import nvenc_process, render_isolated
+from dualface_core.rendering.isolated import render_isolated
 from dualface_core.rendering.messages import Job
 render_isolated(Job.model_validate_json(Path(sys.argv[1]).read_text()), stall_timeout=60)
 """
