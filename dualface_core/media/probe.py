@@ -71,9 +71,9 @@ _HEADER_SAYS_DURATION: Final = {"matroska,webm", "flv"}
 _FILES: Final = 64
 """Files whose content is known as long as nobody touches them."""
 
-_TOUCHED: Final = 100_000_000
+_TOUCHED: Final = 2_100_000_000
 """Nanoseconds since a file was touched in which it may be touched again without a trace: kernels count in some
-milliseconds, those of other hosts in more."""
+milliseconds, and in two seconds on FAT, as memory cards have it."""
 
 
 @dataclass(frozen=True)

@@ -318,8 +318,9 @@ def test_text_in_another_encoding_does_no_harm(make_clip: MakeClip) -> None:
 
 
 def test_what_is_changed_in_a_file_is_noticed_though_it_is_read_once_as_long_as_nobody_touches_it(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dualface_core.media.probe._TOUCHED", 100_000_000)
     path = tmp_path / "talk.mp4"
     path.write_bytes(b"once")
     before = path.stat()
