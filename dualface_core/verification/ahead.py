@@ -102,7 +102,7 @@ class SpanSeen:
         return _checksum(islice(given, self.packets)) == self.given
 
     def whole(self) -> list[ResultSeen]:
-        """What was seen of its frames. Raises OSError if the file is gone."""
+        """What was seen of its frames. Raises OSError if the file is gone, and ValueError or EOFError if it is cut."""
         stops = np.cumsum([len(each.pts) for each in self.seen])
         fingerprints = np.split(np.load(self.fingerprints), stops[:-1])
         return [replace(each, fingerprints=its) for each, its in zip(self.seen, fingerprints, strict=True)]
@@ -274,7 +274,7 @@ class Ahead:
                     raise NotSeenError
                 try:
                     yield span.whole()
-                except OSError as error:
+                except (OSError, ValueError, EOFError) as error:
                     raise NotSeenError from error
                 seen.append(span)
             if not all(span.is_next_in(given) for span in seen) or next(given, None) is not None:

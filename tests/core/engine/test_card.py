@@ -156,14 +156,14 @@ def test_what_is_in_work_has_ended_when_the_caller_goes_on(workers: Workers, tmp
 
 
 def test_tasks_that_hang_are_waited_for_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(card, "_END_PATIENCE", 0.5)
+    monkeypatch.setattr(card, "_END_PATIENCE", 2.0)
     processes = card_processes(tmp_path / "run", threads=40)
     with Workers(CoreBudget(tmp_path / "run", cores=1), card=processes) as workers:
         found = workers.map_on_card(hang, [(tmp_path, number) for number in range(40)], memory=1, without_card=tuple)
         next(found)
         closing = threading.Thread(target=found.close)
         closing.start()
-        closing.join(15)  # one after the other, they would take 20
+        closing.join(60)  # one after the other, they would take 80
         assert not closing.is_alive()
 
 
