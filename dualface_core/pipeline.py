@@ -1032,7 +1032,7 @@ def _make(
     chosen = _choose_meanwhile(settings)
     tracks = track(video, settings=settings, workers=workers, progress=tracking)
     chosen.join()
-    give_freed_memory_back()  # of ten minutes, that is 350 MB here, and 150 MB below
+    give_freed_memory_back()  # which grows with the length of the video, here and below
     tracked = clock.stop(tracks.frame_count)
     with encoder_ready(settings) as ready, temporary_file(output.parent, ".fingerprints") as prints:
         clock = StageClock("plan")
