@@ -101,7 +101,8 @@ static __device__ __forceinline__ int among(int at, int size)
     return at < 0 ? 0 : at < size ? at : size - 1;
 }
 
-/* A sample of a part that was halved so often. */
+/* A sample of a part that was halved so often. Its loops are not unrolled, here and below: copies of what they call would
+ * take more stack than a context keeps for a thread. */
 template <int HALVINGS> static __device__ int halved_at(const View &view, int row, int column)
 {
     if constexpr (HALVINGS == 0) {
